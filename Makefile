@@ -1,0 +1,63 @@
+# The commands of daily work. They make their own virtual environment in $(VENV) and need nothing but Python 3.11 or
+# later with its venv module, make and a package index. "make help" lists them.
+
+VENV ?= .venv
+ARGS ?=
+# Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
+SYSTEM_PACKAGES := gcc iproute2 libc6-dev systemd
+
+# One stamp for each set of dependencies. An environment that is not whole, or was copied or moved, is made anew with
+# all of them.
+WHOLE := $(shell "$(VENV)/bin/python" -c '' 2>/dev/null && cat "$(VENV)/.whole" 2>/dev/null)
+ifneq ($(WHOLE),$(CURDIR))
+STALE := stale
+endif
+HAS := $(VENV)/.has-
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint bench clean system-packages stale
+# The environment is made by one process at a time.
+.NOTPARALLEL:
+
+help: ## list these commands
+	@echo 'usage: make COMMAND [ARGS="..."] [PYTHON=python3.12] [VENV=.venv]'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+# INT and TERM become a TERM to the service. Its death by that signal is the clean end that was asked for, so that
+# make has nothing to complain about.
+run: $(HAS)service ## start the service in the foreground; ARGS are its options, Ctrl-C stops it
+	@trap 'kill -TERM "$$child"' INT TERM; \
+	"$(VENV)/bin/twistd" -n --pidfile= statscounter $(ARGS) & child=$$!; \
+	while wait "$$child"; status=$$?; kill -0 "$$child" 2>/dev/null; do :; done; \
+	test "$$status" -eq 143 || exit "$$status"
+
+test: $(HAS)test ## run all tests; ARGS go to pytest
+	@"$(VENV)/bin/python" -m pytest $(ARGS)
+
+lint: $(HAS)lint ## check style, types and news fragments
+	@"$(VENV)/bin/ruff" check --quiet .
+	@"$(VENV)/bin/ruff" format --quiet --check .
+	@"$(VENV)/bin/mypy"
+	@"$(VENV)/bin/towncrier" build --draft --version next >/dev/null
+
+bench: $(HAS)bench ## compare the ways to accept connections; ARGS go to benchmarks/accept/run.py
+	@"$(VENV)/bin/python" benchmarks/accept/run.py $(ARGS)
+
+clean: ## remove the environment and everything else that was made here
+	@rm -rf "$(VENV)" build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
+	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/*/build
+	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
+
+system-packages: ## install the Debian packages that optional tests use (as root)
+	@if [ "$$(id -u)" -eq 0 ]; then \
+	    apt-get -q update && apt-get -q install --yes --no-install-recommends $(SYSTEM_PACKAGES); \
+	else \
+	    echo 'sudo apt-get install --no-install-recommends $(SYSTEM_PACKAGES)'; \
+	fi
+
+$(HAS)service: setup.cfg pyproject.toml $(STALE)
+	@.ci/venv "$(VENV)" && touch "$@"
+
+$(HAS)%: setup.cfg pyproject.toml $(STALE)
+	@.ci/venv "$(VENV)" $* && touch "$@" "$(HAS)service"

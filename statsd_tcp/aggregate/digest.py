@@ -1,0 +1,136 @@
+"""From lines to an interval, as fast as Python can.
+
+What a line costs that was not counted as the repetition of another is the loop of ``count``: two partitions, one look-up of its shape, one
+number. Lines that are not plainly one number take the way of ``parse_line``, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from statsd_tcp.aggregate.counting import count_into
+from statsd_tcp.aggregate.gauges import append_change
+from statsd_tcp.wire.line import complete
+from statsd_tcp.wire.memo import ShapeMemo
+from statsd_tcp.wire.samples import Sample
+from statsd_tcp.wire.shape import plain_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from statsd_tcp.aggregate.interval import Interval
+    from statsd_tcp.wire.grammar import Grammar
+    from statsd_tcp.wire.line import Parsed
+    from statsd_tcp.wire.samples import Kind
+    from statsd_tcp.wire.shape import Shape
+
+__all__ = ["Digest"]
+
+_SIGNS: Final = b"+-"
+
+
+class Digest:
+    """Adds lines of one grammar to ``interval``, which may be exchanged between two calls."""
+
+    __slots__ = ("_grammar", "_memo", "interval")
+
+    def __init__(self, grammar: Grammar, interval: Interval) -> None:
+        """Read lines by ``grammar`` into ``interval``."""
+        self._grammar = grammar
+        self._memo = ShapeMemo(grammar)
+        self.interval = interval
+
+    def count(self, lines: Iterable[tuple[bytes, int]], tick: int = 0) -> None:
+        """Add lines, none of them empty, each as often as the number beside it.
+
+        What happens to a gauge has an order, so the number beside its lines must be 1: they change it one after the other, at ``tick``.
+        """
+        memo = self._memo
+        shape_of = memo.young.get
+        signed = self._grammar.signed_gauges
+        # Values that came once, by shape: collecting and then counting them is faster than counting each.
+        once: dict[Shape, list[float]] = {}
+        for line, times in lines:
+            head, _, rest = line.partition(b":")
+            values, _, suffix = rest.partition(b"|")
+            shape = shape_of((head, suffix))
+            if shape is None:
+                shape = memo.learn((head, suffix))
+                shape_of = memo.young.get
+            if len(values) <= shape.digits and values.isdigit():
+                number: float | None = float(values)
+            else:
+                number = plain_number(shape, values) if shape.plain else None
+            if number is None:
+                self._add_parsed(complete(line, shape, values, self._grammar), times, tick)
+            elif shape.kind == "g":
+                self._change(shape.series, number, tick, relative=signed and values[0] in _SIGNS)
+            elif times == 1:
+                collected = once.get(shape)
+                if collected is None:
+                    collected = once[shape] = []
+                collected.append(number)
+            else:
+                self._add_number(shape, number, times)
+        for shape, numbers in once.items():
+            self._add_numbers(shape, numbers)
+
+    def _change(self, series: str, number: float, tick: int, *, relative: bool) -> None:
+        interval = self.interval
+        interval.samples["g"] = interval.samples.get("g", 0) + 1
+        if relative:
+            append_change(interval.gauges.setdefault(series, []), (tick, True, number))
+        else:
+            interval.gauges[series] = [(tick, False, number)]
+
+    def _add_numbers(self, shape: Shape, numbers: list[float]) -> None:
+        """Add values of a counter or timer that came once each."""
+        interval, series, rate = self.interval, shape.series, shape.rate
+        interval.samples[shape.kind] = interval.samples.get(shape.kind, 0) + len(numbers)
+        if shape.kind == "c":
+            added = sum(numbers) if rate == 1.0 else sum([number / rate for number in numbers])
+            interval.counters[series] = interval.counters.get(series, 0.0) + added
+            return
+        weights = _timer(interval, shape.kind).setdefault(series, {})
+        if rate == 1.0:
+            count_into(weights, numbers)
+            return
+        for value, times in Counter(numbers).items():
+            weights[value] = weights.get(value, 0.0) + times / rate
+
+    def _add_number(self, shape: Shape, number: float, times: int) -> None:
+        """Add a value of a counter or timer that came several times."""
+        value = number / shape.rate if shape.kind == "c" else number
+        self._add_sample(Sample(shape.kind, shape.series, value, 1.0 / shape.rate), times, 0)
+
+    def _add_parsed(self, parsed: Parsed, times: int, tick: int) -> None:
+        interval = self.interval
+        if parsed.reason:
+            interval.bad_lines[parsed.reason] = interval.bad_lines.get(parsed.reason, 0) + times
+        elif parsed.what == "event":
+            interval.events += times
+        elif parsed.what == "service_check":
+            interval.service_checks += times
+        interval.bad_tags += times * parsed.bad_tags
+        for sample in parsed.samples:
+            self._add_sample(sample, times, tick)
+
+    def _add_sample(self, sample: Sample, times: int, tick: int) -> None:
+        interval = self.interval
+        interval.samples[sample.kind] = interval.samples.get(sample.kind, 0) + times
+        series, value = sample.series, sample.value
+        if isinstance(value, str):
+            interval.sets.setdefault(series, set()).add(value)
+        elif sample.kind == "c":
+            interval.counters[series] = interval.counters.get(series, 0.0) + times * value
+        elif sample.kind == "g":
+            append_change(interval.gauges.setdefault(series, []), (tick, sample.relative, value))
+        else:
+            weights = _timer(interval, sample.kind).setdefault(series, {})
+            weights[value] = weights.get(value, 0.0) + times * sample.weight
+
+
+def _timer(interval: Interval, kind: Kind) -> dict[str, dict[float, float]]:
+    """Only ``ms`` is a time; the other two have no unit."""
+    return interval.times if kind == "ms" else interval.distributions

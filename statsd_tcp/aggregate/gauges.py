@@ -1,0 +1,43 @@
+"""What happens to one gauge: a setting, and changes after it.
+
+The changes of one gauge are a list in the order of time, in which
+
+* at most the first sets the gauge: whatever came before a setting does not matter any more;
+* changes relative to the value that were made at the same tick are added up.
+
+Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: the lists of several workers merge into what
+one process would have seen. What different workers did at the very same tick has no order; there a setting comes before a relative change,
+and of two settings the larger one wins, whoever merges them in whatever order.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Change", "append_change", "apply_changes", "merge_changes"]
+
+Change = tuple[int, bool, float]
+"""At a tick the gauge was set to a value (False), or changed by it (True)."""
+
+
+def append_change(changes: list[Change], change: Change) -> None:
+    """Add what happened after all of ``changes``, in the same process."""
+    tick, relative, value = change
+    if not relative:
+        changes.clear()
+    elif changes and changes[-1][:2] == (tick, True):
+        change = (tick, True, changes.pop()[2] + value)
+    changes.append(change)
+
+
+def merge_changes(one: list[Change], other: list[Change]) -> list[Change]:
+    """Return the changes of ``one`` and ``other``, two processes, in the order of time."""
+    merged: list[Change] = []
+    for change in sorted(one + other):
+        append_change(merged, change)
+    return merged
+
+
+def apply_changes(value: float, changes: list[Change]) -> float:
+    """Return what a gauge of ``value`` is after ``changes``. One that was never set starts from 0."""
+    for _, relative, number in changes:
+        value = value + number if relative else number
+    return value

@@ -1,0 +1,111 @@
+"""What was said between two moments, added up: a value that workers make, send, and that is merged.
+
+Merging the intervals of several workers, in any order and grouping, gives what one process would have made of all their lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from statsd_tcp.aggregate.gauges import Change, merge_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Interval", "ListenerCounts", "merge"]
+
+_N = TypeVar("_N", int, float)
+
+
+class ListenerCounts(msgspec.Struct, array_like=True):
+    """What one listener received. ``lines`` are the non-empty ones, good and bad; the others are ``empty_lines``."""
+
+    received_bytes: int = 0
+    lines: int = 0
+    empty_lines: int = 0
+    datagrams: int = 0
+
+    def add(self, other: ListenerCounts) -> None:
+        """Add what ``other`` counted."""
+        self.received_bytes += other.received_bytes
+        self.lines += other.lines
+        self.empty_lines += other.empty_lines
+        self.datagrams += other.datagrams
+
+
+class Interval(msgspec.Struct, array_like=True):
+    """The sum of many lines. Series are known by their identity, see ``wire.series``.
+
+    * ``listeners``: by label, what was received.
+    * ``samples`` by kind and ``bad_lines`` by reason: how many; ``bad_tags``, ``events``, ``service_checks``: how many.
+    * ``counters``: how much each went up, rates applied.
+    * ``gauges``: the changes to each in the order of time, see ``aggregate.gauges``.
+    * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series the weight of each value.
+    * ``sets``: the members of each.
+
+    One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the two was first can only be said
+    by whoever knows all that came before, so it is for the store to decide; only a line that contradicts itself is rejected before.
+    """
+
+    listeners: dict[str, ListenerCounts] = {}
+    samples: dict[str, int] = {}
+    bad_lines: dict[str, int] = {}
+    bad_tags: int = 0
+    events: int = 0
+    service_checks: int = 0
+    counters: dict[str, float] = {}
+    gauges: dict[str, list[Change]] = {}
+    times: dict[str, dict[float, float]] = {}
+    distributions: dict[str, dict[float, float]] = {}
+    sets: dict[str, set[str]] = {}
+
+    def is_empty(self) -> bool:
+        """Has nothing at all been counted?"""
+        return self == _NOTHING
+
+    def add(self, other: Interval) -> None:
+        """Add ``other`` to this interval. Nothing that ``other`` holds is shared or changed."""
+        for label, counts in other.listeners.items():
+            self.listeners.setdefault(label, ListenerCounts()).add(counts)
+        _add_numbers(self.samples, other.samples)
+        _add_numbers(self.bad_lines, other.bad_lines)
+        self.bad_tags += other.bad_tags
+        self.events += other.events
+        self.service_checks += other.service_checks
+        _add_numbers(self.counters, other.counters)
+        for series, changes in other.gauges.items():
+            self.gauges[series] = merge_changes(self.gauges.get(series, []), changes)
+        _add_weights(self.times, other.times)
+        _add_weights(self.distributions, other.distributions)
+        for series, members in other.sets.items():
+            self.sets.setdefault(series, set()).update(members)
+
+
+_NOTHING = Interval()
+
+
+def merge(intervals: Iterable[Interval]) -> Interval:
+    """Return the sum of ``intervals``, which stay as they are."""
+    result = Interval()
+    for interval in intervals:
+        result.add(interval)
+    return result
+
+
+def _add_numbers(totals: dict[str, _N], more: dict[str, _N]) -> None:
+    get = totals.get
+    for name, number in more.items():
+        before = get(name)
+        totals[name] = number if before is None else before + number
+
+
+def _add_weights(totals: dict[str, dict[float, float]], more: dict[str, dict[float, float]]) -> None:
+    for series, weights in more.items():
+        before = totals.get(series)
+        if before is None:
+            totals[series] = weights.copy()
+            continue
+        for value, weight in weights.items():
+            before[value] = before.get(value, 0.0) + weight

@@ -1,0 +1,16 @@
+"""The tally for a set of listeners, as a ledger's directory names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.wire.grammar import DIALECTS
+
+__all__ = ["tally_for"]
+
+
+def tally_for(listeners: Sequence[tuple[str, str]]) -> Tally:
+    """Make a tally for listeners given by label and dialect, known to it by their place."""
+    others = {label: DIALECTS[dialect] for label, dialect in listeners}
+    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others)

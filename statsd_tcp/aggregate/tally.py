@@ -1,0 +1,141 @@
+"""What a worker keeps during an interval: the hot path of every line.
+
+Real traffic repeats itself, so lines are first only counted, as they are: a table of each listener knows how often it saw which line. Filling it
+takes C code alone: join, split, count. A line is read once for all its repetitions, when the interval is taken or the table is full.
+
+Gauges are the exception, because what happens to a gauge has an order. Their lines are counted like the others, and the changes they make
+are noted at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import repeat
+from typing import TYPE_CHECKING, Final
+
+from statsd_tcp.aggregate.digest import Digest
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.wire.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from statsd_tcp.wire.grammar import Grammar
+
+__all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally"]
+
+# Reading this many lines takes some 5 ms, the longest that an interval's end or a full table keeps the reactor.
+TABLE_LINES: Final = 8_192
+# All that went into a table, repetitions included: an upper bound for its lines, and for the time until they are read.
+TABLE_BYTES: Final = 8 << 20
+
+# Small chunks wait until together they are worth a split: one call for hundreds of short connections.
+_BATCH_BYTES: Final = 1 << 16
+
+# In every line with a gauge, and in few others: the type field comes right after a bar.
+_GAUGE: Final = b"|g"
+
+
+class _Listener:
+    """One listener's lines: chunks that wait, a table of the others, and what is already digested."""
+
+    __slots__ = ("counts", "digest", "label", "pending", "pending_bytes", "table", "table_bytes")
+
+    def __init__(self, label: str, digest: Digest) -> None:
+        self.label = label
+        self.digest = digest
+        self.pending: list[bytes] = []
+        self.pending_bytes = 0
+        self.table: Counter[bytes] = Counter()
+        self.table_bytes = 0
+        self.counts = ListenerCounts()
+
+    def take_in_order(self, chunk: bytes, tick: int) -> None:
+        """Digest the lines that may change a gauge, and count the others."""
+        lines = chunk.split(b"\n")
+        lines.pop()
+        gauges = [line for line in lines if _GAUGE in line]
+        self.counts.lines += len(gauges)
+        self.digest.count(zip(gauges, repeat(1), strict=False), tick)
+        if len(gauges) < len(lines):
+            self.table.update([line for line in lines if _GAUGE not in line])
+            self.table_bytes += len(chunk)
+
+    def split(self) -> None:
+        """Count the lines that wait."""
+        lines = b"".join(self.pending).split(b"\n")
+        lines.pop()
+        self.table.update(lines)
+        self.table_bytes += self.pending_bytes
+        self.pending.clear()
+        self.pending_bytes = 0
+        if len(self.table) > TABLE_LINES or self.table_bytes > TABLE_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Digest the table and empty it."""
+        table, self.table, self.table_bytes = self.table, Counter(), 0
+        self.counts.empty_lines += table.pop(b"", 0) + table.pop(b"\r", 0)
+        self.counts.lines += table.total()
+        self.digest.count(table.items())
+
+
+class Tally:
+    """The lines of all listeners of a worker since the interval was last taken.
+
+    Listeners are known by their index in ``labels``; several may have the same label. Not for several threads.
+    """
+
+    def __init__(self, grammar: Grammar, labels: Sequence[str], others: Mapping[str, Grammar] | None = None) -> None:
+        """All listeners speak ``grammar``, except those whose label is in ``others``."""
+        self._interval = Interval()
+        self._digests: dict[Grammar, Digest] = {}
+        spoken = others or {}
+        self._listeners = [_Listener(label, self._digest_of(spoken.get(label, grammar))) for label in labels]
+
+    def _digest_of(self, grammar: Grammar) -> Digest:
+        return self._digests.setdefault(grammar, Digest(grammar, self._interval))
+
+    def add(self, listener: int, chunk: bytes, tick: int) -> None:
+        """Count the lines in ``chunk``, each ended by a newline, that came at ``tick`` (nanoseconds of CLOCK_MONOTONIC)."""
+        of = self._listeners[listener]
+        if _GAUGE in chunk:
+            of.take_in_order(chunk, tick)
+            return
+        of.pending.append(chunk)
+        of.pending_bytes += len(chunk)
+        if of.pending_bytes > _BATCH_BYTES:
+            of.split()
+
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
+        """Do what ``add`` does for each of ``chunks``, faster."""
+        self.add(listener, b"".join(chunks), tick)
+
+    def received(self, listener: int, nbytes: int) -> None:
+        """Count bytes that were received, whether or not they made a line."""
+        self._listeners[listener].counts.received_bytes += nbytes
+
+    def datagrams(self, listener: int, count: int) -> None:
+        """Count datagrams that were received."""
+        self._listeners[listener].counts.datagrams += count
+
+    def reject(self, listener: int, reason: str, count: int) -> None:
+        """Count lines that were dropped before they were complete, for one of ``reasons.REASONS``."""
+        if reason not in REASONS:
+            raise ValueError(reason)
+        self._listeners[listener].counts.lines += count
+        bad_lines = self._interval.bad_lines
+        bad_lines[reason] = bad_lines.get(reason, 0) + count
+
+    def take(self) -> Interval:
+        """Return the interval since the last call, and begin another."""
+        taken = self._interval
+        for of in self._listeners:
+            of.split()
+            of.settle()
+            taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
+            of.counts = ListenerCounts()
+        self._interval = Interval()
+        for digest in self._digests.values():
+            digest.interval = self._interval
+        return taken

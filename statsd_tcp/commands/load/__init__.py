@@ -1,0 +1,1 @@
+"""The load generator: many short connections, what became of each, and whether all were counted."""

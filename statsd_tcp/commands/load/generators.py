@@ -1,0 +1,109 @@
+"""The generator processes of a run: started together, listened to, stopped, added up."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+
+from statsd_tcp.commands.load.client import READY, generate
+from statsd_tcp.commands.load.plan import Share, Workload
+from statsd_tcp.commands.load.progress import Display
+from statsd_tcp.commands.load.results import Progress, Result
+
+__all__ = ["GeneratorError", "Generators"]
+
+# From the last process's READY to the first connection, in seconds: time enough to read the message.
+HEAD_START = 0.05
+
+
+class GeneratorError(Exception):
+    """A generator process ended without its result."""
+
+
+class Generators:
+    """The processes of one run, each with its share and a pipe."""
+
+    def __init__(self, work: Workload, processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._children: dict[Pipe, BaseProcess] = {}
+        self._standing: dict[Pipe, Progress] = {}
+        self.result = Result()
+        self.interrupted = False
+        for position in range(processes):
+            ours, theirs = context.Pipe()
+            child = context.Process(
+                target=generate, args=(Share(work, position, processes), theirs), daemon=True
+            )
+            child.start()
+            # Ours alone: when either side is gone, the other one reads the end.
+            theirs.close()
+            self._children[ours] = child
+
+    def run(self, show: Display) -> Result:
+        """Start them together and wait for all; raises GeneratorError if one dies.
+
+        Ctrl-C asks them to begin nothing more; a second one is not held back.
+        """
+        try:
+            self._start()
+            while self._children:
+                try:
+                    self._listen(show)
+                except KeyboardInterrupt:
+                    self._stop()
+            return self.result
+        finally:
+            self._kill()
+
+    def _start(self) -> None:
+        for pipe in self._children:
+            if self._receive(pipe) != READY:
+                raise GeneratorError("a generator process spoke out of turn")
+        start = time.monotonic() + HEAD_START
+        for pipe in self._children:
+            pipe.send(start)
+
+    def _listen(self, show: Display) -> None:
+        for pipe in wait(list(self._children), timeout=1.0):
+            if not isinstance(pipe, Pipe):
+                continue
+            message = self._receive(pipe)
+            if isinstance(message, Progress):
+                self._standing[pipe] = message
+            elif isinstance(message, Result):
+                self.result.add(message)
+                self._children.pop(pipe).join()
+                pipe.close()
+        show.show(self._together())
+
+    def _receive(self, pipe: Pipe) -> object:
+        try:
+            message: object = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            child = self._children[pipe]
+            child.join()
+            raise GeneratorError(f"a generator process ended with status {child.exitcode}") from None
+        return message
+
+    def _together(self) -> Progress:
+        total = Progress()
+        for progress in self._standing.values():
+            total.add(progress)
+        return total
+
+    def _stop(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        for pipe in self._children:
+            pipe.send("stop")
+
+    def _kill(self) -> None:
+        for pipe, child in self._children.items():
+            child.kill()
+            child.join()
+            pipe.close()
+        self._children.clear()

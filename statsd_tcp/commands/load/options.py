@@ -1,0 +1,285 @@
+"""The options of ``statscounter load``: read, checked, and completed with defaults."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from statsd_tcp.commands.load.plan import Address, Close, Mode, Workload, source_addresses
+from statsd_tcp.commands.usage import UsageError
+
+__all__ = ["LoadOptions", "add_arguments", "from_arguments"]
+
+COUNT_PORT = 8888
+LINES_PORT = 8125
+
+DEFAULT_CONNECTIONS = 10_000
+DEFAULT_KEPT_CONNECTIONS = 64
+DEFAULT_KEPT_SECONDS = 10.0
+DEFAULT_LINES = {Mode.CONNECT: 0, Mode.LINE: 1, Mode.LINES: 10, Mode.KEPT: 100}
+
+# As fast as possible means this many at once: enough that a server never waits for us, few enough that the
+# queues on both sides stay short.
+DEFAULT_AT_ONCE = 64
+# At a given rate only a server that hangs lets this many pile up, two seconds' worth at 5,000 a second.
+DEFAULT_PILE = 10_000
+# Each gives 28,000 ports; half-closing clients keep theirs for a minute after use.
+DEFAULT_SOURCES = 64
+# The most addresses that plan.source_addresses has names for.
+MOST_SOURCES = 60_000
+MOST_PROCESSES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """A checked command line: the work, who does it, and what is done with the result."""
+
+    target: str
+    workload: Workload
+    processes: int
+    verify: str | None
+    verify_timeout: float
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``statscounter load``."""
+    add = parser.add_argument
+    add(
+        "--target",
+        type=_target,
+        metavar="tcp:HOST:PORT",
+        help="the server (default: the service's own ports here)",
+    )
+    add("--mode", type=Mode, choices=list(Mode), default=Mode.CONNECT, metavar="MODE",
+        help="connect, line, lines, or kept (default: connect)")  # fmt: skip
+    add("--rate", type=_rate, default=None, metavar="R",
+        help="connections (mode kept: lines) per second, or max (default: max)")  # fmt: skip
+    add(
+        "--connections",
+        type=_positive_int,
+        metavar="N",
+        help="how many in all (default: 10000; mode kept: 64)",
+    )
+    add("--duration", type=_positive, metavar="S", help="start none after S seconds (mode kept: 10)")
+    add("--processes", type=_positive_int, metavar="P", help="generator processes (default: half the CPUs)")
+    add("--concurrency", type=_positive_int, metavar="C",
+        help="open at once at most (default: 64, at a given rate 10000)")  # fmt: skip
+    add("--lines", type=_positive_int, metavar="N", help="lines per connection (mode kept: per send)")
+    add("--line", type=_line, default="load.hits:1|c", metavar="TEMPLATE",
+        help="what a line says; {connection} and {line} are replaced by numbers")  # fmt: skip
+    add(
+        "--late",
+        type=_not_negative,
+        default=0.0,
+        metavar="MS",
+        help="milliseconds from handshake to first byte",
+    )
+    add("--close", type=Close, choices=list(Close), metavar="HOW",
+        help="who ends a connection and how: server, half, fin or reset")  # fmt: skip
+    add(
+        "--sources",
+        type=_positive_int,
+        metavar="N",
+        help="source addresses 127.x.y.z (default: 64 on loopback)",
+    )
+    add(
+        "--timeout",
+        type=_positive,
+        default=5.0,
+        metavar="S",
+        help="give a connection up after S seconds (default: 5)",
+    )
+    add(
+        "--verify",
+        type=_url,
+        metavar="URL",
+        help="compare with the server's own counts, as http://127.0.0.1:9102",
+    )
+    add(
+        "--verify-timeout",
+        type=_positive,
+        default=10.0,
+        metavar="S",
+        help="wait so long for the counts (default: 10)",
+    )
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def from_arguments(given: argparse.Namespace, descriptors: int) -> LoadOptions:
+    """Complete and cross-check a parsed command line, for processes that may open ``descriptors`` files each.
+
+    Raises UsageError, with the option at fault, for options that do not go together or an unknown host.
+    """
+    mode: Mode = given.mode
+    host, port = given.target or ("127.0.0.1", COUNT_PORT if mode is Mode.CONNECT else LINES_PORT)
+    address = _resolve(host, port)
+    connections, duration = _bounds(given)
+    processes = _processes(given, connections)
+    workload = Workload(
+        address=address,
+        sources=_sources(given.sources, address),
+        mode=mode,
+        close=_close(given),
+        line=given.line,
+        lines=_lines(given),
+        late=_late(given),
+        timeout=given.timeout,
+        rate=None if given.rate in {None, math.inf} else given.rate,
+        connections=connections,
+        duration=duration,
+        concurrency=_concurrency(given, processes, descriptors),
+    )
+    return LoadOptions(
+        target=f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}",
+        workload=workload,
+        processes=processes,
+        verify=given.verify,
+        verify_timeout=given.verify_timeout,
+        json=given.json,
+    )
+
+
+def _bounds(given: argparse.Namespace) -> tuple[int | None, float | None]:
+    """Never without an end: a count, a time, or whichever comes first."""
+    if given.mode is Mode.KEPT:
+        return given.connections or DEFAULT_KEPT_CONNECTIONS, given.duration or DEFAULT_KEPT_SECONDS
+    if given.connections is None and given.duration is None:
+        return DEFAULT_CONNECTIONS, None
+    return given.connections, given.duration
+
+
+def _processes(given: argparse.Namespace, connections: int | None) -> int:
+    wanted: int = given.processes or max(1, len(os.sched_getaffinity(0)) // 2)
+    if wanted > MOST_PROCESSES:
+        raise UsageError(f"--processes: {wanted} are more than {MOST_PROCESSES}")
+    # None shall be without work, nor without a connection of the concurrency to call its own.
+    return min(wanted, connections or wanted, given.concurrency or wanted)
+
+
+def _lines(given: argparse.Namespace) -> int:
+    mode: Mode = given.mode
+    if given.lines is not None and (mode is Mode.CONNECT or (mode is Mode.LINE and given.lines != 1)):
+        raise UsageError(f"--lines: mode {mode} sends {DEFAULT_LINES[mode]}; use --mode lines")
+    return given.lines or DEFAULT_LINES[mode]
+
+
+def _close(given: argparse.Namespace) -> Close:
+    mode: Mode = given.mode
+    if given.close is None:
+        return Close.SERVER if mode is Mode.CONNECT else Close.HALF
+    if mode is Mode.KEPT and given.close is Close.SERVER:
+        raise UsageError("--close: kept connections are ended by the client; use half, fin or reset")
+    close: Close = given.close
+    return close
+
+
+def _late(given: argparse.Namespace) -> float:
+    if given.late and given.mode is Mode.KEPT:
+        raise UsageError("--late: has no meaning in mode kept")
+    if given.late and given.mode is Mode.CONNECT and given.close in {None, Close.SERVER}:
+        raise UsageError(
+            "--late: this client does nothing that could be late; use --close half, fin or reset"
+        )
+    late: float = given.late / 1000
+    return late
+
+
+def _sources(wanted: int | None, address: Address) -> tuple[str, ...]:
+    loopback = address.family is socket.AF_INET and ip_address(address.host).is_loopback
+    if not loopback:
+        if wanted is not None:
+            raise UsageError(f"--sources: {address.host} is not an IPv4 loopback address")
+        return ()
+    if wanted is not None and wanted > MOST_SOURCES:
+        raise UsageError(f"--sources: {wanted} are more than {MOST_SOURCES}")
+    return source_addresses(wanted or DEFAULT_SOURCES)
+
+
+def _concurrency(given: argparse.Namespace, processes: int, descriptors: int) -> int:
+    # Standard streams, the pipe to the parent, the epoll and what Python keeps open.
+    room = (descriptors - 32) * processes
+    if given.concurrency is not None:
+        if given.concurrency > room:
+            raise UsageError(
+                f"--concurrency: {processes} processes with {descriptors} file descriptors each (ulimit -n) "
+                f"can't hold {given.concurrency} connections"
+            )
+        wanted: int = given.concurrency
+        return wanted
+    return min(room, DEFAULT_AT_ONCE if given.rate in {None, math.inf} else DEFAULT_PILE)
+
+
+def _resolve(host: str, port: int) -> Address:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"--target: {host}: {error.strerror}") from None
+    family, _, _, _, place = found[0]
+    return Address(socket.AddressFamily(family), str(place[0]), port)
+
+
+def _target(text: str) -> tuple[str, int]:
+    scheme, _, rest = text.partition(":")
+    host, colon, port = rest.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if scheme != "tcp" or not colon or not host or (":" in host and not bracketed):
+        raise argparse.ArgumentTypeError(f"{text!r} is not tcp:HOST:PORT (an IPv6 address in brackets)")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{port!r} is not a port (1 to 65535)")
+    return host[1:-1] if bracketed else host, int(port)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+    return value
+
+
+def _checked(
+    read: Callable[[str], float], allowed: Callable[[float], bool], words: str
+) -> Callable[[str], float]:
+    def check(text: str) -> float:
+        value = read(text)
+        if not allowed(value):
+            raise argparse.ArgumentTypeError(f"{text!r} {words}")
+        return value
+
+    return check
+
+
+_positive = _checked(_number, lambda value: value > 0, "is not above 0")
+_not_negative = _checked(_number, lambda value: value >= 0, "is below 0")
+
+
+def _positive_int(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    return math.inf if text == "max" else _positive(text)
+
+
+def _line(text: str) -> str:
+    if not text or "\n" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one line")
+    return text
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the service's address, as http://127.0.0.1:9102")
+    return text.rstrip("/").removesuffix("/metrics")

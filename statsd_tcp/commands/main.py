@@ -1,0 +1,95 @@
+"""The console command ``statscounter``: finds the subcommand, reads its options, gives its exit status.
+
+A subcommand is a module with two functions, named in :data:`COMMANDS` and imported when it is asked for::
+
+    add_arguments(parser: argparse.ArgumentParser) -> None
+    run(arguments: argparse.Namespace) -> int      # the exit status; raises UsageError
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn, Protocol, cast
+
+from statsd_tcp import __version__
+from statsd_tcp.commands.usage import EX_USAGE, UsageError
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+class Command(NamedTuple):
+    """One subcommand: what it does in a line, and the module that does it."""
+
+    summary: str
+    module: str
+
+
+COMMANDS: dict[str, Command] = {
+    "load": Command("make many short connections and check the counts", "statsd_tcp.commands.load.run"),
+}
+
+
+class _Module(Protocol):
+    """What a subcommand's module offers."""
+
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line and whose exit status is sysexits' EX_USAGE."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line on standard error; argparse's own words name the option."""
+        line = message.removeprefix("argument ")
+        self.exit(EX_USAGE, f"{self.prog}: {line} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (without the program's name) and return the exit status.
+
+    64 is a wrong command line, for every subcommand; the others' meanings are the subcommand's.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            return _run(arguments[0], arguments[1:])
+        _overview().parse_args(arguments)
+    except SystemExit as end:  # argparse ends this way: -h, --version and its complaints
+        return end.code if isinstance(end.code, int) else 0
+    return EX_USAGE
+
+
+def _overview() -> argparse.ArgumentParser:
+    table = "\n".join(f"  {name:10}{command.summary}" for name, command in COMMANDS.items())
+    parser = _Parser(
+        prog="statscounter",
+        description="Tools around the stats server (which is started by: twistd statscounter).",
+        epilog=f"commands:\n{table}\n\nstatscounter COMMAND --help explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"statscounter {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of those below")
+    return parser
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    command = COMMANDS[name]
+    module = cast("_Module", import_module(command.module))
+    parser = _Parser(
+        prog=f"statscounter {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}."
+    )
+    module.add_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    try:
+        return module.run(parsed)
+    except UsageError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

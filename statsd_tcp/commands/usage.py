@@ -1,0 +1,12 @@
+"""What every subcommand shares about wrong command lines."""
+
+from __future__ import annotations
+
+__all__ = ["EX_USAGE", "UsageError"]
+
+EX_USAGE = 64
+"""Exit status of a wrong command line, as in sysexits.h: apart from any verdict of a subcommand."""
+
+
+class UsageError(Exception):
+    """Options that are well formed but don't go together; the text begins with the option at fault."""

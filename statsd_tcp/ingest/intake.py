@@ -1,0 +1,104 @@
+"""Where every received byte goes in a worker: first into the journal, then, batch by batch, into the tally.
+
+All lanes and protocols of a worker share one `Intake`. It is on the hot path: one call per ``recv`` that brought
+complete lines, nothing per line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from statsd_tcp.ledger.journal import Journal
+
+__all__ = ["Intake", "LineTally"]
+
+_LARGEST_CHUNK = 1 << 17
+"""More than any single read can bring: 64 KiB from the kernel and an unterminated tail before it."""
+
+
+class LineTally(Protocol):
+    """What the intake needs of a tally."""
+
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
+        """Count the lines of these chunks."""
+
+    def received(self, listener: int, nbytes: int) -> None:
+        """Count received bytes."""
+
+    def datagrams(self, listener: int, n: int) -> None:
+        """Count datagrams."""
+
+    def reject(self, listener: int, reason: str, n: int) -> None:
+        """Count lines that were dropped before they were whole."""
+
+
+class Intake:
+    """Chunks of complete lines on their way from the sockets to the tally.
+
+    ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
+    has made room, which it says by calling ``resumed``.
+    """
+
+    __slots__ = ("_batches", "_brim", "_bytes", "_datagrams", "_tally", "full", "is_full", "journal", "resumed", "tick")
+
+    def __init__(self, journal: Journal, tally: LineTally, listeners: int) -> None:
+        """Serve that many listeners, known by their index."""
+        self.journal = journal
+        self._tally = tally
+        self._batches: list[list[bytes]] = [[] for _ in range(listeners)]
+        self._bytes = [0] * listeners
+        self._datagrams = [0] * listeners
+        self.tick = time.monotonic_ns()
+        self.full: Callable[[], None] = _nobody
+        self.resumed: Callable[[], None] = _nobody
+        self.is_full = False
+        self._brim = journal.head + journal.room() - _LARGEST_CHUNK
+
+    def take(self, listener: int, lines: bytes, received: int, datagrams: int = 0) -> None:
+        """Take the complete lines, each ended by a newline, that ``received`` bytes completed."""
+        self._bytes[listener] += received
+        if datagrams:
+            self._datagrams[listener] += datagrams
+        if not lines:
+            return
+        journal = self.journal
+        journal.append(listener, lines, self.tick, received, datagrams)
+        self._batches[listener].append(lines)
+        if journal.head > self._brim:
+            self._fill()
+
+    def reject(self, listener: int, reason: str, n: int) -> None:
+        """Count lines that can't be taken because they were too long or never finished."""
+        self._tally.reject(listener, reason, n)
+
+    def settle(self) -> None:
+        """Hand what has come since the last call to the tally. To be called at the end of every batch of reads."""
+        for listener, chunks in enumerate(self._batches):
+            if chunks:
+                self._batches[listener] = []
+                self._tally.add_many(listener, chunks, self.tick)
+            if self._bytes[listener]:
+                self._tally.received(listener, self._bytes[listener])
+                self._bytes[listener] = 0
+            if self._datagrams[listener]:
+                self._tally.datagrams(listener, self._datagrams[listener])
+                self._datagrams[listener] = 0
+
+    def release(self, committed: int) -> None:
+        """Give the journal's space before that offset back: the store has it."""
+        self.journal.release(committed)
+        self._brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
+        if self.is_full and self.journal.head <= self._brim:
+            self.is_full = False
+            self.resumed()
+
+    def _fill(self) -> None:
+        if not self.is_full:
+            self.is_full = True
+            self.full()
+
+
+def _nobody() -> None:
+    """Take a call that nobody asked for."""

@@ -1,0 +1,181 @@
+"""The accept lane: takes short connections off a listening socket without making a transport of them.
+
+A reader of our own on the listening descriptor accepts up to a budget, counts each connection in shared memory right
+after accept(2) returns, reads without waiting what the client has sent, and closes when the client is done. Only a
+connection that stays unfinished is handed to the reactor, with an ordinary Factory and Protocol.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from _socket import socket as raw_socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ledger.slots import ListenerSlots
+
+__all__ = ["RECEIVE_SIZE", "AcceptLane", "CountLane"]
+
+BUDGET = 256
+"""Connections accepted in one look, so that long-lived connections and timers get their turn: some 4 milliseconds."""
+
+RECEIVE_SIZE = 65536
+"""Bytes read at once."""
+
+FULL_PAUSE = 0.1
+"""Seconds without accepting after the process or the machine ran out of descriptors or memory."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_DONTWAIT = socket.MSG_DONTWAIT
+_STREAM = socket.SOCK_STREAM
+
+
+@implementer(IReadDescriptor)
+class AcceptLane:
+    """One listening socket and what becomes of its connections. `serve` is what the two kinds of lane differ in.
+
+    ``lost`` is called when the reactor drops the lane because a look raised: nobody would accept any more.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        listener: socket.socket,
+        slots: memoryview,
+        places: ListenerSlots,
+        moderator: Moderator,
+        lost: Callable[[Failure], None],
+    ) -> None:
+        """Serve ``listener``, which must not block, counting in the ledger's ``slots`` at these places."""
+        self._reactor = reactor
+        self._listener = listener
+        self._family = listener.family
+        # The method of the C class: it gives the bare descriptor, without wrapping it in a socket object.
+        self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001
+        self._slots = slots
+        self._places = places
+        self._moderator = moderator
+        self._lost = lost
+        self._retry: IDelayedCall | None = None
+        self._watched = False
+        self.holds: set[str] = set()
+
+    def fileno(self) -> int:
+        """Give the listening descriptor."""
+        return self._listener.fileno()
+
+    def logPrefix(self) -> str:
+        """Name the lane in the log."""
+        return type(self).__name__
+
+    def doRead(self) -> None:
+        """Take what waits."""
+        self._moderator.woken(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell that the reactor has dropped this reader, which happens only when `doRead` raises."""
+        self._lost(reason)
+
+    def watch(self) -> None:
+        """Let the reactor watch the listening socket."""
+        if not self._watched:
+            self._watched = True
+            self._reactor.addReader(self)
+
+    def unwatch(self) -> None:
+        """Leave the listening socket unwatched."""
+        if self._watched:
+            self._watched = False
+            self._reactor.removeReader(self)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._moderator.add(self)
+
+    def pause(self, why: str) -> None:
+        """Accept nothing, until `resume` was called for every reason to pause."""
+        self.holds.add(why)
+        self._slots[self._places.paused] = 1
+        self._moderator.remove(self)
+
+    def resume(self, why: str) -> None:
+        """Accept again, if nothing else holds it."""
+        self.holds.discard(why)
+        if not self.holds:
+            self._slots[self._places.paused] = 0
+            self._moderator.add(self)
+
+    def look(self) -> int:
+        """Accept up to the budget, and say how many it were."""
+        accept, serve, slots, accepted = self._accept, self.serve, self._slots, self._places.accepted
+        taken = 0
+        try:
+            while taken < BUDGET and self.may_accept():
+                descriptor, _ = accept()
+                slots[accepted] += 1
+                taken += 1
+                serve(descriptor)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.exhausted(error.errno or 0)
+        return taken
+
+    def drain(self) -> None:
+        """Take all that waits, whatever the budget, and accept no more."""
+        self.stop()
+        while self.look():
+            pass
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._moderator.remove(self)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def may_accept(self) -> bool:
+        """Tell whether one more connection can be taken now."""
+        return True
+
+    def serve(self, descriptor: int) -> None:
+        """Deal with one accepted connection. Must not raise for anything that a client does."""
+        raise NotImplementedError
+
+    def exhausted(self, number: int) -> None:
+        """Count an error of the machine's, and accept nothing for a moment if it is short of something."""
+        places = self._places
+        self._slots[places.accept_errors.get(number, places.other_accept_error)] += 1
+        if number in _EXHAUSTED and self._retry is None:
+            self.pause("descriptors")
+            self._retry = self._reactor.callLater(FULL_PAUSE, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.resume("descriptors")
+
+
+class CountLane(AcceptLane):
+    """A port whose connections are accepted, counted and closed."""
+
+    def serve(self, descriptor: int) -> None:
+        """Read once, into the bin, and close.
+
+        Closing with unread data sends a reset: a client that had sent something would see an error instead of an end.
+        """
+        connection = raw_socket(self._family, _STREAM, 0, descriptor)
+        reason = self._places.counted
+        try:
+            connection.recv(RECEIVE_SIZE, _DONTWAIT)
+        except BlockingIOError:
+            pass
+        except OSError:
+            reason = self._places.reset
+        connection.close()
+        self._slots[reason] += 1

@@ -1,0 +1,169 @@
+"""The accept lane of a port whose connections carry StatsD lines."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from _socket import socket as raw_socket
+from collections.abc import Callable
+from typing import Any
+
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.lane import RECEIVE_SIZE, AcceptLane
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.stream import LineStream
+
+__all__ = ["LineLane", "UnfinishedConnection"]
+
+READS_PER_LOOK = 4
+"""Reads of one connection in one look, so that one fast sender can't own the reactor."""
+
+LOOKS_UNDER_LOAD = (1, 2, 4, 8)
+LOOKS_AT_REST = (1,)
+"""After so many more milliseconds each an unfinished connection is looked at again, before the reactor gets it. At rest
+wake-ups are dearer than a transport."""
+
+HandOver = Callable[[raw_socket, LineStream], None]
+"""Makes a transport of a connection; raises `OSError` when it can't, and has then closed nothing."""
+
+_DONTWAIT = socket.MSG_DONTWAIT
+_STREAM = socket.SOCK_STREAM
+
+
+class LineLane(AcceptLane):
+    """Reads what a short connection sends where it is accepted; what takes longer goes to ``hand_over``."""
+
+    def __init__(
+        self, *args: Any, intake: Intake, index: int, occupancy: Occupancy, hand_over: HandOver, max_line: int
+    ) -> None:
+        """Give lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
+        super().__init__(*args)
+        self._intake = intake
+        self._index = index
+        self.occupancy = occupancy
+        self.hand_over = hand_over
+        self._max_line = max_line
+
+    def may_accept(self) -> bool:
+        """Tell whether there is room for one more open connection; without it, accepting pauses."""
+        if self.occupancy.open < self.occupancy.limit:
+            return not self._intake.is_full
+        self.pause("connections")
+        self.occupancy.when_room(self._room_again)
+        return False
+
+    def serve(self, descriptor: int) -> None:
+        """Read what a client has sent. One that isn't done is looked at again a little later."""
+        connection = raw_socket(self._family, _STREAM, 0, descriptor)
+        reason, stream = self.read(connection, None)
+        if reason:
+            connection.close()
+            self._slots[reason] += 1
+        else:
+            self.occupancy.open += 1
+            looks = LOOKS_UNDER_LOAD if self._moderator.busy else LOOKS_AT_REST
+            UnfinishedConnection(self, connection, stream, looks).put_off()
+
+    def read(self, connection: raw_socket, stream: LineStream | None) -> tuple[int, LineStream | None]:
+        """Read what is there; give the slot of the reason to close it, or 0 while the client isn't done.
+
+        A stream is made only for a connection that needs one: most bring whole lines.
+        """
+        intake, receive = self._intake, connection.recv
+        for _ in range(READS_PER_LOOK):
+            try:
+                data = receive(RECEIVE_SIZE, _DONTWAIT)
+            except BlockingIOError:
+                return 0, stream
+            except OSError as error:
+                return self._broken(stream, error), stream
+            if not data:
+                if stream is not None:
+                    stream.finish(clean=True)
+                return self._places.eof, stream
+            if stream is None and data.endswith(b"\n"):
+                intake.take(self._index, data, len(data))
+            else:
+                stream = stream or LineStream(intake, self._index, self._max_line)
+                stream.feed(data)
+            if intake.is_full:
+                break
+        return 0, stream
+
+    def put_off(self, connection: UnfinishedConnection, looks: int) -> None:
+        """Have a connection looked at again so many looks from now."""
+        self._moderator.put_off(connection, looks)
+
+    def close(self, connection: raw_socket, reason: int) -> None:
+        """Close a connection that was open for more than one look, and count why."""
+        connection.close()
+        self._slots[reason] += 1
+        self.occupancy.leave()
+
+    def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:
+        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment."""
+        stream = stream or LineStream(self._intake, self._index, self._max_line)
+        try:
+            self.hand_over(connection, stream)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                self.exhausted(error.errno or 0)
+                return False
+            # The client has reset the connection since the last read, which found nothing.
+            stream.finish(clean=False)
+            self.close(connection, self._places.reset)
+        return True
+
+    def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
+        """End a connection whose client isn't done, because the service stops."""
+        if stream is not None:
+            stream.finish(clean=False)
+        self.close(connection, self._places.shutdown)
+
+    def _broken(self, stream: LineStream | None, error: OSError) -> int:
+        if stream is not None:
+            stream.finish(clean=False)
+        return self._places.reset if error.errno == errno.ECONNRESET else self._places.error
+
+    def _room_again(self) -> None:
+        self.resume("connections")
+
+
+class UnfinishedConnection:
+    """A connection of a line lane whose client wasn't done at the first look."""
+
+    __slots__ = ("_connection", "_lane", "_looks", "_stream", "_turn")
+
+    def __init__(
+        self, lane: LineLane, connection: raw_socket, stream: LineStream | None, looks: tuple[int, ...]
+    ) -> None:
+        """Look again after each of ``looks`` milliseconds."""
+        self._lane = lane
+        self._connection = connection
+        self._stream = stream
+        self._looks = looks
+        self._turn = 0
+
+    def put_off(self) -> None:
+        """Have it looked at again when its next turn comes."""
+        self._lane.put_off(self, self._looks[self._turn])
+
+    def look(self) -> None:
+        """Read what has come; hand the connection over when it has been looked at often enough."""
+        reason, self._stream = self._lane.read(self._connection, self._stream)
+        if reason:
+            self._lane.close(self._connection, reason)
+            return
+        if self._turn + 1 < len(self._looks):
+            self._turn += 1
+        elif self._lane.give_away(self._connection, self._stream):
+            return
+        self.put_off()
+
+    def drain(self) -> None:
+        """Read what has come, and end the connection in any case."""
+        reason, self._stream = self._lane.read(self._connection, self._stream)
+        if reason:
+            self._lane.close(self._connection, reason)
+        else:
+            self._lane.shut(self._connection, self._stream)

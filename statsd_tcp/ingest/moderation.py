@@ -1,0 +1,184 @@
+"""When the lanes look at their sockets: at once when it is quiet, once a millisecond under load.
+
+A network card that interrupts for every packet keeps the processor busy with interrupts; so it waits a little and
+reports many at once. Likewise here: a wake-up of the reactor costs more than a short connection does. At rest each
+lane's socket is watched by the reactor and a connection is taken as it arrives. When connections come faster than
+about one a millisecond, the sockets are no longer watched; a timer looks at all of them a millisecond later, and again,
+until it has found nothing for a while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from statsd_tcp.ingest.intake import Intake
+
+__all__ = ["Lane", "Moderator"]
+
+INTERVAL = 0.001
+"""Seconds between two looks under load. The kernel's timer for epoll_wait has no finer grain."""
+
+BUSY_BATCH = 3
+"""So many connections in one wake-up mean load."""
+
+BUSY_GAP = 1_000_000
+"""A wake-up so few nanoseconds after the one before means load."""
+
+QUIET_LOOKS = 16
+"""After so many looks in a row that found nothing the sockets are watched again."""
+
+WHEEL = 16
+"""Looks ahead for which an unfinished connection can be put off; a power of two above the longest delay."""
+
+
+class Lane(Protocol):
+    """One socket that the moderator looks after."""
+
+    def watch(self) -> None:
+        """Let the reactor say when there is something to do."""
+
+    def unwatch(self) -> None:
+        """Don't."""
+
+    def look(self) -> int:
+        """Take what is there, up to the lane's budget, and say how much it was."""
+
+
+class Unfinished(Protocol):
+    """A connection that wants to be looked at again."""
+
+    def look(self) -> None:
+        """Read what has come since."""
+
+    def drain(self) -> None:
+        """Read what has come since, and end it."""
+
+
+class Moderator:
+    """Decides when every lane of one worker looks at its socket.
+
+    ``failed`` is called with a `Failure` when a look raises: the worker can't go on then. ``gap_max`` is the longest
+    time in nanoseconds by which a look came late.
+    """
+
+    def __init__(self, reactor: IReactorTime, intake: Intake, failed: Callable[[Failure], None]) -> None:
+        """Begin at rest, with no lanes."""
+        self._reactor = reactor
+        self._intake = intake
+        self._failed = failed
+        self._lanes: list[Lane] = []
+        self._wheel: list[list[Unfinished]] = [[] for _ in range(WHEEL)]
+        self._put_off = 0
+        self._position = 0
+        self._call: IDelayedCall | None = None
+        self._last = 0
+        self._quiet = 0
+        self.busy = False
+        self.gap_max = 0
+
+    def add(self, lane: Lane) -> None:
+        """Look after one more lane, watched from now on unless there is load."""
+        if lane not in self._lanes:
+            self._lanes.append(lane)
+        if not self.busy:
+            lane.watch()
+
+    def remove(self, lane: Lane) -> None:
+        """Leave a lane alone from now on: it is paused or at its end."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+            lane.unwatch()
+
+    def woken(self, lane: Lane) -> None:
+        """Let a lane look whose socket has become readable, and judge whether there is load."""
+        now = self._intake.tick = time.monotonic_ns()
+        found = lane.look()
+        self._intake.settle()
+        if found >= BUSY_BATCH or now - self._last < BUSY_GAP:
+            self._begin()
+        self._last = now
+        self._run_if_needed()
+
+    def settle_soon(self) -> None:
+        """Settle the intake at the next look if there is load, else now."""
+        if not self.busy:
+            self._intake.settle()
+
+    def put_off(self, connection: Unfinished, looks: int) -> None:
+        """Look at the connection again so many looks (less than `WHEEL`) from now."""
+        self._wheel[(self._position + looks) % WHEEL].append(connection)
+        self._put_off += 1
+
+    def stop(self) -> None:
+        """Look no more."""
+        for lane in list(self._lanes):
+            self.remove(lane)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self.busy = False
+
+    def unfinished(self) -> list[Unfinished]:
+        """Take all connections that were put off, whenever they are due."""
+        waiting = [connection for slot in self._wheel for connection in slot]
+        self._wheel = [[] for _ in range(WHEEL)]
+        self._put_off = 0
+        return waiting
+
+    def _begin(self) -> None:
+        if not self.busy:
+            self.busy = True
+            self._quiet = 0
+            for lane in self._lanes:
+                lane.unwatch()
+
+    def _end(self) -> None:
+        self.busy = False
+        for lane in self._lanes:
+            lane.watch()
+
+    def _run_if_needed(self) -> None:
+        if self._call is None and (self.busy or self._put_off):
+            self._call = self._reactor.callLater(INTERVAL, self._run)
+
+    def _run(self) -> None:
+        self._call = None
+        try:
+            self._look()
+        except Exception:  # noqa: BLE001  (the edge of the event loop: a dead timer would be a silent listener)
+            self._failed(Failure())
+            return
+        self._run_if_needed()
+
+    def _look(self) -> None:
+        now = self._intake.tick = time.monotonic_ns()
+        self._note_gap(now)
+        found = 0
+        if self.busy:
+            for lane in tuple(self._lanes):
+                found += lane.look()
+        self._position = position = (self._position + 1) % WHEEL
+        due = self._wheel[position]
+        if due:
+            self._wheel[position] = []
+            self._put_off -= len(due)
+            for connection in due:
+                connection.look()
+        self._intake.settle()
+        self._judge(found)
+
+    def _judge(self, found: int) -> None:
+        self._quiet = 0 if found else self._quiet + 1
+        if self.busy and self._quiet >= QUIET_LOOKS:
+            self._end()
+
+    def _note_gap(self, now: int) -> None:
+        gap = now - self._last - 1_000_000
+        if self.busy and gap > self.gap_max:
+            self.gap_max = gap
+        self._last = now

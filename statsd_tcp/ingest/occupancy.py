@@ -1,0 +1,35 @@
+"""How many connections a worker holds open, against how many it may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Occupancy"]
+
+
+class Occupancy:
+    """The connections of one worker that outlived their first look.
+
+    A lane that finds no room pauses and asks to be called by `when_room`. The lanes read and write ``open`` directly:
+    they are on the hot path.
+    """
+
+    __slots__ = ("_waiting", "limit", "open")
+
+    def __init__(self, limit: int) -> None:
+        """Allow that many."""
+        self.limit = limit
+        self.open = 0
+        self._waiting: list[Callable[[], None]] = []
+
+    def when_room(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once, as soon as a connection has ended."""
+        self._waiting.append(resume)
+
+    def leave(self) -> None:
+        """Note that a connection has ended."""
+        self.open -= 1
+        if self._waiting and self.open < self.limit:
+            waiting, self._waiting = self._waiting, []
+            for resume in waiting:
+                resume()

@@ -1,0 +1,163 @@
+"""The ordinary lane: Factory and Protocol for the connections that take longer than a few milliseconds."""
+
+from __future__ import annotations
+
+import time
+from _socket import socket as raw_socket
+from typing import Any, cast
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ledger.slots import ListenerSlots
+
+__all__ = ["LineFactory", "LineProtocol"]
+
+SWEEPS_PER_TIMEOUT = 8
+"""An idle connection is closed after the timeout and at most an eighth of it more."""
+
+_NANOSECONDS = 1_000_000_000
+
+
+class LineProtocol(Protocol):
+    """One long-lived client. Its bytes go where the accept lane's go."""
+
+    def __init__(self, factory: LineFactory, stream: LineStream) -> None:
+        """Go on with a stream of which some may have been read."""
+        self.factory: LineFactory = factory
+        self._stream = stream
+        self.heard = stream.intake.tick
+        self._reason = 0
+
+    def connectionMade(self) -> None:
+        """Join the factory's connections."""
+        self.factory.joined(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sent."""
+        stream = self._stream
+        self.heard = stream.intake.tick = time.monotonic_ns()
+        stream.feed(data)
+        self.factory.moderator.settle_soon()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Count why it ended; after a clean end by the client an unterminated line counts."""
+        places = self.factory.places
+        ended = self._reason or (places.eof if reason.check(ConnectionDone) else places.reset)
+        self._stream.finish(clean=ended == places.eof)
+        self.factory.moderator.settle_soon()
+        self.factory.left(self, ended)
+
+    def end(self, reason: int) -> None:
+        """Close the connection for a reason of ours, given as its slot."""
+        self._reason = reason
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def drain(self, reason: int) -> None:
+        """Read what has come, and end the connection."""
+        transport = cast("Any", self.transport)
+        try:
+            while data := transport.getHandle().recv(65536):
+                self._stream.feed(data)
+        except OSError:
+            self.end(reason)
+        else:
+            self.end(self.factory.places.eof)
+
+
+class LineFactory(Factory):
+    """The long-lived connections of one listener, with one sweep for all of them instead of a timer for each."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        slots: memoryview,
+        places: ListenerSlots,
+        moderator: Moderator,
+        occupancy: Occupancy,
+        idle_timeout: float,
+    ) -> None:
+        """Close connections after ``idle_timeout`` seconds without a byte."""
+        self._reactor = reactor
+        self._slots = slots
+        self.places = places
+        self.moderator = moderator
+        self._occupancy = occupancy
+        self._idle = int(idle_timeout * _NANOSECONDS)
+        self._between_sweeps = idle_timeout / SWEEPS_PER_TIMEOUT
+        self._protocols: set[LineProtocol] = set()
+        self._sweep: IDelayedCall | None = None
+        self._stream: LineStream | None = None
+        self._paused = False
+
+    def hand_over(self, connection: raw_socket, stream: LineStream) -> None:
+        """Make a transport of a connection of the accept lane; raises `OSError` when that can't be done."""
+        connection.setblocking(False)
+        self._stream = stream
+        self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self)
+        connection.close()
+
+    def buildProtocol(self, addr: IAddress | None) -> LineProtocol:  # noqa: ARG002
+        """Make the protocol of the connection that is being handed over."""
+        stream, self._stream = self._stream, None
+        assert stream is not None  # noqa: S101  (only `hand_over` leads here)
+        return LineProtocol(self, stream)
+
+    def joined(self, protocol: LineProtocol) -> None:
+        """Note a new connection."""
+        self._protocols.add(protocol)
+        if self._paused:
+            _pause(protocol)
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
+
+    def left(self, protocol: LineProtocol, reason: int) -> None:
+        """Note the end of one."""
+        self._protocols.discard(protocol)
+        self._slots[reason] += 1
+        self._occupancy.leave()
+
+    def pause(self) -> None:
+        """Read from none of the connections, until `resume`."""
+        self._paused = True
+        for protocol in self._protocols:
+            _pause(protocol)
+
+    def resume(self) -> None:
+        """Read from all of them again."""
+        self._paused = False
+        for protocol in self._protocols:
+            _producer(protocol).resumeProducing()
+
+    def drain(self) -> None:
+        """Read what has come on every connection, and end them all."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for protocol in list(self._protocols):
+            protocol.drain(self.places.shutdown)
+
+    def _sweep_idle(self) -> None:
+        self._sweep = None
+        if not self._paused:
+            latest = time.monotonic_ns() - self._idle
+            for protocol in [one for one in self._protocols if one.heard < latest]:
+                protocol.end(self.places.idle)
+        if self._protocols:
+            self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
+
+
+def _producer(protocol: LineProtocol) -> IPushProducer:
+    return cast("IPushProducer", protocol.transport)
+
+
+def _pause(protocol: LineProtocol) -> None:
+    _producer(protocol).pauseProducing()

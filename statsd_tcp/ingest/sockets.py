@@ -1,0 +1,149 @@
+"""Listening sockets: made, bound and kept by the supervisor, one per worker, address family and listener.
+
+The sockets of one address form an SO_REUSEPORT group: the kernel gives each connection to one of them by a hash of its
+addresses. The first is bound without the option, so that a port in use is an error and not a silent thief, and gets it
+afterwards, so that its siblings can join.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from pathlib import Path
+
+from statsd_tcp.endpoints import Endpoint
+
+__all__ = ["BoundListener", "bind_listener", "listen_backlog", "queue_state", "receive_drops"]
+
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 10, 6
+"""Seconds of silence before the first probe, seconds between probes, and how many may go unanswered: a client whose
+machine vanished is noticed within two minutes. Accepted sockets inherit this from their listener."""
+
+_ANY_PORT_TRIES = 16
+_SO_MEMINFO = 55
+_SK_MEMINFO_DROPS = 8
+_MEMINFO_FIELDS = 9
+# struct tcp_info begins with eight single bytes; of the 32-bit numbers after them these are tcpi_unacked and
+# tcpi_sacked, which on a listening socket are the queue's length and its limit (net/ipv4/tcp.c, tcp_get_info).
+_TCP_INFO = struct.Struct("<8B24I")
+_TCPI_UNACKED, _TCPI_SACKED = 8 + 4, 8 + 5
+
+
+class BoundListener:
+    """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family."""
+
+    def __init__(self, endpoint: Endpoint, port: int, sockets: list[list[socket.socket]]) -> None:
+        self.endpoint = endpoint
+        self.port = port
+        self.sockets = sockets
+        self.label = endpoint.label(port)
+        self.addresses = [_written(one) for one in sockets[0]]
+        """Where it listens, as people write it."""
+
+    @property
+    def stream(self) -> bool:
+        """Tell whether it takes connections."""
+        return self.endpoint.scheme == "tcp"
+
+    def listen(self, backlog: int) -> None:
+        """Let the kernel accept connections into the queues; raises `OSError`."""
+        if self.stream:
+            for row in self.sockets:
+                for one in row:
+                    one.listen(backlog)
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for row in self.sockets:
+            for one in row:
+                one.close()
+
+
+def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
+    """Bind the sockets of an endpoint for so many workers; raises `OSError`.
+
+    Without an interface that is every IPv4 address and, where the machine has IPv6, every one of that as well, on the
+    same port.
+    """
+    if endpoint.interface is not None:
+        family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
+        group = _bind_group(endpoint, family, endpoint.interface, endpoint.port, workers)
+        return BoundListener(endpoint, _port(group[0]), [[one] for one in group])
+    for _ in range(_ANY_PORT_TRIES):
+        first = _bind_group(endpoint, socket.AF_INET, "0.0.0.0", endpoint.port, workers)
+        port = _port(first[0])
+        try:
+            second = _bind_group(endpoint, socket.AF_INET6, "::", port, workers)
+        except OSError as error:
+            if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                return BoundListener(endpoint, port, [[one] for one in first])
+            for one in first:
+                one.close()
+            if endpoint.port:
+                raise
+        else:
+            return BoundListener(endpoint, port, [list(pair) for pair in zip(first, second, strict=True)])
+    raise OSError(errno.EADDRINUSE, "no port is free on both IPv4 and IPv6")
+
+
+def _bind_group(endpoint: Endpoint, family: int, host: str, port: int, workers: int) -> list[socket.socket]:
+    group: list[socket.socket] = []
+    try:
+        for index in range(workers):
+            one = _make(endpoint, family)
+            group.append(one)
+            if index:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind((host, port))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            port = _port(one)
+    except OSError:
+        for one in group:
+            one.close()
+        raise
+    return group
+
+
+def _make(endpoint: Endpoint, family: int) -> socket.socket:
+    stream = endpoint.scheme == "tcp"
+    one = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
+    one.setblocking(False)
+    if family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if stream:
+        # Needed to restart while connections of the last run are in TIME_WAIT.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if stream and not endpoint.count_only:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    return one
+
+
+def listen_backlog(proc: Path = Path("/proc")) -> int:
+    """Give the longest accept queue that the kernel allows, in connections; its own cap would be silent."""
+    return int((proc / "sys/net/core/somaxconn").read_text())
+
+
+def queue_state(listener: socket.socket) -> tuple[int, int]:
+    """Give a listening socket's queue: how many connections wait in it, and how many may."""
+    info = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return info[_TCPI_UNACKED], info[_TCPI_SACKED]
+
+
+def receive_drops(one: socket.socket) -> int:
+    """Give how many connections (or datagrams) the kernel dropped because this socket had no room."""
+    numbers = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
+    return int(struct.unpack_from("<I", numbers, 4 * _SK_MEMINFO_DROPS)[0])
+
+
+def _port(one: socket.socket) -> int:
+    return int(one.getsockname()[1])
+
+
+def _written(one: socket.socket) -> str:
+    host, port = one.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+

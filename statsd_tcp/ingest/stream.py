@@ -1,0 +1,40 @@
+"""One client's stream of lines, on whichever lane it is read: framed, and given to the intake."""
+
+from __future__ import annotations
+
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.wire.framing import LineFramer
+from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
+
+__all__ = ["LineStream"]
+
+
+class LineStream:
+    """The lines of one connection to the listener ``index``."""
+
+    __slots__ = ("_framer", "index", "intake")
+
+    def __init__(self, intake: Intake, index: int, max_line: int) -> None:
+        """Begin with nothing received. ``max_line`` is in bytes."""
+        self.intake = intake
+        self.index = index
+        self._framer = LineFramer(max_line)
+
+    def feed(self, data: bytes) -> None:
+        """Take what one read brought."""
+        framer = self._framer
+        self.intake.take(self.index, framer.feed(data), len(data))
+        if framer.line_too_long:
+            self._reject_too_long()
+
+    def finish(self, *, clean: bool) -> None:
+        """End the stream: after a clean end what is left counts as a line, otherwise it is dropped as truncated."""
+        framer = self._framer
+        self.intake.take(self.index, framer.finish(clean=clean), 0)
+        if framer.truncated:
+            self.intake.reject(self.index, TRUNCATED, framer.truncated)
+
+    def _reject_too_long(self) -> None:
+        framer = self._framer
+        self.intake.reject(self.index, LINE_TOO_LONG, framer.line_too_long)
+        framer.line_too_long = 0

@@ -1,0 +1,1 @@
+"""What the kernel tells about itself and its processes: read from /proc and /sys."""

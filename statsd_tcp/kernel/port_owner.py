@@ -1,0 +1,72 @@
+"""Which process has a port: read from /proc, as far as our rights go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Owner", "port_owner"]
+
+_LISTEN = "0A"
+_LOCAL, _STATE, _INODE = 1, 3, 9
+
+
+class Owner(NamedTuple):
+    """A process by name and number."""
+
+    name: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
+def port_owner(scheme: str, port: int, proc: Path = Path("/proc")) -> Owner | None:
+    """Find the process that listens on a port of ``scheme`` (tcp or udp); None if we may not see it."""
+    inodes = _inodes(scheme, port, proc)
+    if not inodes:
+        return None
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for process in proc.iterdir():
+        if process.name.isdigit() and _has_any(process / "fd", wanted):
+            return Owner(_name(process), int(process.name))
+    return None
+
+
+def _inodes(scheme: str, port: int, proc: Path) -> set[str]:
+    found = set()
+    for table in (scheme, f"{scheme}6"):
+        try:
+            rows = (proc / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            fields = row.split()
+            if int(fields[_LOCAL].rpartition(":")[2], 16) == port and (
+                scheme == "udp" or fields[_STATE] == _LISTEN
+            ):
+                found.add(fields[_INODE])
+    return found
+
+
+def _has_any(descriptors: Path, wanted: set[str]) -> bool:
+    try:
+        names = os.listdir(descriptors)
+    except OSError:
+        return False
+    for name in names:
+        try:
+            target = os.readlink(descriptors / name)  # noqa: PTH115  (one system call each, on every process)
+        except OSError:
+            continue
+        if target in wanted:
+            return True
+    return False
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return "a process"

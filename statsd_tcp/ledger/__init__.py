@@ -1,0 +1,1 @@
+"""Shared-memory ledgers: counters and a journal in a file that outlives the process which writes them."""

@@ -1,0 +1,107 @@
+"""The journal: complete lines, kept in the ledger's ring from before they are looked at until they are committed.
+
+    frame:  | length u32 | crc32 u32 | tick u64 | listener u32 | received u32 | datagrams u32 | zero u32 |
+            | lines ... | padding to 8 bytes |
+
+``length`` counts the lines' bytes, ``received`` those that came from the network with them, ``datagrams`` how many
+datagrams they were in (0 on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps around at
+its end byte by byte. The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is
+CLOCK_MONOTONIC in nanoseconds, which orders gauges across workers. The checksum is of the head's other fields and the
+lines; it decides after a power loss, when pages may have reached the disk in any order.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED
+
+__all__ = ["Frame", "Journal", "read_frames"]
+
+_FRAME = struct.Struct("<IIQIIII")
+_CHECKED = struct.Struct("<QIII")
+FRAME_HEAD = _FRAME.size
+_ALIGNMENT = 8
+
+
+class Journal:
+    """The writing side of a ledger's ring. One worker has it."""
+
+    __slots__ = ("_ring", "_size", "_slots", "head", "released")
+
+    def __init__(self, ring: memoryview, slots: memoryview) -> None:
+        """Go on where the ledger's slots say."""
+        self._ring = ring
+        self._size = len(ring)
+        self._slots = slots
+        self.head: int = slots[JOURNAL_HEAD]
+        self.released: int = slots[JOURNAL_RELEASED]
+
+    def room(self) -> int:
+        """Give how many bytes of lines certainly fit as one frame."""
+        return self._size - (self.head - self.released) - FRAME_HEAD - _ALIGNMENT
+
+    def append(self, listener: int, lines: bytes, tick: int, received: int, datagrams: int = 0) -> None:
+        """Publish one frame. The caller has seen to the room."""
+        length = len(lines)
+        crc = zlib.crc32(lines, zlib.crc32(_CHECKED.pack(tick, listener, received, datagrams)))
+        head = self.head
+        at = head % self._size
+        end = at + FRAME_HEAD + length
+        if end <= self._size:
+            _FRAME.pack_into(self._ring, at, length, crc, tick, listener, received, datagrams, 0)
+            self._ring[at + FRAME_HEAD : end] = lines
+        else:
+            self._wrap(at, _FRAME.pack(length, crc, tick, listener, received, datagrams, 0) + lines)
+        self.head = head = head + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
+        self._slots[JOURNAL_HEAD] = head
+
+    def release(self, committed: int) -> None:
+        """Give the space before that offset back: what lay there is in the store."""
+        if committed > self.released:
+            self.released = self._slots[JOURNAL_RELEASED] = committed
+
+    def _wrap(self, at: int, frame: bytes) -> None:
+        first = self._size - at
+        self._ring[at:] = frame[:first]
+        self._ring[: len(frame) - first] = frame[first:]
+
+
+class Frame(NamedTuple):
+    """One frame read back: where the next one begins, and what it holds."""
+
+    next: int
+    tick: int
+    listener: int
+    received: int
+    datagrams: int
+    lines: bytes
+
+
+def read_frames(ring: memoryview, start: int, head: int) -> Iterator[Frame]:
+    """Give the frames between two offsets, in order, up to the first that is damaged.
+
+    A damaged one is one that can't have been written whole: that happens only to a ring that lost pages in a power
+    loss, and what lies behind it can't be trusted.
+    """
+    size = len(ring)
+    while 0 <= start < head <= start + size:
+        length, crc, tick, listener, received, datagrams, _ = _FRAME.unpack(_cut(ring, start, FRAME_HEAD))
+        following = start + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
+        if following > head:
+            return
+        lines = _cut(ring, start + FRAME_HEAD, length)
+        if crc != zlib.crc32(lines, zlib.crc32(_CHECKED.pack(tick, listener, received, datagrams))):
+            return
+        yield Frame(following, tick, listener, received, datagrams, lines)
+        start = following
+
+
+def _cut(ring: memoryview, offset: int, length: int) -> bytes:
+    size = len(ring)
+    at = offset % size
+    first = bytes(ring[at : at + length])
+    return first if len(first) == length else first + bytes(ring[: length - len(first)])

@@ -1,0 +1,68 @@
+"""Which slots a worker's ledger has: the directory, made from the labels of its listeners."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from statsd_tcp.ledger.layout import SlotName
+
+__all__ = [
+    "ACCEPT_ERRNOS",
+    "CLOSE_REASONS",
+    "GLOBAL_SLOTS",
+    "HEARTBEAT",
+    "ListenerSlots",
+    "ledger_slots",
+    "listener_slots",
+]
+
+CLOSE_REASONS = ("eof", "counted", "idle", "reset", "error", "shutdown")
+"""Why a worker closed a connection. ``killed`` is booked by the supervisor, for a worker that can't."""
+
+ACCEPT_ERRNOS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "other")
+"""The errors of accept(2) that are told apart."""
+
+HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED = range(4)
+"""The slots that every ledger begins with: the monotonic time in nanoseconds at which the worker was last alive, the
+longest gap in nanoseconds between two heartbeats beyond what was planned, and the journal's two offsets in bytes."""
+
+GLOBAL_SLOTS = tuple(SlotName(name) for name in ("heartbeat", "gap_max", "journal_head", "journal_released"))
+
+_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
+
+
+class ListenerSlots(NamedTuple):
+    """Where one listener's slots are: indexes into the ledger."""
+
+    accepted: int
+    eof: int
+    counted: int
+    idle: int
+    reset: int
+    error: int
+    shutdown: int
+    accept_errors: dict[int, int]
+    other_accept_error: int
+    paused: int
+
+
+def ledger_slots(labels: Sequence[str]) -> list[SlotName]:
+    """Name all slots of a worker that serves these listeners, in order."""
+    names = list(GLOBAL_SLOTS)
+    for label in labels:
+        names.append(SlotName("accepted", label))
+        names.extend(SlotName("closed", label, reason) for reason in CLOSE_REASONS)
+        names.extend(SlotName("accept_errors", label, name) for name in ACCEPT_ERRNOS)
+        names.append(SlotName("paused", label))
+    return names
+
+
+def listener_slots(index: int) -> ListenerSlots:
+    """Give the places of the slots of the listener with that index among the labels."""
+    first = len(GLOBAL_SLOTS) + index * _PER_LISTENER
+    closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
+    errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))
+    by_errno = {getattr(errno, name): slot for name, slot in zip(ACCEPT_ERRNOS[:-1], errors, strict=False)}
+    return ListenerSlots(first, *closed, by_errno, errors[-1], errors.stop)

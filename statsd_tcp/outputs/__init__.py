@@ -1,0 +1,1 @@
+"""Outputs: one module per way in which the stored series leave the service."""

@@ -1,0 +1,208 @@
+"""The service's settings: one frozen value, from the command line, a TOML file, or both.
+
+Every option is one row of `OPTIONS`. Both sources go through the same row, so that they take the same values and give
+the same errors; the command line wins.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from statsd_tcp.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
+
+__all__ = ["OPTIONS", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
+
+MOST_WORKERS = 256
+"""More worker processes than that are surely a slip of the finger: there is no use beyond the number of processors."""
+
+_DAY = 86400.0
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the text is one line and begins with the option or the file at fault."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator asked for, validated, with the defaults filled in.
+
+    ``workers`` and ``max_connections`` None: chosen from the machine at start. ``state_dir`` None: the place that the
+    platform keeps for it. Times are in seconds.
+    """
+
+    listen: tuple[Endpoint, ...]
+    count: tuple[Endpoint, ...]
+    http: Endpoint | None
+    workers: int | None
+    state_dir: Path | None
+    idle_timeout: float
+    max_connections: int | None
+    drain_timeout: float
+
+
+class Option(NamedTuple):
+    """One option: its long name, its short one, how a value is read, its default, and the help text."""
+
+    name: str
+    short: str
+    parse: Callable[[str], Any]
+    default: Any
+    repeatable: bool
+    help: str
+
+    @property
+    def field(self) -> str:
+        """Give the name of the field in `Settings`."""
+        return self.name.replace("-", "_")
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+            raise ValueError(f"{text!r} is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(lowest: float, highest: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not lowest <= value <= highest:
+            raise ValueError(f"{text!r} is not a number of seconds from {lowest:g} to {highest:g}")
+        return value
+
+    return parse
+
+
+def _directory(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+OPTIONS = (
+    Option(
+        "listen", "l", parse_listen, ("tcp:8125", "udp:8125"), True,
+        "StatsD lines: tcp:PORT or udp:PORT[:interface=A][:dialect=etsy|dogstatsd][:name=LABEL]; repeatable "
+        "[default: tcp:8125 and udp:8125]",
+    ),
+    Option(
+        "count", "", parse_count, ("tcp:8888",), True,
+        "count bare connections: tcp:PORT[:interface=A][:name=LABEL]; repeatable [default: tcp:8888]",
+    ),
+    Option(
+        "workers", "w", _whole(1, MOST_WORKERS), None, False,
+        "worker processes [default: the processors that this process may use, at most 8]",
+    ),
+    Option(
+        "http", "", parse_http, "tcp:9102:interface=127.0.0.1", False,
+        "metrics, health and status [default: tcp:9102:interface=127.0.0.1]",
+    ),
+    Option(
+        "state-dir", "", _directory, None, False,
+        "ledgers and totals [default: $STATE_DIRECTORY, else the user's state folder]",
+    ),
+    Option(
+        "idle-timeout", "", _seconds(1, 30 * _DAY), "600", False,
+        "seconds after which a connection that sends nothing is closed [default: 600]",
+    ),
+    Option(
+        "max-connections", "", _whole(1, 100_000_000), None, False,
+        "open connections over all workers, beyond which accepting pauses [default: from the descriptor limit]",
+    ),
+    Option(
+        "drain-timeout", "", _seconds(0, 3600), "5", False,
+        "seconds that a stop may take to read and count what already waits [default: 5]",
+    ),
+)  # fmt: skip
+
+
+def read_config(path: Path) -> dict[str, list[str]]:
+    """Read a TOML file into option name -> values, all still as text.
+
+    Raises `SettingsError` naming the file, and the option or line in it, when it can't be read or holds anything else.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"--config: {path} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    known = {option.name: option for option in OPTIONS}
+    for name in table:
+        if name not in known:
+            raise SettingsError(f"{path}: unknown option {name!r}; there are {', '.join(known)}")
+    return {name: _texts(path, known[name], value) for name, value in table.items()}
+
+
+def _texts(path: Path, option: Option, value: object) -> list[str]:
+    values = value if option.repeatable and isinstance(value, list) else [value]
+    for item in values:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            wanted = "a list of strings" if option.repeatable else "a string or a number"
+            raise SettingsError(f"{path}: {option.name}: {item!r} is not {wanted}")
+    return [str(item) for item in values]
+
+
+def build_settings(
+    given: Mapping[str, Sequence[str]], config: Mapping[str, Sequence[str]] | None = None, source: str = ""
+) -> Settings:
+    """Validate what was given and fill in the defaults.
+
+    ``given`` is the command line's, ``config`` the file's (named ``source`` in errors), both option name -> texts. An
+    option given replaces its default list, and an empty text switches it off. Raises `SettingsError`.
+    """
+    config = config or {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.name in given:
+            values[option.field] = _value(option, given[option.name], f"--{option.name}")
+        elif option.name in config:
+            values[option.field] = _value(option, config[option.name], f"{source}: {option.name}")
+        else:
+            values[option.field] = _default(option)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _default(option: Option) -> Any:
+    if option.repeatable:
+        return tuple(option.parse(text) for text in option.default)
+    return None if option.default is None else option.parse(option.default)
+
+
+def _value(option: Option, texts: Sequence[str], where: str) -> Any:
+    parsed = [_parse(option, text, where) for text in texts if text]
+    if option.repeatable:
+        return tuple(parsed)
+    if parsed:
+        return parsed[-1]
+    if option.name == "http":
+        return None
+    raise SettingsError(f"{where}: a value is missing")
+
+
+def _parse(option: Option, text: str, where: str) -> Any:
+    try:
+        return option.parse(text)
+    except EndpointError as error:
+        message = f"{where} {text}: {error}"
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}")
+
+
+def _check_together(settings: Settings) -> None:
+    endpoints = settings.listen + settings.count
+    if not endpoints:
+        raise SettingsError("--listen and --count are both empty: there is nothing to do")
+    labels = [endpoint.label(endpoint.port) for endpoint in endpoints if endpoint.port or endpoint.name]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise SettingsError(f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart")

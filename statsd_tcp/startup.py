@@ -1,0 +1,153 @@
+"""Everything that can fail at start, tried in one place: the machine, the state directory, the sockets."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
+from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.kernel.port_owner import port_owner
+from statsd_tcp.kernel.processors import size_workers
+from statsd_tcp.settings import Settings
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.workers.plan import Plan
+
+__all__ = ["LEDGERS", "STORE", "StartError", "lock_state", "make_plan", "state_directory"]
+
+STORE = "totals.sqlite"
+LEDGERS = "ledgers"
+LOCK = "lock"
+
+_FIRST_UNPRIVILEGED_PORT = 1024
+
+
+class StartError(Exception):
+    """Something that the service can't start without; the text is one line with the cause and the remedy."""
+
+
+def make_plan(settings: Settings, environ: Mapping[str, str]) -> tuple[Plan, int]:
+    """Try everything that can fail; give the plan, and the descriptor that holds the state directory's lock."""
+    if sys.platform != "linux":
+        raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
+    folder = state_directory(settings, environ)
+    lock = lock_state(folder)
+    _check_store(folder / STORE)
+    sizing = size_workers(settings.workers)
+    listeners = [
+        _bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")
+        for endpoint in settings.listen + settings.count
+    ]
+    _check_labels(listeners)
+    plan = Plan(
+        settings=settings,
+        listeners=listeners,
+        http=_bind(settings.http, 1, "http") if settings.http else None,
+        workers=sizing.workers,
+        workers_reason=sizing.reason,
+        descriptors=raise_descriptor_limit(),
+        backlog=listen_backlog(),
+        state_dir=folder,
+    )
+    _check_descriptors(plan)
+    return plan, lock
+
+
+def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Choose the state directory, and make it; raises `StartError`."""
+    if settings.state_dir is not None:
+        folder = settings.state_dir
+    elif environ.get("STATE_DIRECTORY"):
+        # systemd gives all of a unit's, separated by colons.
+        folder = Path(environ["STATE_DIRECTORY"].split(":")[0])
+    else:
+        folder = user_state_path("statscounter", appauthor=False)
+    try:
+        (folder / LEDGERS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"--state-dir {folder}: can't be made ({error.strerror}); name a folder that may be written"
+        ) from None
+    for needed in (folder, folder / LEDGERS):
+        if not os.access(needed, os.W_OK | os.X_OK):
+            raise StartError(f"--state-dir {folder}: may not be written; name another folder or change its rights")
+    return folder
+
+
+def lock_state(folder: Path) -> int:
+    """Take the state directory for this instance; raises `StartError` if another one has it."""
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"--state-dir {folder}: {path.name} can't be opened ({error.strerror})") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StartError(
+            f"--state-dir {folder} is in use by another instance (pid {owner}): --state-dir DIR gives this one its own"
+        ) from None
+    sign_lock(descriptor)
+    return descriptor
+
+
+def sign_lock(descriptor: int) -> None:
+    """Write our process number into the lock, for whoever finds it taken."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _check_store(path: Path) -> None:
+    """Find out now whether an existing store can be used. A new one is made only after a change of user."""
+    if path.exists():
+        from statsd_tcp.store.database import Store
+
+        try:
+            Store(path).close()
+        except StoreError as error:
+            raise StartError(str(error)) from None
+
+
+def _bind(endpoint: Endpoint, workers: int, option: str) -> BoundListener:
+    try:
+        return bind_listener(endpoint, workers)
+    except OSError as error:
+        raise StartError(_explained(endpoint, option, error)) from None
+
+
+def _explained(endpoint: Endpoint, option: str, error: OSError) -> str:
+    what = f"{endpoint.scheme}:{endpoint.port}"
+    moves = f"--{option}= switches it off, --{option} {endpoint.scheme}:PORT moves it"
+    if error.errno == errno.EADDRINUSE:
+        owner = port_owner(endpoint.scheme, endpoint.port)
+        return f"--{option}: {what} is in use{f' by {owner}' if owner else ''}: {moves}"
+    if error.errno in (errno.EACCES, errno.EPERM) and endpoint.port < _FIRST_UNPRIVILEGED_PORT:
+        return f"--{option}: {what} needs root or the capability CAP_NET_BIND_SERVICE: {moves}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--{option} {endpoint}: this machine has no address {endpoint.interface}"
+    return f"--{option} {endpoint}: {error.strerror}"
+
+
+def _check_labels(listeners: list[BoundListener]) -> None:
+    labels = [listener.label for listener in listeners]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise StartError(f"--listen/--count: two listeners are called {label}; name=LABEL tells them apart")
+
+
+def _check_descriptors(plan: Plan) -> None:
+    sockets = sum(len(row) for listener in plan.listeners for row in listener.sockets)
+    if sockets + RESERVED_DESCRIPTORS > plan.descriptors:
+        raise StartError(
+            f"the limit of {plan.descriptors} open files (ulimit -n) is too low for {sockets} listening sockets: "
+            f"raise it to {sockets + 2 * RESERVED_DESCRIPTORS} or more, or ask for fewer --workers"
+        )

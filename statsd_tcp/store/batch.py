@@ -1,0 +1,54 @@
+"""What goes into one commit: the committer fills a `CommitBatch` and gives it to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.ledger.layout import SlotName
+
+__all__ = ["CommitBatch", "LedgerCounts", "LedgerInterval"]
+
+
+class LedgerInterval(msgspec.Struct, frozen=True):
+    """What was aggregated from a ledger's journal between two of its offsets; ``end`` is not included.
+
+    ``recovered`` says that it was replayed for a writer that died: its lines are then also counted as
+    recovered.
+    """
+
+    ledger_id: str
+    start: int
+    end: int
+    interval: Interval
+    recovered: bool = False
+
+
+class LedgerCounts(msgspec.Struct, frozen=True):
+    """One ledger as it was read now: its id, its worker's slot, its boot, and what its slots count.
+
+    Slots that hold no durable count (the heartbeat, the journal's offsets, ``paused``) may be among the
+    values; the store leaves them out.
+    """
+
+    ledger_id: str
+    worker: int
+    boot_id: str
+    values: Mapping[SlotName, int]
+
+
+class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one transaction takes in; any part may be empty, and all of it may be given again.
+
+    ``counts``: ledgers with a living writer, and once more those whose writer is gone, with their final
+    numbers. They are taken in first, and make a ledger known. ``intervals``: in the order of their offsets
+    for each ledger. ``folded``: ids of ledgers whose writer is dead and whose slots are final. ``unlinked``:
+    ids of folded ledgers whose file is gone, so that their row isn't needed any more.
+    """
+
+    counts: Sequence[LedgerCounts] = ()
+    intervals: Sequence[LedgerInterval] = ()
+    folded: Sequence[str] = ()
+    unlinked: Sequence[str] = ()

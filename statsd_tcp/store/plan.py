@@ -1,0 +1,88 @@
+"""A commit worked out: what it changes, and how that is written to SQLite in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from statsd_tcp.store.book import Book
+from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
+from statsd_tcp.store.snapshot import Refusal
+
+__all__ = ["Plan", "write"]
+
+_PUT_LEDGER = """INSERT INTO ledgers (id, worker, boot_id, committed, state, counts) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET committed = excluded.committed, state = excluded.state, counts =
+    excluded.counts"""
+_DROP_LEDGER = "DELETE FROM ledgers WHERE id = ?"
+_PUT_TOTAL = """INSERT INTO totals (metric, labels, value) VALUES (?, ?, ?)
+    ON CONFLICT (metric, labels) DO UPDATE SET value = excluded.value"""
+_UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ? WHERE id = ?"
+_INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated) VALUES (?, ?, ?, ?, ?, ?)"
+_DROP_SERIES = "DELETE FROM series WHERE id = ?"
+
+
+class Plan(msgspec.Struct):
+    """What one commit does. Nothing is changed yet while there is only the plan.
+
+    ``series`` are the changes to each kind's columns; ``now`` is the wall time that changed series are marked with.
+    """
+
+    book: Book
+    series: list[SeriesPlan]
+    refused: list[Refusal]
+    now: float
+    checked_expiry: bool
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to write."""
+        return not self.book.changed() and not any(
+            each.fresh or each.updates or each.expired for each in self.series
+        )
+
+
+def write(
+    connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int
+) -> None:
+    """Write all of a plan or, if SQLite raises, nothing. New series get the ids from ``first_id`` on."""
+    if plan.is_empty():
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _write_book(connection, plan.book)
+        connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
+        connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns, first_id))
+        connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors, as a full disk, SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _write_book(connection: sqlite3.Connection, book: Book) -> None:
+    connection.executemany(_PUT_LEDGER, book.ledger_rows())
+    connection.executemany(_DROP_LEDGER, [(ledger_id,) for ledger_id in book.dropped_ledgers()])
+    connection.executemany(_PUT_TOTAL, book.total_rows())
+
+
+def _updated_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[float, float, float, int]]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        for position, value, weight in changes.updates:
+            yield value, weight, plan.now, column.series_id(position)
+
+
+def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns], series_id: int) -> Iterator[SeriesRow]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        for identity, (value, weight) in changes.fresh.items():
+            yield SeriesRow(series_id, column.kind, identity, value, weight, plan.now)
+            series_id += 1
+
+
+def _expired_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        for position in changes.expired:
+            yield (column.series_id(position),)

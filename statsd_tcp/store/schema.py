@@ -1,0 +1,91 @@
+"""The schema of the store's file, and the checks that a file is ours before anything is written to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from statsd_tcp.store.errors import StoreError
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare"]
+
+APPLICATION_ID = 0x73747363
+"""Marks the file as ours in SQLite's header ("stsc")."""
+
+SCHEMA_VERSION = 1
+"""Raised with every change of the tables. A file of another version is refused and left alone."""
+
+# Series ids grow with the order of first arrival, which decides later who of two owns a name.
+_TABLES = (
+    """CREATE TABLE ledgers (
+        id TEXT PRIMARY KEY,
+        worker INTEGER NOT NULL,
+        boot_id TEXT NOT NULL,
+        committed INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('live', 'folded')),
+        counts TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE totals (
+        metric TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        value INTEGER NOT NULL,
+        PRIMARY KEY (metric, labels)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        value REAL NOT NULL,
+        weight REAL NOT NULL,
+        updated REAL NOT NULL
+    )""",
+)
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is ours and whole, or make it ours if it is new.
+
+    Raises `StoreError` for a file of another program or version, a damaged one, or a file system without
+    shared memory, and `sqlite3.Error` for what SQLite itself finds. Nothing is written to a file that isn't
+    ours.
+    """
+    is_new = _check_owner(connection, path)
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"{path}: this file system can't hold SQLite's write-ahead log (journal mode {mode})"
+        )
+    # FULL: a commit is on the disk when it returns. The journals are released on the strength of that.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -32768")
+    if is_new:
+        _create(connection)
+    elif (finding := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise StoreError(f"{path} is damaged: {finding}")
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path) -> bool:
+    owner = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not owner and not version and not objects:
+        return True
+    if owner != APPLICATION_ID:
+        raise StoreError(f"{path} is a database of another program; it is left as it is")
+    if version != SCHEMA_VERSION:
+        raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")
+    return False
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    number: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return number
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for table in _TABLES:
+        connection.execute(table)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")

@@ -1,0 +1,193 @@
+"""What a commit gives back: an immutable picture of everything that is durable at that moment.
+
+Any thread may read a snapshot for as long as it likes; the store never changes one that it gave away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from statsd_tcp.ledger.layout import SlotName
+from statsd_tcp.store.batch import LedgerCounts
+
+__all__ = [
+    "ACCEPTED",
+    "ACCEPT_ERRORS",
+    "BAD_LINES",
+    "BAD_TAGS",
+    "CLOSED",
+    "DATAGRAMS",
+    "EMPTY_LINES",
+    "EVENTS",
+    "KILLED",
+    "LINES",
+    "RECEIVED_BYTES",
+    "RECOVERED_LINES",
+    "SAMPLES",
+    "SERVICE_CHECKS",
+    "LedgerState",
+    "Refusal",
+    "SeriesTable",
+    "Snapshot",
+    "StoreStats",
+    "TotalKey",
+    "add_counts",
+]
+
+# The names of the durable totals. The first three are also the names of the ledger's slots.
+ACCEPTED = "accepted"
+CLOSED = "closed"
+ACCEPT_ERRORS = "accept_errors"
+RECEIVED_BYTES = "received_bytes"
+LINES = "lines"
+EMPTY_LINES = "empty_lines"
+DATAGRAMS = "datagrams"
+SAMPLES = "samples"
+BAD_LINES = "bad_lines"
+BAD_TAGS = "bad_tags"
+EVENTS = "events"
+SERVICE_CHECKS = "service_checks"
+RECOVERED_LINES = "recovered_lines"
+
+KILLED = "killed"
+"""The closing reason of the connections that were open in a worker when it died."""
+
+_SLOT_TOTALS = frozenset({ACCEPTED, CLOSED, ACCEPT_ERRORS})
+
+
+class TotalKey(NamedTuple):
+    """A durable total's name and labels ("" where it has none); ``detail`` is the reason, errno or type."""
+
+    metric: str
+    listener: str = ""
+    worker: str = ""
+    detail: str = ""
+
+
+class LedgerState(msgspec.Struct, frozen=True):
+    """What the store knows of a ledger: how far its journal is committed, and its counts as last committed.
+
+    A ``folded`` ledger's counts are part of the settled totals, and empty here.
+    """
+
+    ledger_id: str
+    worker: int
+    boot_id: str
+    committed: int
+    folded: bool
+    counts: Mapping[SlotName, int]
+
+
+class Refusal(NamedTuple):
+    """An interval that was dropped because it doesn't begin at the ledger's ``committed`` offset.
+
+    ``committed`` is None for a ledger that the store doesn't know (its counts never came).
+    """
+
+    ledger_id: str
+    start: int
+    end: int
+    committed: int | None
+
+
+class SeriesTable(msgspec.Struct, frozen=True):
+    """All series of one kind, in columns, in the order in which they first came.
+
+    ``values`` and ``weights`` belong to this snapshot. ``ids`` and ``identities`` are
+    shared with later snapshots and may be longer: their first ``len(values)`` entries belong to this one. A
+    position means the same series as long as ``epoch`` is the same; an id is never used again.
+
+    ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
+    (milliseconds) or distribution; ``weights`` the number of those observations (a gauge's is the tick of its
+    last setting).
+    """
+
+    kind: str
+    epoch: int
+    ids: Sequence[int]
+    identities: Sequence[str]
+    values: Sequence[float]
+    weights: Sequence[float]
+
+    def __len__(self) -> int:
+        """Count the series."""
+        return len(self.values)
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """Give each series' identity with its value."""
+        return zip(self.identities, self.values, strict=False)
+
+
+class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How the store does. Durations are in seconds; ``last_commit`` is wall time, 0.0 before the first.
+
+    ``duration_buckets`` are pairs of an upper bound and the number of commits that took no longer.
+    ``conflicts`` counts by reason what the store left out: ``unit`` for a series whose name already has the
+    other unit of time, and ``negative`` for one that would have made a total fall, once for each interval.
+    """
+
+    commits: int
+    last_commit: float
+    duration_sum: float
+    duration_buckets: tuple[tuple[float, int], ...]
+    expired: int
+    conflicts: Mapping[str, int]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything durable after one commit.
+
+    ``settled`` are the totals without the ledgers that aren't folded yet; `totals` adds those. ``refused``
+    are the intervals that this commit dropped.
+    """
+
+    settled: Mapping[TotalKey, int]
+    ledgers: Mapping[str, LedgerState]
+    counters: SeriesTable
+    gauges: SeriesTable
+    times: SeriesTable
+    distributions: SeriesTable
+    stats: StoreStats
+    refused: tuple[Refusal, ...] = ()
+
+    def tables(self) -> tuple[SeriesTable, ...]:
+        """Give the tables of all kinds."""
+        return (self.counters, self.gauges, self.times, self.distributions)
+
+    def totals(self, live: Iterable[LedgerCounts] = ()) -> dict[TotalKey, int]:
+        """Add up the durable totals, with slots that were read after the commit where ``live`` has them.
+
+        Totals made this way never fall, whatever happens to the ledgers in between: a folded one is not taken
+        from ``live``, and of an open one each slot's larger number counts.
+        """
+        result = dict(self.settled)
+        fresh = {counts.ledger_id: counts for counts in live}
+        for state in self.ledgers.values():
+            if not state.folded:
+                counts = fresh.pop(state.ledger_id, None)
+                values = state.counts if counts is None else larger(state.counts, counts.values)
+                add_counts(result, state.worker, values)
+        for counts in fresh.values():
+            if counts.ledger_id not in self.ledgers:
+                add_counts(result, counts.worker, counts.values)
+        return result
+
+
+def larger(first: Mapping[SlotName, int], second: Mapping[SlotName, int]) -> dict[SlotName, int]:
+    """Merge two readings of the same slots: the larger number of each."""
+    result = dict(first)
+    for name, value in second.items():
+        if name.metric in _SLOT_TOTALS and value > result.get(name, 0):
+            result[name] = value
+    return result
+
+
+def add_counts(totals: dict[TotalKey, int], worker: int, counts: Mapping[SlotName, int]) -> None:
+    """Add a ledger's counts to the totals, under its worker's slot."""
+    for name, value in counts.items():
+        if name.metric in _SLOT_TOTALS:
+            key = TotalKey(name.metric, name.listener, str(worker), name.detail)
+            totals[key] = totals.get(key, 0) + value

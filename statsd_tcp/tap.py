@@ -1,0 +1,117 @@
+"""The composition root: the options of ``twistd statscounter``, and the service that they describe.
+
+Whatever can fail at start fails in `makeService`, before twistd goes into the background: with one line on standard
+error and exit status 1.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
+
+from statsd_tcp import __version__
+from statsd_tcp.settings import OPTIONS, Option, Settings, SettingsError, build_settings, read_config
+from statsd_tcp.startup import LEDGERS, STORE, StartError, make_plan, sign_lock
+from statsd_tcp.store.database import Store
+from statsd_tcp.web.service import WebService
+from statsd_tcp.web.site import make_site
+from statsd_tcp.workers.announce import announce
+from statsd_tcp.workers.committer import Committer
+from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
+from statsd_tcp.workers.plan import Plan
+from statsd_tcp.workers.report import Report
+from statsd_tcp.workers.shelf import Shelf
+from statsd_tcp.workers.supervisor import Supervisor
+
+__all__ = ["Options", "assemble", "makeService"]
+
+_DESCRIPTION = f"""statscounter {__version__}: the stats server for short TCP connections. It counts every connection
+exactly, aggregates the StatsD lines that they carry, and shows both at /metrics. An option that is given replaces its
+default; an empty value (--count=) switches it off."""
+
+
+def fail(message: str) -> NoReturn:
+    """End the process before the service has started: one line on standard error, status 1."""
+    raise SystemExit(f"statscounter: {message}")
+
+
+class Options(usage.Options):
+    """The options of ``twistd statscounter``. What was given is kept as text, and validated in one place."""
+
+    synopsis = "[options]"
+    longdesc = " ".join(_DESCRIPTION.split())
+    optParameters = [["config", None, None, "TOML file with the same names; the command line wins"]]
+
+    def __init__(self) -> None:
+        self.given: dict[str, list[str]] = {}
+        super().__init__()
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse the command line; what is wrong in it ends the process with one line."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            fail(f"{error}; twistd statscounter --help lists the options")
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and end."""
+        print(f"statscounter {__version__}")  # noqa: T201
+        raise SystemExit(0)
+
+    def settings(self) -> Settings:
+        """Validate everything; raises `SettingsError`."""
+        file = self["config"]
+        if not file:
+            return build_settings(self.given)
+        path = Path(file)
+        return build_settings(self.given, read_config(path), str(path))
+
+
+def _taker(option: Option) -> Any:
+    def take(self: Options, text: str) -> None:
+        self.given.setdefault(option.name, []).append(text)
+
+    take.__doc__ = option.help
+    return take
+
+
+for _option in OPTIONS:
+    # usage.Options finds its options by the names of the class's methods.
+    setattr(Options, f"opt_{_option.field}", _taker(_option))
+    if _option.short:
+        setattr(Options, f"opt_{_option.short}", getattr(Options, f"opt_{_option.field}"))
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """Make the service: try everything that can fail, then put the parts together."""
+    try:
+        plan, lock = make_plan(options.settings(), os.environ)
+    except (SettingsError, StartError) as error:
+        fail(str(error))
+    if reactor is None:
+        from twisted.internet import reactor
+    return assemble(reactor, plan, lock)
+
+
+def assemble(reactor: Any, plan: Plan, lock: int) -> IService:
+    """Put the service together. Nothing happens before it is started."""
+    pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
+    shelf = Shelf(plan.state_dir / LEDGERS)
+
+    def make_committer(committed: Any) -> Committer:
+        return Committer(reactor, pool, lambda: Store(plan.state_dir / STORE), shelf, committed)
+
+    supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why))
+    report = Report(reactor, supervisor)
+    supervisor.every_second = report.sample
+    service = OrderedService(reactor, pool, SecondSignal(reactor, supervisor.kill), lambda: sign_lock(lock))
+    supervisor.setServiceParent(service)
+    if plan.http is not None:
+        WebService(reactor, plan.http, make_site(reactor, report)).setServiceParent(service)
+    supervisor.announce = lambda: announce(plan)
+    return service

@@ -1,0 +1,189 @@
+"""The service's own metrics: from the gathered numbers to the families that prometheus_client writes.
+
+Label values that are known are there from the start, with 0, so that a rate or an alert doesn't have to wait
+for the first event. Totals of listeners and workers that the service doesn't have any more stay: a sum over
+them must not fall.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isinf
+from typing import Any
+
+import twisted
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+import statsd_tcp
+from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
+from statsd_tcp.store import snapshot as store
+from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
+from statsd_tcp.web.own import OwnMetrics
+from statsd_tcp.wire.reasons import REASONS
+
+__all__ = ["OwnCollector"]
+
+_PREFIX = "statscounter_"
+_SAMPLE_TYPES = ("c", "g", "ms", "h", "d", "s")
+
+_Rows = Mapping[Any, float]
+"""Numbers by their label values, which are tuples of as many strings as there are labels."""
+
+
+class OwnCollector(Collector):
+    """The families of one scrape. ``conflicts`` counts the series that found no place in it, by reason."""
+
+    def __init__(self, own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -> None:
+        self._own = own
+        self._snapshot = snapshot
+        self._conflicts = conflicts
+
+    def collect(self) -> Iterable[Metric]:
+        """Give all families with their numbers."""
+        yield from _connections(self._own)
+        yield from _traffic(self._own)
+        yield from _queues(self._own)
+        yield from _workers(self._own)
+        yield from _commits(self._snapshot.stats)
+        yield from _series(self._own, self._snapshot, self._conflicts)
+        yield _build()
+
+    def describe(self) -> Iterable[Metric]:
+        """Give all families; the registry looks at their names."""
+        return self.collect()
+
+
+def _connections(own: OwnMetrics) -> Iterator[Metric]:
+    labels = [listener.label for listener in own.listeners if listener.stream]
+    slots = [str(slot) for slot in own.worker_slots]
+    known = [(label, slot) for label in labels for slot in slots]
+    accepted = _totals(own, store.ACCEPTED, ("listener", "worker"), known)
+    yield _counter("connections", "Connections accepted.", ("listener", "worker"), accepted)
+    closings = [(label, reason) for label in labels for reason in (*CLOSE_REASONS, store.KILLED)]
+    closed = _totals(own, store.CLOSED, ("listener", "detail"), closings)
+    yield _counter("connections_closed", "Connections closed.", ("listener", "reason"), closed)
+    still_open: dict[tuple[str, ...], float] = {(label,): 0.0 for label in labels}
+    for sign, rows in ((1, accepted), (-1, closed)):
+        for row, number in rows.items():
+            still_open[row[:1]] = still_open.get(row[:1], 0.0) + sign * number
+    yield _gauge("connections_open", "Connections that are open now.", ("listener",), still_open)
+    errors = [(label, name) for label in labels for name in ACCEPT_ERRNOS]
+    failed = _totals(own, store.ACCEPT_ERRORS, ("listener", "detail"), errors)
+    yield _counter("accept_errors", "Errors of accept.", ("listener", "errno"), failed)
+    paused = {(label,): float(own.accept_paused.get(label, False)) for label in labels}
+    yield _gauge("accept_paused", "1 while a limit holds accepting.", ("listener",), paused)
+
+
+def _traffic(own: OwnMetrics) -> Iterator[Metric]:
+    readers = [(listener.label,) for listener in own.listeners if not listener.count_only]
+    datagrams = [(listener.label,) for listener in own.listeners if not listener.stream]
+    for metric, text, known in (
+        (store.RECEIVED_BYTES, "Bytes received.", readers),
+        (store.LINES, "Lines that are not empty, good and bad.", readers),
+        (store.EMPTY_LINES, "Empty lines.", readers),
+        (store.DATAGRAMS, "Datagrams received.", datagrams),
+    ):
+        yield _counter(metric, text, ("listener",), _totals(own, metric, ("listener",), known))
+    for metric, text, label, values in (
+        (store.SAMPLES, "Samples, by their type on the wire.", "type", _SAMPLE_TYPES),
+        (store.BAD_LINES, "Lines that were rejected.", "reason", REASONS),
+    ):
+        rows = _totals(own, metric, ("detail",), [(value,) for value in values])
+        yield _counter(metric, text, (label,), rows)
+    for metric, text in (
+        (store.BAD_TAGS, "Tags that were left out of a good line."),
+        (store.EVENTS, "DogStatsD events, which are not kept."),
+        (store.SERVICE_CHECKS, "DogStatsD service checks, which are not kept."),
+        (store.RECOVERED_LINES, "Lines replayed from the journal of a process that died."),
+    ):
+        yield _counter(metric, text, (), _totals(own, metric, (), [()]))
+    drops = {label: own.receive_drops.get(label[0], 0) for label in datagrams}
+    yield _counter("receive_drops", "Datagrams that the kernel dropped.", ("listener",), drops)
+
+
+def _queues(own: OwnMetrics) -> Iterator[Metric]:
+    names = ("listener", "worker")
+    queues = {(queue.listener, str(queue.worker)): queue for queue in own.accept_queues}
+    lengths = {key: queue.length for key, queue in queues.items()}
+    yield _gauge("accept_queue_length", "Connections that wait to be accepted.", names, lengths)
+    limits = {key: queue.limit for key, queue in queues.items()}
+    yield _gauge("accept_queue_limit", "Connections that may wait to be accepted.", names, limits)
+    drops = {key: queue.drops for key, queue in queues.items()}
+    yield _counter("listen_drops", "Connections that found the queue full.", names, drops)
+
+
+def _workers(own: OwnMetrics) -> Iterator[Metric]:
+    yield _gauge("workers", "Worker processes.", ("state",), _by(own.workers))
+    yield _counter("worker_restarts", "Workers that were replaced.", ("reason",), _by(own.worker_restarts))
+    yield _gauge("worker_open_fds", "Open descriptors.", ("worker",), _by(own.worker_open_fds))
+    memory = _by(own.worker_resident_memory_bytes)
+    yield _gauge("worker_resident_memory_bytes", "Memory in use.", ("worker",), memory)
+    gap = {(): own.reactor_gap_seconds_max}
+    yield _gauge("reactor_gap_seconds_max", "Longest time that a worker did not look.", (), gap)
+
+
+def _commits(stats: StoreStats) -> Iterator[Metric]:
+    yield _counter("commits", "Commits to the store.", (), {(): stats.commits})
+    buckets = [("+Inf" if isinf(bound) else repr(bound), count) for bound, count in stats.duration_buckets]
+    name, text = _PREFIX + "commit_duration_seconds", "How long a commit took."
+    yield HistogramMetricFamily(name, text, buckets=buckets, sum_value=stats.duration_sum)
+    when = {(): stats.last_commit}
+    yield _gauge("last_commit_timestamp_seconds", "When the last commit ended, 0 for none yet.", (), when)
+
+
+def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -> Iterator[Metric]:
+    kinds = {(table.kind,): len(table) for table in snapshot.tables()}
+    yield _gauge("series", "Series that are kept (h: h and d).", ("type",), kinds)
+    yield _counter("series_expired", "Series dropped after idling.", (), {(): snapshot.stats.expired})
+    yield _counter("series_dropped", "Series that were not kept.", ("reason",), _by(own.series_dropped))
+    both = {**snapshot.stats.conflicts}
+    for reason, number in conflicts.items():
+        both[reason] = both.get(reason, 0) + number
+    yield _counter("series_conflicts", "Series, or news of them, left out.", ("reason",), _by(both))
+
+
+def _build() -> Metric:
+    facts = {
+        "version": statsd_tcp.__version__,
+        "python": platform.python_version(),
+        "twisted": twisted.__version__,
+    }
+    return InfoMetricFamily(_PREFIX + "build", "The versions that run.", value=facts)
+
+
+def _totals(
+    own: OwnMetrics, metric: str, fields: Sequence[str], known: Iterable[tuple[str, ...]]
+) -> dict[tuple[str, ...], float]:
+    places = [TotalKey._fields.index(field) for field in fields]
+    rows = dict.fromkeys(known, 0.0)
+    for key, value in own.totals.items():
+        if key.metric == metric:
+            row = tuple(key[place] for place in places)
+            rows[row] = rows.get(row, 0) + value
+    return rows
+
+
+def _by(numbers: Mapping[str, float] | Mapping[int, float]) -> dict[tuple[str, ...], float]:
+    return {(str(label),): number for label, number in numbers.items()}
+
+
+def _counter(name: str, text: str, labels: Sequence[str], rows: _Rows) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, text, labels=labels)
+    for row, number in rows.items():
+        family.add_metric(row, number)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], rows: _Rows) -> Metric:
+    family = GaugeMetricFamily(_PREFIX + name, text, labels=labels)
+    for row, number in rows.items():
+        family.add_metric(row, number)
+    return family

@@ -1,0 +1,51 @@
+"""The service's own numbers as plain data: the supervisor gathers them, the collector writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from statsd_tcp.store.snapshot import TotalKey
+
+__all__ = ["AcceptQueue", "ListenerFacts", "OwnMetrics"]
+
+
+class ListenerFacts(msgspec.Struct, frozen=True):
+    """One listener: its label, whether it takes connections (or datagrams), and whether it only counts."""
+
+    label: str
+    stream: bool
+    count_only: bool = False
+
+
+class AcceptQueue(msgspec.Struct, frozen=True):
+    """A listening socket's queue: the connections that wait, how many may, and how many found no room."""
+
+    listener: str
+    worker: int
+    length: int
+    limit: int
+    drops: int
+
+
+class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/metrics` says about the service itself, read at the moment of the scrape.
+
+    ``totals`` is what `Snapshot.totals` gave with the ledgers' live slots. The other mappings have every
+    label value that is known, with 0 where nothing happened. ``worker_slots`` are the slots of all workers,
+    alive or not.
+    """
+
+    listeners: Sequence[ListenerFacts]
+    worker_slots: Sequence[int]
+    totals: Mapping[TotalKey, int]
+    workers: Mapping[str, int]
+    worker_restarts: Mapping[str, int]
+    accept_paused: Mapping[str, bool]
+    accept_queues: Sequence[AcceptQueue]
+    receive_drops: Mapping[str, int]
+    worker_open_fds: Mapping[int, int]
+    worker_resident_memory_bytes: Mapping[int, int]
+    reactor_gap_seconds_max: float
+    series_dropped: Mapping[str, int]

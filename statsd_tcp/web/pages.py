@@ -1,0 +1,88 @@
+"""The small pages: the index, health, readiness, and the status for programs."""
+
+# Most methods of Twisted's web server have no annotations.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import msgspec
+from twisted.web.pages import notFound
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+import statsd_tcp
+from statsd_tcp.web.sources import ISources
+
+__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "StatePage", "StatusPage", "plain_text"]
+
+STATUS_VERSION = 1
+"""Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
+
+_LINKS = (
+    ("/metrics", "metrics for Prometheus"),
+    ("/healthz", "does the service work"),
+    ("/readyz", "does every listener accept"),
+    ("/api/v1/status", "status as JSON"),
+)
+
+
+def plain_text(request: Request, code: int, text: str) -> bytes:
+    """Set the response up as one line of text, and give its body."""
+    request.setResponseCode(code)
+    request.setHeader("content-type", "text/plain; charset=utf-8")
+    request.setHeader("cache-control", "no-store")
+    return f"{text}\n".encode()
+
+
+class Folder(Resource):
+    """A part of a path that is no page itself."""
+
+    def render(self, request: Request) -> bytes | int:
+        """Say that there is nothing here, to any method."""
+        body: bytes | int = notFound().render(request)
+        return body
+
+
+class IndexPage(Resource):
+    """The page `/`: what there is to see."""
+
+    def render_GET(self, request: Request) -> bytes:
+        """Write the list of pages."""
+        request.setHeader("content-type", "text/html; charset=utf-8")
+        rows = "".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>\n' for path, text in _LINKS)
+        title = f"statscounter {escape(statsd_tcp.__version__)}"
+        page = (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><title>{title}</title></head>\n'
+            f"<body>\n<h1>{title}</h1>\n<ul>\n{rows}</ul>\n</body>\n</html>\n"
+        )
+        return page.encode()
+
+
+class StatePage(Resource):
+    """A page for those who check: 200 and ``ok``, or 503 and the reason."""
+
+    def __init__(self, state: Callable[[], tuple[bool, str]]) -> None:
+        super().__init__()
+        self._state = state
+
+    def render_GET(self, request: Request) -> bytes:
+        """Ask now, and answer."""
+        good, reason = self._state()
+        return plain_text(request, 200, "ok") if good else plain_text(request, 503, reason)
+
+
+class StatusPage(Resource):
+    """The page `/api/v1/status`."""
+
+    def __init__(self, sources: ISources) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def render_GET(self, request: Request) -> bytes:
+        """Write the status, with the version of its form first."""
+        request.setHeader("content-type", "application/json")
+        request.setHeader("cache-control", "no-store")
+        return msgspec.json.encode({"version": STATUS_VERSION, **self._sources.status()}) + b"\n"

@@ -1,0 +1,41 @@
+"""The HTTP port as a service: bound before, listening from the start, open until the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.web.server import Site
+
+from statsd_tcp.ingest.sockets import BoundListener
+
+__all__ = ["WebService"]
+
+BACKLOG = 128
+"""Scrapers and people, not clients: few at a time."""
+
+
+class WebService(Service):
+    """Serves a site on sockets that are bound already."""
+
+    def __init__(self, reactor: Any, listener: BoundListener, site: Site) -> None:
+        self._reactor = reactor
+        self._listener = listener
+        self._site = site
+        self._ports: list[Any] = []
+
+    def startService(self) -> None:
+        """Answer from now on."""
+        super().startService()
+        self._listener.listen(BACKLOG)
+        for one in self._listener.sockets[0]:
+            self._ports.append(self._reactor.adoptStreamPort(one.fileno(), one.family, self._site))
+        # The reactor has descriptors of its own.
+        self._listener.close()
+
+    def stopService(self) -> Deferred[Any]:
+        """Answer no more."""
+        super().stopService()
+        ports, self._ports = self._ports, []
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports])

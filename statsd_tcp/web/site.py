@@ -1,0 +1,55 @@
+"""The HTTP server of the service: which page is under which path."""
+
+# Most methods of Twisted's web server have no annotations.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorThreads
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from statsd_tcp.web.pages import Folder, IndexPage, StatePage, StatusPage
+from statsd_tcp.web.scrape import MetricsPage
+from statsd_tcp.web.sources import ISources
+
+__all__ = ["make_site"]
+
+_TIMEOUT = 60.0
+"""Seconds that a client may idle. Prometheus keeps its connection, and scrapes more often than that."""
+
+
+def make_site(reactor: IReactorThreads, sources: ISources) -> Site:
+    """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages."""
+    root = Folder()
+    _put(root, "", IndexPage())
+    _put(root, "metrics", MetricsPage(reactor, sources))
+    healthy, ready = StatePage(sources.healthy), StatePage(sources.ready)
+    _put(root, "healthz", healthy)
+    _put(root, "readyz", ready)
+    _put(root, "-/healthy", healthy)
+    _put(root, "-/ready", ready)
+    _put(root, "api/v1/status", StatusPage(sources))
+    return _QuietSite(root, timeout=_TIMEOUT, reactor=reactor)
+
+
+class _QuietSite(Site):
+    """A site without an access log: a line for each scrape and health check would bury the rest."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: http.Request) -> None:
+        """Leave the request unlogged."""
+
+
+def _put(root: Resource, path: str, page: Resource) -> None:
+    *folders, last = path.encode().split(b"/")
+    for name in folders:
+        folder = root.getStaticEntity(name)
+        if folder is None:
+            folder = Folder()
+            root.putChild(name, folder)
+        root = folder
+    root.putChild(last, page)

@@ -1,0 +1,31 @@
+"""What the HTTP side asks of the service: the interface that the supervisor provides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import Interface
+
+from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.web.own import OwnMetrics
+
+__all__ = ["ISources"]
+
+
+class ISources(Interface):
+    """Where the pages get their contents from: called in the reactor's thread, and must not wait."""
+
+    def snapshot() -> Snapshot | None:
+        """Give what the last commit made; None before the store is open."""
+
+    def own_metrics(snapshot: Snapshot) -> OwnMetrics:  # noqa: N805 - an interface's methods have no self
+        """Gather the service's own numbers, with the totals of that snapshot."""
+
+    def healthy() -> tuple[bool, str]:
+        """Tell whether the service works, and if not why: one line."""
+
+    def ready() -> tuple[bool, str]:
+        """Tell whether every listener has a worker that accepts, and if not why: one line."""
+
+    def status() -> dict[str, Any]:
+        """Describe the service in what JSON can hold: the body of the status page without its version."""

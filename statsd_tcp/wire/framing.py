@@ -1,0 +1,90 @@
+"""From bytes to complete lines: the unterminated tail of a stream waits here, within bounds.
+
+A line ends in a newline. What is passed on is always one chunk of complete lines, so that it can be written to a journal and split
+in one go. The state of a connection is its tail, or the knowledge that it is in the middle of a line that is too long.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LineFramer", "frame_datagram"]
+
+
+class LineFramer:
+    """The lines of one stream.
+
+    ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a line of the stream that
+    nobody else sees. A line that is too long but arrives complete in one piece with others may be passed on: the grammar rejects it
+    for the same reason.
+    """
+
+    __slots__ = ("_discarding", "_max_line", "_open", "_tail", "line_too_long", "truncated")
+
+    def __init__(self, max_line: int) -> None:
+        """``max_line``: the most bytes that a line may have, its newline not counted."""
+        self._max_line = max_line
+        # A bytearray grows in place: a line that trickles in byte by byte is not copied each time.
+        self._tail = bytearray()
+        self._discarding = False
+        # Is a line begun and not ended? Kept apart so that the common case needs only one look.
+        self._open = False
+        self.line_too_long = 0
+        self.truncated = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of an unterminated line are kept."""
+        return len(self._tail)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was received and return the lines that it completes, each with its newline; ``b""`` if there is none."""
+        if not self._open and data.endswith(b"\n"):
+            return data
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._wait_with(data)
+            return b""
+        lines = self._close(data, end) if self._open else data[:end]
+        if end < len(data):
+            self._wait_with(data[end:])
+        return lines
+
+    def finish(self, *, clean: bool) -> bytes:
+        """End the stream and return its last line, which had no newline, with one; ``b""`` if there is none.
+
+        Only a clean end makes a line of it. After a reset or a timeout half a number must not become a value: ``truncated`` counts it.
+        """
+        tail = bytes(self._tail)
+        self._forget()
+        if not tail or clean:
+            return tail and tail + b"\n"
+        self.truncated += 1
+        return b""
+
+    def _wait_with(self, data: bytes) -> None:
+        """Keep ``data``, which has no newline, as more of the unterminated line."""
+        if self._discarding or not data:
+            return
+        self._open = True
+        if len(self._tail) + len(data) > self._max_line:
+            self.line_too_long += 1
+            self._discarding = True
+            self._tail.clear()
+        else:
+            self._tail += data
+
+    def _close(self, data: bytes, end: int) -> bytes:
+        """Return the lines in ``data[:end]``, the first of which began earlier."""
+        first = data.find(b"\n")
+        self._wait_with(data[:first])
+        lines = data[first + 1 : end] if self._discarding else bytes(self._tail + data[first:end])
+        self._forget()
+        return lines
+
+    def _forget(self) -> None:
+        self._tail.clear()
+        self._discarding = self._open = False
+
+
+def frame_datagram(data: bytes) -> bytes:
+    """Return the lines of a datagram, each with its newline. Its last line needs none: a datagram is complete."""
+    return data if not data or data.endswith(b"\n") else data + b"\n"

@@ -1,0 +1,48 @@
+"""Which variant of the grammar a listener speaks: its tag styles, what a sign means on a gauge, how long a line may be."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+__all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar", "grammar_of"]
+
+# Twice the largest datagram buffer that DogStatsD clients fill by default would be 16 KiB; a single line of more than 8 KiB is in
+# practice a stream without newlines.
+DEFAULT_MAX_LINE: Final = 8192
+
+
+class Grammar(msgspec.Struct, frozen=True, dict=True):
+    """The grammar of one listener. Equal grammars parse every line alike and may share what they have learnt.
+
+    The first five say which tag styles are understood: ``|#k:v,bare``, ``name,k=v``, ``name#k=v``, ``name[k=v]``, ``name;k=v``. The
+    characters of a style that is off are ordinary ones; a ``|#`` section is then ignored as unknown sections are.
+    ``signed_gauges``: ``+5|g`` and ``-5|g`` change a gauge; if False, they set it like unsigned values. ``max_line``: the most bytes
+    that a line may have, its newline not counted.
+    """
+
+    dogstatsd: bool = True
+    influx: bool = True
+    librato: bool = True
+    signalfx: bool = True
+    graphite: bool = True
+    signed_gauges: bool = True
+    max_line: int = DEFAULT_MAX_LINE
+
+    @cached_property
+    def name_delimiters(self) -> re.Pattern[str]:
+        """A pattern for the characters that begin the tags inside a name."""
+        styles = {",": self.influx, "#": self.librato, "[": self.signalfx, ";": self.graphite}
+        return re.compile("|".join(re.escape(delimiter) for delimiter, on in styles.items() if on) or "(?!)")
+
+
+DIALECTS: Final = {"etsy": Grammar(), "dogstatsd": Grammar(signed_gauges=False)}
+"""The grammars that a listener can be given by name (``dialect=``)."""
+
+
+def grammar_of(dialect: str, max_line: int = DEFAULT_MAX_LINE) -> Grammar:
+    """Return the grammar of a named dialect. Raises ``KeyError`` for a name that is not in ``DIALECTS``."""
+    return msgspec.structs.replace(DIALECTS[dialect], max_line=max_line)

@@ -1,0 +1,81 @@
+"""One line, read from its beginning to its end: samples, or a reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, Rejected
+from statsd_tcp.wire.samples import Sample
+from statsd_tcp.wire.shape import Shape, read_shape
+from statsd_tcp.wire.special import read_special
+from statsd_tcp.wire.values import read_values
+
+if TYPE_CHECKING:
+    from statsd_tcp.wire.grammar import Grammar
+
+__all__ = ["Parsed", "What", "complete", "parse_line"]
+
+What = Literal["samples", "event", "service_check", "empty", "bad"]
+
+
+class Parsed(msgspec.Struct, frozen=True, gc=False):
+    """The verdict on one line.
+
+    A line is taken whole or not at all: if ``reason`` is set, ``what`` is ``"bad"`` and nothing in it counts. ``bad_tags`` is how
+    many tags were left out of a good one.
+    """
+
+    what: What = "samples"
+    samples: tuple[Sample, ...] = ()
+    reason: str | None = None
+    bad_tags: int = 0
+
+
+_EMPTY: Final = Parsed("empty")
+
+
+def parse_line(line: bytes, grammar: Grammar) -> Parsed:
+    """Return the verdict on ``line``, which has no newline; one carriage return at its end is dropped. Never raises."""
+    if line in {b"", b"\r"}:
+        return _EMPTY
+    head, _, rest = line.partition(b":")
+    values, _, suffix = rest.partition(b"|")
+    return complete(line, read_shape(head, suffix, grammar), values, grammar)
+
+
+def complete(line: bytes, shape: Shape, values: bytes, grammar: Grammar) -> Parsed:
+    """Return the verdict on a line that is not empty and has this shape and these first values."""
+    if len(line) > grammar.max_line:
+        return _bad(LINE_TOO_LONG)
+    if shape.special:
+        return _special(line.removesuffix(b"\r"))
+    if shape.reason:
+        return _bad(shape.reason if shape.reason == NOT_UTF8 or _is_utf8(line) else NOT_UTF8)
+    try:
+        samples = read_values(shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges)
+    except UnicodeDecodeError:
+        return _bad(NOT_UTF8)
+    except Rejected as rejected:
+        return _bad(rejected.reason if _is_utf8(line) else NOT_UTF8)
+    return Parsed("samples", samples + shape.more, None, shape.bad_tags)
+
+
+def _special(line: bytes) -> Parsed:
+    if not _is_utf8(line):
+        return _bad(NOT_UTF8)
+    what = read_special(line)
+    return Parsed(what) if what else _bad(MALFORMED_LINE)
+
+
+def _bad(reason: str) -> Parsed:
+    return Parsed("bad", (), reason)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""What a line says: samples of six kinds."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = ["KINDS", "KIND_OF", "Kind", "Sample"]
+
+Kind = Literal["c", "g", "ms", "h", "d", "s"]
+"""Counter, gauge, time in milliseconds, histogram, distribution, set: as written in a line."""
+
+KINDS: Final[tuple[Kind, ...]] = ("c", "g", "ms", "h", "d", "s")
+
+KIND_OF: Final[dict[bytes, Kind]] = {kind.encode(): kind for kind in KINDS}
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One measurement of the series with this identity.
+
+    ``value`` is a member (str) for sets, else a number; for counters it is what the sample adds, already divided by its rate.
+    ``weight`` is how many events the sample stands for (1/rate; 1 for gauges and sets). ``relative``: the value changes the gauge
+    instead of setting it.
+    """
+
+    kind: Kind
+    series: str
+    value: float | str
+    weight: float = 1.0
+    relative: bool = False

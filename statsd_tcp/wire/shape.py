@@ -1,0 +1,129 @@
+"""The shape of a line: everything about it except its first values.
+
+::
+
+    hits.page,host=a:12|c|@0.1
+    ^^^^^^^^^^^^^^^^ ^^ ^^^^^^
+    head         values suffix
+
+Real traffic has few shapes and many values. A shape depends on the head, the suffix and the grammar alone, so it can be read once
+and remembered, whatever the values are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from statsd_tcp.wire.numbers import LIMIT, read_number
+from statsd_tcp.wire.reasons import EMPTY_NAME, MALFORMED_LINE, MIXED_TAGGING_STYLES, NOT_UTF8, Rejected
+from statsd_tcp.wire.samples import Kind, Sample
+from statsd_tcp.wire.series import series_identity
+from statsd_tcp.wire.special import is_special
+from statsd_tcp.wire.suffix import read_suffix
+from statsd_tcp.wire.tags import NO_TAGS, Tags, split_name
+from statsd_tcp.wire.values import read_values
+
+if TYPE_CHECKING:
+    from statsd_tcp.wire.grammar import Grammar
+    from statsd_tcp.wire.suffix import Part, Suffix
+    from statsd_tcp.wire.tags import TaggedName
+
+__all__ = ["Shape", "plain_number", "read_shape"]
+
+# A whole number of at most 15 digits is below 2**53.
+_SAFE_DIGITS: Final = 15
+
+_DELIMITERS: Final = len(b":|\r")
+
+
+class Shape(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What the lines with the same head and suffix have in common. Two shapes are equal only if they are the same object.
+
+    ``reason``: why all of them are rejected, or empty. ``special``: they are events or service checks, or should be. Otherwise their
+    first values are of this ``kind``, ``series`` and ``rate``, and the samples in ``more`` follow.
+
+    ``plain``: if the values are one number, it is all there is to count. ``longest``: the most bytes that the values may have before the
+    line is too long. ``digits``: a plain value of up to that many digits breaks no limit; -1 if the shape is not plain.
+    """
+
+    kind: Kind = "c"
+    series: str = ""
+    rate: float = 1.0
+    bad_tags: int = 0
+    more: tuple[Sample, ...] = ()
+    reason: str = ""
+    special: bool = False
+    plain: bool = False
+    longest: int = 0
+    digits: int = -1
+
+
+def read_shape(head: bytes, suffix: bytes, grammar: Grammar) -> Shape:
+    """Return the shape of the lines with ``head`` before the first colon and ``suffix`` after the first ``|`` behind that colon."""
+    if is_special(head):
+        return Shape(special=True)
+    try:
+        return _read_shape(head, read_suffix(suffix.removesuffix(b"\r")), grammar, len(head) + len(suffix) + _DELIMITERS)
+    except UnicodeDecodeError:
+        return Shape(reason=NOT_UTF8)
+    except Rejected as rejected:
+        return Shape(reason=rejected.reason)
+
+
+def plain_number(shape: Shape, values: bytes) -> float | None:
+    """Return the one number that the values of a plain shape are; None if they are not, or if the line is not good."""
+    number = read_number(values)
+    if number is None or not -LIMIT <= number / shape.rate <= LIMIT or len(values) > shape.longest:
+        return None
+    return number
+
+
+def _read_shape(head: bytes, suffix: Suffix, grammar: Grammar, size: int) -> Shape:
+    # In the order of the reasons: of several things wrong with a line the first is its reason.
+    if suffix.flaw or b"|" in head:
+        raise Rejected(suffix.flaw or MALFORMED_LINE)
+    name = split_name(head.decode(), grammar.name_delimiters)
+    if not name.name:
+        raise Rejected(EMPTY_NAME)
+    tags = _tags(name, suffix.tags if grammar.dogstatsd else NO_TAGS)
+    if suffix.reason:
+        raise Rejected(suffix.reason)
+    series = series_identity(name.name, tags.good)
+    first, *others = suffix.parts
+    plain = first.kind != "s" and not others and not tags.bad
+    longest = grammar.max_line - size
+    return Shape(
+        kind=first.kind,
+        series=series,
+        rate=first.rate,
+        bad_tags=tags.bad,
+        more=_more(series, others, grammar) if others else (),
+        plain=plain,
+        longest=longest,
+        digits=min(_digits(first.rate), longest) if plain else -1,
+    )
+
+
+def _tags(name: TaggedName, section: Tags) -> Tags:
+    if name.mixed or (name.tags.good and section.good):
+        raise Rejected(MIXED_TAGGING_STYLES)
+    return Tags(name.tags.good or section.good, name.tags.bad + section.bad)
+
+
+def _more(series: str, parts: list[Part], grammar: Grammar) -> tuple[Sample, ...]:
+    samples: list[Sample] = []
+    for part in parts:
+        samples += read_values(part.kind, series, part.rate, part.values, signed_gauges=grammar.signed_gauges)
+    return tuple(samples)
+
+
+def _digits(rate: float) -> int:
+    """Return how many digits a number of that rate may have and still be within the limit."""
+    digits = _SAFE_DIGITS
+    if rate == 1.0:
+        return digits
+    while 10.0**digits / rate > LIMIT:
+        digits -= 1
+    return digits

@@ -1,0 +1,1 @@
+"""The supervisor, the worker processes, and what they say to each other."""

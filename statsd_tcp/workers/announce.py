@@ -1,0 +1,70 @@
+"""What the service says when it has started: what listens where, and the one command to try it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from statsd_tcp import __version__
+from statsd_tcp.ingest.sockets import BoundListener
+from statsd_tcp.workers.plan import Plan
+
+__all__ = ["announce", "greeting"]
+
+_log = Logger()
+
+
+def announce(plan: Plan) -> None:
+    """Log the greeting, line by line."""
+    for line in greeting(plan):
+        _log.info("{line}", line=line)
+
+
+def greeting(plan: Plan) -> list[str]:
+    """Write what an operator wants to know first."""
+    lines = [f"statscounter {__version__} has started"]
+    lines += [_listener_line(listener) for listener in plan.listeners]
+    if plan.http is not None:
+        lines.append(f"  metrics, status   http://{plan.http.addresses[0]}/")
+    lines.append(f"  workers           {plan.workers} ({plan.workers_reason})")
+    lines.append(f"  state             {plan.state_dir}")
+    lines.append(f"  limits            {_limits(plan)}")
+    if command := _try_it(plan):
+        lines.append(f"  try               {command}")
+    return lines
+
+
+def _listener_line(listener: BoundListener) -> str:
+    if listener.endpoint.count_only:
+        what = "counts"
+    else:
+        what = "StatsD lines"
+    name = f" as {listener.label}" if listener.endpoint.name else ""
+    return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}"
+
+
+def _limits(plan: Plan) -> str:
+    return f"{plan.connections} open connections a worker, {plan.backlog} waiting in each accept queue"
+
+
+def _try_it(plan: Plan) -> str:
+    """Give a command that sends connections and compares what was counted."""
+    if plan.http is None:
+        return ""
+    found = shutil.which("statscounter") or str(Path(sys.executable).with_name("statscounter"))
+    command = "statscounter" if shutil.which("statscounter") else found
+    counting = [one for one in plan.listeners if one.stream and one.endpoint.count_only]
+    lines = [one for one in plan.listeners if one.stream and not one.endpoint.count_only]
+    if not counting and not lines:
+        return ""
+    target = (counting or lines)[0]
+    mode = "connect" if counting else "line"
+    host = target.endpoint.interface or "127.0.0.1"
+    host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+    written = f"[{host}]" if ":" in host else host
+    return (
+        f"{command} load --mode {mode} --target tcp:{written}:{target.port} --verify http://{plan.http.addresses[0]}"
+    )

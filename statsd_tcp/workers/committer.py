@@ -1,0 +1,171 @@
+"""Once a second: everything that the workers gathered goes into the store, in a thread of its own.
+
+The reactor never waits for the disk. It collects what came, gives it away, and gets a snapshot back. While commits
+fail, what came is kept and tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.ledger.recovery import replay
+from statsd_tcp.workers.shelf import Ledger, Shelf
+from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
+from statsd_tcp.store.database import Store
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.snapshot import Snapshot
+
+__all__ = ["Committer", "Gatherings"]
+
+
+class Gatherings(NamedTuple):
+    """One worker's answer: the ledger it belongs to, its offsets, and the encoded interval."""
+
+    ledger_id: str
+    start: int
+    end: int
+    interval: bytes
+
+
+class _Work(NamedTuple):
+    """What one commit takes in."""
+
+    gathered: list[Gatherings]
+    counts: list[LedgerCounts]
+    retired: list[Ledger]
+    unlinked: list[str]
+
+
+class Committer:
+    """The only user of the store. ``committed`` is called with a ledger's id and its safe offset after each commit.
+
+    ``pool`` has exactly one thread: the store belongs to it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        pool: Any,
+        open_store: Callable[[], Store],
+        shelf: Shelf,
+        committed: Callable[[str, int], None],
+    ) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self._open_store = open_store
+        self._shelf = shelf
+        self._committed = committed
+        self._store: Store | None = None
+        self._waiting: list[Gatherings] = []
+        self._unlinked: list[str] = []
+        self._running: Deferred[None] | None = None
+        self._again = False
+        self.snapshot: Snapshot | None = None
+        self.failure = ""
+        """Why the last commit failed, in one line; empty while all is well."""
+
+    def add(self, gathered: Gatherings) -> None:
+        """Keep a worker's answer for the next commit."""
+        self._waiting.append(gathered)
+
+    def commit(self) -> Deferred[None]:
+        """Commit what there is; fires when all that was given until now is in the store, or the attempt has failed."""
+        if self._running is not None:
+            self._again = True
+            return _follow(self._running)
+        work = _Work(
+            self._waiting,
+            self._shelf.counts(),
+            [ledger for ledger in self._shelf.ledgers.values() if ledger.retired],
+            self._unlinked,
+        )
+        self._waiting = []
+        self._running = running = Deferred()
+        done = deferToThreadPool(self._reactor, self._pool, self._write, work)
+        done.addCallbacks(self._written, self._failed, callbackArgs=(work,), errbackArgs=(work,))
+        done.addBoth(self._finished, running)
+        return _follow(running)
+
+    def close(self) -> Deferred[None]:
+        """Close the store."""
+        if self._store is None:
+            return succeed(None)
+        return deferToThreadPool(self._reactor, self._pool, self._store.close)
+
+    def _write(self, work: _Work) -> Snapshot:
+        """Decode, replay and commit, in the store's thread."""
+        if self._store is None:
+            self._store = self._open_store()
+        intervals = [_decoded(one) for one in work.gathered]
+        for ledger in work.retired:
+            intervals.append(self._replayed(self._store, ledger, intervals))
+        return self._store.commit(
+            CommitBatch(
+                counts=work.counts,
+                intervals=intervals,
+                folded=[ledger.ledger_id for ledger in work.retired],
+                unlinked=work.unlinked,
+            )
+        )
+
+    def _replayed(self, store: Store, ledger: Ledger, before: list[LedgerInterval]) -> LedgerInterval:
+        ends = [one.end for one in before if one.ledger_id == ledger.ledger_id]
+        known = store.snapshot.ledgers.get(ledger.ledger_id)
+        start = ends[-1] if ends else known.committed if known else 0
+        found = replay(ledger.map, start)
+        return LedgerInterval(ledger.ledger_id, start, found.end, found.interval, recovered=True)
+
+    def _written(self, snapshot: Snapshot, work: _Work) -> None:
+        self.snapshot = snapshot
+        if self.failure:
+            self._log.info("commits work again")
+            self.failure = ""
+        for refusal in snapshot.refused:
+            self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
+        self._unlinked = [ledger.ledger_id for ledger in work.retired]
+        for ledger in work.retired:
+            self._shelf.remove(ledger)
+        for one in work.gathered:
+            self._committed(one.ledger_id, one.end)
+
+    def _failed(self, failure: Failure, work: _Work) -> None:
+        self._waiting = work.gathered + self._waiting
+        text = failure.getErrorMessage()
+        if text != self.failure:
+            self.failure = text
+            self._log.error("a commit failed and is tried again every second: {text}", text=text)
+            if not failure.check(StoreError):
+                self._log.failure("a commit failed in an unexpected way", failure=failure)
+
+    def _finished(self, _: object, running: Deferred[None]) -> None:
+        self._running = None
+        if self._again:
+            self._again = False
+            self.commit().chainDeferred(running)
+        else:
+            running.callback(None)
+
+
+def _decoded(one: Gatherings) -> LedgerInterval:
+    return LedgerInterval(one.ledger_id, one.start, one.end, decode(one.interval))
+
+
+def _follow(running: Deferred[None]) -> Deferred[None]:
+    """Give a Deferred of the caller's own that fires when ``running`` does."""
+    own: Deferred[None] = Deferred()
+
+    def fire(result: None) -> None:
+        own.callback(None)
+        return result
+
+    running.addCallback(fire)
+    return own

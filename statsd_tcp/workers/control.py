@@ -1,0 +1,130 @@
+"""What supervisor and workers say to each other, and the channel that carries it.
+
+The channel is a socket pair of our own. A message is its length in four bytes, then msgpack; which message it is stands
+in a tag. Either side's end of the channel is the other's death: nobody else holds the descriptors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols.basic import Int32StringReceiver
+from twisted.python.failure import Failure
+
+__all__ = [
+    "Boot",
+    "Channel",
+    "Collect",
+    "Committed",
+    "Drain",
+    "Gathered",
+    "LaneSpec",
+    "Ready",
+    "one_channel",
+]
+
+LARGEST_MESSAGE = 1 << 30
+"""Bytes: an interval of a hundred thousand series has a few million."""
+
+
+class LaneSpec(msgspec.Struct, frozen=True):
+    """One inherited socket: its descriptor in the worker, its address family, and the listener that it belongs to.
+
+    ``index`` is the listener's place among the labels.
+    """
+
+    descriptor: int
+    family: int
+    index: int
+    kind: Literal["count", "lines", "datagrams"]
+
+
+class Boot(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor's first message: all that a worker needs to know that isn't in its ledger's directory.
+
+    ``connections`` is how many may be open, ``idle_timeout`` in seconds.
+    """
+
+    ledger_path: str
+    lanes: tuple[LaneSpec, ...]
+    connections: int
+    idle_timeout: float
+
+
+class Collect(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor asks for what was aggregated since the last time."""
+
+
+class Committed(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor says up to where the journal is in the store, so that its space can be used again."""
+
+    offset: int
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor asks to read and count what waits, close everything, and answer with what is left."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The worker accepts."""
+
+
+class Gathered(msgspec.Struct, frozen=True, tag=True):
+    """The worker's answer to `Collect` and `Drain`, or its own wish for an early commit.
+
+    ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
+    ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
+    """
+
+    start: int
+    end: int
+    interval: bytes
+    last: bool = False
+
+
+ToWorker = Boot | Collect | Committed | Drain
+FromWorker = Ready | Gathered
+Message = ToWorker | FromWorker
+
+_DECODER = msgspec.msgpack.Decoder(Message)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Channel(Int32StringReceiver):
+    """One end of a channel. ``received`` gets every message, ``ended`` is called once when the other side is gone."""
+
+    MAX_LENGTH = LARGEST_MESSAGE
+    noisy = False
+
+    def __init__(self, received: Callable[[Message], None], ended: Callable[[], None]) -> None:
+        self._received = received
+        self._ended = ended
+
+    def send(self, message: Message) -> None:
+        """Send one message; after the end of the channel it goes nowhere."""
+        if self.connected:
+            self.sendString(_ENCODER.encode(message))
+
+    def stringReceived(self, string: bytes) -> None:
+        """Decode one message and pass it on."""
+        self._received(_DECODER.decode(string))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell that the other side is gone."""
+        self._ended()
+
+    def close(self) -> None:
+        """End the channel once everything is sent."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+def one_channel(channel: Channel) -> Factory:
+    """Give a factory for exactly this channel, for ``adoptStreamConnection``."""
+    factory = Factory()
+    factory.noisy = False
+    factory.buildProtocol = lambda _: channel  # type: ignore[method-assign]
+    return factory

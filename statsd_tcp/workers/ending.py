@@ -1,0 +1,89 @@
+"""How the service comes to its end: in order, at once on a second signal, or with status 1 when it can't work."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+__all__ = ["OrderedService", "SecondSignal", "give_up"]
+
+_log = Logger()
+
+
+class SecondSignal:
+    """Lets the first TERM or INT stop the service in good order, and the second end it at once.
+
+    ``kill`` is called before the process ends.
+    """
+
+    def __init__(self, reactor: Any, kill: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._kill = kill
+        self._before: dict[int, Any] = {}
+        self._seen = 0
+
+    def install(self) -> None:
+        """Put ourselves before the reactor's own handlers, which must be there."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._seen += 1
+        if self._seen > 1:
+            self._kill()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif callable(self._before[number]):
+            self._before[number](number, frame)
+
+
+class OrderedService(MultiService):
+    """The whole service. Its parts stop one after the other, so that the pages answer until the counting is done."""
+
+    def __init__(
+        self, reactor: Any, pool: ThreadPool, signals: SecondSignal, started: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._pool = pool
+        self._signals = signals
+        self._started = started
+
+    def startService(self) -> None:
+        """Start everything, in the process that stays."""
+        self._started()
+        self._pool.start()
+        self._reactor.callWhenRunning(self._signals.install)
+        super().startService()
+
+    async def _stop_parts(self) -> None:
+        for part in self.services:
+            await maybeDeferred(part.stopService)
+        self._pool.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the parts in the order in which they were added."""
+        self.running = 0
+        return Deferred.fromCoroutine(self._stop_parts())
+
+
+def give_up(reactor: Any, why: str) -> None:
+    """Stop the service, and have the process end with status 1."""
+    _log.critical("statscounter stops: {why}", why=why)
+    print(f"statscounter: {why}", file=sys.stderr)  # noqa: T201
+    # Neither a service nor the reactor can choose twistd's exit status. What runs last can; the pid file is gone then.
+    atexit.register(os._exit, 1)
+    if reactor.running:
+        reactor.stop()
+    else:
+        reactor.callWhenRunning(reactor.stop)

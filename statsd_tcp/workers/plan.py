@@ -1,0 +1,58 @@
+"""What the supervisor was started with: everything that can fail has been tried before this is made."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from statsd_tcp.ingest.limits import connection_limit
+from statsd_tcp.ingest.sockets import BoundListener
+from statsd_tcp.settings import Settings
+from statsd_tcp.workers.control import Boot, LaneSpec
+from statsd_tcp.workers.spawn import FIRST_SOCKET
+
+__all__ = ["Plan"]
+
+
+class Plan(NamedTuple):
+    """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
+
+    ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue.
+    """
+
+    settings: Settings
+    listeners: list[BoundListener]
+    http: BoundListener | None
+    workers: int
+    workers_reason: str
+    descriptors: int
+    backlog: int
+    state_dir: Path
+
+    def sockets(self, worker: int) -> list[socket.socket]:
+        """Give one worker's sockets, in the order of its lanes."""
+        return [one for listener in self.listeners for one in listener.sockets[worker]]
+
+    def directory(self) -> list[tuple[str, str]]:
+        """Give the listeners' labels and dialects, as ledgers name them."""
+        return [(listener.label, listener.endpoint.dialect) for listener in self.listeners]
+
+    @property
+    def connections(self) -> int:
+        """Give the open connections that one worker may have."""
+        return connection_limit(self.settings.max_connections, self.workers, self.descriptors)
+
+    def boot(self, worker: int, ledger_path: str) -> Boot:
+        """Make the first message to a worker."""
+        lanes: list[LaneSpec] = []
+        for index, listener in enumerate(self.listeners):
+            for one in listener.sockets[worker]:
+                lanes.append(LaneSpec(FIRST_SOCKET + len(lanes), int(one.family), index, _kind(listener)))
+        return Boot(ledger_path, tuple(lanes), self.connections, self.settings.idle_timeout)
+
+
+def _kind(listener: BoundListener) -> Literal["count", "lines", "datagrams"]:
+    if not listener.stream:
+        return "datagrams"
+    return "count" if listener.endpoint.count_only else "lines"

@@ -1,0 +1,125 @@
+"""The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor and by nobody else.
+
+It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
+of the statuses below.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, one_channel
+from statsd_tcp.workers.worker import Worker
+
+__all__ = ["CANNOT_BOOT", "CHANNEL_DESCRIPTOR", "FAILED", "LEDGER_DESCRIPTOR", "main"]
+
+CHANNEL_DESCRIPTOR = 3
+LEDGER_DESCRIPTOR = 4
+
+CANNOT_BOOT = 3
+"""Exit status of a worker that never accepted anything: trying again would not help."""
+
+FAILED = 70
+"""Exit status of a worker that had to stop because of a fault of the program (EX_SOFTWARE)."""
+
+_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class WorkerProcess:
+    """Connects one `Worker` to its channel, and ends the process when either is done."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._worker: Worker | None = None
+        self._done = False
+        self._channel = Channel(self._received, self._supervisor_gone)
+        self.status = 0
+
+    def open(self, descriptor: int) -> None:
+        """Listen to the supervisor."""
+        pair_end = socket.socket(fileno=descriptor)
+        pair_end.setblocking(False)
+        self._reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, one_channel(self._channel))
+        pair_end.close()
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Boot):
+            self._boot(message)
+        elif self._worker is None:
+            return
+        elif isinstance(message, Collect):
+            self._worker.collect()
+        elif isinstance(message, Committed):
+            self._worker.committed(message.offset)
+        elif isinstance(message, Drain):
+            self._worker.drain(self._drained)
+
+    def _boot(self, boot: Boot) -> None:
+        try:
+            ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
+            self._worker = Worker(self._reactor, boot, ledger, self._channel.send, self._fail)
+            self._worker.start()
+        except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)
+            traceback.print_exc()
+            self._exit(CANNOT_BOOT)
+            return
+        # What exists now stays: later collections need not look at it again.
+        gc.collect()
+        gc.freeze()
+
+    def _drained(self) -> None:
+        if self._worker is not None and not self._done:
+            self._done = True
+            self._worker.collect(last=True)
+
+    def _supervisor_gone(self) -> None:
+        """Take what waits into the ledger, and go: the next supervisor finds it there."""
+        if self._worker is None or self._done:
+            self._stop()
+        else:
+            self._done = True
+            self._worker.drain(self._stop)
+
+    def _fail(self, failure: Failure) -> None:
+        failure.printTraceback(file=sys.stderr)
+        self._exit(FAILED)
+
+    def _stop(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _exit(self, status: int) -> None:
+        """End at once: nothing is lost that was framed, and nothing that runs on could be trusted."""
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> int:
+    """Run one worker to its end, and give the exit status."""
+    # A signal to the process group must not end a worker before it has handed over what it knows.
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    from twisted.internet import reactor
+
+    process = WorkerProcess(reactor)
+    process.open(CHANNEL_DESCRIPTOR)
+    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+    return process.status
+
+
+if __name__ == "__main__":
+    try:
+        STATUS = main()
+    except Exception:  # noqa: BLE001  (the edge of the process)
+        traceback.print_exc()
+        STATUS = CANNOT_BOOT
+    sys.exit(STATUS)

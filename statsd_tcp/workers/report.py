@@ -1,0 +1,206 @@
+"""What the service says about itself: gathered from the supervisor, its ledgers, its sockets and the kernel."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Any, NamedTuple
+
+from zope.interface import implementer
+
+from statsd_tcp import __version__
+from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
+from statsd_tcp.kernel.processes import open_descriptors, resident_memory
+from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
+from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
+from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.web.sources import ISources
+from statsd_tcp.workers.supervisor import Supervisor
+
+__all__ = ["Report"]
+
+STATES = ("starting", "ready", "draining", "waiting", "stopped")
+"""The states of a worker's place, as the metrics name them."""
+
+RATE_SPAN = 10
+"""Seconds over which the status page's rates are taken."""
+
+_NANOSECONDS = 1e9
+
+
+class _Sample(NamedTuple):
+    at: float
+    connections: int
+    lines: int
+
+
+@implementer(ISources)
+class Report:
+    """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
+
+    def __init__(self, reactor: Any, supervisor: Supervisor) -> None:
+        self._reactor = reactor
+        self._supervisor = supervisor
+        self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
+
+    def sample(self) -> None:
+        """Note the totals of this moment, for the rates. To be called once a second."""
+        snapshot = self.snapshot()
+        if snapshot is not None:
+            totals = snapshot.totals(self._supervisor.shelf.counts())
+            self._samples.append(
+                _Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES))
+            )
+
+    def snapshot(self) -> Snapshot | None:
+        """Give what the last commit made."""
+        return self._supervisor.committer.snapshot
+
+    def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
+        """Gather the service's own numbers."""
+        supervisor = self._supervisor
+        listeners = supervisor.plan.listeners
+        pids = {place.number: place.pid for place in supervisor.places if place.pid}
+        return OwnMetrics(
+            listeners=[
+                ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only)
+                for listener in listeners
+            ],
+            worker_slots=[place.number for place in supervisor.places],
+            totals=snapshot.totals(supervisor.shelf.counts()),
+            workers=self._states(),
+            worker_restarts=supervisor.restarts,
+            accept_paused=self._paused(),
+            accept_queues=self._queues(),
+            receive_drops={
+                listener.label: sum(receive_drops(one) for row in listener.sockets for one in row)
+                for listener in listeners
+                if not listener.stream
+            },
+            worker_open_fds={number: open_descriptors(pid) for number, pid in pids.items()},
+            worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
+            reactor_gap_seconds_max=self._gap(),
+            series_dropped={},
+        )
+
+    def healthy(self) -> tuple[bool, str]:
+        """Tell whether the service works, and if not why."""
+        return self._supervisor.healthy()
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether every listener has a worker that accepts, and the store takes what they gather."""
+        if self._supervisor.committer.failure:
+            return False, f"commits fail: {self._supervisor.committer.failure}"
+        if self.snapshot() is None:
+            return False, "the store is being opened"
+        return self._supervisor.accepting()
+
+    def status(self) -> dict[str, Any]:
+        """Describe the service."""
+        supervisor = self._supervisor
+        snapshot = self.snapshot()
+        totals = snapshot.totals(supervisor.shelf.counts()) if snapshot else {}
+        queues = self._queues()
+        return {
+            "statscounter": __version__,
+            "uptime_seconds": round(time.time() - supervisor.started_at, 3),
+            "state_dir": str(supervisor.plan.state_dir),
+            "ready": self.ready()[0],
+            "listeners": [
+                _listener_status(listener, totals, [q for q in queues if q.listener == listener.label])
+                for listener in supervisor.plan.listeners
+            ],
+            "http": supervisor.plan.http.addresses if supervisor.plan.http else [],
+            "workers": [self._worker_status(place.number) for place in supervisor.places],
+            "connection_limit_per_worker": supervisor.plan.connections,
+            "rates": self._rates(),
+            "last_commit_error": supervisor.committer.failure,
+            "findings": [],
+        }
+
+    def _states(self) -> dict[str, int]:
+        found = Counter(place.state for place in self._supervisor.places)
+        return {state: found[state] for state in STATES}
+
+    def _paused(self) -> dict[str, bool]:
+        paused = {listener.label: False for listener in self._supervisor.plan.listeners if listener.stream}
+        for place in self._supervisor.places:
+            if place.current is not None:
+                for name, value in place.current.ledger.counts().values.items():
+                    if name.metric == "paused" and value and name.listener in paused:
+                        paused[name.listener] = True
+        return paused
+
+    def _queues(self) -> list[AcceptQueue]:
+        return [
+            _queue(listener, number)
+            for listener in self._supervisor.plan.listeners
+            if listener.stream
+            for number in range(len(listener.sockets))
+        ]
+
+    def _gap(self) -> float:
+        gaps = [
+            place.current.ledger.slot(GAP_MAX)
+            for place in self._supervisor.places
+            if place.current is not None
+        ]
+        return max(gaps, default=0) / _NANOSECONDS
+
+    def _worker_status(self, number: int) -> dict[str, Any]:
+        place = self._supervisor.places[number]
+        result: dict[str, Any] = {"slot": number, "pid": place.pid or None, "state": place.state}
+        if place.current is not None:
+            beat = place.current.ledger.slot(HEARTBEAT)
+            age = max(0, time.monotonic_ns() - beat) if beat else 0
+            result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
+            result["resident_memory_bytes"] = resident_memory(place.pid)
+            result["open_fds"] = open_descriptors(place.pid)
+        return result
+
+    def _rates(self) -> dict[str, float]:
+        if len(self._samples) < 2:  # noqa: PLR2004  (a rate is between two)
+            return {"connections_per_second": 0.0, "lines_per_second": 0.0}
+        first, last = self._samples[0], self._samples[-1]
+        span = last.at - first.at
+        return {
+            "connections_per_second": round((last.connections - first.connections) / span, 1),
+            "lines_per_second": round((last.lines - first.lines) / span, 1),
+        }
+
+
+def _sum(totals: dict[TotalKey, int], metric: str, listener: str | None = None) -> int:
+    return sum(
+        value
+        for key, value in totals.items()
+        if key.metric == metric and (listener is None or key.listener == listener)
+    )
+
+
+def _queue(listener: BoundListener, worker: int) -> AcceptQueue:
+    """Describe a worker's queue; of its two address families the fuller one."""
+    sockets = listener.sockets[worker]
+    length, limit = max(queue_state(one) for one in sockets)
+    return AcceptQueue(listener.label, worker, length, limit, sum(receive_drops(one) for one in sockets))
+
+
+def _listener_status(
+    listener: BoundListener, totals: dict[TotalKey, int], queues: list[AcceptQueue]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "label": listener.label,
+        "scheme": listener.endpoint.scheme,
+        "port": listener.port,
+        "addresses": listener.addresses,
+        "count_only": listener.endpoint.count_only,
+        "dialect": listener.endpoint.dialect,
+    }
+    if listener.stream:
+        accepted = _sum(totals, ACCEPTED, listener.label)
+        result["connections"] = accepted
+        result["open"] = accepted - _sum(totals, CLOSED, listener.label)
+        result["queues"] = [
+            {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops}
+            for one in queues
+        ]
+    return result

@@ -1,0 +1,125 @@
+"""All ledgers of a state directory: those of living workers, and those that a dead one left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
+from statsd_tcp.ledger.layout import Directory, LedgerError
+from statsd_tcp.ledger.slots import ledger_slots
+from statsd_tcp.store.batch import LedgerCounts
+
+__all__ = ["Ledger", "Shelf"]
+
+_ASIDE = ".damaged"
+
+
+class Ledger:
+    """One ledger, read by the supervisor. ``retired``: its writer is dead, and its numbers are final."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file to read; raises `LedgerError`, `OSError`."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.map = LedgerMap(descriptor, str(path), writable=False)
+        finally:
+            os.close(descriptor)
+        self.path = path
+        self.retired = False
+
+    @property
+    def ledger_id(self) -> str:
+        """Give its id."""
+        return self.map.ledger_id
+
+    @property
+    def worker(self) -> int:
+        """Give the number of the worker that writes it."""
+        return self.map.header.worker
+
+    def slot(self, index: int) -> int:
+        """Read one slot."""
+        return int(self.map.slots[index])
+
+    def counts(self) -> LedgerCounts:
+        """Read all slots.
+
+        Everything else is read before the accepted connections are, so that no more were closed than accepted.
+        """
+        slots = self.map.slots
+        names = self.map.directory.slots
+        values = dict(zip(names, slots.tolist(), strict=True))
+        accepted = slots.tolist()
+        for index, name in enumerate(names):
+            if name.metric == "accepted":
+                values[name] = accepted[index]
+        return LedgerCounts(self.ledger_id, self.worker, self.map.boot_id, values)
+
+
+class Shelf:
+    """The ledgers in ``folder``. Used from the reactor's thread, but for `Ledger.map` of retired ones."""
+
+    _log = Logger()
+
+    def __init__(self, folder: Path, proc: Path = Path("/proc")) -> None:
+        """Use a folder that exists, and that nobody else uses."""
+        self._folder = folder
+        self._boot_id = read_boot_id(proc)
+        self.ledgers: dict[str, Ledger] = {}
+        self._orphans: list[Ledger] = []
+
+    def make(self, worker: int, listeners: list[tuple[str, str]]) -> tuple[Ledger, int]:
+        """Make the ledger of a new worker; give it with the descriptor, already locked, that the worker shall have.
+
+        Raises `OSError`, as on a full disk.
+        """
+        directory = Directory(ledger_slots([label for label, _ in listeners]), listeners)
+        path = create_ledger(
+            self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id
+        )
+        ledger = Ledger(path)
+        self.ledgers[ledger.ledger_id] = ledger
+        return ledger, lock_ledger(path)
+
+    def find(self) -> int:
+        """Open the ledgers that an earlier run left, and give their number. One that can't be read is set aside."""
+        for path in ledger_paths(self._folder):
+            try:
+                ledger = Ledger(path)
+            except LedgerError as error:
+                aside = path.with_suffix(_ASIDE)
+                path.rename(aside)
+                self._log.error("{error}; it is kept as {aside}", error=error, aside=aside)
+            else:
+                self.ledgers[ledger.ledger_id] = ledger
+                self._orphans.append(ledger)
+        return len(self._orphans)
+
+    def retire_orphans(self) -> int:
+        """Retire those of an earlier run whose writer is gone by now; give the number of the others."""
+        waiting = []
+        for ledger in self._orphans:
+            try:
+                os.close(lock_ledger(ledger.path))
+            except BlockingIOError:
+                waiting.append(ledger)
+            else:
+                ledger.retired = True
+        self._orphans = waiting
+        return len(waiting)
+
+    def counts(self) -> list[LedgerCounts]:
+        """Read the slots of all ledgers."""
+        return [ledger.counts() for ledger in self.ledgers.values()]
+
+    def remove(self, ledger: Ledger) -> None:
+        """Delete the file of a ledger that the store has taken in."""
+        del self.ledgers[ledger.ledger_id]
+        ledger.map.close()
+        ledger.path.unlink(missing_ok=True)
+
+

@@ -1,0 +1,254 @@
+"""The supervisor: keeps the sockets and the workers, and has what they gather committed once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from statsd_tcp.workers.committer import Committer, Gatherings
+from statsd_tcp.workers.control import Gathered
+from statsd_tcp.workers.place import Outcome, Place
+from statsd_tcp.workers.plan import Plan
+from statsd_tcp.workers.shelf import Ledger, Shelf
+
+__all__ = ["BOOT_TRIES", "Supervisor"]
+
+COMMIT_PERIOD = 1.0
+"""Seconds between two commits."""
+
+BOOT_TRIES = 3
+"""So many workers may fail to start, before any ever did, until the service gives up."""
+
+ORPHAN_CHECK = 0.1
+"""Seconds between two looks whether the workers of an earlier run have ended."""
+
+
+class Supervisor(Service):
+    """Listens, starts the workers and stops them; the only service of ours that has children.
+
+    ``give_up`` is called with one line when no worker can be started; it is expected to stop the process.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        plan: Plan,
+        shelf: Shelf,
+        make_committer: Callable[[Callable[[str, int], None]], Committer],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self.plan = plan
+        self.shelf = shelf
+        self.committer = make_committer(self._committed)
+        self._give_up = give_up
+        self._listening = False
+        self._asked: set[int] = set()
+        self._collecting = LoopingCall(self._collect)
+        self._collecting.clock = reactor
+        self._early: IDelayedCall | None = None
+        self._orphan_check: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
+        self._boot_failures = 0
+        self._ever_ready = False
+        self.started_at = 0.0
+        self.draining = False
+        self.announce: Callable[[], None] = _nothing
+        """Called once, when for the first time all workers accept."""
+        self.every_second: Callable[[], None] = _nothing
+        self._announced = False
+        self.restarts: dict[str, int] = dict.fromkeys(("boot", "signal", "failure", "exit"), 0)
+        self.places = [self._make_place(number) for number in range(plan.workers)]
+
+    def privilegedStartService(self) -> None:
+        """Listen, as long as we may."""
+        self._listen()
+
+    def startService(self) -> None:
+        """Start the workers and the commits."""
+        super().startService()
+        # twist never calls privilegedStartService.
+        self._listen()
+        self.started_at = time.time()
+        self._take_over()
+        for place in self.places:
+            place.start()
+        self._collecting.start(COMMIT_PERIOD, now=False)
+        self.committer.commit().addCallback(self._opened)
+
+    def stopService(self) -> Deferred[None]:
+        """Have the workers count and hand over what waits, and commit it; within the drain time."""
+        super().stopService()
+        self.draining = True
+        if self._collecting.running:
+            self._collecting.stop()
+        for call in (self._early, self._orphan_check):
+            if call is not None and call.active():
+                call.cancel()
+        self._stopped = stopped = Deferred()
+        self._deadline = self._reactor.callLater(self.plan.settings.drain_timeout, self._out_of_time)
+        for place in self.places:
+            place.stop()
+        self._check_stopped()
+        return stopped
+
+    def kill(self) -> None:
+        """End all workers at once; their ledgers keep what they counted."""
+        for place in self.places:
+            place.kill()
+
+    def healthy(self) -> tuple[bool, str]:
+        """Tell whether the service works, and if not, why."""
+        failing = [place for place in self.places if place.backoff.short_lives >= BOOT_TRIES]
+        if failing and not self.draining:
+            return False, f"worker {failing[0].number} keeps dying"
+        return True, "ok"
+
+    def accepting(self) -> tuple[bool, str]:
+        """Tell whether every listener has an accepting worker, and if not, why."""
+        if self.draining:
+            return False, "draining"
+        missing = [str(place.number) for place in self.places if place.state != "ready"]
+        if missing:
+            return False, f"not ready: worker {', '.join(missing)}"
+        return True, "ok"
+
+    # What places tell.
+
+    def ready(self, place: Place) -> None:
+        """Note that a worker accepts; when it is the first time that all do, say so."""
+        self._ever_ready = True
+        self._boot_failures = 0
+        if self._announced:
+            self._log.info("worker {number} accepts (pid {pid})", number=place.number, pid=place.pid)
+        elif self.accepting()[0]:
+            self._announced = True
+            self.announce()
+
+    def gathered(self, ledger: Ledger, message: Gathered) -> None:
+        """Keep what a worker sent; commit when all that were asked have answered, or when one didn't wait to be."""
+        if message.interval:
+            self.committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
+        unasked = ledger.worker not in self._asked
+        self._asked.discard(ledger.worker)
+        if (unasked or not self._asked) and not self.draining:
+            self.committer.commit()
+
+    def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
+        """Note that a worker is dead."""
+        self._asked.discard(ledger.worker)
+        if self.draining:
+            self._check_stopped()
+            return
+        self.restarts[outcome] += 1
+        self._log.error("worker {number} {how}", number=place.number, how=how)
+        if outcome == "boot" and not self._ever_ready:
+            self._boot_failures += 1
+            if self._boot_failures >= BOOT_TRIES:
+                self._stop_for(f"workers can't start: {how}; the lines above say why")
+                return
+        self.committer.commit()
+
+    def unable(self, place: Place, why: str) -> None:
+        """Say that a worker can't be started for now."""
+        self._log.error("worker {number} can't be started: {why}", number=place.number, why=why)
+
+    # Our own.
+
+    def _make_place(self, number: int) -> Place:
+        return Place(
+            self._reactor,
+            number,
+            self.plan.sockets(number),
+            self.plan.directory(),
+            lambda path: self.plan.boot(number, path),
+            self.shelf,
+            self,
+        )
+
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            for listener in self.plan.listeners:
+                listener.listen(self.plan.backlog)
+
+    def _take_over(self) -> None:
+        found = self.shelf.find()
+        if found:
+            self._log.info("{found} ledgers of the last run are taken over", found=found)
+            self._retire_orphans()
+
+    def _retire_orphans(self) -> None:
+        self._orphan_check = None
+        if self.shelf.retire_orphans():
+            self._orphan_check = self._reactor.callLater(ORPHAN_CHECK, self._retire_orphans)
+
+    def _opened(self, _: None) -> None:
+        if self.committer.snapshot is None and not self.draining:
+            self._stop_for(self.committer.failure)
+
+    def _collect(self) -> None:
+        """Ask every worker; whoever didn't answer the last time isn't waited for."""
+        try:
+            self.every_second()
+            self._ask()
+        except Exception:  # noqa: BLE001  (a LoopingCall that raises stops for ever, and with it all commits)
+            self._log.failure("a round of collecting failed")
+
+    def _ask(self) -> None:
+        if self.committer.failure:
+            # What was gathered already waits for a commit that works: the rest is safer in the journals.
+            self.committer.commit()
+            return
+        self._asked = {place.number for place in self.places if place.collect()}
+        if not self._asked:
+            self.committer.commit()
+
+    def _committed(self, ledger_id: str, offset: int) -> None:
+        for place in self.places:
+            place.committed(ledger_id, offset)
+
+    def _stop_for(self, why: str) -> None:
+        self.draining = True
+        for place in self.places:
+            place.stop()
+        self._give_up(why)
+
+    def _out_of_time(self) -> None:
+        self._deadline = None
+        late = [place for place in self.places if place.current is not None]
+        self._log.error("{late} workers did not finish in time and are killed", late=len(late))
+        for place in late:
+            place.kill()
+
+    def _check_stopped(self) -> None:
+        if self._stopped is None or any(place.current is not None for place in self.places):
+            return
+        stopped, self._stopped = self._stopped, None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        for listener in self.plan.listeners:
+            listener.close()
+        finished = maybeDeferred(self.committer.commit)
+        finished.addCallback(lambda _: self.committer.close())
+        finished.addErrback(self._log_last)
+        finished.chainDeferred(stopped)
+
+    def _log_last(self, failure: Failure) -> None:
+        self._log.failure("the last commit failed", failure=failure)
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,166 @@
+"""A worker: the lanes, the journal and the tally of one process, and what it does when the supervisor asks."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.ingest.datagrams import DatagramLane
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.lane import AcceptLane, CountLane
+from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
+from statsd_tcp.wire.grammar import DIALECTS
+from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
+
+__all__ = ["Worker"]
+
+CLOSING_CHECK = 0.005
+"""Seconds between two looks whether the reactor has closed all connections, at the end."""
+
+_NOTHING = ListenerCounts()
+
+
+class Worker:
+    """Serves the sockets it was given until it is told to drain, or finds its supervisor gone.
+
+    ``send`` takes messages for the supervisor. ``failed`` is called when serving can't go on.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        boot: Boot,
+        ledger: LedgerMap,
+        send: Callable[[Ready | Gathered], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        self._reactor = reactor
+        self._boot = boot
+        self._slots = ledger.slots
+        self._send = send
+        self._failed = failed
+        listeners = ledger.directory.listeners
+        self._tally = tally_for(listeners)
+        self._intake = Intake(Journal(ledger.ring, ledger.slots), self._tally, len(listeners))
+        self._intake.full = self._on_full
+        self._intake.resumed = self._on_room
+        self._collected = self._intake.journal.head
+        self._moderator = Moderator(reactor, self._intake, failed)
+        self._occupancy = Occupancy(boot.connections)
+        self._factories: dict[int, LineFactory] = {}
+        self._lanes = [self._make_lane(spec) for spec in boot.lanes]
+        self._closing: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to accept, and tell the supervisor."""
+        self._beat()
+        for lane in self._lanes:
+            lane.start()
+        self._send(Ready())
+
+    def collect(self, *, last: bool = False) -> None:
+        """Send what was aggregated since the last time."""
+        self._intake.settle()
+        self._beat()
+        interval = _without_silence(self._tally.take())
+        start, self._collected = self._collected, self._intake.journal.head
+        payload = b"" if interval.is_empty() else encode(interval)
+        self._send(Gathered(start, self._collected, payload, last))
+
+    def committed(self, offset: int) -> None:
+        """Use the journal's space before that offset again."""
+        self._intake.release(offset)
+
+    def drain(self, done: Callable[[], None]) -> None:
+        """Read and count all that waits, close every connection, and call ``done`` when all are closed."""
+        self._occupancy.limit = self._occupancy.open + (1 << 30)
+        for lane in self._lanes:
+            lane.stop()
+        while self._drain_once():
+            pass
+        for factory in self._factories.values():
+            factory.drain()
+        self._moderator.stop()
+        self._intake.settle()
+        self._wait_closed(done)
+
+    def _drain_once(self) -> int:
+        self._intake.tick = time.monotonic_ns()
+        taken = sum(lane.look() for lane in self._lanes)
+        for connection in self._moderator.unfinished():
+            connection.drain()
+        return taken
+
+    def _wait_closed(self, done: Callable[[], None]) -> None:
+        if self._occupancy.open:
+            self._closing = self._reactor.callLater(CLOSING_CHECK, self._wait_closed, done)
+        else:
+            self._closing = None
+            done()
+
+    def _beat(self) -> None:
+        self._slots[HEARTBEAT] = time.monotonic_ns()
+        self._slots[GAP_MAX] = self._moderator.gap_max
+
+    def _on_full(self) -> None:
+        for lane in self._lanes:
+            if not isinstance(lane, CountLane):
+                lane.pause("journal")
+        for factory in self._factories.values():
+            factory.pause()
+        # Asked for at the end of this turn of the reactor: the chunk at hand is still on its way into the tally.
+        self._reactor.callLater(0, self.collect)
+
+    def _on_room(self) -> None:
+        for lane in self._lanes:
+            if not isinstance(lane, CountLane):
+                lane.resume("journal")
+        for factory in self._factories.values():
+            factory.resume()
+
+    def _make_lane(self, spec: LaneSpec) -> AcceptLane | DatagramLane:
+        if spec.kind == "datagrams":
+            port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
+            return DatagramLane(
+                self._reactor, port, self._intake, spec.index, self._moderator, self._failed
+            )
+        listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
+        listener.setblocking(False)
+        places = listener_slots(spec.index)
+        common = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
+        if spec.kind == "count":
+            return CountLane(*common)
+        factory = self._factories.get(spec.index)
+        if factory is None:
+            factory = self._factories[spec.index] = LineFactory(
+                self._reactor, self._slots, places, self._moderator, self._occupancy, self._boot.idle_timeout
+            )
+        return LineLane(
+            *common,
+            intake=self._intake,
+            index=spec.index,
+            occupancy=self._occupancy,
+            hand_over=factory.hand_over,
+            max_line=DIALECTS["etsy"].max_line,
+        )
+
+
+def _without_silence(interval: Interval) -> Interval:
+    """Leave out the listeners that received nothing."""
+    for label in [label for label, counts in interval.listeners.items() if counts == _NOTHING]:
+        del interval.listeners[label]
+    return interval
