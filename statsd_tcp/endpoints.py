@@ -1,7 +1,7 @@
-"""The endpoint strings of the command line and the configuration file, parsed and validated.
+r"""The endpoint strings of the command line and the configuration file, parsed and validated.
 
 An endpoint reads as Twisted's server endpoint strings do: ``scheme:PORT[:key=value...]``, where a colon inside a value
-is written ``\\:``.
+is written ``\:``.
 """
 
 from __future__ import annotations

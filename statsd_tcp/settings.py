@@ -193,9 +193,9 @@ def _parse(option: Option, text: str, where: str) -> Any:
     try:
         return option.parse(text)
     except EndpointError as error:
-        message = f"{where} {text}: {error}"
+        raise SettingsError(f"{where} {text}: {error}") from None
     except ValueError as error:
-        raise SettingsError(f"{where}: {error}")
+        raise SettingsError(f"{where}: {error}") from None
 
 
 def _check_together(settings: Settings) -> None:

@@ -1,1 +1,1 @@
-"""What many lines add up to: a mergeable interval, and the tally that fills it. Pure: no sockets, no reactor, no clock."""
+"""What many lines add up to: a mergeable interval, and the tally that fills it. Pure, as `wire` is."""

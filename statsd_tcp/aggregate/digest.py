@@ -1,56 +1,67 @@
 """From lines to an interval, as fast as Python can.
 
-What a line costs that was not counted as the repetition of another is the loop of ``count``: two partitions, one look-up of its shape, one
-number. Lines that are not plainly one number take the way of ``parse_line``, with the same result.
+What a line costs that was not counted as the repetition of another is the loop of ``count``: two
+partitions, one look-up of its shape, one number. Lines that are not plainly one number take the way of
+``parse_line``, with the same result.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from typing import Final
 
 from statsd_tcp.aggregate.counting import count_into
 from statsd_tcp.aggregate.gauges import append_change
-from statsd_tcp.wire.line import complete
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.wire.grammar import Grammar
+from statsd_tcp.wire.line import Parsed, complete
 from statsd_tcp.wire.memo import ShapeMemo
-from statsd_tcp.wire.samples import Sample
-from statsd_tcp.wire.shape import plain_number
+from statsd_tcp.wire.samples import Kind, Sample
+from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+__all__ = ["COLLECTED", "Digest"]
 
-    from statsd_tcp.aggregate.interval import Interval
-    from statsd_tcp.wire.grammar import Grammar
-    from statsd_tcp.wire.line import Parsed
-    from statsd_tcp.wire.samples import Kind
-    from statsd_tcp.wire.shape import Shape
-
-__all__ = ["Digest"]
+COLLECTED: Final = 16_384
+"""About how many values are collected before they are counted, which takes some 3 ms for 1000 shapes."""
 
 _SIGNS: Final = b"+-"
 
 
 class Digest:
-    """Adds lines of one grammar to ``interval``, which may be exchanged between two calls."""
+    """Adds lines of one grammar to an interval. What it still holds back comes with ``flush``."""
 
-    __slots__ = ("_grammar", "_memo", "interval")
+    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once")
 
     def __init__(self, grammar: Grammar, interval: Interval) -> None:
         """Read lines by ``grammar`` into ``interval``."""
         self._grammar = grammar
         self._memo = ShapeMemo(grammar)
-        self.interval = interval
+        self._interval = interval
+        # Values that came once, by shape: collecting many and then counting them is faster than counting each.
+        self._once: dict[Shape, list[float]] = {}
+        self._collected = 0
 
-    def count(self, lines: Iterable[tuple[bytes, int]], tick: int = 0) -> None:
+    def flush(self) -> None:
+        """Add what was collected to the interval."""
+        once, self._once, self._collected = self._once, {}, 0
+        for shape, numbers in once.items():
+            self._add_numbers(shape, numbers, 1)
+
+    def begin(self, interval: Interval) -> None:
+        """Add all that comes to another interval."""
+        self.flush()
+        self._interval = interval
+
+    def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> None:
         """Add lines, none of them empty, each as often as the number beside it.
 
-        What happens to a gauge has an order, so the number beside its lines must be 1: they change it one after the other, at ``tick``.
+        What happens to a gauge has an order, so the number beside its lines must be 1: they change it one
+        after the other, at ``tick``.
         """
         memo = self._memo
         shape_of = memo.young.get
         signed = self._grammar.signed_gauges
-        # Values that came once, by shape: collecting and then counting them is faster than counting each.
-        once: dict[Shape, list[float]] = {}
+        once = self._once
         for line, times in lines:
             head, _, rest = line.partition(b":")
             values, _, suffix = rest.partition(b"|")
@@ -63,7 +74,7 @@ class Digest:
             else:
                 number = plain_number(shape, values) if shape.plain else None
             if number is None:
-                self._add_parsed(complete(line, shape, values, self._grammar), times, tick)
+                self._add_odd(line, shape, values, times, tick)
             elif shape.kind == "g":
                 self._change(shape.series, number, tick, relative=signed and values[0] in _SIGNS)
             elif times == 1:
@@ -72,40 +83,47 @@ class Digest:
                     collected = once[shape] = []
                 collected.append(number)
             else:
-                self._add_number(shape, number, times)
-        for shape, numbers in once.items():
-            self._add_numbers(shape, numbers)
+                self._add_numbers(shape, [number], times)
+        self._collected += len(lines)
+        if self._collected > COLLECTED:
+            self.flush()
 
     def _change(self, series: str, number: float, tick: int, *, relative: bool) -> None:
-        interval = self.interval
+        interval = self._interval
         interval.samples["g"] = interval.samples.get("g", 0) + 1
         if relative:
             append_change(interval.gauges.setdefault(series, []), (tick, True, number))
         else:
             interval.gauges[series] = [(tick, False, number)]
 
-    def _add_numbers(self, shape: Shape, numbers: list[float]) -> None:
-        """Add values of a counter or timer that came once each."""
-        interval, series, rate = self.interval, shape.series, shape.rate
-        interval.samples[shape.kind] = interval.samples.get(shape.kind, 0) + len(numbers)
+    def _add_numbers(self, shape: Shape, numbers: list[float], times: int) -> None:
+        """Add values of a counter or timer, each of which came ``times``."""
+        interval, series, rate = self._interval, shape.series, shape.rate
+        interval.samples[shape.kind] = interval.samples.get(shape.kind, 0) + times * len(numbers)
         if shape.kind == "c":
             added = sum(numbers) if rate == 1.0 else sum([number / rate for number in numbers])
-            interval.counters[series] = interval.counters.get(series, 0.0) + added
+            interval.counters[series] = interval.counters.get(series, 0.0) + times * added
             return
         weights = _timer(interval, shape.kind).setdefault(series, {})
-        if rate == 1.0:
+        weight = times * (1.0 / rate)
+        if weight == 1.0:
             count_into(weights, numbers)
             return
-        for value, times in Counter(numbers).items():
-            weights[value] = weights.get(value, 0.0) + times / rate
+        counts: dict[float, float] = {}
+        count_into(counts, numbers)
+        for value, count in counts.items():
+            weights[value] = weights.get(value, 0.0) + count * weight
 
-    def _add_number(self, shape: Shape, number: float, times: int) -> None:
-        """Add a value of a counter or timer that came several times."""
-        value = number / shape.rate if shape.kind == "c" else number
-        self._add_sample(Sample(shape.kind, shape.series, value, 1.0 / shape.rate), times, 0)
+    def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> None:
+        """Add a line that is not plainly one number."""
+        packed = packed_numbers(shape, values) if shape.plain and shape.kind != "g" else None
+        if packed is None:
+            self._add_parsed(complete(line, shape, values, self._grammar), times, tick)
+        else:
+            self._add_numbers(shape, packed, times)
 
     def _add_parsed(self, parsed: Parsed, times: int, tick: int) -> None:
-        interval = self.interval
+        interval = self._interval
         if parsed.reason:
             interval.bad_lines[parsed.reason] = interval.bad_lines.get(parsed.reason, 0) + times
         elif parsed.what == "event":
@@ -117,7 +135,7 @@ class Digest:
             self._add_sample(sample, times, tick)
 
     def _add_sample(self, sample: Sample, times: int, tick: int) -> None:
-        interval = self.interval
+        interval = self._interval
         interval.samples[sample.kind] = interval.samples.get(sample.kind, 0) + times
         series, value = sample.series, sample.value
         if isinstance(value, str):

@@ -1,7 +1,7 @@
 """An interval as bytes, on its way from a worker to the supervisor.
 
-One byte for the version, then msgpack. The version changes whenever the fields do: during an upgrade the two ends may be of different
-releases, and must know it.
+One byte for the version, then msgpack. The version changes whenever the fields do: during an upgrade the
+two ends may be of different releases, and must know it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def encode(interval: Interval) -> bytes:
 
 
 def decode(payload: bytes) -> Interval:
-    """Return the interval in ``payload``. Raises ``BadIntervalError`` for anything that ``encode`` of this version did not make."""
+    """Return the interval in ``payload``. Raises `BadIntervalError` for what `encode` did not make."""
     if payload[:1] != _VERSION:
         message = f"an interval begins with version {_VERSION[0]}, not {payload[:1]!r}"
         raise BadIntervalError(message)

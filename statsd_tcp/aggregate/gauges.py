@@ -5,9 +5,10 @@ The changes of one gauge are a list in the order of time, in which
 * at most the first sets the gauge: whatever came before a setting does not matter any more;
 * changes relative to the value that were made at the same tick are added up.
 
-Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: the lists of several workers merge into what
-one process would have seen. What different workers did at the very same tick has no order; there a setting comes before a relative change,
-and of two settings the larger one wins, whoever merges them in whatever order.
+Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: the lists of several
+workers merge into what one process would have seen. What different workers did at the very same tick has no
+order; there a setting comes before a relative change, and of two settings the larger one wins, whoever
+merges them in whatever order.
 """
 
 from __future__ import annotations

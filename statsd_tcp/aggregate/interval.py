@@ -1,18 +1,17 @@
 """What was said between two moments, added up: a value that workers make, send, and that is merged.
 
-Merging the intervals of several workers, in any order and grouping, gives what one process would have made of all their lines.
+Merging the intervals of several workers, in any order and grouping, gives what one process would have made
+of all their lines.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from statsd_tcp.aggregate.gauges import Change, merge_changes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["Interval", "ListenerCounts", "merge"]
 
@@ -20,7 +19,7 @@ _N = TypeVar("_N", int, float)
 
 
 class ListenerCounts(msgspec.Struct, array_like=True):
-    """What one listener received. ``lines`` are the non-empty ones, good and bad; the others are ``empty_lines``."""
+    """What one listener received. ``lines`` are the non-empty ones, good and bad."""
 
     received_bytes: int = 0
     lines: int = 0
@@ -39,14 +38,17 @@ class Interval(msgspec.Struct, array_like=True):
     """The sum of many lines. Series are known by their identity, see ``wire.series``.
 
     * ``listeners``: by label, what was received.
-    * ``samples`` by kind and ``bad_lines`` by reason: how many; ``bad_tags``, ``events``, ``service_checks``: how many.
+    * ``samples`` by kind and ``bad_lines`` by reason: how many; ``bad_tags``, ``events``,
+      ``service_checks``: how many.
     * ``counters``: how much each went up, rates applied.
     * ``gauges``: the changes to each in the order of time, see ``aggregate.gauges``.
-    * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series the weight of each value.
+    * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series the
+      weight of each value.
     * ``sets``: the members of each.
 
-    One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the two was first can only be said
-    by whoever knows all that came before, so it is for the store to decide; only a line that contradicts itself is rejected before.
+    One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
+    two was first can only be said by whoever knows all that came before, so it is for the store to decide;
+    only a line that contradicts itself is rejected before.
     """
 
     listeners: dict[str, ListenerCounts] = {}
@@ -62,7 +64,7 @@ class Interval(msgspec.Struct, array_like=True):
     sets: dict[str, set[str]] = {}
 
     def is_empty(self) -> bool:
-        """Has nothing at all been counted?"""
+        """Say whether nothing at all was counted."""
         return self == _NOTHING
 
     def add(self, other: Interval) -> None:

@@ -80,9 +80,7 @@ def _overview() -> argparse.ArgumentParser:
 def _run(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
     module = cast("_Module", import_module(command.module))
-    parser = _Parser(
-        prog=f"statscounter {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}."
-    )
+    parser = _Parser(prog=f"statscounter {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}.")
     module.add_arguments(parser)
     parsed = parser.parse_args(arguments)
     try:

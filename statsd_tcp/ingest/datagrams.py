@@ -80,11 +80,11 @@ class DatagramLane:
         """Begin to read."""
         self._moderator.add(self)
 
-    def pause(self, why: str) -> None:  # noqa: ARG002
+    def pause(self, why: str) -> None:
         """Read nothing, until `resume`: the kernel's buffer fills, and then drops, which it counts."""
         self._moderator.remove(self)
 
-    def resume(self, why: str) -> None:  # noqa: ARG002
+    def resume(self, why: str) -> None:
         """Read again."""
         self._moderator.add(self)
 

@@ -41,7 +41,18 @@ class Intake:
     has made room, which it says by calling ``resumed``.
     """
 
-    __slots__ = ("_batches", "_brim", "_bytes", "_datagrams", "_tally", "full", "is_full", "journal", "resumed", "tick")
+    __slots__ = (
+        "_batches",
+        "_brim",
+        "_bytes",
+        "_datagrams",
+        "_tally",
+        "full",
+        "is_full",
+        "journal",
+        "resumed",
+        "tick",
+    )
 
     def __init__(self, journal: Journal, tally: LineTally, listeners: int) -> None:
         """Serve that many listeners, known by their index."""

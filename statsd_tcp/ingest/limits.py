@@ -22,8 +22,8 @@ def raise_descriptor_limit() -> int:
 def connection_limit(wanted: int | None, workers: int, descriptors: int) -> int:
     """Give the open connections that one of so many workers may have.
 
-    ``wanted`` is the operator's figure for all workers, or None; ``descriptors`` is the worker's descriptor limit, which
-    is never exceeded.
+    ``wanted`` is the operator's figure for all workers, or None; ``descriptors`` is the worker's descriptor limit,
+    which is never exceeded.
     """
     possible = max(1, descriptors - RESERVED_DESCRIPTORS)
     if wanted is None:

@@ -26,6 +26,9 @@ INTERVAL = 0.001
 BUSY_BATCH = 3
 """So many connections in one wake-up mean load."""
 
+BACKLOGGED = 256
+"""A look that found so many has likely left some: the next one comes at once, after whatever else is due."""
+
 BUSY_GAP = 1_000_000
 """A wake-up so few nanoseconds after the one before means load."""
 
@@ -102,7 +105,7 @@ class Moderator:
         if found >= BUSY_BATCH or now - self._last < BUSY_GAP:
             self._begin()
         self._last = now
-        self._run_if_needed()
+        self._run_if_needed(found)
 
     def settle_soon(self) -> None:
         """Settle the intake at the next look if there is load, else now."""
@@ -142,20 +145,20 @@ class Moderator:
         for lane in self._lanes:
             lane.watch()
 
-    def _run_if_needed(self) -> None:
+    def _run_if_needed(self, found: int) -> None:
         if self._call is None and (self.busy or self._put_off):
-            self._call = self._reactor.callLater(INTERVAL, self._run)
+            self._call = self._reactor.callLater(0.0 if found >= BACKLOGGED else INTERVAL, self._run)
 
     def _run(self) -> None:
         self._call = None
         try:
-            self._look()
+            found = self._look()
         except Exception:  # noqa: BLE001  (the edge of the event loop: a dead timer would be a silent listener)
             self._failed(Failure())
-            return
-        self._run_if_needed()
+        else:
+            self._run_if_needed(found)
 
-    def _look(self) -> None:
+    def _look(self) -> int:
         now = self._intake.tick = time.monotonic_ns()
         self._note_gap(now)
         found = 0
@@ -171,6 +174,7 @@ class Moderator:
                 connection.look()
         self._intake.settle()
         self._judge(found)
+        return found
 
     def _judge(self, found: int) -> None:
         self._quiet = 0 if found else self._quiet + 1

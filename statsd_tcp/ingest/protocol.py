@@ -105,7 +105,7 @@ class LineFactory(Factory):
         self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self)
         connection.close()
 
-    def buildProtocol(self, addr: IAddress | None) -> LineProtocol:  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol of the connection that is being handed over."""
         stream, self._stream = self._stream, None
         assert stream is not None  # noqa: S101  (only `hand_over` leads here)

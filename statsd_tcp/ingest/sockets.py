@@ -146,4 +146,3 @@ def _port(one: socket.socket) -> int:
 def _written(one: socket.socket) -> str:
     host, port = one.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-

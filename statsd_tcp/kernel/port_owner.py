@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,26 +42,23 @@ def _inodes(scheme: str, port: int, proc: Path) -> set[str]:
             continue
         for row in rows:
             fields = row.split()
-            if int(fields[_LOCAL].rpartition(":")[2], 16) == port and (
-                scheme == "udp" or fields[_STATE] == _LISTEN
-            ):
+            if int(fields[_LOCAL].rpartition(":")[2], 16) == port and (scheme == "udp" or fields[_STATE] == _LISTEN):
                 found.add(fields[_INODE])
     return found
 
 
 def _has_any(descriptors: Path, wanted: set[str]) -> bool:
     try:
-        names = os.listdir(descriptors)
+        return any(_target(link) in wanted for link in descriptors.iterdir())
     except OSError:
         return False
-    for name in names:
-        try:
-            target = os.readlink(descriptors / name)  # noqa: PTH115  (one system call each, on every process)
-        except OSError:
-            continue
-        if target in wanted:
-            return True
-    return False
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def _name(process: Path) -> str:

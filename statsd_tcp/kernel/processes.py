@@ -15,7 +15,7 @@ def open_descriptors(pid: int, proc: Path = Path("/proc")) -> int:
     directory = proc / str(pid) / "fd"
     try:
         # Linux 6.2 and later give the number as the size of the folder.
-        return directory.stat().st_size or len(os.listdir(directory))
+        return directory.stat().st_size or len(list(directory.iterdir()))
     except OSError:
         return 0
 

@@ -73,7 +73,13 @@ def read_boot_id(proc: Path = Path("/proc")) -> bytes:
 
 
 def create_ledger(
-    folder: Path, worker: int, directory: Directory, *, created: int, boot_id: bytes, ring_size: int = RING_SIZE
+    folder: Path,
+    worker: int,
+    directory: Directory,
+    *,
+    created: int,
+    boot_id: bytes,
+    ring_size: int = RING_SIZE,
 ) -> Path:
     """Make a new ledger file with all its space allocated, and give its path.
 

@@ -4,8 +4,8 @@
             | lines ... | padding to 8 bytes |
 
 ``length`` counts the lines' bytes, ``received`` those that came from the network with them, ``datagrams`` how many
-datagrams they were in (0 on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps around at
-its end byte by byte. The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is
+datagrams they were in (0 on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps
+around at its end byte by byte. The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is
 CLOCK_MONOTONIC in nanoseconds, which orders gauges across workers. The checksum is of the head's other fields and the
 lines; it decides after a power loss, when pages may have reached the disk in any order.
 """

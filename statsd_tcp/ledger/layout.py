@@ -87,7 +87,13 @@ class Header(NamedTuple):
 
 
 def plan_header(
-    worker: int, created: int, ledger_id: bytes, boot_id: bytes, directory: bytes, slot_count: int, ring_size: int
+    worker: int,
+    created: int,
+    ledger_id: bytes,
+    boot_id: bytes,
+    directory: bytes,
+    slot_count: int,
+    ring_size: int,
 ) -> Header:
     """Lay the parts out one behind the other, each from a cache line of its own."""
     slots_at = _aligned(HEADER_SIZE + len(directory), CACHE_LINE)

@@ -65,4 +65,5 @@ def listener_slots(index: int) -> ListenerSlots:
     closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
     errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))
     by_errno = {getattr(errno, name): slot for name, slot in zip(ACCEPT_ERRNOS[:-1], errors, strict=False)}
-    return ListenerSlots(first, *closed, by_errno, errors[-1], errors.stop)
+    eof, counted, idle, reset, error, shutdown = closed
+    return ListenerSlots(first, eof, counted, idle, reset, error, shutdown, by_errno, errors[-1], errors.stop)

@@ -74,7 +74,7 @@ class Store:
         try:
             with translated(path):
                 self._load()
-        except StoreError:
+        except BaseException:
             self._connection.close()
             raise
         self._start_clock()

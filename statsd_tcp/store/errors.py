@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 __all__ = ["StoreError", "translated"]
 
 _PRIMARY_CODE = 0xFF
@@ -34,6 +36,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(_explain(error, path)) from error
+    except (msgspec.MsgspecError, LookupError) as error:
+        raise StoreError(f"{path} is damaged: a row can't be read ({error})") from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> str:

@@ -27,7 +27,7 @@ _DROP_SERIES = "DELETE FROM series WHERE id = ?"
 class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
-    ``series`` are the changes to each kind's columns; ``now`` is the wall time that changed series are marked with.
+    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes.
     """
 
     book: Book
@@ -38,9 +38,7 @@ class Plan(msgspec.Struct):
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not self.book.changed() and not any(
-            each.fresh or each.updates or each.expired for each in self.series
-        )
+        return not self.book.changed() and all(changes.is_empty() for changes in self.series)
 
 
 def write(

@@ -61,7 +61,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     if is_new:
         _create(connection)
     elif (finding := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise StoreError(f"{path} is damaged: {finding}")
+        raise StoreError(f"{path} is damaged: {' '.join(finding.split())}")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> bool:

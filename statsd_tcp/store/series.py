@@ -70,6 +70,10 @@ class SeriesPlan(msgspec.Struct):
     negative: int = 0
     unit: int = 0
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing changes."""
+        return not (self.fresh or self.updates or self.expired)
+
 
 class SeriesColumns:
     """All series of one kind."""
@@ -119,7 +123,7 @@ class SeriesColumns:
 
     def apply(self, plan: SeriesPlan, first_id: int, now: float) -> None:
         """Do what the plan says; the fresh series get the ids from ``first_id`` on."""
-        if not (plan.fresh or plan.updates or plan.expired):
+        if plan.is_empty():
             return
         self._table = None
         for position, value, weight in plan.updates:

@@ -161,7 +161,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         """Add up the durable totals, with slots that were read after the commit where ``live`` has them.
 
         Totals made this way never fall, whatever happens to the ledgers in between: a folded one is not taken
-        from ``live``, and of an open one each slot's larger number counts.
+        from ``live``, and of an open one each slot's larger number counts. ``live`` must not have ledgers
+        that the store was told to forget.
         """
         result = dict(self.settled)
         fresh = {counts.ledger_id: counts for counts in live}

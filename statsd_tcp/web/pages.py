@@ -1,8 +1,5 @@
 """The small pages: the index, health, readiness, and the status for programs."""
 
-# Most methods of Twisted's web server have no annotations.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -4,9 +4,6 @@ The numbers are gathered in the reactor's thread, where nothing else changes the
 and compressed, in a thread of the pool, so that a long scrape holds nobody up.
 """
 
-# Most methods of Twisted's web server have no annotations.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 import gzip

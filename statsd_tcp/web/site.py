@@ -1,8 +1,5 @@
 """The HTTP server of the service: which page is under which path."""
 
-# Most methods of Twisted's web server have no annotations.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorThreads

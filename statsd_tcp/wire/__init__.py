@@ -1,1 +1,1 @@
-"""StatsD on the wire: framing of streams and datagrams, the grammar of a line. Pure: no sockets, no reactor, no clock."""
+"""StatsD as it is written: framing, and the grammar of a line. Pure: no sockets, no reactor, no clock."""

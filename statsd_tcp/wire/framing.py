@@ -1,7 +1,8 @@
 """From bytes to complete lines: the unterminated tail of a stream waits here, within bounds.
 
-A line ends in a newline. What is passed on is always one chunk of complete lines, so that it can be written to a journal and split
-in one go. The state of a connection is its tail, or the knowledge that it is in the middle of a line that is too long.
+A line ends in a newline. What is passed on is always one chunk of complete lines, so that it can be written
+to a journal and split in one go. The state of a connection is its tail, or the knowledge that it is in the
+middle of a line that is too long.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ __all__ = ["LineFramer", "frame_datagram"]
 class LineFramer:
     """The lines of one stream.
 
-    ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a line of the stream that
-    nobody else sees. A line that is too long but arrives complete in one piece with others may be passed on: the grammar rejects it
-    for the same reason.
+    ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a
+    line of the stream that nobody else sees. A line that is too long but arrives complete in one piece with
+    others may be passed on: the grammar rejects it for the same reason.
     """
 
     __slots__ = ("_discarding", "_max_line", "_open", "_tail", "line_too_long", "truncated")
@@ -36,7 +37,7 @@ class LineFramer:
         return len(self._tail)
 
     def feed(self, data: bytes) -> bytes:
-        """Take what was received and return the lines that it completes, each with its newline; ``b""`` if there is none."""
+        """Take what was received and return the lines that it completes; ``b""`` if there is none."""
         if not self._open and data.endswith(b"\n"):
             return data
         end = data.rfind(b"\n") + 1
@@ -51,7 +52,8 @@ class LineFramer:
     def finish(self, *, clean: bool) -> bytes:
         """End the stream and return its last line, which had no newline, with one; ``b""`` if there is none.
 
-        Only a clean end makes a line of it. After a reset or a timeout half a number must not become a value: ``truncated`` counts it.
+        Only a clean end makes a line of it. After a reset or a timeout half a number must not become a
+        value: ``truncated`` counts it.
         """
         tail = bytes(self._tail)
         self._forget()
@@ -86,5 +88,5 @@ class LineFramer:
 
 
 def frame_datagram(data: bytes) -> bytes:
-    """Return the lines of a datagram, each with its newline. Its last line needs none: a datagram is complete."""
+    """Return the lines of a datagram, each with a newline: a datagram is complete, so its last needs none."""
     return data if not data or data.endswith(b"\n") else data + b"\n"

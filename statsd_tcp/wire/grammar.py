@@ -1,4 +1,4 @@
-"""Which variant of the grammar a listener speaks: its tag styles, what a sign means on a gauge, how long a line may be."""
+"""Which variant of the grammar a listener speaks: tag styles, what a sign means, how long a line may be."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import msgspec
 
 __all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar", "grammar_of"]
 
-# Twice the largest datagram buffer that DogStatsD clients fill by default would be 16 KiB; a single line of more than 8 KiB is in
-# practice a stream without newlines.
+# Twice the largest datagram buffer that DogStatsD clients fill by default would be 16 KiB; a single line of
+# more than 8 KiB is in practice a stream without newlines.
 DEFAULT_MAX_LINE: Final = 8192
 
 
 class Grammar(msgspec.Struct, frozen=True, dict=True):
     """The grammar of one listener. Equal grammars parse every line alike and may share what they have learnt.
 
-    The first five say which tag styles are understood: ``|#k:v,bare``, ``name,k=v``, ``name#k=v``, ``name[k=v]``, ``name;k=v``. The
-    characters of a style that is off are ordinary ones; a ``|#`` section is then ignored as unknown sections are.
-    ``signed_gauges``: ``+5|g`` and ``-5|g`` change a gauge; if False, they set it like unsigned values. ``max_line``: the most bytes
-    that a line may have, its newline not counted.
+    The first five say which tag styles are understood: ``|#k:v,bare``, ``name,k=v``, ``name#k=v``,
+    ``name[k=v]``, ``name;k=v``. The characters of a style that is off are ordinary ones; a ``|#`` section
+    is then ignored as unknown sections are. ``signed_gauges``: ``+5|g`` and ``-5|g`` change a gauge; if
+    False, they set it like unsigned values. ``max_line``: the most bytes that a line may have, its newline
+    not counted.
     """
 
     dogstatsd: bool = True

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
+from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, Rejected
 from statsd_tcp.wire.samples import Sample
 from statsd_tcp.wire.shape import Shape, read_shape
 from statsd_tcp.wire.special import read_special
 from statsd_tcp.wire.values import read_values
-
-if TYPE_CHECKING:
-    from statsd_tcp.wire.grammar import Grammar
 
 __all__ = ["Parsed", "What", "complete", "parse_line"]
 
@@ -23,8 +21,8 @@ What = Literal["samples", "event", "service_check", "empty", "bad"]
 class Parsed(msgspec.Struct, frozen=True, gc=False):
     """The verdict on one line.
 
-    A line is taken whole or not at all: if ``reason`` is set, ``what`` is ``"bad"`` and nothing in it counts. ``bad_tags`` is how
-    many tags were left out of a good one.
+    A line is taken whole or not at all: if ``reason`` is set, ``what`` is ``"bad"`` and nothing in it
+    counts. ``bad_tags`` is how many tags were left out of a good one.
     """
 
     what: What = "samples"
@@ -37,7 +35,7 @@ _EMPTY: Final = Parsed("empty")
 
 
 def parse_line(line: bytes, grammar: Grammar) -> Parsed:
-    """Return the verdict on ``line``, which has no newline; one carriage return at its end is dropped. Never raises."""
+    """Return the verdict on ``line``, which has no newline. Never raises."""
     if line in {b"", b"\r"}:
         return _EMPTY
     head, _, rest = line.partition(b":")
@@ -54,7 +52,9 @@ def complete(line: bytes, shape: Shape, values: bytes, grammar: Grammar) -> Pars
     if shape.reason:
         return _bad(shape.reason if shape.reason == NOT_UTF8 or _is_utf8(line) else NOT_UTF8)
     try:
-        samples = read_values(shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges)
+        samples = read_values(
+            shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges
+        )
     except UnicodeDecodeError:
         return _bad(NOT_UTF8)
     except Rejected as rejected:

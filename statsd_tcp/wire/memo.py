@@ -1,17 +1,16 @@
 """The shapes met so far: a bounded memory that outlives intervals.
 
-Two generations: what was met lately, and what was met before that. When the young one is full it becomes the old one, and what is
-asked for again moves back. A flood of shapes that never return thus costs only itself, and nothing has to be kept in order.
+Two generations: what was met lately, and what was met before that. When the young one is full it becomes
+the old one, and what is asked for again moves back. A flood of shapes that never return thus costs only
+itself, and nothing has to be kept in order.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.shape import Shape, read_shape
-
-if TYPE_CHECKING:
-    from statsd_tcp.wire.grammar import Grammar
 
 __all__ = ["GENERATION_BYTES", "Key", "ShapeMemo"]
 
@@ -21,7 +20,8 @@ Key = tuple[bytes, bytes]
 GENERATION_BYTES: Final = 8 << 20
 """About how much memory one generation may take."""
 
-# Measured: the key's tuple and two bytes objects, the shape, the identity's string and the place in the dictionary, all empty.
+# Measured: the key's tuple and two bytes objects, the shape, the identity's string and the place in the
+# dictionary, all empty.
 _ENTRY_BYTES: Final = 400
 _SAMPLE_BYTES: Final = 120
 
@@ -40,7 +40,7 @@ class ShapeMemo:
         self._limit = limit
 
     def learn(self, key: Key) -> Shape:
-        """Return the shape of a key that is not in ``young``, and put it there. ``young`` may be another dictionary afterwards."""
+        """Return the shape of a key that is not in ``young``, and put it there. ``young`` may be replaced."""
         shape = self._old.get(key)
         if shape is None:
             shape = read_shape(*key, self.grammar)

@@ -1,23 +1,26 @@
 """Numbers of a line: finite decimals, and not so large that one line could spoil a total.
 
-``float`` alone is too generous: it takes blanks, underscores, ``nan``, ``inf`` and the digits of every script. Once only the characters
-of a decimal number are left, it accepts exactly the decimal numbers.
+``float`` alone is too generous: it takes blanks, underscores, ``nan``, ``inf`` and the digits of every
+script. Once only the characters of a decimal number are left, it accepts exactly the decimal numbers.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LIMIT", "read_number", "read_rate"]
+__all__ = ["LIMIT", "PACKED", "read_number", "read_rate"]
 
 # Up to here every whole number has a float of its own: adding 1 to a total still changes it.
 LIMIT: Final = 2.0**53
 
 _DECIMAL: Final = b"0123456789+-.eE"
 
+PACKED: Final = _DECIMAL + b":"
+"""The bytes that numbers separated by colons are made of."""
+
 
 def read_number(text: bytes) -> float | None:
-    """Return the number written in ``text``, or None if it is not a finite decimal of at most 2**53 in magnitude."""
+    """Return the number in ``text``; None if that is no finite decimal of at most 2**53 in magnitude."""
     if text.translate(None, _DECIMAL):
         return None
     try:
@@ -29,7 +32,7 @@ def read_number(text: bytes) -> float | None:
 
 
 def read_rate(text: bytes) -> float | None:
-    """Return the sample rate written in ``text``, or None if it is not in (0, 1] or stands for more than 2**53 events."""
+    """Return the rate in ``text``; None if it is not in (0, 1], or stands for more than 2**53 events."""
     rate = read_number(text)
     if rate is None or not 1.0 / LIMIT <= rate <= 1.0:
         return None

@@ -1,6 +1,7 @@
 """Why a line is rejected: the fixed vocabulary of ``statscounter_bad_lines_total``.
 
-A rejected line is counted under exactly one of these. The list is part of the public contract: dashboards rely on it.
+A rejected line is counted under exactly one of these. The list is part of the public contract: dashboards
+rely on it.
 """
 
 from __future__ import annotations

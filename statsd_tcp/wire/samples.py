@@ -19,9 +19,9 @@ KIND_OF: Final[dict[bytes, Kind]] = {kind.encode(): kind for kind in KINDS}
 class Sample(msgspec.Struct, frozen=True, gc=False):
     """One measurement of the series with this identity.
 
-    ``value`` is a member (str) for sets, else a number; for counters it is what the sample adds, already divided by its rate.
-    ``weight`` is how many events the sample stands for (1/rate; 1 for gauges and sets). ``relative``: the value changes the gauge
-    instead of setting it.
+    ``value`` is a member (str) for sets, else a number; for counters it is what the sample adds, already
+    divided by its rate. ``weight`` is how many events the sample stands for (1/rate; 1 for gauges and
+    sets). ``relative``: the value changes the gauge instead of setting it.
     """
 
     kind: Kind

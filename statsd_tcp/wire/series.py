@@ -1,17 +1,15 @@
-"""What makes two samples belong to the same series: the name and the tags, in one canonical string.
+r"""What makes two samples belong to the same series: the name and the tags, in one canonical string.
 
-The identity is the raw name followed, for each tag in the order of the keys, by ``"\\n" + key + "\\n" + value``. A line cannot
-contain a newline, so the string can be taken apart again without doubt, and the order in which a client names its tags makes no
-difference. Names and tags stay raw: each output writes them its own way.
+The identity is the raw name followed, for each tag in the order of the keys, by ``"\n" + key + "\n" +
+value``. A line cannot contain a newline, so the string can be taken apart again without doubt, and the
+order in which a client names its tags makes no difference. Names and tags stay raw: each output writes them
+its own way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import chain
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 __all__ = ["Tag", "series_identity", "split_identity"]
 

@@ -6,46 +6,44 @@
     ^^^^^^^^^^^^^^^^ ^^ ^^^^^^
     head         values suffix
 
-Real traffic has few shapes and many values. A shape depends on the head, the suffix and the grammar alone, so it can be read once
-and remembered, whatever the values are.
+Real traffic has few shapes and many values. A shape depends on the head, the suffix and the grammar alone,
+so it can be read once and remembered, whatever the values are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from statsd_tcp.wire.numbers import LIMIT, read_number
+from statsd_tcp.wire.grammar import Grammar
+from statsd_tcp.wire.numbers import LIMIT, PACKED, read_number
 from statsd_tcp.wire.reasons import EMPTY_NAME, MALFORMED_LINE, MIXED_TAGGING_STYLES, NOT_UTF8, Rejected
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.series import series_identity
 from statsd_tcp.wire.special import is_special
-from statsd_tcp.wire.suffix import read_suffix
-from statsd_tcp.wire.tags import NO_TAGS, Tags, split_name
+from statsd_tcp.wire.suffix import Part, Suffix, read_suffix
+from statsd_tcp.wire.tags import NO_TAGS, TaggedName, Tags, split_name
 from statsd_tcp.wire.values import read_values
 
-if TYPE_CHECKING:
-    from statsd_tcp.wire.grammar import Grammar
-    from statsd_tcp.wire.suffix import Part, Suffix
-    from statsd_tcp.wire.tags import TaggedName
-
-__all__ = ["Shape", "plain_number", "read_shape"]
+__all__ = ["Shape", "packed_numbers", "plain_number", "read_shape"]
 
 # A whole number of at most 15 digits is below 2**53.
 _SAFE_DIGITS: Final = 15
 
-_DELIMITERS: Final = len(b":|\r")
+_DELIMITERS: Final = len(b":|")
 
 
 class Shape(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What the lines with the same head and suffix have in common. Two shapes are equal only if they are the same object.
+    """What the lines with the same head and suffix have in common. A shape equals only itself.
 
-    ``reason``: why all of them are rejected, or empty. ``special``: they are events or service checks, or should be. Otherwise their
-    first values are of this ``kind``, ``series`` and ``rate``, and the samples in ``more`` follow.
+    ``reason``: why all of them are rejected, or empty. ``special``: they are events or service checks, or
+    should be. Otherwise their first values are of this ``kind``, ``series`` and ``rate``, and the samples
+    in ``more`` follow.
 
-    ``plain``: if the values are one number, it is all there is to count. ``longest``: the most bytes that the values may have before the
-    line is too long. ``digits``: a plain value of up to that many digits breaks no limit; -1 if the shape is not plain.
+    ``plain``: if the values are numbers, they are all there is to count. ``longest``: the most bytes that
+    the values may have before the line is too long. ``digits``: one plain value of up to that many digits
+    breaks no limit; -1 if the shape is not plain.
     """
 
     kind: Kind = "c"
@@ -61,11 +59,13 @@ class Shape(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 def read_shape(head: bytes, suffix: bytes, grammar: Grammar) -> Shape:
-    """Return the shape of the lines with ``head`` before the first colon and ``suffix`` after the first ``|`` behind that colon."""
+    """Return the shape of lines with ``head`` before the first colon and ``suffix`` after the first bar."""
     if is_special(head):
         return Shape(special=True)
     try:
-        return _read_shape(head, read_suffix(suffix.removesuffix(b"\r")), grammar, len(head) + len(suffix) + _DELIMITERS)
+        return _read_shape(
+            head, read_suffix(suffix.removesuffix(b"\r")), grammar, len(head) + len(suffix) + _DELIMITERS
+        )
     except UnicodeDecodeError:
         return Shape(reason=NOT_UTF8)
     except Rejected as rejected:
@@ -73,11 +73,22 @@ def read_shape(head: bytes, suffix: bytes, grammar: Grammar) -> Shape:
 
 
 def plain_number(shape: Shape, values: bytes) -> float | None:
-    """Return the one number that the values of a plain shape are; None if they are not, or if the line is not good."""
+    """Return the one number that is the value of a plain line; None if it is not one, or not a good one."""
     number = read_number(values)
     if number is None or not -LIMIT <= number / shape.rate <= LIMIT or len(values) > shape.longest:
         return None
     return number
+
+
+def packed_numbers(shape: Shape, values: bytes) -> list[float] | None:
+    """Return the numbers that are the values of a plain line; None if one of them is not good, or the line."""
+    if len(values) > shape.longest or values.translate(None, PACKED):
+        return None
+    try:
+        numbers = [float(value) + 0.0 for value in values.split(b":")]
+    except ValueError:
+        return None
+    return numbers if max(numbers) / shape.rate <= LIMIT and min(numbers) / shape.rate >= -LIMIT else None
 
 
 def _read_shape(head: bytes, suffix: Suffix, grammar: Grammar, size: int) -> Shape:

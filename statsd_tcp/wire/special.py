@@ -1,4 +1,4 @@
-"""DogStatsD's events and service checks: lines that are not samples, recognised so that they are never misread as such.
+"""DogStatsD's events and service checks: recognised so that they are never misread as samples.
 
 ::
 
@@ -25,7 +25,7 @@ _SERVICE_CHECK: Final = re.compile(rb"_sc\|[^|]+\|[0-3](?:\|.*)?", re.DOTALL)
 
 
 def is_special(line: bytes) -> bool:
-    """Does the line begin as an event or a service check does?"""
+    """Say whether the line begins as an event or a service check does."""
     return line.startswith(_PREFIXES)
 
 

@@ -6,14 +6,15 @@
              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         type rate  values of a second sample, type, sections
 
-A colon in a type or rate field begins the values of another sample of the same name, except in a set, whose members may have
-colons. Tags belong to the line: they hold for all its samples. Of a repeated section the last one counts.
+A colon in a type or rate field begins the values of another sample of the same name, except in a set, whose
+members may have colons. Tags belong to the line: they hold for all its samples. Of a repeated section the
+last one counts.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from statsd_tcp.wire.numbers import read_rate
 from statsd_tcp.wire.reasons import (
@@ -24,20 +25,19 @@ from statsd_tcp.wire.reasons import (
     UNKNOWN_TYPE,
     Rejected,
 )
-from statsd_tcp.wire.samples import KIND_OF
+from statsd_tcp.wire.samples import KIND_OF, Kind
 from statsd_tcp.wire.tags import NO_TAGS, Tags, read_section
-
-if TYPE_CHECKING:
-    from statsd_tcp.wire.samples import Kind
 
 __all__ = ["Part", "Suffix", "read_suffix"]
 
-# Most traffic has a handful of suffixes. The longest that can come is a line, so that this many are a few MiB at worst.
+# Most traffic has a handful of short suffixes. These bounds keep what is remembered below 5 MiB, whatever
+# comes.
 _REMEMBERED: Final = 512
+_MEMORABLE: Final = 256
 
 
 class Part(NamedTuple):
-    """One sample of the line: its type, its rate (1 where it does not matter), and its values unless it is the first."""
+    """One sample: its type, its rate (1 where it has no effect), and its values unless it is the first."""
 
     kind: Kind
     rate: float
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 
 class Suffix(NamedTuple):
-    """What a suffix says. ``flaw`` is the reason if it can't be taken apart, ``reason`` if a part of it is wrong."""
+    """What a suffix says. ``flaw``: why it can't be taken apart; ``reason``: what is wrong in its parts."""
 
     parts: tuple[Part, ...] = ()
     tags: Tags = NO_TAGS
@@ -64,7 +64,7 @@ class _Draft:
         self.rate: bytes | None = None
 
     def take_kind(self, field: bytes) -> _Draft:
-        """Read the type field. Returned is the sample that the next field belongs to: this one, or another that begins here."""
+        """Read a type field. Returned is the sample of the next field: this, or one that begins here."""
         kind, colon, values = field.partition(b":")
         if not kind:
             raise Rejected(MALFORMED_LINE)
@@ -84,9 +84,12 @@ class _Draft:
         return self
 
 
-@lru_cache(_REMEMBERED)
 def read_suffix(suffix: bytes) -> Suffix:
     """Return what ``suffix`` says, whatever the name before it."""
+    return _remembered(suffix) if len(suffix) <= _MEMORABLE else _read(suffix)
+
+
+def _read(suffix: bytes) -> Suffix:
     try:
         drafts, section = _split(suffix)
         tags = read_section(section.decode())
@@ -98,6 +101,9 @@ def read_suffix(suffix: bytes) -> Suffix:
         return Suffix(_parts(drafts), tags)
     except Rejected as rejected:
         return Suffix((), tags, reason=rejected.reason)
+
+
+_remembered = lru_cache(_REMEMBERED)(_read)
 
 
 def _split(suffix: bytes) -> tuple[list[_Draft], bytes]:
@@ -112,7 +118,8 @@ def _split(suffix: bytes) -> tuple[list[_Draft], bytes]:
         elif field[:1] == b"#":
             section = field[1:]
         elif field and not field[:1].isalpha():
-            # DogStatsD's further sections begin with a letter. Anything else is more likely a forgotten "@" or "#".
+            # DogStatsD's further sections begin with a letter. Anything else is more likely a forgotten "@"
+            # or "#".
             raise Rejected(MALFORMED_LINE)
         if draft is not drafts[-1]:
             drafts.append(draft)

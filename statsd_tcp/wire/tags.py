@@ -8,18 +8,17 @@
     Graphite    name;key=value;key=value:1|c
     SignalFX    na[key=value,key=value]me:1|c
 
-A bad tag (nothing between two commas, no key, no value) costs only itself: it is left out and counted. Only DogStatsD has bare tags. The
-first delimiter in a name decides its style; the delimiters of the others are then ordinary characters of its tags.
+A bad tag (nothing between two commas, no key, no value) costs only itself: it is left out and counted. Only
+DogStatsD has bare tags. The first delimiter in a name decides its style; the delimiters of the others are
+then ordinary characters of its tags.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import re
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    import re
-
-    from statsd_tcp.wire.series import Tag
+from statsd_tcp.wire.series import Tag
 
 __all__ = ["NO_TAGS", "TaggedName", "Tags", "read_section", "split_name"]
 
@@ -43,7 +42,7 @@ NO_TAGS: Final = Tags()
 
 
 def read_section(text: str) -> Tags:
-    """Return the tags of a DogStatsD section, ``text`` being what stands after ``|#``. An empty section is fine."""
+    """Return the tags of a DogStatsD section; ``text`` is what follows ``|#``. An empty section is fine."""
     if not text:
         return NO_TAGS
     good = []
@@ -56,7 +55,7 @@ def read_section(text: str) -> Tags:
 
 
 def split_name(text: str, delimiter: re.Pattern[str]) -> TaggedName:
-    """Return the name in ``text`` without its tags; ``delimiter`` matches those of the styles that are on (see ``Grammar``)."""
+    """Return the name in ``text`` freed from its tags. ``delimiter`` is the grammar's ``name_delimiters``."""
     found = delimiter.search(text)
     if found is None:
         return TaggedName(text, NO_TAGS)
@@ -72,7 +71,9 @@ def _bracketed(text: str, start: int, delimiter: re.Pattern[str]) -> TaggedName:
         # Without its end it is no list of tags: the bracket stays in the name, where it can be seen.
         return TaggedName(text, Tags(bad=1))
     after = text[end + 1 :]
-    return TaggedName(text[:start] + after, _pairs(text[start + 1 : end], ","), mixed=delimiter.search(after) is not None)
+    return TaggedName(
+        text[:start] + after, _pairs(text[start + 1 : end], ","), mixed=delimiter.search(after) is not None
+    )
 
 
 def _pairs(text: str, separator: str) -> Tags:

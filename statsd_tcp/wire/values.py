@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from statsd_tcp.wire.numbers import LIMIT, read_number
 from statsd_tcp.wire.reasons import MALFORMED_VALUE, Rejected
-from statsd_tcp.wire.samples import Sample
-
-if TYPE_CHECKING:
-    from statsd_tcp.wire.samples import Kind
+from statsd_tcp.wire.samples import Kind, Sample
 
 __all__ = ["read_values"]
 
 
-def read_values(kind: Kind, series: str, rate: float, text: bytes, *, signed_gauges: bool) -> tuple[Sample, ...]:
-    """Return a sample for each of the values in ``text``: one for a set, several separated by colons for the others.
+def read_values(
+    kind: Kind, series: str, rate: float, text: bytes, *, signed_gauges: bool
+) -> tuple[Sample, ...]:
+    """Return a sample for each of the values in ``text``: one for a set, else as many as colons separate.
 
     Raises ``Rejected`` for a bad value, and ``UnicodeDecodeError`` for a member that is not UTF-8.
     """

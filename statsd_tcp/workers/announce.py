@@ -38,10 +38,7 @@ def greeting(plan: Plan) -> list[str]:
 
 
 def _listener_line(listener: BoundListener) -> str:
-    if listener.endpoint.count_only:
-        what = "counts"
-    else:
-        what = "StatsD lines"
+    what = "bare connections" if listener.endpoint.count_only else "StatsD lines"
     name = f" as {listener.label}" if listener.endpoint.name else ""
     return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}"
 
@@ -63,8 +60,6 @@ def _try_it(plan: Plan) -> str:
     target = (counting or lines)[0]
     mode = "connect" if counting else "line"
     host = target.endpoint.interface or "127.0.0.1"
-    host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+    host = "127.0.0.1" if host == "0.0.0.0" else host
     written = f"[{host}]" if ":" in host else host
-    return (
-        f"{command} load --mode {mode} --target tcp:{written}:{target.port} --verify http://{plan.http.addresses[0]}"
-    )
+    return f"{command} load --mode {mode} --target tcp:{written}:{target.port} --verify http://{plan.http.addresses[0]}"

@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.ledger.recovery import replay
-from statsd_tcp.workers.shelf import Ledger, Shelf
 from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.workers.shelf import Ledger, Shelf
 
 __all__ = ["Committer", "Gatherings"]
 
@@ -89,7 +89,8 @@ class Committer:
             self._unlinked,
         )
         self._waiting = []
-        self._running = running = Deferred()
+        running: Deferred[None] = Deferred()
+        self._running = running
         done = deferToThreadPool(self._reactor, self._pool, self._write, work)
         done.addCallbacks(self._written, self._failed, callbackArgs=(work,), errbackArgs=(work,))
         done.addBoth(self._finished, running)

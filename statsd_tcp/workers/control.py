@@ -7,9 +7,10 @@ in a tag. Either side's end of the channel is the other's death: nobody else hol
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -122,9 +123,19 @@ class Channel(Int32StringReceiver):
             self.transport.loseConnection()
 
 
+class _OneChannel(Factory):
+    """Makes no protocol but the channel that it was given."""
+
+    noisy = False
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Give the channel."""
+        return self._channel
+
+
 def one_channel(channel: Channel) -> Factory:
     """Give a factory for exactly this channel, for ``adoptStreamConnection``."""
-    factory = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda _: channel  # type: ignore[method-assign]
-    return factory
+    return _OneChannel(channel)

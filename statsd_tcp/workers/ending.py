@@ -50,9 +50,7 @@ class SecondSignal:
 class OrderedService(MultiService):
     """The whole service. Its parts stop one after the other, so that the pages answer until the counting is done."""
 
-    def __init__(
-        self, reactor: Any, pool: ThreadPool, signals: SecondSignal, started: Callable[[], None]
-    ) -> None:
+    def __init__(self, reactor: Any, pool: ThreadPool, signals: SecondSignal, started: Callable[[], None]) -> None:
         super().__init__()
         self._reactor = reactor
         self._pool = pool

@@ -42,7 +42,6 @@ class WorkerProcess:
         self._worker: Worker | None = None
         self._done = False
         self._channel = Channel(self._received, self._supervisor_gone)
-        self.status = 0
 
     def open(self, descriptor: int) -> None:
         """Listen to the supervisor."""
@@ -108,12 +107,12 @@ def main() -> int:
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
-    process = WorkerProcess(reactor)
-    process.open(CHANNEL_DESCRIPTOR)
-    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
-    return process.status
+    reactor: Any = installed
+    WorkerProcess(reactor).open(CHANNEL_DESCRIPTOR)
+    reactor.run(installSignalHandlers=False)
+    return 0
 
 
 if __name__ == "__main__":

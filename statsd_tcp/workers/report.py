@@ -48,9 +48,7 @@ class Report:
         snapshot = self.snapshot()
         if snapshot is not None:
             totals = snapshot.totals(self._supervisor.shelf.counts())
-            self._samples.append(
-                _Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES))
-            )
+            self._samples.append(_Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES)))
 
     def snapshot(self) -> Snapshot | None:
         """Give what the last commit made."""
@@ -63,8 +61,7 @@ class Report:
         pids = {place.number: place.pid for place in supervisor.places if place.pid}
         return OwnMetrics(
             listeners=[
-                ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only)
-                for listener in listeners
+                ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only) for listener in listeners
             ],
             worker_slots=[place.number for place in supervisor.places],
             totals=snapshot.totals(supervisor.shelf.counts()),
@@ -119,7 +116,7 @@ class Report:
         }
 
     def _states(self) -> dict[str, int]:
-        found = Counter(place.state for place in self._supervisor.places)
+        found: Counter[str] = Counter(place.state for place in self._supervisor.places)
         return {state: found[state] for state in STATES}
 
     def _paused(self) -> dict[str, bool]:
@@ -140,11 +137,7 @@ class Report:
         ]
 
     def _gap(self) -> float:
-        gaps = [
-            place.current.ledger.slot(GAP_MAX)
-            for place in self._supervisor.places
-            if place.current is not None
-        ]
+        gaps = [place.current.ledger.slot(GAP_MAX) for place in self._supervisor.places if place.current is not None]
         return max(gaps, default=0) / _NANOSECONDS
 
     def _worker_status(self, number: int) -> dict[str, Any]:
@@ -184,9 +177,7 @@ def _queue(listener: BoundListener, worker: int) -> AcceptQueue:
     return AcceptQueue(listener.label, worker, length, limit, sum(receive_drops(one) for one in sockets))
 
 
-def _listener_status(
-    listener: BoundListener, totals: dict[TotalKey, int], queues: list[AcceptQueue]
-) -> dict[str, Any]:
+def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queues: list[AcceptQueue]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "label": listener.label,
         "scheme": listener.endpoint.scheme,
@@ -200,7 +191,6 @@ def _listener_status(
         result["connections"] = accepted
         result["open"] = accepted - _sum(totals, CLOSED, listener.label)
         result["queues"] = [
-            {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops}
-            for one in queues
+            {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops} for one in queues
         ]
     return result

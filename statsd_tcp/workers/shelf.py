@@ -78,9 +78,7 @@ class Shelf:
         Raises `OSError`, as on a full disk.
         """
         directory = Directory(ledger_slots([label for label, _ in listeners]), listeners)
-        path = create_ledger(
-            self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id
-        )
+        path = create_ledger(self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id)
         ledger = Ledger(path)
         self.ledgers[ledger.ledger_id] = ledger
         return ledger, lock_ledger(path)
@@ -121,5 +119,3 @@ class Shelf:
         del self.ledgers[ledger.ledger_id]
         ledger.map.close()
         ledger.path.unlink(missing_ok=True)
-
-

@@ -60,9 +60,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def spawn(
-    reactor: Any, protocol: WorkerExit, worker: int, channel: int, ledger: int, sockets: Sequence[int]
-) -> Any:
+def spawn(reactor: Any, protocol: WorkerExit, worker: int, channel: int, ledger: int, sockets: Sequence[int]) -> Any:
     """Start a worker that inherits these descriptors at the places where it expects them; give its transport."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     inherited: dict[int, int | str] = {

@@ -96,7 +96,8 @@ class Supervisor(Service):
         for call in (self._early, self._orphan_check):
             if call is not None and call.active():
                 call.cancel()
-        self._stopped = stopped = Deferred()
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
         self._deadline = self._reactor.callLater(self.plan.settings.drain_timeout, self._out_of_time)
         for place in self.places:
             place.stop()

@@ -135,9 +135,7 @@ class Worker:
     def _make_lane(self, spec: LaneSpec) -> AcceptLane | DatagramLane:
         if spec.kind == "datagrams":
             port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
-            return DatagramLane(
-                self._reactor, port, self._intake, spec.index, self._moderator, self._failed
-            )
+            return DatagramLane(self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
         places = listener_slots(spec.index)

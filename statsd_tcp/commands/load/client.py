@@ -50,10 +50,10 @@ def generate(share: Share, pipe: Pipe) -> None:
     pipe.send(READY)
     try:
         start: float = pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return
     result = work_through(share, start, PipeLink(pipe))
     try:
         pipe.send(result)
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         return

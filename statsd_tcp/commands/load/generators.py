@@ -34,13 +34,16 @@ class Generators:
         self.interrupted = False
         for position in range(processes):
             ours, theirs = context.Pipe()
-            child = context.Process(
-                target=generate, args=(Share(work, position, processes), theirs), daemon=True
-            )
+            child = context.Process(target=generate, args=(Share(work, position, processes), theirs), daemon=True)
             child.start()
             # Ours alone: when either side is gone, the other one reads the end.
             theirs.close()
             self._children[ours] = child
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of those that still work."""
+        return [child.pid for child in self._children.values() if child.pid is not None]
 
     def run(self, show: Display) -> Result:
         """Start them together and wait for all; raises GeneratorError if one dies.

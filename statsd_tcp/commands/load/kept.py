@@ -54,9 +54,7 @@ class KeptConnections:
     whenever the kernel takes something. A connection that ends early is not replaced.
     """
 
-    def __init__(
-        self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
         work = share.work
         self._share, self._work, self._link, self._clock = share, work, link, clock
         self._dialer, self._poller = Dialer(work), Poller()
@@ -118,7 +116,7 @@ class KeptConnections:
         self._link.report(self._progress())
         if self._link.stopped():
             self._pace.stop()
-        if not self._over and (self._pace.due(now) == math.inf or self._nobody_left()):
+        if not self._over and (self._pace.over(now) or self._nobody_left()):
             self._over, self._to_open = True, self._opened
             for connection in list(self._open.values()):
                 self._guarded(self._wind_up, connection)

@@ -30,7 +30,7 @@ class PipeLink:
         """Send a report; a parent that is gone does not need one."""
         try:
             self._pipe.send(progress)
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return
 
     def stopped(self) -> bool:

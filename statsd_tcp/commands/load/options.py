@@ -184,9 +184,7 @@ def _late(given: argparse.Namespace) -> float:
     if given.late and given.mode is Mode.KEPT:
         raise UsageError("--late: has no meaning in mode kept")
     if given.late and given.mode is Mode.CONNECT and given.close in {None, Close.SERVER}:
-        raise UsageError(
-            "--late: this client does nothing that could be late; use --close half, fin or reset"
-        )
+        raise UsageError("--late: this client does nothing that could be late; use --close half, fin or reset")
     late: float = given.late / 1000
     return late
 
@@ -246,9 +244,7 @@ def _number(text: str) -> float:
     return value
 
 
-def _checked(
-    read: Callable[[str], float], allowed: Callable[[float], bool], words: str
-) -> Callable[[str], float]:
+def _checked(read: Callable[[str], float], allowed: Callable[[float], bool], words: str) -> Callable[[str], float]:
     def check(text: str) -> float:
         value = read(text)
         if not allowed(value):

@@ -37,6 +37,10 @@ class Pace:
         due = self._start + self._share.offset(self.index) if self._paced else max(now, self._pause)
         return due if due < self._last else math.inf
 
+    def over(self, now: float) -> bool:
+        """Tell whether the time is up and all that was due in it has begun."""
+        return self.due(now) == math.inf and (now >= self._last or not self._most)
+
     def begin(self, due: float, now: float) -> None:
         """The next one begins, which was due then."""
         self._result.lag(now - due, held_back=self._held_back)

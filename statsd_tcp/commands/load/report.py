@@ -54,9 +54,7 @@ class Report:
         """Say what the figures don't show by themselves, most of all where the generator fell short."""
         result, remarks = self.result, list(self.trouble)
         if result.own_failures:
-            names = ", ".join(
-                f"{count:,} {name}" for name, count in result.errors.items() if name in OWN_FAILURES
-            )
+            names = ", ".join(f"{count:,} {name}" for name, count in result.errors.items() if name in OWN_FAILURES)
             remarks.append(f"the generator's own failures, not the server's: {names}")
         what = "sends" if self.options.workload.mode is Mode.KEPT else "connections"
         worst = f"{result.worst_lag * 1000:,.0f} ms"
@@ -71,9 +69,7 @@ class Report:
                 f"as many as --concurrency allows were open (the worst {worst})"
             )
         if self.options.workload.rate is None and self.busy > BUSY and result.elapsed > TELLING:
-            remarks.append(
-                f"the generator was {self.busy:.0%} busy: the rate may be its own limit, not the server's"
-            )
+            remarks.append(f"the generator was {self.busy:.0%} busy: the rate may be its own limit, not the server's")
         return remarks
 
     def as_json(self) -> str:
@@ -177,6 +173,4 @@ class Report:
         head = f"{finding.verdict}: {finding.counted:,} {finding.what} counted"
         least, most = finding.expected
         expected = f"{most:,} expected" if least == most else f"{least:,} to {most:,} expected"
-        return Text(
-            f"{head}, {expected}: {finding.text}", style="" if finding.verdict is Verdict.EXACT else "bold"
-        )
+        return Text(f"{head}, {expected}: {finding.text}", style="" if finding.verdict is Verdict.EXACT else "bold")

@@ -59,9 +59,7 @@ class ShortConnections:
     ``start`` is the run's begin on ``clock``, in seconds.
     """
 
-    def __init__(
-        self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
         work = share.work
         self._share, self._work, self._link, self._clock = share, work, link, clock
         self._dialer, self._poller = Dialer(work), Poller()
@@ -182,7 +180,7 @@ class ShortConnections:
 
     def _answer(self, connection: Connection, events: int) -> None:
         """The kernel has something to say about a connection."""
-        # A reset after the server's FIN (it had no room for a TIME_WAIT) takes nothing from one that brought nothing.
+        # A reset after the FIN (a server without room for a TIME_WAIT) takes nothing from one that brought nothing.
         if events & select.EPOLLERR and not (connection.state == ENDING and not connection.payload):
             code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http.client import HTTPException
 from typing import NamedTuple
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -127,9 +128,7 @@ def find_label(host: str, port: int, status: object, labels: set[str]) -> str | 
 def _labels_of(port: int, host: str, status: object) -> Iterable[str]:
     listeners = status.get("listeners") if isinstance(status, dict) else None
     entries = [entry for entry in listeners if isinstance(entry, dict)] if isinstance(listeners, list) else []
-    entries = [
-        entry for entry in entries if entry.get("port") == port and entry.get("scheme", "tcp") == "tcp"
-    ]
+    entries = [entry for entry in entries if entry.get("port") == port and entry.get("scheme", "tcp") == "tcp"]
     # One that is bound to this very address takes the connections before one that is bound to all.
     for entry in sorted(entries, key=lambda entry: host not in _places(entry)):
         label = entry.get("label", entry.get("listener"))
@@ -150,6 +149,9 @@ def page_reader(url: str) -> Callable[[str], str]:
         try:
             with opener.open(url + path, timeout=ANSWER) as response:
                 return str(response.read().decode())
+        except HTTPError as error:
+            error.close()
+            raise VerifyError(f"{url}{path}: {error}") from None
         except (OSError, HTTPException, UnicodeDecodeError) as error:
             raise VerifyError(f"{url}{path}: {getattr(error, 'reason', None) or error}") from None
 
@@ -204,9 +206,7 @@ class Verifier:
         after, quiet = self._settled(decided)
         if after.connections < self._before.connections or after.lines < self._before.lines:
             raise VerifyError("the counts fell during the run; is it the same service as before?")
-        findings = [
-            judge("connections", after.connections - self._before.connections, connections, quiet=quiet)
-        ]
+        findings = [judge("connections", after.connections - self._before.connections, connections, quiet=quiet)]
         if self._with_lines:
             findings.append(judge("lines", after.lines - self._before.lines, lines, quiet=quiet))
         return findings
@@ -247,9 +247,7 @@ class Verifier:
 
     def _samples(self) -> list[tuple[str, str, float]]:
         # Only these two: the page may hold a hundred thousand other series, in which we have no part.
-        wanted = [
-            line for line in self._read("/metrics").splitlines() if line.startswith((CONNECTIONS, LINES))
-        ]
+        wanted = [line for line in self._read("/metrics").splitlines() if line.startswith((CONNECTIONS, LINES))]
         try:
             return [
                 (sample.name, sample.labels.get("listener", ""), sample.value)
