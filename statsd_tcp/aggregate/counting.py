@@ -19,6 +19,4 @@ def slow_count_into(counts: dict[_H, float], elements: Iterable[_H]) -> None:
 
 # What `collections.Counter` uses where it can. It has no public name, but it takes a plain dictionary, whose
 # numbers need not be whole.
-count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = getattr(
-    collections, "_count_elements", slow_count_into
-)
+count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = getattr(collections, "_count_elements", slow_count_into)

@@ -90,9 +90,7 @@ class Tally:
     threads.
     """
 
-    def __init__(
-        self, grammar: Grammar, labels: Sequence[str], others: Mapping[str, Grammar] | None = None
-    ) -> None:
+    def __init__(self, grammar: Grammar, labels: Sequence[str], others: Mapping[str, Grammar] | None = None) -> None:
         """All listeners speak ``grammar``, except those whose label is in ``others``."""
         self._interval = Interval()
         self._digests: dict[Grammar, Digest] = {}

@@ -93,9 +93,7 @@ def _pairs_of_lines(rows: Rows, sums: Sequence[float], counts: Sequence[int]) ->
     for start in range(0, len(sums), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         four = zip(rows.heads[chunk], sums[chunk], rows.count_heads[chunk], counts[chunk], strict=True)
-        yield _encode(
-            "\n".join([f"{head}{total!r}\n{count_head}{count}" for head, total, count_head, count in four])
-        )
+        yield _encode("\n".join([f"{head}{total!r}\n{count_head}{count}" for head, total, count_head, count in four]))
 
 
 def _encode(lines: str) -> bytes:

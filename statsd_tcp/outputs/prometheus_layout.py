@@ -157,7 +157,5 @@ class _Entry:
 
 
 def _in_order_of_ids(tables: Sequence[SeriesTable]) -> Iterator[tuple[int, int, int]]:
-    columns = [
-        zip(table.ids, repeat(number), range(len(table)), strict=False) for number, table in enumerate(tables)
-    ]
+    columns = [zip(table.ids, repeat(number), range(len(table)), strict=False) for number, table in enumerate(tables)]
     return merge(*columns, key=itemgetter(0))

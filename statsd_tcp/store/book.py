@@ -105,9 +105,7 @@ class Book:
         for key, count in _interval_totals(piece.interval):
             self._add(key, count)
         if piece.recovered:
-            self._add(
-                TotalKey(RECOVERED_LINES), sum(each.lines for each in piece.interval.listeners.values())
-            )
+            self._add(TotalKey(RECOVERED_LINES), sum(each.lines for each in piece.interval.listeners.values()))
         return None
 
     def fold(self, ledger_id: str) -> None:

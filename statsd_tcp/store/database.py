@@ -102,16 +102,12 @@ class Store:
         return self.snapshot
 
     def _load(self) -> None:
-        for ledger in self._connection.execute(
-            "SELECT id, worker, boot_id, committed, state, counts FROM ledgers"
-        ):
+        for ledger in self._connection.execute("SELECT id, worker, boot_id, committed, state, counts FROM ledgers"):
             self._book.load_ledger(LedgerRow(*ledger))
         for total in self._connection.execute("SELECT metric, labels, value FROM totals"):
             self._book.load_total(TotalRow(*total))
         by_kind = {columns.kind: columns for columns in self._columns}
-        rows = self._connection.execute(
-            "SELECT id, kind, identity, value, weight, updated FROM series ORDER BY id"
-        )
+        rows = self._connection.execute("SELECT id, kind, identity, value, weight, updated FROM series ORDER BY id")
         for row in map(SeriesRow._make, rows):
             # The tick of a gauge's last setting means nothing after the next boot.
             by_kind[row.kind].load(row._replace(weight=0.0) if row.kind == "g" else row)

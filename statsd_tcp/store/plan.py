@@ -41,9 +41,7 @@ class Plan(msgspec.Struct):
         return not self.book.changed() and all(changes.is_empty() for changes in self.series)
 
 
-def write(
-    connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int
-) -> None:
+def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
     """Write all of a plan or, if SQLite raises, nothing. New series get the ids from ``first_id`` on."""
     if plan.is_empty():
         return

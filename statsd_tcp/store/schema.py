@@ -52,9 +52,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     is_new = _check_owner(connection, path)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        raise StoreError(
-            f"{path}: this file system can't hold SQLite's write-ahead log (journal mode {mode})"
-        )
+        raise StoreError(f"{path}: this file system can't hold SQLite's write-ahead log (journal mode {mode})")
     # FULL: a commit is on the disk when it returns. The journals are released on the strength of that.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -32768")

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from html import escape
 
 import msgspec
-from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 import statsd_tcp
 from statsd_tcp.web.sources import ISources
 
-__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "StatePage", "StatusPage", "plain_text"]
+__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "Page", "StatePage", "StatusPage", "plain_text"]
 
 STATUS_VERSION = 1
 """Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
+
+_METHODS = (b"GET", b"HEAD")
 
 _LINKS = (
     ("/metrics", "metrics for Prometheus"),
@@ -34,19 +35,45 @@ def plain_text(request: Request, code: int, text: str) -> bytes:
     return f"{text}\n".encode()
 
 
-class Folder(Resource):
-    """A part of a path that is no page itself."""
+class Page(Resource):
+    """Something to read. Twisted's own answers to wrong paths and methods are deprecated, and log HEAD."""
+
+    def read(self, request: Request) -> bytes | int:
+        """Give the body, or NOT_DONE_YET; subclasses do."""
+        raise NotImplementedError
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Say that there is nothing below."""
+        return Folder()
+
+    def answer(self, request: Request) -> bytes | int:
+        """Give the page, or tell which methods there are."""
+        if request.method in _METHODS:
+            return self.read(request)
+        request.setHeader("allow", b", ".join(_METHODS))
+        return plain_text(request, 405, "this page can only be read")
 
     def render(self, request: Request) -> bytes | int:
-        """Say that there is nothing here, to any method."""
-        body: bytes | int = notFound().render(request)
+        """Answer a request; to HEAD with the length only."""
+        body = self.answer(request)
+        if request.method == b"HEAD" and isinstance(body, bytes):
+            request.setHeader("content-length", str(len(body)))
+            return b""
         return body
 
 
-class IndexPage(Resource):
+class Folder(Page):
+    """A part of a path that is no page itself."""
+
+    def answer(self, request: Request) -> bytes | int:
+        """Say that there is nothing here, to any method."""
+        return plain_text(request, 404, "there is no such page")
+
+
+class IndexPage(Page):
     """The page `/`: what there is to see."""
 
-    def render_GET(self, request: Request) -> bytes:
+    def read(self, request: Request) -> bytes:
         """Write the list of pages."""
         request.setHeader("content-type", "text/html; charset=utf-8")
         rows = "".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>\n' for path, text in _LINKS)
@@ -58,27 +85,27 @@ class IndexPage(Resource):
         return page.encode()
 
 
-class StatePage(Resource):
+class StatePage(Page):
     """A page for those who check: 200 and ``ok``, or 503 and the reason."""
 
     def __init__(self, state: Callable[[], tuple[bool, str]]) -> None:
         super().__init__()
         self._state = state
 
-    def render_GET(self, request: Request) -> bytes:
+    def read(self, request: Request) -> bytes:
         """Ask now, and answer."""
         good, reason = self._state()
         return plain_text(request, 200, "ok") if good else plain_text(request, 503, reason)
 
 
-class StatusPage(Resource):
+class StatusPage(Page):
     """The page `/api/v1/status`."""
 
     def __init__(self, sources: ISources) -> None:
         super().__init__()
         self._sources = sources
 
-    def render_GET(self, request: Request) -> bytes:
+    def read(self, request: Request) -> bytes:
         """Write the status, with the version of its form first."""
         request.setHeader("content-type", "application/json")
         request.setHeader("cache-control", "no-store")

@@ -17,14 +17,13 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from statsd_tcp.outputs.prometheus import Exposition
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.web.own import OwnMetrics
-from statsd_tcp.web.pages import plain_text
+from statsd_tcp.web.pages import Page, plain_text
 from statsd_tcp.web.sources import ISources
 
 __all__ = ["MetricsPage", "Scrape", "Scraper"]
@@ -60,16 +59,14 @@ class Scraper:
         registry = CollectorRegistry()
         registry.register(OwnCollector(own, snapshot, self._exposition.conflicts(snapshot)))
         registry.register(self._process)
-        body = encode(registry).removesuffix(_END) + self._exposition.render(
-            snapshot, openmetrics=openmetrics
-        )
+        body = encode(registry).removesuffix(_END) + self._exposition.render(snapshot, openmetrics=openmetrics)
         if openmetrics:
             body += _END
         compressed = gzip_accepted(accept_encoding)
         return Scrape(content_type, gzip.compress(body, _GZIP_LEVEL) if compressed else body, compressed)
 
 
-class MetricsPage(Resource):
+class MetricsPage(Page):
     """The page `/metrics`."""
 
     def __init__(self, reactor: IReactorThreads, sources: ISources) -> None:
@@ -78,7 +75,7 @@ class MetricsPage(Resource):
         self._sources = sources
         self._scraper = Scraper()
 
-    def render_GET(self, request: Request) -> bytes | int:
+    def read(self, request: Request) -> bytes | int:
         """Gather now, and answer when a thread has written it."""
         snapshot = self._sources.snapshot()
         if snapshot is None:
@@ -88,9 +85,7 @@ class MetricsPage(Resource):
         asked = [headers.getRawHeaders(name) or [] for name in ("accept", "accept-encoding")]
         accept, encodings = (",".join(values) for values in asked)
         pool = self._reactor.getThreadPool()
-        written = deferToThreadPool(
-            self._reactor, pool, self._scraper.write, own, snapshot, accept, encodings
-        )
+        written = deferToThreadPool(self._reactor, pool, self._scraper.write, own, snapshot, accept, encodings)
         # A scraper that hangs up gets nothing written to it.
         request.notifyFinish().addErrback(lambda _: written.cancel())
         written.addCallbacks(_answer, _fail, (request,), {}, (request,), {})

@@ -52,9 +52,7 @@ def complete(line: bytes, shape: Shape, values: bytes, grammar: Grammar) -> Pars
     if shape.reason:
         return _bad(shape.reason if shape.reason == NOT_UTF8 or _is_utf8(line) else NOT_UTF8)
     try:
-        samples = read_values(
-            shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges
-        )
+        samples = read_values(shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges)
     except UnicodeDecodeError:
         return _bad(NOT_UTF8)
     except Rejected as rejected:

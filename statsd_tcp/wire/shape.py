@@ -81,7 +81,7 @@ def plain_number(shape: Shape, values: bytes) -> float | None:
 
 
 def packed_numbers(shape: Shape, values: bytes) -> list[float] | None:
-    """Return the numbers that are the values of a plain line; None if one of them is not good, or the line."""
+    """Return the numbers that are the values of a plain line; None if one of them, or the line, is bad."""
     if len(values) > shape.longest or values.translate(None, PACKED):
         return None
     try:

@@ -91,6 +91,7 @@ def read_suffix(suffix: bytes) -> Suffix:
 
 def _read(suffix: bytes) -> Suffix:
     try:
+        suffix.decode()
         drafts, section = _split(suffix)
         tags = read_section(section.decode())
     except Rejected as rejected:

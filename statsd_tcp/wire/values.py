@@ -9,9 +9,7 @@ from statsd_tcp.wire.samples import Kind, Sample
 __all__ = ["read_values"]
 
 
-def read_values(
-    kind: Kind, series: str, rate: float, text: bytes, *, signed_gauges: bool
-) -> tuple[Sample, ...]:
+def read_values(kind: Kind, series: str, rate: float, text: bytes, *, signed_gauges: bool) -> tuple[Sample, ...]:
     """Return a sample for each of the values in ``text``: one for a set, else as many as colons separate.
 
     Raises ``Rejected`` for a bad value, and ``UnicodeDecodeError`` for a member that is not UTF-8.

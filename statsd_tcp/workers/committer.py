@@ -135,8 +135,9 @@ class Committer:
         self._unlinked = [ledger.ledger_id for ledger in work.retired]
         for ledger in work.retired:
             self._shelf.remove(ledger)
-        for one in work.gathered:
-            self._committed(one.ledger_id, one.end)
+        for ledger_id in {one.ledger_id for one in work.gathered}:
+            if (state := snapshot.ledgers.get(ledger_id)) is not None:
+                self._committed(ledger_id, state.committed)
 
     def _failed(self, failure: Failure, work: _Work) -> None:
         self._waiting = work.gathered + self._waiting

@@ -78,7 +78,8 @@ class OrderedService(MultiService):
 def give_up(reactor: Any, why: str) -> None:
     """Stop the service, and have the process end with status 1."""
     _log.critical("statscounter stops: {why}", why=why)
-    print(f"statscounter: {why}", file=sys.stderr)  # noqa: T201
+    # twistd has put a log in the place of sys.stderr.
+    print(f"statscounter: {why}", file=sys.__stderr__)  # noqa: T201
     # Neither a service nor the reactor can choose twistd's exit status. What runs last can; the pid file is gone then.
     atexit.register(os._exit, 1)
     if reactor.running:

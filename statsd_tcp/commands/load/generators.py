@@ -32,6 +32,7 @@ class Generators:
         self._standing: dict[Pipe, Progress] = {}
         self.result = Result()
         self.interrupted = False
+        self._began = 0.0
         for position in range(processes):
             ours, theirs = context.Pipe()
             child = context.Process(target=generate, args=(Share(work, position, processes), theirs), daemon=True)
@@ -45,7 +46,7 @@ class Generators:
         """The process ids of those that still work."""
         return [child.pid for child in self._children.values() if child.pid is not None]
 
-    def run(self, show: Display) -> Result:
+    def run(self, display: Display) -> Result:
         """Start them together and wait for all; raises GeneratorError if one dies.
 
         Ctrl-C asks them to begin nothing more; a second one is not held back.
@@ -54,7 +55,7 @@ class Generators:
             self._start()
             while self._children:
                 try:
-                    self._listen(show)
+                    self._listen(display)
                 except KeyboardInterrupt:
                     self._stop()
             return self.result
@@ -65,11 +66,11 @@ class Generators:
         for pipe in self._children:
             if self._receive(pipe) != READY:
                 raise GeneratorError("a generator process spoke out of turn")
-        start = time.monotonic() + HEAD_START
+        self._began = start = time.monotonic() + HEAD_START
         for pipe in self._children:
             pipe.send(start)
 
-    def _listen(self, show: Display) -> None:
+    def _listen(self, display: Display) -> None:
         for pipe in wait(list(self._children), timeout=1.0):
             if not isinstance(pipe, Pipe):
                 continue
@@ -80,7 +81,7 @@ class Generators:
                 self.result.add(message)
                 self._children.pop(pipe).join()
                 pipe.close()
-        show.show(self._together())
+        display.show(self._together(), time.monotonic() - self._began)
 
     def _receive(self, pipe: Pipe) -> object:
         try:

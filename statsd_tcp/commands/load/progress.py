@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from typing import Protocol, Self
 
 from rich.console import Console
@@ -23,8 +21,8 @@ LOG_PAUSE = 5.0
 class Display(Protocol):
     """Something that shows progress. Used as a context manager."""
 
-    def show(self, progress: Progress) -> None:
-        """Show where the run stands; called often."""
+    def show(self, progress: Progress, seconds: float) -> None:
+        """Show where a run stands that began ``seconds`` ago; called often."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *reason: object) -> None: ...
@@ -54,13 +52,13 @@ def _share(work: Workload, done: int, seconds: float) -> str:
 class TerminalLine:
     """Redraws one line at the bottom of a terminal, and takes it away at the end."""
 
-    def __init__(self, work: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._work, self._clock, self._began = work, clock, clock()
+    def __init__(self, work: Workload, console: Console) -> None:
+        self._work = work
         self._live = Live(Text(), console=console, refresh_per_second=REDRAWS_PER_SECOND, transient=True)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Progress, seconds: float) -> None:
         """Redraw, at the display's own pace."""
-        self._live.update(Text(progress_line(self._work, progress, self._clock() - self._began)))
+        self._live.update(Text(progress_line(self._work, progress, seconds)))
 
     def __enter__(self) -> Self:
         """Take hold of the line."""
@@ -75,16 +73,15 @@ class TerminalLine:
 class LogLines:
     """Writes a line every few seconds, where nothing can be redrawn."""
 
-    def __init__(self, work: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._work, self._console, self._clock = work, console, clock
-        self._began = self._last = clock()
+    def __init__(self, work: Workload, console: Console) -> None:
+        self._work, self._console = work, console
+        self._next = LOG_PAUSE
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Progress, seconds: float) -> None:
         """Write a line, if the last one is old enough."""
-        now = self._clock()
-        if now - self._last >= LOG_PAUSE:
-            self._last = now
-            self._console.print(Text(progress_line(self._work, progress, now - self._began)), soft_wrap=True)
+        if seconds >= self._next:
+            self._next = seconds + LOG_PAUSE
+            self._console.print(Text(progress_line(self._work, progress, seconds)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         """Need nothing."""

@@ -128,16 +128,19 @@ def find_label(host: str, port: int, status: object, labels: set[str]) -> str | 
 def _labels_of(port: int, host: str, status: object) -> Iterable[str]:
     listeners = status.get("listeners") if isinstance(status, dict) else None
     entries = [entry for entry in listeners if isinstance(entry, dict)] if isinstance(listeners, list) else []
-    entries = [entry for entry in entries if entry.get("port") == port and entry.get("scheme", "tcp") == "tcp"]
+    entries = [entry for entry in entries if entry.get("port") == port and entry.get("scheme") == "tcp"]
     # One that is bound to this very address takes the connections before one that is bound to all.
-    for entry in sorted(entries, key=lambda entry: host not in _places(entry)):
-        label = entry.get("label", entry.get("listener"))
-        if isinstance(label, str) and not label.startswith(("udp:", "unix")):
+    for entry in sorted(entries, key=lambda entry: not _is_bound_to(entry, host)):
+        label = entry.get("label")
+        if isinstance(label, str):
             yield label
 
 
-def _places(entry: dict[str, object]) -> list[object]:
-    return [entry.get("interface"), entry.get("address"), entry.get("host")]
+def _is_bound_to(entry: dict[str, object], host: str) -> bool:
+    addresses = entry.get("addresses")
+    if not isinstance(addresses, list):
+        return False
+    return host in {str(address).rpartition(":")[0].strip("[]") for address in addresses}
 
 
 def page_reader(url: str) -> Callable[[str], str]:
