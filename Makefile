@@ -24,13 +24,15 @@ help: ## list these commands
 	@echo 'usage: make COMMAND [ARGS="..."] [PYTHON=python3.12] [VENV=.venv]'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-# INT and TERM become a TERM to the service. Its death by that signal is the clean end that was asked for, so that
-# make has nothing to complain about.
+# The shell outlives the service and calls its end by a signal success, or make would complain about a Ctrl-C. A command
+# in the background of a shell has INT ignored, and only a program can take that back.
+FOREGROUND := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
+
 run: $(HAS)service ## start the service in the foreground; ARGS are its options, Ctrl-C stops it
-	@trap 'kill -TERM "$$child"' INT TERM; \
-	"$(VENV)/bin/twistd" -n --pidfile= statscounter $(ARGS) & child=$$!; \
-	while wait "$$child"; status=$$?; kill -0 "$$child" 2>/dev/null; do :; done; \
-	test "$$status" -eq 143 || exit "$$status"
+	@trap ':' INT; trap 'kill -TERM "$$child"' TERM; \
+	"$(VENV)/bin/python" -c '$(FOREGROUND)' "$(VENV)/bin/twistd" -n --pidfile= statscounter $(ARGS) & child=$$!; \
+	while wait "$$child" 2>/dev/null; status=$$?; kill -0 "$$child" 2>/dev/null; do :; done; \
+	test "$$status" -eq 130 || test "$$status" -eq 143 || exit "$$status"
 
 test: $(HAS)test ## run all tests; ARGS go to pytest
 	@"$(VENV)/bin/python" -m pytest $(ARGS)

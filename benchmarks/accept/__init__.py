@@ -1,0 +1,1 @@
+"""This service beside other ways to accept short connections, under the same load."""

@@ -1,0 +1,234 @@
+"""One measurement of one server, with nothing else in its network namespace; run as a process of its own.
+
+    python -m benchmarks.accept.measure SPECIFICATION      prints one line of JSON
+
+Everything is counted twice, by the clients and by the server; what does not agree is named in ``problems``.
+"""
+
+import subprocess
+import sys
+import time
+from typing import Literal
+
+import msgspec
+
+from benchmarks.accept import proc
+from benchmarks.accept.programs import Report, ToolError, generate
+from benchmarks.accept.servers import OURS, Server, Totals, start_peer
+from benchmarks.accept.service import Service
+from benchmarks.accept.workloads import WORKLOADS, Role, Workload
+
+WARM_UP = 500
+"""Connections before the clock starts: imports, caches and adaptive parts of a server have then settled."""
+WARM_UP_RATE = 2000
+REST_TIMEOUT = 15.0
+"""Seconds in which a server must have come to rest after its last client."""
+QUIET = 0.1
+"""Seconds without work that mean rest: some servers accept everyone first and serve them later."""
+QUIET_SHARE = 0.05
+AT_REST_RATE = 10
+
+
+class Specification(msgspec.Struct, frozen=True):
+    """What to measure. ``pace`` is in connections per second, ``connections`` is for kind ``memory``."""
+
+    kind: Literal["load", "rest", "memory"]
+    peer: str
+    workload: str
+    seconds: float
+    pace: float
+    connections: int
+    server_cpu: int | None
+    client_cpu: int | None
+    private_network: bool
+
+
+class Load(msgspec.Struct, frozen=True):
+    """A server under load. Times are seconds.
+
+    The kernel's network thread of a CPU takes over when there is much to do: what it used is in
+    ``soft_interrupt_s`` for the server's CPU, in ``client_soft_interrupt_s`` for the clients'.
+    """
+
+    report: Report
+    server_s: float
+    others_s: float
+    server_waited_s: float
+    soft_interrupt_s: float
+    client_soft_interrupt_s: float
+    overflows: int
+    drops: int
+    problems: list[str]
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """A server with next to nothing to do: sleeps per second of its worker, without clients and with few."""
+
+    report: Report
+    idle_wakeups: float
+    wakeups: float
+    idle_others_wakeups: float
+    cpu_share: float
+    problems: list[str]
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """Memory when just started, after N connections, and after as many again."""
+
+    connections: int
+    workers: list[proc.Memory]
+    others: list[proc.Memory]
+    problems: list[str]
+
+
+def start(peer: str, workload: Workload, cpu: int | None) -> Server:
+    """The server of that name, ready."""
+    return Service(workload.role, cpu) if peer == OURS else start_peer(peer, workload, cpu)
+
+
+def is_done(server: Server) -> bool:
+    """Whether nobody waits to be accepted, and nobody who was accepted waits to be served."""
+    before = proc.usage(server.workers)
+    time.sleep(QUIET)
+    used = proc.usage(server.workers).since(before).on_cpu_ns / 1e9
+    return used < QUIET * QUIET_SHARE and not proc.waiting_connections(server.port)
+
+
+def wait_until_done(server: Server) -> None:
+    """Return when the server has come to rest; ToolError when that does not happen."""
+    deadline = time.monotonic() + REST_TIMEOUT
+    while not is_done(server):
+        if time.monotonic() > deadline:
+            raise ToolError("the server does not come to rest after its last client")
+    time.sleep(server.settle_seconds)
+
+
+def client_problems(report: Report) -> list[str]:
+    """What went wrong for clients."""
+    kinds = ("refused", "reset", "timed_out", "local_errors")
+    return [f"{getattr(report, kind)} {kind.replace('_', ' ')}" for kind in kinds if getattr(report, kind)]
+
+
+def count_problems(role: Role, reports: list[Report], server: Server) -> list[str]:
+    """Where the server's own count differs from what the clients did."""
+    reads = role == "lines"
+    expected = Totals(
+        sum(report.completed for report in reports),
+        sum(report.lines for report in reports) if reads else None,
+        sum(report.bytes for report in reports) if reads else None,
+    )
+    counted = server.totals(expected)
+    return [
+        f"the server counted {getattr(counted, name)} {name}, the clients {getattr(expected, name)}"
+        for name in counted.__struct_fields__
+        if None not in {getattr(counted, name), getattr(expected, name)}
+        and getattr(counted, name) != getattr(expected, name)
+    ]
+
+
+def warm_up(server: Server, workload: Workload, cpu: int | None) -> Report:
+    """Some clients of the same kind, before anything is measured."""
+    arguments = workload.arguments(WARM_UP_RATE)
+    report = generate(server.port, arguments, seconds=2, count=WARM_UP, cpu=cpu)
+    wait_until_done(server)
+    return report
+
+
+def measure_load(spec: Specification, server: Server, workload: Workload) -> Load:
+    """Let the clients come, and see what that cost."""
+    warm = warm_up(server, workload, spec.client_cpu)
+    soft_pids = [proc.soft_interrupts(cpu) for cpu in (spec.server_cpu, spec.client_cpu)]
+    pids = (server.workers, server.others, *soft_pids)
+    before, drops_before = [proc.usage(group) for group in pids], proc.listen_counters()
+    report = generate(server.port, workload.arguments(spec.pace), seconds=spec.seconds, cpu=spec.client_cpu)
+    wait_until_done(server)
+    after, drops_after = [proc.usage(group) for group in pids], proc.listen_counters()
+    worker, others, soft, client_soft = (late.since(early) for late, early in zip(after, before, strict=True))
+    dropped = {name: drops_after[name] - drops_before[name] for name in drops_after}
+    return Load(
+        report=report,
+        server_s=worker.on_cpu_ns / 1e9,
+        others_s=others.on_cpu_ns / 1e9,
+        server_waited_s=worker.waiting_ns / 1e9,
+        soft_interrupt_s=soft.on_cpu_ns / 1e9,
+        client_soft_interrupt_s=client_soft.on_cpu_ns / 1e9,
+        overflows=dropped["ListenOverflows"],
+        drops=dropped["ListenDrops"],
+        problems=client_problems(report) + count_problems(workload.role, [warm, report], server),
+    )
+
+
+def measure_rest(spec: Specification, server: Server, workload: Workload) -> Rest:
+    """Nobody for a while, then ten connections a second."""
+    warm = warm_up(server, workload, spec.client_cpu)
+    time.sleep(server.settle_seconds)
+    start_usage, start_others = proc.usage(server.workers), proc.usage(server.others)
+    time.sleep(spec.seconds)
+    idle = proc.usage(server.workers)
+    idle_others = proc.usage(server.others).since(start_others)
+    arguments = [*workload.arguments(AT_REST_RATE), "--from-connect"]
+    report = generate(server.port, arguments, seconds=spec.seconds, cpu=spec.client_cpu)
+    busy = proc.usage(server.workers).since(idle)
+    return Rest(
+        report=report,
+        idle_wakeups=idle.since(start_usage).sleeps / spec.seconds,
+        wakeups=busy.sleeps / report.elapsed_s,
+        idle_others_wakeups=idle_others.sleeps / spec.seconds,
+        cpu_share=busy.on_cpu_ns / 1e9 / report.elapsed_s,
+        problems=client_problems(report) + count_problems(workload.role, [warm, report], server),
+    )
+
+
+def measure_memory(spec: Specification, server: Server, workload: Workload) -> Footprint:
+    """Memory before, between and after two equal lots of connections."""
+    reports: list[Report] = []
+    time.sleep(server.settle_seconds)
+    workers, others = [proc.memory(server.workers)], [proc.memory(server.others)]
+    for _ in range(2):
+        report = generate(
+            server.port,
+            workload.arguments(spec.pace),
+            seconds=spec.seconds,
+            count=spec.connections,
+            cpu=spec.client_cpu,
+        )
+        reports.append(report)
+        wait_until_done(server)
+        workers.append(proc.memory(server.workers))
+        others.append(proc.memory(server.others))
+    problems = [problem for report in reports for problem in client_problems(report)]
+    problems += count_problems(workload.role, reports, server)
+    if any(report.completed < spec.connections for report in reports):
+        problems.append(f"not all of {spec.connections} connections came in {spec.seconds:g} s")
+    return Footprint(spec.connections, workers, others, problems)
+
+
+KINDS = {"load": measure_load, "rest": measure_rest, "memory": measure_memory}
+
+
+def bring_up_loopback() -> None:
+    """A new network namespace has it, but down."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def main(text: str) -> int:
+    """Measure, print, clean up; on failure one line on standard error and status 1."""
+    spec = msgspec.json.decode(text, type=Specification)
+    workload = WORKLOADS[spec.workload]
+    if spec.private_network:
+        bring_up_loopback()
+    try:
+        server = start(spec.peer, workload, spec.server_cpu)
+        try:
+            result = KINDS[spec.kind](spec, server, workload)
+        finally:
+            server.stop()
+    except (ToolError, OSError, msgspec.DecodeError) as error:
+        print(f"{spec.peer}: {error}", file=sys.stderr)
+        return 1
+    print(msgspec.json.encode(result).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,93 @@
+"""The C programs: compiled when they are missing or older than their source, and the generator's report."""
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / "build"
+SOURCES = {"generator": HERE / "generator.c", "loop": HERE / "peers" / "loop.c"}
+FLAGS = ("-O2", "-Wall", "-Wextra", "-pthread")
+
+PATIENCE = 5.0
+"""Seconds after which the generator gives one connection up."""
+GRACE = 20.0
+"""Seconds beyond its own bounds after which a generator is killed."""
+
+
+class ToolError(Exception):
+    """A program of the comparison could not be built or did not work; the text says which and why."""
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Microseconds, as the clients saw them."""
+
+    p50: float
+    p99: float
+    p999: float
+    max: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the generator printed.
+
+    ``elapsed_s`` ends with the last completed connection. ``cpu_s`` is the generator's own CPU, ``waited_s``
+    how long it could have run while its CPU was taken.
+    """
+
+    mode: str
+    started: int
+    completed: int
+    refused: int
+    reset: int
+    timed_out: int
+    local_errors: int
+    lines: int
+    bytes: int
+    most_open: int
+    elapsed_s: float
+    rate: float
+    line_rate: float
+    cpu_s: float
+    waited_s: float
+    latency_us: Latency
+
+
+def program(name: str) -> Path:
+    """The compiled program; ToolError when there is no compiler, or an error in the source."""
+    source, binary = SOURCES[name], BUILD / name
+    if binary.exists() and binary.stat().st_mtime > source.stat().st_mtime:
+        return binary
+    BUILD.mkdir(exist_ok=True)
+    try:
+        built = subprocess.run(
+            ["cc", *FLAGS, "-o", str(binary), str(source), "-lm"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise ToolError("there is no C compiler: install gcc (Debian: apt-get install gcc libc6-dev)") from error
+    if built.returncode:
+        raise ToolError(f"cannot compile {source}: {built.stderr.strip()}")
+    return binary
+
+
+def pinned(cpu: int | None) -> list[str]:
+    """The words before a command that keep it on one CPU."""
+    return [] if cpu is None else ["taskset", "-c", str(cpu)]
+
+
+def generate(
+    port: int, arguments: list[str], *, seconds: float, count: int | None = None, cpu: int | None = None
+) -> Report:
+    """Let clients come, at most `count` and for `seconds`; ToolError when the generator itself fails."""
+    bounds = ["--seconds", str(seconds), "--timeout", str(PATIENCE)]
+    if count is not None:
+        bounds += ["--count", str(count)]
+    command = [*pinned(cpu), str(program("generator")), "--port", str(port), *arguments, *bounds]
+    try:
+        run = subprocess.run(command, capture_output=True, timeout=seconds + PATIENCE + GRACE, check=False, text=True)
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"the generator did not end: {' '.join(command)}") from error
+    if run.returncode > 1:
+        raise ToolError(f"{' '.join(command)}: {run.stderr.strip()}")
+    return msgspec.json.decode(run.stdout, type=Report)
