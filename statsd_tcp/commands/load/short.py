@@ -203,7 +203,8 @@ class ShortConnections:
         data = connection.payload
         try:
             while connection.sent < len(data):
-                connection.sent += connection.sock.send(data[connection.sent :])
+                rest = memoryview(data)[connection.sent :] if connection.sent else data
+                connection.sent += connection.sock.send(rest)
                 connection.state = SENDING
         except BlockingIOError:
             self._watch(connection, EDGES)

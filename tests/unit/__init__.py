@@ -1,0 +1,1 @@
+"""Tests of single parts: no process, no socket, no waiting."""

@@ -1,0 +1,148 @@
+"""The report: its figures, its remarks and its exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.commands.load.options import LoadOptions
+from statsd_tcp.commands.load.plan import Mode
+from statsd_tcp.commands.load.report import Report
+from statsd_tcp.commands.load.results import Latencies, Outcome, Result
+from statsd_tcp.commands.load.verify import Expectation, judge
+from tests.unit.commands.servers import share
+
+
+def options(mode: Mode = Mode.CONNECT, verify: str | None = None, rate: float | None = None) -> LoadOptions:
+    """Make the options of a run."""
+    work = share(8125, mode=mode, rate=rate).work
+    return LoadOptions("tcp:127.0.0.1:8125", work, processes=2, verify=verify, verify_timeout=1.0, json=False)
+
+
+def result() -> Result:
+    """Make the result of ten good connections in two seconds."""
+    latencies = Latencies()
+    latencies.fresh.extend([0.001] * 9 + [0.5])
+    return Result(
+        begun=10, completed=10, established=10, certain=10, began=5.0, ended=7.0, cpu=1.0, latencies=latencies.encode()
+    )
+
+
+def text(report: Report) -> str:
+    """Print a report into a string."""
+    out = io.StringIO()
+    report.print_table(Console(file=out, width=100))
+    return out.getvalue()
+
+
+class StatusTests(SynchronousTestCase):
+    """The exit status."""
+
+    def test_without_verification(self) -> None:
+        """0 if all completed, 1 if some did not, 2 if the generator itself failed."""
+        good, reset, own = result(), result(), result()
+        reset.failures[Outcome.RESET] = 1
+        own.errors["EMFILE"] = own.failures[Outcome.ERROR] = 1
+        self.assertEqual([0, 1, 2], [Report(options(), each).status for each in (good, reset, own)])
+
+    def test_with_verification(self) -> None:
+        """The worst finding decides, whatever became of the connections: wrong before unknown before exact."""
+        exact = judge("connections", 9, Expectation(9, 9))
+        unknown = judge("lines", 8, Expectation(7, 9))
+        wrong = judge("lines", 6, Expectation(7, 9))
+        failed = result()
+        failed.failures[Outcome.RESET] = 1
+        for findings, status in (([exact], 0), ([exact, unknown], 2), ([unknown, wrong], 1)):
+            self.assertEqual(status, Report(options(verify="http://x"), failed, findings).status)
+
+    def test_trouble(self) -> None:
+        """Counts that could not be read can't be told."""
+        self.assertEqual(2, Report(options(verify="http://x"), result(), [], ["no answer"]).status)
+
+
+class RemarksTests(SynchronousTestCase):
+    """What the figures don't show by themselves."""
+
+    def test_none(self) -> None:
+        """A good run needs no remark."""
+        self.assertEqual([], Report(options(), result()).remarks())
+
+    def test_each(self) -> None:
+        """Lag, a full concurrency, own failures and a busy generator are said clearly."""
+        behind, held, own, busy = result(), result(), result(), result()
+        behind.behind, behind.worst_lag = 3, 0.25
+        held.held_back = 4
+        own.errors["EADDRNOTAVAIL"] = own.failures[Outcome.ERROR] = 5
+        busy.cpu = 3.9
+        for each, words in (
+            (behind, "did not hold the schedule: 3 connections"),
+            (behind, "250 ms"),
+            (held, "4 connections began more than 10 ms late, because as many as --concurrency"),
+            (own, "own failures, not the server's: 5 EADDRNOTAVAIL"),
+            (busy, "98% busy"),
+        ):
+            (remark,) = Report(options(), each).remarks()
+            self.assertIn(words, remark)
+
+    def test_busy_is_fine_at_a_given_rate(self) -> None:
+        """A generator that held its rate was not too slow."""
+        busy = replace(result(), cpu=3.9)
+        self.assertEqual([], Report(options(rate=5.0), busy).remarks())
+
+
+class OutputTests(SynchronousTestCase):
+    """The two forms."""
+
+    def test_json(self) -> None:
+        """The JSON form has every figure under its name."""
+        finding = judge("connections", 9, Expectation(10, 10))
+        plain = json.loads(Report(options(verify="http://x"), result(), [finding]).as_json())
+        self.assertEqual(
+            {
+                "begun": 10, "completed": 10, "refused": 0, "reset": 0, "timed_out": 0, "cut_short": 0, "error": 0,
+                "errors": {}, "established": 10, "seen_accepted": 10, "per_second": 5.0,
+            },
+            plain["connections"],
+        )  # fmt: skip
+        self.assertEqual((1, "not exact"), (plain["status"], plain["verify"][0]["verdict"]))
+        self.assertEqual((0.25, True), (plain["generator"]["busy"], plain["schedule"]["held"]))
+        self.assertApproximates(1.0, plain["latency_ms"]["p50"], 0.002)
+        self.assertApproximates(500.0, plain["latency_ms"]["p100"], 0.5)
+
+    def test_json_without_verification(self) -> None:
+        """What was not asked for is null."""
+        self.assertIsNone(json.loads(Report(options(), result()).as_json())["verify"])
+
+    def test_table(self) -> None:
+        """People read the outcomes, the rate, the latencies and the verdict."""
+        finding = judge("connections", 9, Expectation(8, 10))
+        shown = text(Report(options(verify="http://x"), result(), [finding]))
+        for words in (
+            "5/s in 2.00 s",
+            "refused",
+            "latency median",
+            "latency max",
+            "8 to 10 expected",
+            "could not tell",
+        ):
+            self.assertIn(words, shown)
+        self.assertNotIn("lines", shown)
+
+    def test_kept_table(self) -> None:
+        """For kept connections it is lines per second and the time of a send."""
+        kept = replace(result(), lines=50, sends=10)
+        shown = text(Report(options(Mode.KEPT), kept))
+        self.assertIn("25/s", shown)
+        self.assertIn("send p99.9", shown)
+
+    def test_nothing_completed(self) -> None:
+        """Without a completed connection there is no latency to show."""
+        empty = Result(begun=1, began=1.0, ended=2.0, errors={"EHOSTUNREACH": 1})
+        empty.failures[Outcome.ERROR] = 1
+        shown = text(Report(options(), empty))
+        self.assertNotIn("latency", shown)
+        self.assertIn("EHOSTUNREACH", shown)
