@@ -71,6 +71,7 @@ def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
         folder = user_state_path("statscounter", appauthor=False)
     try:
         (folder / LEDGERS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _give_to_owner(folder, folder / LEDGERS)
     except OSError as error:
         raise StartError(
             f"--state-dir {folder}: can't be made ({error.strerror}); name a folder that may be written"
@@ -79,6 +80,13 @@ def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
         if not os.access(needed, os.W_OK | os.X_OK):
             raise StartError(f"--state-dir {folder}: may not be written; name another folder or change its rights")
     return folder
+
+
+def _give_to_owner(folder: Path, made: Path) -> None:
+    """Let what root has made in somebody's folder be theirs: twistd may become that user in a moment."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def lock_state(folder: Path) -> int:

@@ -47,6 +47,7 @@ class DatagramLane:
         self._moderator = moderator
         self._lost = lost
         self._watched = False
+        self._stopped = False
 
     def fileno(self) -> int:
         """Give the socket's descriptor."""
@@ -85,8 +86,9 @@ class DatagramLane:
         self._moderator.remove(self)
 
     def resume(self, why: str) -> None:
-        """Read again."""
-        self._moderator.add(self)
+        """Read again, unless it was stopped meanwhile."""
+        if not self._stopped:
+            self._moderator.add(self)
 
     def look(self) -> int:
         """Read up to the budget, and say how many datagrams it were."""
@@ -98,14 +100,9 @@ class DatagramLane:
             taken += count
         return taken
 
-    def drain(self) -> None:
-        """Read all that waits, and read no more."""
-        self.stop()
-        while self.look():
-            pass
-
     def stop(self) -> None:
-        """Read no more."""
+        """Read no more, for good, but for what `look` is called for."""
+        self._stopped = True
         self._moderator.remove(self)
 
     def _batch(self, most: int) -> int:

@@ -64,6 +64,7 @@ class AcceptLane:
         self._lost = lost
         self._retry: IDelayedCall | None = None
         self._watched = False
+        self._stopped = False
         self.holds: set[str] = set()
 
     def fileno(self) -> int:
@@ -100,16 +101,21 @@ class AcceptLane:
 
     def pause(self, why: str) -> None:
         """Accept nothing, until `resume` was called for every reason to pause."""
+        if not self.holds:
+            # A number, not a flag: the lanes of a listener's two address families share the slot.
+            self._slots[self._places.paused] += 1
         self.holds.add(why)
-        self._slots[self._places.paused] = 1
         self._moderator.remove(self)
 
     def resume(self, why: str) -> None:
-        """Accept again, if nothing else holds it."""
-        self.holds.discard(why)
+        """Accept again, if nothing else holds it, unless it was stopped meanwhile."""
+        if why not in self.holds:
+            return
+        self.holds.remove(why)
         if not self.holds:
-            self._slots[self._places.paused] = 0
-            self._moderator.add(self)
+            self._slots[self._places.paused] -= 1
+            if not self._stopped:
+                self._moderator.add(self)
 
     def look(self) -> int:
         """Accept up to the budget, and say how many it were."""
@@ -127,14 +133,9 @@ class AcceptLane:
             self.exhausted(error.errno or 0)
         return taken
 
-    def drain(self) -> None:
-        """Take all that waits, whatever the budget, and accept no more."""
-        self.stop()
-        while self.look():
-            pass
-
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept no more, for good, but for what `look` is called for."""
+        self._stopped = True
         self._moderator.remove(self)
         if self._retry is not None:
             self._retry.cancel()

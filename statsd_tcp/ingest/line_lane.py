@@ -11,12 +11,16 @@ from typing import Any
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import RECEIVE_SIZE, AcceptLane
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ingest.stream import Framing, LineStream
 
-__all__ = ["LineLane", "UnfinishedConnection"]
+__all__ = ["READS_AT_THE_END", "LineLane", "UnfinishedConnection"]
 
 READS_PER_LOOK = 4
 """Reads of one connection in one look, so that one fast sender can't own the reactor."""
+
+READS_AT_THE_END = 256
+"""Reads of one connection when the service stops: 16 MiB, more than a socket's buffer usually holds. Who keeps sending
+must not keep the service from its end."""
 
 LOOKS_UNDER_LOAD = (1, 2, 4, 8)
 LOOKS_AT_REST = (1,)
@@ -34,7 +38,14 @@ class LineLane(AcceptLane):
     """Reads what a short connection sends where it is accepted; what takes longer goes to ``hand_over``."""
 
     def __init__(
-        self, *args: Any, intake: Intake, index: int, occupancy: Occupancy, hand_over: HandOver, max_line: int
+        self,
+        *args: Any,
+        intake: Intake,
+        index: int,
+        occupancy: Occupancy,
+        hand_over: HandOver,
+        max_line: int,
+        framing: Framing = "lines",
     ) -> None:
         """Give lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
         super().__init__(*args)
@@ -43,6 +54,9 @@ class LineLane(AcceptLane):
         self.occupancy = occupancy
         self.hand_over = hand_over
         self._max_line = max_line
+        self._framing: Framing = framing
+        # What data ends with that is all complete lines. Nothing does where lengths, not newlines, say what is whole.
+        self._whole: bytes | tuple[()] = b"\n" if framing == "lines" else ()
 
     def may_accept(self) -> bool:
         """Tell whether there is room for one more open connection; without it, accepting pauses."""
@@ -64,13 +78,17 @@ class LineLane(AcceptLane):
             looks = LOOKS_UNDER_LOAD if self._moderator.busy else LOOKS_AT_REST
             UnfinishedConnection(self, connection, stream, looks).put_off()
 
-    def read(self, connection: raw_socket, stream: LineStream | None) -> tuple[int, LineStream | None]:
+    def read(
+        self, connection: raw_socket, stream: LineStream | None, reads: int = READS_PER_LOOK
+    ) -> tuple[int, LineStream | None]:
         """Read what is there; give the slot of the reason to close it, or 0 while the client isn't done.
 
         A stream is made only for a connection that needs one: most bring whole lines.
         """
         intake, receive = self._intake, connection.recv
-        for _ in range(READS_PER_LOOK):
+        for _ in range(reads):
+            if intake.is_full:
+                break
             try:
                 data = receive(RECEIVE_SIZE, _DONTWAIT)
             except BlockingIOError:
@@ -81,14 +99,17 @@ class LineLane(AcceptLane):
                 if stream is not None:
                     stream.finish(clean=True)
                 return self._places.eof, stream
-            if stream is None and data.endswith(b"\n"):
+            if stream is None and data.endswith(self._whole):
                 intake.take(self._index, data, len(data))
             else:
-                stream = stream or LineStream(intake, self._index, self._max_line)
-                stream.feed(data)
-            if intake.is_full:
-                break
+                stream = stream or self.make_stream()
+                if not stream.feed(data):
+                    return self._places.error, stream
         return 0, stream
+
+    def make_stream(self) -> LineStream:
+        """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
+        return LineStream(self._intake, self._index, self._max_line, self._framing)
 
     def put_off(self, connection: UnfinishedConnection, looks: int) -> None:
         """Have a connection looked at again so many looks from now."""
@@ -102,7 +123,7 @@ class LineLane(AcceptLane):
 
     def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:
         """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment."""
-        stream = stream or LineStream(self._intake, self._index, self._max_line)
+        stream = stream or self.make_stream()
         try:
             self.hand_over(connection, stream)
         except OSError as error:
@@ -162,7 +183,7 @@ class UnfinishedConnection:
 
     def drain(self) -> None:
         """Read what has come, and end the connection in any case."""
-        reason, self._stream = self._lane.read(self._connection, self._stream)
+        reason, self._stream = self._lane.read(self._connection, self._stream, READS_AT_THE_END)
         if reason:
             self._lane.close(self._connection, reason)
         else:

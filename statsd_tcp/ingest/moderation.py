@@ -162,10 +162,11 @@ class Moderator:
         now = self._intake.tick = time.monotonic_ns()
         self._note_gap(now)
         found = 0
+        # The wheel turns first: what a lane puts off now isn't due in this look.
+        self._position = position = (self._position + 1) % WHEEL
         if self.busy:
             for lane in tuple(self._lanes):
                 found += lane.look()
-        self._position = position = (self._position + 1) % WHEEL
         due = self._wheel[position]
         if due:
             self._wheel[position] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from _socket import socket as raw_socket
 from typing import Any, cast
@@ -11,6 +12,8 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from statsd_tcp.ingest.lane import RECEIVE_SIZE
+from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.stream import LineStream
@@ -42,7 +45,8 @@ class LineProtocol(Protocol):
         """Take what the client sent."""
         stream = self._stream
         self.heard = stream.intake.tick = time.monotonic_ns()
-        stream.feed(data)
+        if not stream.feed(data):
+            self.end(self.factory.places.error)
         self.factory.moderator.settle_soon()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -61,14 +65,26 @@ class LineProtocol(Protocol):
 
     def drain(self, reason: int) -> None:
         """Read what has come, and end the connection."""
-        transport = cast("Any", self.transport)
-        try:
-            while data := transport.getHandle().recv(65536):
-                self._stream.feed(data)
-        except OSError:
-            self.end(reason)
-        else:
-            self.end(self.factory.places.eof)
+        self.end(self._read_rest() or reason)
+
+    def _read_rest(self) -> int:
+        """Read without waiting; give the slot of the reason if the client has ended the connection, else 0."""
+        receive = cast("Any", self.transport).getHandle().recv
+        for _ in range(READS_AT_THE_END):
+            if self._stream.intake.is_full:
+                break
+            try:
+                data = receive(RECEIVE_SIZE)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                places = self.factory.places
+                return places.reset if error.errno == errno.ECONNRESET else places.error
+            if not data:
+                return self.factory.places.eof
+            if not self._stream.feed(data):
+                return self.factory.places.error
+        return 0
 
 
 class LineFactory(Factory):
@@ -132,9 +148,11 @@ class LineFactory(Factory):
             _pause(protocol)
 
     def resume(self) -> None:
-        """Read from all of them again."""
+        """Read from all of them again. That they were not read meanwhile is not their silence."""
         self._paused = False
+        now = time.monotonic_ns()
         for protocol in self._protocols:
+            protocol.heard = now
             _producer(protocol).resumeProducing()
 
     def drain(self) -> None:

@@ -1,8 +1,9 @@
 """Listening sockets: made, bound and kept by the supervisor, one per worker, address family and listener.
 
-The sockets of one address form an SO_REUSEPORT group: the kernel gives each connection to one of them by a hash of its
+The sockets of one internet address form an SO_REUSEPORT group: the kernel gives each connection to one of them by a hash of its
 addresses. The first is bound without the option, so that a port in use is an error and not a silent thief, and gets it
-afterwards, so that its siblings can join.
+afterwards, so that its siblings can join. Unix sockets know no such groups. Of a stream one all workers accept from the
+same socket; a datagram one is read by one worker, because what a client says of a gauge must keep its order.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import zlib
 from pathlib import Path
+from typing import Literal
 
 from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.ingest.tls import TlsMaterial
+from statsd_tcp.ingest.unix_sockets import bind_unix, remove_path
+from statsd_tcp.kernel.unix_diag import unix_queue
 
-__all__ = ["BoundListener", "bind_listener", "listen_backlog", "queue_state", "receive_drops"]
+__all__ = ["BoundListener", "bind_listener", "listen_backlog", "queue_state", "receive_buffer", "receive_drops"]
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 10, 6
 """Seconds of silence before the first probe, seconds between probes, and how many may go unanswered: a client whose
 machine vanished is noticed within two minutes. Accepted sockets inherit this from their listener."""
 
 _ANY_PORT_TRIES = 16
+_SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _SK_MEMINFO_DROPS = 8
 _MEMINFO_FIELDS = 9
@@ -31,20 +38,36 @@ _TCPI_UNACKED, _TCPI_SACKED = 8 + 4, 8 + 5
 
 
 class BoundListener:
-    """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family."""
+    """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family.
 
-    def __init__(self, endpoint: Endpoint, port: int, sockets: list[list[socket.socket]]) -> None:
+    A Unix stream socket is there once for each worker, a datagram one for the one that reads it. ``tls`` is what a TLS
+    listener's workers need besides.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        port: int,
+        sockets: list[list[socket.socket]],
+        tls: TlsMaterial | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self.tls = tls
         self.port = port
         self.sockets = sockets
         self.label = endpoint.label(port)
-        self.addresses = [_written(one) for one in sockets[0]]
+        self.addresses = [endpoint.path] if endpoint.path else [_written(one) for one in sockets[0]]
         """Where it listens, as people write it."""
 
     @property
     def stream(self) -> bool:
         """Tell whether it takes connections."""
-        return self.endpoint.scheme == "tcp"
+        return self.endpoint.stream
+
+    @property
+    def queues(self) -> list[tuple[int | Literal["shared"], list[socket.socket]]]:
+        """Give the accept queues: by worker, or the one of all workers."""
+        return [("shared", self.sockets[0])] if self.endpoint.path else list(enumerate(self.sockets))
 
     def listen(self, backlog: int) -> None:
         """Let the kernel accept connections into the queues; raises `OSError`."""
@@ -54,10 +77,12 @@ class BoundListener:
                     one.listen(backlog)
 
     def close(self) -> None:
-        """Close all sockets."""
+        """Close all sockets. Afterwards the file of a Unix socket goes, unless another process has it by now."""
         for row in self.sockets:
             for one in row:
                 one.close()
+        if self.endpoint.path and not self.endpoint.abstract:
+            remove_path(self.endpoint.path)
 
 
 def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
@@ -66,6 +91,8 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
     Without an interface that is every IPv4 address and, where the machine has IPv6, every one of that as well, on the
     same port.
     """
+    if endpoint.path:
+        return BoundListener(endpoint, 0, _share(bind_unix(endpoint), endpoint, workers))
     if endpoint.interface is not None:
         family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
         group = _bind_group(endpoint, family, endpoint.interface, endpoint.port, workers)
@@ -80,11 +107,19 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
                 return BoundListener(endpoint, port, [[one] for one in first])
             for one in first:
                 one.close()
-            if endpoint.port:
+            if endpoint.port or error.errno != errno.EADDRINUSE:
                 raise
         else:
             return BoundListener(endpoint, port, [list(pair) for pair in zip(first, second, strict=True)])
     raise OSError(errno.EADDRINUSE, "no port is free on both IPv4 and IPv6")
+
+
+def _share(one: socket.socket, endpoint: Endpoint, workers: int) -> list[list[socket.socket]]:
+    if endpoint.stream:
+        return [[one]] * workers
+    # Several such sockets go to several workers, and each to the same one after a restart.
+    reader = zlib.crc32(endpoint.path.encode()) % workers
+    return [[one] if worker == reader else [] for worker in range(workers)]
 
 
 def _bind_group(endpoint: Endpoint, family: int, host: str, port: int, workers: int) -> list[socket.socket]:
@@ -106,7 +141,7 @@ def _bind_group(endpoint: Endpoint, family: int, host: str, port: int, workers: 
 
 
 def _make(endpoint: Endpoint, family: int) -> socket.socket:
-    stream = endpoint.scheme == "tcp"
+    stream = endpoint.stream
     one = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
     one.setblocking(False)
     if family == socket.AF_INET6:
@@ -114,6 +149,8 @@ def _make(endpoint: Endpoint, family: int) -> socket.socket:
     if stream:
         # Needed to restart while connections of the last run are in TIME_WAIT.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if endpoint.rcvbuf:
+        _set_receive_buffer(one, endpoint.rcvbuf)
     if stream and not endpoint.count_only:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
@@ -122,13 +159,28 @@ def _make(endpoint: Endpoint, family: int) -> socket.socket:
     return one
 
 
+def _set_receive_buffer(one: socket.socket, size: int) -> None:
+    try:
+        # Beyond net.core.rmem_max, for which the capability CAP_NET_ADMIN is needed.
+        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except PermissionError:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def receive_buffer(one: socket.socket) -> int:
+    """Give a socket's receive buffer in bytes, as it was asked for: the kernel doubles that, for what it needs itself."""
+    return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
 def listen_backlog(proc: Path = Path("/proc")) -> int:
     """Give the longest accept queue that the kernel allows, in connections; its own cap would be silent."""
     return int((proc / "sys/net/core/somaxconn").read_text())
 
 
 def queue_state(listener: socket.socket) -> tuple[int, int]:
-    """Give a listening socket's queue: how many connections wait in it, and how many may."""
+    """Give a listening socket's queue: how many connections wait in it, and how many may; raises `OSError`."""
+    if listener.family == socket.AF_UNIX:
+        return unix_queue(listener)
     info = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
     return info[_TCPI_UNACKED], info[_TCPI_SACKED]
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.wire.framing import LineFramer
-from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
+from statsd_tcp.wire.length_framing import LengthFramer
+from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, TRUNCATED
 
-__all__ = ["LineStream"]
+__all__ = ["Framing", "LineStream"]
+
+Framing = Literal["lines", "length"]
+"""How a client says where what it sends ends: by newlines, or by the length before each packet."""
 
 
 class LineStream:
@@ -14,18 +20,19 @@ class LineStream:
 
     __slots__ = ("_framer", "index", "intake")
 
-    def __init__(self, intake: Intake, index: int, max_line: int) -> None:
+    def __init__(self, intake: Intake, index: int, max_line: int, framing: Framing = "lines") -> None:
         """Begin with nothing received. ``max_line`` is in bytes."""
         self.intake = intake
         self.index = index
-        self._framer = LineFramer(max_line)
+        self._framer: LineFramer | LengthFramer = LineFramer(max_line) if framing == "lines" else LengthFramer()
 
-    def feed(self, data: bytes) -> None:
-        """Take what one read brought."""
+    def feed(self, data: bytes) -> bool:
+        """Take what one read brought; tell whether more can be taken, or the stream is broken."""
         framer = self._framer
         self.intake.take(self.index, framer.feed(data), len(data))
         if framer.line_too_long:
             self._reject_too_long()
+        return not framer.broken or self._reject_broken()
 
     def finish(self, *, clean: bool) -> None:
         """End the stream: after a clean end what is left counts as a line, otherwise it is dropped as truncated."""
@@ -38,3 +45,7 @@ class LineStream:
         framer = self._framer
         self.intake.reject(self.index, LINE_TOO_LONG, framer.line_too_long)
         framer.line_too_long = 0
+
+    def _reject_broken(self) -> bool:
+        self.intake.reject(self.index, MALFORMED_LINE, 1)
+        return False

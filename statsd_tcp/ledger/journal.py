@@ -6,8 +6,9 @@
 ``length`` counts the lines' bytes, ``received`` those that came from the network with them, ``datagrams`` how many
 datagrams they were in (0 on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps
 around at its end byte by byte. The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is
-CLOCK_MONOTONIC in nanoseconds, which orders gauges across workers. The checksum is of the head's other fields and the
-lines; it decides after a power loss, when pages may have reached the disk in any order.
+CLOCK_MONOTONIC in nanoseconds, which orders gauges across workers. The checksum is of the head's other fields, the
+lines, and the frame's offset, so that a frame of the lap before, left where its successor should lie, is not taken
+for it. It decides after a power loss, when pages may have reached the disk in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED
 __all__ = ["Frame", "Journal", "read_frames"]
 
 _FRAME = struct.Struct("<IIQIIII")
-_CHECKED = struct.Struct("<QIII")
+_CHECKED = struct.Struct("<QQIII")
 FRAME_HEAD = _FRAME.size
 _ALIGNMENT = 8
 
@@ -47,8 +48,8 @@ class Journal:
     def append(self, listener: int, lines: bytes, tick: int, received: int, datagrams: int = 0) -> None:
         """Publish one frame. The caller has seen to the room."""
         length = len(lines)
-        crc = zlib.crc32(lines, zlib.crc32(_CHECKED.pack(tick, listener, received, datagrams)))
         head = self.head
+        crc = zlib.crc32(lines, zlib.crc32(_CHECKED.pack(head, tick, listener, received, datagrams)))
         at = head % self._size
         end = at + FRAME_HEAD + length
         if end <= self._size:
@@ -94,7 +95,7 @@ def read_frames(ring: memoryview, start: int, head: int) -> Iterator[Frame]:
         if following > head:
             return
         lines = _cut(ring, start + FRAME_HEAD, length)
-        if crc != zlib.crc32(lines, zlib.crc32(_CHECKED.pack(tick, listener, received, datagrams))):
+        if crc != zlib.crc32(lines, zlib.crc32(_CHECKED.pack(start, tick, listener, received, datagrams))):
             return
         yield Frame(following, tick, listener, received, datagrams, lines)
         start = following

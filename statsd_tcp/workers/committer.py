@@ -132,12 +132,19 @@ class Committer:
             self.failure = ""
         for refusal in snapshot.refused:
             self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
-        self._unlinked = [ledger.ledger_id for ledger in work.retired]
-        for ledger in work.retired:
-            self._shelf.remove(ledger)
+        self._unlinked = [ledger.ledger_id for ledger in work.retired if self._remove(ledger)]
         for ledger_id in {one.ledger_id for one in work.gathered}:
             if (state := snapshot.ledgers.get(ledger_id)) is not None:
                 self._committed(ledger_id, state.committed)
+
+    def _remove(self, ledger: Ledger) -> bool:
+        """Delete a ledger's file. If it stays, the store must not forget that it has all of it."""
+        try:
+            self._shelf.remove(ledger)
+        except OSError as error:
+            self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=error)
+            return False
+        return True
 
     def _failed(self, failure: Failure, work: _Work) -> None:
         self._waiting = work.gathered + self._waiting
@@ -148,8 +155,10 @@ class Committer:
             if not failure.check(StoreError):
                 self._log.failure("a commit failed in an unexpected way", failure=failure)
 
-    def _finished(self, _: object, running: Deferred[None]) -> None:
+    def _finished(self, outcome: object, running: Deferred[None]) -> None:
         self._running = None
+        if isinstance(outcome, Failure):
+            self._log.failure("what follows a commit failed", failure=outcome)
         if self._again:
             self._again = False
             self.commit().chainDeferred(running)

@@ -20,6 +20,11 @@ __all__ = ["OrderedService", "SecondSignal", "give_up"]
 _log = Logger()
 
 
+SAME_SIGNAL = 0.25
+"""A signal that follows another within so many seconds is the same one: a process group's and one of its members'
+own arrive both."""
+
+
 class SecondSignal:
     """Lets the first TERM or INT stop the service in good order, and the second end it at once.
 
@@ -30,21 +35,25 @@ class SecondSignal:
         self._reactor = reactor
         self._kill = kill
         self._before: dict[int, Any] = {}
-        self._seen = 0
+        self._first: float | None = None
 
     def install(self) -> None:
         """Put ourselves before the reactor's own handlers, which must be there."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._handle)
+            # Whoever started us in the background of a shell has INT ignored, and means it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._seen += 1
-        if self._seen > 1:
+        now = self._reactor.seconds()
+        if self._first is None:
+            self._first = now
+            if callable(self._before[number]):
+                self._before[number](number, frame)
+        elif now - self._first > SAME_SIGNAL:
             self._kill()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif callable(self._before[number]):
-            self._before[number](number, frame)
 
 
 class OrderedService(MultiService):
@@ -79,7 +88,7 @@ def give_up(reactor: Any, why: str) -> None:
     """Stop the service, and have the process end with status 1."""
     _log.critical("statscounter stops: {why}", why=why)
     # twistd has put a log in the place of sys.stderr.
-    print(f"statscounter: {why}", file=sys.__stderr__)  # noqa: T201
+    print(f"statscounter: {why}", file=sys.__stderr__)
     # Neither a service nor the reactor can choose twistd's exit status. What runs last can; the pid file is gone then.
     atexit.register(os._exit, 1)
     if reactor.running:

@@ -123,6 +123,9 @@ class Place:
             return
         try:
             self._spawn(ledger, descriptor)
+        except OSError as error:
+            self._events.unable(self, f"its process can't be made: {error}")
+            self._abandon(ledger)
         finally:
             os.close(descriptor)
 
@@ -183,6 +186,17 @@ class Place:
         finally:
             ours.close()
             theirs.close()
+
+    def _abandon(self, ledger: Ledger) -> None:
+        """Let go of a worker that could not be made, or not be spoken to."""
+        incarnation = self.current
+        if incarnation is not None and incarnation.process is not None:
+            incarnation.channel_ended = True
+            incarnation.kill()
+            return
+        self.current = None
+        ledger.retired = True
+        self._start_later(self.backoff.after(0.0))
 
     def _received(self, incarnation: Incarnation, message: Message) -> None:
         if isinstance(message, Gathered):

@@ -79,9 +79,14 @@ class Shelf:
         """
         directory = Directory(ledger_slots([label for label, _ in listeners]), listeners)
         path = create_ledger(self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id)
-        ledger = Ledger(path)
+        try:
+            ledger = Ledger(path)
+            descriptor = lock_ledger(path)
+        except OSError:
+            path.unlink()
+            raise
         self.ledgers[ledger.ledger_id] = ledger
-        return ledger, lock_ledger(path)
+        return ledger, descriptor
 
     def find(self) -> int:
         """Open the ledgers that an earlier run left, and give their number. One that can't be read is set aside."""
@@ -92,6 +97,8 @@ class Shelf:
                 aside = path.with_suffix(_ASIDE)
                 path.rename(aside)
                 self._log.error("{error}; it is kept as {aside}", error=error, aside=aside)
+            except OSError as error:
+                self._log.error("a ledger of the last run can't be read, and stays for the next: {error}", error=error)
             else:
                 self.ledgers[ledger.ledger_id] = ledger
                 self._orphans.append(ledger)
@@ -115,7 +122,7 @@ class Shelf:
         return [ledger.counts() for ledger in self.ledgers.values()]
 
     def remove(self, ledger: Ledger) -> None:
-        """Delete the file of a ledger that the store has taken in."""
+        """Delete the file of a ledger that the store has taken in; raises `OSError` when that can't be done."""
         del self.ledgers[ledger.ledger_id]
         ledger.map.close()
         ledger.path.unlink(missing_ok=True)

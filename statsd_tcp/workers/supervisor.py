@@ -54,9 +54,9 @@ class Supervisor(Service):
         self._give_up = give_up
         self._listening = False
         self._asked: set[int] = set()
+        self._awaited: set[int] = set()
         self._collecting = LoopingCall(self._collect)
         self._collecting.clock = reactor
-        self._early: IDelayedCall | None = None
         self._orphan_check: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
@@ -93,9 +93,9 @@ class Supervisor(Service):
         self.draining = True
         if self._collecting.running:
             self._collecting.stop()
-        for call in (self._early, self._orphan_check):
-            if call is not None and call.active():
-                call.cancel()
+        if self._orphan_check is not None:
+            self._orphan_check.cancel()
+            self._orphan_check = None
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         self._deadline = self._reactor.callLater(self.plan.settings.drain_timeout, self._out_of_time)
@@ -138,34 +138,39 @@ class Supervisor(Service):
             self.announce()
 
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
-        """Keep what a worker sent; commit when all that were asked have answered, or when one didn't wait to be."""
+        """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
         if message.interval:
             self.committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
         unasked = ledger.worker not in self._asked
-        self._asked.discard(ledger.worker)
-        if (unasked or not self._asked) and not self.draining:
+        self._answered(ledger)
+        if (unasked or not self._awaited) and not self.draining:
             self.committer.commit()
 
     def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
         """Note that a worker is dead."""
-        self._asked.discard(ledger.worker)
+        self._answered(ledger)
         if self.draining:
             self._check_stopped()
             return
         self.restarts[outcome] += 1
         self._log.error("worker {number} {how}", number=place.number, how=how)
-        if outcome == "boot" and not self._ever_ready:
-            self._boot_failures += 1
-            if self._boot_failures >= BOOT_TRIES:
-                self._stop_for(f"workers can't start: {how}; the lines above say why")
-                return
-        self.committer.commit()
+        if outcome == "boot":
+            self._count_boot_failure(f"one {how}; the lines above say why")
+        if not self.draining:
+            self.committer.commit()
 
     def unable(self, place: Place, why: str) -> None:
         """Say that a worker can't be started for now."""
         self._log.error("worker {number} can't be started: {why}", number=place.number, why=why)
+        self._count_boot_failure(why)
 
     # Our own.
+
+    def _count_boot_failure(self, why: str) -> None:
+        if not self._ever_ready and not self.draining:
+            self._boot_failures += 1
+            if self._boot_failures >= BOOT_TRIES:
+                self._stop_for(f"workers can't start: {why}")
 
     def _make_place(self, number: int) -> Place:
         return Place(
@@ -212,9 +217,15 @@ class Supervisor(Service):
             # What was gathered already waits for a commit that works: the rest is safer in the journals.
             self.committer.commit()
             return
-        self._asked = {place.number for place in self.places if place.collect()}
-        if not self._asked:
+        late = self._asked
+        self._awaited = {place.number for place in self.places if place.number not in late and place.collect()}
+        self._asked = late | self._awaited
+        if not self._awaited:
             self.committer.commit()
+
+    def _answered(self, ledger: Ledger) -> None:
+        self._asked.discard(ledger.worker)
+        self._awaited.discard(ledger.worker)
 
     def _committed(self, ledger_id: str, offset: int) -> None:
         for place in self.places:

@@ -31,6 +31,9 @@ __all__ = ["Worker"]
 CLOSING_CHECK = 0.005
 """Seconds between two looks whether the reactor has closed all connections, at the end."""
 
+LONGEST_DRAIN = 1.0
+"""Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
+
 _NOTHING = ListenerCounts()
 
 
@@ -90,7 +93,8 @@ class Worker:
         self._occupancy.limit = self._occupancy.open + (1 << 30)
         for lane in self._lanes:
             lane.stop()
-        while self._drain_once():
+        until = time.monotonic() + LONGEST_DRAIN
+        while self._drain_once() and time.monotonic() < until:
             pass
         for factory in self._factories.values():
             factory.drain()

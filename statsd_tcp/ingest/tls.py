@@ -1,0 +1,93 @@
+"""TLS for stream listeners: keys and certificates read at start, and what a worker makes of them.
+
+The supervisor reads the files, when it may still do so, and sends what is in them to its workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from statsd_tcp.endpoints import TlsFiles
+
+__all__ = ["TlsError", "TlsMaterial", "read_tls", "server_context"]
+
+_T = TypeVar("_T")
+
+
+class TlsError(Exception):
+    """Keys or certificates that can't be used; the text is one line that names the key in the endpoint and the file."""
+
+
+class TlsMaterial(msgspec.Struct, frozen=True):
+    """What is in the files of a `TlsFiles`, in PEM."""
+
+    private_key: bytes
+    certificates: bytes
+    client_ca: bytes | None = None
+
+
+def read_tls(files: TlsFiles) -> TlsMaterial:
+    """Read the files, and try whether TLS can be done with what is in them; raises `TlsError`."""
+    key = _read("privateKey", files.private_key)
+    certificates = _read("certKey", files.cert_key)
+    client_ca = None if files.client_ca is None else _read("clientCA", files.client_ca)
+    _checked("privateKey", files.private_key, lambda: _load_key(key))
+    _checked("certKey", files.cert_key, lambda: _load_certificates(certificates))
+    if client_ca is not None:
+        _checked("clientCA", files.client_ca or "", lambda: _load_certificates(client_ca))
+    material = TlsMaterial(key, certificates, client_ca)
+    pair = f"{files.private_key} and {files.cert_key}"
+    _checked("privateKey and certKey", pair, lambda: server_context(material).getContext())
+    return material
+
+
+def server_context(material: TlsMaterial) -> Any:
+    """Make Twisted's factory of TLS contexts; raises what the libraries raise."""
+    from OpenSSL.crypto import X509, PKey
+    from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
+
+    ours, *chain = [X509.from_cryptography(one) for one in _load_certificates(material.certificates)]
+    options: dict[str, Any] = {"extraCertChain": chain} if chain else {}
+    if material.client_ca is not None:
+        authorities = [Certificate(X509.from_cryptography(one)) for one in _load_certificates(material.client_ca)]
+        options["trustRoot"] = trustRootFromCertificates(authorities)
+    key = PKey.from_cryptography_key(_load_key(material.private_key))
+    return CertificateOptions(privateKey=key, certificate=ours, **options)
+
+
+def _load_key(pem: bytes) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    # Without a password, and never asking the terminal for one, as OpenSSL itself does.
+    return load_pem_private_key(pem, None)
+
+
+def _load_certificates(pem: bytes) -> list[Any]:
+    from cryptography.x509 import load_pem_x509_certificates
+
+    return list(load_pem_x509_certificates(pem))
+
+
+def _read(key: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise TlsError(f"{key}={path} can't be read: {error.strerror}") from None
+
+
+def _checked(key: str, path: str, load: Callable[[], _T]) -> _T:
+    from OpenSSL.SSL import Error
+
+    try:
+        return load()
+    except Error as error:
+        reasons = [reason for *_, reason in error.args[0]] if error.args else []
+        raise TlsError(f"{key}={path}: {', '.join(reasons) or 'OpenSSL can not use that'}") from None
+    except (ValueError, TypeError) as error:
+        # The first line says what is wrong; the others are advice to programmers.
+        why = " ".join(str(error).split()).partition(". ")[0]
+        raise TlsError(f"{key}={path}: {why}") from None

@@ -1,0 +1,77 @@
+"""What systemd wants to hear: readiness, reloads, the watchdog, and descriptors to keep (sd_notify(3))."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+from twisted.logger import Logger
+
+__all__ = ["Notifier"]
+
+_MICROSECONDS = 1e-6
+
+
+class Notifier:
+    """Speaks to the socket that systemd named in the environment; without one it does nothing.
+
+    ``watchdog`` is how often, in seconds, a sign of life is due; None when nobody waits for any.
+    """
+
+    _log = Logger()
+
+    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        self.watchdog = _watchdog(environ, pid)
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether anybody listens."""
+        return bool(self._address)
+
+    def ready(self, status: str) -> None:
+        """Say that the service works, or works again after a reload."""
+        self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
+
+    def reloading(self) -> None:
+        """Say that a reload has begun; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Say that the service is coming to its end."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Give a sign of life."""
+        if self.watchdog is not None:
+            self._send("WATCHDOG=1")
+
+    def keep(self, name: str, descriptors: Sequence[int]) -> None:
+        """Have systemd keep these descriptors under a name, and give them back to the next start."""
+        self._send(f"FDSTORE=1\nFDNAME={name}", descriptors)
+
+    def forget(self, name: str) -> None:
+        """Have systemd close what it keeps under that name."""
+        self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+    def _send(self, state: str, descriptors: Sequence[int] = ()) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendmsg([state.encode()], rights, 0, address)
+        except OSError as error:
+            self._log.error("systemd can't be told: {error}", error=error)
+
+
+def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
+    """Give half of the time after which systemd would think us dead, in seconds, as sd_watchdog_enabled(3) advises."""
+    text = environ.get("WATCHDOG_USEC", "")
+    if not text.isdigit() or int(text) == 0 or environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    return int(text) * _MICROSECONDS / 2

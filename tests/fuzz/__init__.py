@@ -1,0 +1,1 @@
+"""Fuzz targets, each with a small corpus on which it runs as a test."""

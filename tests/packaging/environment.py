@@ -1,0 +1,95 @@
+"""Virtual environments to install the wheel in, and how to run things in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+__all__ = ["Environment", "clean_environ", "index_reachable", "make_environment"]
+
+INSTALL_SECONDS = 300
+"""A slow package index is allowed that long for everything that the wheel depends on."""
+
+_PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "TMPDIR")
+
+
+def clean_environ(home: Path, **extra: str) -> dict[str, str]:
+    """Give an environment with nothing of the developer's: no PYTHONPATH, state folder or coverage."""
+    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**environ, "HOME": str(home), **extra}
+
+
+class Environment:
+    """A virtual environment. ``borrowing``: its dependencies are those of the tests' own environment."""
+
+    def __init__(self, root: Path, *, borrowing: bool = False) -> None:
+        self.root = root
+        self.borrowing = borrowing
+
+    def program(self, name: str) -> str:
+        """Give the path of a program of this environment."""
+        return str(self.root / "bin" / name)
+
+    def run(
+        self, *arguments: str, cwd: Path = Path("/"), environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of this environment to its end, by default in /, and give what it printed."""
+        return subprocess.run(
+            [self.program(arguments[0]), *arguments[1:]],
+            cwd=cwd,
+            env=clean_environ(self.root) if environ is None else dict(environ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def pip(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run this environment's pip with the caller's own settings: its index may be a mirror."""
+        command = [self.program("python"), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
+        return _run_pip(command)
+
+    def borrow(self) -> None:
+        """Let this environment use the packages and programs of the tests' own, but not the checkout."""
+        purelib = self.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
+        # Path files are only read in the environment's own folder: the checkout's there has no effect here.
+        Path(purelib.strip(), "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        for entry in distribution("twisted").entry_points.select(group="console_scripts"):
+            script = Path(self.program(entry.name))
+            imports = f"from {entry.module} import {entry.attr.split('.')[0]}"
+            script.write_text(f"#!{self.program('python')}\n{imports}\n{entry.attr}()\n")
+            script.chmod(0o755)
+        self.borrowing = True
+
+
+def make_environment(root: Path) -> Environment:
+    """Make an environment with pip and nothing else."""
+    venv.create(root, with_pip=True, symlinks=True)
+    return Environment(root)
+
+
+def index_reachable(scratch: Path) -> bool:
+    """Tell whether a package index can be reached, by asking for one small package that is surely there."""
+    wanted = f"attrs=={version('attrs')}"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-cache-dir",
+        "-d",
+        str(scratch),
+        wanted,
+    ]
+    return _run_pip(command).returncode == 0
+
+
+def _run_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)

@@ -1,0 +1,51 @@
+"""What is in the wheel, and what is not."""
+
+from __future__ import annotations
+
+import email
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from statsd_tcp import __version__
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    """Give the names of the wheel's files."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def _metadata(wheel: Path, name: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(f"statscounter-{__version__}.dist-info/{name}").decode()
+
+
+def test_whole_package(names: set[str], source: Path) -> None:
+    """Every module is in the wheel, also those of new folders, and so is the marker for type checkers."""
+    expected = {str(path.relative_to(source)) for path in (source / "statsd_tcp").rglob("*.py")}
+    assert expected | {"statsd_tcp/py.typed"} == {name for name in names if name.startswith("statsd_tcp/")}
+
+
+def test_only_the_plugin_in_twisteds_folder(names: set[str]) -> None:
+    """The plugin is there alone: an __init__.py would overwrite Twisted's own, a cache would be stale."""
+    plugin = "twisted/plugins/statscounter_plugin.py"
+    assert {plugin} == {name for name in names if name.startswith("twisted")}
+
+
+def test_nothing_else(names: set[str]) -> None:
+    """Tests, benchmarks and whatever else is in the checkout stay out."""
+    tops = {name.split("/", maxsplit=1)[0] for name in names}
+    assert {"statsd_tcp", "twisted", f"statscounter-{__version__}.dist-info"} == tops
+
+
+def test_metadata(wheel: Path) -> None:
+    """Name, version, licence and the oldest Python are what the package says, and the command is declared."""
+    metadata = email.message_from_string(_metadata(wheel, "METADATA"))
+    assert metadata["Name"] == "statscounter"
+    assert metadata["Version"] == __version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert "MIT" in {metadata["License"], metadata["License-Expression"]}
+    assert "statscounter = statsd_tcp.commands.main:main" in _metadata(wheel, "entry_points.txt")

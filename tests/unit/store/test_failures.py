@@ -1,0 +1,131 @@
+"""Files that can't be used, and commits that fail."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.database import Store
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from tests.unit.store.cases import StoreTestCase, counts, total, values
+
+
+class FailureTests(StoreTestCase):
+    """Files that can't be used, and commits that fail."""
+
+    def assert_refused(self, *words: str) -> None:
+        """Check that the store can't be opened, and that the one line says why and where."""
+        text = str(self.assertRaises(StoreError, Store, self.path))
+        self.assertNotIn("\n", text)
+        for word in (str(self.path), *words):
+            self.assertIn(word, text)
+
+    def test_a_foreign_file(self) -> None:
+        """A file that is no database is refused, and left as it was."""
+        content = b"precious " * 1000
+        self.path.write_bytes(content)
+        self.assert_refused("not a SQLite database")
+        self.assertEqual(self.path.read_bytes(), content)
+
+    def test_a_foreign_database(self) -> None:
+        """A database of another program is refused, and left as it was."""
+        other = sqlite3.connect(self.path)
+        other.execute("CREATE TABLE precious (x)")
+        other.commit()
+        other.close()
+        content = self.path.read_bytes()
+        self.assert_refused("another program")
+        self.assertEqual(self.path.read_bytes(), content)
+
+    def test_another_schema_version(self) -> None:
+        """A store of another version is refused, with both versions named."""
+        self.open().close()
+        other = sqlite3.connect(self.path)
+        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        other.close()
+        self.assert_refused(f"version {SCHEMA_VERSION + 1}", f"knows {SCHEMA_VERSION}")
+
+    def test_a_damaged_file(self) -> None:
+        """A store with overwritten pages is refused as damaged."""
+        store = self.open()
+        interval = Interval(counters={f"name{number}": 1.0 for number in range(2000)})
+        store.commit(CommitBatch(counts=[counts("L1")], intervals=[LedgerInterval("L1", 0, 8, interval)]))
+        store.close()
+        content = bytearray(self.path.read_bytes())
+        content[4096 * 4 : 4096 * 6] = b"\x5a" * 8192
+        self.path.write_bytes(content)
+        self.assert_refused("damaged")
+
+    def test_a_damaged_row(self) -> None:
+        """A row that doesn't make sense is reported as damage, not as an exception of its decoder."""
+        for statement in (
+            "INSERT INTO totals VALUES ('lines', '{', 1)",
+            "INSERT INTO series VALUES (1, 'x', 'name', 1.0, 0.0, 0.0)",
+        ):
+            with self.subTest(statement=statement):
+                self.path.unlink(missing_ok=True)
+                self.open().close()
+                other = sqlite3.connect(self.path)
+                other.execute(statement)
+                other.commit()
+                other.close()
+                self.assert_refused("damaged")
+
+    def test_a_directory_in_the_way(self) -> None:
+        """A directory under the file's name is named as the cause."""
+        self.path.mkdir()
+        self.assert_refused("directory")
+
+    def test_a_missing_folder(self) -> None:
+        """A missing folder is named as the cause."""
+        self.path = self.path.parent / "absent" / "store.db"
+        self.assert_refused("there is no directory")
+
+    def test_the_file_is_marked(self) -> None:
+        """The file says in its header whose it is, and keeps a write-ahead log."""
+        self.open()
+        other = sqlite3.connect(self.path)
+        self.addCleanup(other.close)
+        self.assertEqual(other.execute("PRAGMA application_id").fetchone(), (APPLICATION_ID,))
+        self.assertEqual(other.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+
+    def test_a_failed_commit_can_be_repeated(self) -> None:
+        """While another process holds the lock a commit changes nothing; given again it counts once."""
+        store = self.open()
+        store._connection.execute("PRAGMA busy_timeout = 0")
+        before = store.commit(CommitBatch(counts=[counts("L1", accepted=1)]))
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        interval = Interval(counters={"a": 1.0}, times={"t": {1.0: 1.0}})
+        batch = CommitBatch(
+            counts=[counts("L1", accepted=5)], intervals=[LedgerInterval("L1", 0, 8, interval)], folded=["L1"]
+        )
+        error = self.assertRaises(StoreError, store.commit, batch)
+        self.assertIn("locked", str(error))
+        self.assertIs(store.snapshot, before)
+        other.execute("ROLLBACK")
+        snapshot = store.commit(batch)
+        self.assertEqual(total(snapshot, "accepted"), 5)
+        self.assertEqual(values(snapshot.counters), {"a": 1.0})
+        self.assertEqual(values(snapshot.times), {"t": 1.0})
+
+    def test_a_full_disk(self) -> None:
+        """When the file can't grow the error says so; the same batch goes in once there is room."""
+        store = self.open()
+        store.commit(CommitBatch(counts=[counts("L1")]))
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        names = [f"series.with.a.long.name.{number}" for number in range(1000)]
+        piece = LedgerInterval("L1", 0, 8, Interval(counters=dict.fromkeys(names, 1.0)))
+        batch = CommitBatch(counts=[counts("L1", accepted=1)], intervals=[piece])
+        error = self.assertRaises(StoreError, store.commit, batch)
+        self.assertIn("full", str(error))
+        self.assertEqual(len(store.snapshot.counters), 0)
+        store._connection.execute("PRAGMA max_page_count = 100000")
+        snapshot = store.commit(batch)
+        self.assertEqual((len(snapshot.counters), total(snapshot, "accepted")), (1000, 1))
+        store.close()
+        self.assertEqual(len(self.open().snapshot.counters), 1000)

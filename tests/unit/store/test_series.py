@@ -1,0 +1,140 @@
+"""What commits make of the series, and how series end."""
+
+from __future__ import annotations
+
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.database import Store
+from statsd_tcp.store.snapshot import Snapshot
+from tests.unit.store.cases import DAY, StoreTestCase, counts, values
+
+
+class SeriesTests(StoreTestCase):
+    """Values of series."""
+
+    def commit(self, store: Store, interval: Interval) -> Snapshot:
+        """Commit one interval after what the ledger has."""
+        known = store.snapshot.ledgers.get("L1")
+        start = known.committed if known else 0
+        piece = LedgerInterval("L1", start, start + 8, interval)
+        return store.commit(CommitBatch(counts=[counts("L1")], intervals=[piece]))
+
+    def test_a_counter_does_not_fall(self) -> None:
+        """A negative increment is left out and counted as a conflict."""
+        store = self.open()
+        self.commit(store, Interval(counters={"a": 3.0}))
+        snapshot = self.commit(store, Interval(counters={"a": -1.0, "b": -1.0, "c": 0.0}))
+        self.assertEqual(values(snapshot.counters), {"a": 3.0, "c": 0.0})
+        self.assertEqual(snapshot.stats.conflicts["negative"], 2)
+
+    def test_gauges(self) -> None:
+        """A gauge starts at 0, relative changes add to it, a setting replaces it, from commit to commit."""
+        store = self.open()
+        changes: list[tuple[list[tuple[int, bool, float]], float]] = [
+            ([(1, True, -2.0)], -2.0),
+            ([(2, False, 10.0), (3, True, 5.0)], 15.0),
+            ([(4, True, 1.0)], 16.0),
+            ([(5, False, 0.5)], 0.5),
+        ]
+        for news, expected in changes:
+            with self.subTest(news=news):
+                self.assertEqual(values(self.commit(store, Interval(gauges={"g": news})).gauges), {"g": expected})
+
+    def test_a_late_setting_of_a_gauge_loses(self) -> None:
+        """Of two settings that are committed in the wrong order, the one that was made later stays."""
+        store = self.open()
+        self.commit(store, Interval(gauges={"g": [(200, False, 2.0)]}))
+        snapshot = self.commit(store, Interval(gauges={"g": [(100, False, 1.0), (150, True, 5.0)]}))
+        self.assertEqual(values(snapshot.gauges), {"g": 2.0})
+        snapshot = self.commit(store, Interval(gauges={"g": [(150, True, 5.0), (300, True, 1.0)]}))
+        self.assertEqual(values(snapshot.gauges), {"g": 3.0})
+
+    def test_ticks_do_not_outlive_the_process(self) -> None:
+        """After a reopen, perhaps after a reboot with smaller ticks, a gauge can be set."""
+        store = self.open()
+        self.commit(store, Interval(gauges={"g": [(10**15, False, 2.0)]}))
+        store.close()
+        snapshot = self.commit(self.open(), Interval(gauges={"g": [(5, False, 1.0)]}))
+        self.assertEqual(values(snapshot.gauges), {"g": 1.0})
+
+    def test_observations_add_up(self) -> None:
+        """Sums and weights of timers and distributions add up over commits; negative ones are left out."""
+        store = self.open()
+        self.commit(store, Interval(times={"t": {10.0: 2.0, -5.0: 1.0}}, distributions={"d": {1.0: 0.5}}))
+        snapshot = self.commit(store, Interval(times={"t": {4.0: 10.0}}, distributions={"d": {3.0: 1.0}}))
+        self.assertEqual(values(snapshot.times), {"t": 60.0})
+        self.assertEqual(list(snapshot.times.weights), [12.0])
+        self.assertEqual(values(snapshot.distributions), {"d": 3.5})
+        self.assertEqual(list(snapshot.distributions.weights), [1.5])
+        self.assertEqual(snapshot.stats.conflicts["negative"], 1)
+
+    def test_one_name_has_one_unit(self) -> None:
+        """A name that came as ms is refused as h and the other way round, whatever the tags."""
+        store = self.open()
+        self.commit(store, Interval(times={"t": {1.0: 1.0}}, distributions={"d": {1.0: 1.0}}))
+        news = Interval(times={"d\nk\nv": {1.0: 1.0}}, distributions={"t\nk\nv": {1.0: 1.0}, "d": {1.0: 1.0}})
+        self.commit(store, news)
+        store.close()
+        again = self.open()
+        snapshot = self.commit(again, news)
+        self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"t": 1.0}, {"d": 3.0}))
+        self.assertEqual(snapshot.stats.conflicts["unit"], 2)
+
+    def test_an_expired_name_is_free(self) -> None:
+        """When the last series of a name has expired, the name can take the other unit."""
+        store = self.open(ttl=100.0)
+        self.commit(store, Interval(times={"t": {1.0: 1.0}}))
+        self.clocks.advance(200.0)
+        store.commit(CommitBatch())
+        snapshot = self.commit(store, Interval(distributions={"t": {1.0: 1.0}}))
+        self.assertEqual(values(snapshot.distributions), {"t": 1.0})
+        self.assertEqual(snapshot.stats.conflicts["unit"], 0)
+
+    def test_idle_series_expire(self) -> None:
+        """A series that got nothing for the whole time is dropped from memory and file; a busy one stays."""
+        store = self.open(ttl=100.0)
+        first = self.commit(store, Interval(counters={"old": 1.0, "busy": 1.0, "other": 1.0}))
+        self.clocks.advance(90.0)
+        self.commit(store, Interval(counters={"busy": 1.0}))
+        self.clocks.advance(61.0)
+        snapshot = self.commit(store, Interval(counters={"other": 1.0}))
+        self.assertEqual(values(snapshot.counters), {"busy": 2.0, "other": 2.0})
+        self.assertNotEqual(snapshot.counters.epoch, first.counters.epoch)
+        self.assertEqual(snapshot.stats.expired, 1)
+        snapshot = self.commit(store, Interval(counters={"busy": 1.0, "old": 1.0}))
+        self.assertEqual(values(snapshot.counters), {"busy": 3.0, "other": 2.0, "old": 1.0})
+        store.close()
+        self.assertEqual(values(self.open().snapshot.counters), values(snapshot.counters))
+
+    def test_an_id_is_not_used_again(self) -> None:
+        """A series that comes after another expired has an id of its own."""
+        store = self.open(ttl=100.0)
+        first = self.commit(store, Interval(counters={"a": 1.0}))
+        old = first.counters.ids[0]
+        self.clocks.advance(200.0)
+        store.commit(CommitBatch())
+        self.assertGreater(self.commit(store, Interval(counters={"b": 1.0})).counters.ids[0], old)
+
+    def test_a_clock_that_jumps_expires_nothing(self) -> None:
+        """A wall clock set forward while the service runs, or wrong at a start, does not expire series."""
+        store = self.open()
+        self.commit(store, Interval(counters={"a": 1.0}))
+        self.clocks.now += 365 * DAY
+        self.clocks.ticks += 120.0
+        self.assertEqual(values(store.commit(CommitBatch()).counters), {"a": 1.0})
+        store.close()
+        self.clocks.now = 5.0
+        late = self.open()
+        self.commit(late, Interval(counters={"b": 1.0}))
+        late.close()
+        self.clocks.now = 1_700_000_000.0 + 3600.0
+        snapshot = self.open().commit(CommitBatch())
+        self.assertEqual(values(snapshot.counters), {"a": 1.0, "b": 1.0})
+
+    def test_odd_names_survive(self) -> None:
+        """Names with NUL, quotes and any letters come back from the file as they were."""
+        store = self.open()
+        names = {"a\0b": 1.0, 'it\'s "so"': 2.0, "naïve😱": 3.0, "": 4.0}
+        self.commit(store, Interval(counters=dict(names)))
+        store.close()
+        self.assertEqual(values(self.open().snapshot.counters), names)

@@ -1,0 +1,160 @@
+"""A service and a reactor for tests of the HTTP side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+from zope.interface import implementer
+
+from statsd_tcp.store.snapshot import Snapshot, TotalKey
+from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.web.sources import ISources
+from tests.unit.outputs.tables import make_snapshot
+
+TOTALS = {
+    TotalKey("accepted", "tcp:8125", "0"): 10,
+    TotalKey("accepted", "tcp:8125", "1"): 5,
+    TotalKey("accepted", "tcp:gone", "7"): 2,
+    TotalKey("closed", "tcp:8125", "0", "eof"): 4,
+    TotalKey("closed", "tcp:8125", "1", "eof"): 3,
+    TotalKey("closed", "tcp:8125", "1", "killed"): 1,
+    TotalKey("closed", "tcp:gone", "7", "idle"): 2,
+    TotalKey("accept_errors", "tcp:8125", "0", "EMFILE"): 1,
+    TotalKey("received_bytes", "tcp:8125"): 2**53 - 1,
+    TotalKey("lines", "tcp:8125"): 9,
+    TotalKey("datagrams", "udp:8125"): 6,
+    TotalKey("samples", detail="ms"): 8,
+    TotalKey("bad_lines", detail="truncated"): 1,
+    TotalKey("recovered_lines"): 12,
+}
+
+
+def make_own() -> OwnMetrics:
+    """Make the numbers of a service with two workers and three listeners."""
+    return OwnMetrics(
+        listeners=[
+            ListenerFacts("tcp:8125", stream=True),
+            ListenerFacts("tcp:8888", stream=True, count_only=True),
+            ListenerFacts("udp:8125", stream=False),
+        ],
+        worker_slots=[0, 1],
+        totals=TOTALS,
+        workers={"running": 2, "starting": 0},
+        worker_restarts={"signal": 1, "exit": 0},
+        accept_paused={"tcp:8125": True},
+        accept_queues=[AcceptQueue("tcp:8125", 0, length=3, limit=4096, drops=7)],
+        receive_drops={"udp:8125": 4},
+        worker_open_fds={0: 20},
+        worker_resident_memory_bytes={0: 40_000_000},
+        reactor_gap_seconds_max=0.25,
+        series_dropped={},
+    )
+
+
+@implementer(ISources)
+class FakeSources:
+    """A service that a test can make unwell."""
+
+    def __init__(self) -> None:
+        self.current: Snapshot | None = make_snapshot(("c", "hits.page\nk\né", 5.0), ("ms", "t", 1500.0, 2.0))
+        self.state = (True, "")
+        self.readiness = (True, "")
+
+    def snapshot(self) -> Snapshot | None:
+        """Give the snapshot that the test chose."""
+        return self.current
+
+    def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
+        """Give fixed numbers."""
+        return make_own()
+
+    def healthy(self) -> tuple[bool, str]:
+        """Give what the test chose."""
+        return self.state
+
+    def ready(self) -> tuple[bool, str]:
+        """Give what the test chose."""
+        return self.readiness
+
+    def status(self) -> dict[str, Any]:
+        """Give a small status."""
+        return {"uptime": 1.5, "listeners": []}
+
+
+class FakePool:
+    """A thread pool whose work waits until the test lets it be done."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def callInThreadWithCallback(
+        self, onResult: Callable[[bool, Any], None], func: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Note the work."""
+
+        def work() -> None:
+            try:
+                result = func(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - as a real pool does
+                onResult(False, Failure())
+            else:
+                onResult(True, result)
+
+        self.waiting.append(work)
+
+    def work(self) -> None:
+        """Do all that waits."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each()
+
+
+@implementer(IReactorThreads)
+class FakeReactor(MemoryReactorClock):
+    """A reactor without network, time or threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = FakePool()
+
+    def getThreadPool(self) -> Any:
+        """Give the pool that works when the test says so."""
+        return self.pool
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call at once: there is only one thread."""
+        callable(*args, **kwargs)
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Complain: nothing here should use it."""
+        raise AssertionError
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Do nothing."""
+
+
+class Client:
+    """An HTTP client on a connection of its own."""
+
+    def __init__(self, site: Site) -> None:
+        self.protocol = site.buildProtocol(None)
+        self.transport = StringTransport()
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, path: str, method: str = "GET", **headers: str) -> None:
+        """Send a request."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines.extend(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())
+        self.protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Give the status, headers and body of the answer."""
+        head, _, body = self.transport.value().partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        return int(first.split()[1]), headers, body

@@ -1,0 +1,1 @@
+"""Tests of framing and of the grammar of a line."""
