@@ -14,13 +14,15 @@ from platformdirs import user_state_path
 from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.ingest.tls import TlsError
+from statsd_tcp.ingest.unix_sockets import PathInUseError
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings import Settings
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.workers.plan import Plan
 
-__all__ = ["LEDGERS", "STORE", "StartError", "lock_state", "make_plan", "state_directory"]
+__all__ = ["LEDGERS", "STORE", "StartError", "default_state_directory", "lock_state", "make_plan", "state_directory"]
 
 STORE = "totals.sqlite"
 LEDGERS = "ledgers"
@@ -40,11 +42,22 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> tuple[Plan, int
     folder = state_directory(settings, environ)
     lock = lock_state(folder)
     _check_store(folder / STORE)
+    bound: list[BoundListener] = []
+    try:
+        return _bind_all(settings, folder, bound), lock
+    except StartError:
+        # Ports end with the process, but the files of Unix sockets don't.
+        for listener in bound:
+            listener.close()
+        raise
+
+
+def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener]) -> Plan:
+    """Bind everything; what is bound is added to ``listeners`` at once."""
     sizing = size_workers(settings.workers)
-    listeners = [
-        _bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")
-        for endpoint in settings.listen + settings.count
-    ]
+    # One by one: when the next can't be bound, those before it must be known.
+    for endpoint in settings.listen + settings.count:
+        listeners += [_bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")]
     _check_labels(listeners)
     plan = Plan(
         settings=settings,
@@ -57,18 +70,22 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> tuple[Plan, int
         state_dir=folder,
     )
     _check_descriptors(plan)
-    return plan, lock
+    return plan
+
+
+def default_state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Choose the state directory, without looking at it."""
+    if settings.state_dir is not None:
+        return settings.state_dir
+    if environ.get("STATE_DIRECTORY"):
+        # systemd gives all of a unit's, separated by colons.
+        return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    return user_state_path("statscounter", appauthor=False)
 
 
 def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Choose the state directory, and make it; raises `StartError`."""
-    if settings.state_dir is not None:
-        folder = settings.state_dir
-    elif environ.get("STATE_DIRECTORY"):
-        # systemd gives all of a unit's, separated by colons.
-        folder = Path(environ["STATE_DIRECTORY"].split(":")[0])
-    else:
-        folder = user_state_path("statscounter", appauthor=False)
+    folder = default_state_directory(settings, environ)
     try:
         (folder / LEDGERS).mkdir(mode=0o700, parents=True, exist_ok=True)
         _give_to_owner(folder, folder / LEDGERS)
@@ -128,8 +145,11 @@ def _check_store(path: Path) -> None:
 def _bind(endpoint: Endpoint, workers: int, option: str) -> BoundListener:
     try:
         return bind_listener(endpoint, workers)
+    except TlsError as error:
+        raise StartError(f"--{option} {endpoint.scheme}:{endpoint.port}: {error}") from None
     except OSError as error:
-        raise StartError(_explained(endpoint, option, error)) from None
+        explained = _explained_path if endpoint.path else _explained
+        raise StartError(explained(endpoint, option, error)) from None
 
 
 def _explained(endpoint: Endpoint, option: str, error: OSError) -> str:
@@ -143,6 +163,20 @@ def _explained(endpoint: Endpoint, option: str, error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"--{option} {endpoint}: this machine has no address {endpoint.interface}"
     return f"--{option} {endpoint}: {error.strerror}"
+
+
+def _explained_path(endpoint: Endpoint, option: str, error: OSError) -> str:
+    what = f"--{option}: {endpoint.scheme}:{endpoint.path}"
+    moves = f"--{option} {endpoint.scheme}:PATH moves it"
+    if isinstance(error, PathInUseError):
+        return f"{what} {error.strerror}: {moves}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{what} is in use by another process: {moves}"
+    if error.errno == errno.ENOENT:
+        return f"{what}: the folder does not exist: make it, or {moves}"
+    if error.errno == errno.EPERM:
+        return f"{what}: to give it to that user or group needs root: leave user= and group= out"
+    return f"{what}: {error.strerror}: {moves}"
 
 
 def _check_labels(listeners: list[BoundListener]) -> None:

@@ -1,0 +1,1 @@
+"""``statscounter doctor``: the doctor's knowledge on the command line."""

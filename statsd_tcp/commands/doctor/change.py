@@ -1,0 +1,110 @@
+"""``statscounter doctor write``, ``apply`` and ``undo``: the remedies as files, installed, and taken back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from statsd_tcp.commands.doctor.options import DoctorOptions
+from statsd_tcp.commands.doctor.service import Service
+from statsd_tcp.commands.usage import UsageError
+from statsd_tcp.kernel.doctor.examination import UNCHECKED, examine, remedies
+from statsd_tcp.kernel.doctor.files import remedy_files
+from statsd_tcp.kernel.doctor.installation import Effect, Installation, InstallationError
+
+__all__ = ["apply", "run_program", "undo", "write"]
+
+_TIMEOUT = 30
+_SOME_NOT = 1
+"""Exit status: done, but not everything is in force."""
+
+
+def write(options: DoctorOptions, service: Service) -> int:
+    """Write the remedies as files into a folder."""
+    target = service.target(options.rate, options.stall, options.workers)
+    files = remedy_files(examine(service.facts(), target), target)
+    try:
+        for name, text in files.items():
+            path = options.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    except OSError as error:
+        return _failed(f"write {options.path}: {error.strerror}")
+    for name in files:
+        print(options.path / name)
+    if not files:
+        print("nothing to change: no file was written")
+    return 0
+
+
+def apply(options: DoctorOptions, service: Service) -> int:
+    """Show the changes, ask, install them, and verify."""
+    if os.geteuid():
+        return _failed("apply: needs root; statscounter doctor write DIR makes the files for whoever is")
+    target = service.target(options.rate, options.stall, options.workers)
+    results = examine(service.facts(), target)
+    todo = [(result, remedy) for result, remedy in remedies(results) if remedy.automatic]
+    if not todo:
+        print("nothing to change")
+        return 0
+    for result, remedy in todo:
+        was = f"  (is {remedy.previous})" if remedy.previous else ""
+        what = remedy.do if remedy.kind == "notrack" else f"{remedy.name} = {remedy.value}"
+        print(f"{what}{was}\n    {result.judgement.why}")
+    if not _agreed(options, f"apply these {len(todo)} changes?"):
+        return _SOME_NOT
+    return _report(lambda: _installation().apply(results, target))
+
+
+def undo(options: DoctorOptions, service: Service) -> int:
+    """Put back what was there before the first ``apply``."""
+    if os.geteuid():
+        return _failed("undo: needs root")
+    if not _agreed(options, "put back what was there before apply?"):
+        return _SOME_NOT
+    return _report(_installation().undo)
+
+
+def run_program(command: Sequence[str]) -> str:
+    """Run a program and give its output; raises OSError with one line when it fails or is not there."""
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT)  # noqa: S603
+    except FileNotFoundError:
+        raise OSError(f"{command[0]} is not installed here") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or [f"status {error.returncode}"]
+        raise OSError(f"{command[0]}: {lines[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]}: no end after {_TIMEOUT} s") from None
+    return done.stdout
+
+
+def _installation() -> Installation:
+    return Installation(Path("/"), Path("/proc"), run_program)
+
+
+def _report(work: Callable[[], list[Effect]]) -> int:
+    try:
+        effects = work()
+    except InstallationError as error:
+        return _failed(str(error))
+    for effect in effects:
+        state = "ok  " if effect.good else "NOT "
+        print(f"{state}{effect.name}: {effect.now}" + (f"  ({effect.note})" if effect.note else ""))
+    return 0 if all(effect.good for effect in effects) else _SOME_NOT
+
+
+def _agreed(options: DoctorOptions, question: str) -> bool:
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"--yes: needed for {options.action} where nobody can be asked")
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _failed(why: str) -> int:
+    print(f"statscounter doctor: {why}", file=sys.stderr)
+    return UNCHECKED

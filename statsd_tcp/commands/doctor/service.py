@@ -1,0 +1,179 @@
+"""The running service that the doctor is asked about: its ports, workers, processes and network namespace."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from statsd_tcp.kernel.doctor.facts import Facts, KernelProbes, Roots
+from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.kernel.processors import size_workers
+from statsd_tcp.kernel.sock_diag import listeners
+
+__all__ = ["NoService", "Service", "enter_network", "no_service", "service_at", "service_of"]
+
+_TIMEOUT = 5.0
+_CLONE_NEWNET = 0x40000000
+_WORKER = b"statsd_tcp.workers"
+"""Stands in the command line of every worker."""
+
+_PARENT = 1
+"""Of the words after the name in /proc/PID/stat: the parent's pid."""
+
+
+class NoService(Exception):  # noqa: N818  (an answer to the operator)
+    """The service that was named can't be asked; the text is one line that begins with the option."""
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out. ``process`` is the one whose limits count: a worker, or ``self`` without a service.
+
+    ``workers`` None: not known. ``title`` names it for people.
+    """
+
+    title: str
+    process: str = "self"
+    workers: int | None = None
+    pids: tuple[int, ...] = ()
+    tcp_ports: tuple[int, ...] = Target().tcp_ports
+    udp_ports: tuple[int, ...] = Target().udp_ports
+    closes_first: bool = True
+
+    def target(self, rate: float, stall: float, workers: int | None) -> Target:
+        """Put together what the machine is measured against."""
+        return Target(
+            rate=rate,
+            stall=stall,
+            workers=workers or self.workers or size_workers(None).workers,
+            tcp_ports=self.tcp_ports,
+            udp_ports=self.udp_ports,
+            closes_first=self.closes_first,
+            pids=self.pids,
+        )
+
+    def facts(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Facts:
+        """Look at the machine as the service sees it: from its network namespace, if we may."""
+        shut = "" if self.process == "self" else enter_network(proc / self.process)
+        return Facts(Roots(proc, sys, self.process, shut), KernelProbes())
+
+
+def no_service() -> Service:
+    """Give what holds where no service is named: its default ports, and the limits of this very process."""
+    return Service(title="no service named: its default ports, and the limits of this shell")
+
+
+def service_at(url: str) -> Service:
+    """Ask a service for its status; raises `NoService`."""
+    try:
+        with urllib.request.urlopen(f"{url}/api/v1/status", timeout=_TIMEOUT) as answer:  # noqa: S310  (checked: http)
+            return _from_status(url, json.load(answer))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise NoService(f"--status-url {url}: {reason}") from None
+
+
+def service_of(pid: int, proc: Path = Path("/proc")) -> Service:
+    """Look at a supervisor's process and its workers; raises `NoService`."""
+    if not (proc / str(pid)).is_dir():
+        raise NoService(f"--pid {pid}: there is no such process")
+    workers = _children(pid, proc)
+    holders = workers or [pid]
+    inodes = {inode for holder in holders for inode in _sockets(holder, proc)}
+    if not inodes:
+        raise NoService(f"--pid {pid}: its sockets can't be seen (not a service of ours, or root is needed)")
+    enter_network(proc / str(holders[0]))
+    return Service(
+        title=f"process {pid}",
+        process=str(holders[0]),
+        workers=len(workers) or None,
+        pids=(pid, *workers),
+        tcp_ports=tuple(sorted({one.port for one in listeners() if one.inode in inodes})),
+        udp_ports=tuple(sorted(_udp_ports(proc / str(holders[0]), inodes))),
+    )
+
+
+def enter_network(process: Path) -> str:
+    """Go into a process's network namespace; "" if we are there, else the reason why we are not."""
+    theirs = process / "ns/net"
+    try:
+        if theirs.readlink() == Path("/proc/self/ns/net").readlink():
+            return ""
+        descriptor = os.open(theirs, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return f"the service's network namespace can't be seen: {error.strerror} (run the doctor as root)"
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
+            why = os.strerror(ctypes.get_errno())
+            return f"the service's network namespace can't be entered: {why} (run the doctor as root)"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def _from_status(url: str, status: dict[str, Any]) -> Service:
+    listening = status["listeners"]
+    workers = [one["pid"] for one in status["workers"] if one["pid"]]
+    here = [pid for pid in workers if _is_worker(pid)]
+    return Service(
+        title=url if here else f"{url} (its processes are not to be seen here: the limits are this shell's)",
+        process=str(here[0]) if here else "self",
+        workers=len(status["workers"]),
+        pids=(*here, *{_parent(pid, Path("/proc")) for pid in here}),
+        tcp_ports=tuple(sorted({one["port"] for one in listening if one["scheme"] == "tcp"})),
+        udp_ports=tuple(sorted({one["port"] for one in listening if one["scheme"] == "udp"})),
+        closes_first=any(one["count_only"] for one in listening),
+    )
+
+
+def _is_worker(pid: int) -> bool:
+    """Tell whether this is our worker: the service may run in a container or on another machine."""
+    try:
+        return _WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _parent(pid: int, proc: Path) -> int:
+    try:
+        # The name, in parentheses, may hold anything.
+        return int((proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[_PARENT])
+    except (OSError, ValueError):
+        return 0
+
+
+def _children(pid: int, proc: Path) -> list[int]:
+    numbers = [int(folder.name) for folder in proc.glob("[0-9]*")]
+    return sorted(number for number in numbers if _parent(number, proc) == pid)
+
+
+def _sockets(pid: int, proc: Path) -> list[int]:
+    found = []
+    try:
+        for link in (proc / str(pid) / "fd").iterdir():
+            target = str(link.readlink())
+            if target.startswith("socket:["):
+                found.append(int(target[8:-1]))
+    except OSError:
+        pass
+    return found
+
+
+def _udp_ports(process: Path, inodes: set[int]) -> set[int]:
+    found = set()
+    for table in ("udp", "udp6"):
+        try:
+            rows = (process / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            words = row.split()
+            if int(words[9]) in inodes:
+                found.add(int(words[1].rpartition(":")[2], 16))
+    return found

@@ -1,0 +1,96 @@
+"""``statscounter store``: what is in a state directory, whether it is whole, and all of it as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from statsd_tcp.commands.store.checks import check_store
+from statsd_tcp.commands.store.reading import StoreReader, open_reader
+from statsd_tcp.ledger.file import ledger_paths
+from statsd_tcp.settings import SettingsError, build_settings
+from statsd_tcp.startup import LEDGERS, STORE, default_state_directory
+from statsd_tcp.store.errors import StoreError
+
+__all__ = ["add_arguments", "run"]
+
+WHOLE, DAMAGED, UNREADABLE = 0, 1, 2
+"""The exit statuses: all is well; something is damaged or doesn't add up; there is nothing that could be read."""
+
+_KINDS = {"c": "counters", "g": "gauges", "ms": "timers", "h": "distributions", "s": "sets"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("action", choices=("info", "check", "export"), help="what to do; nothing is ever changed")
+    parser.add_argument("--state-dir", metavar="DIR", help="the service's state directory [default: as the service's]")
+    parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read, 64 wrong command line"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it, and give the exit status."""
+    given = [arguments.state_dir] if arguments.state_dir else []
+    try:
+        settings = build_settings({"state-dir": given} if given else {})
+        folder = default_state_directory(settings, os.environ)
+        with open_reader(folder / STORE) as reader:
+            return _ACTIONS[arguments.action](reader, folder)
+    except (StoreError, SettingsError) as error:
+        print(f"statscounter store: {error}", file=sys.stderr)
+        return UNREADABLE
+
+
+def _info(reader: StoreReader, folder: Path) -> int:
+    table = Table(show_header=False, box=None)
+    table.add_row("store", str(reader.path))
+    table.add_row("size", f"{reader.path.stat().st_size:,} bytes, schema version {reader.version()}")
+    table.add_row("totals", f"{sum(1 for _ in reader.totals()):,}")
+    kinds = Counter(line.kind for line in reader.series())
+    table.add_row(
+        "series", ", ".join(f"{number:,} {_KINDS.get(kind, kind)}" for kind, number in kinds.items()) or "none"
+    )
+    last = max((line.updated for line in reader.series()), default=0.0)
+    if last:
+        table.add_row("last sample", time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(last)))
+    for ledger in reader.ledgers():
+        table.add_row(
+            "ledger",
+            f"{ledger.ledger_id} of worker {ledger.worker}, {ledger.state}, {ledger.committed:,} bytes committed",
+        )
+    table.add_row("ledger files", f"{len(ledger_paths(folder / LEDGERS))}")
+    Console(soft_wrap=True).print(table)
+    return WHOLE
+
+
+def _check(reader: StoreReader, folder: Path) -> int:
+    findings = check_store(reader, folder / LEDGERS)
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print(f"{reader.path}: whole")
+    return DAMAGED if findings else WHOLE
+
+
+def _export(reader: StoreReader, _: Path) -> int:
+    write = sys.stdout.buffer.write
+    encode = msgspec.json.Encoder().encode
+    for total in reader.totals():
+        write(encode({"total": total.metric, "labels": total.labels, "value": total.value}) + b"\n")
+    for line in reader.series():
+        record = {"series": line.name, "tags": line.tags, "type": line.kind, "value": line.value}
+        if line.kind in {"ms", "h"}:
+            record["count"] = line.weight
+        write(encode({**record, "updated": line.updated}) + b"\n")
+    sys.stdout.buffer.flush()
+    return WHOLE
+
+
+_ACTIONS = {"info": _info, "check": _check, "export": _export}

@@ -1,0 +1,142 @@
+"""``statscounter store`` over state directories made for the purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.commands.main import main
+from statsd_tcp.ledger.file import LedgerMap, create_ledger
+from statsd_tcp.ledger.layout import Directory, SlotName
+from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_slots
+from statsd_tcp.startup import LEDGERS, STORE
+from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
+from statsd_tcp.store.database import Store
+
+BOOT = "00" * 16
+
+
+class StoreCommandTests(SynchronousTestCase):
+    """The three actions, and what they answer to a folder that isn't as it should be."""
+
+    def setUp(self) -> None:
+        """Make a state directory with one ended worker's counts and two series."""
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        (self.folder / LEDGERS).mkdir()
+        values = {SlotName("accepted", "tcp:1"): 3, SlotName("closed", "tcp:1", "eof"): 3}
+        interval = Interval(counters={"hits\nhost\ta".replace("\t", "\n"): 5.0}, gauges={"temp": [(1, False, 20.5)]})
+        store = Store(self.folder / STORE)
+        store.commit(
+            CommitBatch(
+                counts=[LedgerCounts("aa", 0, BOOT, values)],
+                intervals=[LedgerInterval("aa", 0, 64, interval)],
+                folded=["aa"],
+            )
+        )
+        store.close()
+
+    def run_command(self, action: str) -> tuple[int, str, str]:
+        """Run one action; give its exit status, and what it wrote to both streams."""
+        out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(["store", action, "--state-dir", str(self.folder)])
+        out.seek(0)
+        return status, out.read(), err.getvalue()
+
+    def change(self, statement: str) -> None:
+        """Change the store behind the service's back."""
+        with contextlib.closing(sqlite3.connect(self.folder / STORE)) as connection:
+            connection.execute(statement)
+            connection.commit()
+
+    def make_ledger(self) -> LedgerMap:
+        """Make a ledger file as a worker would have it."""
+        directory = Directory(ledger_slots(["tcp:1"]), [("tcp:1", "etsy")])
+        path = create_ledger(
+            self.folder / LEDGERS, 0, directory, created=1, boot_id=bytes.fromhex(BOOT), ring_size=4096
+        )
+        descriptor = os.open(path, os.O_RDWR)
+        self.addCleanup(os.close, descriptor)
+        return LedgerMap(descriptor, str(path), writable=True)
+
+    def test_info(self) -> None:
+        """Info counts what is there."""
+        status, out, _ = self.run_command("info")
+        self.assertEqual(0, status)
+        self.assertIn("1 counters, 1 gauges", out)
+        self.assertIn("aa of worker 0, folded, 64 bytes committed", out)
+
+    def test_export(self) -> None:
+        """Export gives every total and series as one JSON object in a line."""
+        status, out, _ = self.run_command("export")
+        records = [json.loads(line) for line in out.splitlines()]
+        for record in records:
+            record.pop("updated", None)
+        self.assertEqual(0, status)
+        self.assertIn({"series": "hits", "tags": {"host": "a"}, "type": "c", "value": 5.0}, records)
+        self.assertIn({"series": "temp", "tags": {}, "type": "g", "value": 20.5}, records)
+        labels = {"listener": "tcp:1", "worker": "0"}
+        self.assertIn({"total": "accepted", "labels": labels, "value": 3}, records)
+
+    def test_whole(self) -> None:
+        """A store that nobody touched is whole, also with a ledger of a living worker beside it."""
+        self.make_ledger()
+        self.assertEqual((0, f"{self.folder / STORE}: whole\n", ""), self.run_command("check"))
+
+    def test_sums(self) -> None:
+        """More connections closed than accepted is a finding."""
+        self.change("UPDATE totals SET value = 4 WHERE metric = 'closed'")
+        status, out, _ = self.run_command("check")
+        self.assertEqual((1, "listener tcp:1: 3 connections accepted, but 4 closed\n"), (status, out))
+
+    def test_twice(self) -> None:
+        """A series that is there twice is a finding."""
+        self.change("INSERT INTO series SELECT 99, kind, identity, value, weight, updated FROM series WHERE kind = 'g'")
+        status, out, _ = self.run_command("check")
+        self.assertEqual((1, "series temp {} (g) is there twice\n"), (status, out))
+
+    def test_ledger_offsets(self) -> None:
+        """A ledger that gave back more of its journal than it wrote is a finding."""
+        ledger = self.make_ledger()
+        ledger.slots[JOURNAL_HEAD], ledger.slots[JOURNAL_RELEASED] = 8, 16
+        status, out, _ = self.run_command("check")
+        self.assertEqual((1, f"{ledger.path}: released up to 16, but written only up to 8\n"), (status, out))
+
+    def test_damaged_ledger(self) -> None:
+        """A file that is no ledger is a finding."""
+        path = self.folder / LEDGERS / "x.ledger"
+        path.write_bytes(b"no ledger")
+        status, out, _ = self.run_command("check")
+        self.assertEqual((1, f"{path} is not a ledger\n"), (status, out))
+
+    def test_damaged_pages(self) -> None:
+        """A store with damaged pages is never called whole."""
+        file = self.folder / STORE
+        data = bytearray(file.read_bytes())
+        data[4096:] = bytes(len(data) - 4096)
+        file.write_bytes(data)
+        status, _, _ = self.run_command("check")
+        self.assertIn(status, (1, 2))
+
+    def test_missing(self) -> None:
+        """Without a store there is one line that says which file is missing, and status 2."""
+        (self.folder / STORE).unlink()
+        status, out, err = self.run_command("info")
+        self.assertEqual((2, ""), (status, out))
+        self.assertEqual(1, err.count("\n"))
+        self.assertIn(f"{self.folder / STORE} does not exist", err)
+
+    def test_foreign(self) -> None:
+        """Another program's database is refused."""
+        self.change("PRAGMA application_id = 7")
+        self.assertEqual(2, self.run_command("export")[0])
