@@ -1,48 +1,92 @@
 r"""The endpoint strings of the command line and the configuration file, parsed and validated.
 
-An endpoint reads as Twisted's server endpoint strings do: ``scheme:PORT[:key=value...]``, where a colon inside a value
-is written ``\:``.
+An endpoint reads as Twisted's server endpoint strings do: ``scheme:PORT[:key=value...]`` or
+``scheme:PATH[:key=value...]``, where a colon inside a value is written ``\:``.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Endpoint", "EndpointError", "parse_count", "parse_http", "parse_listen"]
+from statsd_tcp.endpoint_values import CHECKS, EndpointError, check_path, check_port
 
+__all__ = ["Endpoint", "EndpointError", "TlsFiles", "parse_count", "parse_http", "parse_listen"]
+
+Scheme = Literal["tcp", "udp", "unix", "unixgram", "ssl"]
 Dialect = Literal["etsy", "dogstatsd"]
+Framing = Literal["lines", "length"]
 
 _FIELD = re.compile(r"(?:[^:\\]|\\.)*")
-_LABEL = re.compile(r"[A-Za-z0-9_.:\-\[\]]+\Z")
-_HIGHEST_PORT = 65535
+
+_INTERNET = {"interface", "dialect", "name"}
+_PATH = {"dialect", "name", "mode", "user", "group"}
+_TLS = {"privateKey", "certKey", "clientCA"}
+_LISTEN: dict[Scheme, set[str]] = {
+    "tcp": _INTERNET,
+    "udp": _INTERNET | {"rcvbuf"},
+    "unix": _PATH | {"framing"},
+    "unixgram": _PATH,
+    "ssl": _INTERNET | _TLS,
+}
+"""The schemes of ``--listen`` with their keys."""
+
+_AT_A_PATH = ("unix", "unixgram")
 
 
-class EndpointError(ValueError):
-    """An endpoint string that can't be used; the text says what is wrong with it and what would be right."""
+class TlsFiles(msgspec.Struct, frozen=True):
+    """The files of a TLS endpoint, in PEM: our key, our certificate with its chain, and who signs our clients'.
+
+    ``client_ca`` None: clients need no certificate.
+    """
+
+    private_key: str
+    cert_key: str
+    client_ca: str | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One place to listen, as asked for.
 
     ``port`` 0 lets the kernel choose. ``interface`` None is every address of the machine, IPv4 and IPv6. ``count_only``
-    marks a port whose connections are accepted, counted and closed.
+    marks a port whose connections are accepted, counted and closed. ``rcvbuf``, in bytes, 0: the kernel's default.
+
+    A Unix socket has a ``path`` instead of a port; one that begins with ``@`` is an abstract name, which has no mode
+    and no owner. ``user`` and ``group`` are numbers, None: whoever starts the service.
     """
 
-    scheme: Literal["tcp", "udp"]
-    port: int
+    scheme: Scheme
+    port: int = 0
     interface: str | None = None
     dialect: Dialect = "etsy"
     name: str | None = None
     count_only: bool = False
+    rcvbuf: int = 0
+    path: str = ""
+    framing: Framing = "lines"
+    mode: int = 0o660
+    user: int | None = None
+    group: int | None = None
+    tls: TlsFiles | None = None
+
+    @property
+    def stream(self) -> bool:
+        """Tell whether it takes connections, and not datagrams."""
+        return self.scheme in ("tcp", "ssl", "unix")
+
+    @property
+    def abstract(self) -> bool:
+        """Tell whether it is a Unix socket without a file."""
+        return self.path.startswith("@")
 
     def label(self, port: int) -> str:
         """Give the value of the metrics' ``listener`` label, once the real port is known."""
         if self.name is not None:
             return self.name
+        if self.path:
+            return f"{self.scheme}:{self.path}"
         if self.interface is None:
             return f"{self.scheme}:{port}"
         host = f"[{self.interface}]" if ":" in self.interface else self.interface
@@ -50,30 +94,37 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Write the endpoint as the command line takes it."""
-        parts = [self.scheme, str(self.port)]
-        if self.interface is not None:
-            parts.append("interface=" + self.interface.replace(":", "\\:"))
-        if self.dialect != "etsy":
-            parts.append(f"dialect={self.dialect}")
-        if self.name is not None:
-            parts.append("name=" + self.name.replace(":", "\\:"))
+        parts = [self.scheme, _escaped(self.path) or str(self.port)]
+        given = {"interface": self.interface, "name": self.name, "user": self.user, "group": self.group}
+        given |= {"dialect": self.dialect if self.dialect != "etsy" else None, "rcvbuf": self.rcvbuf or None}
+        given |= {"framing": self.framing if self.framing != "lines" else None}
+        if self.path and not self.abstract:
+            given["mode"] = f"{self.mode:o}"
+        if self.tls is not None:
+            names = ("privateKey", "certKey", "clientCA")
+            given |= dict(zip(names, msgspec.structs.astuple(self.tls), strict=True))
+        parts += [f"{key}={_escaped(str(value))}" for key, value in given.items() if value is not None]
         return ":".join(parts)
 
 
 def parse_listen(text: str) -> Endpoint:
     """Parse a value of ``--listen``."""
-    return _parse(text, ("tcp", "udp"), {"interface", "dialect", "name"})
+    return _parse(text, _LISTEN)
 
 
 def parse_count(text: str) -> Endpoint:
     """Parse a value of ``--count``."""
-    endpoint = _parse(text, ("tcp",), {"interface", "name"})
+    endpoint = _parse(text, {"tcp": {"interface", "name"}})
     return msgspec.structs.replace(endpoint, count_only=True)
 
 
 def parse_http(text: str) -> Endpoint:
     """Parse the value of ``--http``."""
-    return _parse(text, ("tcp",), {"interface"})
+    return _parse(text, {"tcp": {"interface"}})
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _split(text: str) -> list[str]:
@@ -89,54 +140,42 @@ def _split(text: str) -> list[str]:
         position = end + 1
 
 
-def _parse(text: str, schemes: tuple[str, ...], keys: set[str]) -> Endpoint:
+def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
     scheme, *rest = _split(text)
-    if scheme not in schemes:
-        raise EndpointError(f"{scheme!r} is not one of {', '.join(schemes)}; write {schemes[0]}:PORT")
+    keys = dict(schemes.items()).get(scheme)  # type: ignore[call-overload]
+    if keys is None:
+        first = next(iter(schemes))
+        raise EndpointError(f"{scheme!r} is not one of {', '.join(schemes)}; write {first}:PORT")
+    at_a_path = scheme in _AT_A_PATH
     if not rest:
-        raise EndpointError(f"the port is missing; write {scheme}:PORT")
-    arguments = _arguments(rest[1:], keys)
-    return msgspec.convert(
-        {"scheme": scheme, "port": _port(rest[0]), **arguments},
-        Endpoint,
-    )
+        what = "path" if at_a_path else "port"
+        raise EndpointError(f"the {what} is missing; write {scheme}:{what.upper()}")
+    fields = _arguments(rest[1:], keys)
+    if scheme == "ssl":
+        fields = _tls(fields)
+    place = {"path": check_path(rest[0])} if at_a_path else {"port": check_port(rest[0])}
+    endpoint = msgspec.convert({"scheme": scheme, **place, **fields}, Endpoint)
+    if endpoint.abstract and (given := fields.keys() & {"mode", "user", "group"}):
+        raise EndpointError(f"{', '.join(sorted(given))}: an abstract name has no file that could have that")
+    return endpoint
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT):
-        raise EndpointError(f"{text!r} is not a port (0 to {_HIGHEST_PORT})")
-    return int(text)
-
-
-def _arguments(fields: list[str], keys: set[str]) -> dict[str, str]:
-    arguments: dict[str, str] = {}
+def _arguments(fields: list[str], keys: set[str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
     for field in fields:
         key, equals, value = field.partition("=")
         if not equals or key not in keys:
             raise EndpointError(f"{field!r} is not one of {', '.join(sorted(k + '=' for k in keys))}")
         if key in arguments:
             raise EndpointError(f"{key}= is given twice")
-        arguments[key] = _CHECKS[key](value)
+        arguments[key] = CHECKS[key](value)
     return arguments
 
 
-def _interface(value: str) -> str:
-    try:
-        return str(ip_address(value))
-    except ValueError:
-        raise EndpointError(f"interface={value} is not an IP address (a colon in it is written \\:)") from None
-
-
-def _dialect(value: str) -> str:
-    if value not in {"etsy", "dogstatsd"}:
-        raise EndpointError(f"dialect={value} is not one of etsy, dogstatsd")
-    return value
-
-
-def _name(value: str) -> str:
-    if not _LABEL.match(value):
-        raise EndpointError(f"name={value} may have letters, digits and _ . : - only")
-    return value
-
-
-_CHECKS = {"interface": _interface, "dialect": _dialect, "name": _name}
+def _tls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put the files together. One file may hold both the key and the certificate."""
+    if "privateKey" not in fields:
+        raise EndpointError("privateKey= is missing: the file with the key, and certKey= that with the certificate")
+    key = fields.pop("privateKey")
+    files = TlsFiles(key, fields.pop("certKey", key), fields.pop("clientCA", None))
+    return {**fields, "tls": files}

@@ -13,7 +13,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.timers import Bins
 from statsd_tcp.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
+from statsd_tcp.mapping.document import read_mapping_file
+from statsd_tcp.mapping.rules import MappingRules
+from statsd_tcp.outputs.graphite_target import GraphiteTarget, parse_graphite
+from statsd_tcp.outputs.options import (
+    ConsoleForm,
+    PluginSpec,
+    parse_console,
+    parse_histogram,
+    parse_idle_kinds,
+    parse_percentiles,
+    parse_plugin,
+    parse_timer_fields,
+)
 
 __all__ = ["OPTIONS", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
 
@@ -42,6 +56,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout: float
     max_connections: int | None
     drain_timeout: float
+    flush_interval: int
+    percentiles: tuple[float, ...]
+    timer_fields: frozenset[str]
+    histogram: tuple[Bins, ...]
+    delete_idle: frozenset[str]
+    gauges_ttl: int
+    series_ttl: float
+    max_series: int
+    graphite: tuple[GraphiteTarget, ...]
+    console: ConsoleForm | None
+    output: tuple[PluginSpec, ...]
+    output_queue: int
+    mapping: MappingRules | None
+    counter_suffix: str
 
 
 class Option(NamedTuple):
@@ -82,6 +110,16 @@ def _seconds(lowest: float, highest: float) -> Callable[[str], float]:
     return parse
 
 
+def _mapping(text: str) -> MappingRules:
+    return read_mapping_file(Path(text).expanduser())
+
+
+def _counter_suffix(text: str) -> str:
+    if text != "_total":
+        raise ValueError(f"{text!r} is not _total")
+    return text
+
+
 def _directory(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -89,8 +127,9 @@ def _directory(text: str) -> Path:
 OPTIONS = (
     Option(
         "listen", "l", parse_listen, ("tcp:8125", "udp:8125"), True,
-        "StatsD lines: tcp:PORT or udp:PORT[:interface=A][:dialect=etsy|dogstatsd][:name=LABEL]; repeatable "
-        "[default: tcp:8125 and udp:8125]",
+        "StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
+        "[:interface=A], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
+        "[:dialect=etsy|dogstatsd][:name=LABEL]; repeatable [default: tcp:8125 and udp:8125]",
     ),
     Option(
         "count", "", parse_count, ("tcp:8888",), True,
@@ -120,7 +159,72 @@ OPTIONS = (
         "drain-timeout", "", _seconds(0, 3600), "5", False,
         "seconds that a stop may take to read and count what already waits [default: 5]",
     ),
+    Option(
+        "flush-interval", "", _whole(1, 86_400), "10", False,
+        "seconds of an output slot, aligned to the clock: outputs other than /metrics get one result for each "
+        "[default: 10]",
+    ),
+    Option(
+        "percentiles", "", parse_percentiles, "90", False,
+        "of timers, for the outputs: 90,99.9,-10 (a negative one: of the largest values), or none [default: 90]",
+    ),
+    Option(
+        "timer-fields", "", parse_timer_fields, None, False,
+        "the numbers of timers that outputs get, such as count,mean,upper_percent [default: all]",
+    ),
+    Option(
+        "histogram", "", parse_histogram, (), True,
+        "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf]; the first that fits; repeatable",
+    ),
+    Option(
+        "delete-idle", "", parse_idle_kinds, None, False,
+        "leave series out of a slot in which nothing came to them: all, or some of counters,gauges,timers,sets "
+        "[default: they stay, with zeros]",
+    ),
+    Option(
+        "gauges-ttl", "", _whole(1, 1_000_000), "1", False,
+        "with --delete-idle=gauges: slots that a gauge stays without news [default: 1]",
+    ),
+    Option(
+        "series-ttl", "", _seconds(60, 3650 * _DAY), "604800", False,
+        "seconds after which a series that nobody sends any more is forgotten [default: 604800, a week]",
+    ),
+    Option(
+        "max-series", "", _whole(1, 1_000_000_000), "1000000", False,
+        "series that are kept; what comes for more is added to one series for all [default: 1000000]",
+    ),
+    Option(
+        "graphite", "", parse_graphite, (), True,
+        "send slots to carbon: tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; "
+        "repeatable",
+    ),
+    Option("console", "", parse_console, None, False, "print slots: human or json"),
+    Option(
+        "output", "", parse_plugin, (), True,
+        "send slots to an output of another package: NAME[:key=value...]; repeatable",
+    ),
+    Option(
+        "output-queue", "", _whole(1, 10_000_000), "8640", False,
+        "slots that may wait for an output that doesn't take them; the oldest go first [default: 8640]",
+    ),
+    Option(
+        "mapping", "", _mapping, None, False,
+        "a mapping file of statsd_exporter: names and labels for /metrics [default: none, names as they come]",
+    ),
+    Option(
+        "counter-suffix", "", _counter_suffix, None, False,
+        "_total: put it behind the names of the counters in /metrics that don't end in it [default: none]",
+    ),
 )  # fmt: skip
+
+
+_OFF: dict[str, Any] = {
+    "timer-fields": frozenset(),
+    "delete-idle": frozenset(),
+    "percentiles": (),
+    "counter-suffix": "",
+}
+_MAY_BE_OFF = ("http", "console", "mapping", *_OFF)
 
 
 def read_config(path: Path) -> dict[str, list[str]]:
@@ -175,17 +279,17 @@ def build_settings(
 def _default(option: Option) -> Any:
     if option.repeatable:
         return tuple(option.parse(text) for text in option.default)
-    return None if option.default is None else option.parse(option.default)
+    return _OFF.get(option.name) if option.default is None else option.parse(option.default)
 
 
 def _value(option: Option, texts: Sequence[str], where: str) -> Any:
     parsed = [_parse(option, text, where) for text in texts if text]
     if option.repeatable:
         return tuple(parsed)
-    if parsed:
+    if texts[-1]:
         return parsed[-1]
-    if option.name == "http":
-        return None
+    if option.name in _MAY_BE_OFF:
+        return _OFF.get(option.name)
     raise SettingsError(f"{where}: a value is missing")
 
 
@@ -199,10 +303,14 @@ def _parse(option: Option, text: str, where: str) -> Any:
 
 
 def _check_together(settings: Settings) -> None:
+    names = [target.label for target in settings.graphite] + [spec.label for spec in settings.output]
+    for name in names:
+        if names.count(name) > 1 or (name == "console" and settings.console):
+            raise SettingsError(f"--graphite/--output: {name} is given twice")
     endpoints = settings.listen + settings.count
     if not endpoints:
         raise SettingsError("--listen and --count are both empty: there is nothing to do")
-    labels = [endpoint.label(endpoint.port) for endpoint in endpoints if endpoint.port or endpoint.name]
+    labels = [one.label(one.port) for one in endpoints if one.port or one.path or one.name]
     for label in labels:
         if labels.count(label) > 1:
             raise SettingsError(f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart")

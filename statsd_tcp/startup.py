@@ -63,6 +63,7 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener]) 
         settings=settings,
         listeners=listeners,
         http=_bind(settings.http, 1, "http") if settings.http else None,
+        admin=_bind(settings.admin, 1, "admin") if settings.admin else None,
         workers=sizing.workers,
         workers_reason=sizing.reason,
         descriptors=raise_descriptor_limit(),

@@ -15,6 +15,11 @@ from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp import __version__
+from statsd_tcp.mapping.mapper import Mapper
+from statsd_tcp.outputs.build import make_outputs, slot_rules
+from statsd_tcp.outputs.delivery import Delivery
+from statsd_tcp.outputs.interfaces import IOutput
+from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.settings import OPTIONS, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import LEDGERS, STORE, StartError, make_plan, sign_lock
 from statsd_tcp.store.database import Store
@@ -58,6 +63,11 @@ class Options(usage.Options):
         except usage.UsageError as error:
             fail(f"{error}; twistd statscounter --help lists the options")
 
+    def parseArgs(self, *stray: str) -> None:
+        """Refuse what is no option."""
+        if stray:
+            raise usage.UsageError(f"{stray[0]!r} is not an option")
+
     def opt_version(self) -> NoReturn:
         """Show the version and end."""
         print(f"statscounter {__version__}")  # noqa: T201
@@ -90,28 +100,43 @@ for _option in OPTIONS:
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Make the service: try everything that can fail, then put the parts together."""
     try:
-        plan, lock = make_plan(options.settings(), os.environ)
-    except (SettingsError, StartError) as error:
+        settings = options.settings()
+        if reactor is None:
+            from twisted.internet import reactor
+        outputs = make_outputs(reactor, settings)
+        plan, lock = make_plan(settings, os.environ)
+    except (SettingsError, StartError, PluginError) as error:
         fail(str(error))
-    if reactor is None:
-        from twisted.internet import reactor
-    return assemble(reactor, plan, lock)
+    return assemble(reactor, plan, lock, outputs)
 
 
-def assemble(reactor: Any, plan: Plan, lock: int) -> IService:
+def assemble(reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput]) -> IService:
     """Put the service together. Nothing happens before it is started."""
+    settings = plan.settings
+    rules = slot_rules(settings, outputs)
+
+    def open_store() -> Store:
+        path = plan.state_dir / STORE
+        mapper = None if settings.mapping is None else Mapper(settings.mapping)
+        ttl, most = settings.series_ttl, settings.max_series
+        return Store(path, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
+
     pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
     shelf = Shelf(plan.state_dir / LEDGERS)
 
     def make_committer(committed: Any) -> Committer:
-        return Committer(reactor, pool, lambda: Store(plan.state_dir / STORE), shelf, committed)
+        return Committer(reactor, pool, open_store, shelf, committed)
 
     supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why))
-    report = Report(reactor, supervisor)
+    deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
+    report = Report(reactor, supervisor, deliveries)
     supervisor.every_second = report.sample
     service = OrderedService(reactor, pool, SecondSignal(reactor, supervisor.kill), lambda: sign_lock(lock))
+    for delivery in deliveries:
+        delivery.setServiceParent(service)
+        supervisor.committer.after_commit.append(delivery.look)
     supervisor.setServiceParent(service)
     if plan.http is not None:
-        WebService(reactor, plan.http, make_site(reactor, report)).setServiceParent(service)
+        WebService(reactor, plan.http, make_site(reactor, report, settings.counter_suffix)).setServiceParent(service)
     supervisor.announce = lambda: announce(plan)
     return service

@@ -30,11 +30,12 @@ _SIGNS: Final = b"+-"
 class Digest:
     """Adds lines of one grammar to an interval. What it still holds back comes with ``flush``."""
 
-    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once")
+    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once", "_rejected")
 
-    def __init__(self, grammar: Grammar, interval: Interval) -> None:
-        """Read lines by ``grammar`` into ``interval``."""
+    def __init__(self, grammar: Grammar, interval: Interval, rejected: set[bytes] | None = None) -> None:
+        """Read lines by ``grammar`` into ``interval``; put those that are bad into ``rejected`` too."""
         self._grammar = grammar
+        self._rejected = rejected
         self._memo = ShapeMemo(grammar)
         self._interval = interval
         # Values that came once, by shape: collecting many and then counting them is faster than counting each.
@@ -113,12 +114,20 @@ class Digest:
         count_into(counts, numbers)
         for value, count in counts.items():
             weights[value] = weights.get(value, 0.0) + count * weight
+        if rate != 1.0:
+            unseen = _unseen(interval, shape.kind).setdefault(series, {})
+            surplus = weight - times
+            for value, count in counts.items():
+                unseen[value] = unseen.get(value, 0.0) + count * surplus
 
     def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> None:
         """Add a line that is not plainly one number."""
         packed = packed_numbers(shape, values) if shape.plain and shape.kind != "g" else None
         if packed is None:
-            self._add_parsed(complete(line, shape, values, self._grammar), times, tick)
+            parsed = complete(line, shape, values, self._grammar)
+            if parsed.reason and self._rejected is not None:
+                self._rejected.add(line)
+            self._add_parsed(parsed, times, tick)
         else:
             self._add_numbers(shape, packed, times)
 
@@ -147,8 +156,15 @@ class Digest:
         else:
             weights = _timer(interval, sample.kind).setdefault(series, {})
             weights[value] = weights.get(value, 0.0) + times * sample.weight
+            if sample.weight != 1.0:
+                unseen = _unseen(interval, sample.kind).setdefault(series, {})
+                unseen[value] = unseen.get(value, 0.0) + times * (sample.weight - 1.0)
 
 
 def _timer(interval: Interval, kind: Kind) -> dict[str, dict[float, float]]:
     """Only ``ms`` is a time; the other two have no unit."""
     return interval.times if kind == "ms" else interval.distributions
+
+
+def _unseen(interval: Interval, kind: Kind) -> dict[str, dict[float, float]]:
+    return interval.unseen_times if kind == "ms" else interval.unseen_distributions

@@ -36,5 +36,5 @@ def decode(payload: bytes) -> Interval:
         raise BadIntervalError(message)
     try:
         return _decoder.decode(memoryview(payload)[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadIntervalError(str(error)) from error

@@ -45,6 +45,9 @@ class Interval(msgspec.Struct, array_like=True):
     * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series the
       weight of each value.
     * ``sets``: the members of each.
+    * ``unseen_times`` and ``unseen_distributions``: for sampled values, how much of their weight stands for
+      values that the client never sent. The weight less this is how often the value itself came, which is
+      what order statistics may be made of.
 
     One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
     two was first can only be said by whoever knows all that came before, so it is for the store to decide;
@@ -62,6 +65,8 @@ class Interval(msgspec.Struct, array_like=True):
     times: dict[str, dict[float, float]] = {}
     distributions: dict[str, dict[float, float]] = {}
     sets: dict[str, set[str]] = {}
+    unseen_times: dict[str, dict[float, float]] = {}
+    unseen_distributions: dict[str, dict[float, float]] = {}
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was counted."""
@@ -83,6 +88,8 @@ class Interval(msgspec.Struct, array_like=True):
         _add_weights(self.distributions, other.distributions)
         for series, members in other.sets.items():
             self.sets.setdefault(series, set()).update(members)
+        _add_weights(self.unseen_times, other.unseen_times)
+        _add_weights(self.unseen_distributions, other.unseen_distributions)
 
 
 _NOTHING = Interval()

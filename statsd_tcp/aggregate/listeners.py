@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.wire.grammar import DIALECTS
 
 __all__ = ["tally_for"]
 
 
-def tally_for(listeners: Sequence[tuple[str, str]]) -> Tally:
-    """Make a tally for listeners given by label and dialect, known to it by their place."""
+def tally_for(listeners: Sequence[tuple[str, str]], accepted: AcceptedLines | None = None) -> Tally:
+    """Make a tally for listeners given by label and dialect, known to it by their place.
+
+    The lines that are good are also given to ``accepted``.
+    """
     others = {label: DIALECTS[dialect] for label, dialect in listeners}
-    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others)
+    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others, accepted)

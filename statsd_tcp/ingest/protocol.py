@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from _socket import socket as raw_socket
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IAddress, IDelayedCall, IFileDescriptorReceiver, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
@@ -27,6 +29,7 @@ SWEEPS_PER_TIMEOUT = 8
 _NANOSECONDS = 1_000_000_000
 
 
+@implementer(IFileDescriptorReceiver)
 class LineProtocol(Protocol):
     """One long-lived client. Its bytes go where the accept lane's go."""
 
@@ -52,10 +55,18 @@ class LineProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count why it ended; after a clean end by the client an unterminated line counts."""
         places = self.factory.places
-        ended = self._reason or (places.eof if reason.check(ConnectionDone) else places.reset)
+        ended = self._reason or self.reason_of(reason)
         self._stream.finish(clean=ended == places.eof)
         self.factory.moderator.settle_soon()
         self.factory.left(self, ended)
+
+    def reason_of(self, lost: Failure) -> int:
+        """Give the slot of the reason for which the other side, or the network, has ended the connection."""
+        return self.factory.places.eof if lost.check(ConnectionDone) else self.factory.places.reset
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """Close what a client has sent over a Unix socket besides its lines."""
+        os.close(descriptor)
 
     def end(self, reason: int) -> None:
         """Close the connection for a reason of ours, given as its slot."""
@@ -65,9 +76,9 @@ class LineProtocol(Protocol):
 
     def drain(self, reason: int) -> None:
         """Read what has come, and end the connection."""
-        self.end(self._read_rest() or reason)
+        self.end(self.read_rest() or reason)
 
-    def _read_rest(self) -> int:
+    def read_rest(self) -> int:
         """Read without waiting; give the slot of the reason if the client has ended the connection, else 0."""
         receive = cast("Any", self.transport).getHandle().recv
         for _ in range(READS_AT_THE_END):
@@ -113,18 +124,24 @@ class LineFactory(Factory):
         self._sweep: IDelayedCall | None = None
         self._stream: LineStream | None = None
         self._paused = False
+        self.outermost: Any = self
+        """What the reactor gets a connection's protocol from."""
 
     def hand_over(self, connection: raw_socket, stream: LineStream) -> None:
         """Make a transport of a connection of the accept lane; raises `OSError` when that can't be done."""
         connection.setblocking(False)
         self._stream = stream
-        self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self)
+        self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
         connection.close()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol of the connection that is being handed over."""
         stream, self._stream = self._stream, None
         assert stream is not None  # noqa: S101  (only `hand_over` leads here)
+        return self.make_protocol(stream)
+
+    def make_protocol(self, stream: LineStream) -> LineProtocol:
+        """Make the protocol that goes on with a stream."""
         return LineProtocol(self, stream)
 
     def joined(self, protocol: LineProtocol) -> None:

@@ -1,9 +1,11 @@
 """Listening sockets: made, bound and kept by the supervisor, one per worker, address family and listener.
 
-The sockets of one internet address form an SO_REUSEPORT group: the kernel gives each connection to one of them by a hash of its
-addresses. The first is bound without the option, so that a port in use is an error and not a silent thief, and gets it
-afterwards, so that its siblings can join. Unix sockets know no such groups. Of a stream one all workers accept from the
-same socket; a datagram one is read by one worker, because what a client says of a gauge must keep its order.
+The sockets of one internet address form an SO_REUSEPORT group: the kernel gives each connection to one of them by a
+hash of its addresses. The first is bound without the option, so that a port in use is an error and not a silent thief,
+and gets it afterwards, so that its siblings can join.
+
+Unix sockets know no such groups. All workers accept from the one socket of a stream listener; that of a datagram
+listener is read by one worker, because what a client says of a gauge must keep its order.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.ingest.tls import TlsMaterial
+from statsd_tcp.ingest.tls import TlsMaterial, read_tls
 from statsd_tcp.ingest.unix_sockets import bind_unix, remove_path
 from statsd_tcp.kernel.unix_diag import unix_queue
 
@@ -86,17 +88,18 @@ class BoundListener:
 
 
 def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
-    """Bind the sockets of an endpoint for so many workers; raises `OSError`.
+    """Bind the sockets of an endpoint for so many workers; raises `OSError`, and `TlsError` for keys and certificates.
 
     Without an interface that is every IPv4 address and, where the machine has IPv6, every one of that as well, on the
     same port.
     """
     if endpoint.path:
         return BoundListener(endpoint, 0, _share(bind_unix(endpoint), endpoint, workers))
+    tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
     if endpoint.interface is not None:
         family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
         group = _bind_group(endpoint, family, endpoint.interface, endpoint.port, workers)
-        return BoundListener(endpoint, _port(group[0]), [[one] for one in group])
+        return BoundListener(endpoint, _port(group[0]), [[one] for one in group], tls)
     for _ in range(_ANY_PORT_TRIES):
         first = _bind_group(endpoint, socket.AF_INET, "0.0.0.0", endpoint.port, workers)
         port = _port(first[0])
@@ -104,13 +107,13 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
             second = _bind_group(endpoint, socket.AF_INET6, "::", port, workers)
         except OSError as error:
             if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                return BoundListener(endpoint, port, [[one] for one in first])
+                return BoundListener(endpoint, port, [[one] for one in first], tls)
             for one in first:
                 one.close()
             if endpoint.port or error.errno != errno.EADDRINUSE:
                 raise
         else:
-            return BoundListener(endpoint, port, [list(pair) for pair in zip(first, second, strict=True)])
+            return BoundListener(endpoint, port, [list(pair) for pair in zip(first, second, strict=True)], tls)
     raise OSError(errno.EADDRINUSE, "no port is free on both IPv4 and IPv6")
 
 
@@ -168,7 +171,7 @@ def _set_receive_buffer(one: socket.socket, size: int) -> None:
 
 
 def receive_buffer(one: socket.socket) -> int:
-    """Give a socket's receive buffer in bytes, as it was asked for: the kernel doubles that, for what it needs itself."""
+    """Give a socket's receive buffer in bytes, without the half that the kernel adds for its own needs."""
     return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 

@@ -18,13 +18,14 @@ Framing = Literal["lines", "length"]
 class LineStream:
     """The lines of one connection to the listener ``index``."""
 
-    __slots__ = ("_framer", "index", "intake")
+    __slots__ = ("_broken", "_framer", "index", "intake")
 
     def __init__(self, intake: Intake, index: int, max_line: int, framing: Framing = "lines") -> None:
         """Begin with nothing received. ``max_line`` is in bytes."""
         self.intake = intake
         self.index = index
         self._framer: LineFramer | LengthFramer = LineFramer(max_line) if framing == "lines" else LengthFramer()
+        self._broken = False
 
     def feed(self, data: bytes) -> bool:
         """Take what one read brought; tell whether more can be taken, or the stream is broken."""
@@ -47,5 +48,7 @@ class LineStream:
         framer.line_too_long = 0
 
     def _reject_broken(self) -> bool:
-        self.intake.reject(self.index, MALFORMED_LINE, 1)
+        if not self._broken:
+            self._broken = True
+            self.intake.reject(self.index, MALFORMED_LINE, 1)
         return False

@@ -47,16 +47,15 @@ def read_tls(files: TlsFiles) -> TlsMaterial:
 
 def server_context(material: TlsMaterial) -> Any:
     """Make Twisted's factory of TLS contexts; raises what the libraries raise."""
-    from OpenSSL.crypto import X509, PKey
+    from OpenSSL.crypto import X509
     from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
 
-    ours, *chain = [X509.from_cryptography(one) for one in _load_certificates(material.certificates)]
+    ours, *chain = _load_certificates(material.certificates)
     options: dict[str, Any] = {"extraCertChain": chain} if chain else {}
     if material.client_ca is not None:
         authorities = [Certificate(X509.from_cryptography(one)) for one in _load_certificates(material.client_ca)]
         options["trustRoot"] = trustRootFromCertificates(authorities)
-    key = PKey.from_cryptography_key(_load_key(material.private_key))
-    return CertificateOptions(privateKey=key, certificate=ours, **options)
+    return CertificateOptions(privateKey=_load_key(material.private_key), certificate=ours, **options)
 
 
 def _load_key(pem: bytes) -> Any:

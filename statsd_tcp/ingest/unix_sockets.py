@@ -1,8 +1,8 @@
 """Unix sockets: bound at a path that nobody else uses, with their mode and owner, and taken away again.
 
-Who is at a path is asked with a socket of a type that nothing here listens with. The kernel looks the path up first and
-the type second: ECONNREFUSED means that no process has the socket any more, EPROTOTYPE that one has. Nobody is connected
-to in either case, so that a look at our own socket is no connection that counts.
+Who is at a path is asked with a socket of a type that nothing here listens with. The kernel looks the path up first
+and the type second: ECONNREFUSED means that no process has the socket any more, EPROTOTYPE that one has. Nobody is
+connected to in either case, so that a look at our own socket is no connection that counts.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ class LedgerMap:
         """Unmap the file. Its numbers stay in it."""
         self.slots.release()
         self.ring.release()
-        # The parts' parent view is only referenced by them; the map goes with its last reference.
+        # The map has a descriptor of its own, and with it the writer's lock.
+        self._map.close()
 
 
 def read_boot_id(proc: Path = Path("/proc")) -> bytes:

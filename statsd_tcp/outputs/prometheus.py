@@ -1,41 +1,50 @@
 """The StatsD series of a snapshot as Prometheus reads them: the text format and OpenMetrics.
 
 prometheus_client writes a counter's name with ``_total`` only, and a name must not change with what the
-scraper accepts. Here a counter keeps its own name: it is typed ``counter`` in the text format, and
-``unknown`` in OpenMetrics, where a counter would have to end in ``_total``. Timers (``ms``) are summaries in
-seconds.
+scraper accepts. Here a counter keeps its own name: it is typed ``counter`` in the text format, and in OpenMetrics too
+if its name ends in ``_total``, as it must there; otherwise it is ``unknown``. Timers (``ms``) are in seconds. The
+quantiles of a summary are there as long as something came to it lately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from operator import add
 from threading import Lock
 
-from statsd_tcp.outputs.prometheus_layout import CONFLICT_REASONS, Layout, Rows, lay_out
+from statsd_tcp.outputs.prometheus_layout import CONFLICT_REASONS, Layout, lay_out
+from statsd_tcp.outputs.prometheus_rows import ObservedRows, PlainRows, Rows
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
+from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
+from statsd_tcp.store.windows import Quantile
 
 __all__ = ["Exposition"]
 
-_MILLISECONDS = 1000.0
-
-# Only a type line can end like that: every other line ends with a number.
-_COUNTER, _UNKNOWN = b" counter\n", b" unknown\n"
+# A family's first lines. Its help may say anything, but stands on its own line.
+_COUNTER = re.compile(rb"^# TYPE (\S+) counter\n(?:# HELP \S+ (.*)\n)?", re.MULTILINE)
+_HELP = re.compile(rb"^# HELP .*$", re.MULTILINE)
 
 _CHUNK = 1000
 """Rows that are written in one go: no other thread runs meanwhile, for about half a millisecond."""
+
+_Quantiles = Callable[[Sequence[int]], Sequence[Quantile]]
+"""Gives the quantiles of series by their ids."""
 
 
 class Exposition:
     """Writes snapshots. Keeps the plan of the last one, which stays good until a series comes or goes.
 
-    Any thread may use it, and several at once.
+    ``counter_suffix`` is put behind the names of counters that don't end in it. Any thread may use it, and several at
+    once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counter_suffix: str = "") -> None:
+        self._suffix = counter_suffix
         self._lock = Lock()
-        self._members: tuple[tuple[int, int], ...] = ()
-        self._layout = Layout((), {})
+        self._members: tuple[tuple[int, int, int], ...] = ()
+        self._layout = Layout((), {}, frozenset(), quoted=False)
         self._left_out: dict[str, set[int]] = {reason: set() for reason in CONFLICT_REASONS}
 
     def conflicts(self, snapshot: Snapshot) -> dict[str, int]:
@@ -47,39 +56,49 @@ class Exposition:
         """Write the snapshot's series in the one or the other format, without OpenMetrics' last line."""
         tables = snapshot.tables()
         layout = self._layout_for(tables)
+        quantiles = _none if snapshot.windows is None else snapshot.windows.quantiles
         parts: list[bytes] = []
         for rows, table in zip(layout.rows, tables, strict=True):
-            parts.extend(_render_rows(rows, table))
+            parts.extend(_render_rows(rows, table, quantiles))
         text = b"".join(parts)
-        return text.replace(_COUNTER, _UNKNOWN) if openmetrics else text
+        return _as_openmetrics(text, layout) if openmetrics else text
 
     def _layout_for(self, tables: Sequence[SeriesTable]) -> Layout:
-        members = tuple((table.epoch, len(table)) for table in tables)
+        members = tuple((table.epoch, table.look, len(table)) for table in tables)
         with self._lock:
             if members != self._members:
-                self._layout = lay_out(tables)
+                self._layout = lay_out(tables, self._suffix)
                 self._members = members
                 for reason, ids in self._layout.left_out.items():
                     self._left_out[reason].update(ids)
             return self._layout
 
 
-def _render_rows(rows: Rows, table: SeriesTable) -> Iterator[bytes]:
-    values = _numbers(rows, table.values)
-    if rows.type != "summary":
-        return _lines(rows.heads, values)
-    if rows.kind == "ms":
-        values = [value / _MILLISECONDS for value in values]
-    # A sampled observation weighs 1/rate, but a count must be whole.
-    counts = [round(weight) for weight in _numbers(rows, table.weights)]
-    return _pairs_of_lines(rows, values, counts)
+def _none(_: Sequence[int]) -> Sequence[Quantile]:
+    return ()
 
 
-def _numbers(rows: Rows, column: Sequence[float]) -> list[float]:
-    numbers = [column[position] for position in rows.positions]
-    for row, position in rows.merged:
-        numbers[row] += column[position]
-    return numbers
+def _as_openmetrics(text: bytes, layout: Layout) -> bytes:
+    """Say of the counters' families what OpenMetrics can know."""
+
+    def opening(found: re.Match[bytes]) -> bytes:
+        name, said = found[1], found[2]
+        kind = b"unknown"
+        if name.decode() in layout.totals:
+            name, kind = name.removesuffix(b"_total"), b"counter"
+        said = b"" if said is None else b"# HELP %b %b\n" % (name, said)
+        return b"# TYPE %b %b\n%b" % (name, kind, said)
+
+    text = _COUNTER.sub(opening, text)
+    return _HELP.sub(lambda found: found[0].replace(b'"', rb"\""), text) if layout.quoted else text
+
+
+def _render_rows(rows: Rows, table: SeriesTable, quantiles: _Quantiles) -> Iterator[bytes]:
+    if isinstance(rows, PlainRows):
+        return _lines(rows.heads, rows.numbers(table.values))
+    if isinstance(rows, ObservedRows):
+        return _observed_lines(rows, table, quantiles)
+    raise TypeError(rows)
 
 
 def _lines(heads: Sequence[str], values: Sequence[float]) -> Iterator[bytes]:
@@ -89,11 +108,38 @@ def _lines(heads: Sequence[str], values: Sequence[float]) -> Iterator[bytes]:
         yield _encode("\n".join(lines))
 
 
-def _pairs_of_lines(rows: Rows, sums: Sequence[float], counts: Sequence[int]) -> Iterator[bytes]:
+def _observed_lines(rows: ObservedRows, table: SeriesTable, quantiles: _Quantiles) -> Iterator[bytes]:
+    unit = MILLISECONDS if rows.kind == "ms" else 1.0
+    sums = [value / unit for value in rows.numbers(table.values)]
+    # A sampled observation weighs 1/rate, but a count must be whole.
+    counts = [round(weight) for weight in rows.numbers(table.weights)]
+    several = rows.all_positions()
+    ids, traits = table.ids, table.traits
     for start in range(0, len(sums), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        four = zip(rows.heads[chunk], sums[chunk], rows.count_heads[chunk], counts[chunk], strict=True)
-        yield _encode("\n".join([f"{head}{total!r}\n{count_head}{count}" for head, total, count_head, count in four]))
+        lines = []
+        for row in range(start, min(start + _CHUNK, len(sums))):
+            members = [ids[position] for position in several.get(row) or (rows.positions[row],)]
+            part, count = rows.parts[row], counts[row]
+            if rows.histograms[row]:
+                known = [traits.get(member, PLAIN_TRAITS) for member in members]
+                shown = "".join([f'{part}{bound!r}"}} {upto}\n' for bound, upto in _buckets(known, count)])
+                shown += f'{part}+Inf"}} {count}\n'
+            else:
+                shown = "".join([f'{part}{label}"}} {value / unit!r}\n' for label, value in quantiles(members)])
+            lines.append(
+                f"{rows.openings[row]}{shown}{rows.sum_heads[row]}{sums[row]!r}\n{rows.count_heads[row]}{count}"
+            )
+        yield _encode("\n".join(lines))
+
+
+def _buckets(members: Sequence[Traits], count: int) -> Iterator[tuple[float, int]]:
+    """Give each bound with the number of observations up to it. Of several series the first one's bounds count."""
+    bounds = next((traits.bounds for traits in members if traits.bounds), ())
+    fitted = [traits.counts if traits.bounds == bounds else refit(traits, bounds) for traits in members]
+    counts = fitted[0] if len(fitted) == 1 else [sum(each) for each in zip(*fitted, strict=True)]
+    for bound, upto in zip(bounds, accumulate(counts), strict=True):
+        # Rounded weights must not add up to more than all of them.
+        yield bound, min(round(upto), count)
 
 
 def _encode(lines: str) -> bytes:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from statsd_tcp.aggregate.interval import Interval, merge
-from statsd_tcp.store.batch import CommitBatch
+from statsd_tcp.mapping.mapper import Mapped, Mapper
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.plan import Plan, write
+from statsd_tcp.store.queues import Queued
+from statsd_tcp.store.room import Room
 from statsd_tcp.store.schema import prepare
 from statsd_tcp.store.series import (
     SeriesColumns,
@@ -24,30 +27,53 @@ from statsd_tcp.store.series import (
     plan_counters,
     plan_gauges,
     plan_observations,
+    plan_sets,
+    plan_traits,
 )
+from statsd_tcp.store.sets import SetSlot, SetsPlan
+from statsd_tcp.store.slots import MAX_SERIES, SlotRules, Slots
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
+from statsd_tcp.store.traits import from_row
 from statsd_tcp.store.units import UnitClaims, Units
+from statsd_tcp.store.windows import Observations, Windows
 
 __all__ = ["CONFLICT_REASONS", "SERIES_KINDS", "SERIES_TTL", "Store", "StoreError"]
 
 SERIES_TTL = 7 * 86400.0
 """Seconds after which a series that nobody sends any more is dropped."""
 
-SERIES_KINDS = ("c", "g", "ms", "h")
+SERIES_KINDS = ("c", "g", "ms", "h", "s")
 """The kinds of series, by their types on the wire; ``h`` stands for ``d`` too, which means the same."""
+
+_OBSERVED_KINDS = ("ms", "h")
 
 CONFLICT_REASONS = ("unit", "negative")
 """Why the store leaves something out: see `StoreStats`."""
 
+DROP_REASONS = ("overflow", "refused")
+"""What became of what came for series beyond the limit: see `StoreStats`."""
+
 _EXPIRY_PERIOD = 60.0
+
+_EXPIRY_STEPS = 10
+"""Series with a time to live of their own are looked at so often in the shortest of those times."""
+
+_SET_SECONDS = 10
+"""The length of the slots in which the members of sets are counted, if output slots have none."""
+
+# News were gathered during about a second before they are committed. They belong to where the middle of it was.
+_LAG = 0.5
+
 _LOCK_TIMEOUT = 1.0
 
 
 class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
-    ``series_ttl`` is in seconds; ``wall`` and ``monotonic`` are the clocks, in seconds. Raises `StoreError`
-    if the file can't be opened, is damaged, or isn't ours.
+    ``series_ttl`` is in seconds, ``max_series`` how many series there may be; ``slots`` says how output slots are
+    made, None makes none; ``mapper`` gives series their names, None leaves them as they are, and it may be replaced
+    between two commits. ``wall`` and ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file
+    can't be opened, is damaged, or isn't ours.
     """
 
     def __init__(
@@ -55,6 +81,9 @@ class Store:
         path: Path,
         *,
         series_ttl: float = SERIES_TTL,
+        max_series: int = MAX_SERIES,
+        slots: SlotRules | None = None,
+        mapper: Mapper | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +99,12 @@ class Store:
         self._last_commit = 0.0
         self._expired = 0
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
+        self._dropped = dict.fromkeys(DROP_REASONS, 0)
+        self._room = Room(self._columns, max_series)
+        self.slots = None if slots is None else Slots(slots)
+        self.mapper = mapper
+        self._sets = SetSlot(_SET_SECONDS if slots is None else slots.seconds)
+        self._windows = Windows(monotonic)
         self._connection = _open(path)
         try:
             with translated(path):
@@ -94,12 +129,27 @@ class Store:
         began = self._monotonic()
         plan = self._plan(batch)
         with translated(self._path):
-            write(self._connection, plan, self._columns, self._next_id)
+            self._write(plan)
         self._apply(plan)
         self._last_commit = self._wall()
         self._durations.note(self._monotonic() - began)
         self.snapshot = self._picture(tuple(plan.refused))
         return self.snapshot
+
+    def after(self, output: str, slot_id: int) -> Queued | None:
+        """Read the first slot behind that one which waits for an output; raises `StoreError`."""
+        if self.slots is None:
+            return None
+        with translated(self._path):
+            return self.slots.after(self._connection, output, slot_id)
+
+    def _write(self, plan: Plan) -> None:
+        try:
+            write(self._connection, plan, self._columns, self._next_id)
+        except BaseException:
+            if self.slots is not None:
+                self.slots.forget()
+            raise
 
     def _load(self) -> None:
         for ledger in self._connection.execute("SELECT id, worker, boot_id, committed, state, counts FROM ledgers"):
@@ -112,8 +162,19 @@ class Store:
             # The tick of a gauge's last setting means nothing after the next boot.
             by_kind[row.kind].load(row._replace(weight=0.0) if row.kind == "g" else row)
             self._next_id = row.series_id + 1
-        for columns in self._columns[2:]:
-            self._units.hold(columns.kind, columns.positions)
+        traits = dict(map(from_row, self._connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
+        for columns in self._columns:
+            columns.load_traits(traits)
+            if columns.kind in _OBSERVED_KINDS:
+                self._units.hold(columns.kind, columns.positions)
+        if self.slots is not None:
+            self.slots.load(self._connection)
+            self._begin_sets(self.slots)
+
+    def _begin_sets(self, slots: Slots) -> None:
+        if slots.open is not None:
+            members = slots.open.sets if self.mapper is None else self.mapper.sets(slots.open.sets)
+            self._sets.begin(slots.open.start, members)
 
     def _start_clock(self) -> None:
         # Idle time is what this and earlier processes saw pass. A clock that is set, or wrong for a while
@@ -130,11 +191,11 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        accepted: list[Interval] = []
+        accepted: list[LedgerInterval] = []
         for piece in batch.intervals:
             refusal = book.take_interval(piece)
             if refusal is None:
-                accepted.append(piece.interval)
+                accepted.append(piece)
             else:
                 refused.append(refusal)
         for ledger_id in batch.folded:
@@ -142,31 +203,62 @@ class Store:
         for ledger_id in batch.unlinked:
             book.forget(ledger_id)
         due = self._monotonic() >= self._next_expiry
-        news = accepted[0] if len(accepted) == 1 else merge(accepted)
-        plan = Plan(book, self._plan_series(news), refused, self._now(), due)
+        now = self._now()
+        mapped = self._mapped(_merged(accepted))
+        room = self._room.make(mapped.news, now)
+        mapped = mapped._replace(news=room.news)
+        sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - _LAG)
+        series = self._plan_series(mapped, sets)
+        plan = Plan(book, series, refused, now, due, self._slot_work(accepted, batch.delivered))
+        plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
         if due:
             self._plan_expiry(plan)
+        for positions, changes in zip(room.gone, plan.series, strict=True):
+            changes.expired = sorted({*changes.expired, *positions})
         return plan
 
-    def _plan_series(self, news: Interval) -> list[SeriesPlan]:
-        counters, gauges, times, distributions = self._columns
-        claims = UnitClaims(self._units)
+    def _slot_work(
+        self, accepted: Sequence[LedgerInterval], delivered: Sequence[tuple[str, int]]
+    ) -> Callable[[sqlite3.Connection], None] | None:
+        slots, wall = self.slots, self._wall()
+        if slots is None or not (accepted or delivered or slots.due(wall)):
+            return None
+        recovered = [piece.interval for piece in accepted if piece.recovered]
+        news = _merged([piece for piece in accepted if not piece.recovered])
+        return lambda connection: slots.write(connection, wall, recovered, news, delivered)
+
+    def _mapped(self, news: Interval) -> Mapped:
+        return Mapped(news, {}) if self.mapper is None else self.mapper.apply(news)
+
+    def _plan_series(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
+        news = mapped.news
+        counters, gauges, times, distributions, sets = self._columns
+        claim = UnitClaims(self._units).claim
+        for_counters, for_gauges, for_times, for_distributions = (
+            mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
+        )
+        planned = plan_counters(counters, news.counters)
+        planned.negative += mapped.negative
+        counted = sets_plan.counts or {}
         return [
-            plan_counters(counters, news.counters),
-            plan_gauges(gauges, news.gauges),
-            plan_observations(times, news.times, claims.claim),
-            plan_observations(distributions, news.distributions, claims.claim),
+            plan_traits(counters, planned, for_counters, news.counters),
+            plan_traits(gauges, plan_gauges(gauges, news.gauges), for_gauges, news.gauges),
+            plan_observations(times, news.times, claim, for_times),
+            plan_observations(distributions, news.distributions, claim, for_distributions),
+            plan_traits(sets, plan_sets(sets, sets_plan.counts), sets_plan.treatments, counted),
         ]
 
     def _plan_expiry(self, plan: Plan) -> None:
         cut = plan.now - self._ttl
         for columns, changes in zip(self._columns, plan.series, strict=True):
-            changes.expired = columns.idle_since(cut, changes.updates)
+            idle = columns.idle_since(cut, changes.updates)
+            changes.expired = sorted({*idle, *columns.lapsed(plan.now, changes.updates)})
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
         for columns, changes in zip(self._columns, plan.series, strict=True):
-            if columns.kind in {"ms", "h"}:
+            self._windows.forget([columns.series_id(position) for position in changes.expired])
+            if columns.kind in _OBSERVED_KINDS:
                 self._units.hold(columns.kind, changes.fresh)
                 self._units.release([columns.identity(position) for position in changes.expired])
             columns.apply(changes, self._next_id, plan.now)
@@ -174,11 +266,25 @@ class Store:
             self._expired += len(changes.expired)
             self._conflicts["negative"] += changes.negative
             self._conflicts["unit"] += changes.unit
+            self._windows.observe(
+                Observations(columns.series_id(columns.positions[identity]), weights, treatment)
+                for identity, weights, treatment in changes.observed
+            )
+        if plan.sets is not None:
+            self._sets.apply(plan.sets)
+        self._dropped["overflow"] += plan.overflowed
+        self._dropped["refused"] += plan.refused_series
         if plan.checked_expiry:
-            self._next_expiry = self._monotonic() + _EXPIRY_PERIOD
+            self._windows.sweep()
+            shortest = min(columns.shortest_ttl(self._ttl) for columns in self._columns)
+            self._next_expiry = self._monotonic() + _expiry_period(shortest)
+        for changes in plan.series:
+            for traits in changes.traits.values():
+                if traits.ttl:
+                    self._next_expiry = min(self._next_expiry, self._monotonic() + _expiry_period(traits.ttl))
 
     def _picture(self, refused: tuple[Refusal, ...]) -> Snapshot:
-        counters, gauges, times, distributions = (columns.table() for columns in self._columns)
+        counters, gauges, times, distributions, sets = (columns.table() for columns in self._columns)
         return Snapshot(
             settled=self._book.settled,
             ledgers=self._book.ledgers,
@@ -188,6 +294,9 @@ class Store:
             distributions=distributions,
             stats=self._stats(),
             refused=refused,
+            slots=None if self.slots is None else self.slots.state(),
+            sets=sets,
+            windows=self._windows,
         )
 
     def _stats(self) -> StoreStats:
@@ -198,7 +307,18 @@ class Store:
             duration_buckets=self._durations.buckets(),
             expired=self._expired,
             conflicts=dict(self._conflicts),
+            dropped=dict(self._dropped),
+            mapped={} if self.mapper is None else dict(self.mapper.outcomes),
+            rules=0 if self.mapper is None else self.mapper.size,
         )
+
+
+def _merged(pieces: Sequence[LedgerInterval]) -> Interval:
+    return pieces[0].interval if len(pieces) == 1 else merge(piece.interval for piece in pieces)
+
+
+def _expiry_period(shortest_ttl: float) -> float:
+    return min(_EXPIRY_PERIOD, max(1.0, shortest_ttl / _EXPIRY_STEPS))
 
 
 def _open(path: Path) -> sqlite3.Connection:

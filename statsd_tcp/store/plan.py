@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
+from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
+from statsd_tcp.store.traits import TraitsRow, to_row
 
 __all__ = ["Plan", "write"]
 
@@ -22,12 +24,18 @@ _PUT_TOTAL = """INSERT INTO totals (metric, labels, value) VALUES (?, ?, ?)
 _UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ? WHERE id = ?"
 _INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated) VALUES (?, ?, ?, ?, ?, ?)"
 _DROP_SERIES = "DELETE FROM series WHERE id = ?"
+_PUT_TRAITS = """INSERT INTO traits (id, ttl, help, bounds, counts) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, help = excluded.help, bounds = excluded.bounds,
+    counts = excluded.counts"""
+_DROP_TRAITS = "DELETE FROM traits WHERE id = ?"
 
 
 class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
-    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes.
+    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``slots``, if
+    there is something to do about them, is called inside the transaction. ``sets`` are their members, which are in
+    memory only.
     """
 
     book: Book
@@ -35,10 +43,14 @@ class Plan(msgspec.Struct):
     refused: list[Refusal]
     now: float
     checked_expiry: bool
+    slots: Callable[[sqlite3.Connection], None] | None = None
+    overflowed: int = 0
+    refused_series: int = 0
+    sets: SetsPlan | None = None
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not self.book.changed() and all(changes.is_empty() for changes in self.series)
+        return self.slots is None and not self.book.changed() and all(changes.is_empty() for changes in self.series)
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
@@ -51,6 +63,10 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
         connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns, first_id))
         connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
+        connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns, first_id))
+        connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
+        if plan.slots is not None:
+            plan.slots(connection)
         connection.execute("COMMIT")
     except BaseException:
         # After some errors, as a full disk, SQLite has rolled back by itself.
@@ -76,6 +92,16 @@ def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns], series_id: int) ->
         for identity, (value, weight) in changes.fresh.items():
             yield SeriesRow(series_id, column.kind, identity, value, weight, plan.now)
             series_id += 1
+
+
+def _traits_rows(plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> Iterator[TraitsRow]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        if changes.traits:
+            fresh_ids = dict(zip(changes.fresh, range(first_id, first_id + len(changes.fresh)), strict=True))
+            for identity, traits in changes.traits.items():
+                position = column.positions.get(identity)
+                yield to_row(fresh_ids[identity] if position is None else column.series_id(position), traits)
+        first_id += len(changes.fresh)
 
 
 def _expired_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:

@@ -12,7 +12,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare"]
 APPLICATION_ID = 0x73747363
 """Marks the file as ours in SQLite's header ("stsc")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the tables. A file of another version is refused and left alone."""
 
 # Series ids grow with the order of first arrival, which decides later who of two owns a name.
@@ -39,6 +39,36 @@ _TABLES = (
         weight REAL NOT NULL,
         updated REAL NOT NULL
     )""",
+    # Of the series that aren't plain: see the module traits. Bounds and counts are doubles, little-endian.
+    """CREATE TABLE traits (
+        id INTEGER PRIMARY KEY,
+        ttl REAL NOT NULL,
+        help TEXT NOT NULL,
+        bounds BLOB,
+        counts BLOB
+    )""",
+    # The open output slot, as the intervals that were added to it; the first part may be empty.
+    """CREATE TABLE slot_parts (
+        id INTEGER PRIMARY KEY,
+        start INTEGER NOT NULL,
+        seconds INTEGER NOT NULL,
+        payload BLOB NOT NULL
+    )""",
+    # The series that outputs were told of, by their raw identities, and the values of the gauges among them.
+    """CREATE TABLE slot_series (
+        kind TEXT NOT NULL CHECK (kind IN ('c', 'g', 'ms', 's')),
+        identity TEXT NOT NULL,
+        value REAL NOT NULL,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (kind, identity)
+    ) WITHOUT ROWID""",
+    # Slots that wait for their outputs. An id is never used again: outputs are remembered by it where they are.
+    "CREATE TABLE slot_results (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)",
+    """CREATE TABLE slot_queue (
+        output TEXT NOT NULL,
+        slot INTEGER NOT NULL REFERENCES slot_results (id),
+        PRIMARY KEY (output, slot)
+    ) WITHOUT ROWID""",
 )
 
 

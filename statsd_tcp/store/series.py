@@ -10,6 +10,7 @@ hundred thousand series, and the garbage collector has nothing to look at.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import compress, islice
 from typing import NamedTuple
@@ -18,7 +19,9 @@ import msgspec
 
 from statsd_tcp.aggregate.gauges import Change as GaugeChange
 from statsd_tcp.aggregate.gauges import apply_changes
+from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.snapshot import SeriesTable
+from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, observed, traits_of
 
 __all__ = [
     "Change",
@@ -29,6 +32,8 @@ __all__ = [
     "plan_counters",
     "plan_gauges",
     "plan_observations",
+    "plan_sets",
+    "plan_traits",
 ]
 
 _CHUNK = 10_000
@@ -62,13 +67,18 @@ class Change(NamedTuple):
 
 
 class SeriesPlan(msgspec.Struct):
-    """What a commit does to the series of one kind: new ones, by identity, and updates, by position."""
+    """What a commit does to the series of one kind: new ones, by identity, and updates, by position.
+
+    ``traits`` are those that change, by identity. ``observed`` are the observations that belong to summaries.
+    """
 
     fresh: dict[str, Change]
     updates: list[Update]
     expired: list[int]
     negative: int = 0
     unit: int = 0
+    traits: dict[str, Traits] = {}
+    observed: list[tuple[str, Mapping[float, float], Treatment]] = []
 
     def is_empty(self) -> bool:
         """Tell whether nothing changes."""
@@ -88,6 +98,10 @@ class SeriesColumns:
         self._weights = array("d")
         self._updated = array("d")
         self._table: SeriesTable | None = None
+        # By id. Replaced, never changed: snapshots have it.
+        self._traits: Mapping[int, Traits] = {}
+        # Raised when it changes what the exposition looks like, beyond its numbers.
+        self._look = 0
 
     def __len__(self) -> int:
         """Count the series."""
@@ -96,6 +110,19 @@ class SeriesColumns:
     def load(self, row: SeriesRow) -> None:
         """Take in a row of the file; rows come in the order of their ids."""
         self._append(row.series_id, row.identity, Change(row.value, row.weight), row.updated)
+
+    def load_traits(self, traits: Mapping[int, Traits]) -> None:
+        """Take in the traits of the series that were loaded, by their ids."""
+        self._traits = {series_id: traits[series_id] for series_id in self._ids if series_id in traits}
+
+    def traits(self, identity: str) -> Traits:
+        """Give the traits of a series; those of a plain one if it is new."""
+        position = self.positions.get(identity)
+        return PLAIN_TRAITS if position is None else self._traits.get(self._ids[position], PLAIN_TRAITS)
+
+    def has_traits(self) -> bool:
+        """Tell whether any series has traits."""
+        return bool(self._traits)
 
     def before(self, identity: str) -> tuple[int, Change]:
         """Give a series' position and numbers; -1 and zeros for one that is new."""
@@ -109,9 +136,23 @@ class SeriesColumns:
         spared = {update.position for update in busy}
         return [at for at, updated in enumerate(self._updated) if updated < cut and at not in spared]
 
+    def lapsed(self, now: float, busy: Iterable[Update]) -> list[int]:
+        """Give the positions of the series whose own time to live is over, but for the busy ones."""
+        spared = {update.position for update in busy}
+        limited = ((bisect_left(self._ids, each), traits.ttl) for each, traits in self._traits.items() if traits.ttl)
+        return [at for at, ttl in limited if self._updated[at] + ttl < now and at not in spared]
+
+    def shortest_ttl(self, otherwise: float) -> float:
+        """Give the shortest time to live of a series, in seconds."""
+        return min((traits.ttl for traits in self._traits.values() if traits.ttl), default=otherwise)
+
     def identity(self, position: int) -> str:
         """Give the identity of the series at a position."""
         return self._identities[position]
+
+    def updated(self, position: int) -> float:
+        """Give the wall time of the last update of the series at a position."""
+        return self._updated[position]
 
     def series_id(self, position: int) -> int:
         """Give the id of the series at a position."""
@@ -132,6 +173,8 @@ class SeriesColumns:
             self._updated[position] = now
         for series_id, (identity, change) in enumerate(plan.fresh.items(), first_id):
             self._append(series_id, identity, change, now)
+        if plan.traits:
+            self._put_traits(plan.traits)
         if plan.expired:
             self._remove(plan.expired)
 
@@ -139,7 +182,8 @@ class SeriesColumns:
         """Give the series as they are now, for a snapshot."""
         if self._table is None:
             values, weights = self._values[:], self._weights[:]
-            self._table = SeriesTable(self.kind, self._epoch, self._ids, self._identities, values, weights)
+            columns = (self._ids, self._identities, values, weights)
+            self._table = SeriesTable(self.kind, self._epoch, *columns, self._traits, self._look)
         return self._table
 
     def _append(self, series_id: int, identity: str, change: Change, updated: float) -> None:
@@ -150,12 +194,26 @@ class SeriesColumns:
         self._weights.append(change.weight)
         self._updated.append(updated)
 
+    def _put_traits(self, changed: Mapping[str, Traits]) -> None:
+        traits = dict(self._traits)
+        for identity, fresh in changed.items():
+            series_id = self._ids[self.positions[identity]]
+            before = traits.get(series_id, PLAIN_TRAITS)
+            self._look += (before.help, before.bounds) != (fresh.help, fresh.bounds)
+            if fresh == PLAIN_TRAITS:
+                del traits[series_id]
+            else:
+                traits[series_id] = fresh
+        self._traits = traits
+
     def _remove(self, positions: list[int]) -> None:
         # New columns, because snapshots share the old ones.
         kept = bytearray(b"\1") * len(self._values)
         for position in positions:
             kept[position] = 0
         self._epoch += 1
+        gone = {self._ids[position] for position in positions}
+        self._traits = {series_id: traits for series_id, traits in self._traits.items() if series_id not in gone}
         self._ids = array("q", compress(self._ids, kept))
         self._identities = list(compress(self._identities, kept))
         self._values = array("d", compress(self._values, kept))
@@ -194,27 +252,72 @@ def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -
     return plan
 
 
-def plan_observations(
-    columns: SeriesColumns, news: Mapping[str, Mapping[float, float]], claim: Callable[[str, str], bool]
+def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> SeriesPlan:
+    """Put down how many members each set had in a slot that has ended; those to which nothing came had none."""
+    plan = SeriesPlan({}, [], [])
+    if counts is None:
+        return plan
+    for identity, count in counts.items():
+        _note(plan, columns.positions.get(identity, -1), identity, float(count), 0.0)
+    for identity, position in columns.positions.items():
+        if identity not in counts and columns.before(identity)[1].value:
+            plan.updates.append(Update(position, 0.0, 0.0))
+    return plan
+
+
+def plan_traits(
+    columns: SeriesColumns, plan: SeriesPlan, treatments: Mapping[str, Treatment], news: Iterable[str]
 ) -> SeriesPlan:
-    """Add observations to sums and counts.
+    """Note the traits that the series in ``news`` get, as far as they change; histograms have theirs already."""
+    if not treatments and not columns.has_traits():
+        return plan
+    for identity in news:
+        if identity not in plan.fresh and identity not in columns.positions:
+            continue
+        before = columns.traits(identity)
+        fresh = plan.traits.get(identity)
+        if fresh is None:
+            fresh = traits_of(treatments.get(identity, PLAIN), before)
+        if fresh == before:
+            plan.traits.pop(identity, None)
+        else:
+            plan.traits[identity] = fresh
+    return plan
+
+
+def plan_observations(
+    columns: SeriesColumns,
+    news: Mapping[str, Mapping[float, float]],
+    claim: Callable[[str, str], bool],
+    treatments: Mapping[str, Treatment],
+) -> SeriesPlan:
+    """Add observations to sums and counts, and to the buckets of histograms.
 
     A new series whose name isn't free for this unit is left out and counted, and so are negative
     observations, which would make the sum fall.
     """
     plan = SeriesPlan({}, [], [])
+    unit = MILLISECONDS if columns.kind == "ms" else 1.0
     for identity, weights in news.items():
         position, old = columns.before(identity)
         if position < 0 and not claim(columns.kind, identity):
             plan.unit += 1
             continue
-        rising = [(value, weight) for value, weight in weights.items() if value >= 0]
-        if len(rising) != len(weights):
+        rising = weights
+        if min(weights, default=0.0) < 0:
+            rising = {value: weight for value, weight in weights.items() if value >= 0}
             plan.negative += 1
-        if rising:
-            total = old.value + sum(value * weight for value, weight in rising)
-            _note(plan, position, identity, total, old.weight + sum(weight for _, weight in rising))
-    return plan
+        if not rising:
+            continue
+        total = old.value + sum(value * weight for value, weight in rising.items())
+        _note(plan, position, identity, total, old.weight + sum(rising.values()))
+        treatment = treatments.get(identity, PLAIN)
+        if treatment.buckets is None:
+            plan.observed.append((identity, rising, treatment))
+        else:
+            traits = traits_of(treatment, columns.traits(identity))
+            plan.traits[identity] = observed(traits, rising, unit)
+    return plan_traits(columns, plan, treatments, news)
 
 
 def _note(plan: SeriesPlan, position: int, identity: str, value: float, weight: float) -> None:

@@ -12,6 +12,9 @@ import msgspec
 
 from statsd_tcp.ledger.layout import SlotName
 from statsd_tcp.store.batch import LedgerCounts
+from statsd_tcp.store.slots import SlotState
+from statsd_tcp.store.traits import Traits
+from statsd_tcp.store.windows import Windows
 
 __all__ = [
     "ACCEPTED",
@@ -101,8 +104,9 @@ class SeriesTable(msgspec.Struct, frozen=True):
     position means the same series as long as ``epoch`` is the same; an id is never used again.
 
     ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
-    (milliseconds) or distribution; ``weights`` the number of those observations (a gauge's is the tick of its
-    last setting).
+    (milliseconds) or distribution, the number of members of a set; ``weights`` the number of those observations (a
+    gauge's is the tick of its last setting). ``traits``, by id, are those of the series that aren't plain; ``look``
+    is another number whenever traits change more than numbers do.
     """
 
     kind: str
@@ -111,6 +115,8 @@ class SeriesTable(msgspec.Struct, frozen=True):
     identities: Sequence[str]
     values: Sequence[float]
     weights: Sequence[float]
+    traits: Mapping[int, Traits] = {}
+    look: int = 0
 
     def __len__(self) -> int:
         """Count the series."""
@@ -121,12 +127,18 @@ class SeriesTable(msgspec.Struct, frozen=True):
         return zip(self.identities, self.values, strict=False)
 
 
+_NO_SETS = SeriesTable("s", 0, (), (), (), ())
+
+
 class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     """How the store does. Durations are in seconds; ``last_commit`` is wall time, 0.0 before the first.
 
     ``duration_buckets`` are pairs of an upper bound and the number of commits that took no longer.
     ``conflicts`` counts by reason what the store left out: ``unit`` for a series whose name already has the
     other unit of time, and ``negative`` for one that would have made a total fall, once for each interval.
+    ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
+    was added to the series for all, ``refused`` what was not kept. ``mapped`` counts the series of intervals by what
+    the mapping made of them, and ``rules`` its rules.
     """
 
     commits: int
@@ -135,13 +147,17 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     duration_buckets: tuple[tuple[float, int], ...]
     expired: int
     conflicts: Mapping[str, int]
+    dropped: Mapping[str, int] = {}
+    mapped: Mapping[str, int] = {}
+    rules: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything durable after one commit.
 
     ``settled`` are the totals without the ledgers that aren't folded yet; `totals` adds those. ``refused``
-    are the intervals that this commit dropped.
+    are the intervals that this commit dropped. ``slots`` is None where the store keeps none. ``windows`` are the
+    one thing that goes on changing: the quantiles are those of the moment at which they are read.
     """
 
     settled: Mapping[TotalKey, int]
@@ -152,10 +168,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     distributions: SeriesTable
     stats: StoreStats
     refused: tuple[Refusal, ...] = ()
+    slots: SlotState | None = None
+    sets: SeriesTable = _NO_SETS
+    windows: Windows | None = None
 
     def tables(self) -> tuple[SeriesTable, ...]:
         """Give the tables of all kinds."""
-        return (self.counters, self.gauges, self.times, self.distributions)
+        return (self.counters, self.gauges, self.times, self.distributions, self.sets)
 
     def totals(self, live: Iterable[LedgerCounts] = ()) -> dict[TotalKey, int]:
         """Add up the durable totals, with slots that were read after the commit where ``live`` has them.

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 import statsd_tcp
 from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
+from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.web.own import OwnMetrics
@@ -54,6 +55,7 @@ class OwnCollector(Collector):
         yield from _workers(self._own)
         yield from _commits(self._snapshot.stats)
         yield from _series(self._own, self._snapshot, self._conflicts)
+        yield from _outputs(self._own, self._snapshot)
         yield _build()
 
     def describe(self) -> Iterable[Metric]:
@@ -144,10 +146,33 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
     yield _gauge("series", "Series that are kept (h: h and d).", ("type",), kinds)
     yield _counter("series_expired", "Series dropped after idling.", (), {(): snapshot.stats.expired})
     yield _counter("series_dropped", "Series that were not kept.", ("reason",), _by(own.series_dropped))
+    mapped = {outcome: snapshot.stats.mapped.get(outcome, 0) for outcome in OUTCOMES}
+    text = "Series of commits, by what the mapping made of them."
+    yield _counter("mapping_series", text, ("outcome",), _by(mapped))
+    yield _gauge("mapping_rules", "Rules of the mapping file.", (), {(): snapshot.stats.rules})
     both = {**snapshot.stats.conflicts}
     for reason, number in conflicts.items():
         both[reason] = both.get(reason, 0) + number
     yield _counter("series_conflicts", "Series, or news of them, left out.", ("reason",), _by(both))
+
+
+def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
+    outputs = {(facts.name,): facts for facts in own.outputs}
+    for name, text in (
+        ("sent", "Slots that an output has written."),
+        ("failed", "Attempts to write a slot that failed."),
+        ("dropped", "Slots that waited too long for an output."),
+    ):
+        rows = {key: float(getattr(facts, name)) for key, facts in outputs.items()}
+        yield _counter(f"output_{name}", text, ("output",), rows)
+    queued = {key: float(facts.queued) for key, facts in outputs.items()}
+    yield _gauge("output_queued", "Slots that wait for an output.", ("output",), queued)
+    last = {key: facts.last_success for key, facts in outputs.items()}
+    text = "When an output last wrote a slot, 0 for never."
+    yield _gauge("output_last_success_timestamp_seconds", text, ("output",), last)
+    approximated = 0 if snapshot.slots is None else snapshot.slots.approximated
+    text = "Timers of which a slot had too many different values to keep them exactly."
+    yield _counter("timers_approximated", text, (), {(): approximated})
 
 
 def _build() -> Metric:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
+from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import TotalKey
 
 __all__ = ["AcceptQueue", "ListenerFacts", "OwnMetrics"]
@@ -20,10 +22,13 @@ class ListenerFacts(msgspec.Struct, frozen=True):
 
 
 class AcceptQueue(msgspec.Struct, frozen=True):
-    """A listening socket's queue: the connections that wait, how many may, and how many found no room."""
+    """A listening socket's queue: the connections that wait, how many may, and how many found no room.
+
+    ``worker`` is its worker's slot, or ``shared`` for the one of all workers that a Unix socket has.
+    """
 
     listener: str
-    worker: int
+    worker: int | Literal["shared"]
     length: int
     limit: int
     drops: int
@@ -49,3 +54,4 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     worker_resident_memory_bytes: Mapping[int, int]
     reactor_gap_seconds_max: float
     series_dropped: Mapping[str, int]
+    outputs: Sequence[OutputFacts] = ()

@@ -46,10 +46,10 @@ class Scrape(NamedTuple):
 
 
 class Scraper:
-    """Writes scrapes. Any thread may use it."""
+    """Writes scrapes. Any thread may use it. ``counter_suffix`` is put behind the names of StatsD counters."""
 
-    def __init__(self) -> None:
-        self._exposition = Exposition()
+    def __init__(self, counter_suffix: str = "") -> None:
+        self._exposition = Exposition(counter_suffix)
         self._process = ProcessCollector(registry=None)
 
     def write(self, own: OwnMetrics, snapshot: Snapshot, accept: str, accept_encoding: str) -> Scrape:
@@ -69,11 +69,11 @@ class Scraper:
 class MetricsPage(Page):
     """The page `/metrics`."""
 
-    def __init__(self, reactor: IReactorThreads, sources: ISources) -> None:
+    def __init__(self, reactor: IReactorThreads, sources: ISources, counter_suffix: str = "") -> None:
         super().__init__()
         self._reactor = reactor
         self._sources = sources
-        self._scraper = Scraper()
+        self._scraper = Scraper(counter_suffix)
 
     def read(self, request: Request) -> bytes | int:
         """Gather now, and answer when a thread has written it."""

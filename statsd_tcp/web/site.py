@@ -17,11 +17,14 @@ _TIMEOUT = 60.0
 """Seconds that a client may idle. Prometheus keeps its connection, and scrapes more often than that."""
 
 
-def make_site(reactor: IReactorThreads, sources: ISources) -> Site:
-    """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages."""
+def make_site(reactor: IReactorThreads, sources: ISources, counter_suffix: str = "") -> Site:
+    """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages.
+
+    ``counter_suffix`` is put behind the names of StatsD counters.
+    """
     root = Folder()
     _put(root, "", IndexPage())
-    _put(root, "metrics", MetricsPage(reactor, sources))
+    _put(root, "metrics", MetricsPage(reactor, sources, counter_suffix))
     healthy, ready = StatePage(sources.healthy), StatePage(sources.ready)
     _put(root, "healthz", healthy)
     _put(root, "readyz", ready)

@@ -7,6 +7,8 @@ middle of a line that is too long.
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["LineFramer", "frame_datagram"]
 
 
@@ -15,8 +17,11 @@ class LineFramer:
 
     ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a
     line of the stream that nobody else sees. A line that is too long but arrives complete in one piece with
-    others may be passed on: the grammar rejects it for the same reason.
+    others may be passed on: the grammar rejects it for the same reason. ``broken``: no stream of lines ever
+    is; there is a framer for which that can be so.
     """
+
+    broken: Final = False
 
     __slots__ = ("_discarding", "_max_line", "_open", "_tail", "line_too_long", "truncated")
 

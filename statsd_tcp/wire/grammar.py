@@ -10,8 +10,8 @@ import msgspec
 
 __all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar", "grammar_of"]
 
-# Twice the largest datagram buffer that DogStatsD clients fill by default would be 16 KiB; a single line of
-# more than 8 KiB is in practice a stream without newlines.
+# DogStatsD's default for a whole datagram: what is one there may be a line here. And it is little enough for an idle
+# connection to hold.
 DEFAULT_MAX_LINE: Final = 8192
 
 

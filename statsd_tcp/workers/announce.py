@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp import __version__
-from statsd_tcp.ingest.sockets import BoundListener
+from statsd_tcp.ingest.sockets import BoundListener, receive_buffer
 from statsd_tcp.workers.plan import Plan
 
 __all__ = ["announce", "greeting"]
@@ -21,6 +21,8 @@ def announce(plan: Plan) -> None:
     """Log the greeting, line by line."""
     for line in greeting(plan):
         _log.info("{line}", line=line)
+    for warning in plan.settings.mapping.warnings if plan.settings.mapping is not None else ():
+        _log.warn("{warning}", warning=warning)
 
 
 def greeting(plan: Plan) -> list[str]:
@@ -31,6 +33,8 @@ def greeting(plan: Plan) -> list[str]:
         lines.append(f"  metrics, status   http://{plan.http.addresses[0]}/")
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason})")
     lines.append(f"  state             {plan.state_dir}")
+    if (mapping := plan.settings.mapping) is not None:
+        lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")
     lines.append(f"  limits            {_limits(plan)}")
     if command := _try_it(plan):
         lines.append(f"  try               {command}")
@@ -40,7 +44,15 @@ def greeting(plan: Plan) -> list[str]:
 def _listener_line(listener: BoundListener) -> str:
     what = "bare connections" if listener.endpoint.count_only else "StatsD lines"
     name = f" as {listener.label}" if listener.endpoint.name else ""
-    return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}"
+    return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}{_short_buffer(listener)}"
+
+
+def _short_buffer(listener: BoundListener) -> str:
+    """Say that the kernel gave a smaller receive buffer than was asked for, if so."""
+    wanted, given = listener.endpoint.rcvbuf, receive_buffer(listener.sockets[0][0]) if listener.endpoint.rcvbuf else 0
+    if given >= wanted:
+        return ""
+    return f" (a receive buffer of {given} instead of {wanted} bytes: sysctl net.core.rmem_max allows no more)"
 
 
 def _limits(plan: Plan) -> str:
@@ -53,8 +65,9 @@ def _try_it(plan: Plan) -> str:
         return ""
     found = shutil.which("statscounter") or str(Path(sys.executable).with_name("statscounter"))
     command = "statscounter" if shutil.which("statscounter") else found
-    counting = [one for one in plan.listeners if one.stream and one.endpoint.count_only]
-    lines = [one for one in plan.listeners if one.stream and not one.endpoint.count_only]
+    plain = [one for one in plan.listeners if one.endpoint.scheme == "tcp"]
+    counting = [one for one in plain if one.endpoint.count_only]
+    lines = [one for one in plain if not one.endpoint.count_only]
     if not counting and not lines:
         return ""
     target = (counting or lines)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Backoff"]
+__all__ = ["HEALTHY_LIFE", "Backoff"]
 
 HEALTHY_LIFE = 1.0
 """Seconds after which a worker that dies is replaced at once: its queue is waiting."""

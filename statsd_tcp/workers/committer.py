@@ -7,22 +7,27 @@ fail, what came is kept and tried again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.ledger.recovery import replay
+from statsd_tcp.outputs.delivery import IQueue
 from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.workers.shelf import Ledger, Shelf
 
 __all__ = ["Committer", "Gatherings"]
+
+_T = TypeVar("_T")
 
 
 class Gatherings(NamedTuple):
@@ -41,8 +46,10 @@ class _Work(NamedTuple):
     counts: list[LedgerCounts]
     retired: list[Ledger]
     unlinked: list[str]
+    delivered: list[tuple[str, int]]
 
 
+@implementer(IQueue)
 class Committer:
     """The only user of the store. ``committed`` is called with a ledger's id and its safe offset after each commit.
 
@@ -67,11 +74,14 @@ class Committer:
         self._store: Store | None = None
         self._waiting: list[Gatherings] = []
         self._unlinked: list[str] = []
+        self._delivered: list[tuple[str, int]] = []
         self._running: Deferred[None] | None = None
         self._again = False
         self.snapshot: Snapshot | None = None
         self.failure = ""
         """Why the last commit failed, in one line; empty while all is well."""
+        self.after_commit: list[Callable[[Snapshot], None]] = []
+        """Called with the snapshot of every commit."""
 
     def add(self, gathered: Gatherings) -> None:
         """Keep a worker's answer for the next commit."""
@@ -87,8 +97,9 @@ class Committer:
             self._shelf.counts(),
             [ledger for ledger in self._shelf.ledgers.values() if ledger.retired],
             self._unlinked,
+            self._delivered,
         )
-        self._waiting = []
+        self._waiting, self._delivered = [], []
         running: Deferred[None] = Deferred()
         self._running = running
         done = deferToThreadPool(self._reactor, self._pool, self._write, work)
@@ -96,11 +107,28 @@ class Committer:
         done.addBoth(self._finished, running)
         return _follow(running)
 
+    def ask(self, question: Callable[[Store], _T]) -> Deferred[_T]:
+        """Call a function with the store in the store's thread, between two commits; it fails before the first one."""
+        return deferToThreadPool(self._reactor, self._pool, lambda: question(self._opened()))
+
+    def after(self, output: str, slot_id: int) -> Deferred[Queued | None]:
+        """Read the first slot behind that one which waits for an output."""
+        return self.ask(lambda store: store.after(output, slot_id))
+
+    def acknowledge(self, output: str, slot_id: int) -> None:
+        """Have a slot that an output has written taken out with the next commit."""
+        self._delivered.append((output, slot_id))
+
     def close(self) -> Deferred[None]:
         """Close the store."""
         if self._store is None:
             return succeed(None)
         return deferToThreadPool(self._reactor, self._pool, self._store.close)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            raise StoreError("the store is not open yet")
+        return self._store
 
     def _write(self, work: _Work) -> Snapshot:
         """Decode, replay and commit, in the store's thread."""
@@ -115,6 +143,7 @@ class Committer:
                 intervals=intervals,
                 folded=[ledger.ledger_id for ledger in work.retired],
                 unlinked=work.unlinked,
+                delivered=work.delivered,
             )
         )
 
@@ -136,6 +165,8 @@ class Committer:
         for ledger_id in {one.ledger_id for one in work.gathered}:
             if (state := snapshot.ledgers.get(ledger_id)) is not None:
                 self._committed(ledger_id, state.committed)
+        for callback in self.after_commit:
+            callback(snapshot)
 
     def _remove(self, ledger: Ledger) -> bool:
         """Delete a ledger's file. If it stays, the store must not forget that it has all of it."""
@@ -148,6 +179,7 @@ class Committer:
 
     def _failed(self, failure: Failure, work: _Work) -> None:
         self._waiting = work.gathered + self._waiting
+        self._delivered = work.delivered + self._delivered
         text = failure.getErrorMessage()
         if text != self.failure:
             self.failure = text

@@ -15,6 +15,11 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
+from statsd_tcp.ingest.stream import Framing
+from statsd_tcp.ingest.tls import TlsMaterial
+from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.target import Target
+
 __all__ = [
     "Boot",
     "Channel",
@@ -34,25 +39,29 @@ LARGEST_MESSAGE = 1 << 30
 class LaneSpec(msgspec.Struct, frozen=True):
     """One inherited socket: its descriptor in the worker, its address family, and the listener that it belongs to.
 
-    ``index`` is the listener's place among the labels.
+    ``index`` is the listener's place among the labels, ``framing`` how its connections say where a line ends.
     """
 
     descriptor: int
     family: int
     index: int
-    kind: Literal["count", "lines", "datagrams"]
+    kind: Literal["count", "lines", "tls", "datagrams"]
+    framing: Framing = "lines"
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
     """The supervisor's first message: all that a worker needs to know that isn't in its ledger's directory.
 
-    ``connections`` is how many may be open, ``idle_timeout`` in seconds.
+    ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
+    ``repeat``: where accepted lines are sent on to.
     """
 
     ledger_path: str
     lanes: tuple[LaneSpec, ...]
     connections: int
     idle_timeout: float
+    tls: dict[int, TlsMaterial] = {}
+    repeat: tuple[Target, ...] = ()
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):
@@ -78,12 +87,14 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
 
     ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
     ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
+    ``repeated``: what became of the lines for each target to which they are sent on.
     """
 
     start: int
     end: int
     interval: bytes
     last: bool = False
+    repeated: tuple[Repeated, ...] = ()
 
 
 ToWorker = Boot | Collect | Committed | Drain
@@ -115,6 +126,7 @@ class Channel(Int32StringReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell that the other side is gone."""
+        self.connected = 0
         self._ended()
 
     def close(self) -> None:

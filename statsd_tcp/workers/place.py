@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statsd_tcp.workers.backoff import Backoff
+from statsd_tcp.workers.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.workers.control import (
     Boot,
     Channel,
@@ -68,6 +68,10 @@ class Incarnation:
         """Tell whether nothing more will come from it."""
         return self.reason is not None and self.channel_ended
 
+    def life(self, now: float) -> float:
+        """Give for how many seconds it has accepted."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
+
     def kill(self) -> None:
         """End the process at once."""
         try:
@@ -110,6 +114,13 @@ class Place:
     def pid(self) -> int:
         """Give the worker's process number, 0 if there is none."""
         return self.current.pid if self.current else 0
+
+    @property
+    def short_lives(self) -> int:
+        """Give how many workers in a row had a short life; 0 as soon as the present one has had a long one."""
+        if self.current is not None and self.current.life(self._reactor.seconds()) >= HEALTHY_LIFE:
+            return 0
+        return self.backoff.short_lives
 
     def start(self) -> None:
         """Start a worker. If that can't be done it is tried again later."""
@@ -229,8 +240,7 @@ class Place:
         self.state = "stopped"
         outcome, how = _outcome(incarnation, incarnation.reason)
         if not stopping:
-            life = 0.0 if incarnation.ready_at is None else self._reactor.seconds() - incarnation.ready_at
-            self._start_later(self.backoff.after(life))
+            self._start_later(self.backoff.after(incarnation.life(self._reactor.seconds())))
         self._events.gone(self, incarnation.ledger, outcome, how)
 
     def _start_later(self, delay: float) -> None:

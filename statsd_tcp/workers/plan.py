@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     settings: Settings
     listeners: list[BoundListener]
     http: BoundListener | None
+    admin: BoundListener | None
     workers: int
     workers_reason: str
     descriptors: int
@@ -48,11 +49,15 @@ class Plan(NamedTuple):
         lanes: list[LaneSpec] = []
         for index, listener in enumerate(self.listeners):
             for one in listener.sockets[worker]:
-                lanes.append(LaneSpec(FIRST_SOCKET + len(lanes), int(one.family), index, _kind(listener)))
-        return Boot(ledger_path, tuple(lanes), self.connections, self.settings.idle_timeout)
+                place = FIRST_SOCKET + len(lanes)
+                lanes.append(LaneSpec(place, int(one.family), index, _kind(listener), listener.endpoint.framing))
+        tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
+        return Boot(ledger_path, tuple(lanes), self.connections, self.settings.idle_timeout, tls, self.settings.repeat)
 
 
-def _kind(listener: BoundListener) -> Literal["count", "lines", "datagrams"]:
+def _kind(listener: BoundListener) -> Literal["count", "lines", "tls", "datagrams"]:
     if not listener.stream:
         return "datagrams"
+    if listener.tls is not None:
+        return "tls"
     return "count" if listener.endpoint.count_only else "lines"

@@ -83,14 +83,20 @@ class WorkerProcess:
     def _supervisor_gone(self) -> None:
         """Take what waits into the ledger, and go: the next supervisor finds it there."""
         if self._worker is None or self._done:
-            self._stop()
+            self._close()
         else:
             self._done = True
-            self._worker.drain(self._stop)
+            self._worker.drain(self._close)
 
     def _fail(self, failure: Failure) -> None:
         failure.printTraceback(file=sys.stderr)
         self._exit(FAILED)
+
+    def _close(self) -> None:
+        if self._worker is None:
+            self._stop()
+        else:
+            self._worker.close(self._stop)
 
     def _stop(self) -> None:
         if self._reactor.running:

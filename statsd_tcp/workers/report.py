@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter, deque
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from zope.interface import implementer
 
@@ -12,6 +14,7 @@ from statsd_tcp import __version__
 from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
 from statsd_tcp.kernel.processes import open_descriptors, resident_memory
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
+from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
@@ -38,7 +41,8 @@ class _Sample(NamedTuple):
 class Report:
     """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
 
-    def __init__(self, reactor: Any, supervisor: Supervisor) -> None:
+    def __init__(self, reactor: Any, supervisor: Supervisor, deliveries: Sequence[Delivery] = ()) -> None:
+        self._deliveries = deliveries
         self._reactor = reactor
         self._supervisor = supervisor
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
@@ -77,7 +81,8 @@ class Report:
             worker_open_fds={number: open_descriptors(pid) for number, pid in pids.items()},
             worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
             reactor_gap_seconds_max=self._gap(),
-            series_dropped={},
+            series_dropped=snapshot.stats.dropped,
+            outputs=[delivery.facts() for delivery in self._deliveries],
         )
 
     def healthy(self) -> tuple[bool, str]:
@@ -111,6 +116,7 @@ class Report:
             "workers": [self._worker_status(place.number) for place in supervisor.places],
             "connection_limit_per_worker": supervisor.plan.connections,
             "rates": self._rates(),
+            "outputs": [delivery.facts()._asdict() for delivery in self._deliveries],
             "last_commit_error": supervisor.committer.failure,
             "findings": [],
         }
@@ -130,10 +136,11 @@ class Report:
 
     def _queues(self) -> list[AcceptQueue]:
         return [
-            _queue(listener, number)
+            queue
             for listener in self._supervisor.plan.listeners
             if listener.stream
-            for number in range(len(listener.sockets))
+            for worker, sockets in listener.queues
+            if (queue := _queue(listener.label, worker, sockets)) is not None
         ]
 
     def _gap(self) -> float:
@@ -170,18 +177,21 @@ def _sum(totals: dict[TotalKey, int], metric: str, listener: str | None = None) 
     )
 
 
-def _queue(listener: BoundListener, worker: int) -> AcceptQueue:
-    """Describe a worker's queue; of its two address families the fuller one."""
-    sockets = listener.sockets[worker]
-    length, limit = max(queue_state(one) for one in sockets)
-    return AcceptQueue(listener.label, worker, length, limit, sum(receive_drops(one) for one in sockets))
+def _queue(label: str, worker: int | Literal["shared"], sockets: list[socket.socket]) -> AcceptQueue | None:
+    """Describe a worker's queue, of its two address families the fuller one; None where the kernel won't tell."""
+    try:
+        length, limit = max(queue_state(one) for one in sockets)
+    except OSError:
+        return None
+    return AcceptQueue(label, worker, length, limit, sum(receive_drops(one) for one in sockets))
 
 
 def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queues: list[AcceptQueue]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "label": listener.label,
         "scheme": listener.endpoint.scheme,
-        "port": listener.port,
+        "port": None if listener.endpoint.path else listener.port,
+        "path": listener.endpoint.path or None,
         "addresses": listener.addresses,
         "count_only": listener.endpoint.count_only,
         "dialect": listener.endpoint.dialect,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,9 @@ __all__ = ["BOOT_TRIES", "Supervisor"]
 
 COMMIT_PERIOD = 1.0
 """Seconds between two commits."""
+
+AFTER_SECOND = 0.01
+"""So long after the beginning of a second of the clock the workers are asked, in seconds."""
 
 BOOT_TRIES = 3
 """So many workers may fail to start, before any ever did, until the service gives up."""
@@ -85,6 +89,8 @@ class Supervisor(Service):
         for place in self.places:
             place.start()
         self._collecting.start(COMMIT_PERIOD, now=False)
+        # From the second time on it comes with the clock's seconds, right behind the ends of output slots.
+        self._collecting.starttime = math.floor(self._reactor.seconds()) + AFTER_SECOND
         self.committer.commit().addCallback(self._opened)
 
     def stopService(self) -> Deferred[None]:
@@ -111,7 +117,7 @@ class Supervisor(Service):
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the service works, and if not, why."""
-        failing = [place for place in self.places if place.backoff.short_lives >= BOOT_TRIES]
+        failing = [place for place in self.places if place.short_lives >= BOOT_TRIES]
         if failing and not self.draining:
             return False, f"worker {failing[0].number} keeps dying"
         return True, "ok"

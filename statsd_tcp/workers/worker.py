@@ -10,19 +10,23 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.listeners import tally_for
-from statsd_tcp.ingest.datagrams import DatagramLane
+from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.ingest.tls import server_context
+from statsd_tcp.ingest.tls_lane import TlsFactory, TlsLane
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
+from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.wire.grammar import DIALECTS
 from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
 
@@ -57,7 +61,8 @@ class Worker:
         self._send = send
         self._failed = failed
         listeners = ledger.directory.listeners
-        self._tally = tally_for(listeners)
+        self._repeater = make_repeater(reactor, boot.repeat)
+        self._tally = tally_for(listeners, AcceptedLines(self._repeater.send) if self._repeater else None)
         self._intake = Intake(Journal(ledger.ring, ledger.slots), self._tally, len(listeners))
         self._intake.full = self._on_full
         self._intake.resumed = self._on_room
@@ -82,7 +87,17 @@ class Worker:
         interval = _without_silence(self._tally.take())
         start, self._collected = self._collected, self._intake.journal.head
         payload = b"" if interval.is_empty() else encode(interval)
-        self._send(Gathered(start, self._collected, payload, last))
+        repeated = self._repeater.report() if self._repeater else ()
+        self._send(Gathered(start, self._collected, payload, last, repeated))
+
+    def close(self, done: Callable[[], None]) -> None:
+        """Let go of what is open towards other servers, and call ``done``. To be called after `drain`."""
+        if self._repeater is None:
+            done()
+            return
+        # Unless it was collected. What is in the tally is in the journal too; these lines are only sent on.
+        self._tally.take()
+        self._repeater.close().addBoth(lambda _: done())
 
     def committed(self, offset: int) -> None:
         """Use the journal's space before that offset again."""
@@ -139,26 +154,43 @@ class Worker:
     def _make_lane(self, spec: LaneSpec) -> AcceptLane | DatagramLane:
         if spec.kind == "datagrams":
             port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
-            return DatagramLane(self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
+            lane = UnixDatagramLane if spec.family == socket.AF_UNIX else DatagramLane
+            return lane(self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
         places = listener_slots(spec.index)
         common = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
         if spec.kind == "count":
             return CountLane(*common)
-        factory = self._factories.get(spec.index)
-        if factory is None:
-            factory = self._factories[spec.index] = LineFactory(
-                self._reactor, self._slots, places, self._moderator, self._occupancy, self._boot.idle_timeout
-            )
-        return LineLane(
+        lane_of = TlsLane if spec.kind == "tls" else LineLane
+        return lane_of(
             *common,
             intake=self._intake,
             index=spec.index,
             occupancy=self._occupancy,
-            hand_over=factory.hand_over,
+            hand_over=self._factory(spec.index).hand_over,
             max_line=DIALECTS["etsy"].max_line,
+            framing=spec.framing,
         )
+
+    def _factory(self, index: int) -> LineFactory:
+        """Give the factory of a listener, which its address families share."""
+        factory = self._factories.get(index)
+        if factory is None:
+            factory = self._factories[index] = self._make_factory(index)
+        return factory
+
+    def _make_factory(self, index: int) -> LineFactory:
+        common = (
+            self._reactor,
+            self._slots,
+            listener_slots(index),
+            self._moderator,
+            self._occupancy,
+            self._boot.idle_timeout,
+        )
+        material = self._boot.tls.get(index)
+        return LineFactory(*common) if material is None else TlsFactory(*common, context=server_context(material))
 
 
 def _without_silence(interval: Interval) -> Interval:

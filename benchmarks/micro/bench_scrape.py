@@ -1,0 +1,144 @@
+"""A scrape of many StatsD series beside `prometheus_client` writing as many lines; and what windows of summaries cost.
+
+``python -m benchmarks.micro.bench_scrape [SERIES]``, 10,000 by default. The best of five runs counts. Memory is what the
+process grew by.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.mapping.document import read_mapping
+from statsd_tcp.mapping.mapper import Mapper
+from statsd_tcp.outputs.prometheus import Exposition
+from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
+from statsd_tcp.store.database import Store
+
+RUNS = 5
+VALUES = 30
+"""Different values of a timer in each commit."""
+COMMITS = 25
+"""Over the ten minutes of a window, so that all its parts are there."""
+
+HISTOGRAMS = "defaults: {observer_type: histogram}\n"
+LABELLED = """mappings:
+- match: api.*.*.hits
+  name: api_hits_total
+  labels: {place: $1, number: $2}
+"""
+
+
+class Clock:
+    """Seconds that the benchmark lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.now
+
+
+class Lines(Collector):
+    """As many lines as were given, in one family: the least that `prometheus_client` has to do for them."""
+
+    def __init__(self, number: int) -> None:
+        self._metric = Metric("hits", "", "unknown")
+        for each in range(number):
+            self._metric.add_sample("hits", {"place": str(each % 100), "number": str(each)}, each / 7)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give them."""
+        yield self._metric
+
+
+def resident() -> float:
+    """Give the memory in use in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+
+
+def best(work: Callable[[], object]) -> float:
+    """Give the seconds of the fastest run."""
+    times = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def commit(store: Store, news: Interval) -> float:
+    """Commit news and give the seconds that it took."""
+    began = time.perf_counter()
+    counts = [LedgerCounts("bench", 0, "boot", {})]
+    store.commit(CommitBatch(counts=counts, intervals=[LedgerInterval("bench", 0, 0, news)]))
+    return time.perf_counter() - began
+
+
+def timers(number: int, rng: random.Random) -> Interval:
+    """Make an interval of timers with a long tail."""
+    return Interval(
+        times={
+            f"api.{each % 100}.{each}.time": {round(rng.lognormvariate(3, 1), 2): 1.0 for _ in range(VALUES)}
+            for each in range(number)
+        }
+    )
+
+
+def counters(number: int, rng: random.Random) -> Interval:
+    """Make an interval of counters."""
+    return Interval(counters={f"api.{each % 100}.{each}.hits": rng.random() for each in range(number)})
+
+
+def measure(name: str, mapping: str, make: Callable[[int, random.Random], Interval], number: int, folder: Path) -> None:
+    """Fill a store, and compare scrapes of it."""
+    rng, clock = random.Random(1), Clock()
+    before = resident()
+    mapper = Mapper(read_mapping(mapping, name)) if mapping else None
+    store = Store(folder / f"{name}.sqlite", mapper=mapper, monotonic=clock)
+    durations = []
+    for _ in range(COMMITS):
+        durations.append(commit(store, make(number, rng)))
+        clock.now += 600 / COMMITS
+    grown = resident() - before
+    exposition = Exposition()
+    first = best(lambda: Exposition().render(store.snapshot, openmetrics=False))
+    lines = [line for line in exposition.render(store.snapshot, openmetrics=False).splitlines() if line[:1] != b"#"]
+    text = best(lambda: exposition.render(store.snapshot, openmetrics=False))
+    openmetrics = best(lambda: exposition.render(store.snapshot, openmetrics=True))
+    registry = CollectorRegistry()
+    registry.register(Lines(len(lines)))
+    peer = best(lambda: generate_latest(registry))
+    print(
+        f"{name:<12} {number} series, {len(lines)} lines: text {text:.3f} s, OpenMetrics {openmetrics:.3f} s, "
+        f"after new series {first:.3f} s; prometheus_client {peer:.3f} s; ratio {text / peer:.2f}; "
+        f"commit {min(durations):.3f} s; {grown:.0f} MiB"
+    )
+    store.close()
+
+
+def main() -> None:
+    """Measure all kinds."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with TemporaryDirectory(prefix="statscounter-") as folder:
+        for name, mapping, make in (
+            ("counters", "", counters),
+            ("mapped", LABELLED, counters),
+            ("summaries", "", timers),
+            ("histograms", HISTOGRAMS, timers),
+        ):
+            measure(name, mapping, make, number, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The series that outputs were told of: what makes an idle one appear in the next slot, until it is forgotten."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from statsd_tcp.aggregate.gauges import Change, apply_changes
+from statsd_tcp.aggregate.slots import OpenSlot, SlotResult
+from statsd_tcp.aggregate.timers import TimerRules, idle_timer
+
+__all__ = ["IdleRules", "KnownRow", "KnownSeries"]
+
+_STEPS = 64
+"""When a series came last is noted to this part of the time after which it is forgotten."""
+
+_PLAIN_KINDS = ("c", "ms", "s")
+
+
+class IdleRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a series to which nothing comes.
+
+    ``delete`` are the kinds (``c``, ``g``, ``ms``, ``s``) that are left out of a slot in which nothing came; gauges
+    only after ``gauge_slots`` slots, the one in which they came last among them. The others are forgotten after
+    ``ttl`` seconds.
+    """
+
+    delete: frozenset[str] = frozenset()
+    gauge_slots: int = 1
+    ttl: float = 7 * 86400.0
+
+
+class KnownRow(NamedTuple):
+    """A series as it is kept on the disk. ``seen`` is the slot in which it came last; ``value`` is a gauge's."""
+
+    kind: str
+    identity: str
+    value: float
+    seen: int
+
+
+class _Gauge:
+    """A gauge's value, the tick of its last setting, and the slot in which it came last."""
+
+    __slots__ = ("seen", "set_at", "value")
+
+    def __init__(self, value: float, seen: int) -> None:
+        self.value = value
+        self.set_at = 0
+        self.seen = seen
+
+    def change(self, changes: list[Change]) -> None:
+        """Apply what happened. What is older than the last setting came late, and has no effect any more."""
+        valid = [change for change in changes if change[0] >= self.set_at]
+        self.set_at = max([self.set_at, *(tick for tick, relative, _ in valid if not relative)])
+        self.value = apply_changes(self.value, valid)
+
+
+class KnownSeries:
+    """All known series. ``changed`` and ``gone`` say what is different from the disk since they were last emptied."""
+
+    def __init__(self, rules: IdleRules) -> None:
+        self._rules = rules
+        self._seen: dict[str, dict[str, int]] = {kind: {} for kind in _PLAIN_KINDS}
+        self._gauges: dict[str, _Gauge] = {}
+        self.changed: list[KnownRow] = []
+        self.gone: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        """Count the series."""
+        return len(self._gauges) + sum(map(len, self._seen.values()))
+
+    def load(self, row: KnownRow) -> None:
+        """Take in a row of the disk. The tick of a gauge's last setting means nothing after the next boot."""
+        if row.kind == "g":
+            self._gauges[row.identity] = _Gauge(row.value, row.seen)
+        else:
+            self._seen[row.kind][row.identity] = row.seen
+
+    def identities(self, kind: str) -> Mapping[str, object]:
+        """Give the known series of a kind, as the keys of a mapping."""
+        return self._gauges if kind == "g" else self._seen[kind]
+
+    def gauges(self) -> Iterator[tuple[str, float]]:
+        """Give the gauges' values at the end of the last slot."""
+        return ((identity, gauge.value) for identity, gauge in self._gauges.items())
+
+    def forget(self, kind: str, identity: str) -> bool:
+        """Forget a series, and tell whether it was known."""
+        series: dict[str, _Gauge] | dict[str, int] = self._gauges if kind == "g" else self._seen[kind]
+        if identity not in series:
+            return False
+        del series[identity]
+        self.gone.append((kind, identity))
+        return True
+
+    def close(self, slot: OpenSlot, rules: TimerRules, clock: Callable[[], float] = time.perf_counter) -> SlotResult:
+        """Work out the result of a slot, with what is idle in it."""
+        began = clock()
+        self._note("c", slot.counters, slot.start)
+        self._note("ms", slot.timers, slot.start)
+        self._note("s", slot.sets, slot.start)
+        self._change_gauges(slot)
+        self._forget_idle(slot)
+        counters = dict.fromkeys(self._seen["c"], 0.0) | slot.counters
+        sets = dict.fromkeys(self._seen["s"], 0) | {identity: len(members) for identity, members in slot.sets.items()}
+        idle = idle_timer(rules)
+        timers: dict[str, Mapping[str, float]] = dict.fromkeys(self._seen["ms"], idle)
+        for identity, observed in slot.timers.items():
+            timers[identity] = observed.summary(identity, slot.seconds, rules)
+        return SlotResult(
+            start=slot.start,
+            seconds=slot.seconds,
+            counters=counters,
+            gauges=dict(self.gauges()),
+            sets=sets,
+            timers=timers,
+            lines=slot.lines,
+            bad_lines=slot.bad_lines,
+            datagrams=slot.datagrams,
+            calculation=clock() - began,
+        )
+
+    def _note(self, kind: str, came: Mapping[str, object], start: int) -> None:
+        if kind in self._rules.delete:
+            return
+        seen = self._seen[kind]
+        stale = start - self._rules.ttl / _STEPS
+        for identity in came:
+            if seen.get(identity, -math.inf) < stale:
+                seen[identity] = start
+                self.changed.append(KnownRow(kind, identity, 0.0, start))
+
+    def _change_gauges(self, slot: OpenSlot) -> None:
+        for identity, changes in slot.gauges.items():
+            gauge = self._gauges.get(identity)
+            if gauge is None:
+                gauge = self._gauges[identity] = _Gauge(0.0, slot.start)
+            gauge.change(changes)
+            gauge.seen = slot.start
+            self.changed.append(KnownRow("g", identity, gauge.value, slot.start))
+
+    def _forget_idle(self, slot: OpenSlot) -> None:
+        cut = slot.end - self._rules.ttl
+        for kind, seen in self._seen.items():
+            # Those of a kind that is not kept were known before it was said so.
+            gone = list(seen) if kind in self._rules.delete else [name for name, when in seen.items() if when < cut]
+            for identity in gone:
+                self.forget(kind, identity)
+        if "g" in self._rules.delete:
+            cut = max(cut, slot.end - self._rules.gauge_slots * slot.seconds)
+        for identity in [identity for identity, gauge in self._gauges.items() if gauge.seen < cut]:
+            self.forget("g", identity)

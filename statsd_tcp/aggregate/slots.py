@@ -1,0 +1,117 @@
+"""One output slot: everything that came between two moments of the clock, and the result that the outputs get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from statsd_tcp.aggregate.gauges import Change, merge_changes
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.observed import Observed
+
+__all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "OpenSlot", "SlotResult", "slot_start"]
+
+EXACT_VALUES = 8_192
+"""So many different values of a timer are kept exactly in a slot: about 1 MB of memory."""
+
+EXACT_IN_ALL = 2_000_000
+"""When all timers together have so many, each may only have `FEW_VALUES`."""
+
+FEW_VALUES = 256
+
+_NO_WEIGHTS: Mapping[float, float] = {}
+
+
+class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an output gets: the numbers of one slot, by the identity of each series (see ``wire.series``).
+
+    * ``start`` and ``seconds``: when the slot began, in seconds since 1970, and how long it was.
+    * ``counters``: how much each went up; divided by ``seconds`` it is a rate. ``gauges``: their values at
+      the end. ``sets``: how many different members came. ``timers``: by name what etsy's server would send, such as
+      ``count``, ``mean_90`` or ``histogram.bin_10``.
+    * ``lines``, ``bad_lines``, ``datagrams``: what was received in the slot.
+    * ``calculation``: how long it took to work all this out, in seconds.
+
+    An idle series is in it with zeros (a gauge with its value) unless it was asked for that it be left out.
+    """
+
+    start: int
+    seconds: int
+    counters: Mapping[str, float] = {}
+    gauges: Mapping[str, float] = {}
+    sets: Mapping[str, int] = {}
+    timers: Mapping[str, Mapping[str, float]] = {}
+    lines: int = 0
+    bad_lines: int = 0
+    datagrams: int = 0
+    calculation: float = 0.0
+
+    @property
+    def timestamp(self) -> int:
+        """Give the slot's end, which is its time in the outputs, in seconds since 1970."""
+        return self.start + self.seconds
+
+    def __len__(self) -> int:
+        """Count the series."""
+        return len(self.counters) + len(self.gauges) + len(self.sets) + len(self.timers)
+
+
+def slot_start(now: float, seconds: int) -> int:
+    """Give the beginning of the slot that ``now`` is in."""
+    return int(now // seconds) * seconds
+
+
+class OpenSlot:
+    """What has come so far in the slot that begins at ``start``.
+
+    ``approximated`` counts the timers that had too many different values to be kept exactly.
+    """
+
+    def __init__(self, start: int, seconds: int) -> None:
+        self.start = start
+        self.seconds = seconds
+        self.counters: dict[str, float] = {}
+        self.gauges: dict[str, list[Change]] = {}
+        self.sets: dict[str, set[str]] = {}
+        self.timers: dict[str, Observed] = {}
+        self.lines = self.bad_lines = self.datagrams = 0
+        self.approximated = 0
+        self._values = 0
+
+    @property
+    def end(self) -> int:
+        """Give the moment from which on nothing belongs to it."""
+        return self.start + self.seconds
+
+    def add(self, news: Interval) -> None:
+        """Add an interval, which stays as it is."""
+        for counts in news.listeners.values():
+            self.lines += counts.lines
+            self.datagrams += counts.datagrams
+        self.bad_lines += sum(news.bad_lines.values())
+        counters = self.counters
+        for identity, increment in news.counters.items():
+            counters[identity] = counters.get(identity, 0.0) + increment
+        for identity, changes in news.gauges.items():
+            self.gauges[identity] = merge_changes(self.gauges.get(identity, []), changes)
+        for identity, members in news.sets.items():
+            self.sets.setdefault(identity, set()).update(members)
+        # Here a name is a timer, whatever the unit of its values.
+        self._observe(news.times, news.unseen_times)
+        self._observe(news.distributions, news.unseen_distributions)
+
+    def _observe(self, news: Mapping[str, Mapping[float, float]], unseen: Mapping[str, Mapping[float, float]]) -> None:
+        for identity, weights in news.items():
+            timer = self.timers.get(identity)
+            if timer is None:
+                timer = self.timers[identity] = Observed()
+            before = len(timer.values)
+            timer.add(weights, unseen.get(identity, _NO_WEIGHTS))
+            if timer.exact and len(timer.values) > self._most():
+                timer.coarsen()
+                self.approximated += 1
+            self._values += len(timer.values) - before
+
+    def _most(self) -> int:
+        return EXACT_VALUES if self._values < EXACT_IN_ALL else FEW_VALUES

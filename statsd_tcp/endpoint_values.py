@@ -1,0 +1,120 @@
+"""The values in endpoint strings: each key's text, checked and made into what it stands for."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+__all__ = ["CHECKS", "EndpointError", "check_path", "check_port"]
+
+_LABEL = re.compile(r"[A-Za-z0-9_.:\-\[\]/@]+\Z")
+_HIGHEST_PORT = 65535
+_MOST_PERMISSIONS = 0o777
+_LARGEST_BUFFER = 1 << 30
+_SMALLEST_BUFFER = 4096
+
+_LONGEST_PATH = 107
+"""Bytes: what sockaddr_un has room for, with a zero at its end."""
+
+
+class EndpointError(ValueError):
+    """An endpoint string that can't be used; the text says what is wrong with it and what would be right."""
+
+
+def check_port(text: str) -> int:
+    """Give a port's number; raises `EndpointError`."""
+    if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT):
+        raise EndpointError(f"{text!r} is not a port (0 to {_HIGHEST_PORT})")
+    return int(text)
+
+
+def check_path(text: str) -> str:
+    """Give the path of a Unix socket, absolute; one that begins with ``@`` is a name of Linux's abstract namespace."""
+    path = text if text.startswith("@") else os.path.abspath(text)  # noqa: PTH100  (a Path can't tell "" from ".")
+    if not text or text == "@" or "\0" in text or text.endswith("/"):
+        raise EndpointError(f"{text!r} is not a path of a socket")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise EndpointError(f"{path} is longer than the {_LONGEST_PATH} bytes that the path of a socket may have")
+    return path
+
+
+def _interface(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise EndpointError(f"interface={value} is not an IP address (a colon in it is written \\:)") from None
+
+
+def _one_of(key: str, *allowed: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in allowed:
+            raise EndpointError(f"{key}={value} is not one of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
+def _name(value: str) -> str:
+    if not _LABEL.match(value):
+        raise EndpointError(f"name={value} may have letters, digits and _ . : - / @ only")
+    return value
+
+
+def _mode(value: str) -> int:
+    try:
+        mode = int(value, 8)
+    except ValueError:
+        mode = -1
+    if not (value.isascii() and value.isdigit() and 0 <= mode <= _MOST_PERMISSIONS):
+        raise EndpointError(f"mode={value} is not an octal mode of three digits, such as 660")
+    return mode
+
+
+def _user(value: str) -> int:
+    try:
+        return int(value) if value.isdigit() else pwd.getpwnam(value).pw_uid
+    except KeyError:
+        raise EndpointError(f"user={value}: there is no such user") from None
+
+
+def _group(value: str) -> int:
+    try:
+        return int(value) if value.isdigit() else grp.getgrnam(value).gr_gid
+    except KeyError:
+        raise EndpointError(f"group={value}: there is no such group") from None
+
+
+def _buffer(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and _SMALLEST_BUFFER <= int(value) <= _LARGEST_BUFFER):
+        raise EndpointError(f"rcvbuf={value} is not a number of bytes from {_SMALLEST_BUFFER} to {_LARGEST_BUFFER}")
+    return int(value)
+
+
+def _file(key: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not value or "\0" in value:
+            raise EndpointError(f"{key}={value} is not the path of a file")
+        return os.path.abspath(value)  # noqa: PTH100  (as in check_path)
+
+    return check
+
+
+CHECKS: Mapping[str, Callable[[str], Any]] = {
+    "interface": _interface,
+    "dialect": _one_of("dialect", "etsy", "dogstatsd"),
+    "framing": _one_of("framing", "lines", "length"),
+    "name": _name,
+    "mode": _mode,
+    "user": _user,
+    "group": _group,
+    "rcvbuf": _buffer,
+    "privateKey": _file("privateKey"),
+    "certKey": _file("certKey"),
+    "clientCA": _file("clientCA"),
+}
+"""The check of each key, which gives its value or raises `EndpointError`."""

@@ -1,0 +1,150 @@
+"""The lane of a TLS port: connections are counted as everywhere, and then always get a transport.
+
+What a client sends first is a handshake, of which the accept lane could make nothing. One that doesn't come to its end
+in time is broken off. A handshake that fails, for whatever reason, is a connection closed for ``error``.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from _socket import socket as raw_socket
+from typing import Any, cast
+
+from OpenSSL.SSL import Error
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from statsd_tcp.ingest.lane import RECEIVE_SIZE
+from statsd_tcp.ingest.line_lane import LOOKS_AT_REST, READS_AT_THE_END, READS_PER_LOOK, LineLane, UnfinishedConnection
+from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
+from statsd_tcp.ingest.stream import LineStream
+
+__all__ = ["HANDSHAKE_TIMEOUT", "TlsFactory", "TlsLane", "TlsProtocol"]
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds in which a handshake must be through: two round trips, and a client that may be busy."""
+
+BETWEEN_LOOKS = 1.0
+"""Seconds between two looks for handshakes that take too long, while there are any."""
+
+_NANOSECONDS = 1_000_000_000
+_STREAM = socket.SOCK_STREAM
+
+
+class TlsLane(LineLane):
+    """Counts connections and gives every one of them away."""
+
+    def serve(self, descriptor: int) -> None:
+        """Make a transport of the connection; without a descriptor for it, try again a little later."""
+        connection = raw_socket(self._family, _STREAM, 0, descriptor)
+        self.occupancy.open += 1
+        if not self.give_away(connection, None):
+            UnfinishedConnection(self, connection, None, LOOKS_AT_REST).put_off()
+
+    def read(
+        self, connection: raw_socket, stream: LineStream | None, reads: int = READS_PER_LOOK
+    ) -> tuple[int, LineStream | None]:
+        """Read nothing here."""
+        return 0, stream
+
+
+@implementer(IHandshakeListener)
+class TlsProtocol(LineProtocol):
+    """One client behind TLS. Its transport is a `twisted.protocols.tls.TLSMemoryBIOProtocol`."""
+
+    factory: TlsFactory
+    secure = False
+
+    def connectionMade(self) -> None:
+        """Join the factory's connections, and those whose handshake isn't through."""
+        super().connectionMade()
+        self.factory.begun(self)
+
+    def handshakeCompleted(self) -> None:
+        """Note that the handshake is through."""
+        self.secure = True
+        self.factory.done(self)
+
+    def reason_of(self, lost: Failure) -> int:
+        """Give the slot of the reason. Only an end that TLS has announced is a clean one."""
+        if self.secure and not lost.check(Error):
+            return super().reason_of(lost)
+        return self.factory.places.error
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Count why it ended."""
+        self.factory.done(self)
+        super().connectionLost(reason)
+
+    def end(self, reason: int) -> None:
+        """Close the connection. Twisted would wait for the other side to agree, for ever."""
+        super().end(reason)
+        if self.transport is not None:
+            cast("Any", self.transport).transport.loseConnection()
+
+    def read_rest(self) -> int:
+        """Read and decrypt without waiting; give the slot of the reason if the connection has ended, else 0."""
+        tls = cast("Any", self.transport)
+        places, connection = self.factory.places, tls.transport
+        receive = connection.getHandle().recv
+        for _ in range(READS_AT_THE_END):
+            if self._stream.intake.is_full:
+                break
+            try:
+                data = receive(RECEIVE_SIZE)
+            except BlockingIOError:
+                break
+            except OSError:
+                return places.reset
+            if not data:
+                return places.reset
+            tls.dataReceived(data)
+            if connection.disconnecting:
+                return places.eof if self.secure else places.error
+        return 0
+
+
+class TlsFactory(LineFactory):
+    """The connections of one TLS listener."""
+
+    def __init__(self, *args: Any, context: Any) -> None:
+        """Use a factory of TLS contexts; the other arguments are `LineFactory`'s."""
+        super().__init__(*args)
+        self.outermost = TLSMemoryBIOFactory(context, False, self, self._reactor)
+        self.outermost.noisy = False
+        # In the order in which they began, so that those that take too long come first.
+        self._handshakes: dict[TlsProtocol, int] = {}
+        self._look: IDelayedCall | None = None
+
+    def make_protocol(self, stream: LineStream) -> LineProtocol:
+        """Make the protocol of a connection of which nothing is read yet."""
+        return TlsProtocol(self, stream)
+
+    def begun(self, protocol: TlsProtocol) -> None:
+        """Note a handshake that has begun."""
+        self._handshakes[protocol] = time.monotonic_ns()
+        if self._look is None:
+            self._look = self._reactor.callLater(BETWEEN_LOOKS, self._end_late)
+
+    def done(self, protocol: TlsProtocol) -> None:
+        """Note that a handshake is over, in whatever way."""
+        self._handshakes.pop(protocol, None)
+
+    def drain(self) -> None:
+        """Read what has come on every connection, and end them all."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        super().drain()
+
+    def _end_late(self) -> None:
+        self._look = None
+        latest = time.monotonic_ns() - int(HANDSHAKE_TIMEOUT * _NANOSECONDS)
+        for protocol in [one for one, since in self._handshakes.items() if since < latest]:
+            protocol.end(self.places.error)
+        if self._handshakes:
+            self._look = self._reactor.callLater(BETWEEN_LOOKS, self._end_late)

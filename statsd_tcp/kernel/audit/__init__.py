@@ -1,0 +1,1 @@
+"""The audit: judges advice about a machine's settings, line by line."""

@@ -1,0 +1,86 @@
+"""The audit of a whole text: which lines say something, and what that is worth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from statsd_tcp.kernel.audit.claims import claims
+from statsd_tcp.kernel.audit.opinion import Grade, Opinion, Remark
+from statsd_tcp.kernel.audit.page import Line, lines_of
+from statsd_tcp.kernel.audit.plain_settings import PLAIN_RULES
+from statsd_tcp.kernel.audit.settings import RULES
+from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.target import Target
+
+__all__ = ["audit", "status"]
+
+# net.core.somaxconn = 32768     net/core/somaxconn=32768     sysctl -w net.core.somaxconn="32768"
+_ASSIGNMENT = re.compile(
+    r"(?:^|[\s`'\"])-?(?P<name>(?:net|fs|vm|kernel|dev)[./][\w./*-]+?)\s*=\s*[\"']?(?P<value>[^\"'#;`|&]+)"
+)
+# echo 32768 > /proc/sys/net/core/somaxconn
+_ECHO = re.compile(r"echo\s+[\"']?(?P<value>[^\"'>]+?)[\"']?\s*>\s*/proc/sys/(?P<name>[\w./-]+)")
+_COMMENT = re.compile(r"^\s*[#;]\s*-?(net|fs|vm|kernel)[./]")
+
+
+def audit(text: str, facts: Facts, target: Target) -> list[Remark]:
+    """Judge every line that says something that is known; a setting that is not known gets a remark as well."""
+    patterns = claims(target)
+    found: list[Remark] = []
+    for line in lines_of(text):
+        if not _COMMENT.match(line.text):
+            found += _settings(line, facts, target)
+        found += (
+            Remark(line.number, _excerpt(line.text, match), opinion)
+            for pattern, opinion in patterns
+            if (match := pattern.search(line.text))
+        )
+    return found
+
+
+def status(remarks: Sequence[Remark]) -> int:
+    """Give the exit status: 0 nothing wrong, 1 outdated, irrelevant or wrong advice, 2 harmful advice."""
+    grades = {remark.opinion.grade for remark in remarks}
+    if Grade.HARMFUL in grades:
+        return 2
+    return 1 if grades & {Grade.OUTDATED, Grade.IRRELEVANT, Grade.WRONG, Grade.UNKNOWN} else 0
+
+
+def _settings(line: Line, facts: Facts, target: Target) -> Iterator[Remark]:
+    for match in (*_ASSIGNMENT.finditer(line.text), *_ECHO.finditer(line.text)):
+        name = match["name"].replace("/", ".") if "/" in match["name"] else match["name"]
+        value = " ".join(match["value"].split())
+        yield Remark(line.number, f"{name} = {value}", _opinion(name, value, facts, target))
+
+
+def _opinion(name: str, value: str, facts: Facts, target: Target) -> Opinion:
+    number = re.match(r"\d+", value)
+    if name in RULES:
+        if number is None:
+            return Opinion(Grade.WRONG, f"{value!r} is not a number", "sysctl(8)")
+        return RULES[name](int(number[0]), facts, target)
+    for pattern, opinion in PLAIN_RULES:
+        if pattern.match(name):
+            return opinion
+    return _unknown(name, facts)
+
+
+def _unknown(name: str, facts: Facts) -> Opinion:
+    try:
+        facts.sysctl(name)
+    except Unread as reason:
+        return Opinion(Grade.UNKNOWN, f"not known to the doctor, and not found here ({reason})", "sysctl(8)")
+    return Opinion(Grade.UNKNOWN, "not known to the doctor; this kernel has it", "sysctl(8)")
+
+
+def _excerpt(text: str, match: re.Match[str]) -> str:
+    """Give the line, or of a long one the words around what was found."""
+    if len(text) <= _LONGEST:
+        return text
+    begin = max(0, match.start() - _AROUND)
+    end = min(len(text), match.end() + _AROUND)
+    return ("…" if begin else "") + text[begin:end].strip() + ("…" if end < len(text) else "")
+
+
+_LONGEST, _AROUND = 72, 12

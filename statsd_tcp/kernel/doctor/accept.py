@@ -1,0 +1,268 @@
+"""Checks of a listening socket's two queues: handshakes not finished, and connections not yet accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.judgement import (
+    Check,
+    Counter,
+    Judgement,
+    Layer,
+    Remedy,
+    Scope,
+    Verdict,
+    Weight,
+    command,
+    fine,
+    irrelevant,
+    sysctl,
+)
+from statsd_tcp.kernel.doctor.overflow import Cause, overflow_cause
+from statsd_tcp.kernel.doctor.target import Target, accept_queue, ordinary_queue
+from statsd_tcp.kernel.sock_diag import Listener
+
+__all__ = ["CHECKS", "our_listeners"]
+
+_OVERFLOWS, _DROPS = "TcpExt.ListenOverflows", "TcpExt.ListenDrops"
+_FASTOPEN_SERVER = 2
+
+
+def our_listeners(facts: Facts, target: Target) -> list[Listener]:
+    """Give the sockets that listen on our ports; raises `Unread` if there is none."""
+    found = [one for one in facts.listeners if one.port in target.tcp_ports]
+    if not found:
+        ports = ", ".join(map(str, target.tcp_ports))
+        raise Unread(f"nothing listens on tcp {ports} in this network namespace: is the service running?")
+    return found
+
+
+def counters(facts: Facts, *names: str) -> tuple[Counter, ...]:
+    """Give those of the protocols' counters that this kernel has."""
+    known = facts.counters
+    return tuple(Counter(name.replace(".", ": "), known[name]) for name in names if name in known)
+
+
+def somaxconn(facts: Facts, target: Target) -> Judgement:
+    """Tell whether an accept queue may be as long as a stall makes it."""
+    current, need = facts.number("net.core.somaxconn"), accept_queue(target)
+    seen = counters(facts, _OVERFLOWS, _DROPS)
+    lasts = current * target.workers / target.rate
+    if current >= need.value:
+        why = f"a worker may stall for {lasts:.1f} s; listen() is cut to this without a word"
+        return fine(f"{current:,}", why, f"{need.value:,}", need.formula, counters=seen)
+    return Judgement(
+        verdict=Verdict.RAISE,
+        current=f"{current:,}",
+        needed=f"{need.value:,}",
+        formula=need.formula,
+        why=f"the queue of a worker is full after {lasts:.2f} s of stall; takes effect when the service listens again",
+        weight=Weight.STOPS if current < ordinary_queue(target) else Weight.WARNING,
+        counters=seen,
+        remedies=(sysctl("net.core.somaxconn", need.value, current),),
+    )
+
+
+def backlog(facts: Facts, target: Target) -> Judgement:
+    """Tell whether the service got the queues that it could have."""
+    ours, need = our_listeners(facts, target), accept_queue(target)
+    shortest = min(ours, key=lambda one: one.limit)
+    seen = (Counter(f"drops of the sockets on {_ports(ours)} (ss -lntm)", sum(one.drops for one in ours)),)
+    if shortest.limit >= need.value:
+        return fine(
+            f"{shortest.limit:,}", "what ss -lnt shows as Send-Q", f"{need.value:,}", need.formula, counters=seen
+        )
+    allowed = facts.number("net.core.somaxconn")
+    return Judgement(
+        verdict=Verdict.RAISE,
+        current=f"{shortest.limit:,} on port {shortest.port}",
+        needed=f"{need.value:,}",
+        formula=need.formula,
+        why=(
+            f"net.core.somaxconn allows {allowed:,} now, but was lower when the service listened"
+            if allowed > shortest.limit
+            else "as long as net.core.somaxconn allows"
+        ),
+        weight=Weight.STOPS if shortest.limit < ordinary_queue(target) else Weight.WARNING,
+        counters=seen,
+        remedies=(command("systemctl restart statscounter.service", "(nothing to undo)"),),
+    )
+
+
+def overflows(facts: Facts, target: Target) -> Judgement:
+    """Tell whether connections were lost because a queue was full, and why."""
+    seen = counters(facts, _OVERFLOWS, _DROPS)
+    if not seen:
+        raise Unread("this kernel does not count overflows")
+    lost = seen[0].value
+    if not lost:
+        return fine("0", "no accept queue of this network namespace has overflowed since it exists", "0", counters=seen)
+    cause = overflow_cause(facts, target)
+    return Judgement(
+        verdict=Verdict.LOWER,
+        current=f"{lost:,}",
+        needed="0",
+        formula="each try of a client whose handshake found the queue full counts once",
+        why=cause.text,
+        weight=Weight.WARNING,
+        counters=seen + cause.counters,
+        remedies=_overflow_remedies(facts, target, cause.cause),
+    )
+
+
+def syncookies(facts: Facts, target: Target) -> Judgement:
+    """Tell whether cookies are on, and carry ordinary load."""
+    current = facts.number("net.ipv4.tcp_syncookies")
+    seen = counters(facts, "TcpExt.SyncookiesSent", "TcpExt.TCPReqQFullDoCookies")
+    if not current:
+        return Judgement(
+            verdict=Verdict.RAISE,
+            current="0",
+            needed="1",
+            why="with a full SYN queue connections are dropped instead of answered with a cookie",
+            weight=Weight.WARNING,
+            counters=seen,
+            remedies=(sysctl("net.ipv4.tcp_syncookies", 1, current),),
+        )
+    if seen and seen[0].value:
+        why = "cookies were sent: a flood, or the SYN queue, which is as long as the accept queue, is too short"
+        return Judgement(verdict=Verdict.OK, current=str(current), needed="1", why=why, weight=Weight.WARNING,
+                         counters=seen)  # fmt: skip
+    return fine(current, "the kernel's default; they are no substitute for a long queue", "1", counters=seen)
+
+
+def syn_backlog(facts: Facts, target: Target) -> Judgement:
+    """Tell whether the limit of half-open connections does anything."""
+    current, cookies = facts.number("net.ipv4.tcp_max_syn_backlog"), facts.number("net.ipv4.tcp_syncookies")
+    seen = counters(facts, "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies")
+    if cookies:
+        why = "not consulted while tcp_syncookies is on: the SYN queue is as long as the accept queue"
+        return irrelevant(f"{current:,}", why, counters=seen)
+    need = accept_queue(target)
+    if current >= need.value:
+        return fine(
+            f"{current:,}", "consulted since tcp_syncookies is off", f"{need.value:,}", need.formula, counters=seen
+        )
+    return Judgement(
+        verdict=Verdict.RAISE,
+        current=f"{current:,}",
+        needed=f"{need.value:,}",
+        formula=need.formula,
+        why="consulted since tcp_syncookies is off: beyond three quarters of it new clients are dropped",
+        weight=Weight.WARNING,
+        counters=seen,
+        remedies=(sysctl("net.ipv4.tcp_max_syn_backlog", need.value, current),),
+    )
+
+
+def synack_retries(facts: Facts, target: Target) -> Judgement:
+    """Judge when half-open connections are given up."""
+    why = "how long a half-open connection is kept (5: 63 s); only in a SYN flood is 2 or 3 better"
+    return irrelevant(facts.number("net.ipv4.tcp_synack_retries"), why)
+
+
+def abort_on_overflow(facts: Facts, target: Target) -> Judgement:
+    """Tell what a client gets that finds the queue full."""
+    current = facts.number("net.ipv4.tcp_abort_on_overflow")
+    if not current:
+        return fine(0, "a client that finds the queue full tries again and gets in when it drains", "0")
+    return Judgement(
+        verdict=Verdict.LOWER,
+        current=str(current),
+        needed="0",
+        why="a client that finds the queue full for a moment is reset, instead of trying again",
+        weight=Weight.WARNING,
+        remedies=(sysctl("net.ipv4.tcp_abort_on_overflow", 0, current, automatic=False),),
+    )
+
+
+def migrate(facts: Facts, target: Target) -> Judgement:
+    """Tell whether connections in the queue of a closed socket find another."""
+    if facts.version < (5, 14):
+        return irrelevant("not there", "came with Linux 5.14; the supervisor never closes a socket while clients queue")
+    current = facts.number("net.ipv4.tcp_migrate_req")
+    seen = counters(facts, "TcpExt.TCPMigrateReqSuccess", "TcpExt.TCPMigrateReqFailure")
+    why = "the supervisor never closes a socket while clients queue on it: 1 is only a second belt"
+    return irrelevant(current, why, counters=seen)
+
+
+def fastopen(facts: Facts, target: Target) -> Judgement:
+    """Tell whether a connection can come twice."""
+    current = facts.number("net.ipv4.tcp_fastopen")
+    seen = counters(facts, "TcpExt.TCPFastOpenPassive", "TcpExt.TCPFastOpenListenOverflow")
+    if not current & _FASTOPEN_SERVER:
+        return fine(current, "the server's part (bit 2) is off: no SYN with data can be replayed", counters=seen)
+    why = "the service's sockets do not ask for it; another program's may, and a replayed SYN counts twice there"
+    return irrelevant(current, why, counters=seen)
+
+
+def foreign(facts: Facts, target: Target) -> Judgement:
+    """Tell whether another process takes connections from our ports."""
+    ours = our_listeners(facts, target)
+    uids = {one.uid for one in ours}
+    owners = facts.owners({one.inode for one in ours})
+    strangers = _strangers(owners.values(), target)
+    per_port = {port: sum(1 for one in ours if one.port == port) for port in sorted({one.port for one in ours})}
+    current = ", ".join(f"{port}: {number}" for port, number in per_port.items())
+    if strangers or len(uids) > 1:
+        who = f"process {', '.join(map(str, strangers))}" if strangers else f"users {', '.join(map(str, sorted(uids)))}"
+        return Judgement(
+            verdict=Verdict.LOWER,
+            current=current,
+            needed="the service's own only",
+            why=f"{who} listens on a port of the service: the kernel gives it a share of the connections",
+            weight=Weight.STOPS,
+            remedies=(
+                command(f"kill {' '.join(map(str, strangers)) or 'PID'}", "(start that program on another port)"),
+            ),
+        )
+    if not target.pids:
+        why = "one user's sockets; --pid or --status-url tells whose they should be"
+        return fine(current, why, "one service's")
+    if not owners:
+        raise Unread("the owners of the sockets can't be seen without more rights")
+    return fine(current, "all sockets on the service's ports are its own", "the service's own only")
+
+
+def _strangers(owners: Iterable[set[int]], target: Target) -> list[int]:
+    """Give the processes that have a socket on our ports which none of ours has."""
+    known = set(target.pids)
+    return sorted({pid for pids in owners if known and not pids & known for pid in pids})
+
+
+def _ports(ours: list[Listener]) -> str:
+    return ", ".join(map(str, sorted({one.port for one in ours})))
+
+
+def _overflow_remedies(facts: Facts, target: Target, cause: Cause) -> tuple[Remedy, ...]:
+    if cause is Cause.BACKLOG:
+        need, current = accept_queue(target).value, facts.number("net.core.somaxconn")
+        return (
+            (sysctl("net.core.somaxconn", need, current),)
+            if current < need
+            else (command("systemctl restart statscounter.service", "(nothing to undo)"),)
+        )
+    return ()
+
+
+CHECKS = (
+    Check("accept.somaxconn", Layer.ACCEPT, Scope.NETWORK, "net.core.somaxconn", somaxconn,
+          "net.rst: somaxconn; listen(2)", essential=True),
+    Check("accept.backlog", Layer.ACCEPT, Scope.PROCESS, "listen queues in force", backlog, "ss(8): Send-Q; listen(2)"),
+    Check("accept.overflows", Layer.ACCEPT, Scope.NETWORK, "accept queue overflows", overflows,
+          "net/ipv4/tcp_ipv4.c: tcp_v4_syn_recv_sock", essential=True),
+    Check("accept.foreign", Layer.ACCEPT, Scope.NETWORK, "sockets on our ports", foreign, "socket(7): SO_REUSEPORT"),
+    Check("syn.cookies", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_syncookies", syncookies,
+          "ip-sysctl.rst: tcp_syncookies"),
+    Check("syn.backlog", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_max_syn_backlog", syn_backlog,
+          "net/ipv4/tcp_input.c: tcp_conn_request"),
+    Check("syn.retries", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_synack_retries", synack_retries,
+          "ip-sysctl.rst: tcp_synack_retries"),
+    Check("accept.abort", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_abort_on_overflow", abort_on_overflow,
+          "ip-sysctl.rst: tcp_abort_on_overflow"),
+    Check("accept.migrate", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_migrate_req", migrate,
+          "ip-sysctl.rst: tcp_migrate_req"),
+    Check("accept.fastopen", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_fastopen", fastopen,
+          "ip-sysctl.rst: tcp_fastopen"),
+)  # fmt: skip

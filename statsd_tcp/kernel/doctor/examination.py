@@ -1,0 +1,60 @@
+"""The whole examination: every check, its verdict, and what they mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from statsd_tcp.kernel.doctor import accept, container, memory, nic, placement, softirq, time_wait, tracking
+from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.judgement import Check, Judgement, Remedy, Result, Verdict, Weight
+from statsd_tcp.kernel.doctor.target import Target
+
+__all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "status"]
+
+CHECKS: tuple[Check, ...] = (
+    *nic.CHECKS,
+    *softirq.CHECKS,
+    *accept.CHECKS,
+    *time_wait.CHECKS,
+    *tracking.CHECKS,
+    *memory.CHECKS,
+    *container.CHECKS,
+    *placement.CHECKS,
+)
+
+UNCHECKED = 3
+"""Exit status: something that decides could not be checked."""
+
+
+def examine(facts: Facts, target: Target, checks: Iterable[Check] = CHECKS) -> list[Result]:
+    """Make every check."""
+    return [Result(check, _judge(check, facts, target)) for check in checks]
+
+
+def status(results: Sequence[Result]) -> int:
+    """Give the exit status: 0 fine, 1 warnings, 2 the rate will not be reached, 3 that could not be checked."""
+    worst = max((result.judgement.weight for result in results), default=Weight.FINE)
+    if worst is Weight.STOPS:
+        return int(worst)
+    if any(result.check.essential and result.judgement.verdict is Verdict.UNKNOWN for result in results):
+        return UNCHECKED
+    return int(worst)
+
+
+def remedies(results: Iterable[Result]) -> list[tuple[Result, Remedy]]:
+    """Give all remedies with what they are for, each change once."""
+    found: dict[tuple[str, str], tuple[Result, Remedy]] = {}
+    for result in results:
+        for remedy in result.judgement.remedies:
+            found.setdefault((remedy.kind, remedy.name or remedy.do), (result, remedy))
+    return list(found.values())
+
+
+def _judge(check: Check, facts: Facts, target: Target) -> Judgement:
+    try:
+        return check.examine(facts, target)
+    except Unread as reason:
+        return Judgement(verdict=Verdict.UNKNOWN, current="?", why=str(reason))
+    except (ValueError, IndexError, KeyError) as error:
+        # A file of a kernel that writes it in another way than all that are known.
+        return Judgement(verdict=Verdict.UNKNOWN, current="?", why=f"not understood: {error!r}")

@@ -1,0 +1,178 @@
+"""The words of the doctor: what a check is, what it finds, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.target import Target
+
+__all__ = [
+    "Check",
+    "Counter",
+    "Judgement",
+    "Layer",
+    "Remedy",
+    "Result",
+    "Scope",
+    "Verdict",
+    "Weight",
+    "command",
+    "fine",
+    "irrelevant",
+    "sysctl",
+    "unit",
+]
+
+
+class Layer(StrEnum):
+    """The layers of the machine, in the order in which a connection meets them."""
+
+    NIC = "NIC and queues"
+    SOFTIRQ = "softirq"
+    ACCEPT = "SYN and accept queues"
+    TIME_WAIT = "TIME_WAIT"
+    CONNTRACK = "connection tracking"
+    MEMORY = "descriptors and memory"
+    CONTAINER = "cgroup and container"
+    PROCESSORS = "CPU and NUMA"
+
+
+class Scope(StrEnum):
+    """How far a setting reaches: one process, its control group, its network namespace, or the whole machine."""
+
+    PROCESS = "process"
+    CGROUP = "cgroup"
+    NETWORK = "netns"
+    HOST = "host"
+
+
+class Verdict(StrEnum):
+    """What is to be done with a setting. Dead: gone from this kernel. Irrelevant: does nothing here."""
+
+    OK = "ok"
+    RAISE = "raise"
+    LOWER = "lower"
+    DEAD = "dead"
+    IRRELEVANT = "irrelevant"
+    UNKNOWN = "unknown"
+
+
+class Weight(IntEnum):
+    """What a finding means for the rate."""
+
+    FINE = 0
+    WARNING = 1
+    STOPS = 2
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """A number of the kernel that shows a setting hurting: its name, and its value now (since boot, if it counts)."""
+
+    name: str
+    value: int
+
+
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
+    """One change: the exact command, and the one that takes it back.
+
+    ``kind`` sysctl and unit are a ``name`` with its ``value`` (and the ``previous`` one), to be installed as a line
+    of a file; notrack is the rule set that keeps connection tracking off our ports; command is only a command.
+    ``automatic`` False: is shown, but never done by the doctor itself.
+    """
+
+    kind: str
+    do: str
+    undo: str
+    name: str = ""
+    value: str = ""
+    previous: str = ""
+    automatic: bool = True
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found. ``formula`` is how ``needed`` came about, with its numbers; ``why`` one sentence."""
+
+    verdict: Verdict
+    current: str
+    why: str
+    needed: str = ""
+    formula: str = ""
+    weight: Weight = Weight.FINE
+    counters: tuple[Counter, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing to look at. ``id`` never changes; ``essential``: without it, whether the rate is reached is open.
+
+    ``examine`` raises `Unread` for what it can't know.
+    """
+
+    id: str
+    layer: Layer
+    scope: Scope
+    title: str
+    examine: Callable[[Facts, Target], Judgement]
+    source: str
+    essential: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A check with what it found."""
+
+    check: Check
+    judgement: Judgement
+
+
+def fine(
+    current: object, why: str, needed: object = "", formula: str = "", counters: tuple[Counter, ...] = ()
+) -> Judgement:
+    """Judge that nothing is to be done."""
+    return Judgement(
+        verdict=Verdict.OK, current=str(current), why=why, needed=str(needed), formula=formula, counters=counters
+    )
+
+
+def irrelevant(current: object, why: str, counters: tuple[Counter, ...] = ()) -> Judgement:
+    """Judge that a setting does nothing for this service on this machine."""
+    return Judgement(verdict=Verdict.IRRELEVANT, current=str(current), why=why, counters=counters)
+
+
+def sysctl(name: str, value: object, previous: object, *, automatic: bool = True) -> Remedy:
+    """Set a sysctl."""
+    return Remedy(
+        kind="sysctl",
+        do=f"sysctl -w {name}={_quoted(value)}",
+        undo=f"sysctl -w {name}={_quoted(previous)}",
+        name=name,
+        value=str(value),
+        previous=str(previous),
+        automatic=automatic,
+    )
+
+
+def unit(name: str, value: object, previous: object, *, automatic: bool = True) -> Remedy:
+    """Set a directive of the service's systemd unit."""
+    return Remedy(
+        kind="unit",
+        do=f"systemctl edit statscounter.service: [Service] {name}={value}",
+        undo=f"systemctl edit statscounter.service: take {name}= out",
+        name=name,
+        value=str(value),
+        previous=str(previous),
+        automatic=automatic,
+    )
+
+
+def command(do: str, undo: str) -> Remedy:
+    """Give a command for the operator to run: it may interrupt the network, or belongs to another program."""
+    return Remedy(kind="command", do=do, undo=undo, automatic=False)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return f'"{text}"' if " " in text else text

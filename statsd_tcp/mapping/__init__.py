@@ -1,0 +1,1 @@
+"""Mapping: from the names that clients send to the names and labels that Prometheus gets."""

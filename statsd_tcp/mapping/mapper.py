@@ -1,0 +1,246 @@
+"""From raw series to the series that Prometheus gets: each raw identity is looked up once and then remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from statsd_tcp.aggregate.gauges import Change, merge_changes
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.mapping.patterns import Found, GlobTree, Template, compile_regex
+from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
+from statsd_tcp.outputs.prometheus_names import exposition_name, label_name
+from statsd_tcp.wire.series import series_identity, split_identity
+
+__all__ = ["OUTCOMES", "REMEMBERED", "Mapped", "Mapper", "Target"]
+
+REMEMBERED: Final = 200_000
+"""So many raw identities of each metric type are remembered, a few hundred bytes each; at most twice as many for a
+while."""
+
+OUTCOMES: Final = ("mapped", "unmapped", "dropped", "unnamed")
+"""What can become of a series: a rule named it, no rule was for it, a rule dropped it, or a rule gave it no name."""
+
+_BARE: Final = "true"
+
+Treatments = Mapping[str, Treatment]
+"""By identity how a series is treated; what isn't in it is `PLAIN`."""
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """What becomes of a raw series: its new identity (None: it is left out), the factor, and its treatment."""
+
+    identity: str | None
+    scale: float
+    treatment: Treatment
+    outcome: str
+
+
+class Mapped(NamedTuple):
+    """An interval under its mapped identities.
+
+    ``treatments`` are by the fields of an interval; ``negative`` is how often a counter was left out that would have
+    fallen.
+    """
+
+    news: Interval
+    treatments: Mapping[str, Treatments]
+    negative: int = 0
+
+
+class _Remembered:
+    """The targets of one metric type. What isn't asked for any more is forgotten when twice `REMEMBERED` are there."""
+
+    def __init__(self, find: Callable[[str], Target], most: int) -> None:
+        self._find = find
+        self._most = most
+        self._young: dict[str, Target] = {}
+        self._old: dict[str, Target] = {}
+
+    def get(self, identity: str) -> Target:
+        """Give the target of a raw identity."""
+        target = self._young.get(identity)
+        if target is None:
+            target = self._old.pop(identity, None) or self._find(identity)
+            self._young[identity] = target
+            if len(self._young) > self._most:
+                self._old, self._young = self._young, {}
+        return target
+
+    def __len__(self) -> int:
+        """Count what is remembered."""
+        return len(self._young) + len(self._old)
+
+
+class _Ready:
+    """A rule with its templates compiled."""
+
+    __slots__ = ("labels", "name", "regex", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.regex = compile_regex(rule.match) if rule.regex else None
+        if self.regex is None:
+            groups = {str(number + 1): number for number in range(rule.match.split(".").count("*"))}
+        else:
+            groups = {str(number): number for number in range(self.regex.groups + 1)}
+            groups.update(self.regex.groupindex)
+        self.name = Template(rule.name, groups)
+        self.labels = [(label, Template(value, groups)) for label, value in rule.labels]
+
+
+class Mapper:
+    """The rules at work. For one thread."""
+
+    def __init__(self, rules: MappingRules, remembered: int = REMEMBERED) -> None:
+        self._default = rules.default
+        self._globs: dict[MetricType, GlobTree[_Ready]] = {}
+        self._regexes: dict[MetricType, list[_Ready]] = {}
+        for metric_type in METRIC_TYPES:
+            self._globs[metric_type] = GlobTree(unordered=rules.unordered)
+            self._regexes[metric_type] = []
+        for rule in rules.rules:
+            self._add(_Ready(rule))
+        self._targets = {
+            metric_type: _Remembered(self._finder(metric_type), remembered) for metric_type in METRIC_TYPES
+        }
+        self.size = len(rules.rules)
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        """How many series of intervals were looked up, by what became of them."""
+
+    def target(self, metric_type: MetricType, identity: str) -> Target:
+        """Tell what becomes of a raw series."""
+        return self._targets[metric_type].get(identity)
+
+    def apply(self, raw: Interval) -> Mapped:
+        """Give an interval's series their mapped identities; those that get the same one are added up."""
+        work = _Work(self)
+        counters = work.counters(raw.counters)
+        news = msgspec.structs.replace(
+            raw,
+            counters=counters,
+            gauges=work.gauges(raw.gauges),
+            times=work.weights("times", raw.times),
+            distributions=work.weights("distributions", raw.distributions),
+            sets=self.sets(raw.sets, work),
+            unseen_times={},
+            unseen_distributions={},
+        )
+        return Mapped(news, work.treatments, work.negative)
+
+    def sets(self, raw: Mapping[str, set[str]], work: _Work | None = None) -> dict[str, set[str]]:
+        """Give sets their mapped identities."""
+        return (work or _Work(self)).sets(raw)
+
+    def _add(self, ready: _Ready) -> None:
+        for metric_type in ready.rule.metric_types:
+            if ready.regex is None:
+                self._globs[metric_type].add(ready.rule.match, ready)
+            else:
+                self._regexes[metric_type].append(ready)
+
+    def _finder(self, metric_type: MetricType) -> Callable[[str], Target]:
+        globs, regexes = self._globs[metric_type], self._regexes[metric_type]
+
+        def find(identity: str) -> Target:
+            name = identity.partition("\n")[0]
+            found = globs.find(name) or _search(regexes, name)
+            if found is None:
+                return Target(identity, 1.0, self._default, "unmapped")
+            return _target(found, identity)
+
+        return find
+
+
+def _search(regexes: list[_Ready], name: str) -> Found[_Ready] | None:
+    for ready in regexes:
+        match: Any = ready.regex.search(name) if ready.regex is not None else None
+        if match is not None:
+            # A group that took no part stands for nothing.
+            return Found(ready, [match.group(0), *(group or "" for group in match.groups())])
+    return None
+
+
+def _target(found: Found[_Ready], identity: str) -> Target:
+    rule = found.rule.rule
+    if rule.drop:
+        return Target(None, 1.0, PLAIN, "dropped")
+    name = found.rule.name.expand(found.groups)
+    if not name:
+        return Target(None, 1.0, PLAIN, "unnamed")
+    # The names of tags are compared as Prometheus gets them, and so they stay.
+    labels = {label_name(key): value or _BARE for key, value in split_identity(identity)[1]}
+    for label, template in found.rule.labels:
+        written = label_name(label)
+        if not (rule.honor_labels and written in labels):
+            labels[written] = template.expand(found.groups)
+    # A label without a value is the same as none.
+    kept = [(label, value) for label, value in labels.items() if value]
+    return Target(series_identity(exposition_name(name), kept), rule.scale, rule.treatment, "mapped")
+
+
+class _Work:
+    """One interval on its way."""
+
+    def __init__(self, mapper: Mapper) -> None:
+        self._mapper = mapper
+        self.treatments: dict[str, dict[str, Treatment]] = {}
+        self.negative = 0
+
+    def counters(self, raw: Mapping[str, float]) -> dict[str, float]:
+        """Map counters. One that falls is left out here, before another could make up for it."""
+        result: dict[str, float] = {}
+        for identity, increment in raw.items():
+            target, scale = self._ask("counters", "counter", identity)
+            if increment * scale < 0:
+                self.negative += target is not None
+            elif target is not None:
+                result[target] = result.get(target, 0.0) + increment * scale
+        return result
+
+    def gauges(self, raw: Mapping[str, list[Change]]) -> dict[str, list[Change]]:
+        """Map gauges. What happened to several becomes what happened to one, in the order of time."""
+        result: dict[str, list[Change]] = {}
+        for identity, changes in raw.items():
+            target, scale = self._ask("gauges", "gauge", identity)
+            if target is None:
+                continue
+            scaled = changes if scale == 1.0 else [(tick, relative, scale * value) for tick, relative, value in changes]
+            before = result.get(target)
+            result[target] = scaled if before is None else merge_changes(before, scaled)
+        return result
+
+    def weights(self, field: str, raw: Mapping[str, dict[float, float]]) -> dict[str, dict[float, float]]:
+        """Map timers or distributions."""
+        result: dict[str, dict[float, float]] = {}
+        for identity, weights in raw.items():
+            target, scale = self._ask(field, "observer", identity)
+            if target is None:
+                continue
+            if scale == 1.0 and target not in result:
+                result[target] = weights
+                continue
+            # A fresh one: what came is not changed.
+            both = dict(result.get(target, {}))
+            for value, weight in weights.items():
+                both[scale * value] = both.get(scale * value, 0.0) + weight
+            result[target] = both
+        return result
+
+    def sets(self, raw: Mapping[str, set[str]]) -> dict[str, set[str]]:
+        """Map sets, which are gauges to the rules."""
+        result: dict[str, set[str]] = {}
+        for identity, members in raw.items():
+            target, _ = self._ask("sets", "gauge", identity)
+            if target is not None:
+                result[target] = members if target not in result else result[target] | members
+        return result
+
+    def _ask(self, field: str, metric_type: MetricType, identity: str) -> tuple[str | None, float]:
+        target = self._mapper.target(metric_type, identity)
+        self._mapper.outcomes[target.outcome] += 1
+        if target.identity is not None and target.treatment is not PLAIN:
+            self.treatments.setdefault(field, {}).setdefault(target.identity, target.treatment)
+        return target.identity, target.scale

@@ -1,0 +1,132 @@
+"""Delivering slots to one output: in order, again and again until each is written, at its own pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twisted.application.internet import backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from zope.interface import Interface
+
+from statsd_tcp.outputs.interfaces import IOutput
+from statsd_tcp.store.queues import Queued, Waiting
+from statsd_tcp.store.snapshot import Snapshot
+
+__all__ = ["Delivery", "IQueue", "OutputFacts"]
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two attempts, doubled with each that fails."""
+
+
+class IQueue(Interface):
+    """Where slots wait."""
+
+    def after(output: str, slot_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
+        """Read the first slot behind that one."""
+
+    def acknowledge(output: str, slot_id: int) -> None:  # noqa: N805
+        """Say that a slot is written; it is taken out with the next commit."""
+
+
+class OutputFacts(NamedTuple):
+    """How an output does: ``last_success`` is wall time, 0.0 for never; ``error`` is empty while all is well."""
+
+    name: str
+    queued: int
+    sent: int
+    failed: int
+    dropped: int
+    last_success: float
+    error: str
+
+
+class Delivery(Service):
+    """Takes slots out of a queue and gives them to an output."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, name: str, output: IOutput, queue: IQueue, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._reactor = reactor
+        self.output_name = name
+        self.output = output
+        self._queue = queue
+        self._wall = wall
+        self._pause = backoffPolicy(SHORTEST_PAUSE, LONGEST_PAUSE, factor=2.0)
+        self._waiting = Waiting(0, 0, 0)
+        self._done = 0
+        self._attempts = 0
+        self._sent = self._failed = 0
+        self._last_success = 0.0
+        self._error = ""
+        self._work: Deferred[None] | None = None
+
+    def facts(self) -> OutputFacts:
+        """Describe how it does."""
+        slots, _, dropped = self._waiting
+        return OutputFacts(self.output_name, slots, self._sent, self._failed, dropped, self._last_success, self._error)
+
+    def look(self, snapshot: Snapshot) -> None:
+        """See what waits after a commit, and begin if there is something new."""
+        if snapshot.slots is not None:
+            self._waiting = snapshot.slots.queues.get(self.output_name, self._waiting)
+        if self.running and self._work is None and self._waiting.newest > self._done:
+            work = Deferred.fromCoroutine(self._deliver_all())
+            self._work = work
+            work.addBoth(self._rest)
+
+    def stopService(self) -> Deferred[None]:
+        """Give up what is under way; it comes again with the next start."""
+        super().stopService()
+        if self._work is not None:
+            self._work.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            await maybeDeferred(self.output.stop)
+        except Exception:  # noqa: BLE001 - an output may be anybody's
+            self._log.failure("output {name} does not stop", name=self.output_name)
+
+    async def _deliver_all(self) -> None:
+        while self.running:
+            queued = await self._queue.after(self.output_name, self._done)
+            if queued is None:
+                return
+            if not await self._delivered(queued):
+                await deferLater(self._reactor, self._pause(self._attempts))
+
+    async def _delivered(self, queued: Queued) -> bool:
+        try:
+            await maybeDeferred(self.output.deliver, queued.result)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an output may be anybody's; the slot waits
+            self._note_failure(error)
+            return False
+        if self._error:
+            self._log.info("output {name} works again", name=self.output_name)
+        self._done = queued.slot_id
+        self._attempts, self._error = 0, ""
+        self._sent += 1
+        self._last_success = self._wall()
+        self._queue.acknowledge(self.output_name, queued.slot_id)
+        return True
+
+    def _note_failure(self, error: Exception) -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if text != self._error:
+            self._log.error("output {name}: {text}; its slots wait", name=self.output_name, text=text)
+        self._error = text
+        self._failed += 1
+        self._attempts += 1
+
+    def _rest(self, outcome: object) -> None:
+        self._work = None
+        # A cancelled delivery ends like that; and a read that failed is a failed commit too, which is logged.

@@ -1,0 +1,136 @@
+"""Graphite: each slot over a connection of its own to carbon, in its text or its pickle protocol.
+
+Neither protocol has an answer. But a peer that has read everything up to our end closes its own side, in good
+order, and one that died or was cut off doesn't: so a slot counts as written when the connection has ended well on
+both sides. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each name and time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IPullProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.outputs.graphite_names import OwnNumbers, points
+from statsd_tcp.outputs.graphite_target import GraphiteTarget
+from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
+from statsd_tcp.outputs.interfaces import IOutput
+
+__all__ = ["Graphite", "NotTakenError"]
+
+_CONNECT_TIMEOUT = 10
+_STALL_TIMEOUT = 30.0
+"""Seconds without progress after which a connection is given up."""
+
+
+class NotTakenError(Exception):
+    """A slot was perhaps not read to its end by the peer."""
+
+
+@implementer(IOutput)
+class Graphite:
+    """Sends slots to one carbon."""
+
+    def __init__(self, reactor: Any, target: GraphiteTarget, wall: Callable[[], float] = time.time) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._wall = wall
+        self._endpoint = HostnameEndpoint(reactor, target.host, target.port, timeout=_CONNECT_TIMEOUT)
+        self._own = OwnNumbers()
+        self._last = 0
+
+    async def deliver(self, slot: SlotResult) -> None:
+        """Send a slot; raises an error of the connection, or `NotTakenError`."""
+        lag = max(0, slot.start - self._last) if self._last else 0
+        chunks = self._chunks(slot, self._own._replace(lag=lag))
+        began = self._wall()
+        try:
+            sender = _Sender(self._reactor, chunks)
+            factory = Factory.forProtocol(lambda: sender)
+            factory.noisy = False
+            await self._endpoint.connect(factory)
+            length = await sender.taken
+        except Exception:
+            self._own = self._own._replace(last_exception=int(self._wall()))
+            raise
+        ended = self._wall()
+        spent = round(sender.spent * 1000)
+        self._own = self._own._replace(
+            last_flush=round(ended),
+            flush_time=round((ended - began) * 1000),
+            flush_length=length,
+            calculation_time=spent,
+        )
+        self._last = slot.timestamp
+
+    def stop(self) -> None:
+        """Do nothing: there is no connection between slots."""
+
+    def _chunks(self, slot: SlotResult, own: OwnNumbers) -> Iterator[bytes]:
+        write = as_pickles if self._target.pickles else as_text
+        return write(points(slot, self._target.names, own), slot.timestamp)
+
+
+@implementer(IPullProducer)
+class _Sender(Protocol):
+    """Writes chunks as fast as they are taken, ends its side, and waits for the end of the other.
+
+    ``taken`` fires with the number of bytes; ``spent`` is the time that making them took, in seconds.
+    """
+
+    transport: Any
+
+    def __init__(self, reactor: Any, chunks: Iterator[bytes]) -> None:
+        self._reactor = reactor
+        self._chunks = chunks
+        self._written = 0
+        self._finished = False
+        self._stall: IDelayedCall | None = None
+        self.spent = 0.0
+        self.taken: Deferred[int] = Deferred(lambda _: self._abort())
+
+    def connectionMade(self) -> None:
+        """Begin to write."""
+        self._stall = self._reactor.callLater(_STALL_TIMEOUT, self._abort)
+        self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """Write the next chunk, or the end."""
+        if self._stall is not None:
+            self._stall.reset(_STALL_TIMEOUT)
+        began = time.perf_counter()
+        chunk = next(self._chunks, None)
+        self.spent += time.perf_counter() - began
+        if chunk is not None:
+            self._written += len(chunk)
+            self.transport.write(chunk)
+            return
+        self._finished = True
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the connection is lost, which is told otherwise too."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell how it ended."""
+        if self._stall is not None and self._stall.active():
+            self._stall.cancel()
+        if self.taken.called:
+            return
+        if self._finished and reason.check(ConnectionDone):
+            self.taken.callback(self._written)
+        else:
+            self.taken.errback(NotTakenError(f"the connection broke: {reason.getErrorMessage()}"))
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()

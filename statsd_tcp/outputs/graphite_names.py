@@ -1,0 +1,149 @@
+"""Names in Graphite, as etsy's server gives them: two name spaces, with prefixes, a suffix, and tags behind it.
+
+hits, tag code:200       legacy    stats.hits;code=200   stats_counts.hits;code=200
+new       stats.counters.hits.rate;code=200   stats.counters.hits.count;code=200
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.wire.series import split_identity
+
+__all__ = ["NameRules", "OwnNumbers", "Point", "clean", "points"]
+
+_CLEAN = re.compile(r"[a-zA-Z0-9_\-.;=]*\Z")
+_BLANKS = re.compile(r"\s+")
+_DROPPED = re.compile(r"[^a-zA-Z_\-0-9.;=]")
+
+_BARE = "true"
+"""The value of a tag that has none: carbon takes no tag without."""
+
+_MILLISECONDS = 1000
+
+
+class NameRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How names are made; the fields other than ``legacy``, ``suffix``, ``stats`` and ``counts`` are for the new ones.
+
+    ``prefix`` stands before all, ``counters`` and so on before the names of their kind, ``stats`` before the
+    service's own; an empty one is left out. ``counts``: counters are sent as they are too, and not only as rates.
+    """
+
+    legacy: bool = True
+    prefix: str = "stats"
+    counters: str = "counters"
+    timers: str = "timers"
+    gauges: str = "gauges"
+    sets: str = "sets"
+    suffix: str = ""
+    stats: str = "statsd"
+    counts: bool = True
+
+
+class OwnNumbers(NamedTuple):
+    """What an output says about itself. Times of day are in seconds since 1970, durations in milliseconds."""
+
+    last_exception: int = 0
+    last_flush: int = 0
+    flush_time: int = 0
+    flush_length: int = 0
+    calculation_time: int = 0
+    lag: int = 0
+
+
+Point = tuple[str, float]
+"""A path and its value."""
+
+
+def clean(name: str) -> str:
+    """Leave in a name what etsy leaves: blanks become ``_``, slashes ``-``, and what else is odd goes."""
+    if _CLEAN.match(name):
+        return name
+    return _DROPPED.sub("", _BLANKS.sub("_", name).replace("/", "-"))
+
+
+def points(slot: SlotResult, rules: NameRules, own: OwnNumbers) -> Iterator[Point]:
+    """Give all that is said about a slot, in etsy's order."""
+    spaces = _Spaces(rules)
+    yield from _counters(slot, rules, spaces)
+    for identity, fields in slot.timers.items():
+        name, tail = spaces.split(identity)
+        for field, value in fields.items():
+            yield f"{spaces.timers}{name}.{field}{tail}", value
+    for identity, value in slot.gauges.items():
+        name, tail = spaces.split(identity)
+        yield f"{spaces.gauges}{name}{tail}", value
+    yield f"{spaces.gauges}{rules.stats}.timestamp_lag{spaces.suffix}", own.lag
+    for identity, members in slot.sets.items():
+        name, tail = spaces.split(identity)
+        yield f"{spaces.sets}{name}.count{tail}", members
+    yield from _own(slot, rules, spaces, own)
+
+
+class _Spaces:
+    """The beginnings of all names, each with its last dot, and the suffix with its first."""
+
+    def __init__(self, rules: NameRules) -> None:
+        self.suffix = _joined("", rules.suffix).rstrip(".")
+        if rules.legacy:
+            self.own, self.counters, self.timers = "stats.", "stats.", "stats.timers."
+            self.gauges, self.sets = "stats.gauges.", "stats.sets."
+        else:
+            self.own = _before(rules.prefix)
+            kinds = (rules.counters, rules.timers, rules.gauges, rules.sets)
+            self.counters, self.timers, self.gauges, self.sets = (_before(rules.prefix, kind) for kind in kinds)
+
+    def split(self, identity: str) -> tuple[str, str]:
+        """Give a series' name, and what comes behind it and its field."""
+        if "\n" not in identity:
+            name, mark, tags = clean(identity).partition(";")
+            return name, f"{self.suffix}{mark}{tags}"
+        raw, pairs = split_identity(identity)
+        written = "".join(f";{_tag(key)}={_tag(value) or _BARE}" for key, value in pairs)
+        return clean(raw).replace(";", "_"), self.suffix + written
+
+
+def _before(*parts: str) -> str:
+    return "".join(f"{part}." for part in parts if part)
+
+
+def _joined(*parts: str) -> str:
+    return ".".join(parts)
+
+
+def _tag(text: str) -> str:
+    return clean(text).replace(";", "_")
+
+
+def _counters(slot: SlotResult, rules: NameRules, spaces: _Spaces) -> Iterator[Point]:
+    counts_space, rate, count = ("stats_counts.", "", "") if rules.legacy else (spaces.counters, ".rate", ".count")
+    own = {"bad_lines_seen": slot.bad_lines, "packets_received": slot.datagrams, "metrics_received": slot.lines}
+    named = [*slot.counters.items(), *((f"{rules.stats}.{name}", float(value)) for name, value in own.items())]
+    for identity, value in named:
+        name, tail = spaces.split(identity)
+        yield f"{spaces.counters}{name}{rate}{tail}", value / slot.seconds
+        if rules.counts:
+            yield f"{counts_space}{name}{count}{tail}", value
+
+
+def _own(slot: SlotResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -> Iterator[Point]:
+    space = _before(spaces.own.rstrip("."), rules.stats)
+    # Of all names only this one begins with the prefix of the service's own in the legacy name space.
+    first = f"{rules.stats}." if rules.legacy else space
+    # Three counters and the lag are ours, and are counted by etsy as everybody's.
+    yield f"{first}numStats{spaces.suffix}", len(slot) + 4
+    graphite = {
+        "calculationtime": own.calculation_time,
+        "last_exception": own.last_exception,
+        "last_flush": own.last_flush,
+        "flush_time": own.flush_time,
+        "flush_length": own.flush_length,
+    }
+    for name, value in graphite.items():
+        yield f"{space}graphiteStats.{name}{spaces.suffix}", value
+    yield f"{space}processing_time{spaces.suffix}", round(slot.calculation * _MILLISECONDS)

@@ -1,0 +1,52 @@
+"""The value of ``--graphite``: where a carbon is, which protocol it speaks, and how names are made for it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from statsd_tcp.outputs.fields import arguments_of, network_port, split_fields
+from statsd_tcp.outputs.graphite_names import NameRules
+
+__all__ = ["GraphiteTarget", "parse_graphite"]
+
+_ONLY_NEW = ("prefix", "counters", "timers", "gauges", "sets")
+_KEYS = ("protocol", "namespace", *_ONLY_NEW, "suffix", "stats", "counts")
+_FEWEST_FIELDS = 3
+
+
+class GraphiteTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One carbon: where it is, the protocol of its port, and how names are made for it."""
+
+    host: str
+    port: int
+    pickles: bool = False
+    names: NameRules = NameRules()
+
+    @property
+    def label(self) -> str:
+        """Give its name among the outputs."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"graphite:{host}:{self.port}"
+
+
+def parse_graphite(text: str) -> GraphiteTarget:
+    """Read ``tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:key=value...]``; raises ``ValueError``."""
+    fields = split_fields(text)
+    if fields[0] != "tcp" or len(fields) < _FEWEST_FIELDS or not fields[1]:
+        raise ValueError(f"{text!r} is not of the form tcp:HOST:PORT")
+    given = arguments_of(fields[3:], _KEYS)
+    pickles = _one_of(given, "protocol", ("text", "pickle")) == "pickle"
+    legacy = _one_of(given, "namespace", ("legacy", "new")) == "legacy"
+    counts = _one_of(given, "counts", ("yes", "no")) == "yes"
+    if legacy and (useless := [key for key in _ONLY_NEW if key in given]):
+        raise ValueError(f"{useless[0]}= is for namespace=new only")
+    names = {key: given[key].strip(".") for key in (*_ONLY_NEW, "suffix", "stats") if key in given}
+    rules = NameRules(legacy=legacy, counts=counts, **names)
+    return GraphiteTarget(host=fields[1], port=network_port(fields[2]), pickles=pickles, names=rules)
+
+
+def _one_of(given: dict[str, str], key: str, values: tuple[str, str]) -> str:
+    value = given.get(key, values[0])
+    if value not in values:
+        raise ValueError(f"{key}={value} is not one of {', '.join(values)}")
+    return value

@@ -1,0 +1,140 @@
+"""Lines on their way to a server over UDP."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+
+from statsd_tcp.repeat.addresses import Address, Lookup
+from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.packing import cut
+from statsd_tcp.repeat.queue import LineQueue
+from statsd_tcp.repeat.target import Target
+
+__all__ = ["PAUSE", "DatagramSender"]
+
+PAUSE = 0.005
+"""Seconds between two portions. A second's lines come at once, and sent at once they would overflow the other side's
+receive buffer, which holds some hundred datagrams; and what comes in this time shares datagrams."""
+
+FEWEST = 16
+"""Datagrams of a portion. More wait only for half a second, however many they are."""
+
+_PORTIONS = 100
+
+
+def _connect(address: Address) -> socket.socket:
+    """Make a socket for that address alone, so that the kernel tells when nobody listens there."""
+    family, where = address
+    one = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        one.setblocking(False)
+        one.connect(where)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+class DatagramSender:
+    """Packs lines into datagrams and sends them, a portion at a time."""
+
+    def __init__(self, reactor: Any, target: Target, connect: Callable[[Address], socket.socket] = _connect) -> None:
+        self._reactor = reactor
+        self._connect = connect
+        self._queue = LineQueue(target.label)
+        self._ready: deque[bytes] = deque()
+        self._lookup = Lookup(reactor, target, self._found, self._not_found)
+        self._socket: socket.socket | None = None
+        self._timer: IDelayedCall | None = None
+
+    def send(self, lines: bytes) -> None:
+        """Send lines, each of which ends in a newline, soon."""
+        self._queue.put(lines)
+        self._send_later()
+
+    def flush(self) -> None:
+        """Send what waits at once; what the kernel doesn't take is lost."""
+        self._prepare()
+        while self._ready and self._send_one():
+            pass
+        while self._ready:
+            self._lose()
+
+    def report(self) -> Repeated:
+        """Tell what has happened since the last call."""
+        return self._queue.report()
+
+    def close(self) -> Deferred[None]:
+        """Send what waits, and let go of the socket."""
+        self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        return succeed(None)
+
+    def _send_later(self) -> None:
+        if self._timer is None and self._queue.size:
+            self._timer = self._reactor.callLater(PAUSE, self._send_portion)
+
+    def _send_portion(self) -> None:
+        self._timer = None
+        self._prepare()
+        portion = max(FEWEST, len(self._ready) // _PORTIONS)
+        while portion and self._ready and self._send_one():
+            portion -= 1
+        self._send_later()
+
+    def _prepare(self) -> None:
+        self._lookup.look()
+        self._ready.extend(cut(self._queue.take()))
+
+    def _send_one(self) -> bool:
+        """Send a datagram, or lose it; tell whether the next one may be tried now."""
+        if self._socket is None:
+            # A name is looked up for the first time, or again: until then the lines wait, as many as may.
+            return False
+        datagram = self._ready[0]
+        try:
+            self._socket.send(datagram)
+        except BlockingIOError:
+            return False
+        except ConnectionRefusedError:
+            # That was an earlier one: nobody listened. This one has not been sent; it is in its turn now.
+            self._queue.failed()
+            self._queue.error = "nobody listens there"
+            return True
+        except OSError as error:
+            self._queue.failed()
+            self._queue.error = error.strerror or str(error)
+            self._lose()
+            return True
+        self._queue.error = ""
+        self._ready.popleft()
+        self._queue.sent(datagram.count(b"\n") + 1, len(datagram) + 1)
+        return True
+
+    def _lose(self) -> None:
+        datagram = self._ready.popleft()
+        self._queue.lost(datagram.count(b"\n") + 1, len(datagram) + 1)
+
+    def _found(self, address: Address) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        try:
+            self._socket = self._connect(address)
+        except OSError as error:
+            self._not_found(error.strerror or str(error))
+
+    def _not_found(self, why: str) -> None:
+        self._queue.failed()
+        self._queue.error = why

@@ -1,0 +1,175 @@
+"""Lines on their way to a server over TCP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import LineQueue
+from statsd_tcp.repeat.target import Target
+
+__all__ = ["StreamSender"]
+
+CONNECT_TIMEOUT = 10
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two attempts to connect, doubled with each that fails."""
+
+CLOSE_TIME = 1.0
+"""Seconds that what was written may take to be read by the other side, at the end."""
+
+
+class StreamSender:
+    """Writes lines to a connection that is made again whenever it is lost. While there is none they wait."""
+
+    def __init__(self, reactor: Any, target: Target, endpoint: Any = None) -> None:
+        """Connect through ``endpoint``, which by default is made from the target."""
+        if endpoint is None:
+            endpoint = HostnameEndpoint(reactor, target.host, target.port, timeout=CONNECT_TIMEOUT)
+        self._reactor = reactor
+        self._queue = LineQueue(target.label)
+        self._writer: _Writer | None = None
+        self._closed: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
+        pauses = backoffPolicy(SHORTEST_PAUSE, LONGEST_PAUSE, factor=2.0)
+        self._client = ClientService(endpoint, _Writers(self), retryPolicy=pauses, clock=reactor)
+        # Connects when there is something to send, so that a worker that gets no lines keeps nothing open.
+        self._started = False
+
+    def send(self, lines: bytes) -> None:
+        """Send lines, each of which ends in a newline."""
+        if not self._started:
+            self._started = True
+            self._queue.error = "not connected"
+            self._client.startService()
+            self._watch_attempt()
+        self._queue.put(lines)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, if the other side keeps up."""
+        if self._writer is None or self._writer.paused or not self._queue.size:
+            return
+        lines = self._queue.take()
+        if lines:
+            self._queue.sent(lines.count(b"\n"), len(lines))
+            self._writer.write(lines)
+
+    def report(self) -> Repeated:
+        """Tell what has happened since the last call."""
+        return self._queue.report()
+
+    def close(self) -> Deferred[None]:
+        """Give what waits a moment to be read by the other side, and disconnect."""
+        if not self._started:
+            return succeed(None)
+        if self._writer is None:
+            return _ended(self._client.stopService())
+        lines = self._queue.take()
+        self._queue.sent(lines.count(b"\n"), len(lines))
+        self._writer.end(lines)
+        closed: Deferred[None] = Deferred()
+        self._closed = closed
+        self._deadline = self._reactor.callLater(CLOSE_TIME, self._writer.abort)
+        return closed.addCallback(lambda _: _ended(self._client.stopService()))
+
+    def connected(self, writer: _Writer) -> None:
+        """Begin to write."""
+        self._writer = writer
+        self._queue.error = ""
+        self.flush()
+
+    def lost(self, why: str) -> None:
+        """Take note that the connection is gone; what was written but not read is lost."""
+        self._writer = None
+        if self._closed is not None:
+            closed, self._closed = self._closed, None
+            if self._deadline is not None and self._deadline.active():
+                self._deadline.cancel()
+            closed.callback(None)
+            return
+        self._queue.failed()
+        self._queue.error = f"not connected: {why}"
+        # The service hears of the end after us; until then it takes the connection for a good one.
+        self._reactor.callLater(0, self._watch_attempt)
+
+    def _watch_attempt(self) -> None:
+        """Hear of it if the next attempt fails. The service goes on trying by itself."""
+        self._client.whenConnected(failAfterFailures=1).addCallbacks(lambda _: None, self._not_connected)
+
+    def _not_connected(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._queue.failed()
+            self._queue.error = f"not connected: {failure.getErrorMessage()}"
+            self._watch_attempt()
+
+
+@implementer(IPushProducer)
+class _Writer(Protocol):
+    """One connection. It is paused while the other side doesn't keep up."""
+
+    transport: Any
+
+    def __init__(self, sender: StreamSender) -> None:
+        self._sender = sender
+        self.paused = False
+
+    def connectionMade(self) -> None:
+        """Ask to be told when the other side doesn't keep up, and begin."""
+        self.transport.registerProducer(self, True)
+        self._sender.connected(self)
+
+    def write(self, lines: bytes) -> None:
+        """Send lines, or have them wait in the transport."""
+        self.transport.write(lines)
+
+    def end(self, lines: bytes) -> None:
+        """Send the last lines, and disconnect when they are sent."""
+        self.transport.unregisterProducer()
+        self.transport.write(lines)
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Disconnect at once."""
+        self.transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """Leave the lines in the queue, whose size is limited."""
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        self.paused = False
+        self._sender.flush()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the connection is lost, which is told otherwise too."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the sender."""
+        self._sender.lost(reason.getErrorMessage())
+
+
+class _Writers(Factory):
+    noisy = False
+
+    def __init__(self, sender: StreamSender) -> None:
+        self._sender = sender
+
+    def buildProtocol(self, addr: IAddress | None) -> _Writer:
+        """Make the protocol of the next connection."""
+        return _Writer(self._sender)
+
+
+def _ended(stopped: Any) -> Deferred[None]:
+    """Give what ``stopService`` gave as a Deferred, whatever that was."""
+    if not isinstance(stopped, Deferred):
+        return succeed(None)
+    return stopped.addCallback(lambda _: None)

@@ -1,0 +1,105 @@
+"""The slots that wait for their outputs: in the file, in order, bounded; the oldest go first."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from statsd_tcp.aggregate.slots import SlotResult
+
+__all__ = ["QUEUE_BYTES", "Queued", "Queues", "Waiting"]
+
+QUEUE_BYTES = 1 << 30
+"""So much may wait for one output on the disk, however few slots it is."""
+
+_decoder = msgspec.msgpack.Decoder(SlotResult)
+
+
+class Queued(NamedTuple):
+    """A slot that waits: the number by which it is acknowledged, and the result."""
+
+    slot_id: int
+    result: SlotResult
+
+
+class Waiting(NamedTuple):
+    """What waits for one output: how many slots, the newest one's number (0: none), and how many were dropped."""
+
+    slots: int
+    newest: int
+    dropped: int
+
+
+class Queues:
+    """One queue for each output. The sizes are in memory too; `load` reads them.
+
+    ``longest`` is the number of slots that may wait for one output.
+    """
+
+    def __init__(self, outputs: Sequence[str], longest: int, most_bytes: int = QUEUE_BYTES) -> None:
+        self._longest = longest
+        self._most_bytes = most_bytes
+        self._queues: dict[str, deque[tuple[int, int]]] = {output: deque() for output in outputs}
+        self._dropped = dict.fromkeys(outputs, 0)
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read what waits; what waits for an output that there is no more is deleted with the next `put`."""
+        for queue in self._queues.values():
+            queue.clear()
+        rows = "SELECT output, slot, length(payload) FROM slot_queue JOIN slot_results ON id = slot ORDER BY slot"
+        for output, slot_id, size in connection.execute(rows):
+            if output in self._queues:
+                self._queues[output].append((slot_id, size))
+
+    def waiting(self) -> Mapping[str, Waiting]:
+        """Tell what waits for each output."""
+        return {
+            output: Waiting(len(queue), queue[-1][0] if queue else 0, self._dropped[output])
+            for output, queue in self._queues.items()
+        }
+
+    def put(self, connection: sqlite3.Connection, result: SlotResult) -> None:
+        """Queue a result for every output."""
+        payload = msgspec.msgpack.encode(result)
+        slot_id = connection.execute("INSERT INTO slot_results (payload) VALUES (?)", (payload,)).lastrowid or 0
+        for output, queue in self._queues.items():
+            connection.execute("INSERT INTO slot_queue (output, slot) VALUES (?, ?)", (output, slot_id))
+            queue.append((slot_id, len(payload)))
+            self._shorten(connection, output, queue)
+        marks = ", ".join("?" * len(self._queues))
+        connection.execute(f"DELETE FROM slot_queue WHERE output NOT IN ({marks})", tuple(self._queues))  # noqa: S608
+        self._sweep(connection)
+
+    def acknowledge(self, connection: sqlite3.Connection, delivered: Iterable[tuple[str, int]]) -> None:
+        """Take out what outputs have written: pairs of an output and the number of a slot."""
+        for output, slot_id in delivered:
+            connection.execute("DELETE FROM slot_queue WHERE output = ? AND slot = ?", (output, slot_id))
+            queue = self._queues.get(output, deque())
+            if queue and queue[0][0] == slot_id:
+                queue.popleft()
+        self._sweep(connection)
+
+    def after(self, connection: sqlite3.Connection, output: str, slot_id: int) -> Queued | None:
+        """Read the first slot behind that one which waits for an output."""
+        row = connection.execute(
+            "SELECT id, payload FROM slot_queue JOIN slot_results ON id = slot"
+            " WHERE output = ? AND slot > ? ORDER BY slot LIMIT 1",
+            (output, slot_id),
+        ).fetchone()
+        return None if row is None else Queued(row[0], _decoder.decode(row[1]))
+
+    def _shorten(self, connection: sqlite3.Connection, output: str, queue: deque[tuple[int, int]]) -> None:
+        size = sum(each for _, each in queue)
+        while len(queue) > self._longest or (size > self._most_bytes and len(queue) > 1):
+            oldest, bytes_less = queue.popleft()
+            size -= bytes_less
+            self._dropped[output] += 1
+            connection.execute("DELETE FROM slot_queue WHERE output = ? AND slot = ?", (output, oldest))
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Delete the results that nobody waits for."""
+        connection.execute("DELETE FROM slot_results WHERE id NOT IN (SELECT slot FROM slot_queue)")

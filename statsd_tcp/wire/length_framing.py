@@ -1,0 +1,80 @@
+"""Packets on a stream, each with its length before it, as DogStatsD clients send them over Unix stream sockets.
+
+    | length: 4 bytes, little-endian | packet ... | length | packet ... |
+
+A packet is what would have been a datagram: lines, of which the last needs no newline. Unlike a line it can't be found
+again once a length was wrong: the stream is broken then, and no more can be taken from it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from statsd_tcp.wire.framing import frame_datagram
+
+__all__ = ["LARGEST_PACKET", "LengthFramer"]
+
+LARGEST_PACKET: Final = 65535
+"""Bytes. Clients send 8 KiB at most unless told otherwise; four letters taken for a length are always more."""
+
+_HEAD: Final = 4
+
+
+class LengthFramer:
+    """The packets of one stream, passed on as chunks of complete lines.
+
+    ``broken``: a length was impossible. ``truncated`` counts packets that were begun and not finished. A packet can't
+    be too long for this framer: ``line_too_long`` stays 0, and is here for those who take any framer.
+    """
+
+    __slots__ = ("_tail", "_wanted", "broken", "line_too_long", "truncated")
+
+    def __init__(self) -> None:
+        self._tail = bytearray()
+        # Bytes that must have come before there is anything to do: the length, then the packet too.
+        self._wanted = _HEAD
+        self.broken = False
+        self.line_too_long = 0
+        self.truncated = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of an unfinished packet are kept."""
+        return len(self._tail)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was received and return the lines of the packets that it completes; ``b""`` if there is none."""
+        if self.broken:
+            return b""
+        if self._tail or len(data) < self._wanted:
+            self._tail += data
+            if len(self._tail) < self._wanted:
+                return b""
+            data = bytes(self._tail)
+            self._tail.clear()
+        return self._take_packets(data)
+
+    def finish(self, *, clean: bool) -> bytes:
+        """End the stream. A packet that isn't whole is dropped, however the stream ended."""
+        if self._tail:
+            self.truncated += 1
+            self._tail.clear()
+        return b""
+
+    def _take_packets(self, data: bytes) -> bytes:
+        packets: list[bytes] = []
+        at, size = 0, len(data)
+        self._wanted = _HEAD
+        while size - at >= _HEAD:
+            length = int.from_bytes(data[at : at + _HEAD], "little")
+            if length > LARGEST_PACKET:
+                self.broken = True
+                return b"".join(packets)
+            end = at + _HEAD + length
+            if end > size:
+                self._wanted = _HEAD + length
+                break
+            packets.append(frame_datagram(data[at + _HEAD : end]))
+            at = end
+        self._tail += data[at:]
+        return b"".join(packets)

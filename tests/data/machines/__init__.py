@@ -1,0 +1,1 @@
+"""Machines, recorded and made by hand."""

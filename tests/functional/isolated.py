@@ -1,0 +1,120 @@
+"""One service in a network namespace of its own, where the kernel's counts are of nobody else.
+
+Run as ``unshare --net python -m tests.functional.isolated FOLDER SCENE``; prints what the kernel and the service have
+counted as JSON.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.functional.clients import Burst, bare, half_close, reset
+from tests.functional.processes import held
+from tests.functional.service import Service, options
+from tests.functional.waiting import until
+
+_SET_FLAGS = 0x8914
+_UP_AND_RUNNING = 0x41
+
+LINE = b"hits:1|c\n"
+QUEUE = 32
+"""The longest accept queue in this namespace."""
+
+
+def bring_up() -> None:
+    """Make loopback work."""
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
+
+
+def kernel_counts() -> dict[str, int]:
+    """Read what the kernel has counted in this namespace: accepted connections, and full queues."""
+    result = {}
+    for file in ("snmp", "netstat"):
+        rows = Path("/proc/self/net", file).read_text().splitlines()
+        for names, numbers in zip(rows[::2], rows[1::2], strict=True):
+            result.update(zip(names.split()[1:], map(int, numbers.split()[1:]), strict=True))
+    return {name: result[name] for name in ("PassiveOpens", "ListenOverflows")}
+
+
+def mixed(service: Service) -> None:
+    """Bare connections, connections with a line, and ones that are reset."""
+    lines, port = service.port("lines"), service.port("bare")
+    Burst(lambda: bare(port), 300).run()
+    Burst(lambda: half_close(lines, LINE), 300).run()
+    Burst(lambda: reset(lines, LINE), 100).run()
+    Burst(lambda: reset(port), 100).run()
+
+
+def overflow(service: Service) -> None:
+    """More connections than the queue takes, while nobody accepts."""
+    port = service.port("bare")
+    clients = [socket.socket() for _ in range(4 * QUEUE)]
+    with held(service.worker_pids()[0]):
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        until(lambda: kernel_counts()["ListenOverflows"], "the queue has overflown")
+    for client in clients:
+        client.close()
+
+
+def kills(service: Service) -> None:
+    """Connections of both kinds while the worker is killed."""
+    lines, port = service.port("lines"), service.port("bare")
+    bursts = [Burst(lambda: bare(port), 500), Burst(lambda: half_close(lines, LINE), 500)]
+    for burst in bursts:
+        burst.start()
+    for done in (100, 500):
+        until(lambda done=done: sum(burst.done for burst in bursts) >= done, "the bursts have come so far")  # type: ignore[misc]
+        os.kill(service.worker_pids()[0], signal.SIGKILL)
+        until(service.is_ready, "a worker accepts")
+    for burst in bursts:
+        burst.join()
+
+
+SCENES: dict[str, Callable[[Service], None]] = {"mixed": mixed, "overflow": overflow, "kills": kills}
+
+
+def settled(service: Service) -> dict[str, float]:
+    """Wait until nothing waits and nothing is open, and give the counts of both sides."""
+
+    def quiet() -> dict[str, float] | None:
+        metrics = service.metrics()
+        still = metrics.total("statscounter_accept_queue_length") + metrics.total("statscounter_connections_open")
+        # The pages are asked for over TCP, too: each over a connection of its own.
+        kernel = kernel_counts()
+        pages, kernel["PassiveOpens"] = service.asked, kernel["PassiveOpens"] - service.asked
+        again = service.metrics()
+        if still or again.total("statscounter_connections_total") != metrics.total("statscounter_connections_total"):
+            return None
+        accepted = metrics.total("statscounter_connections_total")
+        closed = metrics.total("statscounter_connections_closed_total")
+        return {**kernel, "pages": pages, "accepted": accepted, "closed": closed}
+
+    return until(quiet, "all is quiet")
+
+
+def main(folder: Path, scene: str) -> None:
+    """Play one scene."""
+    bring_up()
+    Path("/proc/sys/net/core/somaxconn").write_text(str(QUEUE))
+    service = Service(folder, options(folder / "state"))
+    try:
+        service.start()
+        SCENES[scene](service)
+        sys.__stdout__.write(json.dumps(settled(service)) + "\n")
+    finally:
+        service.end()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,82 @@
+"""Finding and ending the processes of one test, whatever has become of their parents."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.functional.waiting import until
+
+__all__ = ["MARK", "end_all", "held", "is_alive", "marked", "new_mark"]
+
+MARK = "STATSCOUNTER_TEST"
+"""The environment variable that all processes of a test inherit: also a daemon, and the children of a dead parent."""
+
+
+def new_mark() -> str:
+    """Give a value of `MARK` that no other process has."""
+    return uuid.uuid4().hex
+
+
+def marked(mark: str) -> list[int]:
+    """List the living processes with this mark."""
+    wanted = f"{MARK}={mark}".encode()
+    return [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdigit() and wanted in _environment(folder) and is_alive(int(folder.name))
+    ]
+
+
+def end_all(mark: str) -> None:
+    """Kill every process with this mark, and wait until none is left."""
+
+    def none_left() -> bool:
+        found = marked(mark)
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return not found
+
+    until(none_left, "all processes of the test have ended")
+
+
+@contextmanager
+def held(pid: int) -> Iterator[None]:
+    """Stop a process in its tracks, and let it go on afterwards if it still lives."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: _state(pid) in ("T", ""), f"process {pid} stands still")
+    try:
+        yield
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process exists and isn't just waiting to be reaped."""
+    return _state(pid) not in ("", "Z", "X")
+
+
+def _state(pid: int) -> str:
+    """Give the letter of a process's state, nothing if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _environment(folder: Path) -> list[bytes]:
+    try:
+        return (folder / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -1,0 +1,255 @@
+"""The service as a process: started as a user starts it, asked over HTTP, stopped, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import HTTPError, URLError
+
+from tests.functional.metrics import Metrics
+from tests.functional.processes import MARK, end_all, held, is_alive, marked, new_mark
+from tests.functional.waiting import PATIENCE, until
+
+__all__ = ["BARE", "DATAGRAMS", "LINES", "Page", "Service", "environment", "options", "script"]
+
+CHECKOUT = Path(__file__).parents[2]
+
+LOOPBACK = "interface=127.0.0.1"
+LINES = f"tcp:0:{LOOPBACK}:name=lines"
+DATAGRAMS = f"udp:0:{LOOPBACK}:name=datagrams"
+BARE = f"tcp:0:{LOOPBACK}:name=bare"
+
+_LISTENER = re.compile(r"(?:tcp|udp) (\S+):(\d+) as (\S+)$", re.MULTILINE)
+_SITE = re.compile(r"Site starting on (\d+)$", re.MULTILINE)
+_HTTP = re.compile(r"http://\S+:(\d+)/$", re.MULTILINE)
+
+
+class Page(NamedTuple):
+    """What came for a request: the status, the headers in lower case, and the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """Give the body without the newline at its end."""
+        return self.body.decode().rstrip("\n")
+
+
+def script(name: str) -> str:
+    """Give the path of a script of the environment that runs the tests."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Give the environment of the service's processes, which see this checkout and nobody's home."""
+    path = os.pathsep.join(filter(None, [more.pop("PYTHONPATH", ""), str(CHECKOUT)]))
+    return {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, **more}
+
+
+def options(
+    state: Path,
+    *,
+    workers: int = 1,
+    listen: Sequence[str] = (LINES, DATAGRAMS),
+    count: Sequence[str] = (BARE,),
+    http: str = f"tcp:0:{LOOPBACK}",
+    more: Sequence[str] = (),
+) -> list[str]:
+    """Write the options of a small service on loopback; an empty endpoint switches its kind off."""
+    return [
+        f"--state-dir={state}",
+        f"--workers={workers}",
+        *(f"--listen={endpoint}" for endpoint in listen or [""]),
+        *(f"--count={endpoint}" for endpoint in count or [""]),
+        f"--http={http}",
+        *more,
+    ]
+
+
+class Service:
+    """One service with a folder of its own, started as often as a test likes. `end` must be called."""
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        *,
+        prefix: Sequence[str] = (),
+        program: Sequence[str] = ("twistd", "-n", "--pidfile="),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run ``program`` behind the command ``prefix``, with the options ``arguments``."""
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.state = folder / "state"
+        self.mark = new_mark()
+        self.command = [*prefix, script(program[0]), *program[1:], "statscounter", *arguments]
+        self.environ = environment(folder, **{MARK: self.mark}, **(environ or {}))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.http_port = 0
+        self.asked = 0
+        """How many pages were asked for, each over a connection of its own."""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Give the supervisor that was started last."""
+        return self._processes[-1]
+
+    @property
+    def log(self) -> str:
+        """Give all that it has printed since it was started last."""
+        return self._log_path(len(self._processes)).read_text()
+
+    @property
+    def ledgers(self) -> list[str]:
+        """List the ledgers of the state directory."""
+        return sorted(path.name for path in (self.state / "ledgers").iterdir())
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        with self._log_path(len(self._processes) + 1).open("wb") as output:
+            process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+
+    def start(self) -> Service:
+        """Start it, and wait until it is ready."""
+        self.launch()
+        return self.await_ready()
+
+    def await_ready(self) -> Service:
+        """Wait until all workers accept and the store is open."""
+        until(self._greeted, "the service has started")
+        found = _HTTP.search(self.log)
+        if found:
+            self.http_port = int(found[1])
+            until(self.is_ready, "the service is ready")
+        return self
+
+    def has_greeted(self) -> bool:
+        """Tell whether it has said what listens where."""
+        # One of the last lines, so that the others are there.
+        return "  limits  " in self.log
+
+    def site_port(self) -> int:
+        """Give the port of the pages, 0 while there is none yet: they are there before the greeting."""
+        found = _SITE.search(self.log)
+        return int(found[1]) if found else 0
+
+    def port(self, label: str) -> int:
+        """Give the port of a listener."""
+        return {found[3]: int(found[2]) for found in _LISTENER.finditer(self.log)}[label]
+
+    def page(self, path: str, **headers: str) -> Page:
+        """Fetch a page, whatever its status; raises `URLError` or `OSError` while nobody answers."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", headers=named)
+        self.asked += 1
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return Page(answer.status, _lower(answer.headers.items()), answer.read())
+        except HTTPError as answer:
+            with answer:
+                return Page(answer.code, _lower(answer.headers.items()), answer.read())
+
+    def metrics(self) -> Metrics:
+        """Scrape it."""
+        page = self.page("/metrics")
+        assert page.status == 200, page
+        return Metrics(page.body.decode())
+
+    def status(self) -> dict[str, Any]:
+        """Give its status."""
+        status: dict[str, Any] = json.loads(self.page("/api/v1/status").body)
+        return status
+
+    def worker_pids(self) -> dict[int, int]:
+        """Give the process numbers of the workers that live, by slot."""
+        return {worker["slot"]: worker["pid"] for worker in self.status()["workers"] if worker["pid"]}
+
+    @contextmanager
+    def workers_held(self) -> Iterator[None]:
+        """Stop all workers in their tracks, and let them go on afterwards: what comes meanwhile waits in the kernel."""
+        pids = list(self.worker_pids().values())
+        with ExitStack() as stack:
+            for pid in pids:
+                stack.enter_context(held(pid))
+            yield
+
+    def is_ready(self) -> bool:
+        """Tell whether it says that it is ready; fails when it has ended instead."""
+        assert self.process.poll() is None, f"it has ended with status {self.process.returncode}"
+        try:
+            return self.page("/readyz").status == 200
+        except (URLError, OSError):
+            return False
+
+    def wait_for(self, wanted: float, name: str, **labels: str) -> Metrics:
+        """Wait until a metric has reached a value, and give the scrape that says so."""
+        seen: list[Metrics] = []
+
+        def reached() -> bool:
+            seen[:] = [self.metrics()]
+            return seen[0].reached(wanted, name, **labels)
+
+        until(reached, f"{name} {labels} has reached {wanted:g}")
+        return seen[0]
+
+    def settled(self) -> Metrics:
+        """Wait until all that came before this call is committed, and give a scrape from after that."""
+        before = self.metrics().total("statscounter_commits_total")
+        # The next commit may have been under way, with what was gathered before.
+        return self.wait_for(before + 2, "statscounter_commits_total")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""
+        self.process.send_signal(number)
+        return self.wait_ended()
+
+    def wait_ended(self) -> int:
+        """Wait until the supervisor and its workers have ended, and give its exit status."""
+        status = self.process.wait(PATIENCE)
+        until(lambda: not marked(self.mark), "no worker is left")
+        return status
+
+    def kill(self) -> None:
+        """Kill the supervisor, and only that."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """Kill whatever is left, and show what was printed, for a test that has failed."""
+        end_all(self.mark)
+        for number, process in enumerate(self._processes, 1):
+            process.wait(PATIENCE)
+            sys.stdout.write(f"--- start {number} of {self.folder.name}\n{self._log_path(number).read_text()}")
+
+    def _log_path(self, number: int) -> Path:
+        return self.folder / f"start-{number}.log"
+
+    def _greeted(self) -> bool:
+        assert is_alive(self.process.pid), f"it has ended with status {self.process.poll()}"
+        return self.has_greeted()
+
+
+def _lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
+

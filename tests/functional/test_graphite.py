@@ -1,0 +1,145 @@
+"""Slots to Graphite: a real carbon, and what is in its files afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.carbon import Carbon, free_port, need_carbon
+from tests.functional.clients import half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+LINES = (
+    b"hits:3|c\nhits:2|c|@0.5\ntime:320|ms\ntime:100|ms|@0.1\nlevel:5|g\nlevel:+3|g\nusers:a|s\nusers:b|s\n"
+    b"a page/one:1|c\nby.tag:1|c|#code:200,env:prod\nbad\n"
+)
+
+EXPECTED = {
+    "stats_counts.hits": 7.0,
+    "stats_counts.a_page-one": 1.0,
+    "stats_counts.by.tag;code=200;env=prod": 1.0,
+    "stats.timers.time.count": 11.0,
+    "stats.timers.time.mean": 210.0,
+    "stats.timers.time.upper_90": 320.0,
+    "stats.gauges.level": 8.0,
+    "stats.sets.users.count": 2.0,
+    "stats_counts.statsd.metrics_received": 11.0,
+    "stats_counts.statsd.bad_lines_seen": 1.0,
+}
+
+
+@pytest.fixture
+def carbon(tmp_path: Path) -> Iterator[Carbon]:
+    """Give a carbon that runs."""
+    need_carbon()
+    made = Carbon(tmp_path / "carbon").start()
+    yield made
+    made.end()
+
+
+def largest(carbon: Carbon, path: str) -> float:
+    """Give the largest value that has arrived of a metric."""
+    return max(carbon.points(path).values(), default=0.0)
+
+
+def total(carbon: Carbon, path: str) -> float:
+    """Add up what has arrived of a metric."""
+    return sum(carbon.points(path).values())
+
+
+def graphite(port: int, *more: str) -> list[str]:
+    """Give the options for slots of a second that go to carbon."""
+    return ["--flush-interval=1", f"--graphite={':'.join(('tcp', '127.0.0.1', str(port), *more))}"]
+
+
+@pytest.mark.parametrize("protocol", ["text", "pickle"])
+def test_what_arrives_is_what_was_sent(carbon: Carbon, start_service: ServiceMaker, protocol: str) -> None:
+    """All that was sent in one connection is in whisper, under etsy's names, in either protocol."""
+    port = carbon.text_port if protocol == "text" else carbon.pickle_port
+    service = start_service(more=graphite(port, f"protocol={protocol}"))
+    half_close(service.port("lines"), LINES)
+    until(lambda: largest(carbon, "stats_counts.hits") == 7.0, "the counter has arrived")
+    # What was sent in one connection may be in two slots, if it came at the end of one.
+    until(lambda: {path: largest(carbon, path) for path in EXPECTED} == EXPECTED, "all has arrived")
+
+
+def test_the_new_namespace(carbon: Carbon, start_service: ServiceMaker) -> None:
+    """Prefixes and the suffix stand where etsy puts them."""
+    more = ("namespace=new", "prefix=acme", "counters=c", "suffix=eu")
+    service = start_service(more=graphite(carbon.text_port, *more))
+    half_close(service.port("lines"), b"hits:3|c\ntime:5|ms\n")
+    until(lambda: largest(carbon, "acme.c.hits.count.eu") == 3.0, "the counter has arrived")
+    until(lambda: largest(carbon, "acme.timers.time.sum.eu") == 5.0, "the timer has arrived")
+    assert largest(carbon, "acme.statsd.numStats.eu") == 6.0
+
+
+def send_and_settle(service: Service, lines: bytes) -> None:
+    """Send, and wait until the slot in which that came has ended."""
+    half_close(service.port("lines"), lines)
+    service.settled()
+    service.settled()
+
+
+def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> None:
+    """While carbon is down its slots wait; when it is back they are delivered in order, and none is missing."""
+    service = start_service(more=graphite(carbon.text_port))
+    name = f"graphite:127.0.0.1:{carbon.text_port}"
+    send_and_settle(service, b"hits:1|c\n")
+    until(lambda: total(carbon, "stats_counts.hits") == 1.0, "the first has arrived")
+    carbon.end()
+    for _ in range(3):
+        send_and_settle(service, b"hits:1|c\nlevel:+1|g\n")
+    service.wait_for(3, "statscounter_output_queued", output=name)
+    assert service.metrics().total("statscounter_output_failed_total", output=name) > 0
+    carbon.start()
+    until(lambda: total(carbon, "stats_counts.hits") == 4.0, "the others have arrived")
+    levels = [value for _, value in sorted(carbon.points("stats.gauges.level").items())]
+    assert levels == sorted(levels), "in order, a gauge that only rises never falls"
+    times = sorted(carbon.points("statsd.numStats"))
+    assert times == list(range(times[0], times[0] + len(times))), "there is a point for every slot"
+
+
+def test_a_restart_in_mid_slot(carbon: Carbon, start_service: ServiceMaker) -> None:
+    """What came before and after a restart in the same slot is one point."""
+    seconds = 15
+    options = [f"--flush-interval={seconds}", f"--graphite=tcp:127.0.0.1:{carbon.text_port}"]
+    service = start_service(more=options)
+    half_close(service.port("lines"), b"hits:1|c\ntime:10|ms\n")
+    service.settled()
+    assert service.stop() in (0, -15)
+    service.start()
+    half_close(service.port("lines"), b"hits:2|c\ntime:20|ms\n")
+    until(lambda: total(carbon, "stats_counts.hits") == 3.0, "all has arrived")
+    counts = carbon.points("stats_counts.hits")
+    assert all(when % seconds == 0 for when in counts)
+    # The restart may have fallen on the end of a slot; then the two are in two.
+    found = [value for value in counts.values() if value]
+    assert found in ([3.0], [1.0, 2.0])
+    if found == [3.0]:
+        assert largest(carbon, "stats.timers.time.mean") == 15.0
+
+
+def test_kill_and_restart(carbon: Carbon, start_service: ServiceMaker) -> None:
+    """What was counted but not yet committed when the service was killed is in the slots too, once."""
+    service = start_service(more=graphite(carbon.text_port))
+    for _ in range(5):
+        half_close(service.port("lines"), b"hits:1|c\n")
+    service.kill()
+    service.start()
+    half_close(service.port("lines"), b"hits:1|c\n")
+    until(lambda: total(carbon, "stats_counts.hits") >= 6.0, "all has arrived")
+    service.settled()
+    assert total(carbon, "stats_counts.hits") == 6.0
+
+
+def test_a_full_queue(start_service: ServiceMaker) -> None:
+    """When more slots wait than may, the oldest go, and they are counted."""
+    port = free_port()
+    service = start_service(more=[*graphite(port), "--output-queue=2"])
+    name = f"graphite:127.0.0.1:{port}"
+    service.wait_for(2, "statscounter_output_dropped_total", output=name)
+    assert service.metrics().total("statscounter_output_queued", output=name) == 2

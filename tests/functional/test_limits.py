@@ -1,0 +1,165 @@
+"""The service's limits: what they hold back waits in the kernel's queue, and nothing is dropped uncounted."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from tests.functional.clients import bare, connect, half_close, read_end
+from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+LINE = b"hits:1|c\n"
+
+
+def is_paused(service: Service, listener: str) -> bool:
+    """Tell whether accepting is paused for a listener."""
+    return service.metrics().total("statscounter_accept_paused", listener=listener) == 1
+
+
+@contextmanager
+def spare_descriptors(pid: int, spare: int) -> Iterator[None]:
+    """Leave a running process so many free descriptors, for a while."""
+    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in range(len(used) + spare + 1) if number not in used)
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    # The limit is on the numbers of descriptors: the first one that must not be had.
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(islice(free, spare, None)), before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_idle_connections(start_service: ServiceMaker) -> None:
+    """A connection that says nothing, or stops in the middle of a line, is closed after a while and counted as idle."""
+    service = start_service(more=["--idle-timeout=1"])
+    silent, stuck = connect(service.port("lines")), connect(service.port("lines"))
+    stuck.sendall(LINE + b"half:1")
+    read_end(silent)
+    read_end(stuck)
+    metrics = service.wait_for(1, "hits")
+    assert metrics.closed("lines") == {"idle": 2}
+    assert service.settled().total("statscounter_bad_lines_total", reason="truncated") == 1
+
+
+def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
+    """A connection that keeps sending stays for longer than the idle timeout."""
+    service = start_service(more=["--idle-timeout=2"])
+    with connect(service.port("lines")) as busy, connect(service.port("lines")) as silent:
+
+        def one_is_closed() -> bool:
+            busy.sendall(LINE)
+            return bool(service.metrics().closed("lines"))
+
+        until(one_is_closed, "the silent connection is closed")
+        read_end(silent)
+        metrics = service.metrics()
+        assert metrics.closed("lines") == {"idle": 1}
+        assert metrics.total("statscounter_connections_open", listener="lines") == 1
+
+
+def test_most_connections(start_service: ServiceMaker) -> None:
+    """At the limit of open connections accepting pauses, and it goes on as soon as one ends."""
+    service = start_service(more=["--max-connections=3"])
+    port = service.port("lines")
+    with ExitStack() as stack:
+        first = [stack.enter_context(connect(port)) for _ in range(3)]
+        until(lambda: is_paused(service, "lines"), "accepting has paused")
+        late = [stack.enter_context(connect(port)) for _ in range(4)]
+        for client in late:
+            client.sendall(LINE)
+        metrics = service.settled()
+        assert metrics.accepted("lines") == 3
+        assert metrics.total("statscounter_accept_queue_length", listener="lines") == 4
+        # A counting port doesn't keep connections: it has no part in this.
+        assert not is_paused(service, "bare")
+        bare(service.port("bare"))
+        for client in first:
+            client.close()
+        assert service.wait_for(3, "hits").accepted("lines") == 6
+        late[0].close()
+        metrics = service.wait_for(4, "hits")
+        assert metrics.accepted("lines") == 7
+    until(lambda: not is_paused(service, "lines"), "nothing holds accepting")
+    assert service.wait_for(7, "statscounter_connections_closed_total", listener="lines").closed("lines") == {"eof": 7}
+
+
+def test_out_of_descriptors(start_service: ServiceMaker) -> None:
+    """Without a free descriptor connections wait, which is counted; none is lost, and none is cut off."""
+    service = start_service()
+    worker = service.worker_pids()[0]
+    with spare_descriptors(worker, 0):
+        clients = [connect(service.port(label)) for label in ("bare", "lines") for _ in range(5)]
+        for label in ("bare", "lines"):
+            service.wait_for(1, "statscounter_accept_errors_total", listener=label, errno="EMFILE")
+            until(lambda label=label: is_paused(service, label), "accepting has paused")
+        metrics = service.metrics()
+        assert metrics.accepted("bare") == metrics.accepted("lines") == 0
+        assert metrics.total("statscounter_accept_queue_length") == 10
+    for client in clients[:5]:
+        read_end(client)
+    for client in clients[5:]:
+        client.sendall(LINE)
+        client.close()
+    metrics = service.wait_for(5, "hits")
+    assert metrics.accepted("bare") == metrics.accepted("lines") == 5
+    until(lambda: not is_paused(service, "lines") and not is_paused(service, "bare"), "nothing holds accepting")
+    assert service.worker_pids() == {0: worker}
+
+
+def test_one_free_descriptor(start_service: ServiceMaker) -> None:
+    """A connection that is accepted but finds no descriptor for its transport is kept, and served later."""
+    service = start_service()
+    with spare_descriptors(service.worker_pids()[0], 1):
+        client = connect(service.port("lines"))
+        service.wait_for(1, "statscounter_accept_errors_total", listener="lines", errno="EMFILE")
+        assert service.metrics().accepted("lines") == 1
+        client.sendall(LINE)
+        service.wait_for(1, "hits")
+    until(lambda: not is_paused(service, "lines"), "nothing holds accepting")
+    client.sendall(LINE)
+    service.wait_for(2, "hits")
+    client.close()
+    metrics = service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
+    assert metrics.closed("lines") == {"eof": 1}
+
+
+def test_low_limit_of_open_files(start_service: ServiceMaker) -> None:
+    """Under a low limit of open files the service allows fewer connections, and the rest wait for their turn."""
+    service = start_service(prefix=["prlimit", "--nofile=150:150"])
+    limit = service.status()["connection_limit_per_worker"]
+    assert 0 < limit < 150
+    with ExitStack() as stack:
+        for _ in range(limit + 5):
+            stack.enter_context(connect(service.port("lines")))
+        until(lambda: is_paused(service, "lines"), "accepting has paused")
+        assert service.settled().accepted("lines") == limit
+    metrics = service.wait_for(limit + 5, "statscounter_connections_closed_total", listener="lines")
+    assert metrics.closed("lines") == {"eof": limit + 5}
+    assert metrics.total("statscounter_accept_errors_total", listener="lines") == 0
+
+
+def test_soft_limit_is_raised(start_service: ServiceMaker) -> None:
+    """The soft limit of open files doesn't matter: it is raised to the hard one, in the workers, too."""
+    service = start_service(prefix=["prlimit", "--nofile=64:1000"])
+    limits = resource.prlimit(service.worker_pids()[0], resource.RLIMIT_NOFILE)
+    assert limits == (1000, 1000)
+    half_close(service.port("lines"), LINE)
+    service.wait_for(1, "hits")
+
+
+def test_many_lines_at_once(start_service: ServiceMaker) -> None:
+    """A client that sends more than a journal holds is slowed down, and none of its lines is lost."""
+    service = start_service()
+    block = b"many:1|c\n" * 100_000
+    with connect(service.port("lines")) as client:
+        for _ in range(25):
+            client.sendall(block)
+    metrics = service.wait_for(2_500_000, "many")
+    assert metrics.total("many") == 2_500_000
+    assert metrics.total("statscounter_received_bytes_total", listener="lines") == 25 * len(block)

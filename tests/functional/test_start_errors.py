@@ -1,0 +1,247 @@
+"""What can't work ends the start: one line on standard error, status 1, in the foreground and as a daemon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.functional.conftest import ServiceMaker
+from tests.functional.processes import MARK, end_all, marked, new_mark
+from tests.functional.service import LOOPBACK, environment, options, script
+
+PROGRAMS = {
+    "foreground": ("twistd", "-n", "--pidfile="),
+    "daemon": ("twistd", "--pidfile=twistd.pid", "--logfile=twistd.log"),
+}
+NO_RIGHTS = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+"""Even as root the service has no special rights behind this: what belongs to others, and low ports, are denied."""
+
+LIMIT = 60.0
+"""Seconds that a start may take to fail, on a busy machine."""
+
+
+class Row(NamedTuple):
+    """One way to fail: further options, the words that the line must have, and a command to put before."""
+
+    options: list[str]
+    words: list[str]
+    prefix: list[str]
+
+
+class Scene:
+    """What a row needs around it: a folder for files, and things that are cleaned up behind it."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.stack = stack
+
+    def config(self, text: str) -> list[str]:
+        """Write a configuration file, and give the option that names it."""
+        path = self.folder / "statscounter.toml"
+        path.write_text(text)
+        return [f"--config={path}"]
+
+    def taken(self, kind: socket.SocketKind) -> int:
+        """Give a port that this process holds."""
+        holder = self.stack.enter_context(socket.socket(socket.AF_INET, kind))
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        return int(holder.getsockname()[1])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Give an empty scene."""
+    with ExitStack() as stack:
+        yield Scene(tmp_path, stack)
+
+
+def wrong(words: list[str], *more: str) -> Callable[[Scene], Row]:
+    """Make a row that needs nothing but its options."""
+    return lambda _: Row(list(more), words, [])
+
+
+def file(text: str, *words: str) -> Callable[[Scene], Row]:
+    """Make a row of a configuration file, which the line must name."""
+    return lambda scene: Row(scene.config(text), ["statscounter.toml", *words], [])
+
+
+def missing_file(scene: Scene) -> Row:
+    """Name a configuration file that isn't there."""
+    path = scene.folder / "nowhere.toml"
+    return Row([f"--config={path}"], [str(path), "can't be read", "No such file"], [])
+
+
+def in_use(option: str, scheme: str) -> Callable[[Scene], Row]:
+    """Make a row of a port that somebody has: option, port, process and remedy must be named."""
+
+    def row(scene: Scene) -> Row:
+        port = scene.taken(socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM)
+        owner = f"(pid {os.getpid()})"
+        remedy = [f"--{option}= switches it off", f"--{option} {scheme}:PORT moves it"]
+        words = [f"--{option}: {scheme}:{port} is in use by ", owner, *remedy]
+        return Row([f"--{option}={scheme}:{port}:{LOOPBACK}"], words, [])
+
+    return row
+
+
+def low_port(scene: Scene) -> Row:
+    """Ask for a port that needs rights."""
+    words = ["--listen: tcp:99 needs root", "CAP_NET_BIND_SERVICE", "--listen tcp:PORT moves it"]
+    return Row([f"--listen=tcp:99:{LOOPBACK}"], words, NO_RIGHTS)
+
+
+def file_for_folder(scene: Scene) -> Row:
+    """Put a file where the state directory should be."""
+    scene.state.write_text("")
+    return Row([], [f"--state-dir {scene.state}: can't be made", "name a folder"], [])
+
+
+def unwritable(scene: Scene) -> Row:
+    """Take away the right to write into the state directory."""
+    (scene.state / "ledgers").mkdir(parents=True)
+    scene.state.chmod(0o500)
+    scene.stack.callback(scene.state.chmod, 0o700)
+    return Row([], [f"--state-dir {scene.state}: may not be written", "change its rights"], NO_RIGHTS)
+
+
+def unwritable_parent(scene: Scene) -> Row:
+    """Take away the right to make the state directory."""
+    locked = scene.folder / "locked"
+    locked.mkdir(mode=0o500)
+    scene.stack.callback(locked.chmod, 0o700)
+    words = [f"--state-dir {locked}/state: can't be made (Permission denied)"]
+    return Row([f"--state-dir={locked}/state"], words, NO_RIGHTS)
+
+
+def foreign_store(scene: Scene) -> Row:
+    """Put another program's SQLite file where the store should be."""
+    scene.state.mkdir()
+    path = scene.state / "totals.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+        connection.commit()
+    return Row([], [str(path), "left as it is"], [])
+
+
+def damaged_store(scene: Scene) -> Row:
+    """Put something where the store should be that never was a database."""
+    scene.state.mkdir()
+    path = scene.state / "totals.sqlite"
+    path.write_bytes(b"never a database\n" * 500)
+    return Row([], [f"{path} is not a SQLite database", "left as it is"], [])
+
+
+ROWS: dict[str, Callable[[Scene], Row]] = {
+    "wrong value": wrong(["--workers: '0' is not a whole number"], "--workers=0"),
+    "wrong seconds": wrong(["--drain-timeout: 'soon' is not a number of seconds"], "--drain-timeout=soon"),
+    "unknown option": wrong(["option --colour not recognized", "--help lists"], "--colour=red"),
+    "stray argument": wrong(["'now' is not an option", "--help lists"], "now"),
+    "value missing": wrong(["--workers: a value is missing"], "--workers="),
+    "bad scheme": wrong(["--listen ftp:21", "tcp, udp"], "--listen=ftp:21"),
+    "bad port": wrong(["--count tcp:port", "'port' is not a port"], "--count=tcp:port"),
+    "bad interface": wrong(["--http", "interface=nowhere is not an IP address"], "--http=tcp:0:interface=nowhere"),
+    "bad key": wrong(["--listen", "colour"], "--listen=tcp:0:colour=red"),
+    "nothing to do": wrong(["--listen and --count are both empty"], "--listen=", "--count="),
+    "same label": wrong(["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"),
+    "same port": wrong(["tcp:18125 is given twice"], "--listen=tcp:18125", "--listen=tcp:18125"),
+    "address elsewhere": wrong(["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"),
+    "no such file": missing_file,
+    "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
+    "unknown key": file('colour = "red"', "unknown option 'colour'"),
+    "wrong type": file("workers = true", "workers: True is not"),
+    "wrong value in file": file("workers = 0", "workers: '0' is not a whole number"),
+    "wrong endpoint in file": file('listen = ["tcp:port"]', "listen tcp:port", "not a port"),
+    "lines port in use": in_use("listen", "tcp"),
+    "datagram port in use": in_use("listen", "udp"),
+    "count port in use": in_use("count", "tcp"),
+    "HTTP port in use": in_use("http", "tcp"),
+    "low port": low_port,
+    "file for folder": file_for_folder,
+    "unwritable folder": unwritable,
+    "unwritable parent": unwritable_parent,
+    "foreign store": foreign_store,
+    "damaged store": damaged_store,
+}
+
+
+class Failed(NamedTuple):
+    """A start that has failed: its status, and what it wrote to its two outputs."""
+
+    status: int
+    printed: str
+    error: str
+
+
+def fail(scene: Scene, program: tuple[str, ...], arguments: list[str], prefix: list[str]) -> Failed:
+    """Start the service, and give what came of it; fails if any process is left."""
+    mark = new_mark()
+    try:
+        done = subprocess.run(
+            [*prefix, script(program[0]), *program[1:], "statscounter", *arguments],
+            cwd=scene.folder,
+            env=environment(scene.folder, **{MARK: mark}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert marked(mark) == [], done
+        return Failed(done.returncode, done.stdout, done.stderr)
+    finally:
+        end_all(mark)
+
+
+def one_line(failed: Failed) -> str:
+    """Check that it ended with status 1 and one line on standard error, and nothing else; give the line."""
+    lines = failed.error.splitlines()
+    assert (failed.status, failed.printed, len(lines)) == (1, "", 1), failed
+    assert lines[0].startswith("statscounter: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("make_row", ROWS.values(), ids=ROWS)
+def test_start_error(scene: Scene, program: tuple[str, ...], make_row: Callable[[Scene], Row]) -> None:
+    """Whatever prevents the start is told in one line on standard error, and nothing is left running."""
+    row = make_row(scene)
+    line = one_line(fail(scene, program, [*_small(scene, row), *row.options], row.prefix))
+    assert [words for words in row.words if words not in line] == [], line
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_second_instance(scene: Scene, start_service: ServiceMaker, program: tuple[str, ...]) -> None:
+    """A state directory in use is refused with the process that has it, and that one goes on."""
+    first = start_service()
+    line = one_line(fail(scene, program, options(first.state), []))
+    assert f"--state-dir {first.state} is in use by another instance (pid {first.process.pid})" in line
+    assert first.is_ready()
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_port_of_another_instance(scene: Scene, start_service: ServiceMaker, program: tuple[str, ...]) -> None:
+    """A second instance does not join the first one's group of sockets: the port is in use, by that process."""
+    first = start_service()
+    port = first.port("lines")
+    line = one_line(fail(scene, program, options(scene.state, listen=[f"tcp:{port}:{LOOPBACK}"]), []))
+    assert f"--listen: tcp:{port} is in use by " in line
+    assert first.is_ready()
+
+
+def _small(scene: Scene, row: Row) -> list[str]:
+    """Give options that work, without those of the kinds that the row brings itself."""
+    kinds = {option.partition("=")[0] for option in row.options}
+    if "--config" in kinds:
+        return [f"--state-dir={scene.state}"]
+    return [option for option in options(scene.state) if option.partition("=")[0] not in kinds]

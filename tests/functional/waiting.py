@@ -1,0 +1,28 @@
+"""Waiting for a condition, with a deadline that only a service that hangs can miss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["PATIENCE", "until"]
+
+PATIENCE = 30.0
+"""Seconds until a wait gives up: the machine may be busy, and no test is about speed."""
+
+_PAUSE = 0.02
+
+_T = TypeVar("_T")
+
+
+def until(condition: Callable[[], _T], what: str, patience: float = PATIENCE) -> _T:
+    """Ask again and again until ``condition`` gives something true, and give that; fails when it takes too long."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain until {what}; at last: {found!r}")
+        time.sleep(_PAUSE)

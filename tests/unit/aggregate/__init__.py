@@ -1,0 +1,1 @@
+"""Tests of intervals, their encoding, and the tally that fills them."""

@@ -1,0 +1,94 @@
+"""What an interval should be, worked out line by line in the plainest way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from statsd_tcp.aggregate.gauges import append_change
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.wire.grammar import DIALECTS, Grammar
+from statsd_tcp.wire.line import parse_line
+from statsd_tcp.wire.samples import Sample
+from tests.unit.wire.strategies import lines
+
+__all__ = ["GRAMMARS", "LABELS", "Chunk", "chunks", "exact_lines", "expected"]
+
+LABELS = ("tcp:8125", "udp:8125", "unix", "tcp:8125")
+GRAMMARS = {"unix": DIALECTS["dogstatsd"]}
+
+
+class Chunk(NamedTuple):
+    """Lines that came together: at a listener, at a tick."""
+
+    listener: int
+    lines: list[bytes]
+    tick: int
+
+    @property
+    def data(self) -> bytes:
+        """As it is framed."""
+        return b"".join(line + b"\n" for line in self.lines)
+
+
+def is_exact(line: bytes) -> bool:
+    """Say whether whatever the line says can be added up in any order without rounding."""
+    samples = parse_line(line, Grammar()).samples
+    numbers = [number for sample in samples for number in (sample.value, sample.weight) if isinstance(number, float)]
+    return all(number.is_integer() and abs(number) < 1 << 30 for number in (number * 1024 for number in numbers))
+
+
+def exact_lines() -> st.SearchStrategy[bytes]:
+    """Return lines of all sorts, whose numbers add up to the same in every order."""
+    return lines().filter(is_exact)
+
+
+@st.composite
+def chunks(draw: st.DrawFn) -> list[Chunk]:
+    """Return what some listeners receive, each chunk at a tick of its own."""
+    pool = draw(st.lists(exact_lines(), min_size=1, max_size=8))
+    contents = draw(st.lists(st.lists(st.sampled_from(pool), max_size=8), max_size=8))
+    return [Chunk(draw(st.integers(0, len(LABELS) - 1)), content, tick) for tick, content in enumerate(contents)]
+
+
+def expected(received: Iterable[Chunk]) -> Interval:
+    """Return the interval of all these lines."""
+    interval = Interval(listeners={label: ListenerCounts() for label in LABELS})
+    for chunk in received:
+        for line in chunk.lines:
+            _add_line(interval, LABELS[chunk.listener], line, chunk.tick)
+    return interval
+
+
+def _add_line(interval: Interval, label: str, line: bytes, tick: int) -> None:
+    parsed = parse_line(line, GRAMMARS.get(label, Grammar()))
+    counts = interval.listeners[label]
+    counts.lines += parsed.what != "empty"
+    counts.empty_lines += parsed.what == "empty"
+    interval.events += parsed.what == "event"
+    interval.service_checks += parsed.what == "service_check"
+    interval.bad_tags += parsed.bad_tags
+    if parsed.reason:
+        interval.bad_lines[parsed.reason] = interval.bad_lines.get(parsed.reason, 0) + 1
+    for sample in parsed.samples:
+        interval.samples[sample.kind] = interval.samples.get(sample.kind, 0) + 1
+        _add_sample(interval, sample, tick)
+
+
+def _add_sample(interval: Interval, sample: Sample, tick: int) -> None:
+    if isinstance(sample.value, str):
+        interval.sets.setdefault(sample.series, set()).add(sample.value)
+    elif sample.kind == "c":
+        interval.counters[sample.series] = interval.counters.get(sample.series, 0.0) + sample.value
+    elif sample.kind == "g":
+        append_change(interval.gauges.setdefault(sample.series, []), (tick, sample.relative, sample.value))
+    else:
+        of_kind = interval.times if sample.kind == "ms" else interval.distributions
+        weights = of_kind.setdefault(sample.series, {})
+        weights[sample.value] = weights.get(sample.value, 0.0) + sample.weight
+        if sample.weight != 1.0:
+            sampled = interval.unseen_times if sample.kind == "ms" else interval.unseen_distributions
+            unseen = sampled.setdefault(sample.series, {})
+            unseen[sample.value] = unseen.get(sample.value, 0.0) + sample.weight - 1.0

@@ -1,0 +1,96 @@
+"""Tests of what happens to a gauge."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.gauges import Change, append_change, apply_changes, merge_changes
+
+CHANGES = st.tuples(st.integers(0, 5), st.booleans(), st.integers(-9, 9).map(float))
+HISTORIES = st.lists(CHANGES, max_size=6).map(lambda changes: history(sorted(changes, key=lambda change: change[0])))
+
+
+def history(changes: list[Change]) -> list[Change]:
+    """Return what one process makes of changes in the order of time."""
+    result: list[Change] = []
+    for change in changes:
+        append_change(result, change)
+    return result
+
+
+class AppendChangeTests(SynchronousTestCase):
+    """Changes in one process."""
+
+    def test_setting_drops(self) -> None:
+        """A setting drops whatever came before it."""
+        self.assertEqual(history([(1, False, 5.0), (2, True, 1.0), (3, False, 7.0)]), [(3, False, 7.0)])
+
+    def test_setting_drops_at_the_same_tick(self) -> None:
+        """That is so within one tick, in which the order of the lines counts."""
+        self.assertEqual(history([(1, True, 1.0), (1, False, 7.0)]), [(1, False, 7.0)])
+
+    def test_same_tick_adds_up(self) -> None:
+        """Relative changes of one tick are one change."""
+        self.assertEqual(history([(1, True, 1.0), (1, True, 2.0), (2, True, 4.0)]), [(1, True, 3.0), (2, True, 4.0)])
+
+    def test_change_after_setting(self) -> None:
+        """A relative change stays apart from the setting before it, even in one tick."""
+        self.assertEqual(history([(1, False, 5.0), (1, True, 2.0)]), [(1, False, 5.0), (1, True, 2.0)])
+
+    @settings(deadline=None)
+    @given(st.lists(CHANGES, max_size=8), st.integers(-9, 9))
+    def test_same_result(self, changes: list[Change], value: int) -> None:
+        """What is kept has the same effect as all the changes one by one."""
+        self.assertEqual(apply_changes(value, history(changes)), apply_changes(value, changes))
+
+
+class MergeChangesTests(SynchronousTestCase):
+    """Changes in several processes."""
+
+    def test_by_time(self) -> None:
+        """The order is that of the ticks, whichever process they come from."""
+        one: list[Change] = [(1, False, 5.0), (4, True, 1.0)]
+        other: list[Change] = [(2, True, 10.0), (3, True, 20.0)]
+        merged = merge_changes(one, other)
+        self.assertEqual(merged, [(1, False, 5.0), (2, True, 10.0), (3, True, 20.0), (4, True, 1.0)])
+        self.assertEqual(apply_changes(0.0, merged), 36.0)
+
+    def test_setting_of_another(self) -> None:
+        """A setting drops what other processes did before it, and only that."""
+        self.assertEqual(
+            merge_changes([(1, False, 5.0), (4, True, 1.0)], [(3, False, 9.0)]), [(3, False, 9.0), (4, True, 1.0)]
+        )
+
+    def test_nothing_is_changed(self) -> None:
+        """Both lists stay as they are."""
+        one: list[Change] = [(1, True, 1.0)]
+        other: list[Change] = [(1, True, 2.0)]
+        self.assertEqual(merge_changes(one, other), [(1, True, 3.0)])
+        self.assertEqual((one, other), ([(1, True, 1.0)], [(1, True, 2.0)]))
+
+    @settings(deadline=None, max_examples=300)
+    @given(HISTORIES, HISTORIES)
+    def test_commutative(self, one: list[Change], other: list[Change]) -> None:
+        """It makes no difference which list is first, even where ticks are equal."""
+        self.assertEqual(merge_changes(one, other), merge_changes(other, one))
+
+    @settings(deadline=None, max_examples=300)
+    @given(HISTORIES, HISTORIES, HISTORIES)
+    def test_associative(self, one: list[Change], two: list[Change], three: list[Change]) -> None:
+        """It makes no difference which lists are merged first, even where ticks are equal."""
+        self.assertEqual(merge_changes(merge_changes(one, two), three), merge_changes(one, merge_changes(two, three)))
+
+    @settings(deadline=None, max_examples=300)
+    @given(st.lists(st.tuples(st.booleans(), st.integers(-9, 9), st.integers(0, 2)), max_size=10))
+    def test_as_one_process(self, events: list[tuple[bool, int, int]]) -> None:
+        """What three processes saw at different ticks is merged into what one would have seen."""
+        workers: list[list[Change]] = [[], [], []]
+        alone: list[Change] = []
+        for tick, (relative, value, worker) in enumerate(events):
+            append_change(workers[worker], (tick, relative, float(value)))
+            append_change(alone, (tick, relative, float(value)))
+        self.assertEqual(reduce(merge_changes, workers), alone)

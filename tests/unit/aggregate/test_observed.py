@@ -1,0 +1,91 @@
+"""Tests of the values of a timer, and of the buckets for too many of them."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.buckets import ERROR, SMALLEST, bucket_value
+from statsd_tcp.aggregate.observed import Observed
+from statsd_tcp.aggregate.timers import TimerRules
+
+LARGEST = 2.0**53
+values = st.one_of(
+    st.floats(-LARGEST, LARGEST, allow_nan=False), st.floats(0, 1, allow_nan=False), st.sampled_from([0.0, -0.0, 1.0])
+)
+received = st.dictionaries(values, st.integers(1, 5).map(float), min_size=1, max_size=30)
+
+
+class BucketTests(SynchronousTestCase):
+    """Single values."""
+
+    @settings(deadline=None, max_examples=500)
+    @given(values)
+    def test_the_error_is_as_stated(self, value: float) -> None:
+        """What stands for a value differs from it by no more than the stated part of it."""
+        self.assertLessEqual(abs(bucket_value(value) - value), max(abs(value) * ERROR * (1 + 1e-9), SMALLEST))
+
+    @settings(deadline=None, max_examples=500)
+    @given(values)
+    def test_a_bucket_stays(self, value: float) -> None:
+        """What stands for a bucket is in that bucket."""
+        once = bucket_value(value)
+        self.assertEqual(bucket_value(once), once)
+
+    def test_there_are_few(self) -> None:
+        """A million different values between 1 and a million need some 1400 buckets."""
+        found = {bucket_value(1 + number * 37.0) for number in range(27_000)}
+        self.assertLess(len(found), 1500)
+
+
+class ObservedTests(SynchronousTestCase):
+    """All values of a slot."""
+
+    def test_sampled_values(self) -> None:
+        """The weight is that of all events; a value counts as often as it came."""
+        observed = Observed()
+        observed.add({5.0: 20.0, 7.0: 1.0}, {5.0: 18.0})
+        self.assertEqual((observed.weight, observed.values), (21.0, {5.0: 2.0, 7.0: 1.0}))
+
+    def test_huge_weights(self) -> None:
+        """However rounding falls with huge weights, a value came at least once."""
+        observed = Observed()
+        observed.add({5.0: 1e17}, {5.0: 1e17})
+        self.assertEqual(observed.values, {5.0: 1.0})
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
+    def test_in_buckets(self, parts: list[dict[float, float]], coarse_after: int) -> None:
+        """In buckets some numbers stay exact, and the others are wrong by no more than their values may be."""
+        exact, coarse = Observed(), Observed()
+        for number, part in enumerate(parts):
+            exact.add(part)
+            coarse.add(part)
+            if number == coarse_after:
+                coarse.coarsen()
+        rules = TimerRules(percentiles=(50.0, 90.0))
+        right, found = exact.summary("t", 10, rules), coarse.summary("t", 10, rules)
+        self.assertEqual(set(found), set(right))
+        for name in ("count", "count_ps", "lower", "upper", "count_50", "count_90"):
+            self.assertEqual(found[name], right[name], name)
+        size = max(map(abs, exact.values), default=0.0)
+        for name in ("sum", "mean"):
+            self.assertTrue(math.isclose(found[name], right[name], rel_tol=1e-9, abs_tol=1e-9 * size), name)
+        for name in ("upper_50", "upper_90"):
+            self.assertLessEqual(abs(found[name] - right[name]), abs(right[name]) * ERROR * 1.001 + SMALLEST, name)
+
+    @settings(deadline=None, max_examples=100)
+    @given(received, received)
+    def test_buckets_add_up(self, one: dict[float, float], two: dict[float, float]) -> None:
+        """It makes no difference whether values came before or after the others were put into buckets."""
+        early, late = Observed(), Observed()
+        early.add(one)
+        early.coarsen()
+        early.add(two)
+        late.add(one)
+        late.add(two)
+        late.coarsen()
+        self.assertEqual(early.values, late.values)

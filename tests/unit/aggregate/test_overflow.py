@@ -1,0 +1,71 @@
+"""Tests of the limit of series."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.encoding import decode, encode
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.overflow import OVERFLOW, admit, count_fresh
+
+NAMES = [f"n{number}" for number in range(12)]
+weights = st.dictionaries(st.integers(0, 5).map(float), st.integers(1, 9).map(float), min_size=1, max_size=4)
+intervals = st.builds(
+    Interval,
+    counters=st.dictionaries(st.sampled_from(NAMES), st.integers(-9, 9).map(float)),
+    times=st.dictionaries(st.sampled_from(NAMES), weights),
+    distributions=st.dictionaries(st.sampled_from(NAMES), weights),
+    gauges=st.dictionaries(st.sampled_from(NAMES), st.just([(1, False, 2.0)])),
+    sets=st.dictionaries(st.sampled_from(NAMES), st.just({"a"})),
+)
+known = st.fixed_dictionaries(
+    {field: st.sets(st.sampled_from(NAMES)) for field in ("counters", "times", "distributions", "gauges", "sets")}
+)
+
+
+def total(series: dict[str, dict[float, float]]) -> float:
+    """Add up all weights."""
+    return sum(sum(each.values()) for each in series.values())
+
+
+class AdmitTests(SynchronousTestCase):
+    """What finds room, and what becomes of the rest."""
+
+    def test_the_first_come(self) -> None:
+        """What is new finds room in its order; later counters and timers are poured together, the rest is refused."""
+        news = Interval(
+            counters={"a": 1.0, "b": 2.0, "old": 5.0, "c": 4.0},
+            times={"t": {1.0: 10.0, 2.0: 1.0}, "u": {1.0: 10.0}},
+            unseen_times={"t": {1.0: 9.0}, "u": {1.0: 9.0}},
+            gauges={"g": [(1, False, 1.0)]},
+            sets={"s": {"x"}},
+        )
+        existing = {"counters": {"old"}, "times": set(), "distributions": set(), "gauges": set(), "sets": set()}
+        found = admit(news, existing, 1)
+        self.assertEqual(found.interval.counters, {"a": 1.0, "old": 5.0, OVERFLOW["counters"]: 6.0})
+        self.assertEqual(found.interval.times, {OVERFLOW["times"]: {1.0: 20.0, 2.0: 1.0}})
+        self.assertEqual(found.interval.unseen_times, {OVERFLOW["times"]: {1.0: 18.0}})
+        self.assertEqual((found.interval.gauges, found.interval.sets), ({}, {}))
+        self.assertEqual((found.overflowed, found.refused), (4, 2))
+
+    def test_fields_without_a_limit(self) -> None:
+        """A field for which nothing is known stays as it is."""
+        news = Interval(counters={"a": 1.0}, sets={"s": {"x"}})
+        self.assertEqual(admit(news, {"counters": set()}, 0).interval.sets, {"s": {"x"}})
+
+    @settings(deadline=None, max_examples=300)
+    @given(intervals, known, st.integers(0, 20))
+    def test_sums_stay_true(self, news: Interval, existing: dict[str, set[str]], room: int) -> None:
+        """All that counters and timers say is still there, in no more new series than there is room for."""
+        before = decode(encode(news))
+        found = admit(news, existing, room)
+        self.assertEqual(news, before)
+        self.assertEqual(sum(found.interval.counters.values()), sum(news.counters.values()))
+        self.assertEqual(total(found.interval.times), total(news.times))
+        self.assertEqual(total(found.interval.distributions), total(news.distributions))
+        overflow = set(OVERFLOW.values())
+        fresh = count_fresh(found.interval, {field: each | overflow for field, each in existing.items()})
+        self.assertLessEqual(fresh, room)
+        self.assertEqual(fresh + found.overflowed + found.refused, count_fresh(news, existing))

@@ -1,0 +1,211 @@
+"""Tests of slots: what is in one, and what is said about it when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate import slots
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
+from statsd_tcp.aggregate.known import IdleRules, KnownRow, KnownSeries
+from statsd_tcp.aggregate.slots import OpenSlot, SlotResult, slot_start
+from statsd_tcp.aggregate.timers import TimerRules
+from tests.unit.aggregate.model import Chunk, chunks, expected
+
+RULES = TimerRules(percentiles=())
+
+
+def close(known: KnownSeries, start: int, *news: Interval) -> SlotResult:
+    """Close a slot of ten seconds in which these intervals came."""
+    slot = OpenSlot(start, 10)
+    for interval in news:
+        slot.add(interval)
+    return known.close(slot, RULES, lambda: 0.0)
+
+
+def gauge(*changes: tuple[int, bool, float]) -> Interval:
+    """Make an interval with the changes of one gauge."""
+    return Interval(gauges={"g": list(changes)})
+
+
+class StartTests(SynchronousTestCase):
+    """The clock."""
+
+    def test_aligned(self) -> None:
+        """Slots begin at multiples of their length."""
+        cases = [(1000.0, 10, 1000), (1009.99, 10, 1000), (1010.0, 10, 1010), (7.5, 60, 0), (61.0, 1, 61)]
+        for now, seconds, start in cases:
+            self.assertEqual(slot_start(now, seconds), start)
+
+
+class CloseTests(SynchronousTestCase):
+    """What a slot amounts to."""
+
+    def test_everything(self) -> None:
+        """Counters and timers add up, sets are counted, gauges are followed, and so are lines."""
+        known = KnownSeries(IdleRules())
+        found = close(
+            known,
+            1000,
+            Interval(
+                listeners={"a": ListenerCounts(100, 7, 1, 0)},
+                bad_lines={"malformed_line": 2},
+                counters={"c": 2.0},
+                gauges={"g": [(1, False, 5.0)]},
+                times={"t": {100.0: 10.0}},
+                unseen_times={"t": {100.0: 9.0}},
+                sets={"s": {"a", "b"}},
+            ),
+            Interval(
+                listeners={"b": ListenerCounts(100, 3, 0, 2)},
+                counters={"c": -0.5},
+                gauges={"g": [(2, True, 1.0)]},
+                distributions={"t": {200.0: 1.0}},
+                sets={"s": {"b", "c"}},
+            ),
+        )
+        self.assertEqual(found.counters, {"c": 1.5})
+        self.assertEqual(found.gauges, {"g": 6.0})
+        self.assertEqual(found.sets, {"s": 3})
+        timer = found.timers["t"]
+        self.assertEqual((timer["count"], timer["mean"], timer["count_ps"]), (11.0, 150.0, 1.1))
+        self.assertEqual((found.lines, found.bad_lines, found.datagrams), (10, 2, 2))
+        self.assertEqual((found.timestamp, len(found)), (1010, 4))
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.lists(chunks(), min_size=1, max_size=3))
+    def test_parts_and_whole(self, received: list[list[Chunk]]) -> None:
+        """Intervals that come one after the other make the same slot as their sum."""
+        intervals = [expected(each) for each in received]
+        apart = close(KnownSeries(IdleRules()), 0, *intervals)
+        together = close(KnownSeries(IdleRules()), 0, merge(intervals))
+        self.assertEqual(apart, together)
+
+    def test_too_many_values(self) -> None:
+        """A timer with too many different values is counted, and its sum is still exact."""
+        self.patch(slots, "EXACT_VALUES", 10)
+        slot = OpenSlot(0, 10)
+        slot.add(Interval(times={"t": {float(value): 1.0 for value in range(1, 11)}, "u": {1.0: 1.0}}))
+        self.assertEqual(slot.approximated, 0)
+        slot.add(Interval(times={"t": {float(value): 1.0 for value in range(100, 1000)}}))
+        self.assertEqual(slot.approximated, 1)
+        found = KnownSeries(IdleRules()).close(slot, RULES)
+        self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
+        self.assertEqual(found.timers["t"]["upper"], 999.0)
+        self.assertLess(len(slot.timers["t"].values), 300)
+
+    def test_too_many_in_all(self) -> None:
+        """When there are very many values in all timers, each of them may only have few."""
+        self.patch(slots, "EXACT_IN_ALL", 100)
+        self.patch(slots, "FEW_VALUES", 5)
+        slot = OpenSlot(0, 10)
+        slot.add(Interval(times={name: {float(value): 1.0 for value in range(60)} for name in "abc"}))
+        self.assertEqual([slot.timers[name].exact for name in "abc"], [True, True, False])
+
+
+class IdleTests(SynchronousTestCase):
+    """Series to which nothing comes."""
+
+    def some(self) -> Interval:
+        """Make an interval with a series of each kind."""
+        return Interval(
+            counters={"c": 1.0}, times={"t": {1.0: 1.0}}, sets={"s": {"a"}}, gauges={"g": [(1, False, 5.0)]}
+        )
+
+    def test_they_stay(self) -> None:
+        """An idle counter, timer or set is 0 in the next slot, and a gauge is what it was."""
+        known = KnownSeries(IdleRules())
+        close(known, 1000, self.some())
+        found = close(known, 1010)
+        self.assertEqual((found.counters, found.sets, found.gauges), ({"c": 0.0}, {"s": 0}, {"g": 5.0}))
+        self.assertEqual(found.timers, {"t": {"count": 0.0, "count_ps": 0.0}})
+
+    def test_they_go(self) -> None:
+        """Where it is asked for, an idle series of its kind is not in the slot."""
+        whole = {"counters": {"c": 0.0}, "sets": {"s": 0}, "gauges": {"g": 5.0}}
+        for kind, name in (("c", "counters"), ("s", "sets"), ("g", "gauges"), ("ms", "timers")):
+            with self.subTest(kind=kind):
+                known = KnownSeries(IdleRules(delete=frozenset({kind})))
+                close(known, 1000, self.some())
+                found = close(known, 1010)
+                self.assertEqual(getattr(found, name), {})
+                for other, series in whole.items():
+                    self.assertEqual(getattr(found, other), {} if other == name else series)
+
+    def test_gauges_may_stay_longer(self) -> None:
+        """A gauge stays for the slots that are asked for, counted from the one in which it came last."""
+        known = KnownSeries(IdleRules(delete=frozenset("g"), gauge_slots=3))
+        close(known, 1000, gauge((1, False, 5.0)))
+        seen = [close(known, start).gauges for start in (1010, 1020, 1030, 1040)]
+        self.assertEqual(seen, [{"g": 5.0}, {"g": 5.0}, {}, {}])
+
+    def test_a_deleted_gauge_starts_again(self) -> None:
+        """What changes a gauge that was deleted changes it from 0."""
+        known = KnownSeries(IdleRules(delete=frozenset("g")))
+        close(known, 1000, gauge((1, False, 5.0)))
+        close(known, 1010)
+        self.assertEqual(close(known, 1020, gauge((9, True, 2.0))).gauges, {"g": 2.0})
+
+    def test_late_changes_of_a_gauge(self) -> None:
+        """What happened before the last setting has no effect, also when that was in an earlier slot."""
+        known = KnownSeries(IdleRules())
+        close(known, 1000, gauge((100, False, 5.0)))
+        self.assertEqual(close(known, 1010, gauge((50, True, 9.0))).gauges, {"g": 5.0})
+        self.assertEqual(close(known, 1020, gauge((150, True, 1.0))).gauges, {"g": 6.0})
+
+    def test_forgotten_in_the_end(self) -> None:
+        """A series that nobody sends for long is forgotten; one that is sent is not."""
+        known = KnownSeries(IdleRules(ttl=6400.0))
+        close(known, 0, self.some(), Interval(counters={"busy": 1.0}))
+        for start in range(10, 6600, 10):
+            found = close(known, start, Interval(counters={"busy": 1.0}))
+        self.assertEqual((set(found.counters), found.timers, found.sets, found.gauges), ({"busy"}, {}, {}, {}))
+        self.assertEqual(len(known), 1)
+
+
+def rebuilt(rules: IdleRules, rows: dict[tuple[str, str], KnownRow]) -> KnownSeries:
+    """Load the rows of a disk."""
+    known = KnownSeries(rules)
+    for row in rows.values():
+        known.load(row)
+    return known
+
+
+def save(known: KnownSeries, rows: dict[tuple[str, str], KnownRow]) -> None:
+    """Write what has changed to a disk."""
+    rows.update({(row.kind, row.identity): row for row in known.changed})
+    for key in known.gone:
+        rows.pop(key, None)
+    known.changed.clear()
+    known.gone.clear()
+
+
+def contents(result: SlotResult) -> Iterable[object]:
+    """Give what matters of a result."""
+    return (result.counters, result.gauges, result.sets, result.timers)
+
+
+class DurableTests(SynchronousTestCase):
+    """Known series across restarts."""
+
+    @settings(deadline=None, max_examples=100)
+    @given(
+        st.lists(chunks(), min_size=1, max_size=5),
+        st.sets(st.sampled_from(["c", "g", "ms", "s"])),
+        st.integers(1, 3),
+    )
+    def test_a_restart_changes_nothing(self, received: list[list[Chunk]], delete: set[str], ttl: int) -> None:
+        """Whoever loads what was written after each slot says the same about the next one."""
+        rules = IdleRules(delete=frozenset(delete), gauge_slots=ttl)
+        running = KnownSeries(rules)
+        rows: dict[tuple[str, str], KnownRow] = {}
+        for number, each in enumerate(received):
+            # Ticks of an earlier process are not compared with: here all that comes later is later.
+            interval = expected([chunk._replace(tick=chunk.tick + 100 * number) for chunk in each])
+            restarted = rebuilt(rules, rows)
+            again = close(restarted, 10 * number, interval)
+            self.assertEqual(contents(close(running, 10 * number, interval)), contents(again))
+            save(restarted, rows)

@@ -1,0 +1,273 @@
+"""Tests of the tally: whatever way a line takes through it, it counts as if read alone."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate import digest as digest_module
+from statsd_tcp.aggregate import tally as tally_module
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.wire.framing import LineFramer
+from statsd_tcp.wire.grammar import Grammar
+from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
+from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, chunks, exact_lines, expected
+from tests.unit.wire import cases
+
+
+def make_tally() -> Tally:
+    """Return a tally for the model's listeners."""
+    return Tally(Grammar(), LABELS, GRAMMARS)
+
+
+def counted(lines: list[bytes]) -> Interval:
+    """Return the interval of lines that come to the first listener in one chunk."""
+    tally = make_tally()
+    tally.add(0, Chunk(0, lines, 1).data, 1)
+    return tally.take()
+
+
+class TallyTests(SynchronousTestCase):
+    """One worker's interval."""
+
+    def test_nothing(self) -> None:
+        """Without lines there is nothing but the listeners."""
+        self.assertEqual(make_tally().take(), expected([]))
+
+    def test_kinds(self) -> None:
+        """Each type ends up where it belongs."""
+        interval = counted([b"c:1|c", b"g:2|g", b"t:3|ms", b"h:4|h", b"d:5|d", b"s:m|s"])
+        self.assertEqual(interval.samples, {"c": 1, "g": 1, "ms": 1, "h": 1, "d": 1, "s": 1})
+        self.assertEqual(interval.counters, {"c": 1.0})
+        self.assertEqual(interval.gauges, {"g": [(1, False, 2.0)]})
+        self.assertEqual(interval.times, {"t": {3.0: 1.0}})
+        self.assertEqual(interval.distributions, {"h": {4.0: 1.0}, "d": {5.0: 1.0}})
+        self.assertEqual(interval.sets, {"s": {"m"}})
+
+    def test_repetition(self) -> None:
+        """A line that comes a thousand times counts a thousand times."""
+        lines = [
+            b"c:3|c",
+            b"c:1|c|@0.5",
+            b"t:7|ms",
+            b"t:8|ms|@0.25",
+            b"p:1:2|h",
+            b"m:1|c:2|ms",
+            b"bad",
+            b"_sc|a|0",
+            b"",
+            b"\r",
+        ]
+        interval = counted(lines * 1000)
+        self.assertEqual(interval.counters, {"c": 5000.0, "m": 1000.0})
+        self.assertEqual(interval.times, {"t": {7.0: 1000.0, 8.0: 4000.0}, "m": {2.0: 1000.0}})
+        self.assertEqual(interval.distributions, {"p": {1.0: 1000.0, 2.0: 1000.0}})
+        self.assertEqual(interval.samples, {"c": 3000, "ms": 3000, "h": 2000})
+        self.assertEqual(interval.bad_lines, {"malformed_line": 1000})
+        self.assertEqual(interval.service_checks, 1000)
+        self.assertEqual(interval.listeners["tcp:8125"], ListenerCounts(0, 8000, 2000, 0))
+
+    def test_no_negative_zero(self) -> None:
+        """Zero has no sign, packed or not, so that no output shows one."""
+        for line in (b"t:-0|ms", b"t:-0:-0|ms", b"t:-0:1|ms"):
+            values = counted([line]).times["t"]
+            self.assertEqual([math.copysign(1.0, value) for value in values], [1.0] * len(values), line)
+
+    def test_packed_limits(self) -> None:
+        """Packed values have the same limits as others: one that is too large after the rate spoils the line."""
+        for line in (b"t:1:1e10|ms|@1e-6", b"t:1:-1e10|ms|@1e-6", b"t:1:1e16|h", b"t:-1e16:1|c", b"t:1:.|ms"):
+            self.assertEqual(counted([line]).bad_lines, {"malformed_value": 1}, line)
+        self.assertEqual(counted([b"t:1:1e9|ms|@1e-6"]).samples, {"ms": 2})
+
+    def test_gauges_in_order(self) -> None:
+        """The changes of a gauge come in the order of lines and chunks, whatever comes between."""
+        tally = make_tally()
+        tally.add(0, b"g:5|g\nc:1|c\ng:+2|g\n", 10)
+        tally.add(1, b"c:1|c\n", 11)
+        tally.add(1, b"g:-1|g\nx:1|c:+1|g\n", 12)
+        interval = tally.take()
+        self.assertEqual(
+            interval.gauges, {"g": [(10, False, 5.0), (10, True, 2.0), (12, True, -1.0)], "x": [(12, True, 1.0)]}
+        )
+        self.assertEqual(interval.counters, {"c": 2.0, "x": 1.0})
+
+    def test_repeated_gauge_lines(self) -> None:
+        """Equal lines that change a gauge each change it."""
+        interval = counted([b"g:+1|g"] * 100)
+        self.assertEqual(interval.gauges, {"g": [(1, True, 100.0)]})
+        self.assertEqual(interval.samples, {"g": 100})
+        self.assertEqual(interval.listeners["tcp:8125"].lines, 100)
+
+    def test_looks_like_a_gauge(self) -> None:
+        """A line with the letters of a gauge elsewhere is counted like any other."""
+        interval = counted([b"a:1|c|gone", b"a:1|c|#k:v|garbage:x", b"a|g", b"|g", b"a:1|gauge", b"a:g|s|g"])
+        self.assertEqual(interval.counters, {"a": 1.0, "a\nk\nv": 1.0})
+        self.assertEqual(interval.gauges, {})
+        self.assertEqual(interval.bad_lines, {"malformed_line": 2, "unknown_type": 1})
+        self.assertEqual(interval.listeners["tcp:8125"].lines, 6)
+
+    def test_dialects(self) -> None:
+        """Each listener speaks its own dialect, even about the same line."""
+        tally = make_tally()
+        tally.add(0, b"g:-5|g\n", 1)
+        tally.add(2, b"h:-5|g\n", 2)
+        self.assertEqual(tally.take().gauges, {"g": [(1, True, -5.0)], "h": [(2, False, -5.0)]})
+
+    def test_listeners(self) -> None:
+        """Bytes, datagrams and lines are counted by label; two listeners of one label add up."""
+        tally = make_tally()
+        tally.add(0, b"a:1|c\n\n", 1)
+        tally.add(3, b"a:1|c\nb\n", 1)
+        tally.received(0, 7)
+        tally.received(3, 100)
+        tally.received(1, 5)
+        tally.datagrams(1, 2)
+        listeners = tally.take().listeners
+        self.assertEqual(listeners["tcp:8125"], ListenerCounts(107, 3, 1, 0))
+        self.assertEqual(listeners["udp:8125"], ListenerCounts(5, 0, 0, 2))
+
+    def test_reject(self) -> None:
+        """Lines that a framer dropped are lines, under their reason."""
+        tally = make_tally()
+        tally.reject(0, LINE_TOO_LONG, 2)
+        tally.reject(1, TRUNCATED, 1)
+        tally.add(0, b"x" * 9000 + b"\n", 1)
+        interval = tally.take()
+        self.assertEqual(interval.bad_lines, {"line_too_long": 3, "truncated": 1})
+        self.assertEqual(interval.listeners["tcp:8125"].lines, 3)
+        self.assertEqual(interval.listeners["udp:8125"].lines, 1)
+
+    def test_reject_unknown(self) -> None:
+        """There are no other reasons."""
+        self.assertRaises(ValueError, make_tally().reject, 0, "bad_mood", 1)
+
+    def test_begins_anew(self) -> None:
+        """An interval that was taken is finished; the next one begins with nothing."""
+        tally = make_tally()
+        for tick in (1, 2):
+            tally.add(0, b"a:1|c\nt:1|ms\ng:1|g\n", tick)
+            tally.received(0, 20)
+            tally.reject(0, TRUNCATED, 1)
+            interval = tally.take()
+            self.assertEqual(interval.counters, {"a": 1.0})
+            self.assertEqual(interval.times, {"t": {1.0: 1.0}})
+            self.assertEqual(interval.gauges, {"g": [(tick, False, 1.0)]})
+            self.assertEqual(interval.listeners["tcp:8125"], ListenerCounts(20, 4, 0, 0))
+        self.assertEqual(tally.take(), expected([]))
+
+    def test_tables_of_cases(self) -> None:
+        """Every case of the grammar counts as it reads."""
+        lines = [case.line for case in cases.ALL if b"@0.3" not in case.line and b"9" * 15 not in case.line]
+        self.assertGreater(len(lines), 300)
+        tally = make_tally()
+        for line in lines:
+            tally.add(0, line + b"\n", 1)
+            self.assertEqual(tally.take(), expected([Chunk(0, [line], 1)]), line)
+
+
+class TallyProperties(SynchronousTestCase):
+    """What holds for all lines."""
+
+    @settings(deadline=None, max_examples=300)
+    @given(chunks())
+    def test_as_the_model(self, received: list[Chunk]) -> None:
+        """Whatever comes, in whatever chunks, the interval is that of the lines read one by one."""
+        tally = make_tally()
+        for chunk in received:
+            tally.add(chunk.listener, chunk.data, chunk.tick)
+        self.assertEqual(tally.take(), expected(received))
+
+    @settings(deadline=None, max_examples=200)
+    @given(chunks())
+    def test_full_tables(self, received: list[Chunk]) -> None:
+        """How often a table is full makes no difference."""
+        self.patch(tally_module, "TABLE_LINES", 1)
+        self.patch(tally_module, "_BATCH_BYTES", 10)
+        self.patch(digest_module, "COLLECTED", 2)
+        tally = make_tally()
+        for chunk in received:
+            tally.add(chunk.listener, chunk.data, chunk.tick)
+        self.assertEqual(tally.take(), expected(received))
+
+    @settings(deadline=None, max_examples=200)
+    @given(chunks())
+    def test_what_is_remembered(self, received: list[Chunk]) -> None:
+        """What a tally has met before makes no difference."""
+        tally = make_tally()
+        for _ in range(2):
+            for chunk in received:
+                tally.add(chunk.listener, chunk.data, chunk.tick)
+            self.assertEqual(tally.take(), expected(received))
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.lists(st.lists(exact_lines(), max_size=5), max_size=5))
+    def test_add_many(self, contents: list[list[bytes]]) -> None:
+        """Many chunks at once count as if one by one."""
+        received = [Chunk(1, lines, 7) for lines in contents]
+        tally = make_tally()
+        tally.add_many(1, [chunk.data for chunk in received], 7)
+        self.assertEqual(tally.take(), expected(received))
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(exact_lines(), max_size=10), st.lists(st.integers(0, 200), max_size=6), st.sampled_from([10, 8192]))
+    def test_any_split(self, lines: list[bytes], cuts: list[int], max_line: int) -> None:
+        """However a stream is cut, framing and counting give the same."""
+        grammar = Grammar(max_line=max_line)
+        data = b"\n".join(lines)
+        whole = self.streamed([data], grammar)
+        places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+        pieces = [data[begin:end] for begin, end in pairwise(places)]
+        self.assertEqual(self.streamed(pieces, grammar), whole)
+
+    def streamed(self, pieces: list[bytes], grammar: Grammar) -> Interval:
+        """Return the interval of one connection that sends these pieces, all at one tick, and ends."""
+        tally, framer = Tally(grammar, ["tcp"]), LineFramer(grammar.max_line)
+        for piece in pieces:
+            tally.add(0, framer.feed(piece), 1)
+        tally.add(0, framer.finish(clean=True), 1)
+        if framer.line_too_long:
+            tally.reject(0, LINE_TOO_LONG, framer.line_too_long)
+        return tally.take()
+
+
+class BoundTests(SynchronousTestCase):
+    """A tally's memory has bounds."""
+
+    def test_remembered_shapes(self) -> None:
+        """After a flood of names that never return no more is kept than two generations of shapes."""
+        tally = make_tally()
+        self.patch(tally._listeners[0].digest._memo, "_limit", 1 << 20)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before, _ = tracemalloc.get_traced_memory()
+        for block in range(10):
+            tally.add(0, b"".join(b"name.%d.%d:1|c\n" % (block, number) for number in range(2000)), 1)
+            tally.take()
+        self.assertLess(tracemalloc.get_traced_memory()[0] - before, 4 << 20)
+
+    def test_full_table_is_read(self) -> None:
+        """A table never has many more lines than its limit, nor bytes."""
+        tally = make_tally()
+        listener = tally._listeners[0]
+        for block in range(30):
+            tally.add(0, b"".join(b"a%d:%d|c\n" % (block, number) for number in range(2000)), 1)
+            self.assertLess(len(listener.table), tally_module.TABLE_LINES + 6000)
+            self.assertLess(listener.pending_bytes, 1 << 17)
+        for _ in range(100):
+            tally.add(0, b"a:1|c\n" * 3000, 1)
+            self.assertLess(listener.table_bytes, tally_module.TABLE_BYTES + (1 << 17))
+        self.assertEqual(tally.take().listeners["tcp:8125"].lines, 30 * 2000 + 100 * 3000)
+
+    def test_full_table_beside_gauges(self) -> None:
+        """Lines that come together with gauges fill a table that is read like any other."""
+        tally = make_tally()
+        for block in range(30):
+            tally.add(0, b"g:1|g\n" + b"".join(b"a%d:%d|c\n" % (block, number) for number in range(2000)), block)
+            self.assertLess(len(tally._listeners[0].table), tally_module.TABLE_LINES + 1)
+        self.assertEqual(tally.take().listeners["tcp:8125"].lines, 30 * 2001)

@@ -1,0 +1,110 @@
+"""The numbers of timers, against etsy's server: skipped without node and the npm package ``statsd``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from unittest import SkipTest
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.timers import Bins, TimerRules, summarise
+
+SCRIPT = Path(__file__).with_name("etsy_timers.js")
+INTERVAL = 10
+
+
+def node_path() -> str:
+    """Find the folder with the package, where ``npm install --prefix`` has put it; raises `SkipTest`."""
+    if shutil.which("node") is None:
+        raise SkipTest("there is no node")
+    places = [*os.environ.get("NODE_PATH", "").split(os.pathsep), str(Path(gettempdir(), "statscounter-npm/node_modules"))]
+    for place in filter(None, places):
+        if Path(place, "statsd/lib/process_metrics.js").is_file():
+            return place
+    raise SkipTest("no npm package statsd: npm install --prefix /tmp/statscounter-npm statsd")
+
+
+numbers = st.one_of(st.integers(0, 30).map(float), st.decimals(0, 5000, places=2).map(float))
+percentiles = st.one_of(st.integers(1, 100), st.integers(-100, -1), st.sampled_from([99.9, 99.95, -0.5, 0.1]))
+limits = st.lists(st.sampled_from([1, 5, 10.5, 100]), unique=True, max_size=3).map(sorted)
+histograms = st.lists(
+    st.fixed_dictionaries({"metric": st.sampled_from(["", "k", "other"]), "bins": limits}), max_size=2
+)
+fields = st.lists(st.sampled_from(["count", "upper_percent", "lower_percent", "mean", "histogram", "std"]), max_size=3)
+cases = st.fixed_dictionaries(
+    {
+        "key": st.just("k.time"),
+        "values": st.lists(numbers, min_size=1, max_size=60),
+        "count": st.integers(1, 10_000),
+        "percentiles": st.lists(percentiles, max_size=4, unique=True),
+        "histogram": histograms,
+        "only": fields,
+        "interval": st.just(INTERVAL * 1000),
+    }
+)
+
+
+def ours(case: dict[str, Any]) -> dict[str, float]:
+    """Work out a case."""
+    rules = TimerRules(
+        percentiles=tuple(map(float, case["percentiles"])),
+        histograms=tuple(
+            Bins(each["metric"], tuple((str(limit), float(limit)) for limit in each["bins"]))
+            for each in case["histogram"]
+        ),
+        only=frozenset(case["only"]),
+    )
+    received = {value: float(number) for value, number in Counter(case["values"]).items()}
+    return summarise(case["key"], received, case["count"], INTERVAL, rules)
+
+
+def theirs(batch: list[dict[str, Any]], modules: str) -> list[dict[str, float]]:
+    """Have etsy's code work out some cases."""
+    done = subprocess.run(
+        ["node", str(SCRIPT)],
+        input="\n".join(map(json.dumps, batch)),
+        env={**os.environ, "NODE_PATH": modules},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    results = []
+    for line in done.stdout.splitlines():
+        result = json.loads(line)
+        histogram = result.pop("histogram", {})
+        results.append({**result, **{f"histogram.{name}": value for name, value in histogram.items()}})
+    return results
+
+
+class EtsyTests(SynchronousTestCase):
+    """The same values given to both."""
+
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+    @given(st.lists(cases, min_size=1, max_size=40))
+    def test_the_same_numbers(self, batch: list[dict[str, Any]]) -> None:
+        """Names and numbers are etsy's, but for the last bits of what is added up in another order."""
+        for case, expected in zip(batch, theirs(batch, self.modules), strict=True):
+            found = ours(case)
+            self.assertEqual(set(found), set(expected), case)
+            for name, value in expected.items():
+                if value is None:
+                    # A negative percentile that takes in all values: etsy subtracts what is not there.
+                    self.assertRegex(name, "^(sum|sum_squares|mean)_top")
+                    continue
+                close = math.isclose(found[name], value, rel_tol=1e-9, abs_tol=1e-9 * found.get("upper", 5000.0) ** 2)
+                self.assertTrue(close, f"{name} is {found[name]}, not {value}, of {case}")
+
+    def setUp(self) -> None:
+        """Find the package."""
+        self.modules = node_path()

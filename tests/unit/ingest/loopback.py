@@ -1,0 +1,274 @@
+"""A reactor that a test turns by hand, clients on the loopback device, and a line port with both of its lanes."""
+
+from __future__ import annotations
+
+import fcntl
+import select
+import socket
+import struct
+import termios
+import time
+from _socket import socket as raw_socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.ingest import intake, moderation, protocol
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.slots import CLOSE_REASONS, GLOBAL_SLOTS, ledger_slots, listener_slots
+
+PATIENCE = 10.0
+"""Seconds that a test waits for the kernel before it fails."""
+
+IDLE_TIMEOUT = 60.0
+MAX_LINE = 64
+RING_SIZE = 1 << 20
+
+
+class LoopbackReactor(MemoryReactorClock):
+    """A clock that a test advances, and descriptors that are looked at once for each `turn`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adopted = 0
+        self.adoption_error: OSError | None = None
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """Make a transport as the real reactor does."""
+        if self.adoption_error is not None:
+            raise self.adoption_error
+        transport = tcp.Server._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
+        self.adopted += 1
+        return transport
+
+    def turn(self) -> None:
+        """Call everything that is ready, once."""
+        readable, writable, _ = select.select(list(self.readers), list(self.writers), [], 0)
+        for one in readable:
+            if one in self.readers:
+                self._call(one, one.doRead)
+        for one in writable:
+            if one in self.writers:
+                self._call(one, one.doWrite)
+
+    def _call(self, descriptor: Any, act: Callable[[], Any]) -> None:
+        try:
+            why = act()
+        except Exception as error:  # noqa: BLE001  (what the reactor does)
+            why = error
+        if why is not None:
+            self.removeReader(descriptor)
+            self.removeWriter(descriptor)
+            descriptor.connectionLost(Failure(why))
+
+
+class VirtualTime:
+    """What stands in for the module ``time``: the test's clock."""
+
+    def __init__(self, reactor: LoopbackReactor) -> None:
+        self._reactor = reactor
+
+    def monotonic_ns(self) -> int:
+        """Give the clock's time, which begins a while after 0 as the real one does."""
+        return int((1000 + self._reactor.seconds()) * 1e9)
+
+
+class RecordingTally:
+    """Keeps what the intake hands over."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.ticks: list[int] = []
+        self.bytes = 0
+        self.datagram_count = 0
+        self.rejected: Counter[str] = Counter()
+
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
+        """Keep the lines."""
+        for chunk in chunks:
+            assert chunk.endswith(b"\n")
+            self.lines += chunk[:-1].split(b"\n")
+        self.ticks.append(tick)
+
+    def received(self, listener: int, nbytes: int) -> None:
+        """Add up the bytes."""
+        self.bytes += nbytes
+
+    def datagrams(self, listener: int, n: int) -> None:
+        """Add up the datagrams."""
+        self.datagram_count += n
+
+    def reject(self, listener: int, reason: str, n: int) -> None:
+        """Add up the lines that were dropped."""
+        self.rejected[reason] += n
+
+
+class Client:
+    """One client on the loopback device."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, PATIENCE)
+
+    def send(self, data: bytes) -> None:
+        """Send, and wait until the other side's kernel has it."""
+        self.socket.sendall(data)
+        self._wait_delivered()
+
+    def fin(self) -> None:
+        """Say that nothing more will come, and wait until the other side's kernel knows."""
+        self.socket.shutdown(socket.SHUT_WR)
+        self._wait_delivered()
+
+    def reset(self) -> None:
+        """Break the connection off."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def end(self) -> bytes:
+        """Read to the end, and give what came; raises `ConnectionResetError`."""
+        self.socket.settimeout(PATIENCE)
+        data = b""
+        while more := self.socket.recv(4096):
+            data += more
+        return data
+
+    def _wait_delivered(self) -> None:
+        unacknowledged = bytearray(4)
+
+        def delivered() -> bool:
+            fcntl.ioctl(self.socket, termios.TIOCOUTQ, unacknowledged)
+            return not any(unacknowledged)
+
+        wait_for(delivered)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Ask again and again, until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come to pass"
+
+
+def wait_readable(one: Any) -> None:
+    """Wait until a read would not block."""
+    assert select.select([one], [], [], PATIENCE)[0], "nothing has come"
+
+
+def make_listener() -> socket.socket:
+    """Listen on a loopback port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener.setblocking(False)
+    return listener
+
+
+class IngestTestCase(SynchronousTestCase):
+    """A test with a ledger in memory, an intake, a moderator, and clients."""
+
+    def setUp(self) -> None:
+        """Make the parts that all lanes share."""
+        self.reactor = LoopbackReactor()
+        for module in (intake, moderation, protocol):
+            self.patch(module, "time", VirtualTime(self.reactor))
+        self.slots = memoryview(bytearray(8 * len(ledger_slots(["tcp:1"])))).cast("Q")
+        self.places = listener_slots(0)
+        self.tally = RecordingTally()
+        self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.slots)
+        self.intake = Intake(self.journal, self.tally, 1)
+        self.failures: list[Failure] = []
+        self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
+        self.occupancy = Occupancy(100)
+        self.factory = LineFactory(self.reactor, self.slots, self.places, self.moderator, self.occupancy, IDLE_TIMEOUT)
+        self.listener = make_listener()
+        self.addCleanup(self.listener.close)
+        self.addCleanup(self._close_transports)
+
+    def _close_transports(self) -> None:
+        for one in list(self.factory._protocols):
+            one.transport.connectionLost(Failure(ConnectionLost()))  # type: ignore[union-attr]
+        self.moderator.stop()
+        for connection in self.moderator.unfinished():
+            connection.drain()
+
+    def line_lane(self) -> LineLane:
+        """Make and start the lane for lines."""
+        lane = LineLane(
+            *self._common(),
+            intake=self.intake,
+            index=0,
+            occupancy=self.occupancy,
+            hand_over=self.factory.hand_over,
+            max_line=MAX_LINE,
+        )
+        lane.start()
+        return lane
+
+    def count_lane(self) -> CountLane:
+        """Make and start a lane that counts."""
+        lane = CountLane(*self._common())
+        lane.start()
+        return lane
+
+    def _common(self) -> tuple[Any, ...]:
+        return (self.reactor, self.listener, self.slots, self.places, self.moderator, self.failures.append)
+
+    def connect(self) -> Client:
+        """Make a client, and wait until its connection waits to be accepted."""
+        client = Client(self.listener.getsockname())
+        self.addCleanup(client.socket.close)
+        wait_readable(self.listener)
+        return client
+
+    def adopt(self) -> tuple[Client, Any]:
+        """Make a client whose connection is the ordinary lane's from its first byte; give its transport too."""
+        client = self.connect()
+        descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]
+        self.slots[self.places.accepted] += 1
+        self.occupancy.open += 1
+        known = set(self.factory._protocols)
+        connection = raw_socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
+        try:
+            self.factory.hand_over(connection, LineStream(self.intake, 0, MAX_LINE))
+        except OSError:
+            connection.close()
+            raise
+        (made,) = self.factory._protocols - known
+        return client, made.transport
+
+    def tick(self, times: int = 1) -> None:
+        """Let as many milliseconds pass, one by one."""
+        self.reactor.pump([0.001] * times)
+
+    @property
+    def accepted(self) -> int:
+        """How many were accepted, as the ledger has it."""
+        return int(self.slots[self.places.accepted])
+
+    @property
+    def closed(self) -> dict[str, int]:
+        """How many were closed, by reason, without those that are 0."""
+        first = self.places.eof
+        numbers = self.slots[first : first + len(CLOSE_REASONS)].tolist()
+        return {reason: number for reason, number in zip(CLOSE_REASONS, numbers, strict=True) if number}
+
+    def errors(self, name: str) -> int:
+        """How many errors of accept(2) were counted under a name."""
+        names = [(slot.metric, slot.detail) for slot in ledger_slots(["tcp:1"])]
+        return int(self.slots[names.index(("accept_errors", name))])
+
+    @property
+    def other_slots(self) -> list[int]:
+        """The slots that no connection may touch: all before the listener's."""
+        return self.slots[: len(GLOBAL_SLOTS)].tolist()

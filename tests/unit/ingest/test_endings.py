@@ -1,0 +1,197 @@
+"""Every way in which a connection goes and ends, the same on both lanes and across the hand-over between them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.ingest import line_lane
+from statsd_tcp.ledger.journal import read_frames
+from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD
+from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, wait_readable
+
+_T = TypeVar("_T", bound="type[SynchronousTestCase]")
+
+Step = bytes | Literal["fin", "reset", "look", "silence"]
+"""What the client does (bytes are sent), or the server: ``look`` reads what has come."""
+
+
+class Case(NamedTuple):
+    """One connection: what happens, and what must have been counted at its end."""
+
+    name: str
+    says: str
+    steps: tuple[Step, ...]
+    ends: str
+    lines: tuple[bytes, ...] = ()
+    rejected: dict[str, int] = {}
+
+
+CASES = (
+    Case("nothing_sent", "A client that sends nothing and goes is counted, and no line.", ("fin",), "eof"),
+    Case("nothing_sent_late", "So is one that takes its time.", ("look", "look", "fin"), "eof"),
+    Case("one_line", "A line with its newline is a line.", (b"a:1|c\n", "fin"), "eof", (b"a:1|c",)),
+    Case("lines_at_once", "Lines that come together stay in order.", (b"a\nb\nc\n", "fin"), "eof", (b"a", b"b", b"c")),
+    Case("pieces", "Lines in several pieces are all taken.", (b"a\n", "look", b"b\n", "fin"), "eof", (b"a", b"b")),
+    Case("crlf", "A carriage return stays for the grammar.", (b"a\r\nb\r\n", "fin"), "eof", (b"a\r", b"b\r")),
+    Case("split_crlf", "CRLF may be split between its bytes.", (b"a\r", "look", b"\n", "fin"), "eof", (b"a\r",)),
+    Case("split", "A line may be split anywhere.", (b"a:1", "look", b"|c\nb", "look", b":2\n", "fin"), "eof",
+         (b"a:1|c", b"b:2")),
+    Case("trickle", "A line may come byte by byte.", (b"a", "look", b":", "look", b"1", "look", b"\n", "fin"), "eof",
+         (b"a:1",)),
+    Case("empty_lines", "Empty lines are passed on, to be counted apart.", (b"\n\na\n", "fin"), "eof",
+         (b"", b"", b"a")),
+    Case("tail", "The last line needs no newline when the client ends cleanly.", (b"a\nb:2", "fin"), "eof",
+         (b"a", b"b:2")),
+    Case("split_tail", "Nor does it when it came in pieces.", (b"b", "look", b":2", "look", "fin"), "eof", (b"b:2",)),
+    Case("reset", "A reset without a byte is a reset.", ("look", "reset"), "reset"),
+    Case("reset_at_once", "Lines that came before a reset count.", (b"a\n", "reset"), "reset", (b"a",)),
+    Case("reset_later", "They do when they were read before it.", (b"a\n", "look", "reset"), "reset", (b"a",)),
+    Case("reset_tail", "After a reset half a line is no line.", (b"a\nb:2", "look", "reset"), "reset", (b"a",),
+         {"truncated": 1}),
+    Case("idle", "Who sends nothing for too long is closed.", ("look", "silence"), "idle"),
+    Case("idle_lines", "Its lines count.", (b"a\n", "look", "silence"), "idle", (b"a",)),
+    Case("idle_tail", "Half a line of it doesn't.", (b"a\nb:2", "look", "silence"), "idle", (b"a",), {"truncated": 1}),
+    Case("longest", "A line of exactly the limit is a line.", (b"x" * (MAX_LINE - 1), "look", b"y\n", "fin"), "eof",
+         (b"x" * (MAX_LINE - 1) + b"y",)),
+    Case("too_long", "A longer one is dropped up to its newline; the connection stays.",
+         (b"a\n" + b"x" * MAX_LINE, "look", b"xx", "look", b"x\nb\n", "look", b"c\n", "fin"), "eof",
+         (b"a", b"b", b"c"), {"line_too_long": 1}),
+    Case("too_long_tail", "One that never ends is dropped once.", (b"x" * (MAX_LINE + 1), "look", b"x", "fin"), "eof",
+         (), {"line_too_long": 1}),
+    Case("too_long_reset", "One that a reset cuts off isn't truncated as well.",
+         (b"x" * (MAX_LINE + 1), "look", "reset"), "reset", (), {"line_too_long": 1}),
+    Case("two_too_long", "Each of several too long lines counts.",
+         (b"x" * (MAX_LINE + 1), "look", b"\n" + b"y" * (MAX_LINE + 1), "look", b"\nb\n", "fin"), "eof", (b"b",),
+         {"line_too_long": 2}),
+    Case("binary", "Any byte but the newline is part of a line.", (b"\0\xff\r\n\x80", "fin"), "eof",
+         (b"\0\xff\r", b"\x80")),
+)  # fmt: skip
+
+
+def with_cases(test_case: _T) -> _T:
+    """Give a class one test for each case."""
+    for case in CASES:
+
+        def test(self: Any, case: Case = case) -> None:
+            self.run_case(case)
+
+        test.__doc__ = case.says
+        setattr(test_case, f"test_{case.name}", test)
+    return test_case
+
+
+class EndingTestCase(IngestTestCase):
+    """Plays a case, on the lane that the class stands for."""
+
+    def begin(self) -> Client:
+        """Connect."""
+        raise NotImplementedError
+
+    def server_ends(self) -> list[Any]:
+        """Give the server's socket of the connection, if it is accepted."""
+        raise NotImplementedError
+
+    def run_case(self, case: Case) -> None:
+        """Play a case, and check everything that was counted."""
+        client = self.begin()
+        sent = b""
+        for step in case.steps:
+            if isinstance(step, bytes):
+                client.send(step)
+                sent += step
+            elif step == "fin":
+                client.fin()
+            elif step == "reset":
+                client.reset()
+                for one in self.server_ends():
+                    wait_readable(one)
+            elif step == "look":
+                self.look()
+            else:
+                self.silence()
+        for _ in range(3):
+            self.look()
+        if "reset" not in case.steps:
+            self.assertEqual(b"", client.end())
+        self.check(case, sent)
+
+    def look(self) -> None:
+        """Let the server read what has come."""
+        self.reactor.turn()
+        self.tick()
+
+    def silence(self) -> None:
+        """Let so much time pass that the server must have enough."""
+        self.tick(20)
+        self.reactor.pump([IDLE_TIMEOUT / 8] * 10)
+
+    def check(self, case: Case, sent: bytes) -> None:
+        """Compare what was counted."""
+        self.assertEqual({case.ends: 1}, self.closed)
+        self.assertEqual(1, self.accepted)
+        self.assertEqual(0, self.occupancy.open)
+        self.assertEqual(list(case.lines), self.tally.lines)
+        self.assertEqual(case.rejected, self.tally.rejected)
+        self.assertEqual(len(sent), self.tally.bytes)
+        self.assertEqual([], self.failures)
+        self.check_journal(case)
+
+    def check_journal(self, case: Case) -> None:
+        """Compare the journal with the lines: it has all, and nothing else."""
+        head = self.slots[JOURNAL_HEAD]
+        frames = list(read_frames(self.journal._ring, 0, head))
+        self.assertEqual(b"".join(line + b"\n" for line in case.lines), b"".join(one.lines for one in frames))
+        self.assertEqual(head, frames[-1].next if frames else 0)
+        self.assertEqual(0, self.slots[HEARTBEAT])
+
+
+@with_cases
+class AcceptLaneTests(EndingTestCase):
+    """The whole connection is dealt with by the accept lane."""
+
+    def begin(self) -> Client:
+        """Connect to a lane that is patient."""
+        self.patch(line_lane, "LOOKS_AT_REST", (1,) * 12)
+        self.line_lane()
+        return self.connect()
+
+    def server_ends(self) -> list[Any]:
+        """Find the connection among those that are put off."""
+        return [one._connection for slot in self.moderator._wheel for one in slot]  # type: ignore[attr-defined]
+
+    def check(self, case: Case, sent: bytes) -> None:
+        """Make sure that no transport was made of it, unless it was silent."""
+        super().check(case, sent)
+        self.assertEqual(int("silence" in case.steps), self.reactor.adopted)
+
+
+@with_cases
+class ProtocolTests(EndingTestCase):
+    """The whole connection is dealt with by Factory and Protocol, on a transport of Twisted's."""
+
+    def begin(self) -> Client:
+        """Connect, and make a transport before anything is read."""
+        client, self.transport = self.adopt()
+        return client
+
+    def server_ends(self) -> list[Any]:
+        """Give the transport's socket."""
+        return [self.transport.socket]
+
+
+@with_cases
+class HandOverTests(EndingTestCase):
+    """The accept lane begins, and hands the connection over after its second look."""
+
+    def begin(self) -> Client:
+        """Connect to a lane as it is at rest."""
+        self.line_lane()
+        return self.connect()
+
+    def server_ends(self) -> list[Any]:
+        """Give the connection, whoever has it."""
+        waiting: list[Any] = [one for slot in self.moderator._wheel for one in slot]
+        transports: list[Any] = [one.transport for one in self.factory._protocols]
+        return [one._connection for one in waiting] + [one.socket for one in transports]

@@ -1,0 +1,115 @@
+"""The intake: first the journal, then, batch by batch, the tally; and what happens when the journal is full."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ledger.journal import FRAME_HEAD, Journal, read_frames
+from statsd_tcp.ledger.slots import GLOBAL_SLOTS
+from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase, RecordingTally
+
+LINE = b"x" * 60000 + b"\n"
+
+
+class IntakeTests(IngestTestCase):
+    """One listener's lines."""
+
+    def test_journal_first(self) -> None:
+        """Lines are in the journal when they are taken, and in the tally when they are settled."""
+        self.intake.tick = 77
+        self.intake.take(0, b"a\nb\n", 9, 2)
+        (frame,) = read_frames(self.journal._ring, 0, self.journal.head)
+        self.assertEqual((77, 0, 9, 2, b"a\nb\n"), frame[1:])
+        self.assertEqual([], self.tally.lines)
+        self.intake.settle()
+        self.assertEqual(([b"a", b"b"], 9, 2), (self.tally.lines, self.tally.bytes, self.tally.datagram_count))
+        self.assertEqual([77], self.tally.ticks)
+
+    def test_settled_once(self) -> None:
+        """What was settled isn't settled again."""
+        self.intake.take(0, b"a\n", 2, 1)
+        self.intake.settle()
+        self.intake.settle()
+        self.assertEqual(([b"a"], 2, 1), (self.tally.lines, self.tally.bytes, self.tally.datagram_count))
+
+    def test_bytes_without_a_line(self) -> None:
+        """Bytes that complete no line are counted, and make no frame."""
+        self.intake.take(0, b"", 5)
+        self.assertEqual(0, self.journal.head)
+        self.intake.settle()
+        self.assertEqual(([], 5), (self.tally.lines, self.tally.bytes))
+
+    def test_order_within_a_listener(self) -> None:
+        """Chunks reach the tally in the order in which they were taken."""
+        for line in (b"a\n", b"b\nc\n", b"d\n"):
+            self.intake.take(0, line, len(line))
+        self.intake.settle()
+        self.assertEqual([b"a", b"b", b"c", b"d"], self.tally.lines)
+
+    def test_rejects(self) -> None:
+        """Lines that were never whole are counted at once."""
+        self.intake.reject(0, "truncated", 3)
+        self.assertEqual({"truncated": 3}, self.tally.rejected)
+
+
+class FullTests(IngestTestCase):
+    """The journal's room ends."""
+
+    def setUp(self) -> None:
+        """Note who is told what."""
+        super().setUp()
+        self.said: list[str] = []
+        self.intake.full = lambda: self.said.append("full")
+        self.intake.resumed = lambda: self.said.append("resumed")
+
+    def fill(self) -> None:
+        """Take lines until it is full."""
+        while not self.intake.is_full:
+            self.intake.take(0, LINE, len(LINE))
+
+    def test_told_once(self) -> None:
+        """Who has to stop reading is told once, while there is still room for what is on its way."""
+        self.fill()
+        self.assertGreater(self.journal.room(), len(LINE))
+        self.intake.take(0, LINE, len(LINE))
+        self.assertEqual(["full"], self.said)
+
+    def test_release(self) -> None:
+        """Room in the journal makes the intake go on."""
+        self.fill()
+        self.intake.release(self.journal.head)
+        self.assertEqual((["full", "resumed"], False), (self.said, self.intake.is_full))
+
+    def test_a_small_release(self) -> None:
+        """A release that doesn't make enough room doesn't."""
+        self.fill()
+        self.intake.take(0, LINE, len(LINE))
+        self.intake.release(FRAME_HEAD)
+        self.assertEqual((["full"], True), (self.said, self.intake.is_full))
+
+    def test_again(self) -> None:
+        """It can be full any number of times."""
+        for _ in range(3):
+            self.fill()
+            self.intake.release(self.journal.head)
+        self.assertEqual(["full", "resumed"] * 3, self.said)
+
+    def test_release_when_not_full(self) -> None:
+        """An ordinary commit says nothing to the lanes."""
+        self.intake.take(0, LINE, len(LINE))
+        self.intake.release(self.journal.head)
+        self.assertEqual([], self.said)
+
+    @given(st.lists(st.tuples(st.integers(1, 1 << 17), st.booleans()), max_size=40))
+    def test_nothing_is_overwritten(self, chunks: list[tuple[int, bool]]) -> None:
+        """As long as reading stops when it must, no frame that isn't committed is ever overwritten."""
+        slots = memoryview(bytearray(8 * len(GLOBAL_SLOTS))).cast("Q")
+        journal = Journal(memoryview(bytearray(RING_SIZE)), slots)
+        intake = Intake(journal, RecordingTally(), 1)
+        for size, commit in chunks:
+            if intake.is_full or commit:
+                intake.release(journal.head)
+            intake.take(0, b"x" * (size - 1) + b"\n", size)
+            self.assertLessEqual(journal.head - journal.released, RING_SIZE)

@@ -1,0 +1,243 @@
+"""The moderator: watched at rest, a look every millisecond under load, and the wheel of unfinished connections."""
+
+from __future__ import annotations
+
+from statsd_tcp.ingest.moderation import BACKLOGGED, BUSY_BATCH, QUIET_LOOKS, WHEEL
+from tests.unit.ingest.loopback import IngestTestCase
+
+
+class FakeLane:
+    """A lane that finds what a test says."""
+
+    def __init__(self) -> None:
+        self.watched = False
+        self.finds: list[int] = []
+        self.looks = 0
+        self.error: Exception | None = None
+
+    def watch(self) -> None:
+        """Note it."""
+        assert not self.watched
+        self.watched = True
+
+    def unwatch(self) -> None:
+        """Note it."""
+        self.watched = False
+
+    def look(self) -> int:
+        """Find the next of the numbers given, then nothing."""
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return self.finds.pop(0) if self.finds else 0
+
+
+class FakeUnfinished:
+    """A connection that counts how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.error: Exception | None = None
+
+    def look(self) -> None:
+        """Count."""
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+
+    def drain(self) -> None:
+        """Do nothing."""
+
+
+class PuttingOffLane(FakeLane):
+    """A lane that puts a connection off in each look."""
+
+    def __init__(self, test: ModeratorTests) -> None:
+        super().__init__()
+        self._test = test
+        self.made: list[FakeUnfinished] = []
+
+    def look(self) -> int:
+        """Take one connection that isn't done."""
+        connection = FakeUnfinished()
+        self.made.append(connection)
+        self._test.moderator.put_off(connection, 1)
+        return super().look()
+
+
+class ModeratorTests(IngestTestCase):
+    """The moderator and lanes that only count."""
+
+    def setUp(self) -> None:
+        """Look after two lanes."""
+        super().setUp()
+        self.lanes = [FakeLane(), FakeLane()]
+        for lane in self.lanes:
+            self.moderator.add(lane)
+
+    def wake(self, lane: FakeLane, *finds: int) -> None:
+        """Have a lane's socket become readable, and find so many in this and the following looks."""
+        lane.finds += finds
+        self.moderator.woken(lane)
+
+    def test_at_rest(self) -> None:
+        """At rest every lane is watched, and no timer runs."""
+        self.assertEqual([True, True], [lane.watched for lane in self.lanes])
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_a_single_connection(self) -> None:
+        """One connection at rest is taken at once and leaves everything at rest."""
+        self.tick(10)
+        self.wake(self.lanes[0], 1)
+        self.assertEqual(1, self.lanes[0].looks)
+        self.assertFalse(self.moderator.busy)
+        self.assertTrue(self.lanes[0].watched)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_a_batch_is_load(self) -> None:
+        """Several connections in one wake-up end the watching of all lanes; each is looked at every millisecond."""
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.assertTrue(self.moderator.busy)
+        self.assertEqual([False, False], [lane.watched for lane in self.lanes])
+        self.tick(5)
+        self.assertEqual([6, 5], [lane.looks for lane in self.lanes])
+
+    def test_wake_ups_in_quick_succession_are_load(self) -> None:
+        """Single connections less than a millisecond apart are load, a millisecond apart they are not."""
+        self.tick(10)
+        self.wake(self.lanes[0], 1)
+        self.reactor.advance(0.0011)
+        self.wake(self.lanes[0], 1)
+        self.assertFalse(self.moderator.busy)
+        self.reactor.advance(0.0009)
+        self.wake(self.lanes[1], 1)
+        self.assertTrue(self.moderator.busy)
+
+    def test_back_to_rest(self) -> None:
+        """After enough looks that found nothing the lanes are watched again, and the timer ends."""
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.tick(QUIET_LOOKS - 1)
+        self.assertTrue(self.moderator.busy)
+        self.tick()
+        self.assertFalse(self.moderator.busy)
+        self.assertEqual([True, True], [lane.watched for lane in self.lanes])
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_a_find_begins_the_quiet_anew(self) -> None:
+        """Only looks in a row that found nothing count as quiet."""
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.tick(QUIET_LOOKS - 1)
+        self.lanes[1].finds = [1]
+        self.tick(QUIET_LOOKS)
+        self.assertTrue(self.moderator.busy)
+
+    def test_a_full_batch_is_followed_at_once(self) -> None:
+        """A look that found a whole budget is followed by another without a millisecond's wait."""
+        self.wake(self.lanes[0], BACKLOGGED, BACKLOGGED, 1)
+        self.reactor.advance(0)
+        self.assertEqual(3, self.lanes[0].looks)
+        self.reactor.advance(0)
+        self.assertEqual(3, self.lanes[0].looks)
+        self.tick()
+        self.assertEqual(4, self.lanes[0].looks)
+
+    def test_a_removed_lane(self) -> None:
+        """A lane that was removed is neither watched nor looked at, and gets its turn when it is back."""
+        self.moderator.remove(self.lanes[0])
+        self.assertFalse(self.lanes[0].watched)
+        self.wake(self.lanes[1], BUSY_BATCH)
+        self.tick(2)
+        self.assertEqual(0, self.lanes[0].looks)
+        self.moderator.add(self.lanes[0])
+        self.assertFalse(self.lanes[0].watched)
+        self.tick(1)
+        self.assertEqual(1, self.lanes[0].looks)
+
+    def test_the_wheel(self) -> None:
+        """A connection that is put off is looked at once, after exactly as many looks as it asked for."""
+        connections = [FakeUnfinished() for _ in range(WHEEL - 1)]
+        for number, connection in enumerate(connections, 1):
+            self.moderator.put_off(connection, number)
+        self.wake(self.lanes[0])
+        for passed in range(WHEEL + 2):
+            expected = [int(number < passed) for number in range(WHEEL - 1)]
+            self.assertEqual(expected, [connection.looks for connection in connections])
+            self.tick()
+
+    def test_the_timer_at_rest(self) -> None:
+        """At rest the timer runs only as long as a connection is put off, and looks at no lane."""
+        connection = FakeUnfinished()
+        self.moderator.put_off(connection, 2)
+        self.wake(self.lanes[0], 1)
+        self.tick(2)
+        self.assertEqual(1, connection.looks)
+        self.assertEqual(1, self.lanes[0].looks)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_nothing_is_looked_at_twice_in_one_look(self) -> None:
+        """A connection that a lane puts off under load has its turn in the next look, not in the same one."""
+        lane = PuttingOffLane(self)
+        self.moderator.add(lane)
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.tick()
+        self.assertEqual([0], [one.looks for one in lane.made])
+        self.tick()
+        self.assertEqual([1, 0], [one.looks for one in lane.made])
+
+    def test_everything_is_settled_after_a_look(self) -> None:
+        """What a look brought is in the tally when it ends, with the time of the look."""
+        self.intake.take(0, b"a:1|c\n", 6)
+        self.wake(self.lanes[0], 1)
+        self.assertEqual([b"a:1|c"], self.tally.lines)
+        self.assertEqual([1000_000_000_000], self.tally.ticks)
+
+    def test_settle_soon(self) -> None:
+        """Lines of the ordinary lane are settled at once at rest, and with the next look under load."""
+        self.intake.take(0, b"a:1|c\n", 6)
+        self.moderator.settle_soon()
+        self.assertEqual([b"a:1|c"], self.tally.lines)
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.intake.take(0, b"b:1|c\n", 6)
+        self.moderator.settle_soon()
+        self.assertEqual([b"a:1|c"], self.tally.lines)
+        self.tick()
+        self.assertEqual([b"a:1|c", b"b:1|c"], self.tally.lines)
+
+    def test_a_look_that_raises(self) -> None:
+        """A lane that raises in the timer's look is reported as the worker's failure, and nothing runs on."""
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.lanes[1].error = ZeroDivisionError("a fault")
+        self.tick()
+        self.assertEqual(["a fault"], [failure.getErrorMessage() for failure in self.failures])
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_a_connection_that_raises(self) -> None:
+        """An unfinished connection that raises is a failure of the worker as well."""
+        connection = FakeUnfinished()
+        connection.error = ZeroDivisionError("a fault")
+        self.moderator.put_off(connection, 1)
+        self.wake(self.lanes[0], 1)
+        self.tick()
+        self.assertEqual(1, len(self.failures))
+
+    def test_the_longest_gap(self) -> None:
+        """The gap is what a look under load came late by; a quiet hour is none."""
+        self.reactor.advance(3600)
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.assertEqual(0, self.moderator.gap_max)
+        self.tick(2)
+        self.reactor.advance(0.251)
+        self.assertAlmostEqual(0.25, self.moderator.gap_max / 1e9)
+        self.tick()
+        self.assertAlmostEqual(0.25, self.moderator.gap_max / 1e9)
+
+    def test_stop(self) -> None:
+        """After the end nothing is watched, no timer runs, and what was put off can be taken."""
+        connection = FakeUnfinished()
+        self.moderator.put_off(connection, 5)
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.moderator.stop()
+        self.assertEqual([False, False], [lane.watched for lane in self.lanes])
+        self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual([connection], self.moderator.unfinished())
+        self.assertEqual([], self.moderator.unfinished())

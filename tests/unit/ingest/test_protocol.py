@@ -1,0 +1,163 @@
+"""Factory and Protocol: the sweep of idle connections, pausing, and the end of the service."""
+
+from __future__ import annotations
+
+from statsd_tcp.ingest import protocol
+from tests.unit.ingest.loopback import IDLE_TIMEOUT, IngestTestCase
+
+
+class IdleTests(IngestTestCase):
+    """One sweep for all connections."""
+
+    def test_one_timer(self) -> None:
+        """However many connections there are, there is one timer, and none when the last has gone."""
+        clients = [self.adopt()[0] for _ in range(5)]
+        self.assertEqual(1, len(self.reactor.getDelayedCalls()))
+        for client in clients:
+            client.fin()
+        self.reactor.turn()
+        self.reactor.advance(IDLE_TIMEOUT)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual({"eof": 5}, self.closed)
+
+    def test_who_is_closed(self) -> None:
+        """Closed is who was silent for the timeout, and at most an eighth of it more; whoever spoke stays."""
+        silent, _ = self.adopt()
+        talkative, _ = self.adopt()
+        for _ in range(8):
+            self.reactor.advance(IDLE_TIMEOUT / 8)
+            talkative.send(b"a\n")
+            self.reactor.turn()
+        self.assertEqual({}, self.closed)
+        self.reactor.advance(IDLE_TIMEOUT / 8)
+        self.reactor.turn()
+        self.assertEqual(({"idle": 1}, 1), (self.closed, self.occupancy.open))
+        self.assertEqual(b"", silent.end())
+        talkative.send(b"b\n")
+        self.reactor.turn()
+        self.assertEqual(b"b", self.tally.lines[-1])
+
+    def test_paused_is_not_idle(self) -> None:
+        """A connection that was not read because the journal was full was not silent."""
+        client, _ = self.adopt()
+        self.factory.pause()
+        client.send(b"a\n")
+        self.reactor.pump([IDLE_TIMEOUT] * 3)
+        self.reactor.turn()
+        self.assertEqual(({}, []), (self.closed, self.tally.lines))
+        self.factory.resume()
+        self.reactor.advance(IDLE_TIMEOUT / 8)
+        self.reactor.turn()
+        self.assertEqual(({}, [b"a"]), (self.closed, self.tally.lines))
+
+    def test_closed_once(self) -> None:
+        """A sweep that finds a connection which is being closed already doesn't count it twice."""
+        self.adopt()
+        self.reactor.pump([IDLE_TIMEOUT] * 3)
+        self.reactor.turn()
+        self.reactor.turn()
+        self.assertEqual({"idle": 1}, self.closed)
+
+
+class PauseTests(IngestTestCase):
+    """Reading stops while the journal is full."""
+
+    def test_pause_and_resume(self) -> None:
+        """Nothing is read from any connection until it is resumed, and then nothing is missing."""
+        clients = [self.adopt()[0] for _ in range(2)]
+        self.factory.pause()
+        for client in clients:
+            client.send(b"a\n")
+        self.reactor.turn()
+        self.assertEqual([], self.tally.lines)
+        self.factory.resume()
+        self.reactor.turn()
+        self.assertEqual([b"a", b"a"], self.tally.lines)
+
+    def test_adopted_while_paused(self) -> None:
+        """A connection that is handed over meanwhile waits as well."""
+        self.factory.pause()
+        client, _ = self.adopt()
+        client.send(b"a\n")
+        self.reactor.turn()
+        self.assertEqual([], self.tally.lines)
+        self.factory.resume()
+        self.reactor.turn()
+        self.assertEqual([b"a"], self.tally.lines)
+
+
+class HandOverTests(IngestTestCase):
+    """The reactor takes a connection."""
+
+    def test_the_reactor_refuses(self) -> None:
+        """When no transport can be made nothing is counted, and the next connection is made as always."""
+        self.reactor.adoption_error = OSError("no")
+        self.assertRaises(OSError, self.adopt)
+        self.reactor.adoption_error = None
+        client, _ = self.adopt()
+        client.send(b"a\n")
+        self.reactor.turn()
+        self.assertEqual(([b"a"], {}), (self.tally.lines, self.closed))
+
+
+class DrainTests(IngestTestCase):
+    """The service stops."""
+
+    def drain(self) -> None:
+        """End all connections."""
+        self.factory.drain()
+        self.reactor.turn()
+        self.assertEqual(0, self.occupancy.open)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_what_has_come_counts(self) -> None:
+        """Lines that wait are read; the rest of the connection is cut off, for a reason of ours."""
+        client, _ = self.adopt()
+        client.send(b"a\nb")
+        self.drain()
+        self.assertEqual(({"shutdown": 1}, [b"a"]), (self.closed, self.tally.lines))
+        self.assertEqual({"truncated": 1}, self.tally.rejected)
+
+    def test_a_client_that_is_done(self) -> None:
+        """A client that has said so ended itself; its last line counts."""
+        client, _ = self.adopt()
+        client.send(b"a\nb")
+        client.fin()
+        self.drain()
+        self.assertEqual(({"eof": 1}, [b"a", b"b"]), (self.closed, self.tally.lines))
+
+    def test_a_client_that_has_reset(self) -> None:
+        """A client that has reset its connection is counted so."""
+        client, transport = self.adopt()
+        client.send(b"a\nb")
+        client.reset()
+        self.assertEqual(b"a\nb", transport.socket.recv(10, 2))
+        self.drain()
+        self.assertEqual(({"reset": 1}, [b"a"]), (self.closed, self.tally.lines))
+
+    def test_paused(self) -> None:
+        """Connections that are paused end too."""
+        client, _ = self.adopt()
+        self.factory.pause()
+        client.send(b"a\n")
+        self.drain()
+        self.assertEqual(({"shutdown": 1}, [b"a"]), (self.closed, self.tally.lines))
+
+    def test_who_keeps_sending(self) -> None:
+        """Reading ends after so many reads, even if there is more: nobody can keep the service from its end."""
+        self.patch(protocol, "RECEIVE_SIZE", 2)
+        self.patch(protocol, "READS_AT_THE_END", 3)
+        client, _ = self.adopt()
+        client.send(b"a\n" * 10)
+        self.drain()
+        self.assertEqual(({"shutdown": 1}, 3), (self.closed, len(self.tally.lines)))
+
+    def test_a_full_journal(self) -> None:
+        """What has no room in the journal isn't read, even now: it would overwrite what isn't committed."""
+        client, _ = self.adopt()
+        while not self.intake.is_full:
+            self.intake.take(0, b"x" * 60000 + b"\n", 60001)
+        head = self.journal.head
+        client.send(b"a\n")
+        self.drain()
+        self.assertEqual((head, {"shutdown": 1}), (self.journal.head, self.closed))

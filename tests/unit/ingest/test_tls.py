@@ -1,0 +1,303 @@
+"""TLS: the files, the handshake, its end in time, and the ways in which a connection ends."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.endpoints import TlsFiles
+from statsd_tcp.ingest import tls_lane
+from statsd_tcp.ingest.tls import TlsError, read_tls, server_context
+from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, TlsFactory, TlsLane
+from tests.certificates import Authority, pem_key
+from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, VirtualTime, wait_for
+
+
+class FilesTests(SynchronousTestCase):
+    """What is found out at start."""
+
+    def setUp(self) -> None:
+        """Make an authority and a good certificate."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir(parents=True)
+        self.authority = Authority(self.folder)
+        self.good = self.authority.issue("good")
+
+    def fault(self, private_key: object, cert_key: object, client_ca: object = None) -> str:
+        """Give what is said about these files, which is one line."""
+        files = TlsFiles(str(private_key), str(cert_key), None if client_ca is None else str(client_ca))
+        said = str(self.assertRaises(TlsError, read_tls, files))
+        self.assertNotIn("\n", said)
+        return said
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file."""
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def test_good(self) -> None:
+        """Good files make a context, with and without an authority for clients, and with a chain."""
+        chain = self.write("chain.pem", self.good.read_bytes() + self.authority.path.read_bytes())
+        for client_ca in (None, str(self.authority.path)):
+            server_context(read_tls(TlsFiles(str(self.good), str(chain), client_ca))).getContext()
+
+    def test_missing(self) -> None:
+        """A missing file is named, with the key that names it."""
+        nowhere = self.folder / "nowhere"
+        self.assertEqual(
+            f"privateKey={nowhere} can't be read: No such file or directory", self.fault(nowhere, self.good)
+        )
+        self.assertIn("certKey=", self.fault(self.good, nowhere))
+        self.assertIn("clientCA=", self.fault(self.good, self.good, nowhere))
+
+    def test_rubbish(self) -> None:
+        """So is a file that holds something else."""
+        rubbish = self.write("rubbish", b"no key\n")
+        self.assertIn(f"privateKey={rubbish}: ", self.fault(rubbish, self.good))
+        self.assertIn(f"certKey={rubbish}: ", self.fault(self.good, rubbish))
+        self.assertIn(f"clientCA={rubbish}: ", self.fault(self.good, self.good, rubbish))
+
+    def test_encrypted(self) -> None:
+        """A key with a password is refused, and nobody is asked for it."""
+        path = self.write("locked", pem_key(ec.generate_private_key(ec.SECP256R1()), b"secret"))
+        self.assertIn("Password was not given", self.fault(path, self.good))
+
+    def test_another_key(self) -> None:
+        """A key that isn't the certificate's is refused."""
+        said = self.fault(self.authority.issue("other"), self.good)
+        self.assertIn("privateKey and certKey=", said)
+        self.assertIn("mismatch", said)
+
+
+class TlsTestCase(IngestTestCase):
+    """A test with a TLS lane on the loopback device."""
+
+    def setUp(self) -> None:
+        """Make the lane."""
+        super().setUp()
+        self.patch(tls_lane, "time", VirtualTime(self.reactor))
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        self.authority = Authority(folder)
+        good = str(self.authority.issue("good"))
+        self.factory = TlsFactory(
+            self.reactor,
+            self.slots,
+            self.places,
+            self.moderator,
+            self.occupancy,
+            IDLE_TIMEOUT,
+            context=server_context(read_tls(TlsFiles(good, good))),
+        )
+        self.lane = TlsLane(
+            *self._common(),
+            intake=self.intake,
+            index=0,
+            occupancy=self.occupancy,
+            hand_over=self.factory.hand_over,
+            max_line=MAX_LINE,
+        )
+        self.lane.start()
+
+    def _close_transports(self) -> None:
+        for one in list(self.factory._protocols):
+            transport: Any = one.transport
+            transport.transport.connectionLost(Failure(ConnectionLost()))
+        self.moderator.stop()
+
+    def run_reactor(self, times: int = 10) -> None:
+        """Let the server do what there is to do."""
+        for _ in range(times):
+            self.reactor.turn()
+            self.reactor.advance(0)
+
+    def secure(self, client: Client) -> ssl.SSLSocket:
+        """Do a client's side of the handshake."""
+        context = ssl.create_default_context(cafile=str(self.authority.path))
+        client.socket.setblocking(False)
+        wrapped = context.wrap_socket(client.socket, server_hostname="localhost", do_handshake_on_connect=False)
+        self.addCleanup(wrapped.close)
+        wait_for(lambda: self.attempt(wrapped.do_handshake))
+        self.run_reactor()
+        return wrapped
+
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Try something that may have to wait for the server; tell whether it was done."""
+        try:
+            act()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self.run_reactor(1)
+            return False
+        return True
+
+    def until_closed(self, number: int = 1) -> dict[str, int]:
+        """Let the server work until so many connections are closed, and give why."""
+
+        def all_closed() -> bool:
+            self.run_reactor(1)
+            return sum(self.closed.values()) == number
+
+        wait_for(all_closed)
+        return self.closed
+
+
+class TlsLaneTests(TlsTestCase):
+    """Connections to a TLS port."""
+
+    def test_lines(self) -> None:
+        """Lines are counted as on any other port; a clean end makes a line of what has no newline."""
+        client = self.secure(self.connect())
+        client.send(b"a:1|c\nb:2|c\nc:3|c")
+        self.assertFalse(self.attempt(client.unwrap))
+        self.assertEqual({"eof": 1}, self.until_closed())
+        self.assertEqual([b"a:1|c", b"b:2|c", b"c:3|c"], self.tally.lines)
+        self.assertEqual((1, 0), (self.accepted, self.occupancy.open))
+
+    def test_end_without_a_word(self) -> None:
+        """An end that TLS has not announced is no clean one: half a line is dropped."""
+        client = self.secure(self.connect())
+        client.send(b"a:1|c\nb:2")
+        client.close()
+        self.assertEqual({"reset": 1}, self.until_closed())
+        self.assertEqual(([b"a:1|c"], {"truncated": 1}), (self.tally.lines, dict(self.tally.rejected)))
+
+    def test_no_handshake(self) -> None:
+        """Plain lines are a failed handshake: counted, closed for an error, and none of them a line."""
+        client = self.connect()
+        client.send(b"a:1|c\n")
+        self.assertEqual({"error": 1}, self.until_closed())
+        self.assertEqual(([], 1, 0), (self.tally.lines, self.accepted, self.occupancy.open))
+
+    def test_end_before_the_handshake(self) -> None:
+        """So is a client that connects and goes."""
+        self.connect().fin()
+        self.assertEqual({"error": 1}, self.until_closed())
+
+    def test_unknown_authority(self) -> None:
+        """So is one that does not trust our certificate."""
+        client = self.connect()
+        context = ssl.create_default_context()
+        client.socket.setblocking(False)
+        wrapped = context.wrap_socket(client.socket, server_hostname="localhost", do_handshake_on_connect=False)
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            wait_for(lambda: self.attempt(wrapped.do_handshake))
+        wrapped.close()
+        self.assertEqual({"error": 1}, self.until_closed())
+
+    def test_late_handshake(self) -> None:
+        """A handshake that isn't through in time is broken off; one that is through stays."""
+        silent = self.connect()
+        self.run_reactor()
+        secure = self.secure(self.connect())
+        self.reactor.pump([1.0] * int(HANDSHAKE_TIMEOUT + 1))
+        self.assertEqual({"error": 1}, self.until_closed())
+        self.assertRaises(ConnectionResetError, silent.end)
+        secure.send(b"a\n")
+        self.run_reactor()
+        self.intake.settle()
+        self.assertEqual(([b"a"], 1), (self.tally.lines, self.occupancy.open))
+
+    def test_handshake_in_time(self) -> None:
+        """Just before its time is up a handshake isn't broken off."""
+        self.connect()
+        self.run_reactor()
+        self.reactor.pump([1.0] * int(HANDSHAKE_TIMEOUT))
+        self.run_reactor()
+        self.assertEqual(({}, 1), (self.closed, self.occupancy.open))
+
+    def test_no_timer_without_handshakes(self) -> None:
+        """While no handshake is under way nothing but the sweep of idle connections waits for its time."""
+        self.secure(self.connect())
+        self.reactor.pump([1.0] * 2)
+        self.assertEqual(1, len(self.reactor.getDelayedCalls()))
+
+    def test_idle(self) -> None:
+        """An idle client is told that it was the end, and not waited for."""
+        client = self.secure(self.connect())
+        self.reactor.pump([IDLE_TIMEOUT / 8] * 9)
+        self.assertEqual({"idle": 1}, self.until_closed())
+        received: list[bytes] = []
+        wait_for(lambda: self.attempt(lambda: received.append(client.recv(10))))
+        self.assertEqual([b""], received)
+
+    def test_broken_off(self) -> None:
+        """A client that resets its connection is counted so."""
+        client = self.secure(self.connect())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        self.assertEqual({"reset": 1}, self.until_closed())
+
+    def test_no_descriptor(self) -> None:
+        """Without a descriptor for it a connection waits, and has its turn later."""
+        self.reactor.adoption_error = OSError(24, "Too many open files")
+        client = self.connect()
+        self.run_reactor()
+        self.assertEqual((1, 1, {}), (self.accepted, self.occupancy.open, self.closed))
+        self.reactor.adoption_error = None
+        self.moderator._run_if_needed(0)
+        self.reactor.pump([0.001] * 200)
+        self.secure(client)
+        self.assertEqual((1, 1, 1), (self.accepted, self.reactor.adopted, self.errors("EMFILE")))
+
+
+class TlsEndTests(TlsTestCase):
+    """The end of the service."""
+
+    def drain(self) -> None:
+        """Have everything read, and ended."""
+        self.lane.stop()
+        self.factory.drain()
+        self.intake.settle()
+
+    def test_what_has_come(self) -> None:
+        """What has come is read and decrypted; then the connection is closed."""
+        client = self.secure(self.connect())
+        client.send(b"a\nb")
+        wait_for(self.arrived)
+        self.drain()
+        self.assertEqual({"shutdown": 1}, self.until_closed())
+        self.assertEqual(([b"a"], {"truncated": 1}), (self.tally.lines, dict(self.tally.rejected)))
+
+    def arrived(self) -> bool:
+        """Tell whether the one connection has something to read."""
+        (protocol,) = self.factory._protocols
+        transport: Any = protocol.transport
+        return bool(transport.transport.getHandle().recv(1, socket.MSG_PEEK))
+
+    def test_clients_that_have_ended(self) -> None:
+        """Who has ended already is counted for that."""
+        client = self.secure(self.connect())
+        # Otherwise the end waits for an answer to the data.
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.send(b"a\nb")
+        self.assertFalse(self.attempt_once(client))
+        wait_for(self.arrived)
+        self.drain()
+        self.assertEqual({"eof": 1}, self.until_closed())
+        self.assertEqual([b"a", b"b"], self.tally.lines)
+
+    def attempt_once(self, client: ssl.SSLSocket) -> bool:
+        """Announce the end, without letting the server see it."""
+        try:
+            client.unwrap()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def test_handshakes(self) -> None:
+        """A handshake that isn't through is broken off."""
+        self.connect()
+        self.run_reactor()
+        self.drain()
+        self.assertEqual({"shutdown": 1}, self.until_closed())
+        self.assertEqual([], self.reactor.getDelayedCalls())

@@ -1,0 +1,1 @@
+"""Tests of what is read from /proc and /sys, over trees made by hand."""

@@ -1,0 +1,1 @@
+"""Tests of the ledger files, the journal and its replay."""

@@ -1,0 +1,230 @@
+"""Ledger files: made, mapped, locked, and refused when they are not what they should be."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import zlib
+from pathlib import Path
+
+from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.layout import FORMAT_VERSION, HEADER_SIZE, MAGIC, Directory, LedgerError, SlotName
+from statsd_tcp.ledger.slots import (
+    ACCEPT_ERRNOS,
+    CLOSE_REASONS,
+    GLOBAL_SLOTS,
+    HEARTBEAT,
+    JOURNAL_HEAD,
+    ledger_slots,
+    listener_slots,
+)
+from tests.unit.ledger.cases import BOOT_ID, LISTENERS, LedgerTestCase
+
+
+class LedgerFileTests(LedgerTestCase):
+    """A ledger and its readers."""
+
+    def test_a_new_ledger(self) -> None:
+        """A new ledger says whose it is, has its slots at 0, and every name has its slot."""
+        path = self.create(worker=7)
+        ledger = self.map(path)
+        self.assertEqual((7, 1234), (ledger.header.worker, ledger.header.created))
+        self.assertEqual((path.stem, BOOT_ID.hex()), (ledger.ledger_id, ledger.boot_id))
+        self.assertEqual(LISTENERS, ledger.directory.listeners)
+        self.assertEqual([0] * len(ledger.directory.slots), ledger.slots.tolist())
+        self.assertEqual((4096, 0), (len(ledger.ring), sum(ledger.ring)))
+
+    def test_all_space_is_allocated(self) -> None:
+        """The file has no hole: a store into one on a full disk would be a signal."""
+        path = self.create(ring_size=1 << 20)
+        status = path.stat()
+        self.assertGreaterEqual(status.st_blocks * 512, status.st_size)
+        self.assertEqual(0o600, status.st_mode & 0o777)
+
+    def test_no_two_are_alike(self) -> None:
+        """Every ledger has an id and a file of its own."""
+        paths = {self.create() for _ in range(5)}
+        self.assertEqual(sorted(paths), ledger_paths(self.folder))
+        self.assertEqual(5, len({self.map(path).ledger_id for path in paths}))
+
+    def test_alignment(self) -> None:
+        """Slots are aligned, so that a number is stored in one piece; the ring begins on a cache line."""
+        header = self.map(self.create()).header
+        self.assertEqual((0, 0), (header.slots_at % 8, header.ring_at % 64))
+
+    def test_a_reader_sees_what_the_writer_stores(self) -> None:
+        """Writer and reader share the memory, and it outlives them."""
+        path = self.create()
+        writer, reader = self.map(path, writable=True), self.map(path)
+        writer.slots[HEARTBEAT] = 2**64 - 1
+        Journal(writer.ring, writer.slots).append(0, b"a\n", 1, 2)
+        self.assertEqual(2**64 - 1, reader.slots[HEARTBEAT])
+        self.assertEqual(bytes(writer.ring), bytes(reader.ring))
+        writer.close()
+        again = self.map(path)
+        self.assertEqual((2**64 - 1, 40), (again.slots[HEARTBEAT], again.slots[JOURNAL_HEAD]))
+
+    def test_a_reader_can_t_write(self) -> None:
+        """Who maps a ledger to read it can't change it."""
+        reader = self.map(self.create())
+        with self.assertRaises(TypeError):
+            reader.slots[0] = 1
+
+    def test_no_room(self) -> None:
+        """When the disk is full there is an error, and no file is left."""
+
+        def full(descriptor: int, offset: int, size: int) -> None:
+            raise OSError(errno.ENOSPC, "no space")
+
+        self.patch(os, "posix_fallocate", full)
+        self.assertEqual(errno.ENOSPC, self.assertRaises(OSError, self.create).errno)
+        self.assertEqual([], list(self.folder.iterdir()))
+
+    def test_boot_id(self) -> None:
+        """The boot's id is read from the kernel, 16 bytes."""
+        setting = self.folder / "sys/kernel/random/boot_id"
+        setting.parent.mkdir(parents=True)
+        setting.write_text("00010203-0405-0607-0809-0a0b0c0d0e0f\n")
+        self.assertEqual(BOOT_ID, read_boot_id(self.folder))
+        self.assertEqual(16, len(read_boot_id()))
+
+
+class DamageTests(LedgerTestCase):
+    """Files that can't be used."""
+
+    def assert_refused(self, path: Path, words: str) -> None:
+        """Check that a file is refused with one line that names it and the fault."""
+        text = str(self.assertRaises(LedgerError, self.map, path))
+        self.assertTrue(text.startswith(str(path)), text)
+        self.assertIn(words, text)
+        self.assertNotIn("\n", text)
+
+    def altered(self, offset: int, data: bytes, *, seal: bool = False) -> Path:
+        """Make a ledger and overwrite some bytes; ``seal`` makes the header's checksum fit again."""
+        path = self.create()
+        content = bytearray(path.read_bytes())
+        content[offset : offset + len(data)] = data
+        if seal:
+            struct.pack_into("<I", content, HEADER_SIZE - 4, zlib.crc32(content[: HEADER_SIZE - 4]))
+        path.write_bytes(content)
+        return path
+
+    def test_empty(self) -> None:
+        """An empty file is refused."""
+        path = self.folder / "x.ledger"
+        path.touch()
+        self.assert_refused(path, "is empty")
+
+    def test_foreign(self) -> None:
+        """So is a file of somebody else's, long or short."""
+        for size in (3, HEADER_SIZE - 1, 10_000):
+            path = self.folder / "x.ledger"
+            path.write_bytes(b"?" * size)
+            self.assert_refused(path, "is not a ledger")
+
+    def test_only_the_beginning(self) -> None:
+        """A file that ends within the header is no ledger."""
+        path = self.folder / "x.ledger"
+        path.write_bytes(MAGIC)
+        self.assert_refused(path, "is not a ledger")
+
+    def test_every_byte_of_the_header_counts(self) -> None:
+        """A header with any wrong byte is refused."""
+        path = self.create()
+        content = path.read_bytes()
+        for offset in range(HEADER_SIZE):
+            path.write_bytes(content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :])
+            self.assertRaises(LedgerError, self.map, path)
+
+    def test_damaged_header(self) -> None:
+        """The fault is named."""
+        self.assert_refused(self.altered(20, b"\xff"), "header is damaged")
+
+    def test_other_version(self) -> None:
+        """A later format is refused, naming both versions."""
+        path = self.altered(len(MAGIC), struct.pack("<I", FORMAT_VERSION + 1), seal=True)
+        self.assert_refused(path, f"format version {FORMAT_VERSION + 1}; this program reads {FORMAT_VERSION}")
+
+    def test_torn(self) -> None:
+        """A file that is shorter than its header says is refused."""
+        path = self.create()
+        os.truncate(path, path.stat().st_size - 1)
+        self.assert_refused(path, "is torn")
+
+    def test_damaged_directory(self) -> None:
+        """A directory that can't be read is refused."""
+        self.assert_refused(self.altered(HEADER_SIZE, b"\0"), "directory is damaged")
+
+    def test_a_directory_of_another_size(self) -> None:
+        """A directory that doesn't name every slot is refused."""
+        path = create_ledger(self.folder, 0, Directory([SlotName("a")], []), created=0, boot_id=BOOT_ID)
+        content = bytearray(path.read_bytes())
+        content[HEADER_SIZE:] = content[HEADER_SIZE:].replace(b'[["a","",""]]', b"[]           ")
+        path.write_bytes(content)
+        self.assert_refused(path, "0 names for 1 slots")
+
+
+class LockTests(LedgerTestCase):
+    """The writer's lock."""
+
+    def test_one_writer(self) -> None:
+        """While a writer has the ledger nobody else gets it."""
+        path = self.create()
+        descriptor = lock_ledger(path)
+        self.assertRaises(BlockingIOError, lock_ledger, path)
+        os.close(descriptor)
+        os.close(lock_ledger(path))
+
+    def test_the_lock_passes_on(self) -> None:
+        """The lock lasts as long as any copy of the descriptor, which is how a child keeps it."""
+        path = self.create()
+        descriptor = lock_ledger(path)
+        inherited = os.dup(descriptor)
+        os.close(descriptor)
+        self.assertRaises(BlockingIOError, lock_ledger, path)
+        os.close(inherited)
+        os.close(lock_ledger(path))
+
+    def test_a_refusal_leaves_nothing_open(self) -> None:
+        """Who doesn't get the lock keeps no descriptor."""
+        path = self.create()
+        descriptor = lock_ledger(path)
+        self.addCleanup(os.close, descriptor)
+        before = list(Path("/proc/self/fd").iterdir())
+        self.assertRaises(BlockingIOError, lock_ledger, path)
+        self.assertEqual(len(before), len(list(Path("/proc/self/fd").iterdir())))
+
+    def test_not_inherited_by_chance(self) -> None:
+        """A child that isn't given the descriptor on purpose doesn't have it."""
+        descriptor = lock_ledger(self.create())
+        self.addCleanup(os.close, descriptor)
+        self.assertTrue(fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+
+
+class SlotTests(LedgerTestCase):
+    """Which slots there are."""
+
+    def test_places_and_names_agree(self) -> None:
+        """Every place that a lane counts at has the name that a reader looks for."""
+        labels = ["tcp:1", "tcp:2", "udp:1"]
+        names = ledger_slots(labels)
+        self.assertEqual(list(GLOBAL_SLOTS), names[: len(GLOBAL_SLOTS)])
+        for index, label in enumerate(labels):
+            places = listener_slots(index)
+            self.assertEqual(SlotName("accepted", label), names[places.accepted])
+            self.assertEqual(SlotName("paused", label), names[places.paused])
+            for reason in CLOSE_REASONS:
+                self.assertEqual(SlotName("closed", label, reason), names[getattr(places, reason)])
+            for number, slot in places.accept_errors.items():
+                self.assertEqual(SlotName("accept_errors", label, errno.errorcode[number]), names[slot])
+            self.assertEqual(SlotName("accept_errors", label, "other"), names[places.other_accept_error])
+            self.assertEqual(len(ACCEPT_ERRNOS), len(places.accept_errors) + 1)
+
+    def test_no_slot_has_two_names(self) -> None:
+        """All names differ, and all places do."""
+        names = ledger_slots(["a", "b"])
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(len(names), listener_slots(1).paused + 1)

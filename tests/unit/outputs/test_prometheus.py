@@ -1,0 +1,219 @@
+"""The StatsD series in Prometheus' formats."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from statsd_tcp.outputs.prometheus import Exposition
+from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.wire.series import series_identity
+from tests.unit.outputs.tables import make_snapshot
+
+
+def render(snapshot: Snapshot, *, openmetrics: bool = False) -> str:
+    """Write a snapshot with a fresh exposition."""
+    return Exposition().render(snapshot, openmetrics=openmetrics).decode()
+
+
+def read_text(text: str) -> list[Metric]:
+    """Read the text format. What is typed counter would get ``_total`` from its parser, so nothing is."""
+    return list(parse_text(text.replace(" counter\n", " untyped\n")))
+
+
+def parse_both(snapshot: Snapshot) -> tuple[list[Metric], list[Metric]]:
+    """Write and read a snapshot in both formats."""
+    exposition = Exposition()
+    text = exposition.render(snapshot, openmetrics=False).decode()
+    openmetrics = exposition.render(snapshot, openmetrics=True).decode()
+    return read_text(text), list(parse_openmetrics(openmetrics + "# EOF\n"))
+
+
+def samples(families: list[Metric]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Give the numbers by name and labels."""
+    found: list[Sample] = [sample for family in families for sample in family.samples]
+    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in found}
+
+
+class FormatTests(SynchronousTestCase):
+    """What is written, letter by letter."""
+
+    def test_counters(self) -> None:
+        """A counter keeps its name in both formats; in OpenMetrics, where it may not, it is untyped."""
+        snapshot = make_snapshot(("c", "hits.page", 5.0), ("c", "hits.page\ncode\n200", 2.5))
+        lines = 'hits_page 5.0\nhits_page{code="200"} 2.5\n'
+        self.assertEqual(render(snapshot), "# TYPE hits_page counter\n" + lines)
+        self.assertEqual(render(snapshot, openmetrics=True), "# TYPE hits_page unknown\n" + lines)
+
+    def test_gauges(self) -> None:
+        """A gauge is a gauge in both formats."""
+        for openmetrics in (False, True):
+            text = render(make_snapshot(("g", "level", -1.5)), openmetrics=openmetrics)
+            self.assertEqual(text, "# TYPE level gauge\nlevel -1.5\n")
+
+    def test_timers_are_in_seconds(self) -> None:
+        """A timer's sum is in seconds, and its count is whole."""
+        text = render(make_snapshot(("ms", "t\na\nb", 1500.0, 3.4)))
+        self.assertEqual(text, '# TYPE t summary\nt_sum{a="b"} 1.5\nt_count{a="b"} 3\n')
+
+    def test_distributions_keep_their_unit(self) -> None:
+        """A histogram or distribution is a summary of the numbers as they came."""
+        self.assertEqual(
+            render(make_snapshot(("h", "size", 1500.0, 2.0))),
+            "# TYPE size summary\nsize_sum 1500.0\nsize_count 2\n",
+        )
+
+    def test_nothing(self) -> None:
+        """Without series nothing is written."""
+        self.assertEqual(render(make_snapshot()), "")
+
+    def test_a_family_stands_together(self) -> None:
+        """Series of one name follow each other under one type line, whatever came between them."""
+        snapshot = make_snapshot(("c", "a\nk\n1", 1.0), ("c", "b", 2.0), ("c", "a\nk\n2", 3.0))
+        self.assertEqual(
+            render(snapshot),
+            '# TYPE a counter\na{k="1"} 1.0\na{k="2"} 3.0\n# TYPE b counter\nb 2.0\n',
+        )
+
+    def test_many_rows(self) -> None:
+        """Rows are written in chunks; none is lost at the seams."""
+        series = [(kind, f"{kind}{number}", float(number)) for kind in ("c", "h") for number in range(2500)]
+        text = render(make_snapshot(*series))
+        self.assertEqual(len(text.splitlines()), 2500 * 2 + 2500 * 3)
+        self.assertEqual(samples(read_text(text))[("c2499", ())], 2499.0)
+
+
+class ConflictTests(SynchronousTestCase):
+    """Series that want the same place."""
+
+    def check(self, snapshot: Snapshot, expected: dict[str, float], **conflicts: int) -> None:
+        """Compare both formats' names and numbers, and the conflicts that were counted."""
+        for families in parse_both(snapshot):
+            self.assertEqual({name: value for (name, _), value in samples(families).items()}, expected)
+        found = {reason: number for reason, number in Exposition().conflicts(snapshot).items() if number}
+        self.assertEqual(found, conflicts)
+
+    def test_one_name_one_type(self) -> None:
+        """The first series of a name gives it its type; one of another type is left out."""
+        self.check(make_snapshot(("g", "a.b", 1.0), ("c", "a_b\nk\nv", 2.0)), {"a_b": 1.0}, type=1)
+        self.check(make_snapshot(("c", "a.b", 1.0), ("g", "a_b\nk\nv", 2.0)), {"a_b": 1.0}, type=1)
+
+    def test_one_name_one_unit(self) -> None:
+        """Seconds and plain numbers don't share a summary."""
+        snapshot = make_snapshot(("ms", "a.b", 1000.0), ("h", "a_b", 2.0))
+        self.check(snapshot, {"a_b_sum": 1.0, "a_b_count": 1.0}, unit=1)
+
+    def test_parts_of_a_summary(self) -> None:
+        """A name that is a part of a summary is taken; a summary whose part's name is taken is left out."""
+        self.check(make_snapshot(("h", "a", 1.0), ("c", "a.count", 2.0)), {"a_sum": 1.0, "a_count": 1.0}, type=1)
+        self.check(make_snapshot(("c", "a.count", 2.0), ("h", "a", 1.0)), {"a_count": 2.0}, type=1)
+        self.check(make_snapshot(("h", "a", 1.0), ("h", "a.sum", 2.0)), {"a_sum": 1.0, "a_count": 1.0}, type=1)
+
+    def test_a_suffix_alone_is_no_conflict(self) -> None:
+        """Names that end like a part or a counter are fine while there is nothing they could be part of."""
+        names = ["a_total", "a_count", "a_sum", "a_bucket", "a_created", "a_info", "a"]
+        self.check(make_snapshot(*[("c", name, 1.0) for name in names]), dict.fromkeys(names, 1.0))
+
+    def test_our_own_names(self) -> None:
+        """Nobody can write what looks like the service's own metrics."""
+        names = ["statscounter.lines_total", "process.cpu.seconds.total", "process_open_fds"]
+        self.check(make_snapshot(*[("c", name, 1.0) for name in names]), {}, reserved=3)
+
+    def test_counters_of_one_place_add_up(self) -> None:
+        """Two counters with the same name and labels after escaping are one line with their sum."""
+        self.check(make_snapshot(("c", "z", 1.0), ("c", "a.b", 1.5), ("c", "a_b", 2.0)), {"z": 1.0, "a_b": 3.5})
+
+    def test_summaries_of_one_place_add_up(self) -> None:
+        """Two timers with the same name and labels after escaping add up in sum and count."""
+        snapshot = make_snapshot(("ms", "b", 0.0), ("ms", "a.b", 1000.0, 2.0), ("ms", "a_b", 500.0, 3.0))
+        expected = {"b_sum": 0.0, "b_count": 1.0, "a_b_sum": 1.5, "a_b_count": 5.0}
+        self.check(snapshot, expected)
+
+    def test_the_first_of_two_gauges_counts(self) -> None:
+        """Two gauges with the same name and labels can't be one number: the first stays."""
+        self.check(make_snapshot(("g", "a.b", 1.0), ("g", "a_b", 2.0)), {"a_b": 1.0}, duplicate=1)
+
+    def test_each_series_counts_once(self) -> None:
+        """A series that finds no place is counted once, however often it is seen, even once it is gone."""
+        exposition = Exposition()
+        two = make_snapshot(("g", "a.b", 1.0), ("g", "a_b", 2.0))
+        three = make_snapshot(("g", "a.b", 1.0), ("g", "a_b", 2.0), ("g", "a/b", 3.0))
+        found = [exposition.conflicts(snapshot)["duplicate"] for snapshot in (two, three, two, make_snapshot())]
+        self.assertEqual(found, [1, 2, 2, 2])
+
+
+class CacheTests(SynchronousTestCase):
+    """The plan that is kept from scrape to scrape."""
+
+    def test_new_numbers_for_the_same_series(self) -> None:
+        """The kept plan is filled with each snapshot's own numbers, in both formats."""
+        exposition = Exposition()
+        for value in (1.0, 2.0):
+            for openmetrics in (False, True):
+                data = exposition.render(make_snapshot(("c", "a", value)), openmetrics=openmetrics)
+                self.assertIn(f"\na {value}\n".encode(), data)
+
+    def test_series_come_and_go(self) -> None:
+        """A series that comes, and one that is replaced by another, are written under their own names."""
+        exposition = Exposition()
+        for snapshot, names in (
+            (make_snapshot(("c", "a", 1.0)), ["a"]),
+            (make_snapshot(("c", "a", 1.0), ("g", "b", 1.0)), ["a", "b"]),
+            (make_snapshot(("c", "x", 1.0), ("g", "y", 1.0), epoch=1), ["x", "y"]),
+            (make_snapshot(("c", "a", 1.0)), ["a"]),
+        ):
+            text = exposition.render(snapshot, openmetrics=False).decode()
+            self.assertEqual([family.name for family in read_text(text)], names)
+
+
+NAME = st.text(alphabet="ab._-9é", max_size=4) | st.text(max_size=6).map(lambda name: name.replace("\n", ""))
+TAG = st.tuples(NAME, st.text(max_size=6).map(lambda value: value.replace("\n", "")))
+NUMBER = st.floats(-(2.0**60), 2.0**60)
+SERIES = st.tuples(
+    st.sampled_from(["c", "g", "ms", "h"]),
+    st.builds(series_identity, NAME, st.lists(TAG, max_size=3)),
+    NUMBER,
+    st.floats(0, 1e9),
+)
+
+
+class AnySeriesTests(SynchronousTestCase):
+    """No series can spoil a scrape."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(SERIES, max_size=12, unique_by=lambda series: series[:2]))
+    def test_whatever_comes_both_formats_can_be_read(self, series: list[tuple[str, str, float, float]]) -> None:
+        """Any names, tags and numbers give text that both parsers read, with the same numbers."""
+        # Only gauges may be negative: the store keeps the rest from falling.
+        kept = [(kind, name, value if kind == "g" else abs(value), weight) for kind, name, value, weight in series]
+        text, openmetrics = parse_both(make_snapshot(*kept))
+        self.assertEqual(samples(text), samples(openmetrics))
+        self.assertLessEqual(len(samples(text)), 2 * len(series))
+
+    def test_text_that_is_not_unicode(self) -> None:
+        """A lone surrogate, which UTF-8 can't hold, is replaced and does not end the scrape."""
+        self.assertIn('{k="?"} 1.0', render(make_snapshot(("c", "a\nk\n\ud800", 1.0))))
+
+    def test_promtool_reads_it(self) -> None:
+        """Prometheus' own tool accepts the text format."""
+        promtool = shutil.which("promtool")
+        if promtool is None:
+            raise SkipTest("promtool is not installed")
+        snapshot = make_snapshot(
+            ("c", 'hits.page\ncode\n2"0\\0', 5.0),
+            ("g", "level", -1e300),
+            ("ms", "t", 1.0),
+            ("h", "size", 1.0),
+        )
+        text = render(snapshot).encode()
+        done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+        self.assertNotIn(b"error while linting", done.stderr)
+        self.assertNotEqual(done.returncode, 1, done.stderr)

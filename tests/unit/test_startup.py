@@ -1,0 +1,254 @@
+"""Everything that can fail at start: each with one line that says the cause and the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp import startup
+from statsd_tcp.endpoints import Endpoint, parse_http, parse_listen
+from statsd_tcp.kernel.port_owner import Owner
+from statsd_tcp.settings import Settings, build_settings
+from statsd_tcp.startup import LEDGERS, LOCK, STORE, StartError, lock_state, make_plan, state_directory
+from statsd_tcp.workers.plan import Plan
+
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
+class StartupTestCase(SynchronousTestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self) -> None:
+        """Make the folder."""
+        folder = TemporaryDirectory(prefix="statscounter-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def settings(self, **given: str) -> Settings:
+        """Make settings with a state directory in the folder, and nothing that listens on a fixed port."""
+        defaults = {"listen": LOOPBACK, "count": "", "http": "", "state_dir": str(self.folder), "workers": "1"}
+        return build_settings({name.replace("_", "-"): [text] for name, text in {**defaults, **given}.items()})
+
+    def error(self, act: Callable[..., object], *arguments: object) -> str:
+        """Give the one line of what fails."""
+        text = str(self.assertRaises(StartError, act, *arguments))
+        self.assertNotIn("\n", text)
+        return text
+
+
+class StateDirectoryTests(StartupTestCase):
+    """Where the state is kept."""
+
+    def test_as_asked(self) -> None:
+        """The option decides, and the folder is made with its parents."""
+        wanted = self.folder / "a/b"
+        settings = self.settings(state_dir=str(wanted))
+        self.assertEqual(wanted, state_directory(settings, {"STATE_DIRECTORY": "/nowhere"}))
+        self.assertTrue((wanted / LEDGERS).is_dir())
+        self.assertEqual(0o700, (wanted / LEDGERS).stat().st_mode & 0o777)
+
+    def test_systemd(self) -> None:
+        """Otherwise it is the first of the unit's."""
+        settings = build_settings({})
+        found = state_directory(settings, {"STATE_DIRECTORY": f"{self.folder}/x:/nowhere"})
+        self.assertEqual(self.folder / "x", found)
+
+    def test_the_user_s(self) -> None:
+        """Otherwise it is the place that the platform has for it."""
+        self.patch(startup, "user_state_path", lambda name, **_: self.folder / "state" / name)
+        self.assertEqual(self.folder / "state/statscounter", state_directory(build_settings({}), {}))
+
+    def test_again(self) -> None:
+        """A folder that is there is used as it is."""
+        settings = self.settings()
+        self.assertEqual(state_directory(settings, {}), state_directory(settings, {}))
+
+    def test_can_t_be_made(self) -> None:
+        """A folder below a file can't be made."""
+        (self.folder / "file").touch()
+        text = self.error(state_directory, self.settings(state_dir=f"{self.folder}/file/x"), {})
+        self.assertEqual(
+            f"--state-dir {self.folder}/file/x: can't be made (Not a directory); name a folder that may be written",
+            text,
+        )
+
+    def test_may_not_be_written(self) -> None:
+        """A folder that is there but may not be written is refused before anything is tried in it."""
+        self.patch(os, "access", lambda path, mode: Path(path).name == LEDGERS)
+        self.assertEqual(
+            f"--state-dir {self.folder}: may not be written; name another folder or change its rights",
+            self.error(state_directory, self.settings(), {}),
+        )
+
+
+class LockTests(StartupTestCase):
+    """One instance for each state directory."""
+
+    def test_one_instance(self) -> None:
+        """A second instance is refused, with the number of the first; when that has gone the next is let in."""
+        descriptor = lock_state(self.folder)
+        self.assertEqual(
+            f"--state-dir {self.folder} is in use by another instance (pid {os.getpid()}): --state-dir DIR gives this "
+            "one its own",
+            self.error(lock_state, self.folder),
+        )
+        os.close(descriptor)
+        os.close(lock_state(self.folder))
+
+    def test_signature(self) -> None:
+        """The lock says whose it is, and nothing that stood there before."""
+        (self.folder / LOCK).write_text("12345678901234567890\n")
+        os.close(lock_state(self.folder))
+        self.assertEqual(f"{os.getpid()}\n", (self.folder / LOCK).read_text())
+
+    def test_unsigned(self) -> None:
+        """Who has the lock and hasn't signed it yet is unknown."""
+        descriptor = lock_state(self.folder)
+        self.addCleanup(os.close, descriptor)
+        os.ftruncate(descriptor, 0)
+        self.assertIn("(pid unknown)", self.error(lock_state, self.folder))
+
+    def test_can_t_be_opened(self) -> None:
+        """A lock that can't be opened is an error of the state directory."""
+        (self.folder / LOCK).mkdir()
+        self.assertEqual(
+            f"--state-dir {self.folder}: lock can't be opened (Is a directory)", self.error(lock_state, self.folder)
+        )
+
+
+class BindTests(StartupTestCase):
+    """Sockets that can't be bound."""
+
+    low_port = (
+        "--listen: tcp:80 needs root or the capability CAP_NET_BIND_SERVICE: --listen= switches it off, --listen "
+        "tcp:PORT moves it"
+    )
+
+    def taken(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+        """Take a port, and give it."""
+        one = socket.socket(socket.AF_INET, kind)
+        self.addCleanup(one.close)
+        one.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            one.listen()
+        return int(one.getsockname()[1])
+
+    def bind(self, text: str, option: str = "listen") -> str:
+        """Give the line for an endpoint that can't be bound."""
+        parse = parse_http if option == "http" else parse_listen
+        return self.error(startup._bind, parse(text), 2, option)
+
+    def test_in_use(self) -> None:
+        """A port in use is an error with its owner and with both ways out."""
+        port = self.taken()
+        self.patch(startup, "port_owner", lambda scheme, number: Owner("nginx", 41) if number == port else None)
+        for option in ("listen", "http"):
+            self.assertEqual(
+                f"--{option}: tcp:{port} is in use by nginx (pid 41): --{option}= switches it off, --{option} tcp:PORT "
+                "moves it",
+                self.bind(f"tcp:{port}:interface=127.0.0.1", option),
+            )
+
+    def test_in_use_by_somebody(self) -> None:
+        """Whose owner we may not see is in use all the same."""
+        port = self.taken(socket.SOCK_DGRAM)
+        self.patch(startup, "port_owner", lambda scheme, number: None)
+        self.assertEqual(
+            f"--listen: udp:{port} is in use: --listen= switches it off, --listen udp:PORT moves it",
+            self.bind(f"udp:{port}:interface=127.0.0.1"),
+        )
+
+    def test_our_own(self) -> None:
+        """The owner is found in the real /proc."""
+        port = self.taken()
+        self.assertIn(f"(pid {os.getpid()})", self.bind(f"tcp:{port}:interface=127.0.0.1"))
+
+    def test_an_address_of_another_machine(self) -> None:
+        """An address that this machine doesn't have is named."""
+        self.assertEqual(
+            "--listen tcp:1234:interface=192.0.2.1: this machine has no address 192.0.2.1",
+            self.bind("tcp:1234:interface=192.0.2.1"),
+        )
+
+    def test_other_errors(self) -> None:
+        """What else the kernel says is passed on, and a low port's remedy is given."""
+        for number, port, message in (
+            (errno.EACCES, 80, self.low_port),
+            (errno.EACCES, 8125, "--listen tcp:8125: Permission denied"),
+            (errno.EMFILE, 8125, "--listen tcp:8125: Too many open files"),
+        ):
+
+            def fail(endpoint: Endpoint, workers: int, number: int = number) -> None:
+                raise OSError(number, os.strerror(number))
+
+            self.patch(startup, "bind_listener", fail)
+            self.assertEqual(message, self.bind(f"tcp:{port}"))
+
+
+class PlanTests(StartupTestCase):
+    """All of it together."""
+
+    def plan(self, **given: str) -> Plan:
+        """Make a plan, for the time of the test."""
+        plan, lock = make_plan(self.settings(**given), {})
+        self.addCleanup(os.close, lock)
+        for listener in [*plan.listeners, *([plan.http] if plan.http else [])]:
+            self.addCleanup(listener.close)
+        return plan
+
+    def test_a_plan(self) -> None:
+        """The plan has all that is bound, and the limits as they are."""
+        self.patch(startup, "raise_descriptor_limit", lambda: 5000)
+        plan = self.plan(count=LOOPBACK, http=LOOPBACK, workers="3")
+        self.assertEqual([False, True], [listener.endpoint.count_only for listener in plan.listeners])
+        self.assertEqual([3, 3], [len(listener.sockets) for listener in plan.listeners])
+        self.assertEqual(1, len(plan.http.sockets) if plan.http else 0)
+        self.assertEqual((3, "as asked for", 5000), (plan.workers, plan.workers_reason, plan.descriptors))
+        self.assertEqual(self.folder, plan.state_dir)
+        self.assertEqual(int(Path("/proc/sys/net/core/somaxconn").read_text()), plan.backlog)
+
+    def test_without_pages(self) -> None:
+        """The pages may be switched off."""
+        self.assertIs(None, self.plan().http)
+
+    def test_another_system(self) -> None:
+        """On another system than Linux that is all that is said."""
+        self.patch(sys, "platform", "darwin")
+        text = self.error(make_plan, self.settings(), {})
+        self.assertEqual("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc", text)
+
+    def test_a_store_that_can_t_be_used(self) -> None:
+        """A file that is no store is found at start, not when the first commit fails."""
+        (self.folder / STORE).write_bytes(b"precious" * 1000)
+        text = self.error(make_plan, self.settings(), {})
+        self.assertIn(str(self.folder / STORE), text)
+        self.assertIn("is not a SQLite database", text)
+
+    def test_no_store_is_made(self) -> None:
+        """A new store isn't made before a change of user."""
+        self.plan()
+        self.assertFalse((self.folder / STORE).exists())
+
+    def test_too_few_descriptors(self) -> None:
+        """A limit that has no room for the sockets is named, with what would do."""
+        plan = self.plan(workers="3")._replace(descriptors=130)
+        self.assertEqual(
+            "the limit of 130 open files (ulimit -n) is too low for 3 listening sockets: raise it to 259 or more, or "
+            "ask for fewer --workers",
+            self.error(startup._check_descriptors, plan),
+        )
+
+    def test_two_listeners_with_one_label(self) -> None:
+        """Labels that turn out the same once the ports are known are refused."""
+        plan = self.plan()
+        self.assertEqual(
+            f"--listen/--count: two listeners are called {plan.listeners[0].label}; name=LABEL tells them apart",
+            self.error(startup._check_labels, plan.listeners * 2),
+        )

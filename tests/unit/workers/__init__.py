@@ -1,0 +1,1 @@
+"""Tests of the supervisor, the worker and what lies between them."""

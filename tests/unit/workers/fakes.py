@@ -1,0 +1,168 @@
+"""A reactor that spawns nothing, a pool without threads, and a shelf in a folder of its own."""
+
+from __future__ import annotations
+
+import signal
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message
+from statsd_tcp.workers.shelf import Shelf
+
+LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]
+
+_LENGTH = struct.Struct(">I")
+
+
+class FakeProcess:
+    """A process that lives until a test ends it."""
+
+    def __init__(self, protocol: Any, arguments: dict[str, Any], pid: int) -> None:
+        self.protocol = protocol
+        self.arguments = arguments
+        self.pid = pid
+        self.signals: list[int] = []
+        self.ended = False
+
+    def signalProcess(self, number: int) -> None:
+        """Note a signal."""
+        if self.ended:
+            raise ProcessExitedAlready
+        self.signals.append(number)
+
+    def print(self, data: bytes) -> None:
+        """Write on standard error."""
+        self.protocol.childDataReceived(2, data)
+
+    def end(self, status: int | None = 0, number: int | None = None) -> None:
+        """End with an exit status, or by a signal."""
+        self.ended = True
+        error = ProcessDone(0) if status == 0 and number is None else ProcessTerminated(status, number, None)
+        self.protocol.processEnded(Failure(error))
+
+
+class FakeReactor(MemoryReactorClock):
+    """A clock, processes that don't exist, and channels with nobody behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[FakeProcess] = []
+        self.channels: list[Channel] = []
+        self.spawn_error: OSError | None = None
+        self.adoption_error: OSError | None = None
+
+    def spawnProcess(self, processProtocol: Any, executable: str, args: Any = (), **arguments: Any) -> FakeProcess:
+        """Make a process that doesn't exist."""
+        if self.spawn_error is not None:
+            raise self.spawn_error
+        process = FakeProcess(
+            processProtocol, {"executable": executable, "args": args, **arguments}, 1000 + len(self.processes)
+        )
+        self.processes.append(process)
+        return process
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
+        """Connect a channel to a transport in memory."""
+        if self.adoption_error is not None:
+            raise self.adoption_error
+        channel = factory.buildProtocol(None)
+        transport = StringTransportWithDisconnection()
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        self.channels.append(channel)
+
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:  # noqa: A002
+        """Call at once: there are no threads."""
+        callable(*args, **kwargs)
+
+
+class ImmediatePool:
+    """A pool that does its work in the caller's thread, at once or when it is told to."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def callInThreadWithCallback(
+        self, onResult: Callable[[bool, Any], None], func: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """Do it, or keep it."""
+
+        def work() -> None:
+            try:
+                result = func(*args, **kwargs)
+            except Exception:  # noqa: BLE001  (what a pool does)
+                onResult(False, Failure())
+            else:
+                onResult(True, result)
+
+        self._waiting.append(work)
+        if not self.held:
+            self.release()
+
+    def release(self) -> None:
+        """Do what was kept."""
+        while self._waiting:
+            self._waiting.pop(0)()
+
+
+def say(channel: Channel, message: Message) -> None:
+    """Let the other side of a channel say something."""
+    payload = msgspec.msgpack.encode(message)
+    channel.dataReceived(_LENGTH.pack(len(payload)) + payload)
+
+
+def heard(channel: Channel) -> list[Boot | Collect | Committed | Drain]:
+    """Take everything that was sent over a channel to a worker."""
+    transport: Any = channel.transport
+    data, found = transport.value(), []
+    transport.clear()
+    while data:
+        (length,) = _LENGTH.unpack_from(data)
+        message = msgspec.msgpack.decode(data[4 : 4 + length], type=Boot | Collect | Committed | Drain)
+        found.append(message)
+        data = data[4 + length :]
+    return found
+
+
+def break_off(channel: Channel) -> None:
+    """Let the other side of a channel be gone."""
+    transport: Any = channel.transport
+    transport.loseConnection()
+
+
+class WorkersTestCase(SynchronousTestCase):
+    """A test with a reactor, a folder, and a shelf."""
+
+    def setUp(self) -> None:
+        """Make them."""
+        self.reactor = FakeReactor()
+        folder = TemporaryDirectory(prefix="statscounter-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.shelf = Shelf(self.folder)
+        self.addCleanup(self._close_ledgers)
+        self.logged: list[str] = []
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+
+    def _close_ledgers(self) -> None:
+        for ledger in self.shelf.ledgers.values():
+            ledger.map.close()
+
+    def _observe(self, event: Any) -> None:
+        if event.get("log_format"):
+            self.logged.append(event["log_format"].format(**event))
+
+
+KILLED = int(signal.SIGKILL)

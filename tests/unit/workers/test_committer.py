@@ -1,0 +1,329 @@
+"""The committer: what the workers gathered goes into the store once, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.ledger.file import LedgerMap, ledger_paths
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.slots import listener_slots
+from statsd_tcp.store.batch import CommitBatch
+from statsd_tcp.store.database import Store
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
+from statsd_tcp.workers.committer import Committer, Gatherings
+from statsd_tcp.workers.shelf import Ledger
+from tests.unit.workers.fakes import LISTENERS, ImmediatePool, WorkersTestCase
+
+
+class FakeWorker:
+    """Writes a ledger as a worker does, and gathers from it."""
+
+    def __init__(self, ledger: Ledger, descriptor: int) -> None:
+        self.ledger = ledger
+        self.map = LedgerMap(descriptor, str(ledger.path), writable=True)
+        os.close(descriptor)
+        self.journal = Journal(self.map.ring, self.map.slots)
+        self.tally = tally_for(LISTENERS)
+        self.collected = 0
+
+    def receive(self, lines: bytes) -> None:
+        """Take lines from a connection that ends."""
+        places = listener_slots(0)
+        self.map.slots[places.accepted] += 1
+        self.journal.append(0, lines, 1, len(lines))
+        self.tally.add(0, lines, 1)
+        self.map.slots[places.eof] += 1
+
+    def gather(self) -> Gatherings:
+        """Give what was aggregated since the last time."""
+        start, self.collected = self.collected, self.journal.head
+        return Gatherings(self.ledger.ledger_id, start, self.collected, encode(self.tally.take()))
+
+    def die(self) -> None:
+        """Be gone."""
+        self.map.close()
+        self.ledger.retired = True
+
+
+class FailingStore(Store):
+    """A store whose commits fail as long as a test wants."""
+
+    failing: str = ""
+
+    def commit(self, batch: CommitBatch) -> Snapshot:
+        """Commit, or fail."""
+        if self.failing:
+            raise StoreError(self.failing)
+        return super().commit(batch)
+
+
+class CommitterTests(WorkersTestCase):
+    """A committer over a real store and real ledgers."""
+
+    def setUp(self) -> None:
+        """Make the committer and one worker."""
+        super().setUp()
+        self.pool = ImmediatePool()
+        self.safe: list[tuple[str, int]] = []
+        self.patch(FailingStore, "failing", "")
+        self.path = self.folder / "totals.sqlite"
+        self.committer = self.make_committer()
+        self.worker = self.make_worker()
+
+    def make_committer(self) -> Committer:
+        """Make a committer, as a run of the service does."""
+        committer = Committer(
+            self.reactor,
+            self.pool,
+            lambda: FailingStore(self.path),
+            self.shelf,
+            lambda ledger_id, offset: self.safe.append((ledger_id, offset)),
+        )
+        self.addCleanup(committer.close)
+        return committer
+
+    def make_worker(self, number: int = 0) -> FakeWorker:
+        """Start a worker."""
+        worker = FakeWorker(*self.shelf.make(number, LISTENERS))
+        self.addCleanup(worker.map.close)
+        return worker
+
+    def commit(self) -> Snapshot:
+        """Commit, and give the snapshot."""
+        self.successResultOf(self.committer.commit())
+        assert self.committer.snapshot is not None
+        return self.committer.snapshot
+
+    def total(self, metric: str, worker: str = "", detail: str = "") -> int:
+        """Give a durable total of the first listener, or of none."""
+        assert self.committer.snapshot is not None
+        totals = self.committer.snapshot.totals(self.shelf.counts())
+        listener = "" if metric == RECOVERED_LINES else "tcp:8125"
+        return totals.get(TotalKey(metric, listener, worker, detail), 0)
+
+    def counters(self) -> dict[str, float]:
+        """Give the series."""
+        return dict(self.commit().counters.items())
+
+    def test_the_first_commit_opens_the_store(self) -> None:
+        """The store is made when the first commit comes, and there is a picture even of nothing."""
+        self.assertIs(None, self.committer.snapshot)
+        self.assertFalse(self.path.exists())
+        self.commit()
+        self.assertTrue(self.path.exists())
+        self.assertEqual("", self.committer.failure)
+
+    def test_gathered(self) -> None:
+        """What was gathered is in the store after the commit, and its journal may be used again."""
+        self.worker.receive(b"a:1|c\na:2|c\n")
+        self.committer.add(self.worker.gather())
+        self.assertEqual({"a": 3.0}, self.counters())
+        self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe)
+        self.assertEqual((2, 1), (self.total(LINES), self.total(ACCEPTED, "0")))
+
+    def test_once(self) -> None:
+        """What is in the store isn't added again by later commits."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        for _ in range(3):
+            self.assertEqual({"a": 1.0}, self.counters())
+
+    def test_the_same_twice(self) -> None:
+        """An interval that comes twice counts once, and is reported."""
+        self.worker.receive(b"a:1|c\n")
+        gathered = self.worker.gather()
+        self.committer.add(gathered)
+        self.committer.add(gathered)
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual(1, len(self.logged))
+        self.assertIn("does not fit its ledger", self.logged[0])
+
+    def test_a_failing_store(self) -> None:
+        """While commits fail nothing is lost or released; when they work again everything is there, once, in order."""
+        self.commit()
+        FailingStore.failing = "x.sqlite can't grow: the disk is full"
+        for number in (1, 2, 3):
+            self.worker.receive(b"a:%d|c\n" % number)
+            self.committer.add(self.worker.gather())
+            self.successResultOf(self.committer.commit())
+            self.assertEqual("x.sqlite can't grow: the disk is full", self.committer.failure)
+        self.assertEqual([], self.safe)
+        FailingStore.failing = ""
+        self.assertEqual({"a": 6.0}, self.counters())
+        self.assertEqual("", self.committer.failure)
+        self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe)
+
+    def test_a_failure_is_said_once(self) -> None:
+        """A failure that lasts is one line, another one is another, and the end of it is one."""
+        for failing in ("one", "one", "one", "two", ""):
+            FailingStore.failing = failing
+            self.committer.commit()
+        self.assertEqual(
+            [
+                "a commit failed and is tried again every second: one",
+                "a commit failed and is tried again every second: two",
+                "commits work again",
+            ],
+            self.logged,
+        )
+
+    def test_a_store_that_can_t_be_opened(self) -> None:
+        """A store that can't be opened is a failed commit; it is tried again."""
+        self.path.mkdir()
+        self.committer.commit()
+        self.assertIn(f"{self.path} can't be opened", self.committer.failure)
+        self.assertIs(None, self.committer.snapshot)
+        self.path.rmdir()
+        self.commit()
+        self.assertEqual("", self.committer.failure)
+
+    def test_a_fault_of_ours(self) -> None:
+        """What fails in a way that nobody thought of fails the commit as well, and leaves its trace in the log."""
+        self.committer.add(Gatherings(self.worker.ledger.ledger_id, 0, 0, b"garbage"))
+        self.committer.commit()
+        self.assertNotEqual("", self.committer.failure)
+        self.assertEqual(2, len(self.logged))
+        self.assertEqual(1, len(self.flushLoggedErrors()))
+
+    def test_a_retired_ledger(self) -> None:
+        """A dead worker's ledger is replayed, its counts are settled, and its file goes."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"a:2|c\nb:1|c\n")
+        self.worker.map.slots[listener_slots(0).accepted] += 1
+        self.worker.die()
+        self.assertEqual({"a": 3.0, "b": 1.0}, self.counters())
+        self.assertEqual((3, 2), (self.total(LINES), self.total(RECOVERED_LINES)))
+        self.assertEqual((3, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
+        self.assertEqual(1, self.total(CLOSED, "0", "killed"))
+        self.assertEqual(([], {}), (ledger_paths(self.folder), self.shelf.ledgers))
+
+    def test_the_row_goes_after_the_file(self) -> None:
+        """The store remembers a folded ledger until its file is gone, and forgets it with the next commit."""
+        self.worker.die()
+        self.assertIn(self.worker.ledger.ledger_id, self.commit().ledgers)
+        self.assertEqual({}, self.commit().ledgers)
+
+    def test_gathered_and_died(self) -> None:
+        """What a worker sent before it died isn't replayed once more."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.worker.receive(b"a:10|c\n")
+        self.worker.die()
+        self.assertEqual({"a": 11.0}, self.counters())
+        self.assertEqual(1, self.total(RECOVERED_LINES))
+
+    def test_died_while_a_commit_runs(self) -> None:
+        """Nor is it when the commit that takes it in is still running."""
+        self.pool.held = True
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        first = self.committer.commit()
+        self.worker.receive(b"a:10|c\n")
+        self.worker.die()
+        second = self.committer.commit()
+        self.assertNoResult(first)
+        self.pool.release()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.pool.held = False
+        self.assertEqual({"a": 11.0}, self.counters())
+
+    def test_a_retired_ledger_of_a_failed_commit(self) -> None:
+        """A dead worker's ledger stays until a commit has taken it in."""
+        FailingStore.failing = "no"
+        self.worker.receive(b"a:1|c\n")
+        self.worker.die()
+        self.committer.commit()
+        self.assertEqual([self.worker.ledger.path], ledger_paths(self.folder))
+        FailingStore.failing = ""
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual([], ledger_paths(self.folder))
+
+    def test_a_file_that_can_t_be_deleted(self) -> None:
+        """As long as a folded ledger's file may be there at the next start, the store knows that it has it all."""
+        self.worker.receive(b"a:1|c\n")
+        self.worker.die()
+        ledger_id = self.worker.ledger.ledger_id
+
+        def refuse(path: Path, *, missing_ok: bool = False) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        patch = self.patch(Path, "unlink", refuse)
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertIn(ledger_id, self.commit().ledgers)
+        self.assertIn("can't be deleted", self.logged[0])
+        patch.restore()
+        self.shelf.find()
+        self.shelf.retire_orphans()
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual((1, 1, []), (self.total(LINES), self.total(ACCEPTED, "0"), ledger_paths(self.folder)))
+
+    def test_the_next_run(self) -> None:
+        """What a run that was killed had gathered but not committed is replayed by the next."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"a:2|c\n")
+        self.committer.add(self.worker.gather())
+        self.worker.map.close()
+        self.successResultOf(self.committer.close())
+        self._close_ledgers()
+        self.shelf.ledgers.clear()
+        self.shelf.find()
+        self.shelf.retire_orphans()
+        self.committer = self.make_committer()
+        self.assertEqual({"a": 3.0}, self.counters())
+
+    def test_several_workers(self) -> None:
+        """What several workers gathered is added up."""
+        others = [self.make_worker(number) for number in (1, 2)]
+        for number, worker in enumerate([self.worker, *others], 1):
+            worker.receive(b"a:%d|c\n" % number)
+            self.committer.add(worker.gather())
+        self.assertEqual({"a": 6.0}, self.counters())
+        self.assertEqual(3, len(self.safe))
+        self.assertEqual([1, 1, 1], [self.total(ACCEPTED, str(number)) for number in range(3)])
+
+    def test_while_one_runs(self) -> None:
+        """Commits that are asked for while one runs become one, which has all that was given until then."""
+        self.pool.held = True
+        first = self.committer.commit()
+        waiting: list[Deferred[None]] = []
+        for number in (1, 2):
+            self.worker.receive(b"a:%d|c\n" % number)
+            self.committer.add(self.worker.gather())
+            waiting.append(self.committer.commit())
+        self.pool.release()
+        for deferred in (first, *waiting):
+            self.successResultOf(deferred)
+        self.pool.held = False
+        self.assertEqual({"a": 3.0}, self.counters())
+        assert self.committer.snapshot is not None
+        self.assertEqual(3, self.committer.snapshot.stats.commits)
+
+    def test_who_is_told(self) -> None:
+        """Whoever wants to know of commits gets each one's snapshot; what fails there is logged, and no more."""
+        seen: list[Snapshot] = []
+
+        def fail(snapshot: Snapshot) -> None:
+            raise ZeroDivisionError
+
+        self.committer.after_commit += [seen.append, fail]
+        snapshot = self.commit()
+        self.assertEqual([snapshot], seen)
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.commit()
+        self.assertEqual(2, len(seen))
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+
+    def test_close_without_a_store(self) -> None:
+        """A committer that never committed has nothing to close."""
+        self.successResultOf(self.make_committer().close())

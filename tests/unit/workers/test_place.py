@@ -1,0 +1,335 @@
+"""A worker's place: filled, spoken to, refilled, emptied."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+from statsd_tcp.ledger.file import lock_ledger
+from statsd_tcp.workers import shelf
+from statsd_tcp.workers.backoff import HEALTHY_LIFE
+from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready
+from statsd_tcp.workers.place import Outcome, Place
+from statsd_tcp.workers.process import CANNOT_BOOT, FAILED, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.shelf import Ledger
+from statsd_tcp.workers.spawn import FIRST_SOCKET
+from tests.unit.workers.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
+
+
+class RecordedEvents:
+    """What a place told."""
+
+    def __init__(self) -> None:
+        self.ready_count = 0
+        self.messages: list[tuple[str, Gathered]] = []
+        self.deaths: list[tuple[str, Outcome, str]] = []
+        self.unables: list[str] = []
+
+    def ready(self, place: Place) -> None:
+        """Count."""
+        self.ready_count += 1
+
+    def gathered(self, ledger: Ledger, message: Gathered) -> None:
+        """Note it."""
+        self.messages.append((ledger.ledger_id, message))
+
+    def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
+        """Note it; the ledger must be final by now."""
+        assert ledger.retired
+        self.deaths.append((ledger.ledger_id, outcome, how))
+
+    def unable(self, place: Place, why: str) -> None:
+        """Note it."""
+        self.unables.append(why)
+
+
+class PlaceTestCase(WorkersTestCase):
+    """A test with one place."""
+
+    def setUp(self) -> None:
+        """Make the place, with one socket."""
+        super().setUp()
+        self.socket = socket.socket()
+        self.addCleanup(self.socket.close)
+        self.events = RecordedEvents()
+        self.place = Place(
+            self.reactor, 4, [self.socket], LISTENERS, lambda path: Boot(path, (), 10, 60.0), self.shelf, self.events
+        )
+
+    @property
+    def process(self) -> FakeProcess:
+        """The process that was started last."""
+        return self.reactor.processes[-1]
+
+    @property
+    def channel(self) -> Channel:
+        """Its channel."""
+        return self.reactor.channels[-1]
+
+    def make_ready(self) -> None:
+        """Start a worker that accepts."""
+        if not self.reactor.processes or self.process.ended:
+            self.place.start()
+        say(self.channel, Ready())
+
+    def die(self, status: int | None = None, number: int | None = KILLED) -> None:
+        """Let the worker end."""
+        break_off(self.channel)
+        self.process.end(status, number)
+
+
+class StartTests(PlaceTestCase):
+    """A worker is started."""
+
+    def test_boot(self) -> None:
+        """A new worker has its ledger, locked, its socket, and is told the rest."""
+        self.place.start()
+        (ledger,) = self.shelf.ledgers.values()
+        self.assertEqual(4, ledger.worker)
+        inherited = self.process.arguments["childFDs"]
+        self.assertEqual(self.socket.fileno(), inherited[FIRST_SOCKET])
+        self.assertEqual([Boot(str(ledger.path), (), 10, 60.0)], heard(self.channel))
+        self.assertEqual(("starting", self.process.pid), (self.place.state, self.place.pid))
+        self.assertEqual("4", self.process.arguments["args"][-1])
+
+    def test_the_lock_is_the_worker_s(self) -> None:
+        """While the process is made the ledger is locked; our own copy of the lock is closed then."""
+        seen: list[bool] = []
+        spawn = self.reactor.spawnProcess
+
+        def watch(*arguments: object, **keywords: dict[int, int]) -> FakeProcess:
+            (ledger,) = self.shelf.ledgers.values()
+            self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
+            seen.append(os.path.sameopenfile(keywords["childFDs"][LEDGER_DESCRIPTOR], os.open(ledger.path, os.O_RDONLY)))
+            return spawn(*arguments, **keywords)  # type: ignore[arg-type]
+
+        self.patch(self.reactor, "spawnProcess", watch)
+        self.place.start()
+        self.assertEqual([True], seen)
+        (ledger,) = self.shelf.ledgers.values()
+        os.close(lock_ledger(ledger.path))
+
+    def test_nothing_stays_open(self) -> None:
+        """Of all that a worker is given nothing stays open here but the ledger's map."""
+        self.make_ready()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        self.die()
+        self.make_ready()
+        # One more ledger is mapped.
+        self.assertLessEqual(len(list(Path("/proc/self/fd").iterdir())), before + 1)
+
+    def test_ready(self) -> None:
+        """A worker that says so accepts; only then can it be asked for anything."""
+        self.place.start()
+        heard(self.channel)
+        self.assertFalse(self.place.collect())
+        say(self.channel, Ready())
+        self.assertEqual(("ready", 1), (self.place.state, self.events.ready_count))
+        self.assertTrue(self.place.collect())
+        self.assertEqual([Collect()], heard(self.channel))
+
+    def test_gathered(self) -> None:
+        """What a worker gathered is passed on with its ledger."""
+        self.make_ready()
+        message = Gathered(0, 8, b"x")
+        say(self.channel, message)
+        (ledger_id,) = self.shelf.ledgers
+        self.assertEqual([(ledger_id, message)], self.events.messages)
+
+    def test_committed(self) -> None:
+        """Only the worker with that ledger is told what is committed."""
+        self.make_ready()
+        heard(self.channel)
+        (ledger_id,) = self.shelf.ledgers
+        self.place.committed("another", 16)
+        self.place.committed(ledger_id, 8)
+        self.assertEqual([Committed(8)], heard(self.channel))
+
+    def test_what_it_prints(self) -> None:
+        """What a worker prints is logged with its number."""
+        self.place.start()
+        self.process.print(b"Traceback {braces}\n")
+        self.assertEqual(["worker 4: Traceback {braces}"], self.logged)
+
+
+class DeathTests(PlaceTestCase):
+    """A worker dies."""
+
+    def test_both_ends(self) -> None:
+        """A worker is dead when it is reaped and its channel is read to the end, in whichever order."""
+        for first, second in (("channel", "process"), ("process", "channel")):
+            self.make_ready()
+            for end in (first, second):
+                deaths = len(self.events.deaths)
+                if end == "channel":
+                    break_off(self.channel)
+                else:
+                    self.process.end(None, KILLED)
+            self.assertEqual(deaths + 1, len(self.events.deaths))
+        self.assertEqual(2, len(self.events.deaths))
+
+    def test_last_words(self) -> None:
+        """What a dead worker had sent is still taken."""
+        self.make_ready()
+        self.process.end(None, KILLED)
+        say(self.channel, Gathered(0, 8, b"x"))
+        self.assertEqual(1, len(self.events.messages))
+        self.assertEqual([], self.events.deaths)
+
+    def test_how(self) -> None:
+        """How it died is said in words, and as one of the outcomes that are counted."""
+        for status, number, outcome, how in (
+            (None, KILLED, "signal", "was killed (SIGKILL)"),
+            (FAILED, None, "failure", "failed (exit status 70)"),
+            (0, None, "exit", "ended"),
+        ):
+            self.make_ready()
+            self.reactor.advance(HEALTHY_LIFE)
+            self.die(status, number)
+            self.assertEqual((outcome, how), self.events.deaths[-1][1:])
+
+    def test_boot_failure(self) -> None:
+        """A worker that never accepted could not start."""
+        self.place.start()
+        self.die(CANNOT_BOOT, None)
+        self.assertEqual(("boot", "could not start (exit status 3)"), self.events.deaths[-1][1:])
+
+    def test_replaced_at_once(self) -> None:
+        """After a healthy life the next worker is there at once, with a ledger of its own."""
+        self.make_ready()
+        self.reactor.advance(HEALTHY_LIFE)
+        self.die()
+        self.assertEqual((2, "starting"), (len(self.reactor.processes), self.place.state))
+        self.assertEqual(2, len(self.shelf.ledgers))
+        say(self.channel, Ready())
+        self.assertEqual("ready", self.place.state)
+
+    def test_delays(self) -> None:
+        """After several short lives the next worker waits."""
+        for delay in (0, 0.1, 0.2, 0.4):
+            self.make_ready()
+            self.die()
+            started = len(self.reactor.processes)
+            if delay:
+                self.assertEqual(("waiting", 0), (self.place.state, self.place.pid))
+                self.reactor.advance(delay - 0.01)
+                self.assertEqual(started, len(self.reactor.processes))
+                self.reactor.advance(0.02)
+                self.assertEqual(started + 1, len(self.reactor.processes))
+            self.assertEqual("starting", self.place.state)
+
+    def test_short_lives(self) -> None:
+        """Short lives count until a worker has lived for long, even while it lives."""
+        for _ in range(3):
+            self.make_ready()
+            self.die()
+            self.reactor.advance(1)
+        self.assertEqual(3, self.place.short_lives)
+        self.make_ready()
+        self.assertEqual(3, self.place.short_lives)
+        self.reactor.advance(HEALTHY_LIFE)
+        self.assertEqual(0, self.place.short_lives)
+
+    def test_a_late_committed(self) -> None:
+        """What is committed of a dead worker's ledger concerns nobody any more."""
+        self.make_ready()
+        (ledger_id,) = self.shelf.ledgers
+        self.reactor.advance(HEALTHY_LIFE)
+        self.die()
+        heard(self.channel)
+        self.place.committed(ledger_id, 8)
+        self.assertEqual([], heard(self.channel))
+
+
+class UnableTests(PlaceTestCase):
+    """No worker can be started."""
+
+    def assert_tried_again(self, words: str) -> None:
+        """Check that it was said, twice in a row, that nothing is left of it, and that it is tried again."""
+        self.assertEqual(2, len(self.events.unables))
+        self.assertIn(words, self.events.unables[0])
+        self.assertEqual(("waiting", 0), (self.place.state, self.place.pid))
+        self.reactor.advance(0.1)
+
+    def test_no_ledger(self) -> None:
+        """Without a ledger, as on a full disk, it is tried again after a while."""
+
+        def full(*arguments: object, **keywords: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch = self.patch(shelf, "create_ledger", full)
+        self.place.start()
+        patch.restore()
+        self.assert_tried_again("its ledger can't be made: [Errno 28] No space left on device")
+        self.assertEqual("starting", self.place.state)
+
+    def test_no_process(self) -> None:
+        """Without a process it is the same, and the ledgers that were made for it are folded."""
+        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.place.start()
+        self.reactor.spawn_error = None
+        self.assertEqual([True, True], [ledger.retired for ledger in self.shelf.ledgers.values()])
+        self.assert_tried_again("its process can't be made: [Errno 11] no more processes")
+        self.assertEqual("starting", self.place.state)
+        say(self.channel, Ready())
+        self.assertEqual("ready", self.place.state)
+
+    def test_no_channel(self) -> None:
+        """A worker that was made but can't be spoken to is ended, and replaced when it is reaped."""
+        self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
+        self.place.start()
+        self.reactor.adoption_error = None
+        self.assertEqual([KILLED], self.process.signals)
+        self.assertEqual(1, len(self.events.unables))
+        self.process.end(None, KILLED)
+        self.assertEqual(("boot", "could not start (SIGKILL)"), self.events.deaths[-1][1:])
+        self.assertEqual((2, "starting"), (len(self.reactor.processes), self.place.state))
+
+
+class StopTests(PlaceTestCase):
+    """The service stops."""
+
+    def test_drain(self) -> None:
+        """A worker is asked to drain, is let go when it has handed over everything, and isn't replaced."""
+        self.make_ready()
+        heard(self.channel)
+        self.place.stop()
+        self.assertEqual(("draining", [Drain()]), (self.place.state, heard(self.channel)))
+        say(self.channel, Gathered(0, 8, b"x", last=True))
+        self.assertFalse(self.channel.connected)
+        self.process.end(0)
+        self.assertEqual(("stopped", None, 1), (self.place.state, self.place.current, len(self.reactor.processes)))
+        self.assertEqual((1, "exit"), (len(self.events.messages), self.events.deaths[0][1]))
+
+    def test_never_ready(self) -> None:
+        """A worker that doesn't accept yet has nothing to hand over, and is killed."""
+        self.place.start()
+        self.place.stop()
+        self.assertEqual([KILLED], self.process.signals)
+        self.die()
+        self.assertEqual("stopped", self.place.state)
+
+    def test_while_waiting(self) -> None:
+        """A place that waits for its next worker waits no more."""
+        for _ in range(2):
+            self.make_ready()
+            self.die()
+        self.assertEqual("waiting", self.place.state)
+        self.place.stop()
+        self.assertEqual(("stopped", []), (self.place.state, self.reactor.getDelayedCalls()))
+
+    def test_empty(self) -> None:
+        """A place that was never filled stops without ado."""
+        self.place.stop()
+        self.place.kill()
+        self.assertEqual("stopped", self.place.state)
+
+    def test_kill(self) -> None:
+        """A worker can be ended at once; one that has ended already is no error."""
+        self.make_ready()
+        self.place.kill()
+        self.assertEqual([KILLED], self.process.signals)
+        self.process.ended = True
+        self.place.kill()

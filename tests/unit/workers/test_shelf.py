@@ -1,0 +1,164 @@
+"""The shelf: ledgers of living workers, and those that an earlier run left."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from statsd_tcp.ledger import file
+from statsd_tcp.ledger.file import ledger_paths, lock_ledger
+from statsd_tcp.ledger.layout import SlotName
+from statsd_tcp.ledger.slots import HEARTBEAT, listener_slots
+from statsd_tcp.workers import shelf
+from statsd_tcp.workers.shelf import Ledger, Shelf
+from tests.unit.workers.fakes import LISTENERS, WorkersTestCase
+
+
+class ShelfTests(WorkersTestCase):
+    """Making, finding, retiring, removing."""
+
+    def make(self, worker: int = 0) -> Ledger:
+        """Make a ledger whose writer is gone at once."""
+        ledger, descriptor = self.shelf.make(worker, LISTENERS)
+        os.close(descriptor)
+        return ledger
+
+    def next_run(self) -> Shelf:
+        """Make the shelf of a later run in the same folder."""
+        later = Shelf(self.folder)
+        self.addCleanup(lambda: [ledger.map.close() for ledger in later.ledgers.values()])
+        return later
+
+    def test_make(self) -> None:
+        """A new ledger is the worker's, is locked, and is read."""
+        ledger, descriptor = self.shelf.make(5, LISTENERS)
+        self.assertEqual((5, False), (ledger.worker, ledger.retired))
+        self.assertEqual({ledger.ledger_id: ledger}, self.shelf.ledgers)
+        self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
+        os.close(descriptor)
+        os.close(lock_ledger(ledger.path))
+
+    def test_make_fails(self) -> None:
+        """Whatever fails while a ledger is made, nothing is left of it."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.EMFILE, "too many")
+
+        for name in ("lock_ledger", "Ledger"):
+            patch = self.patch(shelf, name, fail)
+            self.assertEqual(errno.EMFILE, self.assertRaises(OSError, self.shelf.make, 0, LISTENERS).errno)
+            patch.restore()
+        self.assertEqual(({}, []), (self.shelf.ledgers, ledger_paths(self.folder)))
+
+    def test_counts(self) -> None:
+        """The slots of every ledger are read under their names."""
+        ledger, descriptor = self.shelf.make(2, LISTENERS)
+        writer = file.LedgerMap(descriptor, str(ledger.path), writable=True)
+        os.close(descriptor)
+        places = listener_slots(1)
+        writer.slots[places.accepted], writer.slots[places.eof], writer.slots[HEARTBEAT] = 7, 3, 99
+        writer.close()
+        (counts,) = self.shelf.counts()
+        self.assertEqual((ledger.ledger_id, 2), (counts.ledger_id, counts.worker))
+        self.assertEqual(7, counts.values[SlotName("accepted", "tcp:8888")])
+        self.assertEqual(3, counts.values[SlotName("closed", "tcp:8888", "eof")])
+        self.assertEqual(0, counts.values[SlotName("accepted", "tcp:8125")])
+        self.assertEqual(99, ledger.slot(HEARTBEAT))
+
+    def test_accepted_is_read_last(self) -> None:
+        """A connection that comes and goes while the slots are read is never closed without being accepted."""
+
+        class Racing:
+            """Slots in which a connection is accepted and closed between two readings."""
+
+            def __init__(self, numbers: list[int], first: int) -> None:
+                self.numbers, self.first = numbers, first
+
+            def tolist(self) -> list[int]:
+                self.numbers[self.first] += 1
+                before = list(self.numbers)
+                self.numbers[self.first + 1] += 1
+                return before
+
+            def release(self) -> None:
+                """Do nothing."""
+
+        ledger = self.make()
+        ledger.map.slots.release()
+        first = listener_slots(0).accepted
+        ledger.map.slots = Racing([0] * len(ledger.map.directory.slots), first)  # type: ignore[assignment]
+        values = ledger.counts().values
+        accepted, closed = values[SlotName("accepted", "tcp:8125")], values[SlotName("closed", "tcp:8125", "eof")]
+        self.assertGreaterEqual(accepted, closed)
+        self.assertEqual((2, 0), (accepted, closed))
+
+    def test_orphans(self) -> None:
+        """What an earlier run left is found, and retired when nobody writes it any more."""
+        first, second = self.make(0), self.make(1)
+        later = self.next_run()
+        self.assertEqual(2, later.find())
+        self.assertEqual({first.ledger_id, second.ledger_id}, set(later.ledgers))
+        self.assertEqual([False, False], [ledger.retired for ledger in later.ledgers.values()])
+        self.assertEqual(0, later.retire_orphans())
+        self.assertEqual([True, True], [ledger.retired for ledger in later.ledgers.values()])
+
+    def test_a_writer_that_lives_on(self) -> None:
+        """An orphan with a living writer isn't retired until that has gone."""
+        dead = self.make(0)
+        living, descriptor = self.shelf.make(1, LISTENERS)
+        later = self.next_run()
+        later.find()
+        self.assertEqual(1, later.retire_orphans())
+        retired = {ledger_id: ledger.retired for ledger_id, ledger in later.ledgers.items()}
+        self.assertEqual({dead.ledger_id: True, living.ledger_id: False}, retired)
+        os.close(descriptor)
+        self.assertEqual(0, later.retire_orphans())
+        self.assertTrue(later.ledgers[living.ledger_id].retired)
+
+    def test_our_own_are_no_orphans(self) -> None:
+        """Ledgers of this run aren't retired with those of an earlier one."""
+        later = self.next_run()
+        later.find()
+        ledger, descriptor = later.make(0, LISTENERS)
+        self.addCleanup(os.close, descriptor)
+        self.assertEqual(0, later.retire_orphans())
+        self.assertFalse(ledger.retired)
+
+    def test_damaged(self) -> None:
+        """A file that is no ledger is kept under another name, with a line that says so; the others are found."""
+        good = self.make()
+        bad = self.folder / "bad.ledger"
+        bad.write_bytes(b"precious")
+        later = self.next_run()
+        self.assertEqual(1, later.find())
+        self.assertEqual([good.ledger_id], list(later.ledgers))
+        aside = self.folder / "bad.damaged"
+        self.assertEqual(b"precious", aside.read_bytes())
+        self.assertEqual([f"{bad} is not a ledger; it is kept as {aside}"], self.logged)
+        self.assertEqual(1, self.next_run().find())
+
+    def test_unreadable(self) -> None:
+        """A file that can't be opened now stays for the next run."""
+        good = self.make()
+        (self.folder / "bad.ledger").mkdir()
+        self.patch(Path, "rename", None)
+        later = self.next_run()
+        self.assertEqual(1, later.find())
+        self.assertEqual([good.ledger_id], list(later.ledgers))
+        self.assertEqual(1, len(self.logged))
+        self.assertIn("stays for the next", self.logged[0])
+
+    def test_remove(self) -> None:
+        """A removed ledger is neither in memory nor on the disk."""
+        ledger = self.make()
+        self.shelf.remove(ledger)
+        self.assertEqual(({}, []), (self.shelf.ledgers, ledger_paths(self.folder)))
+        self.assertEqual([], self.shelf.counts())
+
+    def test_removed_by_somebody_else(self) -> None:
+        """A file that is gone already is no error."""
+        ledger = self.make()
+        ledger.path.unlink()
+        self.shelf.remove(ledger)
+        self.assertEqual({}, self.shelf.ledgers)
