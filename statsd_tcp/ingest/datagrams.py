@@ -108,6 +108,10 @@ class DatagramLane:
             taken += count
         return taken
 
+    def let_go(self) -> None:
+        """Close this process's own descriptor of the socket, after `stop`; others may go on with theirs."""
+        self._port.close()
+
     def stop(self) -> None:
         """Read no more, for good, but for what `look` is called for."""
         self._stopped = True

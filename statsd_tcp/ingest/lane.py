@@ -133,6 +133,10 @@ class AcceptLane:
             self.exhausted(error.errno or 0)
         return taken
 
+    def let_go(self) -> None:
+        """Close this process's own descriptor of the socket, after `stop`; others may go on with theirs."""
+        self._listener.close()
+
     def stop(self) -> None:
         """Accept no more, for good, but for what `look` is called for."""
         self._stopped = True

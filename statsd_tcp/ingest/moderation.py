@@ -132,6 +132,11 @@ class Moderator:
             self._call = None
         self.busy = False
 
+    def rest(self) -> None:
+        """Know of no load any more: there is no lane left that could bring it."""
+        self.busy = False
+        self._run_if_needed(0)
+
     def unfinished(self) -> list[Unfinished]:
         """Take all connections that were put off, whenever they are due."""
         waiting = [connection for slot in self._wheel for connection in slot]

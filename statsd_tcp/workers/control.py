@@ -29,6 +29,7 @@ __all__ = [
     "Gathered",
     "LaneSpec",
     "Ready",
+    "Retire",
     "one_channel",
 ]
 
@@ -78,12 +79,16 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """The supervisor asks to read and count what waits, close everything, and answer with what is left."""
 
 
+class Retire(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor asks to accept nothing more, because a successor does, and to serve what is open to its end."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The worker accepts."""
 
 
 class Gathered(msgspec.Struct, frozen=True, tag=True):
-    """The worker's answer to `Collect` and `Drain`, or its own wish for an early commit.
+    """The worker's answer to `Collect`, `Drain` and `Retire`, or its own wish for an early commit.
 
     ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
     ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
@@ -97,7 +102,7 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     repeated: tuple[Repeated, ...] = ()
 
 
-ToWorker = Boot | Collect | Committed | Drain
+ToWorker = Boot | Collect | Committed | Drain | Retire
 FromWorker = Ready | Gathered
 Message = ToWorker | FromWorker
 
@@ -128,6 +133,11 @@ class Channel(Int32StringReceiver):
         """Tell that the other side is gone."""
         self.connected = 0
         self._ended()
+
+    def unread(self) -> bytes:
+        """Give what was received of a message that isn't whole yet."""
+        rest: bytes = self._unprocessed
+        return rest
 
     def close(self) -> None:
         """End the channel once everything is sent."""

@@ -1,17 +1,14 @@
-"""One place for a worker, which is kept filled: spawned, listened to, and replaced when it dies."""
+"""One place for a worker, which is kept filled: spawned, listened to, replaced when it dies or is outdated."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Literal, Protocol
 
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from statsd_tcp.workers.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.workers.control import (
@@ -23,15 +20,19 @@ from statsd_tcp.workers.control import (
     Gathered,
     Message,
     Ready,
+    Retire,
     one_channel,
 )
+from statsd_tcp.workers.incarnation import Incarnation, Outcome, outcome_of
+from statsd_tcp.workers.manifest import InheritedWorker
+from statsd_tcp.workers.printed import Printed
+from statsd_tcp.workers.reaper import Ending, Reaper
 from statsd_tcp.workers.shelf import Ledger, Shelf
 from statsd_tcp.workers.spawn import WorkerExit, spawn
 
-__all__ = ["Incarnation", "Outcome", "Place", "PlaceEvents", "State"]
+__all__ = ["Place", "PlaceEvents", "State"]
 
 State = Literal["starting", "ready", "draining", "waiting", "stopped"]
-Outcome = Literal["boot", "signal", "failure", "exit"]
 
 
 class PlaceEvents(Protocol):
@@ -44,46 +45,21 @@ class PlaceEvents(Protocol):
         """A worker sent what it gathered."""
 
     def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
-        """A worker is dead, and its ledger's numbers are final."""
+        """The place's worker is dead, and its ledger's numbers are final."""
+
+    def left(self, place: Place, ledger: Ledger) -> None:
+        """A worker that had been replaced has ended, and its ledger's numbers are final."""
 
     def unable(self, place: Place, why: str) -> None:
         """A worker could not be started."""
 
 
-class Incarnation:
-    """One worker process, from its start until it is reaped and its channel is read to the end."""
-
-    def __init__(self, ledger: Ledger, started: float) -> None:
-        self.ledger = ledger
-        self.started = started
-        self.ready_at: float | None = None
-        self.channel: Channel | None = None
-        self.process: Any = None
-        self.pid = 0
-        self.reason: Failure | None = None
-        self.channel_ended = False
-
-    @property
-    def over(self) -> bool:
-        """Tell whether nothing more will come from it."""
-        return self.reason is not None and self.channel_ended
-
-    def life(self, now: float) -> float:
-        """Give for how many seconds it has accepted."""
-        return 0.0 if self.ready_at is None else now - self.ready_at
-
-    def kill(self) -> None:
-        """End the process at once."""
-        try:
-            self.process.signalProcess(signal.SIGKILL)
-        except ProcessExitedAlready:
-            pass
-
-
 class Place:
     """The place number ``number``, with the sockets of its own.
 
-    ``boot`` makes the first message to a worker out of the path of its ledger.
+    ``boot`` makes the first message to a worker out of the path of its ledger. ``current`` is the worker that accepts,
+    or is about to; ``successor`` one that is to take over from it; ``leaving`` are those that were replaced and still
+    have clients.
     """
 
     _log = Logger()
@@ -106,9 +82,12 @@ class Place:
         self._shelf = shelf
         self._events = events
         self._respawn: IDelayedCall | None = None
+        self._replaced: Callable[[bool], None] | None = None
         self.backoff = Backoff()
         self.state: State = "stopped"
         self.current: Incarnation | None = None
+        self.successor: Incarnation | None = None
+        self.leaving: list[Incarnation] = []
 
     @property
     def pid(self) -> int:
@@ -122,92 +101,141 @@ class Place:
             return 0
         return self.backoff.short_lives
 
+    @property
+    def incarnations(self) -> list[Incarnation]:
+        """Give all processes of this place."""
+        return [one for one in (self.current, self.successor, *self.leaving) if one is not None]
+
     def start(self) -> None:
         """Start a worker. If that can't be done it is tried again later."""
         self._respawn = None
         self.state = "starting"
+        self.current = self._incarnate()
+        if self.current is None:
+            self._start_later(self.backoff.after(0.0))
+
+    def replace(self, done: Callable[[bool], None]) -> None:
+        """Start a successor on the same sockets; ``done`` is told whether it accepts. If not, all stays as it was."""
+        if self.state != "ready":
+            # Whoever comes next is a new one anyway.
+            done(True)
+            return
+        self._replaced = done
+        self.successor = self._incarnate()
+        if self.successor is None:
+            self._finish_replacing(False)
+
+    def adopt(self, inherited: InheritedWorker, ledger: Ledger) -> None:
+        """Go on with a worker that another image of the supervisor started."""
+        incarnation = Incarnation(ledger, self._reactor.seconds(), inherited.pid)
+        incarnation.ready_at = self._reactor.seconds()
+        if inherited.leaving:
+            self.leaving.append(incarnation)
+        else:
+            self.current = incarnation
+            self.state = "ready"
+        for descriptor in inherited.printed:
+            os.set_blocking(descriptor, False)
+            Printed(self._reactor, descriptor, self._printed)
+        try:
+            Reaper(self._reactor, inherited.pid, lambda ending: self._exited(incarnation, ending))
+        except ProcessLookupError:
+            incarnation.ending = Ending()
+        self._open_channel(incarnation, inherited.channel)
+        if inherited.unread and incarnation.channel is not None:
+            incarnation.channel.dataReceived(inherited.unread)
+
+    def depart(self) -> None:
+        """Let the present worker serve its clients to their end, without a successor."""
+        if self.current is not None:
+            self._retire(self.current)
+            self.current = None
+        self.state = "stopped"
+
+    def collect(self, late: Container[str] = ()) -> list[str]:
+        """Ask the workers for what they gathered, but for those whose ledgers are in ``late``: they were asked already.
+
+        Gives the ids of the ledgers of those that were asked.
+        """
+        if self.state == "draining":
+            return []
+        able = [one for one in (self.current, *self.leaving) if one is not None and one.ready_at is not None]
+        ids = [(one.ledger.ledger_id, one) for one in able]
+        return [ledger_id for ledger_id, one in ids if ledger_id not in late and one.send(Collect())]
+
+    def committed(self, ledger_id: str, offset: int) -> None:
+        """Tell the worker with this ledger, if it is one of this place's, what is in the store."""
+        for one in self.incarnations:
+            if one.ledger.ledger_id == ledger_id:
+                one.send(Committed(offset))
+
+    def stop(self) -> None:
+        """Have the workers read what waits, hand it over, and end; start no other."""
+        if self._respawn is not None:
+            self._respawn.cancel()
+            self._respawn = None
+        self.state = "draining" if self.incarnations else "stopped"
+        for one in self.incarnations:
+            if one.ready_at is None:
+                one.kill()
+            else:
+                one.send(Drain())
+
+    def kill(self) -> None:
+        """End the workers at once."""
+        for one in self.incarnations:
+            one.kill()
+
+    def _incarnate(self) -> Incarnation | None:
         try:
             ledger, descriptor = self._shelf.make(self.number, self._listeners)
         except OSError as error:
             self._events.unable(self, f"its ledger can't be made: {error}")
-            self._start_later(self.backoff.after(0.0))
-            return
+            return None
         try:
-            self._spawn(ledger, descriptor)
+            return self._spawn(ledger, descriptor)
         except OSError as error:
             self._events.unable(self, f"its process can't be made: {error}")
-            self._abandon(ledger)
+            ledger.retired = True
+            return None
         finally:
             os.close(descriptor)
 
-    def collect(self) -> bool:
-        """Ask the worker for what it gathered; tell whether there is one to ask."""
-        return self._send(Collect()) if self.state == "ready" else False
-
-    def committed(self, ledger_id: str, offset: int) -> None:
-        """Tell the worker, if it is the one with this ledger, what is in the store."""
-        if self.current is not None and self.current.ledger.ledger_id == ledger_id:
-            self._send(Committed(offset))
-
-    def stop(self) -> None:
-        """Have the worker read what waits, hand it over, and end; start no other."""
-        if self._respawn is not None:
-            self._respawn.cancel()
-            self._respawn = None
-        if self.current is None:
-            self.state = "stopped"
-            return
-        self.state = "draining"
-        if self.current.ready_at is None:
-            self.current.kill()
-        else:
-            self._send(Drain())
-
-    def kill(self) -> None:
-        """End the worker at once."""
-        if self.current is not None:
-            self.current.kill()
-
-    def _send(self, message: Message) -> bool:
-        if self.current is None or self.current.channel is None:
-            return False
-        self.current.channel.send(message)
-        return True
-
-    def _spawn(self, ledger: Ledger, descriptor: int) -> None:
-        incarnation = self.current = Incarnation(ledger, self._reactor.seconds())
+    def _spawn(self, ledger: Ledger, descriptor: int) -> Incarnation:
+        incarnation = Incarnation(ledger, self._reactor.seconds())
         ours, theirs = socket.socketpair()
         try:
             ours.setblocking(False)
             incarnation.process = spawn(
                 self._reactor,
-                WorkerExit(self._printed, lambda reason: self._exited(incarnation, reason)),
+                WorkerExit(self._printed, lambda ending: self._exited(incarnation, ending)),
                 self.number,
                 theirs.fileno(),
                 descriptor,
                 [one.fileno() for one in self._sockets],
             )
             incarnation.pid = incarnation.process.pid
-            channel = incarnation.channel = Channel(
-                lambda message: self._received(incarnation, message),
-                lambda: self._channel_ended(incarnation),
-            )
-            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, one_channel(channel))
-            channel.send(self._boot(str(ledger.path)))
+            try:
+                self._open_channel(incarnation, ours.fileno())
+            except OSError as error:
+                # Its end comes as any other's does.
+                self._events.unable(self, f"it can't be spoken to: {error}")
+                incarnation.channel_ended = True
+                incarnation.kill()
+            else:
+                incarnation.send(self._boot(str(ledger.path)))
         finally:
             ours.close()
             theirs.close()
+        return incarnation
 
-    def _abandon(self, ledger: Ledger) -> None:
-        """Let go of a worker that could not be made, or not be spoken to."""
-        incarnation = self.current
-        if incarnation is not None and incarnation.process is not None:
-            incarnation.channel_ended = True
-            incarnation.kill()
-            return
-        self.current = None
-        ledger.retired = True
-        self._start_later(self.backoff.after(0.0))
+    def _open_channel(self, incarnation: Incarnation, descriptor: int) -> None:
+        channel = Channel(
+            lambda message: self._received(incarnation, message),
+            lambda: self._channel_ended(incarnation),
+        )
+        self._reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, one_channel(channel))
+        incarnation.channel = channel
 
     def _received(self, incarnation: Incarnation, message: Message) -> None:
         if isinstance(message, Gathered):
@@ -216,15 +244,32 @@ class Place:
                 incarnation.channel.close()
         elif isinstance(message, Ready):
             incarnation.ready_at = self._reactor.seconds()
-            if self.state == "starting":
-                self.state = "ready"
-                self._events.ready(self)
+            self._accepts(incarnation)
+
+    def _accepts(self, incarnation: Incarnation) -> None:
+        if incarnation is self.successor:
+            before, self.current, self.successor = self.current, incarnation, None
+            if before is not None:
+                self._retire(before)
+            self._finish_replacing(True)
+        elif self.state == "starting":
+            self.state = "ready"
+            self._events.ready(self)
+
+    def _retire(self, incarnation: Incarnation) -> None:
+        self.leaving.append(incarnation)
+        incarnation.send(Retire())
+
+    def _finish_replacing(self, succeeded: bool) -> None:
+        done, self._replaced = self._replaced, None
+        if done is not None:
+            done(succeeded)
 
     def _printed(self, line: str) -> None:
         self._log.error("worker {number}: {line}", number=self.number, line=line)
 
-    def _exited(self, incarnation: Incarnation, reason: Failure) -> None:
-        incarnation.reason = reason
+    def _exited(self, incarnation: Incarnation, ending: Ending) -> None:
+        incarnation.ending = ending
         self._check_over(incarnation)
 
     def _channel_ended(self, incarnation: Incarnation) -> None:
@@ -232,16 +277,39 @@ class Place:
         self._check_over(incarnation)
 
     def _check_over(self, incarnation: Incarnation) -> None:
-        if not incarnation.over or incarnation.reason is None:
+        if incarnation.ending is None or not incarnation.channel_ended:
             return
-        self.current = None
         incarnation.ledger.retired = True
-        stopping = self.state == "draining"
-        self.state = "stopped"
-        outcome, how = _outcome(incarnation, incarnation.reason)
-        if not stopping:
+        if incarnation in self.leaving:
+            self.leaving.remove(incarnation)
+            self._note_empty()
+            self._events.left(self, incarnation.ledger)
+        elif incarnation is self.successor:
+            self.successor = None
+            self._note_empty()
+            self._events.unable(self, f"its successor {outcome_of(incarnation).how}")
+            self._events.left(self, incarnation.ledger)
+            self._finish_replacing(False)
+        else:
+            self._lost(incarnation)
+
+    def _lost(self, incarnation: Incarnation) -> None:
+        self.current = None
+        if self.successor is not None:
+            # It has been on its way; from now on it is the one.
+            self.current, self.successor = self.successor, None
+            self.state = "starting"
+            self._finish_replacing(True)
+        elif self.state != "draining":
+            self.state = "stopped"
             self._start_later(self.backoff.after(incarnation.life(self._reactor.seconds())))
+        self._note_empty()
+        outcome, how = outcome_of(incarnation)
         self._events.gone(self, incarnation.ledger, outcome, how)
+
+    def _note_empty(self) -> None:
+        if self.state == "draining" and not self.incarnations:
+            self.state = "stopped"
 
     def _start_later(self, delay: float) -> None:
         if delay:
@@ -249,21 +317,3 @@ class Place:
             self._respawn = self._reactor.callLater(delay, self.start)
         else:
             self.start()
-
-
-def _outcome(incarnation: Incarnation, reason: Failure) -> tuple[Outcome, str]:
-    """Say how a process ended: as the metrics' fixed vocabulary has it, and in words."""
-    if incarnation.ready_at is None:
-        return "boot", f"could not start ({_words(reason)})"
-    if reason.check(ProcessDone):
-        return "exit", "ended"
-    if getattr(reason.value, "signal", None):
-        return "signal", f"was killed ({_words(reason)})"
-    return "failure", f"failed ({_words(reason)})"
-
-
-def _words(reason: Failure) -> str:
-    number = getattr(reason.value, "signal", None)
-    if number:
-        return signal.Signals(number).name
-    return f"exit status {getattr(reason.value, 'exitCode', 0)}"

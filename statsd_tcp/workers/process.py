@@ -17,7 +17,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, one_channel
+from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, Retire, one_channel
 from statsd_tcp.workers.worker import Worker
 
 __all__ = ["CANNOT_BOOT", "CHANNEL_DESCRIPTOR", "FAILED", "LEDGER_DESCRIPTOR", "main"]
@@ -61,6 +61,8 @@ class WorkerProcess:
             self._worker.committed(message.offset)
         elif isinstance(message, Drain):
             self._worker.drain(self._drained)
+        elif isinstance(message, Retire):
+            self._worker.retire(self._drained)
 
     def _boot(self, boot: Boot) -> None:
         try:

@@ -18,6 +18,7 @@ from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
+from statsd_tcp.workers.kernel_watch import KernelWatch
 from statsd_tcp.workers.supervisor import Supervisor
 
 __all__ = ["Report"]
@@ -41,8 +42,15 @@ class _Sample(NamedTuple):
 class Report:
     """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
 
-    def __init__(self, reactor: Any, supervisor: Supervisor, deliveries: Sequence[Delivery] = ()) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        supervisor: Supervisor,
+        deliveries: Sequence[Delivery] = (),
+        kernel: KernelWatch | None = None,
+    ) -> None:
         self._deliveries = deliveries
+        self._kernel = kernel
         self._reactor = reactor
         self._supervisor = supervisor
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
@@ -83,6 +91,7 @@ class Report:
             reactor_gap_seconds_max=self._gap(),
             series_dropped=snapshot.stats.dropped,
             outputs=[delivery.facts() for delivery in self._deliveries],
+            kernel=self._kernel.families() if self._kernel is not None else [],
         )
 
     def healthy(self) -> tuple[bool, str]:
@@ -118,7 +127,7 @@ class Report:
             "rates": self._rates(),
             "outputs": [delivery.facts()._asdict() for delivery in self._deliveries],
             "last_commit_error": supervisor.committer.failure,
-            "findings": [],
+            "findings": self._kernel.findings() if self._kernel is not None else [],
         }
 
     def _states(self) -> dict[str, int]:

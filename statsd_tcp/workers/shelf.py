@@ -104,6 +104,12 @@ class Shelf:
                 self._orphans.append(ledger)
         return len(self._orphans)
 
+    def claim(self, ledger_id: str) -> Ledger | None:
+        """Give a ledger that was found, whose writer isn't an orphan but ours; None if there is none of that id."""
+        ledger = self.ledgers.get(ledger_id)
+        self._orphans = [orphan for orphan in self._orphans if orphan is not ledger]
+        return ledger
+
     def retire_orphans(self) -> int:
         """Retire those of an earlier run whose writer is gone by now; give the number of the others."""
         waiting = []

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 import statsd_tcp
 from statsd_tcp.workers.process import CHANNEL_DESCRIPTOR, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.reaper import Ending
 
 __all__ = ["FIRST_SOCKET", "WorkerExit", "command", "environment", "spawn"]
 
@@ -24,12 +25,12 @@ FIRST_SOCKET = LEDGER_DESCRIPTOR + 1
 class WorkerExit(ProcessProtocol):
     """Hears from the operating system about one worker: what it prints, and its end.
 
-    A worker prints nothing unless something is wrong; ``printed`` gets each line. ``exited`` gets how it ended.
+    A worker prints nothing unless something is wrong; ``printed`` gets each line. ``ended`` gets how it ended.
     """
 
-    def __init__(self, printed: Callable[[str], None], exited: Callable[[Failure], None]) -> None:
+    def __init__(self, printed: Callable[[str], None], ended: Callable[[Ending], None]) -> None:
         self._printed = printed
-        self._exited = exited
+        self._ended = ended
         self._half_line = b""
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -42,7 +43,8 @@ class WorkerExit(ProcessProtocol):
         """Tell how it ended, when all that it printed was read."""
         if self._half_line:
             self._printed(self._half_line.decode(errors="replace"))
-        self._exited(reason)
+        number = getattr(reason.value, "signal", None)
+        self._ended(Ending(None if number else getattr(reason.value, "exitCode", None) or 0, number))
 
 
 def command(worker: int) -> list[str]:

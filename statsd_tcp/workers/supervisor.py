@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.workers.committer import Committer, Gatherings
 from statsd_tcp.workers.control import Gathered
-from statsd_tcp.workers.place import Outcome, Place
+from statsd_tcp.workers.incarnation import Outcome
+from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.plan import Plan
 from statsd_tcp.workers.shelf import Ledger, Shelf
 
@@ -57,8 +58,8 @@ class Supervisor(Service):
         self.committer = make_committer(self._committed)
         self._give_up = give_up
         self._listening = False
-        self._asked: set[int] = set()
-        self._awaited: set[int] = set()
+        self._asked: set[str] = set()
+        self._awaited: set[str] = set()
         self._collecting = LoopingCall(self._collect)
         self._collecting.clock = reactor
         self._orphan_check: IDelayedCall | None = None
@@ -147,7 +148,7 @@ class Supervisor(Service):
         """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
         if message.interval:
             self.committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
-        unasked = ledger.worker not in self._asked
+        unasked = ledger.ledger_id not in self._asked
         self._answered(ledger)
         if (unasked or not self._awaited) and not self.draining:
             self.committer.commit()
@@ -163,6 +164,14 @@ class Supervisor(Service):
         if outcome == "boot":
             self._count_boot_failure(f"one {how}; the lines above say why")
         if not self.draining:
+            self.committer.commit()
+
+    def left(self, place: Place, ledger: Ledger) -> None:
+        """Note that a worker that had been replaced is gone."""
+        self._answered(ledger)
+        if self.draining:
+            self._check_stopped()
+        else:
             self.committer.commit()
 
     def unable(self, place: Place, why: str) -> None:
@@ -223,15 +232,14 @@ class Supervisor(Service):
             # What was gathered already waits for a commit that works: the rest is safer in the journals.
             self.committer.commit()
             return
-        late = self._asked
-        self._awaited = {place.number for place in self.places if place.number not in late and place.collect()}
-        self._asked = late | self._awaited
+        self._awaited = {ledger_id for place in self.places for ledger_id in place.collect(self._asked)}
+        self._asked |= self._awaited
         if not self._awaited:
             self.committer.commit()
 
     def _answered(self, ledger: Ledger) -> None:
-        self._asked.discard(ledger.worker)
-        self._awaited.discard(ledger.worker)
+        self._asked.discard(ledger.ledger_id)
+        self._awaited.discard(ledger.ledger_id)
 
     def _committed(self, ledger_id: str, offset: int) -> None:
         for place in self.places:
@@ -245,13 +253,13 @@ class Supervisor(Service):
 
     def _out_of_time(self) -> None:
         self._deadline = None
-        late = [place for place in self.places if place.current is not None]
+        late = [place for place in self.places if place.incarnations]
         self._log.error("{late} workers did not finish in time and are killed", late=len(late))
         for place in late:
             place.kill()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or any(place.current is not None for place in self.places):
+        if self._stopped is None or any(place.incarnations for place in self.places):
             return
         stopped, self._stopped = self._stopped, None
         if self._deadline is not None:

@@ -35,6 +35,9 @@ __all__ = ["Worker"]
 CLOSING_CHECK = 0.005
 """Seconds between two looks whether the reactor has closed all connections, at the end."""
 
+RETIRED_CHECK = 0.25
+"""Seconds between two looks whether the last client of a retired worker has gone."""
+
 LONGEST_DRAIN = 1.0
 """Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
 
@@ -85,6 +88,8 @@ class Worker:
         self._intake.settle()
         self._beat()
         interval = _without_silence(self._tally.take())
+        if last and self._repeater is not None:
+            self._repeater.flush()
         start, self._collected = self._collected, self._intake.journal.head
         payload = b"" if interval.is_empty() else encode(interval)
         repeated = self._repeater.report() if self._repeater else ()
@@ -105,6 +110,9 @@ class Worker:
 
     def drain(self, done: Callable[[], None]) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed."""
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         self._occupancy.limit = self._occupancy.open + (1 << 30)
         for lane in self._lanes:
             lane.stop()
@@ -116,6 +124,28 @@ class Worker:
         self._moderator.stop()
         self._intake.settle()
         self._wait_closed(done)
+
+    def retire(self, done: Callable[[], None]) -> None:
+        """Leave the sockets to a successor, serve what is open to its end, and call ``done`` then.
+
+        The queues are read once more: those of a listener that is given up have no successor.
+        """
+        self._intake.tick = time.monotonic_ns()
+        for lane in self._lanes:
+            lane.stop()
+            lane.look()
+            lane.let_go()
+        self._lanes = []
+        self._intake.settle()
+        self._moderator.rest()
+        self._wait_gone(done)
+
+    def _wait_gone(self, done: Callable[[], None]) -> None:
+        if self._occupancy.open:
+            self._closing = self._reactor.callLater(RETIRED_CHECK, self._wait_gone, done)
+        else:
+            self._closing = None
+            done()
 
     def _drain_once(self) -> int:
         self._intake.tick = time.monotonic_ns()

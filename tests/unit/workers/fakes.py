@@ -81,7 +81,7 @@ class FakeReactor(MemoryReactorClock):
         channel.makeConnection(transport)
         self.channels.append(channel)
 
-    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:  # noqa: A002
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Call at once: there are no threads."""
         callable(*args, **kwargs)
 

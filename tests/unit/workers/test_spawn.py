@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import statsd_tcp
 from statsd_tcp.workers.process import CHANNEL_DESCRIPTOR, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.reaper import Ending
 from statsd_tcp.workers.spawn import FIRST_SOCKET, WorkerExit, command, environment, spawn
 from tests.unit.workers.fakes import FakeReactor
 
@@ -77,8 +78,8 @@ class WorkerExitTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Note what is passed on."""
         self.lines: list[str] = []
-        self.reasons: list[Failure] = []
-        self.protocol = WorkerExit(self.lines.append, self.reasons.append)
+        self.endings: list[Ending] = []
+        self.protocol = WorkerExit(self.lines.append, self.endings.append)
 
     def test_lines(self) -> None:
         """Output is passed on line by line, however it comes."""
@@ -89,6 +90,5 @@ class WorkerExitTests(SynchronousTestCase):
     def test_last_words(self) -> None:
         """An unfinished line is passed on before the end is told."""
         self.protocol.childDataReceived(2, b"one\nlast words")
-        reason = Failure(ProcessDone(0))
-        self.protocol.processEnded(reason)
-        self.assertEqual((["one", "last words"], [reason]), (self.lines, self.reasons))
+        self.protocol.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual((["one", "last words"], [Ending(status=0)]), (self.lines, self.endings))

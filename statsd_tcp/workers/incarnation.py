@@ -1,0 +1,81 @@
+"""One worker process, from its start until it is reaped and its channel is read to the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, Literal, NamedTuple
+
+from twisted.internet.error import ProcessExitedAlready
+
+from statsd_tcp.workers.control import Channel, Message
+from statsd_tcp.workers.reaper import Ending
+from statsd_tcp.workers.shelf import Ledger
+
+__all__ = ["Incarnation", "Outcome", "outcome_of"]
+
+Outcome = Literal["boot", "signal", "failure", "exit"]
+"""How a worker ended, as the metrics have it: before it ever accepted, by a signal, by a fault, or in good order."""
+
+
+class End(NamedTuple):
+    """How a worker ended: for the metrics, and in words."""
+
+    outcome: Outcome
+    how: str
+
+
+class Incarnation:
+    """A worker as its supervisor knows it. ``started`` and ``ready_at`` are the reactor's seconds."""
+
+    def __init__(self, ledger: Ledger, started: float, pid: int = 0) -> None:
+        self.ledger = ledger
+        self.started = started
+        self.ready_at: float | None = None
+        self.channel: Channel | None = None
+        self.process: Any = None
+        self.pid = pid
+        self.ending: Ending | None = None
+        self.channel_ended = False
+
+    def life(self, now: float) -> float:
+        """Give for how many seconds it has accepted."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
+
+    def send(self, message: Message) -> bool:
+        """Send it a message, if it can be spoken to; tell whether it can."""
+        if self.channel is None or self.channel_ended:
+            return False
+        self.channel.send(message)
+        return True
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.ending is not None:
+            return
+        try:
+            if self.process is not None:
+                self.process.signalProcess(signal.SIGKILL)
+            else:
+                # Not reaped yet: the number is still this process's.
+                os.kill(self.pid, signal.SIGKILL)
+        except (ProcessExitedAlready, ProcessLookupError):
+            pass
+
+
+def outcome_of(incarnation: Incarnation) -> End:
+    """Say how a worker ended."""
+    ending = incarnation.ending or Ending()
+    if incarnation.ready_at is None:
+        return End("boot", f"could not start ({_words(ending)})")
+    if ending.signal is not None:
+        return End("signal", f"was killed ({_words(ending)})")
+    if ending.status:
+        return End("failure", f"failed ({_words(ending)})")
+    return End("exit", "ended")
+
+
+def _words(ending: Ending) -> str:
+    if ending.signal is not None:
+        return signal.Signals(ending.signal).name
+    return f"exit status {ending.status}"

@@ -1,0 +1,93 @@
+"""The kernel's watch inside the service: looks once a second, and says in the log what limit is being hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from statsd_tcp.ingest.sockets import queue_state, receive_drops
+from statsd_tcp.kernel.doctor.facts import Facts, KernelProbes, Roots
+from statsd_tcp.kernel.doctor.shortfalls import shortfalls
+from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.kernel.samples import Sampler
+from statsd_tcp.kernel.symptoms import Queue
+from statsd_tcp.kernel.watch import Family, Finding, Watch
+from statsd_tcp.workers.plan import Plan
+
+__all__ = ["KernelWatch", "target_of"]
+
+
+class KernelWatch:
+    """A `Watch` of our own sockets, on the reactor's clock. It does not raise, to stop no round."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, plan: Plan, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
+        self._reactor = reactor
+        self._plan = plan
+        self._target = target_of(plan)
+        self._roots = Roots(proc, sys)
+        self._watch = Watch(Sampler(proc, sys), self._queues, self._target)
+        self._broken = False
+
+    def look(self) -> None:
+        """Look at the kernel, and log what is news. To be called once a second."""
+        if self._broken:
+            return
+        now = self._reactor.seconds()
+        try:
+            self._watch.sample(now)
+        except (OSError, ValueError, LookupError):
+            # A kernel that writes its tables in another way than all that are known: said once.
+            self._broken = True
+            self._log.failure("the kernel's counters can't be read, and are not watched any more")
+            return
+        for line in self._watch.news(now):
+            self._log.warn("kernel: {line}", line=line)
+
+    def announce(self) -> None:
+        """Log what will not hold at the target rate."""
+        for line in shortfalls(Facts(self._roots, KernelProbes()), self._target):
+            self._log.warn("kernel: {line}", line=line)
+
+    def families(self) -> list[Family]:
+        """Give the numbers of the last look, for the metrics."""
+        return self._watch.families()
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Give the findings of now, as the status page writes them."""
+        now = self._reactor.seconds()
+        return [_written(finding, now) for finding in self._watch.findings()]
+
+    def _queues(self) -> Sequence[Queue]:
+        found = []
+        for listener in self._plan.listeners:
+            if listener.stream and not listener.endpoint.path:
+                found += [Queue(*queue_state(one), receive_drops(one)) for row in listener.sockets for one in row]
+        return found
+
+
+def target_of(plan: Plan) -> Target:
+    """Give what the machine is measured against: the target rate, and the shape of this service."""
+    internet = [listener for listener in plan.listeners if not listener.endpoint.path]
+    return Target(
+        rate=plan.settings.target_rate,
+        workers=plan.workers,
+        tcp_ports=tuple(sorted({listener.port for listener in internet if listener.stream})),
+        udp_ports=tuple(sorted({listener.port for listener in internet if not listener.stream})),
+        closes_first=any(listener.endpoint.count_only for listener in internet),
+    )
+
+
+def _written(finding: Finding, now: float) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "text": finding.text,
+        "setting": finding.setting,
+        "command": finding.command,
+        "count": finding.count,
+        "seconds": round(now - finding.since, 3),
+    }

@@ -1,0 +1,92 @@
+"""What one image of the supervisor leaves to the next: its descriptors, and what they are.
+
+When the supervisor replaces its own code it stays the same process, so that its children stay its children and its
+descriptors stay open. Everything else has to be told. The manifest is a file in memory whose descriptor is named in the
+environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import msgspec
+
+from statsd_tcp.endpoints import Endpoint
+
+__all__ = ["VARIABLE", "InheritedListener", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
+
+VARIABLE = "STATSCOUNTER_MANIFEST"
+FORMAT = 1
+
+_LARGEST = 1 << 28
+
+
+class InheritedListener(msgspec.Struct, frozen=True):
+    """A listener's sockets by their descriptors: for each worker one of each address family."""
+
+    endpoint: Endpoint
+    port: int
+    rows: list[list[int]]
+
+
+class InheritedWorker(msgspec.Struct, frozen=True):
+    """A worker that lives on: its place, its process, its ledger, and the descriptors that lead to it.
+
+    ``unread`` is the beginning of a message that its channel has brought. ``printed`` are the pipes with its output.
+    """
+
+    number: int
+    pid: int
+    ledger_id: str
+    channel: int
+    unread: bytes
+    printed: list[int]
+    leaving: bool
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All that is handed on. ``lock`` is the state directory's; ``pid_file`` the one to remove at the very end."""
+
+    lock: int
+    listeners: list[InheritedListener]
+    services: list[InheritedListener]
+    workers: list[InheritedWorker]
+    restarts: dict[str, int]
+    started_at: float
+    reloads: int
+    pid_file: str
+    format: int = FORMAT
+
+    def descriptors(self) -> list[int]:
+        """Give every descriptor that must stay open."""
+        rows = [row for listener in (*self.listeners, *self.services) for row in listener.rows]
+        of_workers = [descriptor for worker in self.workers for descriptor in (worker.channel, *worker.printed)]
+        return [self.lock, *(descriptor for row in rows for descriptor in row), *of_workers]
+
+
+def write_manifest(manifest: Manifest, environ: MutableMapping[str, str]) -> int:
+    """Write the manifest where the next image finds it, and give its descriptor; nothing is inheritable yet."""
+    descriptor = os.memfd_create("statscounter", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(msgspec.msgpack.encode(manifest))
+    environ[VARIABLE] = str(descriptor)
+    return descriptor
+
+
+def read_manifest(environ: MutableMapping[str, str]) -> Manifest | None:
+    """Take what an earlier image of this process left, if there was one. It can be taken once."""
+    text = environ.pop(VARIABLE, "")
+    if not text.isdigit():
+        return None
+    descriptor = int(text)
+    # A variable that somebody else's environment brought here leads to no file of ours.
+    if not Path(f"/proc/self/fd/{descriptor}").exists():
+        return None
+    data = os.pread(descriptor, _LARGEST, 0)
+    os.close(descriptor)
+    manifest = msgspec.msgpack.decode(data, type=Manifest)
+    for one in manifest.descriptors():
+        os.set_inheritable(one, False)
+    return manifest

@@ -1,0 +1,558 @@
+"""The supervisor: rounds of collecting, deaths, giving up, taking over, stopping."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from statsd_tcp import startup
+from statsd_tcp.ingest.sockets import queue_state
+from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
+from statsd_tcp.settings import build_settings
+from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
+from statsd_tcp.workers import place as place_module
+from statsd_tcp.workers.announce import greeting
+from statsd_tcp.workers.backoff import HEALTHY_LIFE
+from statsd_tcp.workers.committer import Gatherings
+from statsd_tcp.workers.control import Channel, Collect, Committed, Drain, Gathered, Ready
+from statsd_tcp.workers.place import Place
+from statsd_tcp.workers.process import CANNOT_BOOT
+from statsd_tcp.workers.report import Report
+from statsd_tcp.workers.shelf import Shelf
+from statsd_tcp.workers.spawn import FIRST_SOCKET
+from statsd_tcp.workers.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
+from tests.unit.outputs.tables import make_snapshot
+from tests.unit.workers.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
+
+DRAIN_TIMEOUT = 5.0
+
+
+class FakeCommitter:
+    """Keeps what it is given; a test says how commits go."""
+
+    def __init__(self, committed: Callable[[str, int], None]) -> None:
+        self.committed = committed
+        self.added: list[Gatherings] = []
+        self.commits = 0
+        self.closed = False
+        self.failure = ""
+        self.snapshot: Snapshot | None = make_snapshot()
+
+    def add(self, gathered: Gatherings) -> None:
+        """Keep it."""
+        self.added.append(gathered)
+
+    def commit(self) -> Deferred[None]:
+        """Count."""
+        self.commits += 1
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Note it."""
+        self.closed = True
+        return succeed(None)
+
+
+class SupervisorTestCase(WorkersTestCase):
+    """A test with a supervisor over real sockets, and workers that don't exist."""
+
+    workers = 2
+
+    def setUp(self) -> None:
+        """Bind, and make the supervisor."""
+        super().setUp()
+        loopback = "tcp:0:interface=127.0.0.1"
+        given = {"listen": [loopback, f"udp{loopback[3:]}"], "count": [f"{loopback}:name=probes"], "http": [loopback]}
+        given |= {"admin": [""], "workers": [str(self.workers)], "max-connections": ["100"]}
+        given |= {"drain-timeout": [str(DRAIN_TIMEOUT)], "state-dir": [str(self.folder / "state")]}
+        self.patch(startup, "raise_descriptor_limit", lambda: 1024)
+        self.patch(startup, "listen_backlog", lambda: 16)
+        self.plan, lock = startup.make_plan(build_settings(given), {})
+        self.addCleanup(os.close, lock)
+        assert self.plan.http is not None
+        for listener in [*self.plan.listeners, self.plan.http]:
+            self.addCleanup(listener.close)
+        self.given_up: list[str] = []
+        self.supervisor = self.make_supervisor(self.shelf)
+
+    def make_supervisor(self, shelf: Shelf) -> Supervisor:
+        """Make the supervisor."""
+        make_committer: Any = FakeCommitter
+        return Supervisor(self.reactor, self.plan, shelf, make_committer, self.given_up.append)
+
+    @property
+    def committer(self) -> FakeCommitter:
+        """The supervisor's committer."""
+        committer: Any = self.supervisor.committer
+        return committer
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start everything, and have all workers accept."""
+        self.supervisor.privilegedStartService()
+        self.supervisor.startService()
+        if ready:
+            for channel in self.reactor.channels:
+                say(channel, Ready())
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget what the workers were told."""
+        for channel in self.reactor.channels:
+            heard(channel)
+
+    def round(self) -> None:
+        """Let a second pass."""
+        self.reactor.advance(1)
+
+    def worker(self, number: int) -> tuple[Place, FakeProcess, Channel]:
+        """Give the present worker of a place."""
+        place = self.supervisor.places[number]
+        index = next(i for i, process in enumerate(self.reactor.processes) if process.pid == place.pid)
+        return place, self.reactor.processes[index], self.reactor.channels[index]
+
+    def answer(self, number: int, interval: bytes = b"x", *, last: bool = False) -> None:
+        """Let a worker answer."""
+        say(self.worker(number)[2], Gathered(0, 8, interval, last))
+
+    def die(self, number: int, status: int | None = None, signal: int | None = KILLED) -> None:
+        """Let a worker end."""
+        _, process, channel = self.worker(number)
+        break_off(channel)
+        process.end(status, signal)
+
+
+class StartTests(SupervisorTestCase):
+    """The service starts."""
+
+    def test_listening(self) -> None:
+        """Sockets listen once the service may, with the whole backlog; before that nobody can connect."""
+        (one,) = self.plan.listeners[0].sockets[1]
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, one.getsockname())
+        self.supervisor.privilegedStartService()
+        self.assertEqual((0, 16), queue_state(one))
+        socket.create_connection(one.getsockname()).close()
+
+    def test_without_privileges(self) -> None:
+        """Where nobody calls the privileged start the sockets listen with the other one."""
+        self.supervisor.startService()
+        self.assertEqual((0, 16), queue_state(self.plan.listeners[0].sockets[0][0]))
+
+    def test_workers(self) -> None:
+        """Every place gets a worker, with the sockets of its own."""
+        self.start(ready=False)
+        self.assertEqual(2, len(self.reactor.processes))
+        for number, process in enumerate(self.reactor.processes):
+            inherited = process.arguments["childFDs"]
+            for index, listener in enumerate(self.plan.listeners):
+                self.assertEqual(listener.sockets[number][0].fileno(), inherited[FIRST_SOCKET + index])
+
+    def test_boot(self) -> None:
+        """A worker is told which descriptor is what, and how many connections are its share."""
+        boot = self.plan.boot(1, "/x")
+        self.assertEqual(
+            [(FIRST_SOCKET, 0, "lines"), (FIRST_SOCKET + 1, 1, "datagrams"), (FIRST_SOCKET + 2, 2, "count")],
+            [(lane.descriptor, lane.index, lane.kind) for lane in boot.lanes],
+        )
+        self.assertEqual((50, 600.0, "/x"), (boot.connections, boot.idle_timeout, boot.ledger_path))
+
+    def test_announced(self) -> None:
+        """When for the first time all workers accept, it is said once."""
+        said: list[str] = []
+        self.supervisor.announce = lambda: said.append("here")
+        self.start(ready=False)
+        say(self.reactor.channels[0], Ready())
+        self.assertEqual(([], (False, "not ready: worker 1")), (said, self.supervisor.accepting()))
+        say(self.reactor.channels[1], Ready())
+        self.assertEqual((["here"], (True, "ok")), (said, self.supervisor.accepting()))
+        self.reactor.advance(HEALTHY_LIFE)
+        self.die(0)
+        say(self.worker(0)[2], Ready())
+        self.assertEqual(["here"], said)
+        self.assertIn(f"worker 0 accepts (pid {self.worker(0)[1].pid})", self.logged)
+
+    def test_no_store(self) -> None:
+        """When the first commit shows that there is no store the service ends, with its reason."""
+        self.committer.snapshot, self.committer.failure = None, "x.sqlite is damaged"
+        self.start(ready=False)
+        self.assertEqual(["x.sqlite is damaged"], self.given_up)
+
+    def test_the_greeting(self) -> None:
+        """The greeting names what listens where, why so many workers, where the state is, and a command to try."""
+        first, second, third = (listener.port for listener in self.plan.listeners)
+        lines = greeting(self.plan)
+        self.assertEqual(
+            [
+                f"  StatsD lines      tcp 127.0.0.1:{first}",
+                f"  StatsD lines      udp 127.0.0.1:{second}",
+                f"  bare connections  tcp 127.0.0.1:{third} as probes",
+            ],
+            lines[1:4],
+        )
+        text = "\n".join(lines)
+        http = self.plan.http.port if self.plan.http else 0
+        self.assertIn(f"  metrics, status   http://127.0.0.1:{http}/\n", text)
+        self.assertIn("  workers           2 (as asked for)\n", text)
+        self.assertIn(f"  state             {self.folder}/state\n", text)
+        self.assertIn("50 open connections a worker, 16 waiting in each accept queue", text)
+        self.assertTrue(
+            lines[-1].endswith(
+                f" load --mode connect --target tcp:127.0.0.1:{third} --verify http://127.0.0.1:{http}"
+            )
+        )
+
+    def test_the_greeting_without_pages(self) -> None:
+        """Without pages there is nothing to compare with; without ports for bare connections lines are sent."""
+        text = "\n".join(greeting(self.plan._replace(http=None)))
+        self.assertNotIn("http", text)
+        self.assertNotIn("  try  ", text)
+        self.assertIn("load --mode line --target", greeting(self.plan._replace(listeners=self.plan.listeners[:1]))[-1])
+        self.assertNotIn("load", greeting(self.plan._replace(listeners=self.plan.listeners[1:2]))[-1])
+
+
+class RoundTests(SupervisorTestCase):
+    """Once a second."""
+
+    def setUp(self) -> None:
+        """Start."""
+        super().setUp()
+        self.start()
+        self.before = self.committer.commits
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were since the start."""
+        return self.committer.commits - self.before
+
+    def test_a_round(self) -> None:
+        """Every worker is asked; when all have answered there is one commit of all answers."""
+        self.round()
+        self.assertEqual([[Collect()], [Collect()]], [heard(channel) for channel in self.reactor.channels])
+        self.answer(0)
+        self.assertEqual(0, self.commits)
+        self.answer(1, b"y")
+        self.assertEqual(1, self.commits)
+        self.assertEqual([b"x", b"y"], [one.interval for one in self.committer.added])
+        ledgers = [place.current.ledger.ledger_id for place in self.supervisor.places if place.current]
+        self.assertEqual(ledgers, [one.ledger_id for one in self.committer.added])
+
+    def test_nothing_received(self) -> None:
+        """A worker that received nothing answers as well; there is nothing to keep."""
+        self.round()
+        self.answer(0, b"")
+        self.answer(1, b"")
+        self.assertEqual((1, []), (self.commits, self.committer.added))
+
+    def test_unasked(self) -> None:
+        """A worker whose journal is full doesn't wait to be asked, and its lines are committed at once."""
+        self.answer(1)
+        self.assertEqual((1, 1), (self.commits, len(self.committer.added)))
+
+    def test_a_worker_that_hangs(self) -> None:
+        """One that doesn't answer holds nobody up, and isn't asked twice; when it answers after all that counts."""
+        self.round()
+        self.drop()
+        self.answer(0)
+        self.assertEqual(0, self.commits)
+        for number in range(1, 4):
+            self.round()
+            self.assertEqual([[Collect()], []], [heard(channel) for channel in self.reactor.channels])
+            self.answer(0)
+            self.assertEqual(number, self.commits)
+        self.answer(1)
+        self.assertEqual((4, 5), (self.commits, len(self.committer.added)))
+        self.round()
+        self.assertEqual([[Collect()], [Collect()]], [heard(channel) for channel in self.reactor.channels])
+
+    def test_all_hang(self) -> None:
+        """When none answers there is still a commit, of the connections that are counted in shared memory."""
+        self.round()
+        self.round()
+        self.assertEqual(1, self.commits)
+
+    def test_a_worker_that_dies_meanwhile(self) -> None:
+        """One that dies before it answered isn't waited for, and its successor is asked."""
+        self.round()
+        self.answer(0)
+        self.die(1)
+        self.assertEqual(1, self.commits)
+        say(self.worker(1)[2], Ready())
+        self.drop()
+        self.round()
+        self.assertEqual([Collect()], heard(self.worker(1)[2]))
+
+    def test_committed(self) -> None:
+        """What is in the store is told to the worker with that ledger, and to no other."""
+        current = self.supervisor.places[1].current
+        assert current is not None
+        self.committer.committed(current.ledger.ledger_id, 8)
+        self.assertEqual([[], [Committed(8)]], [heard(channel) for channel in self.reactor.channels])
+
+    def test_while_commits_fail(self) -> None:
+        """While commits fail nobody is asked for more: it is safer in the journals. The commit is tried again."""
+        self.committer.failure = "the disk is full"
+        self.round()
+        self.assertEqual(([], 1), (heard(self.reactor.channels[0]), self.commits))
+        self.committer.failure = ""
+        self.round()
+        self.assertEqual([Collect()], heard(self.reactor.channels[0]))
+
+    def test_a_round_that_raises(self) -> None:
+        """A fault in a round is logged, and the next round comes nevertheless."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.supervisor.every_second = fail
+        self.round()
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.supervisor.every_second = lambda: None
+        self.round()
+        self.assertEqual([Collect()], heard(self.reactor.channels[0]))
+
+
+class DeathTests(SupervisorTestCase):
+    """Workers die."""
+
+    def test_counted(self) -> None:
+        """Each death is counted by its outcome, said, and committed at once."""
+        self.start()
+        before = self.committer.commits
+        self.die(0)
+        self.die(1, 70, None)
+        self.assertEqual({"boot": 0, "signal": 1, "failure": 1, "exit": 0}, self.supervisor.restarts)
+        self.assertEqual(before + 2, self.committer.commits)
+        self.assertEqual(
+            ["worker 0 was killed (SIGKILL)", "worker 1 failed (exit status 70)"],
+            [line for line in self.logged if line.startswith("worker")],
+        )
+
+    def test_can_t_boot(self) -> None:
+        """When workers can't even start, and none ever did, the service ends with the reason."""
+        self.start(ready=False)
+        for tries in range(BOOT_TRIES):
+            self.assertEqual([], self.given_up)
+            self.die(tries % 2, CANNOT_BOOT, None)
+        (why,) = self.given_up
+        self.assertTrue(why.startswith("workers can't start: "), why)
+        self.assertIn("could not start (exit status 3)", why)
+
+    def test_boot_failures_after_a_good_start(self) -> None:
+        """Later failures to boot end nothing: they are tried again, and the service says that it isn't well."""
+        self.start()
+        for _ in range(BOOT_TRIES):
+            self.assertEqual((True, "ok"), self.supervisor.healthy())
+            self.die(0, CANNOT_BOOT, None)
+            self.reactor.advance(0.5)
+        self.assertEqual(([], (False, "worker 0 keeps dying")), (self.given_up, self.supervisor.healthy()))
+        self.assertEqual((False, "not ready: worker 0"), self.supervisor.accepting())
+        say(self.worker(0)[2], Ready())
+        self.reactor.advance(HEALTHY_LIFE)
+        self.assertEqual((True, "ok"), self.supervisor.healthy())
+
+    def test_no_processes(self) -> None:
+        """When no process can be made, and none ever was, the service ends as well."""
+        self.reactor.spawn_error = OSError(11, "no more processes")
+        self.start(ready=False)
+        self.reactor.advance(1)
+        self.assertEqual(1, len(self.given_up))
+        self.assertIn("no more processes", self.given_up[0])
+        self.successResultOf(self.supervisor.stopService())
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_no_ledgers(self) -> None:
+        """So it does when no ledger can be made."""
+
+        def full(*arguments: object) -> None:
+            raise OSError(28, "no space")
+
+        self.patch(place_module.Shelf, "make", full)
+        self.start(ready=False)
+        self.reactor.advance(1)
+        self.assertEqual(1, len(self.given_up))
+        self.assertIn("no space", self.given_up[0])
+
+
+class TakeOverTests(SupervisorTestCase):
+    """Ledgers of an earlier run."""
+
+    def test_orphans(self) -> None:
+        """Those whose writer has gone are retired at the start, the others when it has."""
+        earlier = Shelf(self.folder)
+        dead, descriptor = earlier.make(0, self.plan.directory())
+        os.close(descriptor)
+        living, descriptor = earlier.make(1, self.plan.directory())
+        self.start()
+        ours = self.supervisor.shelf.ledgers
+        self.assertEqual([True, False], [ours[one.ledger_id].retired for one in (dead, living)])
+        self.assertIn("2 ledgers of the last run are taken over", self.logged)
+        os.close(descriptor)
+        self.reactor.advance(ORPHAN_CHECK)
+        self.assertTrue(ours[living.ledger_id].retired)
+        for ledger in (dead, living):
+            ledger.map.close()
+
+    def test_the_stop_ends_the_waiting(self) -> None:
+        """A service that stops doesn't wait for writers of an earlier run."""
+        earlier = Shelf(self.folder)
+        living, descriptor = earlier.make(1, self.plan.directory())
+        self.addCleanup(os.close, descriptor)
+        self.addCleanup(living.map.close)
+        self.start()
+        stopped = self.supervisor.stopService()
+        for number in (0, 1):
+            self.answer(number, last=True)
+            self.worker(number)[1].end(0)
+        self.successResultOf(stopped)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+
+class StopTests(SupervisorTestCase):
+    """The service stops."""
+
+    def setUp(self) -> None:
+        """Start, and begin to stop."""
+        super().setUp()
+        self.start()
+        self.before = self.committer.commits
+        self.stopped = self.supervisor.stopService()
+
+    def finish(self, number: int) -> None:
+        """Let a worker hand over everything, and end."""
+        self.answer(number, last=True)
+        self.worker(number)[1].end(0)
+
+    def test_in_order(self) -> None:
+        """Workers drain; when all have ended the sockets are closed, and everything is committed once."""
+        self.assertEqual([[Drain()], [Drain()]], [heard(channel) for channel in self.reactor.channels])
+        self.assertEqual((False, "draining"), self.supervisor.accepting())
+        self.finish(0)
+        self.assertNoResult(self.stopped)
+        (one,) = self.plan.listeners[0].sockets[0]
+        self.assertGreater(one.fileno(), 0)
+        self.finish(1)
+        self.successResultOf(self.stopped)
+        self.assertEqual(-1, one.fileno())
+        self.assertEqual((self.before + 1, True), (self.committer.commits, self.committer.closed))
+        self.assertEqual(2, len(self.committer.added))
+        self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual(2, len(self.reactor.processes))
+
+    def test_no_more_rounds(self) -> None:
+        """Nobody is asked any more, and nobody is replaced."""
+        self.drop()
+        self.round()
+        self.assertEqual([], heard(self.reactor.channels[0]))
+        self.die(0)
+        self.reactor.advance(1)
+        self.assertEqual(2, len(self.reactor.processes))
+        self.assertEqual(0, sum(self.supervisor.restarts.values()))
+
+    def test_out_of_time(self) -> None:
+        """A worker that doesn't finish in time is killed; its ledger has what it counted."""
+        self.finish(0)
+        self.reactor.advance(DRAIN_TIMEOUT)
+        process = self.worker(1)[1]
+        self.assertEqual([KILLED], process.signals)
+        self.assertNoResult(self.stopped)
+        ledger = self.supervisor.places[1].current.ledger  # type: ignore[union-attr]
+        self.die(1)
+        self.successResultOf(self.stopped)
+        self.assertTrue(ledger.retired)
+        self.assertIn("1 workers did not finish in time and are killed", self.logged)
+
+    def test_kill(self) -> None:
+        """A second signal kills all workers that are left."""
+        self.finish(0)
+        self.supervisor.kill()
+        self.assertEqual([KILLED], self.worker(1)[1].signals)
+
+
+class ReportTests(SupervisorTestCase):
+    """What the service says about itself."""
+
+    def setUp(self) -> None:
+        """Start."""
+        super().setUp()
+        self.report = Report(self.reactor, self.supervisor)
+        self.start()
+
+    def set_slot(self, number: int, index: int, value: int) -> None:
+        """Store into a worker's ledger as the worker would."""
+        current = self.supervisor.places[number].current
+        assert current is not None
+        with current.ledger.path.open("r+b") as file:
+            file.seek(current.ledger.map.header.slots_at + 8 * index)
+            file.write(value.to_bytes(8, "little"))
+
+    def test_ready(self) -> None:
+        """Ready is who accepts and commits."""
+        self.assertEqual((True, "ok"), self.report.ready())
+        self.committer.failure = "the disk is full"
+        self.assertEqual((False, "commits fail: the disk is full"), self.report.ready())
+        self.committer.failure, self.committer.snapshot = "", None
+        self.assertEqual((False, "the store is being opened"), self.report.ready())
+
+    def test_own_metrics(self) -> None:
+        """The numbers come from the ledgers, the sockets, the places and the kernel."""
+        self.set_slot(1, listener_slots(0).accepted, 5)
+        self.set_slot(1, listener_slots(0).paused, 1)
+        self.set_slot(0, GAP_MAX, 250_000_000)
+        own = self.report.own_metrics(make_snapshot())
+        label = self.plan.listeners[0].label
+        self.assertEqual(5, own.totals[TotalKey(ACCEPTED, label, "1")])
+        self.assertEqual({label: True, "probes": False}, own.accept_paused)
+        self.assertEqual(0.25, own.reactor_gap_seconds_max)
+        self.assertEqual({"ready": 2, "starting": 0, "draining": 0, "waiting": 0, "stopped": 0}, own.workers)
+        self.assertEqual({self.plan.listeners[1].label: 0}, own.receive_drops)
+        self.assertEqual(
+            [(label, 0), (label, 1), ("probes", 0), ("probes", 1)],
+            [(one.listener, one.worker) for one in own.accept_queues],
+        )
+
+    def test_status(self) -> None:
+        """The status names listeners with their real ports, and workers with place, state and heartbeat."""
+        self.set_slot(0, HEARTBEAT, 1)
+        status = self.report.status()
+        self.assertEqual([one.port for one in self.plan.listeners], [one["port"] for one in status["listeners"]])
+        self.assertEqual(["ready", "ready"], [one["state"] for one in status["workers"]])
+        self.assertGreater(status["workers"][0]["heartbeat_age_seconds"], 0)
+        self.assertEqual(0, status["workers"][1]["heartbeat_age_seconds"])
+        self.assertEqual((True, 50, ""), tuple(
+            status[key] for key in ("ready", "connection_limit_per_worker", "last_commit_error")
+        ))  # fmt: skip
+        self.assertEqual(str(self.folder / "state"), status["state_dir"])
+
+    def test_open_connections(self) -> None:
+        """What was accepted and not closed is open."""
+        self.set_slot(0, listener_slots(0).accepted, 5)
+        self.set_slot(0, listener_slots(0).eof, 3)
+        self.set_slot(1, listener_slots(0).accepted, 2)
+        first = self.report.status()["listeners"][0]
+        self.assertEqual((7, 4), (first["connections"], first["open"]))
+
+    def test_rates(self) -> None:
+        """Rates are taken between the oldest and the newest of the last samples, and are 0 before there are two."""
+        self.assertEqual({"connections_per_second": 0.0, "lines_per_second": 0.0}, self.report.status()["rates"])
+        for second in range(20):
+            self.set_slot(0, listener_slots(0).accepted, 100 * second)
+            self.report.sample()
+            self.reactor.advance(1)
+        self.assertEqual(100.0, self.report.status()["rates"]["connections_per_second"])
+
+    def test_rates_of_lines(self) -> None:
+        """Lines come with the commits."""
+        for lines in (0, 50):
+            snapshot = make_snapshot()
+            settled = {TotalKey(LINES, "tcp:1"): lines}
+            self.committer.snapshot = Snapshot(**{**_fields(snapshot), "settled": settled})
+            self.report.sample()
+            self.reactor.advance(2)
+        self.assertEqual(25.0, self.report.status()["rates"]["lines_per_second"])
+
+
+def _fields(snapshot: Snapshot) -> dict[str, Any]:
+    return {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
