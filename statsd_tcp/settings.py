@@ -28,6 +28,7 @@ from statsd_tcp.outputs.options import (
     parse_plugin,
     parse_timer_fields,
 )
+from statsd_tcp.repeat.target import Target, parse_repeat
 
 __all__ = ["OPTIONS", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[Endpoint, ...]
     count: tuple[Endpoint, ...]
     http: Endpoint | None
+    admin: Endpoint | None
     workers: int | None
     state_dir: Path | None
     idle_timeout: float
@@ -66,10 +68,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_series: int
     graphite: tuple[GraphiteTarget, ...]
     console: ConsoleForm | None
+    repeat: tuple[Target, ...]
     output: tuple[PluginSpec, ...]
     output_queue: int
     mapping: MappingRules | None
     counter_suffix: str
+    target_rate: int
 
 
 class Option(NamedTuple):
@@ -144,6 +148,11 @@ OPTIONS = (
         "metrics, health and status [default: tcp:9102:interface=127.0.0.1]",
     ),
     Option(
+        "admin", "", parse_http, "tcp:8126:interface=127.0.0.1", False,
+        "management console, with the commands of etsy's statsd; whoever reaches it may use it "
+        "[default: tcp:8126:interface=127.0.0.1]",
+    ),
+    Option(
         "state-dir", "", _directory, None, False,
         "ledgers and totals [default: $STATE_DIRECTORY, else the user's state folder]",
     ),
@@ -200,6 +209,10 @@ OPTIONS = (
     ),
     Option("console", "", parse_console, None, False, "print slots: human or json"),
     Option(
+        "repeat", "", parse_repeat, (), True,
+        "send accepted lines on to another StatsD server: udp:HOST:PORT or tcp:HOST:PORT; repeatable",
+    ),
+    Option(
         "output", "", parse_plugin, (), True,
         "send slots to an output of another package: NAME[:key=value...]; repeatable",
     ),
@@ -215,6 +228,10 @@ OPTIONS = (
         "counter-suffix", "", _counter_suffix, None, False,
         "_total: put it behind the names of the counters in /metrics that don't end in it [default: none]",
     ),
+    Option(
+        "target-rate", "", _whole(1, 100_000_000), "10000", False,
+        "connections per second that the advice about the kernel's settings aims at [default: 10000]",
+    ),
 )  # fmt: skip
 
 
@@ -224,7 +241,7 @@ _OFF: dict[str, Any] = {
     "percentiles": (),
     "counter-suffix": "",
 }
-_MAY_BE_OFF = ("http", "console", "mapping", *_OFF)
+_MAY_BE_OFF = ("http", "admin", "console", "mapping", *_OFF)
 
 
 def read_config(path: Path) -> dict[str, list[str]]:
@@ -303,10 +320,10 @@ def _parse(option: Option, text: str, where: str) -> Any:
 
 
 def _check_together(settings: Settings) -> None:
-    names = [target.label for target in settings.graphite] + [spec.label for spec in settings.output]
+    names = [one.label for one in settings.graphite + settings.repeat + settings.output]
     for name in names:
         if names.count(name) > 1 or (name == "console" and settings.console):
-            raise SettingsError(f"--graphite/--output: {name} is given twice")
+            raise SettingsError(f"--graphite/--repeat/--output: {name} is given twice")
     endpoints = settings.listen + settings.count
     if not endpoints:
         raise SettingsError("--listen and --count are both empty: there is nothing to do")

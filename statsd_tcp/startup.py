@@ -12,6 +12,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.ingest.inheritance import Heritage
 from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
 from statsd_tcp.ingest.tls import TlsError
@@ -20,6 +21,7 @@ from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings import Settings
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.plan import Plan
 
 __all__ = ["LEDGERS", "STORE", "StartError", "default_state_directory", "lock_state", "make_plan", "state_directory"]
@@ -35,16 +37,22 @@ class StartError(Exception):
     """Something that the service can't start without; the text is one line with the cause and the remedy."""
 
 
-def make_plan(settings: Settings, environ: Mapping[str, str]) -> tuple[Plan, int]:
-    """Try everything that can fail; give the plan, and the descriptor that holds the state directory's lock."""
+def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest | None = None) -> tuple[Plan, int]:
+    """Try everything that can fail; give the plan, and the descriptor that holds the state directory's lock.
+
+    With a manifest, what an earlier image of this process left is used before anything new is made.
+    """
     if sys.platform != "linux":
         raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
     folder = state_directory(settings, environ)
-    lock = lock_state(folder)
+    lock = lock_state(folder) if manifest is None else manifest.lock
     _check_store(folder / STORE)
     bound: list[BoundListener] = []
+    heritage = Heritage([*manifest.listeners, *manifest.services] if manifest else [])
     try:
-        return _bind_all(settings, folder, bound), lock
+        plan = _bind_all(settings, folder, bound, heritage)
+        heritage.settle()
+        return plan, lock
     except StartError:
         # Ports end with the process, but the files of Unix sockets don't.
         for listener in bound:
@@ -52,23 +60,28 @@ def make_plan(settings: Settings, environ: Mapping[str, str]) -> tuple[Plan, int
         raise
 
 
-def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener]) -> Plan:
+def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], heritage: Heritage) -> Plan:
     """Bind everything; what is bound is added to ``listeners`` at once."""
+
+    def bind(endpoint: Endpoint, workers: int, option: str) -> BoundListener:
+        return _bind(endpoint, workers, option, heritage)
+
     sizing = size_workers(settings.workers)
     # One by one: when the next can't be bound, those before it must be known.
     for endpoint in settings.listen + settings.count:
-        listeners += [_bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")]
+        listeners += [bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")]
     _check_labels(listeners)
     plan = Plan(
         settings=settings,
         listeners=listeners,
-        http=_bind(settings.http, 1, "http") if settings.http else None,
-        admin=_bind(settings.admin, 1, "admin") if settings.admin else None,
+        http=bind(settings.http, 1, "http") if settings.http else None,
+        admin=bind(settings.admin, 1, "admin") if settings.admin else None,
         workers=sizing.workers,
         workers_reason=sizing.reason,
         descriptors=raise_descriptor_limit(),
         backlog=listen_backlog(),
         state_dir=folder,
+        heritage=heritage,
     )
     _check_descriptors(plan)
     return plan
@@ -143,9 +156,9 @@ def _check_store(path: Path) -> None:
             raise StartError(str(error)) from None
 
 
-def _bind(endpoint: Endpoint, workers: int, option: str) -> BoundListener:
+def _bind(endpoint: Endpoint, workers: int, option: str, heritage: Heritage) -> BoundListener:
     try:
-        return bind_listener(endpoint, workers)
+        return heritage.take(endpoint, workers) or bind_listener(endpoint, workers)
     except TlsError as error:
         raise StartError(f"--{option} {endpoint.scheme}:{endpoint.port}: {error}") from None
     except OSError as error:

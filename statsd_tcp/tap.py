@@ -7,6 +7,7 @@ error and exit status 1.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,10 @@ from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp import __version__
+from statsd_tcp.console.activity import Activity
+from statsd_tcp.console.answers import Answers
+from statsd_tcp.console.desk import Desk, StoredSlot
+from statsd_tcp.console.session import Console
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
@@ -26,9 +31,15 @@ from statsd_tcp.store.database import Store
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 from statsd_tcp.workers.announce import announce
+from statsd_tcp.workers.command_line import command_again
 from statsd_tcp.workers.committer import Committer
 from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
+from statsd_tcp.workers.kernel_watch import KernelWatch
+from statsd_tcp.workers.manifest import Manifest, read_manifest
+from statsd_tcp.workers.offer import VARIABLE as OFFER
+from statsd_tcp.workers.offer import make_offer
 from statsd_tcp.workers.plan import Plan
+from statsd_tcp.workers.renewal import Renewal
 from statsd_tcp.workers.report import Report
 from statsd_tcp.workers.shelf import Shelf
 from statsd_tcp.workers.supervisor import Supervisor
@@ -104,13 +115,18 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         if reactor is None:
             from twisted.internet import reactor
         outputs = make_outputs(reactor, settings)
-        plan, lock = make_plan(settings, os.environ)
+        if os.environ.pop(OFFER, ""):
+            make_offer(settings)
+        manifest = read_manifest(os.environ)
+        plan, lock = make_plan(settings, os.environ, manifest)
     except (SettingsError, StartError, PluginError) as error:
         fail(str(error))
-    return assemble(reactor, plan, lock, outputs)
+    return assemble(reactor, plan, lock, outputs, manifest)
 
 
-def assemble(reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput]) -> IService:
+def assemble(
+    reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput], manifest: Manifest | None = None
+) -> IService:
     """Put the service together. Nothing happens before it is started."""
     settings = plan.settings
     rules = slot_rules(settings, outputs)
@@ -127,16 +143,40 @@ def assemble(reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput]) -
     def make_committer(committed: Any) -> Committer:
         return Committer(reactor, pool, open_store, shelf, committed)
 
-    supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why))
+    supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
+    again = command_again(sys.orig_argv, sys.argv, Path.cwd())
+    renewal = Renewal(reactor, supervisor, lock, again, manifest.reloads if manifest else 0)
     deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
-    report = Report(reactor, supervisor, deliveries)
-    supervisor.every_second = report.sample
-    service = OrderedService(reactor, pool, SecondSignal(reactor, supervisor.kill), lambda: sign_lock(lock))
+    kernel = KernelWatch(reactor, plan)
+    report = Report(reactor, supervisor, deliveries, kernel)
+
+    def every_second() -> None:
+        renewal.look()
+        report.sample()
+        kernel.look()
+
+    def announced() -> None:
+        announce(plan)
+        kernel.announce()
+
+    supervisor.every_second = every_second
+
+    def install_signals() -> None:
+        SecondSignal(reactor, supervisor.kill).install()
+        renewal.install()
+
+    service = OrderedService(reactor, pool, install_signals, lambda: sign_lock(lock))
     for delivery in deliveries:
         delivery.setServiceParent(service)
         supervisor.committer.after_commit.append(delivery.look)
     supervisor.setServiceParent(service)
     if plan.http is not None:
         WebService(reactor, plan.http, make_site(reactor, report, settings.counter_suffix)).setServiceParent(service)
-    supervisor.announce = lambda: announce(plan)
+    if plan.admin is not None:
+        activity = Activity(reactor)
+        supervisor.committer.after_commit.append(activity.look)
+        slot = StoredSlot(supervisor.committer, rules.timers)
+        console = Console(reactor, Answers(slot, Desk(report, activity, settings)))
+        WebService(reactor, plan.admin, console).setServiceParent(service)
+    supervisor.announce = announced
     return service

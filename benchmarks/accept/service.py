@@ -86,6 +86,7 @@ class Service:
             *("--count", f"tcp:{counting}:interface=127.0.0.1"),
             *("--listen", f"tcp:{listening}:interface=127.0.0.1"),
             *("--http", f"tcp:{self._http}:interface=127.0.0.1"),
+            "--admin=",
             *("--state-dir", str(Path(self._state.name, "state"))),
         ]
 

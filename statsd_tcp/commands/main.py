@@ -28,7 +28,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "doctor": Command("say what will stop this machine before 10,000 connections a second", "statsd_tcp.commands.doctor.run"),
+    "doctor": Command("say what stops this machine before 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
     "load": Command("make many short connections and check the counts", "statsd_tcp.commands.load.run"),
     "store": Command("show, check or export what a service has counted", "statsd_tcp.commands.store.run"),
 }

@@ -22,7 +22,16 @@ from statsd_tcp.ingest.tls import TlsMaterial, read_tls
 from statsd_tcp.ingest.unix_sockets import bind_unix, remove_path
 from statsd_tcp.kernel.unix_diag import unix_queue
 
-__all__ = ["BoundListener", "bind_listener", "listen_backlog", "queue_state", "receive_buffer", "receive_drops"]
+__all__ = [
+    "BoundListener",
+    "bind_listener",
+    "bind_sibling",
+    "listen_backlog",
+    "queue_state",
+    "receive_buffer",
+    "receive_drops",
+    "share",
+]
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 10, 6
 """Seconds of silence before the first probe, seconds between probes, and how many may go unanswered: a client whose
@@ -94,7 +103,7 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
     same port.
     """
     if endpoint.path:
-        return BoundListener(endpoint, 0, _share(bind_unix(endpoint), endpoint, workers))
+        return BoundListener(endpoint, 0, share(bind_unix(endpoint), endpoint, workers))
     tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
     if endpoint.interface is not None:
         family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
@@ -117,7 +126,8 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
     raise OSError(errno.EADDRINUSE, "no port is free on both IPv4 and IPv6")
 
 
-def _share(one: socket.socket, endpoint: Endpoint, workers: int) -> list[list[socket.socket]]:
+def share(one: socket.socket, endpoint: Endpoint, workers: int) -> list[list[socket.socket]]:
+    """Give every worker what it shall have of the one socket of a Unix endpoint."""
     if endpoint.stream:
         return [[one]] * workers
     # Several such sockets go to several workers, and each to the same one after a restart.
@@ -141,6 +151,18 @@ def _bind_group(endpoint: Endpoint, family: int, host: str, port: int, workers: 
             one.close()
         raise
     return group
+
+
+def bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
+    """Bind one more socket to the address of a group; raises `OSError`, as after a change of user."""
+    one = _make(endpoint, member.family)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(member.getsockname())
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _make(endpoint: Endpoint, family: int) -> socket.socket:

@@ -60,6 +60,8 @@ class Symptom(NamedTuple):
     id: str
     count: Callable[[Growth], int]
     advise: Callable[[Growth], Advice]
+    harmless: bool = False
+    """Costs nothing that is counted: is told once, and not every minute."""
 
 
 def _grown(*names: str) -> Callable[[Growth], int]:
@@ -75,7 +77,7 @@ def _overflow(growth: Growth) -> Advice:
     need = accept_queue(growth.target).value
     limit = min((queue.limit for queue in growth.queues), default=None)
     diagnosis = tell_cause(growth.of("cgroup.throttled"), limit, need)
-    text = f"connections found the accept queue full: {diagnosis.text}"
+    text = f"clients found no room: {diagnosis.text}"
     if diagnosis.cause is Cause.BACKLOG:
         return Advice(text, "net.core.somaxconn", f"sysctl -w net.core.somaxconn={need}, then restart the service")
     if diagnosis.cause is Cause.THROTTLED:
@@ -126,7 +128,7 @@ SYMPTOMS = (
             "sysctl -w net.ipv4.tcp_syncookies=1",
         ),
     ),
-    Symptom("time-wait", _grown("TcpExt.TCPTimeWaitOverflow"), _time_wait),
+    Symptom("time-wait", _grown("TcpExt.TCPTimeWaitOverflow"), _time_wait, harmless=True),
     Symptom(
         "tcp-memory",
         _grown("TcpExt.TCPMemoryPressures", "TcpExt.TCPAbortOnMemory"),

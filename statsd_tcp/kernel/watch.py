@@ -6,13 +6,14 @@ news of it come at once, and then at most once a minute: never for each connecti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.samples import Sample, Sampler
-from statsd_tcp.kernel.symptoms import SYMPTOMS, Advice, Growth, Queue
+from statsd_tcp.kernel.symptoms import SYMPTOMS, Advice, Growth, Queue, Symptom
 
 __all__ = ["Family", "Finding", "Watch"]
 
@@ -55,6 +56,7 @@ class _Case(msgspec.Struct):
     last: float
     count: int
     untold: int
+    harmless: bool = False
     told: float = float("-inf")
 
 
@@ -77,7 +79,7 @@ class Watch:
         for symptom in SYMPTOMS:
             count = symptom.count(growth)
             if count:
-                self._note(symptom.id, symptom.advise(growth), count, now)
+                self._note(symptom, symptom.advise(growth), count, now)
         self._cases = {key: case for key, case in self._cases.items() if now - case.last < HOLD}
 
     def findings(self) -> list[Finding]:
@@ -89,7 +91,8 @@ class Watch:
         """Give the lines that the log is owed: a finding's first one at once, then one a minute while it goes on."""
         lines = []
         for key, case in self._cases.items():
-            if case.untold and now - case.told >= NEWS_EVERY:
+            pause = math.inf if case.harmless else NEWS_EVERY
+            if case.untold and now - case.told >= pause:
                 advice = case.advice
                 lines.append(f"{advice.text} ({case.untold:,} times); {advice.setting}: {advice.command} [{key}]")
                 case.told, case.untold = now, 0
@@ -116,10 +119,10 @@ class Watch:
         """Close the kernel's files."""
         self._sampler.close()
 
-    def _note(self, key: str, advice: Advice, count: int, now: float) -> None:
-        case = self._cases.get(key)
+    def _note(self, symptom: Symptom, advice: Advice, count: int, now: float) -> None:
+        case = self._cases.get(symptom.id)
         if case is None:
-            self._cases[key] = _Case(advice, now, now, count, count)
+            self._cases[symptom.id] = _Case(advice, now, now, count, count, symptom.harmless)
         else:
             case.advice, case.last = advice, now
             case.count += count

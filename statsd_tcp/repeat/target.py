@@ -22,8 +22,7 @@ class Target(msgspec.Struct, frozen=True):
     host: str
     port: int
 
-    @property
-    def address(self) -> str:
+    def __str__(self) -> str:
         """Write it as people do, with an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}:{host}:{self.port}"
@@ -31,7 +30,7 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """Give its name among the outputs."""
-        return f"repeat:{self.address}"
+        return f"repeat:{self}"
 
 
 def parse_repeat(text: str) -> Target:

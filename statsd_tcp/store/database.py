@@ -14,6 +14,7 @@ from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
+from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_slots
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.plan import Plan, write
@@ -142,6 +143,27 @@ class Store:
             return None
         with translated(self._path):
             return self.slots.after(self._connection, output, slot_id)
+
+    def delete(self, kind: Kind, patterns: Sequence[str]) -> list[Deletion]:
+        """Forget series by their names, here and in the open slot, in one transaction; raises `StoreError`.
+
+        What patterns may be is said at `wire.written.matching`; what was found for each is given back.
+        """
+        slots = self.slots
+        with translated(self._path):
+            if slots is not None:
+                slots.recall(self._connection)
+            deletions = find(kind, patterns, self._columns, slots)
+            gone = {identity for deletion in deletions for identity in deletion.identities}
+            plan = Plan(self._book.copy(), leave_columns(kind, gone, self._columns), [], self._now(), False)
+            if slots is not None and gone:
+                plan.slots = lambda connection: leave_slots(connection, kind, gone, slots)
+            self._write(plan)
+        self._apply(plan)
+        # These were not idle.
+        self._expired -= sum(len(changes.expired) for changes in plan.series)
+        self.snapshot = self._picture(())
+        return deletions
 
     def _write(self, plan: Plan) -> None:
         try:
@@ -310,6 +332,7 @@ class Store:
             dropped=dict(self._dropped),
             mapped={} if self.mapper is None else dict(self.mapper.outcomes),
             rules=0 if self.mapper is None else self.mapper.size,
+            without_quantiles=self._windows.refused,
         )
 
 

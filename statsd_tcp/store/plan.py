@@ -11,7 +11,7 @@ from statsd_tcp.store.book import Book
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
-from statsd_tcp.store.traits import TraitsRow, to_row
+from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
 
 __all__ = ["Plan", "write"]
 
@@ -65,6 +65,7 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns, first_id))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
+        connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))
         if plan.slots is not None:
             plan.slots(connection)
         connection.execute("COMMIT")
@@ -99,9 +100,18 @@ def _traits_rows(plan: Plan, columns: Sequence[SeriesColumns], first_id: int) ->
         if changes.traits:
             fresh_ids = dict(zip(changes.fresh, range(first_id, first_id + len(changes.fresh)), strict=True))
             for identity, traits in changes.traits.items():
+                if traits == PLAIN_TRAITS:
+                    continue
                 position = column.positions.get(identity)
                 yield to_row(fresh_ids[identity] if position is None else column.series_id(position), traits)
         first_id += len(changes.fresh)
+
+
+def _plain_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        for identity, traits in changes.traits.items():
+            if traits == PLAIN_TRAITS:
+                yield (column.series_id(column.positions[identity]),)
 
 
 def _expired_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:

@@ -112,8 +112,7 @@ class Slots:
         ``recovered`` was received before this process, in the slot that was open then. If the commit fails, after
         this or in it, `forget` must be called.
         """
-        if not self._loaded:
-            self.load(connection)
+        self.recall(connection)
         if delivered:
             self._queues.acknowledge(connection, delivered)
         if self.open is None:
@@ -128,6 +127,11 @@ class Slots:
     def forget(self) -> None:
         """Forget what is in memory: it may be ahead of the file. It is read again before it is used."""
         self._loaded = False
+
+    def recall(self, connection: sqlite3.Connection) -> None:
+        """Read everything again if it was forgotten."""
+        if not self._loaded:
+            self.load(connection)
 
     def after(self, connection: sqlite3.Connection, output: str, slot_id: int) -> Queued | None:
         """Read the first slot behind that one which waits for an output."""

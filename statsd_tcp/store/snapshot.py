@@ -138,7 +138,8 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     other unit of time, and ``negative`` for one that would have made a total fall, once for each interval.
     ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
     was added to the series for all, ``refused`` what was not kept. ``mapped`` counts the series of intervals by what
-    the mapping made of them, and ``rules`` its rules.
+    the mapping made of them, and ``rules`` its rules. ``without_quantiles`` counts how often something came for a
+    summary that has no quantiles, because too many others have.
     """
 
     commits: int
@@ -150,6 +151,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     dropped: Mapping[str, int] = {}
     mapped: Mapping[str, int] = {}
     rules: int = 0
+    without_quantiles: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

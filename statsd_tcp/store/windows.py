@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 
 from statsd_tcp.mapping.rules import Treatment
 
-__all__ = ["ERROR", "MOST_BINS", "Observations", "Quantile", "Windows"]
+__all__ = ["ERROR", "MOST_BINS", "MOST_WINDOWS", "Observations", "Quantile", "Windows"]
 
 ERROR: Final = 0.01
 """How wrong a quantile may be, as a part of it, as long as the values of a window differ by a factor of 150 at most.
@@ -29,8 +29,14 @@ Twice as wrong up to a factor of 20,000, and so on."""
 MOST_BINS: Final = 256
 """A window has at most so many bins, of 16 bytes at most for each of its steps and its sum."""
 
+MOST_WINDOWS: Final = 100_000
+"""So many summaries have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
+
 _BASE: Final = (1 + ERROR) / (1 - ERROR)
 _PER_LOG: Final = 1 / math.log(_BASE)
+
+_SPREAD: Final = 0.6180339887498949
+"""Multiples of it are spread evenly between whole numbers."""
 
 _SMALLEST: Final = 1e-9
 _ZERO: Final = -(2**15)
@@ -90,12 +96,16 @@ class _Part:
 
 
 class _Window:
-    """One summary's window. ``joined`` says how often its bins were joined."""
+    """One summary's window. ``joined`` says how often its bins were joined.
 
-    __slots__ = ("joined", "known", "parts", "sum", "treatment")
+    ``phase``, from 0 to 1, is when its steps begin: to move on takes a while, and all should not do it at once.
+    """
 
-    def __init__(self, treatment: Treatment) -> None:
+    __slots__ = ("joined", "known", "parts", "phase", "sum", "treatment")
+
+    def __init__(self, treatment: Treatment, phase: float) -> None:
         self.treatment = treatment
+        self.phase = phase
         self.parts: list[_Part] = []
         self.sum = _Bins("d")
         self.joined = 0
@@ -124,13 +134,11 @@ class _Window:
 
     def move_to(self, now: float) -> int:
         """Let the parts go that are too old, and give the number of the present one."""
-        turn = int(now * self.treatment.age_buckets / self.treatment.max_age)
+        turn = int(now * self.treatment.age_buckets / self.treatment.max_age + self.phase)
         last = turn - self.treatment.age_buckets
         if self.parts and self.parts[0].turn <= last:
             self.parts = [part for part in self.parts if part.turn > last]
-            self.sum = _Bins("d")
-            for part in self.parts:
-                self.sum.add(part.bins.numbers, part.bins.weights)
+            self.sum = _sum_of(part.bins for part in self.parts)
             if not self.parts:
                 self.joined = 0
             self.known = None
@@ -150,10 +158,15 @@ class _Window:
 
 
 class Windows:
-    """The windows of all summaries, by the ids of their series. ``clock`` gives seconds. For any thread."""
+    """The windows of all summaries, by the ids of their series. For any thread.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    ``clock`` gives seconds; there are at most ``most`` windows. ``refused`` counts how often there was none left.
+    """
+
+    def __init__(self, clock: Callable[[], float], most: int = MOST_WINDOWS) -> None:
         self._clock = clock
+        self._most = most
+        self.refused = 0
         self._lock = Lock()
         self._windows: dict[int, _Window] = {}
 
@@ -167,8 +180,11 @@ class Windows:
         for series_id, weights, treatment in observations:
             with self._lock:
                 window = self._windows.get(series_id)
+                if window is None and len(self._windows) >= self._most:
+                    self.refused += 1
+                    continue
                 if window is None or not window.fits(treatment):
-                    window = self._windows[series_id] = _Window(treatment)
+                    window = self._windows[series_id] = _Window(treatment, series_id * _SPREAD % 1)
                 if window.treatment is not treatment:
                     window.treatment, window.known = treatment, None
                 window.observe(weights, now)
@@ -208,6 +224,17 @@ def _binned(weights: Mapping[float, float]) -> dict[int, float]:
     for value, weight in weights.items():
         number = ceil(log(value) * _PER_LOG) if value > _SMALLEST else _ZERO
         result[number] = result.get(number, 0.0) + weight
+    return result
+
+
+def _sum_of(many: Iterable[_Bins]) -> _Bins:
+    weights: dict[int, float] = {}
+    for bins in many:
+        for number, weight in zip(bins.numbers, bins.weights, strict=True):
+            weights[number] = weights.get(number, 0.0) + weight
+    result = _Bins("d")
+    result.numbers = array("h", sorted(weights))
+    result.weights = array("d", map(weights.__getitem__, result.numbers))
     return result
 
 

@@ -56,6 +56,9 @@ class OwnCollector(Collector):
         yield from _commits(self._snapshot.stats)
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
+        for family in self._own.kernel:
+            make = _counter if family.counts else _gauge
+            yield make(family.name, family.text, family.labels, family.rows)
         yield _build()
 
     def describe(self) -> Iterable[Metric]:
@@ -149,6 +152,8 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
     mapped = {outcome: snapshot.stats.mapped.get(outcome, 0) for outcome in OUTCOMES}
     text = "Series of commits, by what the mapping made of them."
     yield _counter("mapping_series", text, ("outcome",), _by(mapped))
+    text = "News for summaries that have no quantiles, because too many have."
+    yield _counter("summaries_without_quantiles", text, (), {(): snapshot.stats.without_quantiles})
     yield _gauge("mapping_rules", "Rules of the mapping file.", (), {(): snapshot.stats.rules})
     both = {**snapshot.stats.conflicts}
     for reason, number in conflicts.items():

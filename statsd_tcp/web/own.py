@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from statsd_tcp.kernel.watch import Family
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import TotalKey
 
@@ -55,3 +56,4 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     reactor_gap_seconds_max: float
     series_dropped: Mapping[str, int]
     outputs: Sequence[OutputFacts] = ()
+    kernel: Sequence[Family] = ()

@@ -1,4 +1,4 @@
-"""The HTTP port as a service: bound before, listening from the start, open until the end."""
+"""A port for people and programs as a service: bound before, listening from the start, open until the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.web.server import Site
 
 from statsd_tcp.ingest.sockets import BoundListener
 
@@ -17,12 +16,12 @@ BACKLOG = 128
 
 
 class WebService(Service):
-    """Serves a site on sockets that are bound already."""
+    """Serves a site, or the console, on sockets that are bound already."""
 
-    def __init__(self, reactor: Any, listener: BoundListener, site: Site) -> None:
+    def __init__(self, reactor: Any, listener: BoundListener, factory: Any) -> None:
         self._reactor = reactor
         self._listener = listener
-        self._site = site
+        self._factory = factory
         self._ports: list[Any] = []
 
     def startService(self) -> None:
@@ -30,12 +29,12 @@ class WebService(Service):
         super().startService()
         self._listener.listen(BACKLOG)
         for one in self._listener.sockets[0]:
-            self._ports.append(self._reactor.adoptStreamPort(one.fileno(), one.family, self._site))
-        # The reactor has descriptors of its own.
-        self._listener.close()
+            self._ports.append(self._reactor.adoptStreamPort(one.fileno(), one.family, self._factory))
 
     def stopService(self) -> Deferred[Any]:
         """Answer no more."""
         super().stopService()
         ports, self._ports = self._ports, []
+        # The reactor has descriptors of its own. Ours are what a next image of this process would inherit.
+        self._listener.close()
         return gatherResults([maybeDeferred(port.stopListening) for port in ports])

@@ -31,6 +31,8 @@ def greeting(plan: Plan) -> list[str]:
     lines += [_listener_line(listener) for listener in plan.listeners]
     if plan.http is not None:
         lines.append(f"  metrics, status   http://{plan.http.addresses[0]}/")
+    if plan.admin is not None:
+        lines.append(f"  console           tcp {' '.join(plan.admin.addresses)}")
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason})")
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:

@@ -134,6 +134,11 @@ class Channel(Int32StringReceiver):
         self.connected = 0
         self._ended()
 
+    def descriptor(self) -> int:
+        """Give the descriptor of the channel's end."""
+        transport: Any = self.transport
+        return int(transport.fileno())
+
     def unread(self) -> bytes:
         """Give what was received of a message that isn't whole yet."""
         rest: bytes = self._unprocessed

@@ -59,18 +59,20 @@ class SecondSignal:
 class OrderedService(MultiService):
     """The whole service. Its parts stop one after the other, so that the pages answer until the counting is done."""
 
-    def __init__(self, reactor: Any, pool: ThreadPool, signals: SecondSignal, started: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, pool: ThreadPool, install_signals: Callable[[], None], started: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._reactor = reactor
         self._pool = pool
-        self._signals = signals
+        self._install_signals = install_signals
         self._started = started
 
     def startService(self) -> None:
         """Start everything, in the process that stays."""
         self._started()
         self._pool.start()
-        self._reactor.callWhenRunning(self._signals.install)
+        self._reactor.callWhenRunning(self._install_signals)
         super().startService()
 
     async def _stop_parts(self) -> None:

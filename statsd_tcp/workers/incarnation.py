@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from twisted.internet.error import ProcessExitedAlready
 
 from statsd_tcp.workers.control import Channel, Message
+from statsd_tcp.workers.printed import Printed
 from statsd_tcp.workers.reaper import Ending
 from statsd_tcp.workers.shelf import Ledger
 
@@ -34,6 +35,7 @@ class Incarnation:
         self.ready_at: float | None = None
         self.channel: Channel | None = None
         self.process: Any = None
+        self.pipes: list[Printed] = []
         self.pid = pid
         self.ending: Ending | None = None
         self.channel_ended = False
@@ -48,6 +50,11 @@ class Incarnation:
             return False
         self.channel.send(message)
         return True
+
+    def printed(self) -> list[int]:
+        """Give the descriptors from which its output is read."""
+        pipes = self.pipes if self.process is None else self.process.pipes.values()
+        return [pipe.fileno() for pipe in pipes if pipe.fileno() >= 0]
 
     def kill(self) -> None:
         """End the process at once."""

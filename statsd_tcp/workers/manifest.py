@@ -13,22 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.ingest.inheritance import InheritedListener
 
-__all__ = ["VARIABLE", "InheritedListener", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
+__all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
 
 VARIABLE = "STATSCOUNTER_MANIFEST"
 FORMAT = 1
 
 _LARGEST = 1 << 28
-
-
-class InheritedListener(msgspec.Struct, frozen=True):
-    """A listener's sockets by their descriptors: for each worker one of each address family."""
-
-    endpoint: Endpoint
-    port: int
-    rows: list[list[int]]
 
 
 class InheritedWorker(msgspec.Struct, frozen=True):

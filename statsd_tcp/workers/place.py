@@ -111,7 +111,8 @@ class Place:
         self._respawn = None
         self.state = "starting"
         self.current = self._incarnate()
-        if self.current is None:
+        # Who was told that it can't be done may have stopped everything.
+        if self.current is None and self.state == "starting":
             self._start_later(self.backoff.after(0.0))
 
     def replace(self, done: Callable[[bool], None]) -> None:
@@ -136,7 +137,7 @@ class Place:
             self.state = "ready"
         for descriptor in inherited.printed:
             os.set_blocking(descriptor, False)
-            Printed(self._reactor, descriptor, self._printed)
+            incarnation.pipes.append(Printed(self._reactor, descriptor, self._printed))
         try:
             Reaper(self._reactor, inherited.pid, lambda ending: self._exited(incarnation, ending))
         except ProcessLookupError:

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from statsd_tcp.ingest.inheritance import Heritage
 from statsd_tcp.ingest.limits import connection_limit
 from statsd_tcp.ingest.sockets import BoundListener
 from statsd_tcp.settings import Settings
@@ -18,7 +19,8 @@ __all__ = ["Plan"]
 class Plan(NamedTuple):
     """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
 
-    ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue.
+    ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``heritage``
+    has the sockets of an earlier image of the supervisor that are not needed any more.
     """
 
     settings: Settings
@@ -30,6 +32,7 @@ class Plan(NamedTuple):
     descriptors: int
     backlog: int
     state_dir: Path
+    heritage: Heritage = Heritage(())
 
     def sockets(self, worker: int) -> list[socket.socket]:
         """Give one worker's sockets, in the order of its lanes."""

@@ -14,7 +14,7 @@ from statsd_tcp import __version__
 from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
 from statsd_tcp.kernel.processes import open_descriptors, resident_memory
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
-from statsd_tcp.outputs.delivery import Delivery
+from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
@@ -54,6 +54,8 @@ class Report:
         self._reactor = reactor
         self._supervisor = supervisor
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
+        self.up = True
+        """What the operator says; while it is False the service isn't ready."""
 
     def sample(self) -> None:
         """Note the totals of this moment, for the rates. To be called once a second."""
@@ -90,7 +92,7 @@ class Report:
             worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
             reactor_gap_seconds_max=self._gap(),
             series_dropped=snapshot.stats.dropped,
-            outputs=[delivery.facts() for delivery in self._deliveries],
+            outputs=self.outputs(),
             kernel=self._kernel.families() if self._kernel is not None else [],
         )
 
@@ -104,7 +106,13 @@ class Report:
             return False, f"commits fail: {self._supervisor.committer.failure}"
         if self.snapshot() is None:
             return False, "the store is being opened"
+        if not self.up:
+            return False, "the console has been told that it is down"
         return self._supervisor.accepting()
+
+    def outputs(self) -> list[OutputFacts]:
+        """Describe how the outputs do."""
+        return [delivery.facts() for delivery in self._deliveries] + self._supervisor.repeats.facts()
 
     def status(self) -> dict[str, Any]:
         """Describe the service."""
@@ -122,10 +130,11 @@ class Report:
                 for listener in supervisor.plan.listeners
             ],
             "http": supervisor.plan.http.addresses if supervisor.plan.http else [],
+            "admin": supervisor.plan.admin.addresses if supervisor.plan.admin else [],
             "workers": [self._worker_status(place.number) for place in supervisor.places],
             "connection_limit_per_worker": supervisor.plan.connections,
             "rates": self._rates(),
-            "outputs": [delivery.facts()._asdict() for delivery in self._deliveries],
+            "outputs": [facts._asdict() for facts in self.outputs()],
             "last_commit_error": supervisor.committer.failure,
             "findings": self._kernel.findings() if self._kernel is not None else [],
         }

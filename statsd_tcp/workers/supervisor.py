@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -14,12 +15,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.workers.committer import Committer, Gatherings
 from statsd_tcp.workers.control import Gathered
 from statsd_tcp.workers.incarnation import Outcome
+from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.plan import Plan
 from statsd_tcp.workers.shelf import Ledger, Shelf
+from statsd_tcp.workers.succession import Succession
 
 __all__ = ["BOOT_TRIES", "Supervisor"]
 
@@ -51,11 +55,14 @@ class Supervisor(Service):
         shelf: Shelf,
         make_committer: Callable[[Callable[[str, int], None]], Committer],
         give_up: Callable[[str], None],
+        manifest: Manifest | None = None,
     ) -> None:
         self._reactor = reactor
         self.plan = plan
+        self._manifest = manifest
         self.shelf = shelf
         self.committer = make_committer(self._committed)
+        self.repeats = RepeatTotals([target.label for target in plan.settings.repeat])
         self._give_up = give_up
         self._listening = False
         self._asked: set[str] = set()
@@ -75,6 +82,7 @@ class Supervisor(Service):
         self._announced = False
         self.restarts: dict[str, int] = dict.fromkeys(("boot", "signal", "failure", "exit"), 0)
         self.places = [self._make_place(number) for number in range(plan.workers)]
+        self.succession = Succession(reactor, plan.heritage, self._make_departing)
 
     def privilegedStartService(self) -> None:
         """Listen, as long as we may."""
@@ -87,11 +95,16 @@ class Supervisor(Service):
         self._listen()
         self.started_at = time.time()
         self._take_over()
+        if self._manifest is not None:
+            self.started_at = self._manifest.started_at
+            self.restarts.update(self._manifest.restarts)
+            self._announced = self._ever_ready = True
+            self.succession.begin(self._manifest.workers, self.places, self.shelf)
+        self._retire_orphans()
         for place in self.places:
-            place.start()
-        self._collecting.start(COMMIT_PERIOD, now=False)
-        # From the second time on it comes with the clock's seconds, right behind the ends of output slots.
-        self._collecting.starttime = math.floor(self._reactor.seconds()) + AFTER_SECOND
+            if place.state == "stopped":
+                place.start()
+        self._start_collecting()
         self.committer.commit().addCallback(self._opened)
 
     def stopService(self) -> Deferred[None]:
@@ -106,15 +119,41 @@ class Supervisor(Service):
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         self._deadline = self._reactor.callLater(self.plan.settings.drain_timeout, self._out_of_time)
-        for place in self.places:
+        self.succession.stop()
+        for place in self.all_places:
             place.stop()
         self._check_stopped()
         return stopped
 
     def kill(self) -> None:
         """End all workers at once; their ledgers keep what they counted."""
-        for place in self.places:
+        for place in self.all_places:
             place.kill()
+
+    @property
+    def all_places(self) -> list[Place]:
+        """Give all places, also those that are being given up."""
+        return [*self.places, *self.succession.departing]
+
+    @property
+    def replacing(self) -> bool:
+        """Tell whether workers are being replaced by those of a newer code or configuration."""
+        return self.succession.running
+
+    @property
+    def waits_for_workers(self) -> bool:
+        """Tell whether a worker has been asked and hasn't answered."""
+        return bool(self._asked)
+
+    def hush(self) -> None:
+        """Ask the workers for nothing more."""
+        if self._collecting.running:
+            self._collecting.stop()
+
+    def unhush(self) -> None:
+        """Ask the workers again."""
+        if not self._collecting.running and not self.draining:
+            self._start_collecting()
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the service works, and if not, why."""
@@ -148,6 +187,7 @@ class Supervisor(Service):
         """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
         if message.interval:
             self.committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
+        self.repeats.add(ledger.worker, message.repeated)
         unasked = ledger.ledger_id not in self._asked
         self._answered(ledger)
         if (unasked or not self._awaited) and not self.draining:
@@ -188,15 +228,16 @@ class Supervisor(Service):
                 self._stop_for(f"workers can't start: {why}")
 
     def _make_place(self, number: int) -> Place:
-        return Place(
-            self._reactor,
-            number,
-            self.plan.sockets(number),
-            self.plan.directory(),
-            lambda path: self.plan.boot(number, path),
-            self.shelf,
-            self,
-        )
+        boot, sockets = partial(self.plan.boot, number), self.plan.sockets(number)
+        return Place(self._reactor, number, sockets, self.plan.directory(), boot, self.shelf, self)
+
+    def _make_departing(self, number: int) -> Place:
+        return Place(self._reactor, number, [], [], partial(self.plan.boot, 0), self.shelf, self)
+
+    def _start_collecting(self) -> None:
+        self._collecting.start(COMMIT_PERIOD, now=False)
+        # From the second time on it comes with the clock's seconds, right behind the ends of output slots.
+        self._collecting.starttime = math.floor(self._reactor.seconds()) + AFTER_SECOND
 
     def _listen(self) -> None:
         if not self._listening:
@@ -206,9 +247,8 @@ class Supervisor(Service):
 
     def _take_over(self) -> None:
         found = self.shelf.find()
-        if found:
+        if found and self._manifest is None:
             self._log.info("{found} ledgers of the last run are taken over", found=found)
-            self._retire_orphans()
 
     def _retire_orphans(self) -> None:
         self._orphan_check = None
@@ -232,7 +272,7 @@ class Supervisor(Service):
             # What was gathered already waits for a commit that works: the rest is safer in the journals.
             self.committer.commit()
             return
-        self._awaited = {ledger_id for place in self.places for ledger_id in place.collect(self._asked)}
+        self._awaited = {ledger_id for place in self.all_places for ledger_id in place.collect(self._asked)}
         self._asked |= self._awaited
         if not self._awaited:
             self.committer.commit()
@@ -242,24 +282,24 @@ class Supervisor(Service):
         self._awaited.discard(ledger.ledger_id)
 
     def _committed(self, ledger_id: str, offset: int) -> None:
-        for place in self.places:
+        for place in self.all_places:
             place.committed(ledger_id, offset)
 
     def _stop_for(self, why: str) -> None:
         self.draining = True
-        for place in self.places:
+        for place in self.all_places:
             place.stop()
         self._give_up(why)
 
     def _out_of_time(self) -> None:
         self._deadline = None
-        late = [place for place in self.places if place.incarnations]
+        late = [place for place in self.all_places if place.incarnations]
         self._log.error("{late} workers did not finish in time and are killed", late=len(late))
         for place in late:
             place.kill()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or any(place.incarnations for place in self.places):
+        if self._stopped is None or any(place.incarnations for place in self.all_places):
             return
         stopped, self._stopped = self._stopped, None
         if self._deadline is not None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.functional.waiting import PATIENCE
+from tests.functional.waiting import PATIENCE, until
 
 __all__ = [
     "Burst",
@@ -48,7 +48,10 @@ def half_close(port: int, data: bytes, host: str = "127.0.0.1") -> None:
 
 
 def in_pieces(port: int, pieces: list[bytes], arrived: Callable[[], object]) -> None:
-    """Send piece after piece, calling ``arrived`` behind each but the last, which should wait until the server has it."""
+    """Send piece after piece, and wait for the end as `half_close` does.
+
+    ``arrived`` is called behind each piece but the last; it should take as long as the server needs to read that.
+    """
     with connect(port) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces[:-1]:
@@ -128,6 +131,10 @@ class Burst:
             thread.start()
         return self
 
+    def reach(self, number: int) -> None:
+        """Wait until so many have ended."""
+        until(lambda: self.done >= number, f"{number} clients have ended")
+
     def join(self) -> Outcome:
         """Wait for the last client."""
         for thread in self._threads:
@@ -157,4 +164,3 @@ class Burst:
         except OSError:
             return "broken"
         return "completed"
-

@@ -28,7 +28,7 @@ LINES = f"tcp:0:{LOOPBACK}:name=lines"
 DATAGRAMS = f"udp:0:{LOOPBACK}:name=datagrams"
 BARE = f"tcp:0:{LOOPBACK}:name=bare"
 
-_LISTENER = re.compile(r"(?:tcp|udp) (\S+):(\d+) as (\S+)$", re.MULTILINE)
+_LISTENER = re.compile(r"(?:tcp|udp) \S+:(\d+) (?:\S+ )?as (\S+)$", re.MULTILINE)
 _SITE = re.compile(r"Site starting on (\d+)$", re.MULTILINE)
 _HTTP = re.compile(r"http://\S+:(\d+)/$", re.MULTILINE)
 
@@ -64,17 +64,24 @@ def options(
     listen: Sequence[str] = (LINES, DATAGRAMS),
     count: Sequence[str] = (BARE,),
     http: str = f"tcp:0:{LOOPBACK}",
+    admin: str = "",
     more: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> list[str]:
-    """Write the options of a small service on loopback; an empty endpoint switches its kind off."""
-    return [
+    """Write the options of a small service on loopback, without those named in ``without``.
+
+    Without an endpoint a kind is switched off.
+    """
+    written = [
         f"--state-dir={state}",
         f"--workers={workers}",
         *(f"--listen={endpoint}" for endpoint in listen or [""]),
         *(f"--count={endpoint}" for endpoint in count or [""]),
         f"--http={http}",
+        f"--admin={admin}",
         *more,
     ]
+    return [option for option in written if option.partition("=")[0] not in without]
 
 
 class Service:
@@ -97,6 +104,8 @@ class Service:
         self.command = [*prefix, script(program[0]), *program[1:], "statscounter", *arguments]
         self.environ = environment(folder, **{MARK: self.mark}, **(environ or {}))
         self._processes: list[subprocess.Popen[bytes]] = []
+        self.log_file: Path | None = None
+        """Where it logs, if not to its standard output."""
         self.http_port = 0
         self.asked = 0
         """How many pages were asked for, each over a connection of its own."""
@@ -109,7 +118,7 @@ class Service:
     @property
     def log(self) -> str:
         """Give all that it has printed since it was started last."""
-        return self._log_path(len(self._processes)).read_text()
+        return (self.log_file or self._log_path(len(self._processes))).read_text()
 
     @property
     def ledgers(self) -> list[str]:
@@ -138,11 +147,20 @@ class Service:
     def await_ready(self) -> Service:
         """Wait until all workers accept and the store is open."""
         until(self._greeted, "the service has started")
+        self.find_pages()
+        return self
+
+    def find_pages(self) -> None:
+        """Wait until its pages say that it is ready, if it has pages."""
         found = _HTTP.search(self.log)
         if found:
             self.http_port = int(found[1])
             until(self.is_ready, "the service is ready")
-        return self
+
+    def share_state(self, other: Service) -> None:
+        """Use the state directory of another one, which must have ended."""
+        self.command[self.command.index(f"--state-dir={self.state}")] = f"--state-dir={other.state}"
+        self.state = other.state
 
     def has_greeted(self) -> bool:
         """Tell whether it has said what listens where."""
@@ -156,7 +174,7 @@ class Service:
 
     def port(self, label: str) -> int:
         """Give the port of a listener."""
-        return {found[3]: int(found[2]) for found in _LISTENER.finditer(self.log)}[label]
+        return {found[2]: int(found[1]) for found in _LISTENER.finditer(self.log)}[label]
 
     def page(self, path: str, **headers: str) -> Page:
         """Fetch a page, whatever its status; raises `URLError` or `OSError` while nobody answers."""
@@ -196,7 +214,7 @@ class Service:
 
     def is_ready(self) -> bool:
         """Tell whether it says that it is ready; fails when it has ended instead."""
-        assert self.process.poll() is None, f"it has ended with status {self.process.returncode}"
+        assert self.log_file or self.process.poll() is None, f"it has ended with status {self.process.returncode}"
         try:
             return self.page("/readyz").status == 200
         except (URLError, OSError):
@@ -252,4 +270,3 @@ class Service:
 
 def _lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers}
-

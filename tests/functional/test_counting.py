@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.functional.clients import Burst, bare, connect, datagram, half_close, in_pieces, queue_up, read_end, reset, reset_at_close
+from tests.functional.clients import (
+    Burst,
+    bare,
+    connect,
+    datagram,
+    half_close,
+    in_pieces,
+    queue_up,
+    read_end,
+    reset,
+    reset_at_close,
+)
 from tests.functional.metrics import Metrics
 from tests.functional.service import Service, options
 
@@ -130,7 +141,14 @@ def test_bad_lines(service: Service) -> None:
     watch, port = Watch(service), service.port("lines")
     half_close(port, data)
     found = watch.difference("lines", 1)
-    reasons = ("malformed_line", "malformed_value", "empty_name", "unknown_type", "invalid_sample_rate", "line_too_long")
+    reasons = (
+        "malformed_line",
+        "malformed_value",
+        "empty_name",
+        "unknown_type",
+        "invalid_sample_rate",
+        "line_too_long",
+    )
     counted = {reason: found.total("statscounter_bad_lines_total", reason=reason) for reason in reasons}
     assert counted == dict.fromkeys(reasons, 1)
     assert found.lines("lines") == (8, len(data))

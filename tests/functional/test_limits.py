@@ -97,7 +97,7 @@ def test_out_of_descriptors(start_service: ServiceMaker) -> None:
         clients = [connect(service.port(label)) for label in ("bare", "lines") for _ in range(5)]
         for label in ("bare", "lines"):
             service.wait_for(1, "statscounter_accept_errors_total", listener=label, errno="EMFILE")
-            until(lambda label=label: is_paused(service, label), "accepting has paused")
+            service.wait_for(1, "statscounter_accept_paused", listener=label)
         metrics = service.metrics()
         assert metrics.accepted("bare") == metrics.accepted("lines") == 0
         assert metrics.total("statscounter_accept_queue_length") == 10

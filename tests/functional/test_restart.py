@@ -62,7 +62,7 @@ def test_restart_with_other_workers(start_service: ServiceMaker, make_service: S
     send(service, 100)
     service.stop()
     fewer = make_service(workers=1, count=())
-    fewer.command[fewer.command.index(f"--state-dir={fewer.state}")] = f"--state-dir={service.state}"
+    fewer.share_state(service)
     metrics = fewer.start().metrics()
     assert counts(metrics) == expected(100)
     assert len(metrics.by("statscounter_connections_total", "worker", listener="bare")) == 3

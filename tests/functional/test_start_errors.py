@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -95,6 +96,26 @@ def in_use(option: str, scheme: str) -> Callable[[Scene], Row]:
     return row
 
 
+def living_socket(scene: Scene) -> Row:
+    """Name a Unix socket that a process has."""
+    name = f"statscounter-test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    scene.stack.enter_context(socket.socket(socket.AF_UNIX)).bind(f"\0{name}")
+    return Row([f"--listen=unix:@{name}"], [f"--listen: unix:@{name} is in use", "--listen unix:PATH moves it"], [])
+
+
+def file_for_socket(scene: Scene) -> Row:
+    """Name a file that is no socket."""
+    (scene.folder / "s").write_text("")
+    return Row(["--listen=unixgram:s"], ["--listen: unixgram:/", "/s is there and is no socket"], [])
+
+
+def bad_certificate(scene: Scene) -> Row:
+    """Name a file that holds no key."""
+    path = scene.folder / "key.pem"
+    path.write_text("nothing\n")
+    return Row([f"--listen=ssl:0:privateKey={path}"], ["--listen ssl:0: privateKey=", "/key.pem: "], [])
+
+
 def low_port(scene: Scene) -> Row:
     """Ask for a port that needs rights."""
     words = ["--listen: tcp:99 needs root", "CAP_NET_BIND_SERVICE", "--listen tcp:PORT moves it"]
@@ -153,9 +174,13 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "bad interface": wrong(["--http", "interface=nowhere is not an IP address"], "--http=tcp:0:interface=nowhere"),
     "bad key": wrong(["--listen", "colour"], "--listen=tcp:0:colour=red"),
     "nothing to do": wrong(["--listen and --count are both empty"], "--listen=", "--count="),
-    "same label": wrong(["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"),
+    "same label": wrong(
+        ["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"
+    ),
     "same port": wrong(["tcp:18125 is given twice"], "--listen=tcp:18125", "--listen=tcp:18125"),
-    "address elsewhere": wrong(["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"),
+    "address elsewhere": wrong(
+        ["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"
+    ),
     "no such file": missing_file,
     "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
     "unknown key": file('colour = "red"', "unknown option 'colour'"),
@@ -166,7 +191,21 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "datagram port in use": in_use("listen", "udp"),
     "count port in use": in_use("count", "tcp"),
     "HTTP port in use": in_use("http", "tcp"),
+    "console port in use": in_use("admin", "tcp"),
+    "repeat without port": wrong(
+        ["--repeat: 'udp:localhost' is not of the form udp:HOST:PORT"], "--repeat=udp:localhost"
+    ),
+    "repeat twice": wrong(["repeat:udp:h:1 is given twice"], "--repeat=udp:h:1", "--repeat=udp:h:1"),
     "low port": low_port,
+    "socket in use": living_socket,
+    "file for socket": file_for_socket,
+    "folder of socket": wrong(["--listen: unix:/", "the folder does not exist"], "--listen=unix:no/such/folder/s"),
+    "long path": wrong(["--listen unix:/", "longer than the 107 bytes"], f"--listen=unix:/{'x' * 120}"),
+    "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
+    "no certificate": wrong(
+        ["--listen ssl:0:", "privateKey=/nowhere can't be read"], "--listen=ssl:0:privateKey=/nowhere"
+    ),
+    "bad certificate": bad_certificate,
     "file for folder": file_for_folder,
     "unwritable folder": unwritable,
     "unwritable parent": unwritable_parent,
@@ -237,6 +276,15 @@ def test_port_of_another_instance(scene: Scene, start_service: ServiceMaker, pro
     line = one_line(fail(scene, program, options(scene.state, listen=[f"tcp:{port}:{LOOPBACK}"]), []))
     assert f"--listen: tcp:{port} is in use by " in line
     assert first.is_ready()
+
+
+def test_nothing_stays_behind(scene: Scene) -> None:
+    """A start that fails at its second listener removes the socket file of the first."""
+    port = scene.taken(socket.SOCK_STREAM)
+    endpoints = [f"unix:{scene.folder.name}-s", f"tcp:{port}:{LOOPBACK}"]
+    line = one_line(fail(scene, PROGRAMS["foreground"], options(scene.state, listen=endpoints), []))
+    assert f"tcp:{port} is in use" in line
+    assert [path.name for path in scene.folder.iterdir() if path.is_socket()] == []
 
 
 def _small(scene: Scene, row: Row) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.functional.clients import Burst, bare, connect, half_close, queue_up, read_end
+from tests.functional.clients import Burst, Outcome, bare, connect, half_close, queue_up, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import held
 from tests.functional.service import Service
@@ -139,11 +139,11 @@ def test_health_of_a_worker_that_keeps_dying(start_service: ServiceMaker) -> Non
     assert service.wait_for(1, "hits").total("hits") == 1
 
 
-def _kill_during(service: Service, burst: Burst) -> tuple[tuple[int, int, int], int]:
+def _kill_during(service: Service, burst: Burst) -> tuple[Outcome, int]:
     burst.start()
     kills = 0
     for done in (150, 500, 850):
-        until(lambda done=done: burst.done >= done, "the burst has come so far")
+        burst.reach(done)
         kill_worker(service, slot=kills % 2)
         kills += 1
     return burst.join(), kills

@@ -16,7 +16,7 @@ _PAUSE = 0.02
 _T = TypeVar("_T")
 
 
-def until(condition: Callable[[], _T], what: str, patience: float = PATIENCE) -> _T:
+def until(condition: Callable[[], _T | None], what: str, patience: float = PATIENCE) -> _T:
     """Ask again and again until ``condition`` gives something true, and give that; fails when it takes too long."""
     deadline = time.monotonic() + patience
     while True:

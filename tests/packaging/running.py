@@ -46,6 +46,7 @@ def service_options(ports: Ports, state: Path) -> list[str]:
         f"--listen=tcp:{ports.lines}:interface=127.0.0.1",
         f"--count=tcp:{ports.bare}:interface=127.0.0.1",
         f"--http=tcp:{ports.http}:interface=127.0.0.1",
+        "--admin=",
         "--workers=1",
         f"--state-dir={state}",
     ]

@@ -10,12 +10,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.repeat.target import Target
 from statsd_tcp.settings import OPTIONS, SettingsError, build_settings, read_config
 
 DEFAULTS = {
     "listen": (Endpoint("tcp", 8125), Endpoint("udp", 8125)),
     "count": (Endpoint("tcp", 8888, count_only=True),),
     "http": Endpoint("tcp", 9102, "127.0.0.1"),
+    "admin": Endpoint("tcp", 8126, "127.0.0.1"),
+    "repeat": (),
     "workers": None,
     "state_dir": None,
     "idle_timeout": 600.0,
@@ -33,6 +36,9 @@ GOOD = (
     ("http", [""], None),
     ("http", ["tcp:1", ""], None),
     ("http", ["", "tcp:1"], Endpoint("tcp", 1)),
+    ("admin", [""], None),
+    ("admin", ["tcp:1"], Endpoint("tcp", 1)),
+    ("repeat", ["udp:a:1", "tcp:b:2"], (Target("udp", "a", 1), Target("tcp", "b", 2))),
     ("workers", ["1"], 1),
     ("workers", ["256"], 256),
     ("workers", ["2", "3"], 3),

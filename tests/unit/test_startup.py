@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import startup
-from statsd_tcp.endpoints import Endpoint, parse_http, parse_listen
+from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.kernel.port_owner import Owner
 from statsd_tcp.settings import Settings, build_settings
 from statsd_tcp.startup import LEDGERS, LOCK, STORE, StartError, lock_state, make_plan, state_directory
@@ -33,7 +33,8 @@ class StartupTestCase(SynchronousTestCase):
 
     def settings(self, **given: str) -> Settings:
         """Make settings with a state directory in the folder, and nothing that listens on a fixed port."""
-        defaults = {"listen": LOOPBACK, "count": "", "http": "", "state_dir": str(self.folder), "workers": "1"}
+        off = {"count": "", "http": "", "admin": ""}
+        defaults = {"listen": LOOPBACK, **off, "state_dir": str(self.folder), "workers": "1"}
         return build_settings({name.replace("_", "-"): [text] for name, text in {**defaults, **given}.items()})
 
     def error(self, act: Callable[..., object], *arguments: object) -> str:
@@ -142,8 +143,9 @@ class BindTests(StartupTestCase):
 
     def bind(self, text: str, option: str = "listen") -> str:
         """Give the line for an endpoint that can't be bound."""
-        parse = parse_http if option == "http" else parse_listen
-        return self.error(startup._bind, parse(text), 2, option)
+        # The lock would last as long as this process.
+        self.patch(startup, "lock_state", lambda folder: -1)
+        return self.error(make_plan, self.settings(workers="2", **{option: text}), {})
 
     def test_in_use(self) -> None:
         """A port in use is an error with its owner and with both ways out."""
@@ -197,26 +199,27 @@ class PlanTests(StartupTestCase):
 
     def plan(self, **given: str) -> Plan:
         """Make a plan, for the time of the test."""
-        plan, lock = make_plan(self.settings(**given), {})
+        plan, *_, lock = make_plan(self.settings(**given), {})
         self.addCleanup(os.close, lock)
-        for listener in [*plan.listeners, *([plan.http] if plan.http else [])]:
+        for listener in filter(None, [*plan.listeners, plan.http, plan.admin]):
             self.addCleanup(listener.close)
         return plan
 
     def test_a_plan(self) -> None:
         """The plan has all that is bound, and the limits as they are."""
         self.patch(startup, "raise_descriptor_limit", lambda: 5000)
-        plan = self.plan(count=LOOPBACK, http=LOOPBACK, workers="3")
+        plan = self.plan(count=LOOPBACK, http=LOOPBACK, admin=LOOPBACK, workers="3")
         self.assertEqual([False, True], [listener.endpoint.count_only for listener in plan.listeners])
         self.assertEqual([3, 3], [len(listener.sockets) for listener in plan.listeners])
-        self.assertEqual(1, len(plan.http.sockets) if plan.http else 0)
+        self.assertEqual([1, 1], [len(one.sockets) for one in (plan.http, plan.admin) if one])
         self.assertEqual((3, "as asked for", 5000), (plan.workers, plan.workers_reason, plan.descriptors))
         self.assertEqual(self.folder, plan.state_dir)
         self.assertEqual(int(Path("/proc/sys/net/core/somaxconn").read_text()), plan.backlog)
 
     def test_without_pages(self) -> None:
         """The pages may be switched off."""
-        self.assertIs(None, self.plan().http)
+        plan = self.plan()
+        self.assertEqual((None, None), (plan.http, plan.admin))
 
     def test_another_system(self) -> None:
         """On another system than Linux that is all that is said."""

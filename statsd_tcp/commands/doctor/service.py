@@ -126,7 +126,7 @@ def _from_status(url: str, status: dict[str, Any]) -> Service:
         process=str(here[0]) if here else "self",
         workers=len(status["workers"]),
         pids=(*here, *{_parent(pid, Path("/proc")) for pid in here}),
-        tcp_ports=tuple(sorted({one["port"] for one in listening if one["scheme"] == "tcp"})),
+        tcp_ports=tuple(sorted({one["port"] for one in listening if one["port"] and one["scheme"] != "udp"})),
         udp_ports=tuple(sorted({one["port"] for one in listening if one["scheme"] == "udp"})),
         closes_first=any(one["count_only"] for one in listening),
     )

@@ -21,7 +21,7 @@ PLAIN_RULES: tuple[tuple[re.Pattern[str], Opinion], ...] = (
     _row(r"net\.ipv4\.tcp_(mem|limit_output_bytes)", Grade.IRRELEVANT,
          "the kernel sizes it by the memory; short connections hold little", f"{_IP}: tcp_mem"),
     _row(r"net\.core\.([rw]mem_max|wmem_default|optmem_max)", Grade.IRRELEVANT,
-         "only what a program may ask for with setsockopt; TCP's own sizes are tcp_rmem and tcp_wmem", "net.rst"),
+         "only what a program may ask for (udp:PORT:rcvbuf=BYTES does); TCP has its own sizes", "net.rst"),
     _row(r"net\.ipv4\.tcp_keepalive_", Grade.IRRELEVANT,
          "the service sets its own keepalive on its sockets", "tcp(7): TCP_KEEPIDLE"),
     _row(r"net\.ipv4\.tcp_synack_retries", Grade.IRRELEVANT,

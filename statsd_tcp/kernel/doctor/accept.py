@@ -125,6 +125,16 @@ def syncookies(facts: Facts, target: Target) -> Judgement:
             counters=seen,
             remedies=(sysctl("net.ipv4.tcp_syncookies", 1, current),),
         )
+    if current != 1:
+        return Judgement(
+            verdict=Verdict.LOWER,
+            current=str(current),
+            needed="1",
+            why="every client is answered with a cookie, which loses its options: a setting for tests",
+            weight=Weight.WARNING,
+            counters=seen,
+            remedies=(sysctl("net.ipv4.tcp_syncookies", 1, current, automatic=False),),
+        )
     if seen and seen[0].value:
         why = "cookies were sent: a flood, or the SYN queue, which is as long as the accept queue, is too short"
         return Judgement(verdict=Verdict.OK, current=str(current), needed="1", why=why, weight=Weight.WARNING,

@@ -166,7 +166,7 @@ def udp_buffers(facts: Facts, target: Target) -> Judgement:
         current=f"{current:,} B",
         needed=f"{wanted:,} B",
         formula=f"twice, since {lost:,} datagrams were lost" if lost and wanted > need.value else need.formula,
-        why="datagrams that find the buffer full are lost without a word; counts from the service's next start",
+        why="a full buffer loses datagrams without a word; or set udp:PORT:rcvbuf=BYTES; counts from the next start",
         weight=Weight.WARNING if lost else Weight.FINE,
         counters=seen,
         remedies=(sysctl("net.core.rmem_default", wanted, current),),

@@ -76,10 +76,17 @@ def time_wait(facts: Facts, target: Target) -> Judgement:
 
 
 def notrack_rules(tcp_ports: tuple[int, ...], udp_ports: tuple[int, ...]) -> str:
-    """Write the nftables rules that keep connection tracking off our ports, both ways."""
+    """Write the nftables rules that keep connection tracking off our ports, both ways.
+
+    What is sent to a client has our port as its source. Only a client on this machine, over loopback, is met on its way
+    out as well: elsewhere a packet to such a port belongs to somebody else's server.
+    """
     rows = [(protocol, ports) for protocol, ports in (("tcp", tcp_ports), ("udp", udp_ports)) if ports]
-    incoming = "".join(f"        {name} dport {{ {_set(ports)} }} notrack\n" for name, ports in rows)
-    outgoing = "".join(f"        {name} sport {{ {_set(ports)} }} notrack\n" for name, ports in rows)
+    incoming, outgoing = "", ""
+    for protocol, ports in rows:
+        ours = f"{{ {', '.join(map(str, ports))} }} notrack\n"
+        incoming += f'        {protocol} dport {ours}        iifname "lo" {protocol} sport {ours}'
+        outgoing += f'        {protocol} sport {ours}        oifname "lo" {protocol} dport {ours}'
     return (
         f"table inet {NOTRACK_TABLE} {{\n"
         "    chain incoming {\n        type filter hook prerouting priority raw; policy accept;\n"
@@ -87,10 +94,6 @@ def notrack_rules(tcp_ports: tuple[int, ...], udp_ports: tuple[int, ...]) -> str
         "    chain outgoing {\n        type filter hook output priority raw; policy accept;\n"
         f"{outgoing}    }}\n}}\n"
     )
-
-
-def _set(ports: tuple[int, ...]) -> str:
-    return ", ".join(map(str, ports))
 
 
 def _notrack(facts: Facts, target: Target) -> Remedy:

@@ -154,7 +154,7 @@ class RenderTests(SynchronousTestCase):
 
     def test_hanging(self) -> None:
         """Folded lines hang below the text, even on a terminal that is too narrow."""
-        console = Console(file=Terminal(), width=29, force_terminal=True)
+        console = Console(file=Terminal(), width=28, force_terminal=True)
         self.assertEqual(
             ["head  one two three four", "      five"], hanging(console, "head  ", "one two three four five")
         )

@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from statsd_tcp.ingest import lane
 from statsd_tcp.ingest.lane import FULL_PAUSE, AcceptLane
 from statsd_tcp.ledger.slots import ACCEPT_ERRNOS
+from tests.unit.descriptors import open_here
 from tests.unit.ingest.loopback import IngestTestCase
 
 
@@ -53,14 +53,14 @@ class CountLaneTests(IngestTestCase):
     def test_many(self) -> None:
         """Under load nothing is lost or counted twice, and no descriptor stays open."""
         self.count_lane()
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = open_here()
         for _ in range(20):
             for _ in range(10):
                 self.connect().socket.close()
             self.reactor.turn()
             self.tick()
         self.assertEqual((200, {"counted": 200}), (self.accepted, self.closed))
-        self.assertEqual(before, len(list(Path("/proc/self/fd").iterdir())))
+        self.assertEqual(before, open_here())
 
 
 class ExhaustedTests(IngestTestCase):

@@ -65,7 +65,7 @@ EXPECTED = [
     ("centos7", "conntrack.time-wait", LOWER, FINE, "120 s", "30 s", "second-best"),
     ("centos7", "fd.limit", RAISE, WARNING, "hard 4,096", "15,128", ""),
     ("centos7", "fd.file-max", RAISE, WARNING, "100,000", "121,024", "somebody has lowered it"),
-    ("centos7", "mem.udp-buffers", RAISE, WARNING, "212,992 B", "425,984 B", "lost without a word"),
+    ("centos7", "mem.udp-buffers", RAISE, WARNING, "212,992 B", "425,984 B", "without a word"),
     ("centos7", "tw.hash", UNKNOWN, FINE, "?", "", "does not tell"),
     ("numa", "nic.interrupts", OK, FINE, "16 CPUs, busiest 6%", "several CPUs", ""),
     ("numa", "nic.pcie", IRRELEVANT, FINE, "8.0 GT/s PCIe x8", "", "64 Mbit/s"),

@@ -113,6 +113,16 @@ class WatchTests(SynchronousTestCase):
         self.assertIn("(60 times)", lines[1][1])
         self.assertIn("(39 times)", lines[2][1])
 
+    def test_harmless_news_come_once(self) -> None:
+        """What costs no count is told once, however long it goes on."""
+        lines = []
+        for second in range(1, 131):
+            self.netstat(0, 0, second, 0)
+            self.watch.sample(float(second))
+            lines += self.watch.news(float(second))
+        self.assertEqual(1, len(lines), lines)
+        self.assertIn("costs no count", lines[0])
+
     def test_counters_that_fall(self) -> None:
         """A counter that wrapped or was reset has not grown."""
         self.netstat(0, 50, 0, 0)
@@ -130,6 +140,11 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(5.0, events.rows[("listen", "drops")])
         self.assertEqual(262144.0, levels.rows[("conntrack", "limit")])
         self.assertEqual({(one.id,): float(one.id == "syn-drops") for one in SYMPTOMS}, findings.rows)
+
+    def test_the_guide_explains_every_finding(self) -> None:
+        """docs/tuning.md has each finding's id in its table."""
+        guide = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text()
+        self.assertEqual([], [symptom.id for symptom in SYMPTOMS if f"`{symptom.id}`" not in guide])
 
     def test_empty_machine(self) -> None:
         """Without anything to read there is nothing to say, and no error."""

@@ -21,6 +21,7 @@ from statsd_tcp.ledger.slots import (
     ledger_slots,
     listener_slots,
 )
+from tests.unit.descriptors import open_here
 from tests.unit.ledger.cases import BOOT_ID, LISTENERS, LedgerTestCase
 
 
@@ -193,9 +194,9 @@ class LockTests(LedgerTestCase):
         path = self.create()
         descriptor = lock_ledger(path)
         self.addCleanup(os.close, descriptor)
-        before = list(Path("/proc/self/fd").iterdir())
+        before = open_here()
         self.assertRaises(BlockingIOError, lock_ledger, path)
-        self.assertEqual(len(before), len(list(Path("/proc/self/fd").iterdir())))
+        self.assertEqual(before, open_here())
 
     def test_not_inherited_by_chance(self) -> None:
         """A child that isn't given the descriptor on purpose doesn't have it."""

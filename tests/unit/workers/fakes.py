@@ -16,12 +16,13 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message
+from statsd_tcp.workers.control import Channel, Message
 from statsd_tcp.workers.shelf import Shelf
 
 LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]
 
 _LENGTH = struct.Struct(">I")
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 class FakeProcess:
@@ -122,15 +123,14 @@ def say(channel: Channel, message: Message) -> None:
     channel.dataReceived(_LENGTH.pack(len(payload)) + payload)
 
 
-def heard(channel: Channel) -> list[Boot | Collect | Committed | Drain]:
+def heard(channel: Channel) -> list[Message]:
     """Take everything that was sent over a channel to a worker."""
     transport: Any = channel.transport
-    data, found = transport.value(), []
+    data, found = transport.value(), list[Message]()
     transport.clear()
     while data:
         (length,) = _LENGTH.unpack_from(data)
-        message = msgspec.msgpack.decode(data[4 : 4 + length], type=Boot | Collect | Committed | Drain)
-        found.append(message)
+        found.append(_DECODER.decode(data[4 : 4 + length]))
         data = data[4 + length :]
     return found
 
@@ -153,8 +153,9 @@ class WorkersTestCase(SynchronousTestCase):
         self.shelf = Shelf(self.folder)
         self.addCleanup(self._close_ledgers)
         self.logged: list[str] = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+        observer: Any = self._observe
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def _close_ledgers(self) -> None:
         for ledger in self.shelf.ledgers.values():

@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from pathlib import Path
 
 from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.workers import shelf
 from statsd_tcp.workers.backoff import HEALTHY_LIFE
-from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready
-from statsd_tcp.workers.place import Outcome, Place
+from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
+from statsd_tcp.workers.incarnation import Outcome
+from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.process import CANNOT_BOOT, FAILED, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.shelf import Ledger
 from statsd_tcp.workers.spawn import FIRST_SOCKET
+from tests.unit.descriptors import open_here
 from tests.unit.workers.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
 
 
@@ -26,6 +27,7 @@ class RecordedEvents:
         self.messages: list[tuple[str, Gathered]] = []
         self.deaths: list[tuple[str, Outcome, str]] = []
         self.unables: list[str] = []
+        self.left_ledgers: list[str] = []
 
     def ready(self, place: Place) -> None:
         """Count."""
@@ -39,6 +41,11 @@ class RecordedEvents:
         """Note it; the ledger must be final by now."""
         assert ledger.retired
         self.deaths.append((ledger.ledger_id, outcome, how))
+
+    def left(self, place: Place, ledger: Ledger) -> None:
+        """Note it; the ledger must be final by now."""
+        assert ledger.retired
+        self.left_ledgers.append(ledger.ledger_id)
 
     def unable(self, place: Place, why: str) -> None:
         """Note it."""
@@ -102,7 +109,8 @@ class StartTests(PlaceTestCase):
         def watch(*arguments: object, **keywords: dict[int, int]) -> FakeProcess:
             (ledger,) = self.shelf.ledgers.values()
             self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
-            seen.append(os.path.sameopenfile(keywords["childFDs"][LEDGER_DESCRIPTOR], os.open(ledger.path, os.O_RDONLY)))
+            inherited = os.fstat(keywords["childFDs"][LEDGER_DESCRIPTOR])
+            seen.append(os.path.samestat(inherited, ledger.path.stat()))
             return spawn(*arguments, **keywords)  # type: ignore[arg-type]
 
         self.patch(self.reactor, "spawnProcess", watch)
@@ -114,11 +122,11 @@ class StartTests(PlaceTestCase):
     def test_nothing_stays_open(self) -> None:
         """Of all that a worker is given nothing stays open here but the ledger's map."""
         self.make_ready()
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = open_here()
         self.die()
         self.make_ready()
         # One more ledger is mapped.
-        self.assertLessEqual(len(list(Path("/proc/self/fd").iterdir())), before + 1)
+        self.assertLessEqual(open_here(), before + 1)
 
     def test_ready(self) -> None:
         """A worker that says so accepts; only then can it be asked for anything."""
@@ -333,3 +341,99 @@ class StopTests(PlaceTestCase):
         self.assertEqual([KILLED], self.process.signals)
         self.process.ended = True
         self.place.kill()
+
+
+class ReplaceTests(PlaceTestCase):
+    """A worker is replaced by one with the same sockets."""
+
+    def setUp(self) -> None:
+        """Start a worker that accepts."""
+        super().setUp()
+        self.make_ready()
+        self.reactor.advance(HEALTHY_LIFE)
+        self.old_process, self.old_channel = self.process, self.channel
+        (self.old_ledger,) = self.shelf.ledgers
+        heard(self.channel)
+        self.told: list[bool] = []
+
+    def replace(self) -> None:
+        """Ask for a successor."""
+        self.place.replace(self.told.append)
+
+    def end(self, process: FakeProcess, channel: Channel, status: int = 0) -> None:
+        """Let a worker end."""
+        break_off(channel)
+        process.end(status)
+
+    def test_the_successor_accepts(self) -> None:
+        """The old worker goes on until the new one accepts; then it serves its clients to their end."""
+        self.replace()
+        self.assertEqual(([], []), (self.told, heard(self.old_channel)))
+        self.assertEqual(("ready", self.old_process.pid), (self.place.state, self.place.pid))
+        say(self.channel, Ready())
+        self.assertEqual(([True], [Retire()]), (self.told, heard(self.old_channel)))
+        self.assertEqual(("ready", self.process.pid), (self.place.state, self.place.pid))
+
+    def test_the_old_one_ends(self) -> None:
+        """When its last client has gone the old worker's ledger is final; that is no death, and nobody replaces it."""
+        self.replace()
+        say(self.channel, Ready())
+        self.assertEqual(2, len(self.place.collect()))
+        say(self.old_channel, Gathered(0, 8, b"x", last=True))
+        self.old_process.end(0)
+        self.assertEqual([self.old_ledger], self.events.left_ledgers)
+        self.assertEqual(([], 2, "ready"), (self.events.deaths, len(self.reactor.processes), self.place.state))
+        self.assertEqual([(self.old_ledger, 8)], [(ledger, one.end) for ledger, one in self.events.messages])
+
+    def test_the_successor_can_t_start(self) -> None:
+        """When the new one can't start, the old one stays as it was."""
+        self.replace()
+        self.end(self.process, self.channel, CANNOT_BOOT)
+        self.assertEqual([False], self.told)
+        self.assertEqual(("ready", self.old_process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(["its successor could not start (exit status 3)"], self.events.unables)
+        self.assertEqual([], heard(self.old_channel))
+
+    def test_no_successor(self) -> None:
+        """So it is when no process can be made for it."""
+        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.replace()
+        self.assertEqual(([False], "ready"), (self.told, self.place.state))
+
+    def test_the_old_one_dies_meanwhile(self) -> None:
+        """When the old one dies before the new one accepts, the new one is its replacement."""
+        self.replace()
+        self.end(self.old_process, self.old_channel)
+        self.assertEqual(("starting", 2), (self.place.state, len(self.reactor.processes)))
+        say(self.channel, Ready())
+        self.assertEqual(("ready", self.process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(1, len(self.told))
+
+    def test_not_ready(self) -> None:
+        """A place that is about to have a new worker needs no other."""
+        self.end(self.old_process, self.old_channel)
+        self.replace()
+        self.assertEqual(([True], 2), (self.told, len(self.reactor.processes)))
+
+    def test_stop(self) -> None:
+        """When the service stops all workers of the place drain, and one that doesn't accept yet is killed."""
+        self.replace()
+        say(self.channel, Ready())
+        second = self.channel
+        self.replace()
+        for one in (self.old_channel, second):
+            heard(one)
+        self.place.stop()
+        self.assertEqual([[Drain()], [Drain()]], [heard(one) for one in (self.old_channel, second)])
+        self.assertEqual(([], [KILLED]), (self.old_process.signals, self.process.signals))
+        for process, channel in zip(self.reactor.processes, self.reactor.channels, strict=True):
+            self.assertEqual("draining", self.place.state)
+            self.end(process, channel)
+        self.assertEqual(("stopped", []), (self.place.state, self.place.incarnations))
+
+    def test_depart(self) -> None:
+        """A place that is given up has no worker that accepts; its clients are served to their end."""
+        self.place.depart()
+        self.assertEqual(([Retire()], "stopped"), (heard(self.old_channel), self.place.state))
+        self.end(self.old_process, self.old_channel)
+        self.assertEqual(([self.old_ledger], 1), (self.events.left_ledgers, len(self.reactor.processes)))

@@ -27,8 +27,13 @@ class ShelfTests(WorkersTestCase):
     def next_run(self) -> Shelf:
         """Make the shelf of a later run in the same folder."""
         later = Shelf(self.folder)
-        self.addCleanup(lambda: [ledger.map.close() for ledger in later.ledgers.values()])
+        self.addCleanup(self.close_all, later)
         return later
+
+    def close_all(self, shelf: Shelf) -> None:
+        """Unmap a shelf's ledgers."""
+        for ledger in shelf.ledgers.values():
+            ledger.map.close()
 
     def test_make(self) -> None:
         """A new ledger is the worker's, is locked, and is read."""

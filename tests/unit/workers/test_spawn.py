@@ -15,6 +15,7 @@ import statsd_tcp
 from statsd_tcp.workers.process import CHANNEL_DESCRIPTOR, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.reaper import Ending
 from statsd_tcp.workers.spawn import FIRST_SOCKET, WorkerExit, command, environment, spawn
+from tests.unit.descriptors import open_here
 from tests.unit.workers.fakes import FakeReactor
 
 HOME = str(Path(statsd_tcp.__file__).parent.parent)
@@ -46,9 +47,9 @@ class SpawnTests(SynchronousTestCase):
     def test_descriptors(self) -> None:
         """Channel, ledger and sockets are where the worker expects them; its input is empty, its output is read."""
         reactor = FakeReactor()
-        open_before = len(list(Path("/proc/self/fd").iterdir()))
+        open_before = open_here()
         spawn(reactor, WorkerExit(print, print), 0, 50, 51, [52, 60])
-        self.assertEqual(open_before, len(list(Path("/proc/self/fd").iterdir())))
+        self.assertEqual(open_before, open_here())
         inherited = reactor.processes[0].arguments["childFDs"]
         self.assertEqual((50, 51), (inherited[CHANNEL_DESCRIPTOR], inherited[LEDGER_DESCRIPTOR]))
         self.assertEqual((52, 60), (inherited[FIRST_SOCKET], inherited[FIRST_SOCKET + 1]))
@@ -67,9 +68,9 @@ class SpawnTests(SynchronousTestCase):
         """When the process can't be made, nothing stays open."""
         reactor = FakeReactor()
         reactor.spawn_error = OSError("no")
-        open_before = len(list(Path("/proc/self/fd").iterdir()))
+        open_before = open_here()
         self.assertRaises(OSError, spawn, reactor, WorkerExit(print, print), 0, 50, 51, [])
-        self.assertEqual(open_before, len(list(Path("/proc/self/fd").iterdir())))
+        self.assertEqual(open_before, open_here())
 
 
 class WorkerExitTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -14,7 +14,6 @@ from statsd_tcp.ingest.sockets import queue_state
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.settings import build_settings
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
-from statsd_tcp.workers import place as place_module
 from statsd_tcp.workers.announce import greeting
 from statsd_tcp.workers.backoff import HEALTHY_LIFE
 from statsd_tcp.workers.committer import Gatherings
@@ -71,7 +70,7 @@ class SupervisorTestCase(WorkersTestCase):
         given |= {"drain-timeout": [str(DRAIN_TIMEOUT)], "state-dir": [str(self.folder / "state")]}
         self.patch(startup, "raise_descriptor_limit", lambda: 1024)
         self.patch(startup, "listen_backlog", lambda: 16)
-        self.plan, lock = startup.make_plan(build_settings(given), {})
+        self.plan, *_, lock = startup.make_plan(build_settings(given), {})
         self.addCleanup(os.close, lock)
         assert self.plan.http is not None
         for listener in [*self.plan.listeners, self.plan.http]:
@@ -87,8 +86,7 @@ class SupervisorTestCase(WorkersTestCase):
     @property
     def committer(self) -> FakeCommitter:
         """The supervisor's committer."""
-        committer: Any = self.supervisor.committer
-        return committer
+        return cast("FakeCommitter", self.supervisor.committer)
 
     def start(self, *, ready: bool = True) -> None:
         """Start everything, and have all workers accept."""
@@ -199,9 +197,7 @@ class StartTests(SupervisorTestCase):
         self.assertIn(f"  state             {self.folder}/state\n", text)
         self.assertIn("50 open connections a worker, 16 waiting in each accept queue", text)
         self.assertTrue(
-            lines[-1].endswith(
-                f" load --mode connect --target tcp:127.0.0.1:{third} --verify http://127.0.0.1:{http}"
-            )
+            lines[-1].endswith(f" load --mode connect --target tcp:127.0.0.1:{third} --verify http://127.0.0.1:{http}")
         )
 
     def test_the_greeting_without_pages(self) -> None:
@@ -369,7 +365,7 @@ class DeathTests(SupervisorTestCase):
         def full(*arguments: object) -> None:
             raise OSError(28, "no space")
 
-        self.patch(place_module.Shelf, "make", full)
+        self.patch(Shelf, "make", full)
         self.start(ready=False)
         self.reactor.advance(1)
         self.assertEqual(1, len(self.given_up))

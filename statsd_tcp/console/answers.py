@@ -1,0 +1,76 @@
+"""From a command to its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from statsd_tcp.console import replies
+from statsd_tcp.console.commands import Command
+from statsd_tcp.store.deletion import DELETABLE, Kind
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.look import LOOKS, Look
+
+__all__ = ["Answers", "Reply"]
+
+Reply = str | bytes
+
+_log = Logger()
+
+
+class Answers:
+    """Carries out commands, for all connections. ``slot`` provides `IOpenSlot`, ``sources`` `IConsoleSources`."""
+
+    def __init__(self, slot: Any, sources: Any) -> None:
+        self._slot = slot
+        self._sources = sources
+        self._commands: dict[str, Callable[[Sequence[str]], Reply | Deferred[Reply]]] = {
+            "help": lambda _: replies.HELP,
+            "stats": lambda _: replies.pairs(sources.stats()) + replies.END,
+            "workers": lambda _: replies.dump(sources.workers()),
+            # etsy's server begins this one with an empty line, and has no end.
+            "config": lambda _: "\n" + replies.pairs(sources.config()),
+            "health": self._health,
+        }
+        for look in LOOKS:
+            self._commands[look] = partial(self._look, look)
+        for kind in DELETABLE:
+            self._commands[f"del{kind}"] = partial(self._delete, kind)
+
+    def reply(self, command: Command) -> Deferred[Reply]:
+        """Carry out a command, and give what is to be written; does not fail."""
+        carry_out = self._commands.get(command.name)
+        if carry_out is None:
+            return succeed(replies.UNKNOWN)
+        made = carry_out(command.arguments)
+        if not isinstance(made, Deferred):
+            return succeed(made)
+        return made.addErrback(_explain, command.name)
+
+    def _health(self, arguments: Sequence[str]) -> str:
+        wanted = arguments[0].lower() if arguments else ""
+        if wanted in ("up", "down"):
+            up = wanted == "up"
+            if up != self._sources.up:
+                _log.info("the console says that the service is {state}", state=wanted)
+            self._sources.up = up
+        return replies.health(self._sources.up)
+
+    def _look(self, kind: Look, _: Sequence[str]) -> Deferred[Reply]:
+        found: Deferred[Any] = self._slot.look(kind)
+        return found.addCallback(replies.dump)
+
+    def _delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[Reply]:
+        done: Deferred[Any] = self._slot.delete(kind, patterns)
+        return done.addCallback(replies.deleted)
+
+
+def _explain(failure: Failure, name: str) -> str:
+    if not failure.check(StoreError):
+        _log.failure("the console's command {name} failed", failure=failure, name=name)
+    return replies.failure(failure.getErrorMessage())

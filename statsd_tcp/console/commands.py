@@ -1,0 +1,42 @@
+"""What a line on the console means. Knows nothing of connections."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Command", "is_http", "is_statsd", "read_command"]
+
+# A name with blanks in it can only be given in quotes.
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+_ESCAPED = re.compile(r"\\(.)")
+
+_HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
+_STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
+
+
+class Command(NamedTuple):
+    """A command's name, empty for an empty line, and its arguments."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+
+
+def read_command(line: bytes) -> Command:
+    r"""Take a line apart at its blanks, outside of ``"..."``, where ``\"`` is a quote."""
+    text = line.decode(errors="replace")
+    words = [_ESCAPED.sub(r"\1", quoted) if quoted else word for quoted, word in _WORD.findall(text)]
+    return Command(words[0], tuple(words[1:])) if words else Command("")
+
+
+def is_http(line: bytes) -> bool:
+    """Tell whether this is the beginning of an HTTP request.
+
+    A page in a browser can have requests sent to any port of the machine, and write into their bodies what it likes.
+    """
+    return _HTTP.match(line) is not None
+
+
+def is_statsd(line: bytes) -> bool:
+    """Tell whether this is a sample that was meant for another port."""
+    return _STATSD.match(line) is not None

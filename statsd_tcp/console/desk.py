@@ -1,0 +1,93 @@
+"""What the console asks for, gathered from the service."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.console.activity import Activity
+from statsd_tcp.console.config import settings_rows
+from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
+from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.settings import Settings
+from statsd_tcp.store.deletion import Deletion, Kind
+from statsd_tcp.store.look import Look, look
+from statsd_tcp.workers.committer import Committer
+from statsd_tcp.workers.report import Report
+
+__all__ = ["Desk", "StoredSlot", "output_rows"]
+
+
+@implementer(IOpenSlot)
+class StoredSlot:
+    """The open slot as the store has it, which is about a second behind the clients."""
+
+    def __init__(self, committer: Committer, timers: TimerRules) -> None:
+        self._committer = committer
+        self._timers = timers
+
+    def look(self, kind: Look) -> Deferred[Mapping[str, Any]]:
+        """Give the series of a kind."""
+        return self._committer.ask(lambda store: look(store, kind, self._timers))
+
+    def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
+        """Delete series; when it is done, the pages don't show them either."""
+        return self._committer.ask(lambda store: store.delete(kind, patterns)).addCallback(self._committed)
+
+    def _committed(self, deletions: list[Deletion]) -> Deferred[list[Deletion]]:
+        return self._committer.commit().addCallback(lambda _: deletions)
+
+
+@implementer(IConsoleSources)
+class Desk:
+    """The rest of what the console shows."""
+
+    def __init__(self, report: Report, activity: Activity, settings: Settings) -> None:
+        self._report = report
+        self._activity = activity
+        self._settings = settings
+
+    @property
+    def up(self) -> bool:
+        """Tell what the operator says; `web.sources.ISources.ready` follows it."""
+        return self._report.up
+
+    @up.setter
+    def up(self, value: bool) -> None:
+        self._report.up = value
+
+    def stats(self) -> Iterator[tuple[str, object]]:
+        """Give how long, when last, how many bad lines, and how the outputs do."""
+        yield "uptime", self._activity.uptime
+        yield "messages.last_msg_seen", self._activity.silence
+        yield "messages.bad_lines_seen", self._activity.bad_lines
+        yield from output_rows(self._report.outputs(), self._activity.uptime, time.time())
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Describe the workers."""
+        workers: list[dict[str, Any]] = self._report.status()["workers"]
+        return workers
+
+    def config(self) -> Iterator[tuple[str, object]]:
+        """Give the settings."""
+        return settings_rows(self._settings)
+
+
+def output_rows(outputs: Sequence[OutputFacts], uptime: int, now: float) -> Iterator[tuple[str, object]]:
+    """Write how outputs do. ``last_flush`` is how many seconds ago that was, at the longest since the start.
+
+    The only output of its kind is called by its kind alone, as etsy's server and the scripts for it do: ``graphite``.
+    """
+    kinds = Counter(facts.name.partition(":")[0] for facts in outputs)
+    for facts in outputs:
+        kind = facts.name.partition(":")[0]
+        name = kind if kinds[kind] == 1 else facts.name
+        yield f"{name}.last_flush", max(0, round(now - facts.last_success)) if facts.last_success else uptime
+        for field in ("queued", "sent", "failed", "dropped"):
+            yield f"{name}.{field}", getattr(facts, field)

@@ -1,0 +1,53 @@
+"""The texts of the console's replies, as etsy's server writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from statsd_tcp.store.deletion import Deletion
+from statsd_tcp.wire.written import written
+
+__all__ = ["END", "HELP", "UNKNOWN", "deleted", "dump", "failure", "health", "pairs"]
+
+END = "END\n\n"
+
+HELP = (
+    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, config, quit"
+    "\n\n"
+)
+
+UNKNOWN = "ERROR\n"
+"""The reply to a command that there isn't."""
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> str:
+    """Write a name and its value on each line."""
+    return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def dump(found: Mapping[str, Any] | list[Any]) -> bytes:
+    """Write JSON, for people as well, and the end of it."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2) + f"\n{END}".encode()
+
+
+def deleted(deletions: Iterable[Deletion]) -> str:
+    """Say what was deleted for each pattern."""
+    lines = []
+    for pattern, identities in deletions:
+        lines += [f"deleted: {written(identity)}\n" for identity in identities]
+        if not identities:
+            lines.append(f"metric {pattern} not found\n")
+    return "".join(lines) + END
+
+
+def health(up: bool) -> str:
+    """Say whether the service is said to be well."""
+    return f"health: {'up' if up else 'down'}\n"
+
+
+def failure(why: str) -> str:
+    """Say why a command that there is could not be carried out."""
+    return f"ERROR: {' '.join(why.split())}\n"

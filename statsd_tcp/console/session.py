@@ -1,0 +1,177 @@
+"""One connection to the console."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from statsd_tcp.console.answers import Answers, Reply
+from statsd_tcp.console.commands import is_http, is_statsd, read_command
+from statsd_tcp.console.replies import UNKNOWN
+
+__all__ = ["Console", "Session"]
+
+LONGEST_LINE = 1 << 16
+"""Bytes: many names may be deleted at once."""
+
+IDLE_TIME = 3600.0
+"""Seconds after which a connection on which nothing happens is closed."""
+
+MOST_SESSIONS = 64
+"""Connections at a time. Each may have a dump of all series wait for its reader."""
+
+_MOST_WAITING = 1_000
+"""Lines that may wait for their turn. Who sends more than that without reading a reply is no person and no script."""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Session(LineOnlyReceiver):
+    """Reads commands, line by line, and answers them one after the other.
+
+    A client may send all its commands, half-close, and read: all are answered before the connection is closed. The last
+    one needs no newline then. While a client doesn't read its replies the next command waits.
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = LONGEST_LINE
+    transport: Any
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lines: deque[bytes] = deque()
+        self._busy = False
+        self._going = False
+        self._paused = False
+        self._ended = False
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Begin."""
+        self._timer = self._console.reactor.callLater(IDLE_TIME, self._drop)
+        self.transport.registerProducer(self, True)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Put a command in its turn."""
+        if self._ended:
+            return
+        if self._timer is not None:
+            self._timer.reset(IDLE_TIME)
+        if is_http(line) or len(self._lines) >= _MOST_WAITING:
+            self._refuse()
+            return
+        self._lines.append(line)
+        self._go_on()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is no command for certain, and who sends such lines."""
+        self._refuse()
+
+    def readConnectionLost(self) -> None:
+        """Answer what was asked before the client's end, and close."""
+        rest, self._buffer = self._buffer, b""
+        if rest:
+            self.lineReceived(rest)
+        self._ended = True
+        self._go_on()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: we never close only our side."""
+
+    def pauseProducing(self) -> None:
+        """Let the commands wait until the client has read."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Go on with the next command."""
+        self._paused = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the connection is lost, which is told otherwise too."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget what was asked."""
+        self._lines.clear()
+        self._ended = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._console.sessions.discard(self)
+
+    def _go_on(self) -> None:
+        """Answer as many commands as can be answered now."""
+        if self._going:
+            # A reply that was there at once has brought us here.
+            return
+        self._going = True
+        while self._lines and not self._busy and not self._paused:
+            self._answer(self._lines.popleft())
+        self._going = False
+        if self._ended and not (self._lines or self._busy):
+            self._close()
+
+    def _answer(self, line: bytes) -> None:
+        if is_statsd(line):
+            self._console.warn_of_samples()
+        command = read_command(line)
+        if command.name == "quit":
+            self._lines.clear()
+            self._ended = True
+            return
+        self._busy = True
+        self._console.answers.reply(command).addCallback(self._reply)
+
+    def _reply(self, reply: Reply) -> None:
+        self._busy = False
+        if self._timer is not None:
+            self.transport.write(reply if isinstance(reply, bytes) else reply.encode())
+        self._go_on()
+
+    def _refuse(self) -> None:
+        self._lines.clear()
+        self._ended = True
+        self.transport.write(UNKNOWN.encode())
+        self._close()
+
+    def _close(self) -> None:
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _drop(self) -> None:
+        self.transport.abortConnection()
+
+
+class Console(Factory):
+    """Makes the sessions."""
+
+    _log = Logger()
+    noisy = False
+
+    def __init__(self, reactor: Any, answers: Answers) -> None:
+        self.reactor = reactor
+        self.answers = answers
+        self.sessions: set[Session] = set()
+        self._warned = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Session | None:
+        """Make a session, unless there are enough: then the connection is closed."""
+        if len(self.sessions) >= MOST_SESSIONS:
+            return None
+        session = Session(self)
+        self.sessions.add(session)
+        return session
+
+    def warn_of_samples(self) -> None:
+        """Say, once, that a client has mistaken the console for the port for samples."""
+        if not self._warned:
+            self._warned = True
+            self._log.warn(
+                "somebody sends samples to the console's port, which has only commands: they are not counted"
+            )

@@ -1,0 +1,39 @@
+"""What the console asks of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from statsd_tcp.store.deletion import Deletion, Kind
+from statsd_tcp.store.look import Look
+
+__all__ = ["IConsoleSources", "IOpenSlot"]
+
+
+class IOpenSlot(Interface):
+    """The output slot that is open, and the series that are known. The Deferreds fail with `StoreError`."""
+
+    def look(kind: Look) -> Deferred[Mapping[str, Any]]:  # noqa: N805 - an interface's methods have no self
+        """Give the series of a kind with what has come for them in this slot, by their written names."""
+
+    def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:  # noqa: N805
+        """Delete series and their durable totals, and give what was found for each pattern."""
+
+
+class IConsoleSources(Interface):
+    """The rest of it: called in the reactor's thread, and must not wait."""
+
+    up: bool = Attribute("What the operator says: while it is False the service says that it isn't ready.")
+
+    def stats() -> Iterable[tuple[str, object]]:
+        """Give the numbers of the reply to ``stats``, by their names."""
+
+    def workers() -> list[dict[str, Any]]:
+        """Describe the workers, as the status page does."""
+
+    def config() -> Iterable[tuple[str, object]]:
+        """Give the settings in force."""

@@ -1,0 +1,58 @@
+"""A look at the open output slot: what has come so far, as the outputs would get it if the slot ended now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from statsd_tcp.aggregate.known import KnownSeries
+from statsd_tcp.aggregate.slots import OpenSlot
+from statsd_tcp.aggregate.timers import TimerRules, idle_timer
+from statsd_tcp.store.database import Store
+from statsd_tcp.wire.written import written
+
+__all__ = ["LOOKS", "Look", "look"]
+
+Look = Literal["counters", "gauges", "sets", "timers"]
+
+LOOKS: tuple[Look, ...] = ("counters", "gauges", "sets", "timers")
+
+
+def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
+    """Give the series of a kind by their written names, in the order of these. To be called in the store's thread.
+
+    Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following
+    ``timers``. Series that are known but idle are there with zeros. Gauges: their last committed values.
+    """
+    slots = store.slots
+    if kind == "gauges":
+        found: Mapping[str, Any] = dict(store.snapshot.gauges.items())
+    elif slots is None or slots.open is None:
+        found = {}
+    elif kind == "counters":
+        found = _counters(slots.open, slots.known)
+    elif kind == "sets":
+        found = _sets(slots.open, slots.known)
+    else:
+        found = _timers(slots.open, slots.known, timers)
+    return dict(sorted((written(identity), value) for identity, value in found.items()))
+
+
+def _counters(slot: OpenSlot, known: KnownSeries) -> Mapping[str, float]:
+    # etsy's server counts these as counters among the others.
+    own = {
+        "statsd.bad_lines_seen": float(slot.bad_lines),
+        "statsd.packets_received": float(slot.datagrams),
+        "statsd.metrics_received": float(slot.lines),
+    }
+    return own | dict.fromkeys(known.identities("c"), 0.0) | slot.counters
+
+
+def _sets(slot: OpenSlot, known: KnownSeries) -> Mapping[str, int]:
+    members = {identity: len(each) for identity, each in slot.sets.items()}
+    return dict.fromkeys(known.identities("s"), 0) | members
+
+
+def _timers(slot: OpenSlot, known: KnownSeries, rules: TimerRules) -> Mapping[str, Mapping[str, float]]:
+    summaries = {identity: each.summary(identity, slot.seconds, rules) for identity, each in slot.timers.items()}
+    return dict.fromkeys(known.identities("ms"), idle_timer(rules)) | summaries

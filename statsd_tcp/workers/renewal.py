@@ -1,0 +1,206 @@
+"""HUP and USR2: the supervisor replaces its own code and configuration, and stays the same process.
+
+A child tries the new code and the new configuration first. If it refuses, nothing changes. Otherwise new sockets are
+bound, the workers fall silent for a moment, and exec(2) puts the new image in the place of the old one, with every
+descriptor that matters. The new image goes on where the old one was, and then replaces the workers one by one.
+
+Both signals do the same. What a configuration says can change anything that the supervisor has built, and there would
+be two ways to become a new supervisor otherwise, each tested half as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.ingest.inheritance import InheritedListener, same_address
+from statsd_tcp.ingest.sockets import BoundListener, bind_listener, bind_sibling
+from statsd_tcp.workers.command_line import Again
+from statsd_tcp.workers.manifest import VARIABLE as MANIFEST
+from statsd_tcp.workers.manifest import InheritedWorker, Manifest, write_manifest
+from statsd_tcp.workers.offer import Offer, RefusedError, request_offer
+from statsd_tcp.workers.place import Place
+from statsd_tcp.workers.supervisor import Supervisor
+
+__all__ = ["SIGNALS", "Renewal"]
+
+SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
+
+_BLOCKED = (*SIGNALS, signal.SIGTERM, signal.SIGINT)
+
+QUIET_CHECK = 0.02
+QUIET_TRIES = 100
+"""Seconds between two looks whether all workers have answered, and how many looks: two seconds in all. A worker that
+hasn't answered then is silent for a reason of its own; what it says later is read by the next image."""
+
+
+class Renewal:
+    """Replaces the running image on request. Requests that come meanwhile are one more, afterwards.
+
+    ``again`` is the command line. ``successful`` tells about the last request, None before the first.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, supervisor: Supervisor, lock: int, again: Again, reloads: int = 0) -> None:
+        self._reactor = reactor
+        self._supervisor = supervisor
+        self._lock = lock
+        self._again = again
+        self._running = False
+        self._once_more = False
+        self.reloads = reloads
+        self.successful: bool | None = None if reloads == 0 else True
+
+    def install(self) -> None:
+        """Listen to the signals, and let through those that waited while this image was started."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
+
+    def request(self) -> None:
+        """Renew as soon as possible."""
+        if self._supervisor.draining:
+            return
+        if self._running or self._supervisor.replacing:
+            self._once_more = True
+            return
+        self._running = True
+        renewing = Deferred.fromCoroutine(self._renew())
+        renewing.addErrback(lambda failure: self._log.failure("a reload failed", failure=failure))
+        renewing.addCallback(self._done)
+
+    def look(self) -> None:
+        """Begin what had to wait. To be called every now and then."""
+        if self._once_more and not self._running and not self._supervisor.replacing:
+            self._once_more = False
+            self.request()
+
+    def _done(self, _: object) -> None:
+        """Note that this image is still here: it was refused."""
+        self._running = False
+        self.successful = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.request)
+
+    async def _renew(self) -> None:
+        if self._supervisor.committer.failure:
+            self._log.error("the reload is refused while commits fail")
+            return
+        self._log.info("a reload was asked for: the new code and configuration are tried in a child")
+        try:
+            offer = await request_offer(self._reactor, sys.executable, self._again.arguments, os.environ)
+        except RefusedError as error:
+            self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
+            return
+        made: list[BoundListener] = []
+        try:
+            self._prepare(offer, made)
+        except OSError as error:
+            for listener in made:
+                listener.close()
+            self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
+            return
+        if self._supervisor.draining:
+            return
+        self._supervisor.hush()
+        await self._wait_quiet()
+        await self._supervisor.committer.commit()
+        await self._supervisor.committer.close()
+        if not self._supervisor.draining:
+            self._exec(made)
+        self._supervisor.unhush()
+
+    def _prepare(self, offer: Offer, made: list[BoundListener]) -> None:
+        """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
+        plan = self._supervisor.plan
+        have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
+        for endpoint in offer.streams:
+            found = _find(endpoint, have)
+            if found is None:
+                made.append(bind_listener(endpoint, offer.workers))
+            elif not endpoint.path:
+                for _ in range(len(found.sockets), offer.workers):
+                    found.sockets.append([bind_sibling(endpoint, one) for one in found.sockets[0]])
+        for service in (offer.http, offer.admin):
+            if service is not None and _find(service, have) is None:
+                made += [bind_listener(service, 1)]
+
+    async def _wait_quiet(self) -> None:
+        for _ in range(QUIET_TRIES):
+            if not self._supervisor.waits_for_workers:
+                return
+            await deferLater(self._reactor, QUIET_CHECK, _nothing)
+
+    def _exec(self, made: list[BoundListener]) -> None:
+        """Become the next image. Comes back only if that can't be done."""
+        manifest = self._manifest(made)
+        # A signal between two images would find no handler, and end the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        descriptors = [*manifest.descriptors(), write_manifest(manifest, os.environ)]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        self._log.info("the next image takes over")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            os.execve(sys.executable, [sys.executable, *self._again.arguments], os.environ)  # noqa: S606
+        except OSError as error:
+            os.close(int(os.environ.pop(MANIFEST)))
+            for descriptor in descriptors[:-1]:
+                os.set_inheritable(descriptor, False)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
+            self._log.error("the next image can't be started, and all stays as it is: {error}", error=error)
+
+    def _manifest(self, made: list[BoundListener]) -> Manifest:
+        supervisor, plan = self._supervisor, self._supervisor.plan
+        services = [listener for listener in (plan.http, plan.admin) if listener is not None]
+        return Manifest(
+            lock=self._lock,
+            listeners=[_inherited(listener) for listener in (*plan.listeners, *made)],
+            services=[_inherited(listener) for listener in services],
+            workers=[worker for place in supervisor.all_places for worker in _workers(place)],
+            restarts=supervisor.restarts,
+            started_at=supervisor.started_at,
+            reloads=self.reloads + 1,
+            pid_file=self._again.pid_file,
+        )
+
+
+def _find(endpoint: Endpoint, listeners: list[BoundListener]) -> BoundListener | None:
+    return next((one for one in listeners if same_address(one.endpoint, endpoint)), None)
+
+
+def _inherited(listener: BoundListener) -> InheritedListener:
+    rows = [[one.fileno() for one in row] for row in listener.sockets]
+    return InheritedListener(listener.endpoint, listener.port, rows)
+
+
+def _workers(place: Place) -> list[InheritedWorker]:
+    """Describe the workers of a place that accept or still serve; one that is only starting ends with its channel."""
+    return [
+        InheritedWorker(
+            number=place.number,
+            pid=one.pid,
+            ledger_id=one.ledger.ledger_id,
+            channel=one.channel.descriptor(),
+            unread=one.channel.unread(),
+            printed=one.printed(),
+            leaving=one is not place.current,
+        )
+        for one in place.incarnations
+        if one.ready_at is not None and one.channel is not None and one.channel.connected
+    ]
+
+
+def _nothing() -> None:
+    """Do nothing."""

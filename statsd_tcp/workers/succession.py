@@ -1,0 +1,123 @@
+"""After a change of image: the workers that were there are adopted, and replaced one after the other.
+
+A worker that the new configuration has no place for leaves without a successor. Its sockets leave their groups: new
+connections are steered to the others first, then the worker reads its queue to the end, and only then they are closed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from statsd_tcp.ingest.inheritance import Heritage
+from statsd_tcp.ingest.steering import attach, detach, program_without
+from statsd_tcp.ingest.unix_sockets import remove_path
+from statsd_tcp.workers.manifest import InheritedWorker
+from statsd_tcp.workers.place import Place
+from statsd_tcp.workers.shelf import Shelf
+
+__all__ = ["HANDSHAKES", "Succession"]
+
+HANDSHAKES = 0.5
+"""Seconds for handshakes that had begun when a group was steered elsewhere: they end in the queue where they began."""
+
+
+class Succession:
+    """One round of replacing. ``make_departing`` makes a place without sockets, for a worker that has none any more."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, heritage: Heritage, make_departing: Callable[[int], Place]) -> None:
+        self._reactor = reactor
+        self._heritage = heritage
+        self._make_departing = make_departing
+        self._queue: list[Place] = []
+        self._call: IDelayedCall | None = None
+        self.departing: list[Place] = []
+        self.running = False
+
+    def begin(self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf) -> None:
+        """Adopt the workers, and begin to replace them."""
+        self.running = True
+        for worker in workers:
+            self._adopt(worker, places, shelf)
+        for group, stay in self._heritage.shrunk:
+            self._steer(group, stay)
+        self._queue = [place for place in places if place.current is not None]
+        self._call = self._reactor.callLater(0, self._next)
+
+    def stop(self) -> None:
+        """Replace no more."""
+        self._queue = []
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _adopt(self, worker: InheritedWorker, places: Sequence[Place], shelf: Shelf) -> None:
+        ledger = shelf.claim(worker.ledger_id)
+        if ledger is None:
+            self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
+            os.kill(worker.pid, signal.SIGKILL)
+            return
+        if worker.number < len(places):
+            place = places[worker.number]
+        else:
+            place = self._make_departing(worker.number)
+            self.departing.append(place)
+        place.adopt(worker, ledger)
+
+    def _steer(self, group: list[socket.socket], stay: int) -> None:
+        try:
+            attach(group[0], program_without(range(stay, len(group)), len(group)))
+        except OSError as error:
+            self._log.error("a group of sockets can't be steered; clients may be reset: {error}", error=error)
+
+    def _next(self) -> None:
+        self._call = None
+        if self._queue:
+            self._queue.pop(0).replace(self._replaced)
+        else:
+            self._call = self._reactor.callLater(HANDSHAKES, self._depart)
+
+    def _replaced(self, succeeded: bool) -> None:
+        if not succeeded:
+            self._log.error("a worker could not be replaced, and goes on as it was")
+        if self._call is None:
+            self._call = self._reactor.callLater(0, self._next)
+
+    def _depart(self) -> None:
+        for place in self.departing:
+            place.depart()
+        self._call = self._reactor.callLater(HANDSHAKES, self._close)
+
+    def _close(self) -> None:
+        self._call = None
+        for row in self._heritage.rest.values():
+            for one in row:
+                _close(one)
+        self._heritage.rest.clear()
+        for group, _ in self._heritage.shrunk:
+            try:
+                detach(group[0])
+            except OSError:
+                # The program goes on choosing among those that stayed.
+                pass
+        self._heritage.shrunk.clear()
+        self.running = False
+        self._log.info("the reload is complete")
+
+
+def _close(one: socket.socket) -> None:
+    if one.fileno() < 0:
+        return
+    name = one.getsockname()
+    is_file = one.family == socket.AF_UNIX and isinstance(name, str) and name
+    one.close()
+    if is_file:
+        remove_path(name)

@@ -1,0 +1,1 @@
+"""The doctor in network namespaces whose settings are really changed, and with a real service."""

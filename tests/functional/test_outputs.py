@@ -1,0 +1,84 @@
+"""Outputs other than Graphite: on the terminal, and the example of an output in another package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.clients import half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/jsonl-output"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the example of the documentation, and give the folder that it is in."""
+    source = tmp_path_factory.mktemp("source") / "jsonl-output"
+    shutil.copytree(EXAMPLE, source)
+    target = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    # Not isolated: the tests may run where no package index is reachable, and setuptools is here.
+    command += ["--no-build-isolation", f"--target={target}", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of JSON in a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_the_example_of_the_documentation(
+    make_service: ServiceMaker, installed: Path, tmp_path: Path
+) -> None:
+    """The documented example, installed as a package, gets every slot, each counter exactly once."""
+    path = tmp_path / "counters.jsonl"
+    more = ["--flush-interval=1", f"--output=jsonl:path={path}"]
+    service: Service = make_service(more=more, environ={"PYTHONPATH": str(installed)}).start()
+    half_close(service.port("lines"), b"hits:2|c\n")
+    half_close(service.port("lines"), b"hits:3|c\n")
+    until(lambda: sum(row["counters"].get("hits", 0) for row in rows(path)) == 5, "all is in the file")
+    assert all(row["time"] % row["seconds"] == 0 for row in rows(path))
+    assert service.metrics().total("statscounter_output_sent_total", output="jsonl") > 0
+
+
+def test_an_output_that_is_not_installed(make_service: ServiceMaker) -> None:
+    """An output that no package has is one line at the start, and status 1."""
+    service = make_service(more=["--output=nowhere:path=x"])
+    service.launch()
+    assert service.wait_ended() == 1
+    assert "statscounter: --output nowhere: no installed package has such an output" in service.log
+
+
+def test_an_argument_that_cannot_be_used(make_service: ServiceMaker, installed: Path) -> None:
+    """What an output of another package says about its arguments is one line too."""
+    service = make_service(more=["--output=jsonl"], environ={"PYTHONPATH": str(installed)})
+    service.launch()
+    assert service.wait_ended() == 1
+    assert "statscounter: --output jsonl: path= is needed, and nothing else" in service.log
+    assert "Traceback" not in service.log
+
+
+def test_the_console(start_service: ServiceMaker) -> None:
+    """On the terminal every slot is a line of JSON between the lines of the log."""
+    service = start_service(more=["--flush-interval=1", "--console=json"])
+    half_close(service.port("lines"), b"hits:2|c\ntime:5|ms\n")
+
+    def found() -> list[dict[str, Any]]:
+        slots = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+        return [slot for slot in slots if slot["counters"].get("hits")]
+
+    slot = until(found, "the slot is printed")[0]
+    assert slot["counters"] == {"hits": 2.0}
+    assert slot["timers"]["time"]["upper_90"] == 5.0
+    assert slot["lines"] == 2

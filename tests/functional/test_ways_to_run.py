@@ -1,0 +1,166 @@
+"""All ways to start the service, and the kinds of listeners that it can have or do without."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.functional.clients import Burst, bare, datagram, half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.processes import marked
+from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK
+from tests.functional.waiting import PATIENCE, until
+
+LINE = b"hits:1|c\n"
+
+
+def has_ipv6() -> bool:
+    """Tell whether this machine has the address ::1."""
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+NEEDS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+
+
+def test_daemon(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """As a daemon it writes its process number and its log where it was told to, and a TERM to it is a clean stop."""
+    pidfile, logfile = tmp_path / "daemon.pid", tmp_path / "daemon.log"
+    service = make_service(program=("twistd", f"--pidfile={pidfile}", f"--logfile={logfile}"))
+    service.launch()
+    assert service.process.wait(PATIENCE) == 0
+    assert service.log == ""
+    service.log_file = logfile
+    until(service.has_greeted, "it has started")
+    assert int(pidfile.read_text()) in marked(service.mark)
+    service.find_pages()
+    half_close(service.port("lines"), LINE)
+    service.wait_for(1, "hits")
+    assert f"(pid {pidfile.read_text()})" not in service.log
+    assert (service.state / "lock").read_text().strip() == pidfile.read_text()
+    os.kill(int(pidfile.read_text()), signal.SIGTERM)
+    until(lambda: not marked(service.mark), "all its processes have ended")
+    assert not pidfile.exists()
+    assert service.ledgers == []
+
+
+def test_twist(start_service: ServiceMaker) -> None:
+    """The other runner of Twisted takes the same options, counts the same way, and stops as cleanly."""
+    service = start_service(program=("twist", "--log-format=text"), workers=2)
+    lines, port = service.port("lines"), service.port("bare")
+    assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
+    assert Burst(lambda: half_close(lines, LINE), 50).run() == (50, 0, 0)
+    metrics = service.wait_for(50, "hits")
+    assert (metrics.accepted("bare"), metrics.accepted("lines")) == (50, 50)
+    assert service.stop() in (0, -signal.SIGTERM)
+    assert service.ledgers == []
+
+
+def test_twist_start_error(make_service: ServiceMaker) -> None:
+    """Under the other runner a start error is one line and status 1, too."""
+    service = make_service(program=("twist",), count=["tcp:port"])
+    service.launch()
+    assert service.wait_ended() == 1
+    assert service.log == "statscounter: --count tcp:port: 'port' is not a port (0 to 65535)\n"
+
+
+def test_without_pages(start_service: ServiceMaker, make_service: ServiceMaker) -> None:
+    """Without an HTTP port it counts all the same, as the next start shows."""
+    service = start_service(http="")
+    assert service.http_port == 0
+    half_close(service.port("lines"), LINE)
+    bare(service.port("bare"))
+    service.stop()
+    shown = make_service()
+    shown.share_state(service)
+    metrics = shown.start().metrics()
+    assert (metrics.accepted("bare"), metrics.accepted("lines"), metrics.total("hits")) == (1, 1, 1)
+
+
+def test_only_datagrams(start_service: ServiceMaker) -> None:
+    """With nothing but UDP there are no connections, and the lines are counted."""
+    service = start_service(listen=[DATAGRAMS], count=[])
+    datagram(service.port("datagrams"), LINE)
+    metrics = service.wait_for(1, "hits")
+    assert metrics.by("statscounter_connections_total", "listener") == {}
+    assert [listener["label"] for listener in service.status()["listeners"]] == ["datagrams"]
+    assert service.stop() == -signal.SIGTERM
+
+
+def test_only_counting(start_service: ServiceMaker) -> None:
+    """With nothing but a counting port there are no lines, and the connections are counted."""
+    service = start_service(listen=[], count=[BARE])
+    port = service.port("bare")
+    assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
+    assert service.metrics().accepted("bare") == 50
+    assert [listener["label"] for listener in service.status()["listeners"]] == ["bare"]
+    assert service.stop() == -signal.SIGTERM
+
+
+def test_dialect(start_service: ServiceMaker) -> None:
+    """Each listener speaks its own dialect: a signed gauge is absolute to DogStatsD's clients, relative to others."""
+    dogs = f"tcp:0:{LOOPBACK}:dialect=dogstatsd:name=dogs"
+    service = start_service(listen=[LINES, dogs])
+    half_close(service.port("lines"), b"etsy:10|g\netsy:-4|g")
+    half_close(service.port("dogs"), b"dogs:10|g\ndogs:-4|g")
+    service.wait_for(1, "statscounter_lines_total", listener="dogs")
+    metrics = service.settled()
+    assert (metrics.total("etsy"), metrics.total("dogs")) == (6, -4)
+
+
+@NEEDS_IPV6
+def test_ipv6(start_service: ServiceMaker) -> None:
+    """On an IPv6 address it listens, counts and shows its pages, and names the listener by it."""
+    service = start_service(
+        listen=["tcp:0:interface=\\:\\:1:name=lines", "udp:0:interface=\\:\\:1:name=datagrams"],
+        count=["tcp:0:interface=\\:\\:1"],
+        workers=2,
+    )
+    counting = next(found for found in service.status()["listeners"] if found["count_only"])
+    assert counting["label"] == f"tcp:[::1]:{counting['port']}"
+    bare(counting["port"], "::1")
+    half_close(service.port("lines"), LINE, "::1")
+    datagram(service.port("datagrams"), LINE, "::1")
+    metrics = service.wait_for(2, "hits")
+    assert (metrics.accepted("lines"), metrics.accepted(counting["label"])) == (1, 1)
+
+
+@NEEDS_IPV6
+def test_all_addresses(start_service: ServiceMaker) -> None:
+    """Without an address it listens on IPv4 and IPv6, on the same port, and counts both together."""
+    service = start_service(listen=["tcp:0:name=lines", "udp:0:name=datagrams"], count=["tcp:0:name=bare"])
+    for host in ("127.0.0.1", "::1"):
+        bare(service.port("bare"), host)
+        half_close(service.port("lines"), LINE, host)
+        datagram(service.port("datagrams"), LINE, host)
+    metrics = service.wait_for(4, "hits")
+    assert (metrics.accepted("lines"), metrics.accepted("bare")) == (2, 2)
+
+
+def test_configuration_file(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A configuration file takes the same names; the command line wins."""
+    file = tmp_path / "statscounter.toml"
+    file.write_text(f'count = ["{BARE}2", "{BARE}3"]\nworkers = 3\nidle-timeout = 7\n')
+    service = start_service(more=[f"--config={file}"], workers=2, without=["--count"])
+    assert {found["label"] for found in service.status()["listeners"]} == {"lines", "datagrams", "bare2", "bare3"}
+    assert len(service.worker_pids()) == 2
+
+
+def test_help(make_service: ServiceMaker) -> None:
+    """The help names every option with its default, and the version is told."""
+    service = make_service()
+    command = service.command[: service.command.index("statscounter") + 1]
+    helped = subprocess.run([*command, "--help"], env=service.environ, capture_output=True, text=True, check=True)
+    for name in ("listen", "count", "workers", "http", "state-dir", "idle-timeout", "max-connections", "drain-timeout"):
+        assert f"--{name}=" in helped.stdout
+    told = subprocess.run([*command, "--version"], env=service.environ, capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("statscounter ")

@@ -1,0 +1,1 @@
+"""Tests of the mapping by statsd_exporter's files."""

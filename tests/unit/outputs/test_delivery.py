@@ -1,0 +1,184 @@
+"""Delivering slots: the order, the pauses, and what is acknowledged."""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.outputs.delivery import Delivery, IQueue
+from statsd_tcp.outputs.interfaces import IOutput
+from statsd_tcp.store.queues import Queued, Waiting
+from statsd_tcp.store.slots import SlotState
+from statsd_tcp.store.snapshot import Snapshot
+from tests.unit.outputs.tables import make_snapshot
+
+
+@implementer(IQueue)
+class Queue:
+    """A queue in memory; an acknowledged slot goes with the next commit."""
+
+    def __init__(self, number: int) -> None:
+        self.waiting = [Queued(index, SlotResult(start=10 * index, seconds=10)) for index in range(1, number + 1)]
+        self.acknowledged: list[tuple[str, int]] = []
+        self.broken = False
+
+    def after(self, output: str, slot_id: int) -> Deferred[Queued | None]:
+        """Give the first slot behind that one."""
+        if self.broken:
+            return fail(OSError("disk"))
+        return succeed(next((queued for queued in self.waiting if queued.slot_id > slot_id), None))
+
+    def acknowledge(self, output: str, slot_id: int) -> None:
+        """Note it."""
+        self.acknowledged.append((output, slot_id))
+
+    def picture(self) -> Snapshot:
+        """Make what a commit gives."""
+        newest = self.waiting[-1].slot_id if self.waiting else 0
+        state = SlotState({"out": Waiting(len(self.waiting), newest, 7)}, 0)
+        return msgspec.structs.replace(make_snapshot(), slots=state)
+
+
+@implementer(IOutput)
+class Output:
+    """An output whose every delivery waits for the test."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.pending: Deferred[None] = Deferred()
+        self.cancelled = 0
+        self.stopped = False
+
+    def deliver(self, slot: SlotResult) -> Deferred[None]:
+        """Note the slot."""
+        self.starts.append(slot.start)
+        self.pending = Deferred(self._cancelled)
+        return self.pending
+
+    def stop(self) -> None:
+        """Note it."""
+        self.stopped = True
+
+    def _cancelled(self, _: Deferred[None]) -> None:
+        self.cancelled += 1
+
+
+class DeliveryTests(SynchronousTestCase):
+    """One output and its queue."""
+
+    def setUp(self) -> None:
+        """Make a delivery that runs."""
+        self.clock = Clock()
+        self.output = Output()
+
+    def start(self, number: int) -> Delivery:
+        """Begin with so many slots that wait."""
+        self.queue = Queue(number)
+        delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
+        delivery.startService()
+        delivery.look(self.queue.picture())
+        return delivery
+
+    def test_interfaces(self) -> None:
+        """The doubles are what they stand for."""
+        verifyObject(IOutput, self.output)
+        verifyObject(IQueue, Queue(0))
+
+    def test_in_order(self) -> None:
+        """Slots come one after the other, each acknowledged when it is written."""
+        delivery = self.start(3)
+        self.assertEqual(self.output.starts, [10])
+        self.output.pending.callback(None)
+        self.assertEqual((self.output.starts, self.queue.acknowledged), ([10, 20], [("out", 1)]))
+        self.output.pending.callback(None)
+        self.clock.advance(5)
+        self.output.pending.callback(None)
+        self.assertEqual([slot_id for _, slot_id in self.queue.acknowledged], [1, 2, 3])
+        facts = delivery.facts()
+        self.assertEqual((facts.sent, facts.failed, facts.queued, facts.dropped, facts.last_success), (3, 0, 3, 7, 5.0))
+
+    def test_not_twice(self) -> None:
+        """What was written isn't given again while its acknowledgement waits for a commit."""
+        delivery = self.start(1)
+        self.output.pending.callback(None)
+        delivery.look(self.queue.picture())
+        self.assertEqual(self.output.starts, [10])
+
+    def test_new_ones(self) -> None:
+        """A slot that comes later is given when a commit shows it."""
+        delivery = self.start(0)
+        self.queue.waiting.append(Queued(4, SlotResult(start=40, seconds=10)))
+        delivery.look(self.queue.picture())
+        self.assertEqual(self.output.starts, [40])
+
+    def test_again_and_again(self) -> None:
+        """A slot that fails is given again after a pause that doubles up to a minute, and is logged once."""
+        with capturedLogs() as events:
+            delivery = self.start(2)
+            pauses = []
+            for _ in range(9):
+                self.output.pending.errback(OSError("no route"))
+                before = len(self.output.starts)
+                pause = 0
+                while len(self.output.starts) == before:
+                    self.clock.advance(1)
+                    pause += 1
+                pauses.append(pause)
+        self.assertEqual(set(self.output.starts), {10})
+        # The pauses are a little longer or shorter by chance, so that many services don't come back at once.
+        self.assertEqual(pauses, sorted(pauses))
+        self.assertLess(pauses[0], 4)
+        self.assertTrue(50 < pauses[-1] < 75, pauses)
+        self.assertEqual(len([event for event in events if "its slots wait" in event["log_format"]]), 1)
+        self.assertEqual((delivery.facts().failed, delivery.facts().error), (9, "no route"))
+        self.output.pending.callback(None)
+        self.assertEqual((delivery.facts().error, self.output.starts[-1]), ("", 20))
+
+    def test_the_oldest_may_go_meanwhile(self) -> None:
+        """When the queue has dropped a slot during a pause, the next one is given."""
+        self.start(3)
+        self.output.pending.errback(OSError())
+        del self.queue.waiting[0]
+        self.clock.advance(5)
+        self.assertEqual(self.output.starts, [10, 20])
+
+    def test_stopping(self) -> None:
+        """A stop gives up the delivery that is under way, and is not a failure."""
+        delivery = self.start(1)
+        self.successResultOf(delivery.stopService())
+        self.assertEqual((self.output.cancelled, self.output.stopped), (1, True))
+        self.assertEqual((delivery.facts().failed, self.queue.acknowledged), (0, []))
+        delivery.look(self.queue.picture())
+        self.assertEqual(self.output.starts, [10])
+
+    def test_stopping_in_a_pause(self) -> None:
+        """A stop during a pause ends the pause."""
+        delivery = self.start(1)
+        self.output.pending.errback(OSError())
+        self.successResultOf(delivery.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_output_that_does_not_stop(self) -> None:
+        """What an output raises when it is stopped is logged, and stops nothing else."""
+        delivery = self.start(0)
+        self.patch(self.output, "stop", lambda: fail(ValueError("never")))
+        self.successResultOf(delivery.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_store_that_cannot_be_read(self) -> None:
+        """While the store can't be read nothing is delivered; afterwards it goes on."""
+        self.queue = Queue(1)
+        self.queue.broken = True
+        delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
+        delivery.startService()
+        delivery.look(self.queue.picture())
+        self.assertEqual(self.output.starts, [])
+        self.queue.broken = False
+        delivery.look(self.queue.picture())
+        self.assertEqual(self.output.starts, [10])

@@ -1,0 +1,352 @@
+"""Slots in the store: what is closed when, and what a restart or a failed commit changes about it: nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.known import IdleRules
+from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.database import Store, StoreError
+from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.store.snapshot import Snapshot
+from tests.unit.store.cases import StoreTestCase, counts
+
+RULES = SlotRules(seconds=10, outputs=("one", "two"))
+
+
+def hits(number: float, lines: int = 1) -> Interval:
+    """Make an interval with one counter."""
+    return Interval(listeners={"tcp:1": ListenerCounts(lines=lines)}, counters={"hits": number})
+
+
+class SlotTestCase(StoreTestCase):
+    """A store with slots of ten seconds, and a wall clock at the beginning of one."""
+
+    def setUp(self) -> None:
+        """Put the clock to the beginning of a slot."""
+        super().setUp()
+        self.start = int(self.clocks.now)
+        self.offset = 0
+
+    def open_with(self, rules: SlotRules = RULES, **keywords: int) -> Store:
+        """Open the store, for the time of the test."""
+        clocks = self.clocks
+        store = Store(self.path, slots=rules, wall=clocks.wall, monotonic=clocks.monotonic, **keywords)
+        self.addCleanup(store.close)
+        return store
+
+    def commit(
+        self, store: Store, *intervals: Interval, recovered: bool = False, delivered: Sequence[tuple[str, int]] = ()
+    ) -> Snapshot:
+        """Commit intervals of one ledger."""
+        pieces = []
+        for interval in intervals:
+            pieces.append(LedgerInterval("L1", self.offset, self.offset + 8, interval, recovered=recovered))
+            self.offset += 8
+        return store.commit(CommitBatch(counts=[counts("L1")], intervals=pieces, delivered=delivered))
+
+    def at(self, seconds: float) -> None:
+        """Set the clocks to so many seconds after the test's beginning."""
+        self.clocks.advance(self.start + seconds - self.clocks.now)
+
+    def results(self, store: Store, output: str = "one") -> list[SlotResult]:
+        """Read all that waits for an output."""
+        found: list[SlotResult] = []
+        slot_id = 0
+        while (queued := store.after(output, slot_id)) is not None:
+            slot_id = queued.slot_id
+            found.append(queued.result)
+        return found
+
+    def counted(self, store: Store) -> dict[int, float]:
+        """Give the counter in all that waits, by the seconds since the beginning at which the slots begin."""
+        return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}
+
+
+class ClosingTests(SlotTestCase):
+    """When a slot ends."""
+
+    def test_what_comes_in_a_slot_is_one_result(self) -> None:
+        """What is committed in the ten seconds of a slot, and right after its end, is one result."""
+        store = self.open_with()
+        for second in range(1, 13):
+            self.at(second + 0.01)
+            self.commit(store, hits(1.0))
+        self.assertEqual(self.counted(store), {0: 10.0})
+        self.assertEqual(self.results(store)[0].lines, 10)
+        self.assertEqual(self.results(store), self.results(store, "two"))
+
+    def test_a_commit_between_belongs_to_the_next(self) -> None:
+        """A slot that has ended stays closed, also for a commit that comes shortly after."""
+        store = self.open_with()
+        for second in (1, 10.01, 10.2, 11, 20.01):
+            self.at(second)
+            self.commit(store, hits(1.0))
+        self.assertEqual(self.counted(store), {0: 2.0, 10: 3.0})
+
+    def test_a_late_commit(self) -> None:
+        """What is committed well after the end of a slot is in the next one."""
+        store = self.open_with()
+        for second in (9, 10.8, 20.01):
+            self.at(second)
+            self.commit(store, hits(1.0))
+        self.assertEqual(self.counted(store), {0: 1.0, 10: 2.0})
+
+    def test_a_slot_without_anything(self) -> None:
+        """A slot in which nothing came has a result too, also one in which there was no commit."""
+        store = self.open_with()
+        for second in (1, 10.01, 40.01):
+            self.at(second)
+            self.commit(store, *([hits(1.0)] if second == 1 else []))
+        self.assertEqual(self.counted(store), {0: 1.0, 10: 0.0, 20: 0.0, 30: 0.0})
+
+    def test_a_long_silence(self) -> None:
+        """When the machine slept there is no result for every slot of its sleep."""
+        store = self.open_with()
+        self.at(1)
+        self.commit(store, hits(1.0))
+        self.at(86_405)
+        self.commit(store)
+        self.assertEqual(self.counted(store), {0: 1.0})
+
+    def test_a_clock_that_is_set_back(self) -> None:
+        """After the clock was set back slots are those of the new time."""
+        store = self.open_with()
+        self.at(1)
+        self.commit(store, hits(1.0))
+        self.clocks.now -= 3600
+        self.commit(store, hits(2.0))
+        self.clocks.advance(9.01)
+        self.commit(store, hits(4.0))
+        self.assertEqual(self.counted(store), {0: 1.0, -3600: 6.0})
+
+    def test_without_outputs(self) -> None:
+        """Without outputs the open slot can be looked at, and nothing of it is written."""
+        store = self.open_with(SlotRules())
+        self.at(1)
+        snapshot = self.commit(store, hits(3.0))
+        assert store.slots is not None
+        assert store.slots.open is not None
+        self.assertEqual(store.slots.open.counters, {"hits": 3.0})
+        assert snapshot.slots is not None
+        self.assertEqual(snapshot.slots.queues, {})
+        self.at(10.01)
+        self.commit(store)
+        for table in ("slot_parts", "slot_results", "slot_queue", "slot_series"):
+            self.assertEqual(store._connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (0,), table)
+
+
+class RestartTests(SlotTestCase):
+    """What is left in the file."""
+
+    def test_in_mid_slot(self) -> None:
+        """What was committed before and after a restart is one result."""
+        store = self.open_with()
+        self.at(3)
+        self.commit(store, hits(1.0))
+        store.close()
+        store = self.open_with()
+        self.at(8)
+        self.commit(store, hits(2.0))
+        self.at(10.01)
+        self.commit(store)
+        self.assertEqual(self.counted(store), {0: 3.0})
+
+    def test_what_a_dead_process_left(self) -> None:
+        """What is replayed from before a crash is in the slot of then; what is new is in the slot of now."""
+        store = self.open_with()
+        self.at(3)
+        self.commit(store, hits(1.0))
+        store.close()
+        store = self.open_with()
+        self.at(25)
+        self.commit(store, hits(2.0), recovered=True)
+        self.at(26)
+        self.commit(store, hits(4.0))
+        self.at(30.01)
+        self.commit(store)
+        # While nobody was there, there are no results.
+        self.assertEqual(self.counted(store), {0: 3.0, 20: 4.0})
+
+    def test_right_behind_the_end(self) -> None:
+        """A restart right after the end of a slot does not open it again."""
+        store = self.open_with()
+        self.at(9)
+        self.commit(store, hits(1.0))
+        self.at(10.01)
+        self.commit(store)
+        store.close()
+        store = self.open_with()
+        self.at(10.1)
+        self.commit(store, hits(2.0))
+        self.at(20.01)
+        self.commit(store)
+        self.assertEqual(self.counted(store), {0: 1.0, 10: 2.0})
+
+    def test_another_length(self) -> None:
+        """A slot that was opened with another length is closed with that length."""
+        store = self.open_with()
+        self.at(3)
+        self.commit(store, hits(1.0))
+        store.close()
+        store = self.open_with(SlotRules(seconds=60, outputs=("one",)))
+        self.at(12)
+        self.commit(store, hits(2.0))
+        result = self.results(store)[0]
+        self.assertEqual((result.start - self.start, result.seconds, result.counters["hits"]), (0, 10, 1.0))
+
+    def test_queues_and_gauges_stay(self) -> None:
+        """What waits for outputs, and the values of idle gauges, are there after a restart."""
+        store = self.open_with()
+        self.at(3)
+        self.commit(store, Interval(gauges={"g": [(1, False, 5.0)]}), hits(1.0))
+        self.at(10.01)
+        self.commit(store)
+        store.close()
+        store = self.open_with()
+        self.assertEqual(self.counted(store), {0: 1.0})
+        self.at(20.01)
+        self.commit(store)
+        self.assertEqual([result.gauges for result in self.results(store)], [{"g": 5.0}, {"g": 5.0}])
+
+    @settings(deadline=None, max_examples=25)
+    @given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["commit", "fail", "restart"])), max_size=25))
+    def test_nothing_is_lost_or_doubled(self, steps: list[tuple[int, str]]) -> None:
+        """Whenever commits fail or the service is restarted, each increment is in exactly one result."""
+        self.path = self.path.with_name(f"{self.id()}-{len(steps)}-{hash(tuple(steps))}.db")
+        self.offset = 0
+        store, now, sent, waiting = self.open_with(), self.clocks.now - self.start + 1, 0.0, []
+        for seconds, what in steps:
+            now += seconds
+            self.at(now)
+            waiting.append(hits(1.0))
+            sent += 1.0
+            if what == "restart":
+                store.close()
+                store = self.open_with()
+            if what == "fail":
+                store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON slot_parts BEGIN SELECT nope; END")
+                before = self.offset
+                self.assertRaises(StoreError, self.commit, store, *waiting)
+                self.offset = before
+                store._connection.execute("DROP TRIGGER stop")
+            else:
+                self.commit(store, *waiting)
+                waiting = []
+        self.at(now + 20)
+        self.commit(store, *waiting)
+        self.at(now + 40)
+        self.commit(store)
+        self.assertEqual(sum(self.counted(store).values()), sent)
+        starts = [result.start for result in self.results(store)]
+        self.assertEqual(sorted(set(starts)), starts)
+        store.close()
+
+
+class QueueTests(SlotTestCase):
+    """What waits for outputs."""
+
+    def fill(self, store: Store, slots: int) -> None:
+        """Close so many slots."""
+        for number in range(slots):
+            self.at(10 * number + 1)
+            self.commit(store, hits(number + 1.0))
+        self.at(10 * slots + 0.01)
+        self.commit(store)
+
+    def test_what_is_delivered_goes(self) -> None:
+        """An acknowledged slot waits no more, for that output; when it waits for none it is deleted."""
+        store = self.open_with()
+        self.fill(store, 2)
+        first = store.after("one", 0)
+        assert first is not None
+        snapshot = self.commit(store, delivered=[("one", first.slot_id)])
+        assert snapshot.slots is not None
+        self.assertEqual([each.slots for each in snapshot.slots.queues.values()], [1, 2])
+        self.assertEqual(list(self.counted(store)), [10])
+        self.assertEqual(len(self.results(store, "two")), 2)
+        self.commit(store, delivered=[("two", first.slot_id)])
+        self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (1,))
+
+    def test_the_oldest_go(self) -> None:
+        """Of more slots than may wait the oldest go, and are counted for each output."""
+        store = self.open_with(SlotRules(seconds=10, outputs=("one", "two"), queue=2))
+        self.fill(store, 5)
+        assert (snapshot := store.snapshot).slots is not None
+        self.assertEqual(snapshot.slots.queues["one"][::2], (2, 3))
+        self.assertEqual(self.counted(store), {30: 4.0, 40: 5.0})
+        self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (2,))
+
+    def test_an_output_that_is_gone(self) -> None:
+        """What waits for an output that isn't there any more is deleted; a new one begins with what comes."""
+        store = self.open_with()
+        self.fill(store, 2)
+        store.close()
+        store = self.open_with(SlotRules(seconds=10, outputs=("two", "three")))
+        self.assertEqual((len(self.results(store, "two")), self.results(store, "three")), (2, []))
+        self.at(30.01)
+        self.commit(store)
+        self.assertEqual((len(self.results(store, "two")), len(self.results(store, "three"))), (3, 1))
+        queued = store._connection.execute("SELECT DISTINCT output FROM slot_queue ORDER BY output").fetchall()
+        self.assertEqual(queued, [("three",), ("two",)])
+
+    def test_a_failed_commit_acknowledges_nothing(self) -> None:
+        """What was to be acknowledged in a commit that failed still waits."""
+        store = self.open_with()
+        self.fill(store, 1)
+        first = store.after("one", 0)
+        assert first is not None
+        store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON slot_parts BEGIN SELECT nope; END")
+        self.assertRaises(StoreError, self.commit, store, hits(1.0), delivered=[("one", first.slot_id)])
+        store._connection.execute("DROP TRIGGER stop")
+        self.assertEqual(len(self.results(store)), 1)
+
+
+class LimitTests(SlotTestCase):
+    """More series than there may be."""
+
+    def test_slots_have_the_limit_too(self) -> None:
+        """In a slot, too, counters beyond the limit are added to one for all, and gauges are refused."""
+        store = self.open_with(SlotRules(seconds=10, outputs=("one",), max_series=3))
+        self.at(1)
+        self.commit(store, Interval(counters={"a": 1.0, "b": 2.0}))
+        self.at(2)
+        self.commit(store, Interval(counters={"b": 1.0, "c": 4.0, "d": 8.0}, gauges={"g": [(1, False, 1.0)]}))
+        self.at(10.01)
+        self.commit(store)
+        result = self.results(store)[0]
+        self.assertEqual(result.counters, {"a": 1.0, "b": 3.0, "c": 4.0, "statscounter_overflow.c": 8.0})
+        self.assertEqual(result.gauges, {})
+
+    def test_idle_series_make_room_in_slots(self) -> None:
+        """Series that outputs leave out when they are idle take no room in the next slot."""
+        rules = SlotRules(seconds=10, outputs=("one",), max_series=2, idle=IdleRules(delete=frozenset("c")))
+        store = self.open_with(rules)
+        for number, names in enumerate(("ab", "cd")):
+            self.at(10 * number + 1)
+            self.commit(store, Interval(counters=dict.fromkeys(names, 1.0)))
+        self.at(20.01)
+        self.commit(store)
+        self.assertEqual([set(result.counters) for result in self.results(store)], [set("ab"), set("cd")])
+
+
+class DamageTests(SlotTestCase):
+    """A file that was spoiled."""
+
+    def test_a_spoiled_part(self) -> None:
+        """A part that can't be read is an error that names the file."""
+        store = self.open_with()
+        self.at(1)
+        self.commit(store, hits(1.0))
+        store.close()
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("UPDATE slot_parts SET payload = x'0102'")
+        connection.close()
+        error = self.assertRaises(StoreError, self.open_with)
+        self.assertIn(str(self.path), str(error))

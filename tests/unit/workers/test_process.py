@@ -1,0 +1,133 @@
+"""The worker process: what each message leads to, and how it ends."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import socket
+import sys
+from typing import Any
+
+import msgspec
+from twisted.python.failure import Failure
+
+from statsd_tcp.ledger.slots import listener_slots
+from statsd_tcp.workers import process
+from statsd_tcp.workers.control import Boot, Collect, Committed, Drain, Gathered, LaneSpec, Message, Ready
+from statsd_tcp.workers.process import CANNOT_BOOT, FAILED, WorkerProcess
+from tests.unit.ingest.loopback import make_listener
+from tests.unit.workers.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
+
+
+class Exited(BaseException):
+    """Stands for the end of the process."""
+
+
+class WorkerProcessTests(WorkersTestCase):
+    """A worker process without the process."""
+
+    def setUp(self) -> None:
+        """Make what the supervisor gives a worker: a channel, a ledger, a socket."""
+        super().setUp()
+        self.ledger, self.lock = self.shelf.make(0, LISTENERS)
+        self.addCleanup(os.close, self.lock)
+        self.patch(process, "LEDGER_DESCRIPTOR", self.lock)
+        self.frozen: list[bool] = []
+        self.patch(gc, "freeze", lambda: self.frozen.append(True))
+        self.statuses: list[int] = []
+        self.patch(os, "_exit", self.exit)
+        self.errors = io.StringIO()
+        self.patch(sys, "stderr", self.errors)
+        self.reactor.running = True
+        theirs, ours = socket.socketpair()
+        self.addCleanup(theirs.close)
+        self.process = WorkerProcess(self.reactor)
+        self.process.open(ours.detach())
+        (self.channel,) = self.reactor.channels
+        self.listener = make_listener()
+        self.addCleanup(self.listener.close)
+
+    def exit(self, status: int) -> None:
+        """Note the status, and go no further."""
+        self.statuses.append(status)
+        raise Exited
+
+    def boot(self, **changes: Any) -> None:
+        """Send the first message."""
+        lane = LaneSpec(os.dup(self.listener.fileno()), int(self.listener.family), 0, "lines")
+        message = Boot(str(self.ledger.path), (lane,), 10, 60.0)
+        say(self.channel, msgspec.structs.replace(message, **changes))
+        self.addCleanup(self.let_go)
+
+    def let_go(self) -> None:
+        """Close what the worker has taken."""
+        worker = self.process._worker
+        if worker is not None:
+            worker._moderator.stop()
+            for lane in worker._lanes:
+                os.close(lane._listener.detach())  # type: ignore[union-attr]
+
+    def heard(self) -> list[Message]:
+        """Take what the worker sent."""
+        return heard(self.channel)
+
+    def test_boot(self) -> None:
+        """A worker that is told what it needs accepts, and says so."""
+        self.boot()
+        self.assertEqual(([Ready()], [True]), (self.heard(), self.frozen))
+
+    def test_before_the_boot(self) -> None:
+        """Other messages have no meaning before the first."""
+        for message in (Collect(), Drain(), Committed(8)):
+            say(self.channel, message)
+        self.assertEqual([], self.heard())
+
+    def test_collect(self) -> None:
+        """A worker that is asked answers."""
+        self.boot()
+        self.heard()
+        say(self.channel, Collect())
+        say(self.channel, Committed(0))
+        self.assertEqual([Gathered(0, 0, b"")], self.heard())
+
+    def test_drain(self) -> None:
+        """A worker that drains answers once more, for the last time, and ends with the channel."""
+        self.boot()
+        self.heard()
+        say(self.channel, Drain())
+        self.assertEqual([Gathered(0, 0, b"", last=True)], self.heard())
+        self.assertFalse(self.reactor.hasStopped)
+        break_off(self.channel)
+        self.assertTrue(self.reactor.hasStopped)
+
+    def test_the_supervisor_is_gone(self) -> None:
+        """Without a supervisor a worker takes what waits into its ledger, and ends."""
+        self.boot()
+        client = socket.create_connection(self.listener.getsockname())
+        self.addCleanup(client.close)
+        client.sendall(b"a:1|c\n")
+        break_off(self.channel)
+        self.assertTrue(self.reactor.hasStopped)
+        places = listener_slots(0)
+        self.assertEqual((1, 1), (self.ledger.slot(places.accepted), self.ledger.slot(places.shutdown)))
+
+    def test_gone_before_the_boot(self) -> None:
+        """A worker whose supervisor is gone before it said anything just ends."""
+        break_off(self.channel)
+        self.assertTrue(self.reactor.hasStopped)
+
+    def test_can_t_boot(self) -> None:
+        """A worker that can't begin says why, and ends with a status of its own."""
+        self.ledger.path.write_bytes(b"")
+        os.truncate(self.ledger.path, 0)
+        self.assertRaises(Exited, self.boot)
+        self.assertEqual([CANNOT_BOOT], self.statuses)
+        self.assertIn("is empty", self.errors.getvalue())
+
+    def test_a_fault(self) -> None:
+        """A fault of the program's ends it at once, with its trace and another status."""
+        self.boot()
+        self.assertRaises(Exited, self.process._fail, Failure(ZeroDivisionError("a fault")))
+        self.assertEqual([FAILED], self.statuses)
+        self.assertIn("a fault", self.errors.getvalue())

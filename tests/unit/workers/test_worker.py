@@ -1,0 +1,366 @@
+"""A worker: from its sockets to what it sends to the supervisor; a full journal; the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.ingest import intake, moderation, protocol
+from statsd_tcp.ingest import lane as lane_module
+from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.ledger.recovery import replay
+from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_slots
+from statsd_tcp.workers import worker as worker_module
+from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
+from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
+from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
+from tests.unit.ledger.cases import LedgerTestCase
+
+RING_SIZE = 1 << 19
+
+# The listeners of the test's ledgers: a stream of lines, and datagrams. Bare connections come in under the first too.
+LINES, DATAGRAMS = 0, 1
+
+
+class WorkerTestCase(LedgerTestCase):
+    """A test with a worker in this process."""
+
+    connections = 100
+
+    def setUp(self) -> None:
+        """Make the sockets and the worker."""
+        super().setUp()
+        self.reactor = LoopbackReactor()
+        for module in (intake, moderation, protocol, worker_module):
+            self.patch(module, "time", MovingTime(self.reactor))
+        self.ledger: LedgerMap = self.map(self.create(ring_size=RING_SIZE), writable=True)
+        self.listener, self.counter = make_listener(), make_listener()
+        self.port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.port.bind(("127.0.0.1", 0))
+        for one in (self.listener, self.counter, self.port):
+            self.addCleanup(one.close)
+        self.sent: list[Any] = []
+        self.failures: list[Failure] = []
+        self.done: list[bool] = []
+        self.worker = self.make_worker()
+
+    def make_worker(self) -> Worker:
+        """Make the worker, with copies of the descriptors, as a process of its own has them."""
+        lanes = (
+            self.spec(self.listener, LINES, "lines"),
+            self.spec(self.counter, LINES, "count"),
+            self.spec(self.port, DATAGRAMS, "datagrams"),
+        )
+        boot = Boot(self.ledger.path, lanes, self.connections, 60.0)
+        worker = Worker(self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
+        self.addCleanup(self.close, worker)
+        return worker
+
+    def spec(self, one: socket.socket, index: int, kind: Any) -> LaneSpec:
+        """Describe a socket to the worker."""
+        return LaneSpec(os.dup(one.fileno()), int(one.family), index, kind)
+
+    def close(self, worker: Worker) -> None:
+        """Close everything that the worker has."""
+        if not self.done:
+            worker.drain(lambda: None)
+            self.turn(5)
+        for lane in worker._lanes:
+            os.close(lane.fileno())
+            getattr(lane, "_listener", getattr(lane, "_port", None)).detach()  # type: ignore[union-attr]
+
+    def turn(self, times: int = 3) -> None:
+        """Let the reactor run, a millisecond for each turn."""
+        for _ in range(times):
+            self.reactor.turn()
+            self.reactor.advance(0.001)
+
+    def connect(self, listener: socket.socket | None = None) -> Client:
+        """Make a client."""
+        one = listener or self.listener
+        client = Client(one.getsockname())
+        self.addCleanup(client.socket.close)
+        wait_readable(one)
+        return client
+
+    def lines(self, data: bytes) -> None:
+        """Send lines over a connection that ends."""
+        client = self.connect()
+        client.send(data)
+        client.fin()
+
+    def collect(self) -> tuple[Gathered, Interval]:
+        """Ask the worker; give its answer, also decoded."""
+        self.sent.clear()
+        self.worker.collect()
+        (message,) = self.sent
+        return message, decode(message.interval) if message.interval else Interval()
+
+    def slot(self, name: str) -> int:
+        """Read a slot of the listener of lines."""
+        return int(self.ledger.slots[getattr(listener_slots(LINES), name)])
+
+
+class MovingTime(VirtualTime):
+    """Time that also gives seconds."""
+
+    def monotonic(self) -> float:
+        """Give the clock's seconds."""
+        return self.monotonic_ns() / 1e9
+
+
+class ServingTests(WorkerTestCase):
+    """A worker at work."""
+
+    def setUp(self) -> None:
+        """Start it."""
+        super().setUp()
+        self.worker.start()
+
+    def test_ready(self) -> None:
+        """A worker that accepts says so, and its heart beats."""
+        self.assertEqual([Ready()], self.sent)
+        self.assertGreater(self.ledger.slots[HEARTBEAT], 0)
+
+    def test_collect(self) -> None:
+        """What was received is sent with the journal's offsets that it was made from, and the next time the rest."""
+        self.lines(b"a:1|c\na:2|c\n")
+        self.turn()
+        first, interval = self.collect()
+        self.assertEqual((0, self.ledger.slots[JOURNAL_HEAD]), (first.start, first.end))
+        self.assertEqual({"a": 3.0}, interval.counters)
+        self.assertEqual({"tcp:8125": ListenerCounts(12, 2, 0, 0)}, interval.listeners)
+        self.lines(b"a:5|c\n")
+        self.turn()
+        second, interval = self.collect()
+        self.assertEqual((first.end, {"a": 5.0}), (second.start, interval.counters))
+
+    def test_nothing(self) -> None:
+        """A worker that received nothing sends an empty answer."""
+        message, _ = self.collect()
+        self.assertEqual(Gathered(0, 0, b""), message)
+
+    def test_counted(self) -> None:
+        """Bare connections are counted in the ledger, at once."""
+        for _ in range(3):
+            self.connect(self.counter).socket.close()
+        self.turn()
+        self.assertEqual((3, 3), (self.slot("accepted"), self.slot("counted") + self.slot("reset")))
+
+    def test_datagrams(self) -> None:
+        """Datagrams are lines of their listener."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"a:1|c\nb:2|c", self.port.getsockname())
+        wait_readable(self.port)
+        self.turn()
+        _, interval = self.collect()
+        self.assertEqual({"udp:8125": ListenerCounts(11, 2, 0, 1)}, interval.listeners)
+
+    def test_journal_and_interval_agree(self) -> None:
+        """What is replayed from the journal is what the worker sent."""
+        for data in (b"a:1|c\nb:2|g\n", b"junk\n\n", b"t:7|ms|@0.5\n"):
+            self.lines(data)
+            self.turn()
+        message, interval = self.collect()
+        found = replay(self.ledger, 0)
+        self.assertEqual(message.end, found.end)
+        del found.interval.listeners["udp:8125"]
+        self.assertEqual(interval, found.interval)
+
+    def test_committed(self) -> None:
+        """What is committed may be overwritten."""
+        self.lines(b"a:1|c\n")
+        self.turn()
+        message, _ = self.collect()
+        self.worker.committed(message.end)
+        self.assertEqual(message.end, self.ledger.slots[JOURNAL_RELEASED])
+
+    def test_heartbeat(self) -> None:
+        """Every collection is a heartbeat."""
+        before = self.ledger.slots[HEARTBEAT]
+        self.reactor.advance(1)
+        self.collect()
+        self.assertEqual(before + 1_000_000_000, self.ledger.slots[HEARTBEAT])
+
+    def test_a_long_lived_client(self) -> None:
+        """A client that stays goes to the reactor, and is counted when it ends."""
+        client = self.connect()
+        self.turn()
+        self.assertEqual((1, 1), (self.reactor.adopted, self.slot("accepted")))
+        client.send(b"a:1|c\n")
+        self.turn()
+        client.fin()
+        self.turn()
+        self.assertEqual((1, {"a": 1.0}), (self.slot("eof"), self.collect()[1].counters))
+
+    def test_a_fault(self) -> None:
+        """A fault in a lane ends the worker: nobody else would notice."""
+        self.patch(self.worker._tally.__class__, "add_many", None)
+        self.lines(b"a:1|c\n")
+        self.turn()
+        self.assertEqual(1, len(self.failures))
+        self.assertEqual(1, self.slot("accepted"))
+
+
+class FullTests(WorkerTestCase):
+    """The journal is full."""
+
+    def setUp(self) -> None:
+        """Start, with a client that stays."""
+        super().setUp()
+        self.worker.start()
+        self.client = self.connect()
+        self.turn()
+        self.sent.clear()
+
+    def fill(self) -> int:
+        """Let clients send until the journal is full; give how many lines that were."""
+        line = b"x:1|c|#" + b"y" * 7000 + b"\n"
+        for count in range(8, 200, 8):
+            self.client.send(line * 8)
+            self.reactor.turn()
+            if self.worker._intake.is_full:
+                return count
+        raise AssertionError("it is never full")
+
+    def test_an_early_commit(self) -> None:
+        """A full journal stops all reading and asks for a commit by itself; bare connections are still counted."""
+        count = self.fill()
+        self.assertEqual([], self.sent)
+        self.reactor.advance(0)
+        (message,) = self.sent
+        self.assertEqual(count, decode(message.interval).listeners["tcp:8125"].lines)
+        self.assertEqual(message.end, self.ledger.slots[JOURNAL_HEAD])
+        self.client.send(b"a:1|c\n")
+        self.lines(b"b:1|c\n")
+        self.connect(self.counter)
+        self.turn()
+        self.assertEqual(message.end, self.ledger.slots[JOURNAL_HEAD])
+        self.assertEqual((2, 1), (self.slot("accepted"), self.slot("paused")))
+        self.worker.committed(message.end)
+        self.turn()
+        self.assertEqual((3, 0), (self.slot("accepted"), self.slot("paused")))
+        self.assertEqual({"a": 1.0, "b": 1.0}, self.collect()[1].counters)
+
+    def test_datagrams_wait(self) -> None:
+        """Datagrams wait in the kernel meanwhile."""
+        self.fill()
+        self.reactor.advance(0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"a:1|c", self.port.getsockname())
+        wait_readable(self.port)
+        head = self.ledger.slots[JOURNAL_HEAD]
+        self.turn()
+        self.assertEqual(head, self.ledger.slots[JOURNAL_HEAD])
+        self.worker.committed(head)
+        self.turn()
+        self.assertGreater(self.ledger.slots[JOURNAL_HEAD], head)
+
+
+class DrainTests(WorkerTestCase):
+    """The supervisor asks for the end, or is gone."""
+
+    def setUp(self) -> None:
+        """Start."""
+        super().setUp()
+        self.worker.start()
+        self.sent.clear()
+
+    def drain(self) -> None:
+        """Drain, and check that everything is closed and nothing runs on."""
+        self.worker.drain(lambda: self.done.append(True))
+        self.reactor.turn()
+        self.reactor.advance(CLOSING_CHECK)
+        self.assertEqual([True], self.done)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual(([], []), (self.reactor.getReaders(), self.reactor.getWriters()))
+
+    def test_everything_that_waits(self) -> None:
+        """Connections and datagrams that wait are taken, whatever the budget."""
+        self.patch(lane_module, "BUDGET", 7)
+        for number in range(20):
+            self.lines(b"a:%d|c\n" % number)
+            self.connect(self.counter)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"b:1|c", self.port.getsockname())
+        wait_readable(self.port)
+        self.drain()
+        self.worker.collect(last=True)
+        (message,) = self.sent
+        self.assertTrue(message.last)
+        self.assertEqual({"a": 190.0, "b": 1.0}, decode(message.interval).counters)
+        self.assertEqual((40, 20, 20), (self.slot("accepted"), self.slot("eof"), self.slot("counted")))
+
+    def test_open_connections(self) -> None:
+        """Open connections are read to what has come, and closed; every accepted one has its reason."""
+        adopted, unfinished = self.connect(), None
+        self.turn()
+        unfinished = self.connect()
+        self.reactor.turn()
+        for client in (adopted, unfinished):
+            client.send(b"a:1|c\nb")
+        self.drain()
+        self.assertEqual((2, 2), (self.slot("accepted"), self.slot("shutdown")))
+        self.assertEqual(2, self.collect()[1].bad_lines["truncated"])
+
+    def test_nothing_is_accepted_afterwards(self) -> None:
+        """After the end nobody is accepted, not even when room in the journal or among the connections is made."""
+        self.worker._occupancy.limit = 1
+        self.connect()
+        self.connect()
+        self.turn()
+        self.assertEqual((1, 1), (self.slot("accepted"), self.slot("paused")))
+        self.worker._on_full()
+        self.reactor.advance(0)
+        self.drain()
+        self.worker._on_room()
+        self.assertEqual(([], 2), (self.reactor.getReaders(), self.slot("accepted")))
+
+    def test_a_queue_that_is_never_empty(self) -> None:
+        """A listener that always has another client doesn't keep the worker for ever."""
+        looks = 0
+
+        def look(lane: Any) -> int:
+            nonlocal looks
+            looks += 1
+            self.reactor.advance(0.1)
+            return 1
+
+        patch = self.patch(CountLane, "look", look)
+        self.drain()
+        patch.restore()
+        self.assertLess(looks, 20)
+
+    def test_a_full_journal(self) -> None:
+        """What has no room isn't read; what isn't committed is never overwritten."""
+        client = self.connect()
+        self.turn()
+        while not self.worker._intake.is_full:
+            self.worker._intake.take(LINES, b"x" * 60000 + b"\n", 60001)
+        head = self.ledger.slots[JOURNAL_HEAD]
+        client.send(b"a:1|c\n" * 1000)
+        self.drain()
+        self.assertEqual(head, self.ledger.slots[JOURNAL_HEAD])
+        self.assertLessEqual(head - self.ledger.slots[JOURNAL_RELEASED], RING_SIZE)
+
+
+class CapTests(WorkerTestCase):
+    """As many connections as there may be."""
+
+    connections = 2
+
+    def test_cap(self) -> None:
+        """At the cap the next client waits until one has gone."""
+        self.worker.start()
+        first, *_ = [self.connect() for _ in range(3)]
+        self.turn()
+        self.assertEqual((2, 1), (self.slot("accepted"), self.slot("paused")))
+        first.fin()
+        self.turn()
+        self.assertEqual(3, self.slot("accepted"))
