@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Command", "is_http", "is_statsd", "read_command"]
+__all__ = ["Command", "is_http", "is_statsd", "is_whole", "read_command"]
 
 # A name with blanks in it can only be given in quotes.
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
@@ -13,6 +13,9 @@ _ESCAPED = re.compile(r"\\(.)")
 
 _HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
 _STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
+
+
+_WHOLE = frozenset(("help", "stats", "counters", "timers", "gauges", "sets", "health", "workers", "config", "quit"))
 
 
 class Command(NamedTuple):
@@ -27,6 +30,11 @@ def read_command(line: bytes) -> Command:
     text = line.decode(errors="replace")
     words = [_ESCAPED.sub(r"\1", quoted) if quoted else word for quoted, word in _WORD.findall(text)]
     return Command(words[0], tuple(words[1:])) if words else Command("")
+
+
+def is_whole(line: bytes) -> bool:
+    """Tell whether this is a command without arguments that changes nothing: all of it, even if no newline follows."""
+    return line.decode(errors="replace").strip() in _WHOLE
 
 
 def is_http(line: bytes) -> bool:

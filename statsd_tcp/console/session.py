@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.console.answers import Answers, Reply
-from statsd_tcp.console.commands import is_http, is_statsd, read_command
+from statsd_tcp.console.commands import is_http, is_statsd, is_whole, read_command
 from statsd_tcp.console.replies import UNKNOWN
 
 __all__ = ["Console", "Session"]
@@ -23,6 +23,10 @@ LONGEST_LINE = 1 << 16
 
 IDLE_TIME = 3600.0
 """Seconds after which a connection on which nothing happens is closed."""
+
+QUIET_TIME = 0.25
+"""Seconds without another byte after which a command is answered although its newline is missing: etsy's server takes
+whatever comes at once for a line, so that scripts for it need not send one."""
 
 MOST_SESSIONS = 64
 """Connections at a time. Each may have a dump of all series wait for its reader."""
@@ -51,15 +55,25 @@ class Session(LineOnlyReceiver):
         self._paused = False
         self._ended = False
         self._timer: IDelayedCall | None = None
+        self._quiet: IDelayedCall | None = None
+        self._early = False
 
     def connectionMade(self) -> None:
         """Begin."""
         self._timer = self._console.reactor.callLater(IDLE_TIME, self._drop)
         self.transport.registerProducer(self, True)
 
+    def dataReceived(self, data: bytes) -> None:
+        """Take the lines, and see whether what is left may be a command without its newline."""
+        self._stop_waiting()
+        super().dataReceived(data)
+        if not self._ended and is_whole(self._buffer):
+            self._quiet = self._console.reactor.callLater(QUIET_TIME, self._no_newline)
+
     def lineReceived(self, line: bytes) -> None:
         """Put a command in its turn."""
-        if self._ended:
+        early, self._early = self._early, False
+        if self._ended or (early and not line.strip()):
             return
         if self._timer is not None:
             self._timer.reset(IDLE_TIME)
@@ -75,6 +89,7 @@ class Session(LineOnlyReceiver):
 
     def readConnectionLost(self) -> None:
         """Answer what was asked before the client's end, and close."""
+        self._stop_waiting()
         rest, self._buffer = self._buffer, b""
         if rest:
             self.lineReceived(rest)
@@ -100,10 +115,23 @@ class Session(LineOnlyReceiver):
         """Forget what was asked."""
         self._lines.clear()
         self._ended = True
+        self._stop_waiting()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
         self._console.sessions.discard(self)
+
+    def _stop_waiting(self) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+
+    def _no_newline(self) -> None:
+        """Answer a command whose newline didn't come, and leave out the newline if it comes after all."""
+        self._quiet = None
+        line, self._buffer = self._buffer, b""
+        self.lineReceived(line)
+        self._early = True
 
     def _go_on(self) -> None:
         """Answer as many commands as can be answered now."""

@@ -80,6 +80,11 @@ class BoundListener:
         """Give the accept queues: by worker, or the one of all workers."""
         return [("shared", self.sockets[0])] if self.endpoint.path else list(enumerate(self.sockets))
 
+    @property
+    def in_groups(self) -> bool:
+        """Tell whether its sockets form SO_REUSEPORT groups, one for each address family."""
+        return not self.endpoint.path
+
     def listen(self, backlog: int) -> None:
         """Let the kernel accept connections into the queues; raises `OSError`."""
         if self.stream:

@@ -21,15 +21,17 @@ class Replay(NamedTuple):
     interval: Interval
 
 
-def replay(ledger: LedgerMap, start: int) -> Replay:
-    """Read the frames behind the committed offset ``start``; the writer must be dead.
+def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
+    """Read the frames behind the committed offset ``start``, up to ``until`` or to the end of all.
 
-    Only whole frames count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
+    The writer must be dead, or must have gone beyond ``until`` and have released nothing behind ``start``. Only whole
+    frames count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
     """
     listeners = ledger.directory.listeners
     tally = tally_for(listeners)
     end = start
-    for frame in read_frames(ledger.ring, start, ledger.slots[JOURNAL_HEAD]):
+    head = ledger.slots[JOURNAL_HEAD] if until is None else until
+    for frame in read_frames(ledger.ring, start, head):
         if frame.listener >= len(listeners):
             break
         tally.add(frame.listener, frame.lines, frame.tick)

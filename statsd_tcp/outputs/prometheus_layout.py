@@ -31,6 +31,8 @@ TYPES = {"c": "counter", "g": "gauge", "ms": "observed", "h": "observed", "s": "
 _PARTS = ("_sum", "_count", "_bucket", "_created")
 _TOTAL = "_total"
 _OWN_PREFIX = "statscounter_"
+# The series for all those beyond the limit are among those that clients send.
+_OVERFLOW = "statscounter_overflow_"
 _OWN_NAMES = frozenset(
     f"process_{name}"
     for name in (
@@ -111,7 +113,7 @@ class _Entry:
             name += suffix
         family = self._families.get(name)
         if family is None:
-            if name.startswith(_OWN_PREFIX) or name in _OWN_NAMES:
+            if (name.startswith(_OWN_PREFIX) and not name.startswith(_OVERFLOW)) or name in _OWN_NAMES:
                 return "reserved"
             family = self._found(name, number)
         if family is None or self._types[family.number] != self._types[number]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -39,7 +40,8 @@ class StreamSender:
         self._closed: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
         pauses = backoffPolicy(SHORTEST_PAUSE, LONGEST_PAUSE, factor=2.0)
-        self._client = ClientService(endpoint, _Writers(self), retryPolicy=pauses, clock=reactor)
+        attempts = _Attempts(endpoint, self._not_connected)
+        self._client = ClientService(attempts, _Writers(self), retryPolicy=pauses, clock=reactor)
         # Connects when there is something to send, so that a worker that gets no lines keeps nothing open.
         self._started = False
 
@@ -49,7 +51,6 @@ class StreamSender:
             self._started = True
             self._queue.error = "not connected"
             self._client.startService()
-            self._watch_attempt()
         self._queue.put(lines)
         self.flush()
 
@@ -97,18 +98,26 @@ class StreamSender:
             return
         self._queue.failed()
         self._queue.error = f"not connected: {why}"
-        # The service hears of the end after us; until then it takes the connection for a good one.
-        self._reactor.callLater(0, self._watch_attempt)
 
-    def _watch_attempt(self) -> None:
-        """Hear of it if the next attempt fails. The service goes on trying by itself."""
-        self._client.whenConnected(failAfterFailures=1).addCallbacks(lambda _: None, self._not_connected)
-
-    def _not_connected(self, failure: Failure) -> None:
+    def _not_connected(self, failure: Failure) -> Failure:
         if not failure.check(CancelledError):
             self._queue.failed()
             self._queue.error = f"not connected: {failure.getErrorMessage()}"
-            self._watch_attempt()
+        return failure
+
+
+@implementer(IStreamClientEndpoint)
+class _Attempts:
+    """An endpoint that tells of each attempt that fails; who tries keeps that to itself."""
+
+    def __init__(self, endpoint: Any, failed: Callable[[Failure], Failure]) -> None:
+        self._endpoint = endpoint
+        self._failed = failed
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect, or fail."""
+        attempt: Deferred[Any] = self._endpoint.connect(protocolFactory)
+        return attempt.addErrback(self._failed)
 
 
 @implementer(IPushProducer)

@@ -35,7 +35,14 @@ def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
         found = _sets(slots.open, slots.known)
     else:
         found = _timers(slots.open, slots.known, timers)
-    return dict(sorted((written(identity), value) for identity, value in found.items()))
+    return dict(sorted((written(identity), _shown(value)) for identity, value in found.items()))
+
+
+def _shown(value: Any) -> Any:
+    """Write whole numbers without a point, as they were sent."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return value if isinstance(value, int) else {name: _shown(number) for name, number in value.items()}
 
 
 def _counters(slot: OpenSlot, known: KnownSeries) -> Mapping[str, float]:

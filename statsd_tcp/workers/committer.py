@@ -6,7 +6,7 @@ fail, what came is kept and tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -44,6 +44,7 @@ class _Work(NamedTuple):
 
     gathered: list[Gatherings]
     counts: list[LedgerCounts]
+    ledgers: dict[str, Ledger]
     retired: list[Ledger]
     unlinked: list[str]
     delivered: list[tuple[str, int]]
@@ -95,6 +96,7 @@ class Committer:
         work = _Work(
             self._waiting,
             self._shelf.counts(),
+            dict(self._shelf.ledgers),
             [ledger for ledger in self._shelf.ledgers.values() if ledger.retired],
             self._unlinked,
             self._delivered,
@@ -134,7 +136,7 @@ class Committer:
         """Decode, replay and commit, in the store's thread."""
         if self._store is None:
             self._store = self._open_store()
-        intervals = [_decoded(one) for one in work.gathered]
+        intervals = _without_gaps([_decoded(one) for one in work.gathered], self._store, work.ledgers)
         for ledger in work.retired:
             intervals.append(self._replayed(self._store, ledger, intervals))
         return self._store.commit(
@@ -149,8 +151,7 @@ class Committer:
 
     def _replayed(self, store: Store, ledger: Ledger, before: list[LedgerInterval]) -> LedgerInterval:
         ends = [one.end for one in before if one.ledger_id == ledger.ledger_id]
-        known = store.snapshot.ledgers.get(ledger.ledger_id)
-        start = ends[-1] if ends else known.committed if known else 0
+        start = max(ends, default=_safe_offset(store, ledger.ledger_id))
         found = replay(ledger.map, start)
         return LedgerInterval(ledger.ledger_id, start, found.end, found.interval, recovered=True)
 
@@ -200,6 +201,29 @@ class Committer:
 
 def _decoded(one: Gatherings) -> LedgerInterval:
     return LedgerInterval(one.ledger_id, one.start, one.end, decode(one.interval))
+
+
+def _safe_offset(store: Store, ledger_id: str) -> int:
+    """Give up to where a ledger's journal is in the store."""
+    known = store.snapshot.ledgers.get(ledger_id)
+    return known.committed if known else 0
+
+
+def _without_gaps(intervals: list[LedgerInterval], store: Store, ledgers: Mapping[str, Ledger]) -> list[LedgerInterval]:
+    """Put in what is missing before an interval: one that went lost between a worker and the store.
+
+    That happens when the supervisor became another image while it had it in hand. The journal still has the lines.
+    """
+    result = []
+    ends: dict[str, int] = {}
+    for one in intervals:
+        end = ends.get(one.ledger_id, _safe_offset(store, one.ledger_id))
+        if one.start > end and one.ledger_id in ledgers:
+            found = replay(ledgers[one.ledger_id].map, end, one.start)
+            result.append(LedgerInterval(one.ledger_id, end, found.end, found.interval, recovered=True))
+        result.append(one)
+        ends[one.ledger_id] = max(end, one.end)
+    return result
 
 
 def _follow(running: Deferred[None]) -> Deferred[None]:

@@ -15,8 +15,9 @@ from statsd_tcp.workers.shelf import Ledger
 
 __all__ = ["Incarnation", "Outcome", "outcome_of"]
 
-Outcome = Literal["boot", "signal", "failure", "exit"]
-"""How a worker ended, as the metrics have it: before it ever accepted, by a signal, by a fault, or in good order."""
+Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
+"""How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
+another signal, by a fault, or in good order."""
 
 
 class End(NamedTuple):
@@ -39,6 +40,7 @@ class Incarnation:
         self.pid = pid
         self.ending: Ending | None = None
         self.channel_ended = False
+        self.stalled = False
 
     def life(self, now: float) -> float:
         """Give for how many seconds it has accepted."""
@@ -75,6 +77,8 @@ def outcome_of(incarnation: Incarnation) -> End:
     ending = incarnation.ending or Ending()
     if incarnation.ready_at is None:
         return End("boot", f"could not start ({_words(ending)})")
+    if incarnation.stalled:
+        return End("stalled", f"had stalled and was killed ({_words(ending)})")
     if ending.signal is not None:
         return End("signal", f"was killed ({_words(ending)})")
     if ending.status:

@@ -9,8 +9,9 @@ from typing import Any
 from twisted.logger import Logger
 
 from statsd_tcp.ingest.sockets import queue_state, receive_drops
-from statsd_tcp.kernel.doctor.facts import Facts, KernelProbes, Roots
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.shortfalls import shortfalls
+from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
 from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.samples import Sampler
 from statsd_tcp.kernel.symptoms import Queue

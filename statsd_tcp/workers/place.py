@@ -296,15 +296,16 @@ class Place:
 
     def _lost(self, incarnation: Incarnation) -> None:
         self.current = None
-        if self.successor is not None:
+        if self.state == "draining":
+            self._note_empty()
+        elif self.successor is not None:
             # It has been on its way; from now on it is the one.
             self.current, self.successor = self.successor, None
             self.state = "starting"
             self._finish_replacing(True)
-        elif self.state != "draining":
+        else:
             self.state = "stopped"
             self._start_later(self.backoff.after(incarnation.life(self._reactor.seconds())))
-        self._note_empty()
         outcome, how = outcome_of(incarnation)
         self._events.gone(self, incarnation.ledger, outcome, how)
 

@@ -168,7 +168,9 @@ class Report:
     def _worker_status(self, number: int) -> dict[str, Any]:
         place = self._supervisor.places[number]
         result: dict[str, Any] = {"slot": number, "pid": place.pid or None, "state": place.state}
+        result["avoided"] = number in self._supervisor.stalls.avoided
         if place.current is not None:
+            result["leaving"] = len(place.leaving)
             beat = place.current.ledger.slot(HEARTBEAT)
             age = max(0, time.monotonic_ns() - beat) if beat else 0
             result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)

@@ -23,6 +23,7 @@ from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.plan import Plan
 from statsd_tcp.workers.shelf import Ledger, Shelf
+from statsd_tcp.workers.stalls import StallWatch
 from statsd_tcp.workers.succession import Succession
 
 __all__ = ["BOOT_TRIES", "Supervisor"]
@@ -80,8 +81,9 @@ class Supervisor(Service):
         """Called once, when for the first time all workers accept."""
         self.every_second: Callable[[], None] = _nothing
         self._announced = False
-        self.restarts: dict[str, int] = dict.fromkeys(("boot", "signal", "failure", "exit"), 0)
+        self.restarts: dict[str, int] = dict.fromkeys(("boot", "stalled", "signal", "failure", "exit"), 0)
         self.places = [self._make_place(number) for number in range(plan.workers)]
+        self.stalls = StallWatch(self.places, plan.listeners)
         self.succession = Succession(reactor, plan.heritage, self._make_departing)
 
     def privilegedStartService(self) -> None:
@@ -263,6 +265,7 @@ class Supervisor(Service):
         """Ask every worker; whoever didn't answer the last time isn't waited for."""
         try:
             self.every_second()
+            self.stalls.look()
             self._ask()
         except Exception:  # noqa: BLE001  (a LoopingCall that raises stops for ever, and with it all commits)
             self._log.failure("a round of collecting failed")

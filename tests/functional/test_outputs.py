@@ -38,9 +38,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_the_example_of_the_documentation(
-    make_service: ServiceMaker, installed: Path, tmp_path: Path
-) -> None:
+def test_the_example_of_the_documentation(make_service: ServiceMaker, installed: Path, tmp_path: Path) -> None:
     """The documented example, installed as a package, gets every slot, each counter exactly once."""
     path = tmp_path / "counters.jsonl"
     more = ["--flush-interval=1", f"--output=jsonl:path={path}"]
@@ -48,7 +46,7 @@ def test_the_example_of_the_documentation(
     half_close(service.port("lines"), b"hits:2|c\n")
     half_close(service.port("lines"), b"hits:3|c\n")
     until(lambda: sum(row["counters"].get("hits", 0) for row in rows(path)) == 5, "all is in the file")
-    assert all(row["time"] % row["seconds"] == 0 for row in rows(path))
+    assert [row["time"] for row in rows(path)] == sorted({row["time"] for row in rows(path)})
     assert service.metrics().total("statscounter_output_sent_total", output="jsonl") > 0
 
 
@@ -67,6 +65,19 @@ def test_an_argument_that_cannot_be_used(make_service: ServiceMaker, installed: 
     assert service.wait_ended() == 1
     assert "statscounter: --output jsonl: path= is needed, and nothing else" in service.log
     assert "Traceback" not in service.log
+
+
+def test_more_series_than_there_may_be(start_service: ServiceMaker) -> None:
+    """Beyond the limit counters and timers are added to one series for all, which /metrics shows, and are counted."""
+    service = start_service(more=["--max-series=2"])
+    half_close(service.port("lines"), b"a:1|c\nb:1|c\n")
+    service.settled()
+    half_close(service.port("lines"), b"a:1|c\nc:3|c\nd:4|c\ne:500|ms\nf:1|g\n")
+    metrics = service.wait_for(4, "statscounter_series_dropped_total")
+    assert metrics.total("a") == 2
+    assert metrics.total("statscounter_overflow_c") == 7
+    assert metrics.total("statscounter_overflow_ms_sum") == 0.5
+    assert metrics.by("statscounter_series_dropped_total", "reason") == {"overflow": 3, "refused": 1}
 
 
 def test_the_console(start_service: ServiceMaker) -> None:

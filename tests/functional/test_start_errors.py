@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import sqlite3
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,201 +15,25 @@ import pytest
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import MARK, end_all, marked, new_mark
 from tests.functional.service import LOOPBACK, environment, options, script
+from tests.functional.start_errors import ROWS, Row, Scene
 
 PROGRAMS = {
     "foreground": ("twistd", "-n", "--pidfile="),
     "daemon": ("twistd", "--pidfile=twistd.pid", "--logfile=twistd.log"),
 }
-NO_RIGHTS = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
-"""Even as root the service has no special rights behind this: what belongs to others, and low ports, are denied."""
 
 LIMIT = 60.0
 """Seconds that a start may take to fail, on a busy machine."""
 
 
-class Row(NamedTuple):
-    """One way to fail: further options, the words that the line must have, and a command to put before."""
-
-    options: list[str]
-    words: list[str]
-    prefix: list[str]
-
-
-class Scene:
-    """What a row needs around it: a folder for files, and things that are cleaned up behind it."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder = folder
-        self.state = folder / "state"
-        self.stack = stack
-
-    def config(self, text: str) -> list[str]:
-        """Write a configuration file, and give the option that names it."""
-        path = self.folder / "statscounter.toml"
-        path.write_text(text)
-        return [f"--config={path}"]
-
-    def taken(self, kind: socket.SocketKind) -> int:
-        """Give a port that this process holds."""
-        holder = self.stack.enter_context(socket.socket(socket.AF_INET, kind))
-        holder.bind(("127.0.0.1", 0))
-        if kind == socket.SOCK_STREAM:
-            holder.listen()
-        return int(holder.getsockname()[1])
-
-
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    """Give an empty scene."""
+def scenes(tmp_path: Path) -> Iterator[dict[str, Scene]]:
+    """Give an empty scene for each program."""
     with ExitStack() as stack:
-        yield Scene(tmp_path, stack)
-
-
-def wrong(words: list[str], *more: str) -> Callable[[Scene], Row]:
-    """Make a row that needs nothing but its options."""
-    return lambda _: Row(list(more), words, [])
-
-
-def file(text: str, *words: str) -> Callable[[Scene], Row]:
-    """Make a row of a configuration file, which the line must name."""
-    return lambda scene: Row(scene.config(text), ["statscounter.toml", *words], [])
-
-
-def missing_file(scene: Scene) -> Row:
-    """Name a configuration file that isn't there."""
-    path = scene.folder / "nowhere.toml"
-    return Row([f"--config={path}"], [str(path), "can't be read", "No such file"], [])
-
-
-def in_use(option: str, scheme: str) -> Callable[[Scene], Row]:
-    """Make a row of a port that somebody has: option, port, process and remedy must be named."""
-
-    def row(scene: Scene) -> Row:
-        port = scene.taken(socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM)
-        owner = f"(pid {os.getpid()})"
-        remedy = [f"--{option}= switches it off", f"--{option} {scheme}:PORT moves it"]
-        words = [f"--{option}: {scheme}:{port} is in use by ", owner, *remedy]
-        return Row([f"--{option}={scheme}:{port}:{LOOPBACK}"], words, [])
-
-    return row
-
-
-def living_socket(scene: Scene) -> Row:
-    """Name a Unix socket that a process has."""
-    name = f"statscounter-test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    scene.stack.enter_context(socket.socket(socket.AF_UNIX)).bind(f"\0{name}")
-    return Row([f"--listen=unix:@{name}"], [f"--listen: unix:@{name} is in use", "--listen unix:PATH moves it"], [])
-
-
-def file_for_socket(scene: Scene) -> Row:
-    """Name a file that is no socket."""
-    (scene.folder / "s").write_text("")
-    return Row(["--listen=unixgram:s"], ["--listen: unixgram:/", "/s is there and is no socket"], [])
-
-
-def bad_certificate(scene: Scene) -> Row:
-    """Name a file that holds no key."""
-    path = scene.folder / "key.pem"
-    path.write_text("nothing\n")
-    return Row([f"--listen=ssl:0:privateKey={path}"], ["--listen ssl:0: privateKey=", "/key.pem: "], [])
-
-
-def low_port(scene: Scene) -> Row:
-    """Ask for a port that needs rights."""
-    words = ["--listen: tcp:99 needs root", "CAP_NET_BIND_SERVICE", "--listen tcp:PORT moves it"]
-    return Row([f"--listen=tcp:99:{LOOPBACK}"], words, NO_RIGHTS)
-
-
-def file_for_folder(scene: Scene) -> Row:
-    """Put a file where the state directory should be."""
-    scene.state.write_text("")
-    return Row([], [f"--state-dir {scene.state}: can't be made", "name a folder"], [])
-
-
-def unwritable(scene: Scene) -> Row:
-    """Take away the right to write into the state directory."""
-    (scene.state / "ledgers").mkdir(parents=True)
-    scene.state.chmod(0o500)
-    scene.stack.callback(scene.state.chmod, 0o700)
-    return Row([], [f"--state-dir {scene.state}: may not be written", "change its rights"], NO_RIGHTS)
-
-
-def unwritable_parent(scene: Scene) -> Row:
-    """Take away the right to make the state directory."""
-    locked = scene.folder / "locked"
-    locked.mkdir(mode=0o500)
-    scene.stack.callback(locked.chmod, 0o700)
-    words = [f"--state-dir {locked}/state: can't be made (Permission denied)"]
-    return Row([f"--state-dir={locked}/state"], words, NO_RIGHTS)
-
-
-def foreign_store(scene: Scene) -> Row:
-    """Put another program's SQLite file where the store should be."""
-    scene.state.mkdir()
-    path = scene.state / "totals.sqlite"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE songs (title TEXT)")
-        connection.commit()
-    return Row([], [str(path), "left as it is"], [])
-
-
-def damaged_store(scene: Scene) -> Row:
-    """Put something where the store should be that never was a database."""
-    scene.state.mkdir()
-    path = scene.state / "totals.sqlite"
-    path.write_bytes(b"never a database\n" * 500)
-    return Row([], [f"{path} is not a SQLite database", "left as it is"], [])
-
-
-ROWS: dict[str, Callable[[Scene], Row]] = {
-    "wrong value": wrong(["--workers: '0' is not a whole number"], "--workers=0"),
-    "wrong seconds": wrong(["--drain-timeout: 'soon' is not a number of seconds"], "--drain-timeout=soon"),
-    "unknown option": wrong(["option --colour not recognized", "--help lists"], "--colour=red"),
-    "stray argument": wrong(["'now' is not an option", "--help lists"], "now"),
-    "value missing": wrong(["--workers: a value is missing"], "--workers="),
-    "bad scheme": wrong(["--listen ftp:21", "tcp, udp"], "--listen=ftp:21"),
-    "bad port": wrong(["--count tcp:port", "'port' is not a port"], "--count=tcp:port"),
-    "bad interface": wrong(["--http", "interface=nowhere is not an IP address"], "--http=tcp:0:interface=nowhere"),
-    "bad key": wrong(["--listen", "colour"], "--listen=tcp:0:colour=red"),
-    "nothing to do": wrong(["--listen and --count are both empty"], "--listen=", "--count="),
-    "same label": wrong(
-        ["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"
-    ),
-    "same port": wrong(["tcp:18125 is given twice"], "--listen=tcp:18125", "--listen=tcp:18125"),
-    "address elsewhere": wrong(
-        ["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"
-    ),
-    "no such file": missing_file,
-    "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
-    "unknown key": file('colour = "red"', "unknown option 'colour'"),
-    "wrong type": file("workers = true", "workers: True is not"),
-    "wrong value in file": file("workers = 0", "workers: '0' is not a whole number"),
-    "wrong endpoint in file": file('listen = ["tcp:port"]', "listen tcp:port", "not a port"),
-    "lines port in use": in_use("listen", "tcp"),
-    "datagram port in use": in_use("listen", "udp"),
-    "count port in use": in_use("count", "tcp"),
-    "HTTP port in use": in_use("http", "tcp"),
-    "console port in use": in_use("admin", "tcp"),
-    "repeat without port": wrong(
-        ["--repeat: 'udp:localhost' is not of the form udp:HOST:PORT"], "--repeat=udp:localhost"
-    ),
-    "repeat twice": wrong(["repeat:udp:h:1 is given twice"], "--repeat=udp:h:1", "--repeat=udp:h:1"),
-    "low port": low_port,
-    "socket in use": living_socket,
-    "file for socket": file_for_socket,
-    "folder of socket": wrong(["--listen: unix:/", "the folder does not exist"], "--listen=unix:no/such/folder/s"),
-    "long path": wrong(["--listen unix:/", "longer than the 107 bytes"], f"--listen=unix:/{'x' * 120}"),
-    "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
-    "no certificate": wrong(
-        ["--listen ssl:0:", "privateKey=/nowhere can't be read"], "--listen=ssl:0:privateKey=/nowhere"
-    ),
-    "bad certificate": bad_certificate,
-    "file for folder": file_for_folder,
-    "unwritable folder": unwritable,
-    "unwritable parent": unwritable_parent,
-    "foreign store": foreign_store,
-    "damaged store": damaged_store,
-}
+        result = {name: Scene(tmp_path / name, stack) for name in PROGRAMS}
+        for scene in result.values():
+            scene.folder.mkdir()
+        yield result
 
 
 class Failed(NamedTuple):
@@ -250,36 +72,44 @@ def one_line(failed: Failed) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 @pytest.mark.parametrize("make_row", ROWS.values(), ids=ROWS)
-def test_start_error(scene: Scene, program: tuple[str, ...], make_row: Callable[[Scene], Row]) -> None:
+def test_start_error(scenes: dict[str, Scene], make_row: Callable[[Scene], Row]) -> None:
     """Whatever prevents the start is told in one line on standard error, and nothing is left running."""
-    row = make_row(scene)
-    line = one_line(fail(scene, program, [*_small(scene, row), *row.options], row.prefix))
-    assert [words for words in row.words if words not in line] == [], line
+    rows = {name: make_row(scene) for name, scene in scenes.items()}
+
+    def attempt(name: str) -> Failed:
+        scene, row = scenes[name], rows[name]
+        return fail(scene, PROGRAMS[name], [*_small(scene, row), *row.options], row.prefix)
+
+    with ThreadPoolExecutor() as pool:
+        for name, failed in zip(rows, pool.map(attempt, rows), strict=True):
+            line = one_line(failed)
+            assert [words for words in rows[name].words if words not in line] == [], (name, line)
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_second_instance(scene: Scene, start_service: ServiceMaker, program: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_second_instance(scenes: dict[str, Scene], start_service: ServiceMaker, program: str) -> None:
     """A state directory in use is refused with the process that has it, and that one goes on."""
     first = start_service()
-    line = one_line(fail(scene, program, options(first.state), []))
+    line = one_line(fail(scenes[program], PROGRAMS[program], options(first.state), []))
     assert f"--state-dir {first.state} is in use by another instance (pid {first.process.pid})" in line
     assert first.is_ready()
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_port_of_another_instance(scene: Scene, start_service: ServiceMaker, program: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_port_of_another_instance(scenes: dict[str, Scene], start_service: ServiceMaker, program: str) -> None:
     """A second instance does not join the first one's group of sockets: the port is in use, by that process."""
-    first = start_service()
-    port = first.port("lines")
-    line = one_line(fail(scene, program, options(scene.state, listen=[f"tcp:{port}:{LOOPBACK}"]), []))
-    assert f"--listen: tcp:{port} is in use by " in line
+    first, scene = start_service(workers=2), scenes[program]
+    for option in ("listen", "count"):
+        port = first.port({"listen": "lines", "count": "bare"}[option])
+        asked = options(scene.state, **{option: [f"tcp:{port}:{LOOPBACK}"]})
+        assert f"--{option}: tcp:{port} is in use by " in one_line(fail(scene, PROGRAMS[program], asked, []))
     assert first.is_ready()
 
 
-def test_nothing_stays_behind(scene: Scene) -> None:
+def test_nothing_stays_behind(scenes: dict[str, Scene]) -> None:
     """A start that fails at its second listener removes the socket file of the first."""
+    scene = scenes["foreground"]
     port = scene.taken(socket.SOCK_STREAM)
     endpoints = [f"unix:{scene.folder.name}-s", f"tcp:{port}:{LOOPBACK}"]
     line = one_line(fail(scene, PROGRAMS["foreground"], options(scene.state, listen=endpoints), []))

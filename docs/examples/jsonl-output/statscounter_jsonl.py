@@ -1,10 +1,10 @@
-"""An output of statscounter that appends the counters of every slot to a file: --output jsonl:path=/tmp/counters.jsonl"""
+"""An output of statscounter: appends the counters of every slot to a file, as a line of JSON."""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
@@ -15,17 +15,15 @@ from statsd_tcp.outputs.interfaces import IOutput
 @implementer(IOutput)
 class JsonLines:
     def __init__(self, reactor: Any, path: str) -> None:
-        self.reactor = reactor
-        self.path = path
+        self.reactor, self.path = reactor, Path(path)
 
-    def deliver(self, slot: SlotResult) -> Deferred[None]:
-        line = json.dumps({"time": slot.timestamp, "seconds": slot.seconds, "counters": dict(slot.counters)})
-        # A disk may be slow, and the reactor must not wait: when the Deferred fires the slot is written.
-        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.append, line)
+    def deliver(self, slot: SlotResult) -> Any:
+        # A disk may be slow and the reactor must not wait. The slot is written when this Deferred fires.
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.append, slot)
 
-    def append(self, line: str) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    def append(self, slot: SlotResult) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": slot.timestamp, "counters": dict(slot.counters)}) + "\n")
 
     def stop(self) -> None:
         pass

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from statsd_tcp.kernel.doctor.facts import Facts, KernelProbes, Roots
+from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
 from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.kernel.sock_diag import listeners
@@ -61,7 +62,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     def facts(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Facts:
         """Look at the machine as the service sees it: from its network namespace, if we may."""
         shut = "" if self.process == "self" else enter_network(proc / self.process)
+        if shut and self._listens_here():
+            # Its namespace is none of our business, but its ports are here: so it is this one.
+            shut = ""
         return Facts(Roots(proc, sys, self.process, shut), KernelProbes())
+
+    def _listens_here(self) -> bool:
+        try:
+            return bool(self.tcp_ports) and {*self.tcp_ports} <= {one.port for one in listeners()}
+        except OSError:
+            return False
 
 
 def no_service() -> Service:

@@ -10,7 +10,8 @@ from statsd_tcp.kernel.audit.opinion import Grade, Opinion, Remark
 from statsd_tcp.kernel.audit.page import Line, lines_of
 from statsd_tcp.kernel.audit.plain_settings import PLAIN_RULES
 from statsd_tcp.kernel.audit.settings import RULES
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target
 
 __all__ = ["audit", "status"]

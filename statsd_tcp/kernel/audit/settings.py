@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from statsd_tcp.kernel.audit.opinion import Grade, Opinion
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, accept_queue, conntrack_entries, descriptors, time_wait_buckets
 
 __all__ = ["RULES", "Rule"]

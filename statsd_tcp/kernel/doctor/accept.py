@@ -1,10 +1,10 @@
-"""Checks of a listening socket's two queues: handshakes not finished, and connections not yet accepted."""
+"""Checks of the accept queue: connections whose handshake is done, and who takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import (
     Check,
     Counter,
@@ -20,13 +20,13 @@ from statsd_tcp.kernel.doctor.judgement import (
     sysctl,
 )
 from statsd_tcp.kernel.doctor.overflow import Cause, overflow_cause
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, accept_queue, ordinary_queue
 from statsd_tcp.kernel.sock_diag import Listener
 
-__all__ = ["CHECKS", "our_listeners"]
+__all__ = ["CHECKS", "counters", "our_listeners"]
 
 _OVERFLOWS, _DROPS = "TcpExt.ListenOverflows", "TcpExt.ListenDrops"
-_FASTOPEN_SERVER = 2
 
 
 def our_listeners(facts: Facts, target: Target) -> list[Listener]:
@@ -111,67 +111,6 @@ def overflows(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def syncookies(facts: Facts, target: Target) -> Judgement:
-    """Tell whether cookies are on, and carry ordinary load."""
-    current = facts.number("net.ipv4.tcp_syncookies")
-    seen = counters(facts, "TcpExt.SyncookiesSent", "TcpExt.TCPReqQFullDoCookies")
-    if not current:
-        return Judgement(
-            verdict=Verdict.RAISE,
-            current="0",
-            needed="1",
-            why="with a full SYN queue connections are dropped instead of answered with a cookie",
-            weight=Weight.WARNING,
-            counters=seen,
-            remedies=(sysctl("net.ipv4.tcp_syncookies", 1, current),),
-        )
-    if current != 1:
-        return Judgement(
-            verdict=Verdict.LOWER,
-            current=str(current),
-            needed="1",
-            why="every client is answered with a cookie, which loses its options: a setting for tests",
-            weight=Weight.WARNING,
-            counters=seen,
-            remedies=(sysctl("net.ipv4.tcp_syncookies", 1, current, automatic=False),),
-        )
-    if seen and seen[0].value:
-        why = "cookies were sent: a flood, or the SYN queue, which is as long as the accept queue, is too short"
-        return Judgement(verdict=Verdict.OK, current=str(current), needed="1", why=why, weight=Weight.WARNING,
-                         counters=seen)  # fmt: skip
-    return fine(current, "the kernel's default; they are no substitute for a long queue", "1", counters=seen)
-
-
-def syn_backlog(facts: Facts, target: Target) -> Judgement:
-    """Tell whether the limit of half-open connections does anything."""
-    current, cookies = facts.number("net.ipv4.tcp_max_syn_backlog"), facts.number("net.ipv4.tcp_syncookies")
-    seen = counters(facts, "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies")
-    if cookies:
-        why = "not consulted while tcp_syncookies is on: the SYN queue is as long as the accept queue"
-        return irrelevant(f"{current:,}", why, counters=seen)
-    need = accept_queue(target)
-    if current >= need.value:
-        return fine(
-            f"{current:,}", "consulted since tcp_syncookies is off", f"{need.value:,}", need.formula, counters=seen
-        )
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="consulted since tcp_syncookies is off: beyond three quarters of it new clients are dropped",
-        weight=Weight.WARNING,
-        counters=seen,
-        remedies=(sysctl("net.ipv4.tcp_max_syn_backlog", need.value, current),),
-    )
-
-
-def synack_retries(facts: Facts, target: Target) -> Judgement:
-    """Judge when half-open connections are given up."""
-    why = "how long a half-open connection is kept (5: 63 s); only in a SYN flood is 2 or 3 better"
-    return irrelevant(facts.number("net.ipv4.tcp_synack_retries"), why)
-
-
 def abort_on_overflow(facts: Facts, target: Target) -> Judgement:
     """Tell what a client gets that finds the queue full."""
     current = facts.number("net.ipv4.tcp_abort_on_overflow")
@@ -194,16 +133,6 @@ def migrate(facts: Facts, target: Target) -> Judgement:
     current = facts.number("net.ipv4.tcp_migrate_req")
     seen = counters(facts, "TcpExt.TCPMigrateReqSuccess", "TcpExt.TCPMigrateReqFailure")
     why = "the supervisor never closes a socket while clients queue on it: 1 is only a second belt"
-    return irrelevant(current, why, counters=seen)
-
-
-def fastopen(facts: Facts, target: Target) -> Judgement:
-    """Tell whether a connection can come twice."""
-    current = facts.number("net.ipv4.tcp_fastopen")
-    seen = counters(facts, "TcpExt.TCPFastOpenPassive", "TcpExt.TCPFastOpenListenOverflow")
-    if not current & _FASTOPEN_SERVER:
-        return fine(current, "the server's part (bit 2) is off: no SYN with data can be replayed", counters=seen)
-    why = "the service's sockets do not ask for it; another program's may, and a replayed SYN counts twice there"
     return irrelevant(current, why, counters=seen)
 
 
@@ -263,16 +192,8 @@ CHECKS = (
     Check("accept.overflows", Layer.ACCEPT, Scope.NETWORK, "accept queue overflows", overflows,
           "net/ipv4/tcp_ipv4.c: tcp_v4_syn_recv_sock", essential=True),
     Check("accept.foreign", Layer.ACCEPT, Scope.NETWORK, "sockets on our ports", foreign, "socket(7): SO_REUSEPORT"),
-    Check("syn.cookies", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_syncookies", syncookies,
-          "ip-sysctl.rst: tcp_syncookies"),
-    Check("syn.backlog", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_max_syn_backlog", syn_backlog,
-          "net/ipv4/tcp_input.c: tcp_conn_request"),
-    Check("syn.retries", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_synack_retries", synack_retries,
-          "ip-sysctl.rst: tcp_synack_retries"),
     Check("accept.abort", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_abort_on_overflow", abort_on_overflow,
           "ip-sysctl.rst: tcp_abort_on_overflow"),
     Check("accept.migrate", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_migrate_req", migrate,
           "ip-sysctl.rst: tcp_migrate_req"),
-    Check("accept.fastopen", Layer.ACCEPT, Scope.NETWORK, "net.ipv4.tcp_fastopen", fastopen,
-          "ip-sysctl.rst: tcp_fastopen"),
 )  # fmt: skip

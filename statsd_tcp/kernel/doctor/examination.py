@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from statsd_tcp.kernel.doctor import accept, container, memory, nic, placement, softirq, time_wait, tracking
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
-from statsd_tcp.kernel.doctor.judgement import Check, Judgement, Remedy, Result, Verdict, Weight
+import msgspec
+
+from statsd_tcp.kernel.doctor import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
+from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.judgement import Check, Judgement, Remedy, Result, Scope, Verdict, Weight
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target
 
 __all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "status"]
@@ -15,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     *nic.CHECKS,
     *softirq.CHECKS,
     *accept.CHECKS,
+    *handshake.CHECKS,
     *time_wait.CHECKS,
     *tracking.CHECKS,
     *memory.CHECKS,
@@ -52,9 +56,16 @@ def remedies(results: Iterable[Result]) -> list[tuple[Result, Remedy]]:
 
 def _judge(check: Check, facts: Facts, target: Target) -> Judgement:
     try:
-        return check.examine(facts, target)
+        judgement = check.examine(facts, target)
+        return judgement if check.scope is not Scope.HOST or facts.host_network else _for_the_host(judgement)
     except Unread as reason:
         return Judgement(verdict=Verdict.UNKNOWN, current="?", why=str(reason))
     except (ValueError, IndexError, KeyError) as error:
         # A file of a kernel that writes it in another way than all that are known.
         return Judgement(verdict=Verdict.UNKNOWN, current="?", why=f"not understood: {error!r}")
+
+
+def _for_the_host(judgement: Judgement) -> Judgement:
+    """Leave the remedies to people: from another network namespace the host's settings can't be changed."""
+    left = tuple(msgspec.structs.replace(remedy, automatic=False) for remedy in judgement.remedies)
+    return msgspec.structs.replace(judgement, remedies=left)

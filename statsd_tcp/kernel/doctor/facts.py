@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
-from statsd_tcp.kernel import rings, sock_diag
 from statsd_tcp.kernel.doctor.cards import Card, read_cards
+from statsd_tcp.kernel.doctor.sources import Probes, Roots, Unread
 from statsd_tcp.kernel.groups import Group, read_group
 from statsd_tcp.kernel.rings import Ring
 from statsd_tcp.kernel.sock_diag import Listener
@@ -26,50 +25,12 @@ from statsd_tcp.kernel.tables import (
     softnet_rows,
 )
 
-__all__ = ["Facts", "KernelProbes", "Probes", "Roots", "Unread"]
+__all__ = ["Facts"]
 
 _HOST_ONLY = re.compile(
     r"net\.core\.(netdev_|dev_weight|rps_sock|busy|[rw]mem_)|net\.ipv4\.(tcp_mem|tcp_max_orphans|udp_mem)$"
 )
 """Settings that exist once for the whole machine: other network namespaces don't show them."""
-
-
-class Unread(Exception):  # noqa: N818  (a state of knowledge, not an error)
-    """Something can't be known here; the text is the reason."""
-
-
-class Probes(Protocol):
-    """The questions that are answered by system calls and not by files."""
-
-    def listeners(self) -> list[Listener]:
-        """List the listening TCP sockets; raises OSError."""
-
-    def ring(self, card: str) -> Ring:
-        """Give a card's receive ring; raises OSError."""
-
-
-class KernelProbes:
-    """The probes of the running kernel."""
-
-    def listeners(self) -> list[Listener]:
-        """List the listening TCP sockets of our network namespace; raises OSError."""
-        return sock_diag.listeners()
-
-    def ring(self, card: str) -> Ring:
-        """Give a card's receive ring; raises OSError."""
-        return rings.receive_ring(card)
-
-
-class Roots(NamedTuple):
-    """Where to look: the mounts of proc and sysfs, and the process (a pid, or ``self``) whose limits count.
-
-    ``shut`` is the reason why the process's network namespace, which is not ours, can't be entered; "" if we are in it.
-    """
-
-    proc: Path = Path("/proc")
-    sys: Path = Path("/sys")
-    process: str = "self"
-    shut: str = ""
 
 
 class Facts:

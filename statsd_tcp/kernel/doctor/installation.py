@@ -123,13 +123,15 @@ class Installation:
         return effect
 
     def _put(self, name: str, value: str) -> Effect:
-        """Set a sysctl, and read back what the kernel made of it."""
+        """Set a sysctl, and read back what the kernel made of it. One that is as it shall be is left alone."""
+        wanted = value.strip('"').split()
         try:
-            self._path(name).write_text(f"{value.strip(chr(34))}\n")
+            if self._read(name).split() != wanted:
+                self._path(name).write_text(f"{' '.join(wanted)}\n")
         except OSError as error:
             return Effect(name, value, self._read(name), good=False, note=f"refused: {error.strerror}")
         now = self._read(name)
-        good = now.split() == value.strip('"').split()
+        good = now.split() == wanted
         return Effect(name, value, now, good, "" if good else "the kernel took another value")
 
     def _load_unit(self, units: Sequence[Remedy]) -> list[Effect]:

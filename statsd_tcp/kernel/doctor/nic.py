@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.kernel.doctor.cards import Card, interrupt_counts
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import (
     Check,
     Counter,
@@ -16,6 +16,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     fine,
     irrelevant,
 )
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, bandwidth, softirq_processors
 
 __all__ = ["CHECKS", "real_cards"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import Counter
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, accept_queue
 
 __all__ = ["Cause", "Diagnosis", "overflow_cause", "tell_cause"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import (
     Check,
     Counter,
@@ -16,6 +16,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     unit,
 )
 from statsd_tcp.kernel.doctor.nic import real_cards
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, processors, softirq_processors
 
 __all__ = ["CHECKS"]

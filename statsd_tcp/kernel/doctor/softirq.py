@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import (
     Check,
     Counter,
@@ -17,6 +17,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     sysctl,
 )
 from statsd_tcp.kernel.doctor.nic import real_cards
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, packets_per_processor, softirq_processors
 from statsd_tcp.kernel.tables import total
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts, Unread
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import (
     Check,
     Counter,
@@ -16,6 +16,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
+from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, conntrack_entries
 
 __all__ = ["CHECKS", "NOTRACK_FILE", "NOTRACK_TABLE", "notrack_rules"]

@@ -20,8 +20,9 @@ from typing import Any
 from statsd_tcp.commands.main import main
 from statsd_tcp.ingest.sockets import queue_state, receive_drops
 from statsd_tcp.kernel.doctor.examination import examine
-from statsd_tcp.kernel.doctor.facts import Facts, KernelProbes, Roots
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.installation import Installation
+from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
 from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.doctor.tracking import notrack_rules
 from statsd_tcp.kernel.samples import Sampler

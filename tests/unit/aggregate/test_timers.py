@@ -52,7 +52,13 @@ class SummaryTests(SynchronousTestCase):
             (25.0, {"count_25": 3, "mean_25": 2.0, "upper_25": 3.0, "sum_25": 6.0, "sum_squares_25": 14.0}),
             (
                 -20.0,
-                {"count_top20": 2, "mean_top20": 9.5, "lower_top20": 9.0, "sum_top20": 19.0, "sum_squares_top20": 181.0},
+                {
+                    "count_top20": 2,
+                    "mean_top20": 9.5,
+                    "lower_top20": 9.0,
+                    "sum_top20": 19.0,
+                    "sum_squares_top20": 181.0,
+                },
             ),
             (
                 -100.0,

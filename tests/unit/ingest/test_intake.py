@@ -48,6 +48,18 @@ class IntakeTests(IngestTestCase):
         self.intake.settle()
         self.assertEqual([b"a", b"b", b"c", b"d"], self.tally.lines)
 
+    def test_gauges_have_their_own_time(self) -> None:
+        """A gauge's time is that of its own arrival, the same in the journal as in the tally; a counter's needn't be."""
+        self.intake.take(0, b"a:1|c\n", 6)
+        begun = self.intake.tick
+        self.reactor.advance(0.002)
+        self.intake.take(0, b"g:1|g\n", 6)
+        self.intake.settle()
+        frames = list(read_frames(self.journal._ring, 0, self.journal.head))
+        self.assertEqual([begun, begun + 2_000_000], [frame.tick for frame in frames])
+        self.assertIn(begun + 2_000_000, self.tally.ticks)
+        self.assertEqual([b"a:1|c", b"g:1|g"], sorted(self.tally.lines))
+
     def test_rejects(self) -> None:
         """Lines that were never whole are counted at once."""
         self.intake.reject(0, "truncated", 3)

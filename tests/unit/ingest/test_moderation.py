@@ -231,6 +231,11 @@ class ModeratorTests(IngestTestCase):
         self.tick()
         self.assertAlmostEqual(0.25, self.moderator.gap_max / 1e9)
 
+    def test_stop_at_rest(self) -> None:
+        """At rest too nothing is watched after the end."""
+        self.moderator.stop()
+        self.assertEqual([False, False], [lane.watched for lane in self.lanes])
+
     def test_stop(self) -> None:
         """After the end nothing is watched, no timer runs, and what was put off can be taken."""
         connection = FakeUnfinished()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.doctor.examination import CHECKS, UNCHECKED, examine, remedies, status
-from statsd_tcp.kernel.doctor.facts import Facts, Roots
+from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.judgement import Judgement, Result, Verdict, Weight
+from statsd_tcp.kernel.doctor.sources import Roots
 from statsd_tcp.kernel.doctor.target import Target
 from tests.unit.kernel.machines import KINDS, RecordedProbes, folder, judge, machine
 
@@ -120,6 +121,12 @@ class MachineTests(SynchronousTestCase):
             for _, remedy in remedies(examine(self.facts(kind), Target(workers=WORKERS[kind]))):
                 if remedy.automatic and remedy.kind == "sysctl" and remedy.previous.isdigit():
                     self.assertGreater(int(remedy.value), int(remedy.previous), remedy.name)
+
+    def test_the_host_is_left_alone_from_a_container(self) -> None:
+        """In a network namespace of its own the doctor changes nothing that belongs to the host."""
+        found = remedies(examine(self.facts("container"), Target(workers=1)))
+        names = {remedy.name: remedy.automatic for _, remedy in found}
+        self.assertEqual((False, True), (names["net.core.rmem_default"], names["net.core.somaxconn"]))
 
     def test_a_folklore_setting_is_never_recommended(self) -> None:
         """tw_reuse, fin_timeout and the port range are not among the remedies of any machine."""

@@ -146,6 +146,13 @@ class InstallationTests(MachineTestCase):
         self.assertEqual(before, {name: self.read(name).split()[0] + "\n" for name in before})
         self.assertRaises(InstallationError, self.installation.undo)
 
+    def test_what_is_as_it_shall_be_is_not_written(self) -> None:
+        """A setting that has its old value already is left alone: writing may be refused where reading is not."""
+        self.apply()
+        self.put(SOMAXCONN, "4096")
+        self.assertTrue(all(effect.good for effect in self.installation.undo()))
+        self.assertEqual("4096", self.read(SOMAXCONN))
+
     def test_files_that_were_not_there_go(self) -> None:
         """A file that was not there before is removed again."""
         self.apply()

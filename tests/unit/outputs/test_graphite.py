@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,10 +63,11 @@ class Peer:
 
     def read(self) -> bytes:
         """Read to the end."""
-        producer = self.transport.producer
+        producer: Any = self.transport.producer
         while not self.transport.ended:
             producer.resumeProducing()
-        return self.transport.value()
+        data: bytes = self.transport.value()
+        return data
 
     def close(self, reason: Exception) -> None:
         """End the connection."""
@@ -113,11 +115,11 @@ class DeliveryTests(SynchronousTestCase):
         peer = Peer()
         peer.reactor.advance(50)
         delivered = peer.deliver()
-        factory = peer.reactor.tcpClients[0][2]
-        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        factory: Any = peer.reactor.tcpClients[0][2]
+        factory.clientConnectionFailed(None, Failure(Refused()))
         # Then the endpoint looks whether there is another address.
         peer.reactor.advance(1)
-        self.failureResultOf(delivered, ConnectionRefusedError)
+        self.failureResultOf(delivered, Refused)
         peer.deliver()
         peer.accept()
         self.assertIn(b"stats.statsd.graphiteStats.last_exception 51 1010\n", peer.read())
@@ -205,9 +207,10 @@ class TargetTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """Host and port are needed; the rest has etsy's defaults."""
-        self.assertEqual(parse_graphite("tcp:graphite.example:2003"), GraphiteTarget(host="graphite.example", port=2003))
+        self.assertEqual(parse_graphite("tcp:carbon.example:2003"), GraphiteTarget(host="carbon.example", port=2003))
         self.assertEqual(parse_graphite(r"tcp:\:\:1:2003").label, "graphite:[::1]:2003")
-        found = parse_graphite("tcp:h:2004:protocol=pickle:namespace=new:prefix=:timers=t:suffix=.eu:stats=me:counts=no")
+        given = "protocol=pickle:namespace=new:prefix=:timers=t:suffix=.eu:stats=me:counts=no"
+        found = parse_graphite(f"tcp:h:2004:{given}")
         self.assertTrue(found.pickles)
         names = found.names
         self.assertEqual(

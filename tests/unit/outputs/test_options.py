@@ -96,7 +96,7 @@ class ParseTests(SynchronousTestCase):
         ]
         for parse, text, message in cases:
             with self.subTest(text=text):
-                self.assertIn(message, str(self.assertRaises(ValueError, parse, text)))  # type: ignore[arg-type]
+                self.assertIn(message, str(self.assertRaises(ValueError, parse, text)))
 
 
 class SettingsTests(SynchronousTestCase):
@@ -135,7 +135,9 @@ class SettingsTests(SynchronousTestCase):
     def test_off(self) -> None:
         """An empty value switches off what can be."""
         found = settings(console="", percentiles="", delete_idle="", timer_fields="", graphite="")
-        self.assertEqual((found.console, found.percentiles, found.delete_idle, found.graphite), (None, (), frozenset(), ()))
+        self.assertEqual(
+            (found.console, found.percentiles, found.delete_idle, found.graphite), (None, (), frozenset(), ())
+        )
 
     def test_twice(self) -> None:
         """Two outputs of one name are refused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.repeat.counts import Repeated
@@ -53,8 +53,9 @@ class RepeaterTests(SynchronousTestCase):
 
     def test_made(self) -> None:
         """A repeater is made of senders for each protocol; without targets there is none."""
-        self.assertIsNone(make_repeater(Clock(), ()))
-        repeater = make_repeater(Clock(), (Target("udp", "127.0.0.1", 9), Target("tcp", "127.0.0.1", 9)))
+        reactor = MemoryReactorClock()
+        self.assertIsNone(make_repeater(reactor, ()))
+        repeater = make_repeater(reactor, (Target("udp", "127.0.0.1", 9), Target("tcp", "127.0.0.1", 9)))
         assert repeater is not None
         self.assertEqual([DatagramSender, StreamSender], [type(one) for one in repeater._senders])
         self.assertEqual(["repeat:udp:127.0.0.1:9", "repeat:tcp:127.0.0.1:9"], [one.label for one in repeater.report()])

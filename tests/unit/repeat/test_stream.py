@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -21,6 +21,16 @@ from statsd_tcp.repeat.target import Target
 LABEL = "repeat:tcp:h:9"
 
 
+class Transport(StringTransport):
+    """A transport in memory that remembers how it was ended."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """Remember that."""
+        self.aborted = True
+
+
 @implementer(IStreamClientEndpoint)
 class FakeEndpoint:
     """Connects when the test says so."""
@@ -33,17 +43,17 @@ class FakeEndpoint:
         self.attempts.append((protocolFactory, Deferred()))
         return self.attempts[-1][1]
 
-    def succeed(self) -> tuple[Any, StringTransport]:
+    def succeed(self) -> tuple[Any, Any]:
         """Let the last attempt succeed; give the protocol and its transport."""
         factory, attempt = self.attempts[-1]
-        protocol, transport = factory.buildProtocol(None), StringTransport()
+        protocol, transport = factory.buildProtocol(None), Transport()
         protocol.makeConnection(transport)
         attempt.callback(protocol)
         return protocol, transport
 
     def fail(self) -> None:
         """Let the last attempt fail."""
-        self.attempts[-1][1].errback(ConnectionRefusedError())
+        self.attempts[-1][1].errback(ConnectError(string="refused"))
 
 
 class StreamSenderTests(SynchronousTestCase):
@@ -75,7 +85,7 @@ class StreamSenderTests(SynchronousTestCase):
         self.sender.send(b"a:1|c\n")
         for number in range(1, 4):
             self.endpoint.fail()
-            self.assert_report(0, 1, 0, 1, "not connected: Connection was refused by other side.")
+            self.assert_report(0, 1, 0, 1, "not connected: An error occurred while connecting: refused.")
             self.clock.advance(LONGEST_PAUSE + 2)
             self.assertEqual(number + 1, len(self.endpoint.attempts))
         _, transport = self.endpoint.succeed()
@@ -128,9 +138,9 @@ class StreamSenderTests(SynchronousTestCase):
         self.sender.send(b"a:1|c\n")
         _, transport = self.endpoint.succeed()
         closed = self.sender.close()
-        self.assertFalse(transport.aborting)
+        self.assertFalse(transport.aborted)
         self.clock.advance(CLOSE_TIME)
-        self.assertTrue(transport.aborting)
+        self.assertTrue(transport.aborted)
         self.assertNoResult(closed)
 
     def test_close_unconnected(self) -> None:

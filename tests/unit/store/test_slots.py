@@ -34,10 +34,10 @@ class SlotTestCase(StoreTestCase):
         self.start = int(self.clocks.now)
         self.offset = 0
 
-    def open_with(self, rules: SlotRules = RULES, **keywords: int) -> Store:
+    def open_with(self, rules: SlotRules = RULES) -> Store:
         """Open the store, for the time of the test."""
         clocks = self.clocks
-        store = Store(self.path, slots=rules, wall=clocks.wall, monotonic=clocks.monotonic, **keywords)
+        store = Store(self.path, slots=rules, wall=clocks.wall, monotonic=clocks.monotonic)
         self.addCleanup(store.close)
         return store
 
@@ -138,8 +138,9 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(snapshot.slots.queues, {})
         self.at(10.01)
         self.commit(store)
-        for table in ("slot_parts", "slot_results", "slot_queue", "slot_series"):
-            self.assertEqual(store._connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (0,), table)
+        tables = ("slot_parts", "slot_results", "slot_queue", "slot_series")
+        counts = [store._connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]  # noqa: S608
+        self.assertEqual(counts, [(0,)] * len(tables))
 
 
 class RestartTests(SlotTestCase):
@@ -278,8 +279,9 @@ class QueueTests(SlotTestCase):
         """Of more slots than may wait the oldest go, and are counted for each output."""
         store = self.open_with(SlotRules(seconds=10, outputs=("one", "two"), queue=2))
         self.fill(store, 5)
-        assert (snapshot := store.snapshot).slots is not None
-        self.assertEqual(snapshot.slots.queues["one"][::2], (2, 3))
+        state = store.snapshot.slots
+        assert state is not None
+        self.assertEqual(state.queues["one"][::2], (2, 3))
         self.assertEqual(self.counted(store), {30: 4.0, 40: 5.0})
         self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (2,))
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
@@ -52,7 +53,8 @@ def make_own() -> OwnMetrics:
         worker_open_fds={0: 20},
         worker_resident_memory_bytes={0: 40_000_000},
         reactor_gap_seconds_max=0.25,
-        series_dropped={},
+        series_dropped={"overflow": 5, "refused": 6},
+        outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "")],
     )
 
 

@@ -48,6 +48,13 @@ NAMES = [
     "series",
     "series_expired_total",
     "series_conflicts_total",
+    "series_dropped_total",
+    "output_sent_total",
+    "output_failed_total",
+    "output_dropped_total",
+    "output_queued",
+    "output_last_success_timestamp_seconds",
+    "timers_approximated_total",
     "build_info",
 ]
 
@@ -71,6 +78,13 @@ class OwnCollectorTests(SynchronousTestCase):
         """Give the values that a label has in the samples of a name."""
         samples = (sample for family in self.families for sample in family.samples)
         return {sample.labels[label] for sample in samples if sample.name == f"statscounter_{name}"}
+
+    def test_outputs(self) -> None:
+        """Each output has its numbers under its name."""
+        names = {"queued": 3, "sent_total": 40, "failed_total": 5, "dropped_total": 2}
+        for name, value in {**names, "last_success_timestamp_seconds": 1.5e9}.items():
+            self.assertEqual(self.value(f"output_{name}", output="graphite:h:2003"), value, name)
+        self.assertEqual(self.value("series_dropped_total", reason="overflow"), 5)
 
     def test_the_names_of_the_contract(self) -> None:
         """Every metric is there under its documented name, and no other."""

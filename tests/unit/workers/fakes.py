@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,9 +17,12 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.ledger.file import create_ledger
+from statsd_tcp.workers import shelf
 from statsd_tcp.workers.control import Channel, Message
 from statsd_tcp.workers.shelf import Shelf
 
+RING_SIZE = 1 << 19
 LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]
 
 _LENGTH = struct.Struct(">I")
@@ -150,6 +154,8 @@ class WorkersTestCase(SynchronousTestCase):
         folder = TemporaryDirectory(prefix="statscounter-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        # The journals of tests need not be large.
+        self.patch(shelf, "create_ledger", partial(create_ledger, ring_size=RING_SIZE))
         self.shelf = Shelf(self.folder)
         self.addCleanup(self._close_ledgers)
         self.logged: list[str] = []

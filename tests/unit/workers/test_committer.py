@@ -159,6 +159,22 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual("", self.committer.failure)
         self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe)
 
+    def test_answers_while_a_commit_fails(self) -> None:
+        """What comes while a commit is failing is tried again behind what that commit had."""
+        self.commit()
+        FailingStore.failing = "no"
+        self.pool.held = True
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        failing = self.committer.commit()
+        self.worker.receive(b"a:2|c\n")
+        self.committer.add(self.worker.gather())
+        self.pool.release()
+        self.successResultOf(failing)
+        self.pool.held = False
+        FailingStore.failing = ""
+        self.assertEqual({"a": 3.0}, self.counters())
+
     def test_a_failure_is_said_once(self) -> None:
         """A failure that lasts is one line, another one is another, and the end of it is one."""
         for failing in ("one", "one", "one", "two", ""):
@@ -281,6 +297,28 @@ class CommitterTests(WorkersTestCase):
         self.shelf.retire_orphans()
         self.committer = self.make_committer()
         self.assertEqual({"a": 3.0}, self.counters())
+
+    def test_a_gap(self) -> None:
+        """What went lost between a worker that lives on and the store is read from its journal, once."""
+        self.worker.receive(b"hits:1|c\n")
+        self.worker.gather()
+        self.worker.receive(b"hits:2|c\n")
+        self.committer.add(self.worker.gather())
+        self.assertEqual((3.0, ()), (self.commit_counters()["hits"], self.committed_snapshot().refused))
+        self.worker.receive(b"hits:4|c\n")
+        self.committer.add(self.worker.gather())
+        self.assertEqual(7.0, self.commit_counters()["hits"])
+        self.assertEqual(1, self.total(RECOVERED_LINES))
+
+    def commit_counters(self) -> dict[str, float]:
+        """Commit, and give the counters."""
+        self.commit()
+        return self.counters()
+
+    def committed_snapshot(self) -> Snapshot:
+        """Give what the last commit made."""
+        assert self.committer.snapshot is not None
+        return self.committer.snapshot
 
     def test_several_workers(self) -> None:
         """What several workers gathered is added up."""

@@ -319,7 +319,7 @@ class DeathTests(SupervisorTestCase):
         before = self.committer.commits
         self.die(0)
         self.die(1, 70, None)
-        self.assertEqual({"boot": 0, "signal": 1, "failure": 1, "exit": 0}, self.supervisor.restarts)
+        self.assertEqual({"boot": 0, "stalled": 0, "signal": 1, "failure": 1, "exit": 0}, self.supervisor.restarts)
         self.assertEqual(before + 2, self.committer.commits)
         self.assertEqual(
             ["worker 0 was killed (SIGKILL)", "worker 1 failed (exit status 70)"],

@@ -181,6 +181,16 @@ class ServingTests(WorkerTestCase):
         self.worker.committed(message.end)
         self.assertEqual(message.end, self.ledger.slots[JOURNAL_RELEASED])
 
+    def test_what_is_not_settled_yet(self) -> None:
+        """An answer covers the journal to its end, also what under load was waiting to be tallied with the next look."""
+        client = self.connect()
+        self.turn()
+        self.worker._moderator.busy = True
+        client.send(b"a:1|c\n")
+        self.reactor.turn()
+        message, interval = self.collect()
+        self.assertEqual(({"a": 1.0}, self.ledger.slots[JOURNAL_HEAD]), (interval.counters, message.end))
+
     def test_heartbeat(self) -> None:
         """Every collection is a heartbeat."""
         before = self.ledger.slots[HEARTBEAT]

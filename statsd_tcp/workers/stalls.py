@@ -1,0 +1,100 @@
+"""Workers that are there and do nothing: noticed by their heartbeat, avoided, and replaced.
+
+The kernel goes on giving a stalled worker its share of the connections: they wait in its queue, and after that they are
+lost. So new ones are steered to the other workers first, which costs nothing if the worker comes back, and only when it
+doesn't it is killed. Its replacement serves what waits in the queue.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from statsd_tcp.ingest.sockets import BoundListener
+from statsd_tcp.ingest.steering import attach, detach, program_without
+from statsd_tcp.ledger.slots import HEARTBEAT
+from statsd_tcp.workers.place import Place
+
+__all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
+
+AVOIDED_AFTER = 3.0
+"""Seconds without a heartbeat after which a worker gets no new connections. It beats once a second, when asked."""
+
+KILLED_AFTER = 8.0
+"""Seconds without a heartbeat after which it is killed. A worker that waits for a slow disk that long is as good as
+dead: its queue, of 4096 connections or so, overflows after a second or two."""
+
+_NANOSECONDS = 1e9
+
+
+class StallWatch:
+    """Looks at all workers once a second. ``clock`` gives CLOCK_MONOTONIC in nanoseconds, as the heartbeats do."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        listeners: Sequence[BoundListener],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._places = places
+        self._listeners = listeners
+        self._clock = clock
+        self._last = clock()
+        self.avoided: frozenset[int] = frozenset()
+        """The numbers of the workers that get no new connections at the moment."""
+
+    def look(self) -> None:
+        """Look at every worker that accepts, and do what is to be done."""
+        now = self._clock()
+        # Were we ourselves held up (stopped, the machine suspended), nobody was asked to give a sign.
+        held_up, self._last = (now - self._last) / _NANOSECONDS > AVOIDED_AFTER, now
+        if held_up:
+            return
+        silent = {place: self._silence(place, now) for place in self._places if place.state == "ready"}
+        self._avoid(frozenset(place.number for place, age in silent.items() if age > AVOIDED_AFTER))
+        for place, age in silent.items():
+            if age > KILLED_AFTER:
+                self._log.error("worker {number} is killed after {age:.1f} s", number=place.number, age=age)
+                self._kill(place)
+
+    def _kill(self, place: Place) -> None:
+        if place.current is not None:
+            place.current.stalled = True
+            place.current.kill()
+
+    def _silence(self, place: Place, now: int) -> float:
+        """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""
+        if place.current is None:
+            return 0.0
+        beat = place.current.ledger.slot(HEARTBEAT)
+        return max(0.0, (now - beat) / _NANOSECONDS) if beat else 0.0
+
+    def _avoid(self, numbers: frozenset[int]) -> None:
+        if numbers == self.avoided:
+            return
+        everybody = len(numbers) == len(self._places)
+        for listener in self._listeners:
+            if listener.in_groups and not everybody:
+                _steer(listener, numbers)
+        for number in sorted(numbers - self.avoided):
+            self._log.error("worker {number} gives no sign of life and gets no new connections", number=number)
+        for number in sorted(self.avoided - numbers):
+            self._log.info("worker {number} gets new connections again", number=number)
+        self.avoided = numbers
+
+
+def _steer(listener: BoundListener, without: frozenset[int]) -> None:
+    for family in zip(*listener.sockets, strict=True):
+        group: list[socket.socket] = list(family)
+        try:
+            if without:
+                attach(group[0], program_without(without, len(group)))
+            else:
+                detach(group[0])
+        except OSError as error:
+            StallWatch._log.error("the kernel can't be told to avoid a worker: {error}", error=error)  # noqa: SLF001

@@ -1,0 +1,80 @@
+"""The etsy server, from the npm package ``statsd``, and a sink for what it and others send to Graphite."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import pytest
+
+from tests.functional.waiting import PATIENCE, until
+
+__all__ = ["Etsy", "Sink"]
+
+
+class Sink:
+    """Takes connections as carbon does, and keeps the lines. `end` must be called."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.flushes: list[dict[str, float]] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as stream:
+                rows = [line.split() for line in stream.read().decode().splitlines()]
+            self.flushes.append({row[0]: float(row[1]) for row in rows})
+
+
+class Etsy:
+    """The etsy server with a configuration. `end` must be called."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        folder.mkdir()
+        script = self._script()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+            found.bind(("127.0.0.1", 0))
+            self.port: int = found.getsockname()[1]
+        own = {"address": "127.0.0.1", "port": self.port, "mgmt_address": "127.0.0.1", "mgmt_port": 0}
+        (folder / "config.js").write_text(json.dumps({**own, **config}))
+        self._log = folder / "etsy.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["node", str(script), str(folder / "config.js")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        until(lambda: "server is up" in self._log.read_text(), "etsy's server is up")
+
+    def end(self) -> None:
+        """Stop it."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    def _script(self) -> Path:
+        if shutil.which("node") is None:
+            pytest.skip("there is no node")
+        usual = Path(gettempdir(), "statscounter-npm/node_modules")
+        for place in filter(None, [*os.environ.get("NODE_PATH", "").split(os.pathsep), str(usual)]):
+            script = Path(place, "statsd/stats.js")
+            if script.is_file():
+                return script
+        pytest.skip("no npm package statsd: npm install --prefix /tmp/statscounter-npm statsd")

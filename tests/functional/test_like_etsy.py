@@ -1,0 +1,112 @@
+"""The same lines to etsy's server and to this one: what both send to Graphite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.clients import datagram
+from tests.functional.conftest import ServiceMaker
+from tests.functional.etsy import Etsy, Sink
+from tests.functional.waiting import until
+
+DATAGRAMS = [
+    b"hits:3|c\nhits:2|c|@0.5\nsampled:1|c|@0.1",
+    b"a page/one:1|c\nodd{name}:1|c",
+    b"tagged:4|c|#code:200,env:prod",
+    b"time:320|ms\ntime:100|ms|@0.1\ntime:7.5|ms\ntime:12|ms\ntime:12|ms",
+    b"one.value:42|ms",
+    b"level:5|g\nlevel:+3|g\nlevel:-1|g\nother:2.5|g",
+    b"users:a|s\nusers:b|s\nusers:a|s",
+    b"bad line\nbad:x|c",
+]
+
+# What nobody can promise to be the same: how long things took, and when.
+ITS_OWN = ("graphiteStats", "processing_time", "timestamp_lag", "packets_received")
+
+TIMERS = {"percentThreshold": [90, 99.9, -25], "histogram": [{"metric": "time", "bins": [10, 50, "inf"]}]}
+TIMER_OPTIONS = ["--percentiles=90,99.9,-25", "--histogram=time=10,50,inf"]
+
+
+@pytest.fixture
+def sinks() -> Iterator[tuple[Sink, Sink]]:
+    """Give two sinks."""
+    both = Sink(), Sink()
+    yield both
+    for sink in both:
+        sink.end()
+
+
+@pytest.fixture
+def make_etsy(tmp_path: Path) -> Iterator[Any]:
+    """Give a function that starts etsy's server."""
+    made: list[Etsy] = []
+
+    def make(**config: Any) -> Etsy:
+        made.append(Etsy(tmp_path / "etsy", {"flushInterval": 1000, "deleteIdleStats": False, **config}))
+        return made[-1]
+
+    yield make
+    for etsy in made:
+        etsy.end()
+
+
+def of_the_lines(sink: Sink) -> dict[str, float]:
+    """Give what was flushed in the slot with the lines, once that is there and the slot after it too."""
+
+    def found() -> list[int]:
+        rich = [number for number, flush in enumerate(sink.flushes) if _metrics_received(flush)]
+        return rich if rich and len(sink.flushes) > rich[-1] + 1 else []
+
+    numbers = until(found, "the lines were flushed")
+    if len(numbers) > 1:
+        pytest.skip("the lines came at the end of a slot, and are in two")
+    return {path: value for path, value in sink.flushes[numbers[0]].items() if not any(own in path for own in ITS_OWN)}
+
+
+def _metrics_received(flush: dict[str, float]) -> float:
+    return sum(value for path, value in flush.items() if "metrics_received" in path)
+
+
+@pytest.mark.parametrize(
+    "config, options",
+    [
+        ({}, ""),
+        ({"graphite": {"legacyNamespace": False}}, ":namespace=new"),
+        (
+            {
+                "prefixStats": "own",
+                "flush_counts": False,
+                "graphite": {
+                    "legacyNamespace": False,
+                    "globalPrefix": "acme",
+                    "prefixCounter": "c",
+                    "prefixTimer": "t",
+                    "prefixGauge": "g",
+                    "prefixSet": "",
+                    "globalSuffix": "eu",
+                },
+            },
+            ":namespace=new:prefix=acme:counters=c:timers=t:gauges=g:sets=:suffix=eu:stats=own:counts=no",
+        ),
+    ],
+    ids=["legacy", "new", "prefixes"],
+)
+def test_the_same_points(
+    make_etsy: Any, start_service: ServiceMaker, sinks: tuple[Sink, Sink], config: dict[str, Any], options: str
+) -> None:
+    """Paths and values are etsy's, in either name space and with its prefixes, for all types."""
+    theirs, ours = sinks
+    etsy = make_etsy(graphiteHost="127.0.0.1", graphitePort=theirs.port, **TIMERS, **config)
+    graphite = f"--graphite=tcp:127.0.0.1:{ours.port}{options}"
+    service = start_service(more=["--flush-interval=1", graphite, *TIMER_OPTIONS])
+    until(lambda: ours.flushes and theirs.flushes, "both have begun to flush")
+    for port in (etsy.port, service.port("datagrams")):
+        for data in DATAGRAMS:
+            datagram(port, data)
+    expected, found = of_the_lines(theirs), of_the_lines(ours)
+    assert set(found) == set(expected)
+    assert found == pytest.approx(expected, rel=1e-9)

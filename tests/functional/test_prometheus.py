@@ -1,0 +1,167 @@
+"""Mapping files, and what a real Prometheus and its promtool make of the page."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.functional.clients import half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.prometheus import PROMETHEUS, PROMTOOL, Prometheus, TextPage
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+MAPPING = """
+mappings:
+- match: api.*.*.time
+  name: api_seconds
+  help: 'How long the "api" took'
+  observer_type: histogram
+  histogram_options: {buckets: [0.1, 1]}
+  labels: {method: $1, path: $2}
+- match: api.*.hits
+  name: api_hits_total
+  help: Requests
+  labels: {method: $1}
+- match: noise.*
+  action: drop
+"""
+
+TRAFFIC = b"""api.get.users.time:50|ms
+api.get.users.time:500|ms|@0.5
+api.get.users.time:5000|ms
+api.get.hits:3|c
+api.post.hits:4|c|#code:200
+noise.a:1|c
+plain.page:7|c
+plain.gauge:-2.5|g
+plain.time:100:100:100|ms
+plain.size:10|h
+plain "quoted"\\name\xc3\xa9:1|c|#le:x,tag:a"b\\c
+"""
+
+NO_PROMETHEUS = "prometheus is not installed (Debian package prometheus)"
+
+
+@pytest.fixture
+def mapped(start_service: ServiceMaker, tmp_path: Path) -> Service:
+    """Give a service with the mapping, to which the traffic was sent."""
+    path = tmp_path / "mapping.yml"
+    path.write_text(MAPPING)
+    service = start_service(more=[f"--mapping={path}"])
+    half_close(service.port("lines"), TRAFFIC)
+    service.settled()
+    return service
+
+
+def test_mapped_series(mapped: Service) -> None:
+    """Series have the names and labels of the mapping, histograms their buckets, and drops are counted."""
+    metrics = mapped.metrics()
+    assert metrics.total("api_hits", method="get") == 3
+    assert metrics.total("api_hits", method="post", code="200") == 4
+    assert metrics.by("api_seconds_bucket", "le", method="get", path="users") == {"0.1": 1, "1.0": 3, "+Inf": 4}
+    assert metrics.total("api_seconds_sum") == pytest.approx(0.05 + 2 * 0.5 + 5)
+    assert metrics.total("statscounter_mapping_rules") == 3
+    assert metrics.by("statscounter_mapping_series_total", "outcome") == {"mapped": 3, "dropped": 1, "unmapped": 5}
+    assert "noise" not in metrics.text
+
+
+def test_totals_outlast_a_restart(mapped: Service) -> None:
+    """After a restart histograms and mapped counters go on from where they were; quantiles begin anew."""
+    assert mapped.metrics().by("plain_time", "quantile").keys() == {"0.5", "0.9", "0.99"}
+    mapped.stop()
+    mapped.start()
+    metrics = mapped.metrics()
+    assert metrics.by("api_seconds_bucket", "le") == {"0.1": 1, "1.0": 3, "+Inf": 4}
+    assert metrics.total("plain_time_count") == 3
+    assert not metrics.by("plain_time", "quantile")
+    half_close(mapped.port("lines"), TRAFFIC)
+    metrics = mapped.settled()
+    assert metrics.by("api_seconds_bucket", "le") == {"0.1": 2, "1.0": 6, "+Inf": 8}
+    assert metrics.total("api_hits", method="get") == 6
+
+
+def test_warnings_are_logged(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """What a mapping file says with old names is read, and the log tells the line."""
+    path = tmp_path / "old.yml"
+    path.write_text("mappings:\n- match: a.*\n  name: a\n  timer_type: histogram\n")
+    service = start_service(more=[f"--mapping={path}"])
+    assert f"{path}:4: timer_type is an old name; today it is observer_type" in service.log
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("mappings:\n- match: a.*\n  nam: b\n", ":3: unknown key 'nam'"),
+        ("mappings:\n- match: 'a('\n  match_type: regex\n  name: b\n", ":2: invalid regular expression"),
+        ("mappings: [\n", "not valid YAML"),
+        (None, "can't be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_file_ends_the_start(make_service: ServiceMaker, tmp_path: Path, text: str | None, said: str) -> None:
+    """A mapping file that can't be used is one line with file and line, and status 1."""
+    path = tmp_path / "wrong.yml"
+    if text is not None:
+        path.write_text(text)
+    service = make_service(more=[f"--mapping={path}"])
+    service.launch()
+    assert service.wait_ended() == 1
+    (line,) = service.log.splitlines()
+    assert line.startswith(f"statscounter: --mapping: {path}")
+    assert said in line
+
+
+def test_counter_suffix(start_service: ServiceMaker) -> None:
+    """With the option counters end in _total in both formats."""
+    service = start_service(more=["--counter-suffix=_total"])
+    half_close(service.port("lines"), b"a.b:3|c\n")
+    service.settled()
+    assert "\n# TYPE a_b_total counter\na_b_total 3.0" in service.page("/metrics").text
+    openmetrics = service.page("/metrics", accept="application/openmetrics-text").text
+    assert "\n# TYPE a_b counter\na_b_total 3.0\n" in openmetrics
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason=NO_PROMETHEUS)
+def test_promtool_reads_the_page(mapped: Service) -> None:
+    """Promtool finds no error in the page; what it calls bad style are names that clients chose."""
+    page = mapped.page("/metrics").body
+    assert PROMTOOL
+    run = subprocess.run([PROMTOOL, "check", "metrics"], input=page, capture_output=True, check=False)
+    # 3: the page can be read, but it doesn't like the style.
+    assert run.returncode in (0, 3), run.stderr
+    ours = [line for line in run.stderr.decode().splitlines() if line.startswith("statscounter_")]
+    assert not ours, ours
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason=NO_PROMETHEUS)
+def test_prometheus_scrapes_both_formats(mapped: Service, tmp_path: Path) -> None:
+    """A real Prometheus has the same series under the same names from either format, with the right numbers."""
+    url = f"http://127.0.0.1:{mapped.http_port}/metrics"
+    jobs = {"openmetrics": mapped.http_port}
+    with TextPage(url) as text, Prometheus(tmp_path / "prometheus", {**jobs, "text": text.port}) as server:
+        until(lambda: len(server.values("api_seconds_count")) == 2, "both targets are scraped")
+        assert server.targets() == {"openmetrics": ("up", ""), "text": ("up", "")}
+        seen = {}
+        for job in ("openmetrics", "text"):
+            every = server.values(f'{{job="{job}", __name__!~"statscounter_.*|process_.*|scrape_.*|up"}}')
+            seen[job] = {labels - {("job", job)}: value for labels, value in every.items()}
+        assert seen["openmetrics"] == seen["text"]
+        numbers = {
+            ",".join(f"{name}={value}" for name, value in sorted(labels)): value
+            for labels, value in seen["text"].items()
+        }
+        assert numbers["__name__=api_hits_total,method=get"] == 3
+        assert numbers["__name__=api_seconds_bucket,le=1.0,method=get,path=users"] == 3
+        assert numbers["__name__=plain_page"] == 7
+        assert numbers["__name__=plain_gauge"] == -2.5
+        assert numbers["__name__=plain_time,quantile=0.9"] == pytest.approx(0.1, rel=0.01)
+        assert numbers['__name__=plain__quoted__name_,exported_le=x,tag=a"b\\c'] == 1
+        (median,) = server.values('histogram_quantile(0.5, api_seconds_bucket{job="text"})').values()
+        assert 0.1 < median <= 1
+        types = {name: entries[0]["type"] for name, entries in server.ask("metadata").items()}
+        assert (types["api_seconds"], types["plain_time"], types["plain_gauge"]) == ("histogram", "summary", "gauge")
+        assert types["api_hits_total"] == "counter"
+        helps = server.ask("metadata", metric="api_seconds")["api_seconds"]
+        assert {each["help"] for each in helps} == {'How long the "api" took'}

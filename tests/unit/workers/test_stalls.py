@@ -1,0 +1,107 @@
+"""Workers that give no sign of life: avoided, then killed, and let alone when it was us who slept."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.endpoints import parse_count
+from statsd_tcp.ingest.sockets import bind_listener, queue_state
+from statsd_tcp.workers.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
+
+SECOND = 1_000_000_000
+
+
+class FakePlace:
+    """A place with a worker whose heartbeat the test decides."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = "ready"
+        self.beat = SECOND
+        self.killed = 0
+        ledger = SimpleNamespace(slot=lambda _: self.beat)
+        self.current: Any = SimpleNamespace(ledger=ledger, stalled=False, kill=self.kill)
+
+    def kill(self) -> None:
+        """Count."""
+        self.killed += 1
+
+
+class StallWatchTests(SynchronousTestCase):
+    """Three workers, one listener with a real group of sockets, and a clock."""
+
+    def setUp(self) -> None:
+        """Begin a second after the boot, all workers beating."""
+        self.now = SECOND
+        self.places = [FakePlace(number) for number in range(3)]
+        self.listener = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 3)
+        self.addCleanup(self.listener.close)
+        self.listener.listen(128)
+        self.watch = StallWatch(self.places, [self.listener], lambda: self.now)  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float, *silent: int) -> None:
+        """Let so many seconds pass, in which only those workers give no sign of life, and look every second."""
+        for _ in range(int(seconds)):
+            self.now += SECOND
+            for place in self.places:
+                if place.number not in silent:
+                    place.beat = self.now
+            self.watch.look()
+
+    def queued(self, clients: int) -> list[int]:
+        """Connect, and give how many wait in each worker's queue; then empty the queues."""
+        opened = [socket.create_connection(("127.0.0.1", self.listener.port)) for _ in range(clients)]
+        waiting = [queue_state(row[0])[0] for row in self.listener.sockets]
+        for row, number in zip(self.listener.sockets, waiting, strict=True):
+            for _ in range(number):
+                row[0].accept()[0].close()
+        for client in opened:
+            client.close()
+        return waiting
+
+    def test_all_well(self) -> None:
+        """Workers that beat are left alone for as long as they do."""
+        self.pass_time(60)
+        self.assertEqual((frozenset(), [0, 0, 0]), (self.watch.avoided, [place.killed for place in self.places]))
+
+    def test_avoided(self) -> None:
+        """A silent worker gets no new connections, and is not killed yet."""
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        self.assertEqual((frozenset({1}), 0), (self.watch.avoided, self.places[1].killed))
+        waiting = self.queued(40)
+        self.assertEqual((0, 40), (waiting[1], sum(waiting)))
+
+    def test_back(self) -> None:
+        """A worker that comes back gets its share again."""
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        self.pass_time(1)
+        self.assertEqual(frozenset(), self.watch.avoided)
+        # The chance that the kernel's hash gives none of 120 to a third of the group is 1e-21.
+        self.assertGreater(self.queued(120)[1], 0)
+
+    def test_killed(self) -> None:
+        """One that stays silent is killed, and known to have stalled; the others are not touched."""
+        self.pass_time(KILLED_AFTER + 1, 2)
+        self.assertEqual([0, 0, 1], [place.killed for place in self.places])
+        self.assertTrue(self.places[2].current.stalled)
+
+    def test_everybody(self) -> None:
+        """When all are silent nobody is avoided in the kernel, since somebody must have the connections."""
+        self.pass_time(AVOIDED_AFTER + 1, 0, 1, 2)
+        self.assertEqual(30, sum(self.queued(30)))
+
+    def test_we_slept(self) -> None:
+        """After a long sleep of the supervisor itself nobody is blamed."""
+        self.now += int(100 * SECOND)
+        self.watch.look()
+        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
+
+    def test_starting(self) -> None:
+        """A worker that is only starting isn't expected to beat."""
+        self.places[0].state = "starting"
+        self.pass_time(KILLED_AFTER + 1, 0)
+        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
