@@ -21,7 +21,7 @@ from statsd_tcp.workers.place import Place
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
 
 AVOIDED_AFTER = 3.0
-"""Seconds without a heartbeat after which a worker gets no new connections. It beats once a second, when asked."""
+"""Seconds without a heartbeat after which a worker gets no new connections. It beats once a second."""
 
 KILLED_AFTER = 8.0
 """Seconds without a heartbeat after which it is killed. A worker that waits for a slow disk that long is as good as
@@ -51,7 +51,7 @@ class StallWatch:
     def look(self) -> None:
         """Look at every worker that accepts, and do what is to be done."""
         now = self._clock()
-        # Were we ourselves held up (stopped, the machine suspended), nobody was asked to give a sign.
+        # When we were held up ourselves, so may everybody have been: the machine slept, or a debugger had us.
         held_up, self._last = (now - self._last) / _NANOSECONDS > AVOIDED_AFTER, now
         if held_up:
             return

@@ -35,6 +35,9 @@ __all__ = ["Worker"]
 CLOSING_CHECK = 0.005
 """Seconds between two looks whether the reactor has closed all connections, at the end."""
 
+HEARTBEAT_PERIOD = 1.0
+"""Seconds between two signs of life of a worker that nobody asks anything."""
+
 RETIRED_CHECK = 0.25
 """Seconds between two looks whether the last client of a retired worker has gone."""
 
@@ -75,10 +78,11 @@ class Worker:
         self._factories: dict[int, LineFactory] = {}
         self._lanes = [self._make_lane(spec) for spec in boot.lanes]
         self._closing: IDelayedCall | None = None
+        self._beating: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to accept, and tell the supervisor."""
-        self._beat()
+        self._go_on_beating()
         for lane in self._lanes:
             lane.start()
         self._send(Ready())
@@ -110,6 +114,7 @@ class Worker:
 
     def drain(self, done: Callable[[], None]) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed."""
+        self._stop_beating()
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
@@ -145,6 +150,7 @@ class Worker:
             self._closing = self._reactor.callLater(RETIRED_CHECK, self._wait_gone, done)
         else:
             self._closing = None
+            self._stop_beating()
             done()
 
     def _drain_once(self) -> int:
@@ -160,6 +166,16 @@ class Worker:
         else:
             self._closing = None
             done()
+
+    def _go_on_beating(self) -> None:
+        """Give a sign of life by the worker's own clock: the supervisor doesn't ask while commits fail."""
+        self._beat()
+        self._beating = self._reactor.callLater(HEARTBEAT_PERIOD, self._go_on_beating)
+
+    def _stop_beating(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
 
     def _beat(self) -> None:
         self._slots[HEARTBEAT] = time.monotonic_ns()

@@ -17,7 +17,7 @@ import pytest
 
 from tests.functional.service import LOOPBACK
 
-__all__ = ["ROWS", "Row", "Scene"]
+__all__ = ["OPTION_ROWS", "ROWS", "Row", "Scene"]
 
 
 class Row(NamedTuple):
@@ -162,8 +162,35 @@ def damaged_store(scene: Scene) -> Row:
 
 ROWS: dict[str, Callable[[Scene], Row]] = {
     "wrong value": wrong(["--workers: '0' is not a whole number"], "--workers=0"),
-    "wrong seconds": wrong(["--drain-timeout: 'soon' is not a number of seconds"], "--drain-timeout=soon"),
     "unknown option": wrong(["option --colour not recognized", "--help lists"], "--colour=red"),
+    "address elsewhere": wrong(
+        ["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"
+    ),
+    "no such file": missing_file,
+    "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
+    "lines port in use": in_use("listen", "tcp"),
+    "datagram port in use": in_use("listen", "udp"),
+    "count port in use": in_use("count", "tcp"),
+    "HTTP port in use": in_use("http", "tcp"),
+    "console port in use": in_use("admin", "tcp"),
+    "low port": low_port,
+    "socket in use": living_socket,
+    "file for socket": file_for_socket,
+    "folder of socket": wrong(["--listen: unix:/", "the folder does not exist"], "--listen=unix:no/such/folder/s"),
+    "no certificate": wrong(
+        ["--listen ssl:0:", "privateKey=/nowhere can't be read"], "--listen=ssl:0:privateKey=/nowhere"
+    ),
+    "bad certificate": bad_certificate,
+    "file for folder": file_for_folder,
+    "unwritable folder": unwritable,
+    "unwritable parent": unwritable_parent,
+    "foreign store": foreign_store,
+    "damaged store": damaged_store,
+}
+"""One row, or more, for each thing that is tried at start."""
+
+OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
+    "wrong seconds": wrong(["--drain-timeout: 'soon' is not a number of seconds"], "--drain-timeout=soon"),
     "stray argument": wrong(["'now' is not an option", "--help lists"], "now"),
     "value missing": wrong(["--workers: a value is missing"], "--workers="),
     "bad scheme": wrong(["--listen ftp:21", "tcp, udp"], "--listen=ftp:21"),
@@ -175,37 +202,15 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
         ["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"
     ),
     "same port": wrong(["tcp:18125 is given twice"], "--listen=tcp:18125", "--listen=tcp:18125"),
-    "address elsewhere": wrong(
-        ["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"
-    ),
-    "no such file": missing_file,
-    "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
     "unknown key": file('colour = "red"', "unknown option 'colour'"),
     "wrong type": file("workers = true", "workers: True is not"),
     "wrong value in file": file("workers = 0", "workers: '0' is not a whole number"),
     "wrong endpoint in file": file('listen = ["tcp:port"]', "listen tcp:port", "not a port"),
-    "lines port in use": in_use("listen", "tcp"),
-    "datagram port in use": in_use("listen", "udp"),
-    "count port in use": in_use("count", "tcp"),
-    "HTTP port in use": in_use("http", "tcp"),
-    "console port in use": in_use("admin", "tcp"),
     "repeat without port": wrong(
         ["--repeat: 'udp:localhost' is not of the form udp:HOST:PORT"], "--repeat=udp:localhost"
     ),
     "repeat twice": wrong(["repeat:udp:h:1 is given twice"], "--repeat=udp:h:1", "--repeat=udp:h:1"),
-    "low port": low_port,
-    "socket in use": living_socket,
-    "file for socket": file_for_socket,
-    "folder of socket": wrong(["--listen: unix:/", "the folder does not exist"], "--listen=unix:no/such/folder/s"),
     "long path": wrong(["--listen unix:/", "longer than the 107 bytes"], f"--listen=unix:/{'x' * 120}"),
     "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
-    "no certificate": wrong(
-        ["--listen ssl:0:", "privateKey=/nowhere can't be read"], "--listen=ssl:0:privateKey=/nowhere"
-    ),
-    "bad certificate": bad_certificate,
-    "file for folder": file_for_folder,
-    "unwritable folder": unwritable,
-    "unwritable parent": unwritable_parent,
-    "foreign store": foreign_store,
-    "damaged store": damaged_store,
 }
+"""More ways to get the options wrong, all of which take the same way out."""

@@ -54,8 +54,8 @@ def make_etsy(tmp_path: Path) -> Iterator[Any]:
         etsy.end()
 
 
-def of_the_lines(sink: Sink) -> dict[str, float]:
-    """Give what was flushed in the slot with the lines, once that is there and the slot after it too."""
+def flushed(sink: Sink) -> tuple[dict[str, float], dict[str, float]]:
+    """Give what was flushed in the slot with the lines and in the one after it, once both are there."""
 
     def found() -> list[int]:
         rich = [number for number, flush in enumerate(sink.flushes) if _metrics_received(flush)]
@@ -64,7 +64,11 @@ def of_the_lines(sink: Sink) -> dict[str, float]:
     numbers = until(found, "the lines were flushed")
     if len(numbers) > 1:
         pytest.skip("the lines came at the end of a slot, and are in two")
-    return {path: value for path, value in sink.flushes[numbers[0]].items() if not any(own in path for own in ITS_OWN)}
+    return _comparable(sink.flushes[numbers[0]]), _comparable(sink.flushes[numbers[0] + 1])
+
+
+def _comparable(flush: dict[str, float]) -> dict[str, float]:
+    return {path: value for path, value in flush.items() if not any(own in path for own in ITS_OWN)}
 
 
 def _metrics_received(flush: dict[str, float]) -> float:
@@ -72,14 +76,17 @@ def _metrics_received(flush: dict[str, float]) -> float:
 
 
 @pytest.mark.parametrize(
-    "config, options",
+    "config, options, more",
     [
-        ({}, ""),
-        ({"graphite": {"legacyNamespace": False}}, ":namespace=new"),
+        ({}, "", []),
+        ({"graphite": {"legacyNamespace": False}, "deleteIdleStats": True}, ":namespace=new", ["--delete-idle=all"]),
+        ({"deleteCounters": True, "deleteSets": True}, "", ["--delete-idle=counters,sets"]),
         (
             {
                 "prefixStats": "own",
                 "flush_counts": False,
+                "deleteGauges": True,
+                "gaugesMaxTTL": 2,
                 "graphite": {
                     "legacyNamespace": False,
                     "globalPrefix": "acme",
@@ -91,22 +98,28 @@ def _metrics_received(flush: dict[str, float]) -> float:
                 },
             },
             ":namespace=new:prefix=acme:counters=c:timers=t:gauges=g:sets=:suffix=eu:stats=own:counts=no",
+            ["--delete-idle=gauges", "--gauges-ttl=2"],
         ),
     ],
-    ids=["legacy", "new", "prefixes"],
+    ids=["default", "new-without-idle", "some-without-idle", "prefixes"],
 )
 def test_the_same_points(
-    make_etsy: Any, start_service: ServiceMaker, sinks: tuple[Sink, Sink], config: dict[str, Any], options: str
+    make_etsy: Any,
+    start_service: ServiceMaker,
+    sinks: tuple[Sink, Sink],
+    config: dict[str, Any],
+    options: str,
+    more: list[str],
 ) -> None:
-    """Paths and values are etsy's, in either name space and with its prefixes, for all types."""
+    """Paths and values are etsy's for all types, in either name space, when there is news and when there is none."""
     theirs, ours = sinks
     etsy = make_etsy(graphiteHost="127.0.0.1", graphitePort=theirs.port, **TIMERS, **config)
     graphite = f"--graphite=tcp:127.0.0.1:{ours.port}{options}"
-    service = start_service(more=["--flush-interval=1", graphite, *TIMER_OPTIONS])
+    service = start_service(more=["--flush-interval=1", graphite, *TIMER_OPTIONS, *more])
     until(lambda: ours.flushes and theirs.flushes, "both have begun to flush")
     for port in (etsy.port, service.port("datagrams")):
         for data in DATAGRAMS:
             datagram(port, data)
-    expected, found = of_the_lines(theirs), of_the_lines(ours)
-    assert set(found) == set(expected)
-    assert found == pytest.approx(expected, rel=1e-9)
+    for expected, found in zip(flushed(theirs), flushed(ours), strict=True):
+        assert set(found) == set(expected)
+        assert found == pytest.approx(expected, rel=1e-9)

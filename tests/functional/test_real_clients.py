@@ -18,6 +18,7 @@ import pytest
 
 from tests.functional.metrics import Metrics
 from tests.functional.service import LOOPBACK, Service
+from tests.functional.waiting import PATIENCE
 
 ServiceMaker = Callable[..., Service]
 
@@ -102,21 +103,23 @@ def test_statsd(service: Service, folder: Path, kind: str) -> None:
 # datadog (PyPI): UDP, Unix datagrams, Unix stream with lengths; tags, events, service checks.
 
 
-def datadog_client(kind: str, service: Service, folder: Path) -> Any:
-    """Make a client of one kind."""
+def datadog_client(kind: str, service: Service, folder: Path, *, buffered: bool) -> Any:
+    """Make a client of one kind. It waits for room: unless told so it drops what it can't send at once."""
     dogstatsd = pytest.importorskip("datadog.dogstatsd.base").DogStatsd
     places = {
         "udp": {"host": "127.0.0.1", "port": service.port("udp")},
         "datagrams": {"socket_path": f"unixgram://{folder}/datagrams"},
         "packets": {"socket_path": f"unixstream://{folder}/packets"},
     }
-    return dogstatsd(disable_telemetry=True, constant_tags=["env:test"], **places[kind])
+    common = {"disable_telemetry": True, "disable_buffering": not buffered, "socket_timeout": PATIENCE}
+    return dogstatsd(constant_tags=["env:test"], **common, **places[kind])
 
 
+@pytest.mark.parametrize("buffered", [False, True])
 @pytest.mark.parametrize("kind", ["udp", "datagrams", "packets"])
-def test_datadog(service: Service, folder: Path, kind: str) -> None:
-    """Everything that the package `datadog` sends arrives with its tags, buffered as it does by default."""
-    client = datadog_client(kind, service, folder)
+def test_datadog(service: Service, folder: Path, kind: str, buffered: bool) -> None:
+    """Everything that the package `datadog` sends arrives with its tags, buffered or line by line."""
+    client = datadog_client(kind, service, folder, buffered=buffered)
     for number in range(100):
         client.increment("hits", tags=[f"page:{number % 2}"])
     client.decrement("falls", 3)
@@ -146,13 +149,16 @@ const net = require('net');
 const options = JSON.parse(process.argv[1]);
 if (options.connect) { options.stream = net.connect(options.connect); }
 const client = new StatsD({ ...options, globalTags: { env: 'test' }, errorHandler: (e) => { throw e; } });
-for (let i = 0; i < 50; i += 1) { client.increment('hits', 1, { page: String(i % 2) }); }
-client.gauge('level', 12);
-client.gauge('level', -5);
-client.set('users', 'somebody');
-client.timing('took', 250);
-client.histogram('size', 10);
-client.distribution('size', 20, () => client.close());
+let waiting = 56;
+// Where a datagram socket is full the client tries again later: it must not be closed before.
+const sent = () => { waiting -= 1; if (!waiting) { client.close(); } };
+for (let i = 0; i < 50; i += 1) { client.increment('hits', 1, { page: String(i % 2) }, sent); }
+client.gauge('level', 12, sent);
+client.gauge('level', -5, sent);
+client.set('users', 'somebody', sent);
+client.timing('took', 250, sent);
+client.histogram('size', 10, sent);
+client.distribution('size', 20, sent);
 """
 
 

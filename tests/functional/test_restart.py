@@ -124,7 +124,7 @@ def test_killed_again_and_again(start_service: ServiceMaker) -> None:
     send(service, 60)
     service.kill()
     service.wait_ended()
-    for _ in range(3):
+    for _ in range(2):
         service.launch()
         until(lambda: "taken over" in service.log, "ledgers are taken over")
         service.kill()

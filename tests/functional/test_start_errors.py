@@ -15,7 +15,7 @@ import pytest
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import MARK, end_all, marked, new_mark
 from tests.functional.service import LOOPBACK, environment, options, script
-from tests.functional.start_errors import ROWS, Row, Scene
+from tests.functional.start_errors import OPTION_ROWS, ROWS, Row, Scene
 
 PROGRAMS = {
     "foreground": ("twistd", "-n", "--pidfile="),
@@ -64,6 +64,11 @@ def fail(scene: Scene, program: tuple[str, ...], arguments: list[str], prefix: l
         end_all(mark)
 
 
+def attempt(scene: Scene, program: str, row: Row) -> str:
+    """Start the service as a row wants it, and give the line that it ends with."""
+    return one_line(fail(scene, PROGRAMS[program], [*_small(scene, row), *row.options], row.prefix))
+
+
 def one_line(failed: Failed) -> str:
     """Check that it ended with status 1 and one line on standard error, and nothing else; give the line."""
     lines = failed.error.splitlines()
@@ -76,15 +81,19 @@ def one_line(failed: Failed) -> str:
 def test_start_error(scenes: dict[str, Scene], make_row: Callable[[Scene], Row]) -> None:
     """Whatever prevents the start is told in one line on standard error, and nothing is left running."""
     rows = {name: make_row(scene) for name, scene in scenes.items()}
-
-    def attempt(name: str) -> Failed:
-        scene, row = scenes[name], rows[name]
-        return fail(scene, PROGRAMS[name], [*_small(scene, row), *row.options], row.prefix)
-
     with ThreadPoolExecutor() as pool:
-        for name, failed in zip(rows, pool.map(attempt, rows), strict=True):
-            line = one_line(failed)
-            assert [words for words in rows[name].words if words not in line] == [], (name, line)
+        lines = pool.map(lambda name: attempt(scenes[name], name, rows[name]), rows)
+        for row, line in zip(rows.values(), lines, strict=True):
+            assert [words for words in row.words if words not in line] == [], line
+
+
+@pytest.mark.parametrize("make_row", OPTION_ROWS.values(), ids=OPTION_ROWS)
+def test_wrong_option(scenes: dict[str, Scene], make_row: Callable[[Scene], Row]) -> None:
+    """The line about a wrong option names it, or the file that it is in, and what is wrong with it."""
+    scene = scenes["foreground"]
+    row = make_row(scene)
+    line = attempt(scene, "foreground", row)
+    assert [words for words in row.words if words not in line] == [], line
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -100,10 +109,11 @@ def test_second_instance(scenes: dict[str, Scene], start_service: ServiceMaker, 
 def test_port_of_another_instance(scenes: dict[str, Scene], start_service: ServiceMaker, program: str) -> None:
     """A second instance does not join the first one's group of sockets: the port is in use, by that process."""
     first, scene = start_service(workers=2), scenes[program]
-    for option in ("listen", "count"):
-        port = first.port({"listen": "lines", "count": "bare"}[option])
-        asked = options(scene.state, **{option: [f"tcp:{port}:{LOOPBACK}"]})
-        assert f"--{option}: tcp:{port} is in use by " in one_line(fail(scene, PROGRAMS[program], asked, []))
+    lines, bare = first.port("lines"), first.port("bare")
+    asked = options(scene.state, listen=[f"tcp:{lines}:{LOOPBACK}"])
+    assert f"--listen: tcp:{lines} is in use by " in one_line(fail(scene, PROGRAMS[program], asked, []))
+    asked = options(scene.state, count=[f"tcp:{bare}:{LOOPBACK}"])
+    assert f"--count: tcp:{bare} is in use by " in one_line(fail(scene, PROGRAMS[program], asked, []))
     assert first.is_ready()
 
 

@@ -1,1 +1,1 @@
-"""Tests of single parts: no process, no socket, no waiting."""
+"""Tests of single parts: no process, no running reactor, no waiting for time to pass."""

@@ -49,7 +49,7 @@ class IntakeTests(IngestTestCase):
         self.assertEqual([b"a", b"b", b"c", b"d"], self.tally.lines)
 
     def test_gauges_have_their_own_time(self) -> None:
-        """A gauge's time is that of its own arrival, the same in the journal as in the tally; a counter's needn't be."""
+        """A gauge's time is that of its own arrival, in the journal as in the tally; a counter's needn't be."""
         self.intake.take(0, b"a:1|c\n", 6)
         begun = self.intake.tick
         self.reactor.advance(0.002)

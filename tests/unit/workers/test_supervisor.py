@@ -319,7 +319,8 @@ class DeathTests(SupervisorTestCase):
         before = self.committer.commits
         self.die(0)
         self.die(1, 70, None)
-        self.assertEqual({"boot": 0, "stalled": 0, "signal": 1, "failure": 1, "exit": 0}, self.supervisor.restarts)
+        counted = {outcome: number for outcome, number in self.supervisor.restarts.items() if number}
+        self.assertEqual({"signal": 1, "failure": 1}, counted)
         self.assertEqual(before + 2, self.committer.commits)
         self.assertEqual(
             ["worker 0 was killed (SIGKILL)", "worker 1 failed (exit status 70)"],

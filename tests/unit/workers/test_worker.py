@@ -182,7 +182,7 @@ class ServingTests(WorkerTestCase):
         self.assertEqual(message.end, self.ledger.slots[JOURNAL_RELEASED])
 
     def test_what_is_not_settled_yet(self) -> None:
-        """An answer covers the journal to its end, also what under load was waiting to be tallied with the next look."""
+        """An answer covers the journal to its end, also what was waiting to be tallied with the next look."""
         client = self.connect()
         self.turn()
         self.worker._moderator.busy = True

@@ -1,0 +1,162 @@
+"""Commands and their replies, against those of etsy's server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from statsd_tcp.console.answers import Answers
+from statsd_tcp.console.commands import read_command
+from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
+from statsd_tcp.store.deletion import Deletion
+from statsd_tcp.store.errors import StoreError
+
+# Recorded from statsd 0.9.0 of the npm registry, which had the series of `FakeSlot`.
+ETSY = (
+    ("HELP", "ERROR\n"),
+    ("", "ERROR\n"),
+    ("foo", "ERROR\n"),
+    ("health", "health: up\n"),
+    ("health down", "health: down\n"),
+    ("health", "health: down\n"),
+    ("health bogus", "health: down\n"),
+    ("health UP", "health: up\n"),
+    ("delcounters", "END\n\n"),
+    ("delcounters nope", "metric nope not found\nEND\n\n"),
+    ("delcounters a.b nope plain", "deleted: a.b\nmetric nope not found\ndeleted: plain\nEND\n\n"),
+    ("delcounters a.*", "deleted: a.c\nEND\n\n"),
+    ("delcounters x.*", "metric x.* not found\nEND\n\n"),
+    ("deltimers foo.*", "deleted: foo.bar\nEND\n\n"),
+    ("deltimers foo.bar", "metric foo.bar not found\nEND\n\n"),
+    ("delgauges g1", "deleted: g1\nEND\n\n"),
+    ("delgauges *", "metric * not found\nEND\n\n"),
+)
+
+HELP = (
+    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, config, quit"
+    "\n\n"
+)
+
+
+@implementer(IOpenSlot)
+class FakeSlot:
+    """A slot with a few series."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, dict[str, Any]] = {
+            "counters": {"a.b": 3, "a.c": 1, "plain": 2},
+            "timers": {"foo.bar": {"count": 1, "mean": 12}},
+            "gauges": {"g1": 5},
+            "sets": {"u": 1},
+        }
+        self.error: Exception | None = None
+
+    def look(self, kind: str) -> Deferred[Mapping[str, Any]]:
+        """Give what there is, or fail."""
+        return succeed(self.series[kind]) if self.error is None else fail(self.error)
+
+    def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
+        """Delete from what there is."""
+        return succeed([Deletion(pattern, self._delete(self.series[kind], pattern)) for pattern in patterns])
+
+    def _delete(self, series: dict[str, Any], pattern: str) -> list[str]:
+        folder = pattern.removesuffix("*") if pattern.endswith(".*") else "\0"
+        found = [name for name in series if name == pattern or name.startswith(folder)]
+        for name in found:
+            del series[name]
+        return found
+
+
+@implementer(IConsoleSources)
+class FakeSources:
+    """A service that has just begun."""
+
+    up = True
+
+    def stats(self) -> Iterator[tuple[str, object]]:
+        """Give two numbers."""
+        yield "uptime", 3
+        yield "messages.bad_lines_seen", 1
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Give a worker."""
+        return [{"slot": 0, "pid": 77}]
+
+    def config(self) -> Iterator[tuple[str, object]]:
+        """Give two settings."""
+        yield "workers", 2
+        yield "listen > 0", "tcp:8125"
+
+
+class AnswersTests(SynchronousTestCase):
+    """What is answered to each command."""
+
+    def setUp(self) -> None:
+        """Make a service."""
+        self.slot, self.sources = FakeSlot(), FakeSources()
+        self.answers = Answers(self.slot, self.sources)
+
+    def answer(self, line: str) -> str:
+        """Give the reply to a line."""
+        reply = self.successResultOf(self.answers.reply(read_command(line.encode())))
+        return reply if isinstance(reply, str) else reply.decode()
+
+    def test_fakes(self) -> None:
+        """What the tests use has what the console asks for."""
+        verifyObject(IOpenSlot, self.slot)
+        verifyObject(IConsoleSources, self.sources)
+
+    def test_as_etsy(self) -> None:
+        """Etsy's commands have etsy's replies, to the letter."""
+        for line, expected in ETSY:
+            self.assertEqual(expected, self.answer(line), line)
+
+    def test_help(self) -> None:
+        """The help names etsy's commands and ours, in etsy's form."""
+        self.assertEqual((HELP, HELP), (self.answer("help"), self.answer("help stats")))
+
+    def test_stats(self) -> None:
+        """The statistics are a name and a number on each line, with an end."""
+        self.assertEqual("uptime: 3\nmessages.bad_lines_seen: 1\nEND\n\n", self.answer("stats"))
+
+    def test_config(self) -> None:
+        """The configuration begins with an empty line and has no end, as etsy's."""
+        self.assertEqual("\nworkers: 2\nlisten > 0: tcp:8125\n", self.answer("config"))
+
+    def test_dumps(self) -> None:
+        """A dump is JSON, with an end."""
+        for kind, series in self.slot.series.items():
+            text, end, rest = self.answer(kind).partition("\nEND\n\n")
+            self.assertEqual((series, "\nEND\n\n", ""), (json.loads(text), end, rest))
+        self.assertEqual([{"slot": 0, "pid": 77}], json.loads(self.answer("workers").removesuffix("END\n\n")))
+        self.slot.series["sets"] = {}
+        self.assertEqual("{}\nEND\n\n", self.answer("sets"))
+
+    def test_health(self) -> None:
+        """What the console says of the health reaches the service."""
+        self.answer("health down")
+        self.assertFalse(self.sources.up)
+        self.answer("health up")
+        self.assertTrue(self.sources.up)
+
+    def test_tags(self) -> None:
+        """A deleted series is named with its tags as they are written."""
+        self.slot.series["counters"] = {"a.b\nk\nv": 1}
+        self.assertEqual("deleted: a.b;k=v\nEND\n\n", self.answer("delcounters a.*"))
+
+    def test_store_fails(self) -> None:
+        """A store that can't be read is an error with its reason, in one line."""
+        self.slot.error = StoreError("the store\nis not open yet")
+        self.assertEqual("ERROR: the store is not open yet\n", self.answer("counters"))
+
+    def test_fault(self) -> None:
+        """A fault of the program is an error, and logged."""
+        self.slot.error = ZeroDivisionError("division by zero")
+        self.assertEqual("ERROR: division by zero\n", self.answer("counters"))
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))

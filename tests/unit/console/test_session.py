@@ -1,0 +1,191 @@
+"""Connections to the console: lines, ends, and clients that don't behave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from statsd_tcp.console.commands import Command
+from statsd_tcp.console.session import IDLE_TIME, LONGEST_LINE, MOST_SESSIONS, QUIET_TIME, Console
+
+
+class FakeAnswers:
+    """Answers with the command itself; one called ``later`` when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[str]] = []
+
+    def reply(self, command: Command) -> Deferred[str]:
+        """Answer."""
+        if command.name == "later":
+            self.waiting.append(Deferred())
+            return self.waiting[-1]
+        return succeed(f"<{' '.join([command.name, *command.arguments])}>")
+
+
+class Transport(StringTransport):
+    """A transport in memory that remembers how it was ended."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """Remember that."""
+        self.aborted = True
+
+
+class SessionTests(SynchronousTestCase):
+    """One connection."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        self.clock, self.answers = Clock(), FakeAnswers()
+        self.console = Console(self.clock, self.answers)  # type: ignore[arg-type]
+        self.session, self.transport = self.connect()
+
+    def connect(self) -> tuple[Any, Transport]:
+        """Make a connection."""
+        session, transport = self.console.buildProtocol(None), Transport()
+        assert session is not None
+        session.makeConnection(transport)
+        self.addCleanup(session.connectionLost)
+        return session, transport
+
+    def assert_said(self, text: bytes, *, closed: bool = False) -> None:
+        """Compare what was answered since the last time, and whether the connection was closed."""
+        self.assertEqual((text, closed), (self.transport.value(), self.transport.disconnecting))
+        self.transport.clear()
+
+    def test_lines(self) -> None:
+        """Each line is a command, however the bytes come."""
+        self.session.dataReceived(b"sta")
+        self.session.dataReceived(b"ts\nhealth down\r\nhe")
+        self.assert_said(b"<stats><health down>")
+        self.session.dataReceived(b"lp\n")
+        self.assert_said(b"<help>")
+
+    def test_quit(self) -> None:
+        """After ``quit`` nothing more is done."""
+        self.session.dataReceived(b"stats\nquit\nhelp\n")
+        self.assert_said(b"<stats>", closed=True)
+        self.session.dataReceived(b"help\n")
+        self.assert_said(b"", closed=True)
+
+    def test_one_after_the_other(self) -> None:
+        """A command waits for the reply to the one before."""
+        self.session.dataReceived(b"later\nhelp\nlater\nstats\n")
+        self.assert_said(b"")
+        self.answers.waiting[0].callback("<first>")
+        self.assert_said(b"<first><help>")
+        self.answers.waiting[1].callback("<second>")
+        self.assert_said(b"<second><stats>")
+
+    def test_many_at_once(self) -> None:
+        """Many commands may come at once."""
+        self.session.dataReceived(b"help\n" * 900)
+        self.assert_said(b"<help>" * 900)
+
+    def test_too_many_at_once(self) -> None:
+        """Who sends commands without end while none is answered is sent away."""
+        self.session.dataReceived(b"later\n" + b"help\n" * 1001)
+        self.assert_said(b"ERROR\n", closed=True)
+
+    def test_half_close(self) -> None:
+        """Who half-closes gets all answers, also to a last line without its newline; then comes the end."""
+        verifyObject(IHalfCloseableProtocol, self.session)
+        self.session.dataReceived(b"later\ndelcounters a")
+        self.session.readConnectionLost()
+        self.assert_said(b"")
+        self.answers.waiting[0].callback("<first>")
+        self.assert_said(b"<first><delcounters a>", closed=True)
+
+    def test_half_close_at_rest(self) -> None:
+        """A client that has nothing more to ask is let go."""
+        self.session.dataReceived(b"help\n")
+        self.session.readConnectionLost()
+        self.assert_said(b"<help>", closed=True)
+
+    def test_gone(self) -> None:
+        """A reply that comes after the client has gone is for nobody, and its other commands are not carried out."""
+        self.session.dataReceived(b"later\nlater\n")
+        self.session.connectionLost()
+        self.answers.waiting[0].callback("<first>")
+        self.assert_said(b"", closed=True)
+        self.assertEqual(1, len(self.answers.waiting))
+
+    def test_no_newline(self) -> None:
+        """A command that is complete is answered after a moment without its newline, which may come after that."""
+        self.session.dataReceived(b"help")
+        self.clock.advance(QUIET_TIME / 2)
+        self.assert_said(b"")
+        self.clock.advance(QUIET_TIME)
+        self.assert_said(b"<help>")
+        self.session.dataReceived(b"\n")
+        self.assert_said(b"")
+        self.session.dataReceived(b"\n")
+        self.assert_said(b"<>")
+
+    def test_not_complete(self) -> None:
+        """What may be only the beginning of a command waits for its newline."""
+        self.session.dataReceived(b"delcounters a")
+        self.clock.advance(2 * QUIET_TIME)
+        self.session.dataReceived(b".b\nstats")
+        self.session.dataReceived(b" all\n")
+        self.clock.advance(2 * QUIET_TIME)
+        self.assert_said(b"<delcounters a.b><stats all>")
+
+    def test_slow_reader(self) -> None:
+        """While the client doesn't read, its next command waits."""
+        self.session.dataReceived(b"later\nhelp\n")
+        producer: Any = self.transport.producer
+        producer.pauseProducing()
+        self.answers.waiting[0].callback("<first>")
+        self.assert_said(b"<first>")
+        producer.resumeProducing()
+        self.assert_said(b"<help>")
+
+    def test_http(self) -> None:
+        """A request from a browser is refused at its first line, whatever its body has."""
+        self.session.dataReceived(b"POST / HTTP/1.1\r\nHost: localhost:8126\r\n\r\ndelcounters a\r\n")
+        self.assert_said(b"ERROR\n", closed=True)
+
+    def test_too_long(self) -> None:
+        """A line without end is refused."""
+        self.session.dataReceived(b"x" * (LONGEST_LINE + 1))
+        self.assert_said(b"ERROR\n", closed=True)
+
+    def test_samples(self) -> None:
+        """Samples that come to the wrong port are answered as an error, and the log says so once."""
+        with capturedLogs() as logs:
+            self.session.dataReceived(b"a:1|c\nb:2|ms\n")
+        self.assert_said(b"<a:1|c><b:2|ms>")
+        self.assertEqual(1, len(logs))
+
+    def test_idle(self) -> None:
+        """A connection on which nothing happens is closed in the end; each command begins the time anew."""
+        self.clock.advance(IDLE_TIME - 1)
+        self.session.dataReceived(b"help\n")
+        self.clock.advance(IDLE_TIME - 1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+
+    def test_enough(self) -> None:
+        """So many connections are served and no more, until one has ended."""
+        for _ in range(MOST_SESSIONS - 1):
+            self.connect()
+        self.assertIsNone(self.console.buildProtocol(None))
+        self.session.connectionLost()
+        self.connect()
+
+    def test_nothing_left(self) -> None:
+        """A connection that has ended leaves nothing behind."""
+        self.session.dataReceived(b"help")
+        self.session.connectionLost()
+        self.assertEqual([], self.clock.getDelayedCalls())
