@@ -12,7 +12,8 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.ingest.inheritance import Heritage
+from statsd_tcp.ingest.activation import activated_descriptors, describe_sockets
+from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
 from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
 from statsd_tcp.ingest.tls import TlsError
@@ -48,7 +49,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
     lock = lock_state(folder) if manifest is None else manifest.lock
     _check_store(folder / STORE)
     bound: list[BoundListener] = []
-    heritage = Heritage([*manifest.listeners, *manifest.services] if manifest else [])
+    heritage = Heritage(_left_to_us(environ, manifest))
     try:
         plan = _bind_all(settings, folder, bound, heritage)
         heritage.settle()
@@ -58,6 +59,13 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
         for listener in bound:
             listener.close()
         raise
+
+
+def _left_to_us(environ: Mapping[str, str], manifest: Manifest | None) -> list[InheritedListener]:
+    """Give the listening sockets that are there already: an earlier image's, or systemd's."""
+    if manifest is not None:
+        return [*manifest.listeners, *manifest.services]
+    return describe_sockets(activated_descriptors(dict(environ), os.getpid()))
 
 
 def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], heritage: Heritage) -> Plan:

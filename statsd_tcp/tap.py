@@ -36,6 +36,7 @@ from statsd_tcp.workers.committer import Committer
 from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
 from statsd_tcp.workers.kernel_watch import KernelWatch
 from statsd_tcp.workers.manifest import Manifest, read_manifest
+from statsd_tcp.workers.notify import Notifier
 from statsd_tcp.workers.offer import VARIABLE as OFFER
 from statsd_tcp.workers.offer import make_offer
 from statsd_tcp.workers.plan import Plan
@@ -145,7 +146,8 @@ def assemble(
 
     supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
     again = command_again(sys.orig_argv, sys.argv, Path.cwd())
-    renewal = Renewal(reactor, supervisor, lock, again, manifest.reloads if manifest else 0)
+    notifier = Notifier(os.environ, os.getpid())
+    renewal = Renewal(reactor, supervisor, lock, again, notifier, manifest.reloads if manifest else 0)
     deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
     kernel = KernelWatch(reactor, plan)
     report = Report(reactor, supervisor, deliveries, kernel)
@@ -154,11 +156,20 @@ def assemble(
         renewal.look()
         report.sample()
         kernel.look()
+        if supervisor.healthy()[0]:
+            notifier.alive()
+
+    def ready() -> None:
+        for listener in plan.listeners:
+            notifier.keep(listener.label, listener.descriptors())
+        notifier.ready(f"{plan.workers} workers accept")
 
     def announced() -> None:
         announce(plan)
         kernel.announce()
+        ready()
 
+    supervisor.succession.finished = ready
     supervisor.every_second = every_second
 
     def install_signals() -> None:
@@ -166,6 +177,7 @@ def assemble(
         renewal.install()
 
     service = OrderedService(reactor, pool, install_signals, lambda: sign_lock(lock))
+    reactor.addSystemEventTrigger("before", "shutdown", notifier.stopping)
     for delivery in deliveries:
         delivery.setServiceParent(service)
         supervisor.committer.after_commit.append(delivery.look)

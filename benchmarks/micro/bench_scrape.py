@@ -1,7 +1,7 @@
 """A scrape of many StatsD series beside `prometheus_client` writing as many lines; and what windows of summaries cost.
 
-``python -m benchmarks.micro.bench_scrape [SERIES]``, 10,000 by default. The best of five runs counts. Memory is what the
-process grew by.
+``python -m benchmarks.micro.bench_scrape [SERIES]``, 10,000 by default. The best of five runs counts. Memory is what
+the process grew by.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def measure(name: str, mapping: str, make: Callable[[int, random.Random], Interv
     peer = best(lambda: generate_latest(registry))
     print(
         f"{name:<12} {number} series, {len(lines)} lines: text {text:.3f} s, after a commit {fresh:.3f} s, "
-        f"OpenMetrics {openmetrics:.3f} s, after new series {first:.3f} s; prometheus_client {peer:.3f} s; ratio {text / peer:.2f}; "
-        f"commit {min(durations):.3f} s; {grown:.0f} MiB"
+        f"OpenMetrics {openmetrics:.3f} s, after new series {first:.3f} s; prometheus_client {peer:.3f} s; "
+        f"ratio {text / peer:.2f}, after a commit {fresh / peer:.2f}; commit {min(durations):.3f} s; {grown:.0f} MiB"
     )
     store.close()
 

@@ -32,6 +32,13 @@ def _address(endpoint: Endpoint) -> tuple[str, int, str | None, str]:
     return kind, endpoint.port, endpoint.interface, endpoint.path
 
 
+def _sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
+    """Give one more worker a socket: of its own where the member has a group, else the member itself."""
+    if not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return member
+    return bind_sibling(endpoint, member)
+
+
 class Heritage:
     """The sockets that were left to us. What nobody takes is left in ``rest``, to be closed when nobody queues there.
 
@@ -62,13 +69,22 @@ class Heritage:
             self._leave(self._rows(listener), 0)
         self._left = []
 
+    def abandon(self) -> int:
+        """Close what nobody has taken, and give the number: clients must not queue where nobody looks."""
+        unwanted = [one for row in self.rest.values() for one in row]
+        for one in unwanted:
+            one.close()
+        self.rest.clear()
+        self.shrunk.clear()
+        return len(unwanted)
+
     def _revive(self, listener: InheritedListener, endpoint: Endpoint, workers: int) -> BoundListener:
         rows = self._rows(listener)
         tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
         if endpoint.path:
             return BoundListener(endpoint, 0, share(next(row[0] for row in rows if row), endpoint, workers))
         for _ in range(len(rows), workers):
-            rows.append([bind_sibling(endpoint, one) for one in rows[0]])
+            rows.append([_sibling(endpoint, one) for one in rows[0]])
         if len(rows) > workers:
             self._leave(rows, workers)
             for family in zip(*rows, strict=True):

@@ -83,7 +83,13 @@ class BoundListener:
     @property
     def in_groups(self) -> bool:
         """Tell whether its sockets form SO_REUSEPORT groups, one for each address family."""
-        return not self.endpoint.path
+        return not self.endpoint.path and len({one for row in self.sockets for one in row}) == sum(
+            map(len, self.sockets)
+        )
+
+    def descriptors(self) -> list[int]:
+        """Give the descriptors of all its sockets, each once."""
+        return sorted({one.fileno() for row in self.sockets for one in row})
 
     def listen(self, backlog: int) -> None:
         """Let the kernel accept connections into the queues; raises `OSError`."""
@@ -162,6 +168,9 @@ def bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
     """Bind one more socket to the address of a group; raises `OSError`, as after a change of user."""
     one = _make(endpoint, member.family)
     try:
+        if member.family == socket.AF_INET6:
+            only = member.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(member.getsockname())
     except OSError:

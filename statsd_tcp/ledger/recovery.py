@@ -14,18 +14,19 @@ __all__ = ["Replay", "replay"]
 
 
 class Replay(NamedTuple):
-    """An interval made of the journal from ``start`` to ``end``."""
+    """An interval made of the journal from ``start`` to ``end``; whole only if that is all there is, up to ``head``."""
 
     start: int
     end: int
+    head: int
     interval: Interval
 
 
 def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
-    """Read the frames behind the committed offset ``start``, up to ``until`` or to the end of all.
+    """Read the frames behind the committed offset ``start``, up to ``until`` or the end of all.
 
-    The writer must be dead, or must have gone beyond ``until`` and have released nothing behind ``start``. Only whole
-    frames count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
+    The writer must be dead, or have gone beyond ``until`` and have nothing released behind ``start``. Only whole frames
+    count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
     """
     listeners = ledger.directory.listeners
     tally = tally_for(listeners)
@@ -38,4 +39,4 @@ def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
         tally.received(frame.listener, frame.received)
         tally.datagrams(frame.listener, frame.datagrams)
         end = frame.next
-    return Replay(start, end, tally.take())
+    return Replay(start, end, head, tally.take())

@@ -11,6 +11,7 @@ from statsd_tcp.ledger.layout import SlotName
 __all__ = [
     "ACCEPT_ERRNOS",
     "CLOSE_REASONS",
+    "FAILED_READINGS",
     "GLOBAL_SLOTS",
     "HEARTBEAT",
     "ListenerSlots",
@@ -24,11 +25,14 @@ CLOSE_REASONS = ("eof", "counted", "idle", "reset", "error", "shutdown")
 ACCEPT_ERRNOS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "other")
 """The errors of accept(2) that are told apart."""
 
-HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED = range(4)
+HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED, FAILED_READINGS = range(5)
 """The slots that every ledger begins with: the monotonic time in nanoseconds at which the worker was last alive, the
-longest gap in nanoseconds between two heartbeats beyond what was planned, and the journal's two offsets in bytes."""
+longest gap in nanoseconds between two heartbeats beyond what was planned, the journal's two offsets in bytes, and how
+often reading the journal has failed after its worker's death. The last is the supervisor's, who writes it only then."""
 
-GLOBAL_SLOTS = tuple(SlotName(name) for name in ("heartbeat", "gap_max", "journal_head", "journal_released"))
+GLOBAL_SLOTS = tuple(
+    SlotName(name) for name in ("heartbeat", "gap_max", "journal_head", "journal_released", "failed_readings")
+)
 
 _PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
 

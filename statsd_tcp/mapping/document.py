@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from yaml.nodes import Node, ScalarNode
+from yaml.nodes import Node
 
+from statsd_tcp.mapping.observing import HISTOGRAM, SUMMARY, chosen, modern, observing
 from statsd_tcp.mapping.patterns import PatternError, compile_regex
 from statsd_tcp.mapping.reading import MappingError, Source
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
@@ -23,14 +24,9 @@ __all__ = ["DEFAULT_BUCKETS", "read_mapping", "read_mapping_file"]
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The buckets of a histogram for which none are given, in seconds for times."""
 
-_MOST_BUCKETS: Final = 500
-_MOST_AGE_BUCKETS: Final = 100
-_MOST_ANYTHING: Final = 2**31
 _MOST_SCALE: Final = 1e15
 """A value is at most 2^53: what is scaled stays far from infinity, which would spoil a total for good."""
 
-_SUMMARY, _HISTOGRAM = "summary", "histogram"
-_OBSERVER_TYPES: Final = {_SUMMARY: _SUMMARY, _HISTOGRAM: _HISTOGRAM, "": _SUMMARY}
 _MATCH_TYPES: Final = {"glob": False, "regex": True, "": False}
 _ACTIONS: Final = {"map": False, "drop": True, "": False}
 _TYPES: Final[Mapping[str, MetricType]] = {"counter": "counter", "gauge": "gauge", "observer": "observer"}
@@ -39,8 +35,6 @@ _GLOB: Final = re.compile(r"(?:\*|[A-Za-z_][A-Za-z0-9_-]*)(?:\.\*|\.[A-Za-z0-9_]
 _NAME: Final = re.compile(r"(?:[A-Za-z_]|\$\{?[0-9]+\}?)(?:[A-Za-z0-9_]|\$\{?[0-9]+\}?)*")
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_LABEL: Final = re.compile(r"le|quantile|__.*")
-
-_INFINITE: Final = frozenset({"+inf", "inf", ".inf", "+.inf"})
 
 
 def read_mapping_file(path: Path) -> MappingRules:
@@ -77,10 +71,10 @@ class _Defaults:
 
     def __init__(self, source: Source, node: Node | None) -> None:
         self._source = source
-        readers = {**_observing(source), "match_type": _chosen(source, _MATCH_TYPES), "ttl": source.duration}
+        readers = {**observing(source), "match_type": chosen(source, _MATCH_TYPES), "ttl": source.duration}
         readers["glob_disable_ordering"] = source.truth
         values = source.fields(node, readers) if node is not None else {}
-        self._observer_type: str | None = _modern(values, "observer_type", "timer_type")
+        self._observer_type: str | None = modern(values, "observer_type", "timer_type")
         self._regex: bool = values.get("match_type", False)
         self._ttl: float = values.get("ttl", 0.0)
         self.unordered: bool = values.get("glob_disable_ordering", False)
@@ -90,14 +84,14 @@ class _Defaults:
         self._buckets = histogram.get("buckets") or values.get("buckets") or DEFAULT_BUCKETS
         self.treatment = self._treat(self._observer_type, {}, (), self._ttl, "")
         self._readers: dict[str, Callable[[Node], Any]] = {
-            **_observing(source),
+            **observing(source),
             "match": partial(_with_node, source.text),
             "name": partial(_with_node, source.text),
             "labels": lambda node: _labels(source, node),
             "honor_labels": source.truth,
-            "match_type": _chosen(source, _MATCH_TYPES),
+            "match_type": chosen(source, _MATCH_TYPES),
             "help": source.text,
-            "action": _chosen(source, _ACTIONS),
+            "action": chosen(source, _ACTIONS),
             "match_metric_type": lambda node: _metric_type(source, node),
             "ttl": source.duration,
             "scale": partial(source.number, lowest=-_MOST_SCALE, highest=_MOST_SCALE),
@@ -133,12 +127,12 @@ class _Defaults:
 
     def _treatment_of(self, node: Node, values: dict[str, Any]) -> Treatment:
         source = self._source
-        own = _modern(values, "observer_type", "timer_type")
+        own = modern(values, "observer_type", "timer_type")
         kind = own or self._observer_type
         summary, histogram = values.get("summary_options"), values.get("histogram_options")
-        if kind == _HISTOGRAM and summary is not None:
+        if kind == HISTOGRAM and summary is not None:
             source.fail(node, "the observer type is histogram, but there are summary_options")
-        if kind == _SUMMARY and histogram is not None:
+        if kind == SUMMARY and histogram is not None:
             source.fail(node, "the observer type is summary, but there are histogram_options")
         if histogram is not None and kind is None:
             source.warn(node, "histogram_options do nothing without observer_type: histogram")
@@ -150,88 +144,13 @@ class _Defaults:
     def _treat(
         self, kind: str | None, summary: dict[str, Any], buckets: tuple[float, ...], ttl: float, text: str
     ) -> Treatment:
-        if kind == _HISTOGRAM:
+        if kind == HISTOGRAM:
             return Treatment(buckets=buckets or self._buckets, ttl=ttl, help=text)
         names = ("quantiles", "max_age", "age_buckets")
         options = {name: summary.get(name) or self._summary.get(name) for name in names}
         given = {name: value for name, value in options.items() if value}
         treatment = Treatment(ttl=ttl, help=text, **given)
         return PLAIN if treatment == PLAIN else treatment
-
-
-def _observing(source: Source) -> dict[str, Callable[[Node], Any]]:
-    """Give the readers of what defaults and rules can both say about observers."""
-    return {
-        "observer_type": _chosen(source, _OBSERVER_TYPES),
-        "timer_type": _renamed(source, "timer_type", "observer_type", _chosen(source, _OBSERVER_TYPES)),
-        "quantiles": _renamed(source, "quantiles", "summary_options", lambda node: _quantiles(source, node)),
-        "buckets": _renamed(source, "buckets", "histogram_options", lambda node: _buckets(source, node)),
-        "summary_options": lambda node: _summary_options(source, node),
-        "histogram_options": lambda node: _histogram_options(source, node),
-    }
-
-
-def _summary_options(source: Source, node: Node) -> dict[str, Any]:
-    whole = partial(source.whole, highest=_MOST_AGE_BUCKETS)
-    readers: dict[str, Callable[[Node], Any]] = {
-        "quantiles": lambda value: _quantiles(source, value),
-        "max_age": source.duration,
-        "age_buckets": whole,
-        # The size of a buffer that isn't needed here.
-        "buf_cap": partial(source.whole, highest=_MOST_ANYTHING),
-        "max_summary_age": _renamed(source, "max_summary_age", "max_age", source.duration),
-        "summary_age_buckets": _renamed(source, "summary_age_buckets", "age_buckets", whole),
-        "stream_buffer_size": _renamed(
-            source, "stream_buffer_size", "buf_cap", partial(source.whole, highest=_MOST_ANYTHING)
-        ),
-    }
-    values = source.fields(node, readers)
-    return {
-        "quantiles": values.get("quantiles", ()),
-        "max_age": _modern(values, "max_age", "max_summary_age"),
-        "age_buckets": _modern(values, "age_buckets", "summary_age_buckets"),
-    }
-
-
-def _histogram_options(source: Source, node: Node) -> dict[str, Any]:
-    return source.fields(
-        node,
-        {
-            "buckets": lambda value: _buckets(source, value),
-            "native_histogram_bucket_factor": _native(source, source.number),
-            "native_histogram_max_buckets": _native(source, partial(source.whole, highest=_MOST_ANYTHING)),
-        },
-    )
-
-
-def _quantiles(source: Source, node: Node) -> tuple[float, ...]:
-    between = partial(source.number, lowest=0.0, highest=1.0)
-
-    def read(item: Node) -> float:
-        values = source.fields(item, {"quantile": between, "error": between})
-        if "quantile" not in values:
-            source.fail(item, "the quantile is missing")
-        quantile: float = values["quantile"]
-        return quantile
-
-    return tuple(sorted(set(source.items(node, read))))
-
-
-def _buckets(source: Source, node: Node) -> tuple[float, ...]:
-    def read(item: Node) -> float | None:
-        infinite = isinstance(item, ScalarNode) and item.value.lower() in _INFINITE
-        return None if infinite else source.number(item)
-
-    bounds = source.items(node, read)
-    if bounds and bounds[-1] is None:
-        # Infinity is always the last one.
-        bounds.pop()
-    finite = [bound for bound in bounds if bound is not None]
-    if finite != sorted(set(finite)) or len(finite) != len(bounds):
-        source.fail(node, "buckets must grow from one to the next")
-    if len(finite) > _MOST_BUCKETS:
-        source.fail(node, f"more than {_MOST_BUCKETS} buckets")
-    return tuple(finite)
 
 
 def _labels(source: Source, node: Node) -> tuple[tuple[str, str], ...]:
@@ -269,30 +188,6 @@ def _once(source: Source, node: Node, rule: dict[str, Any], options: dict[str, A
         source.fail(node, f"{name} are given twice: in the rule, and in its options")
     both: tuple[float, ...] = old or new
     return both
-
-
-def _modern(values: dict[str, Any], name: str, old: str) -> Any:
-    return values.get(name) or values.get(old)
-
-
-def _chosen(source: Source, choices: Mapping[str, Any]) -> Callable[[Node], Any]:
-    return lambda node: source.choice(node, choices)
-
-
-def _renamed(source: Source, old: str, new: str, reader: Callable[[Node], Any]) -> Callable[[Node], Any]:
-    def read(node: Node) -> Any:
-        source.warn(node, f"{old} is an old name; today it is {new}")
-        return reader(node)
-
-    return read
-
-
-def _native(source: Source, reader: Callable[[Node], Any]) -> Callable[[Node], Any]:
-    def read(node: Node) -> Any:
-        source.warn(node, "native histograms need Prometheus' binary format; the classic buckets are there instead")
-        return reader(node)
-
-    return read
 
 
 def _with_node(reader: Callable[[Node], str], node: Node) -> tuple[str, Node]:

@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from statsd_tcp.outputs.interfaces import IOutput
@@ -96,28 +97,27 @@ class Delivery(Service):
 
     async def _deliver_all(self) -> None:
         while self.running:
-            queued = await self._queue.after(self.output_name, self._done)
-            if queued is None:
-                return
-            if not await self._delivered(queued):
+            try:
+                queued = await self._queue.after(self.output_name, self._done)
+                if queued is None:
+                    return
+                await maybeDeferred(self.output.deliver, queued.result)
+            except CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - an output may be anybody's; the slot waits
+                self._note_failure(error)
                 await deferLater(self._reactor, self._pause(self._attempts))
+            else:
+                self._note_success(queued.slot_id)
 
-    async def _delivered(self, queued: Queued) -> bool:
-        try:
-            await maybeDeferred(self.output.deliver, queued.result)
-        except CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - an output may be anybody's; the slot waits
-            self._note_failure(error)
-            return False
+    def _note_success(self, slot_id: int) -> None:
         if self._error:
             self._log.info("output {name} works again", name=self.output_name)
-        self._done = queued.slot_id
+        self._done = slot_id
         self._attempts, self._error = 0, ""
         self._sent += 1
         self._last_success = self._wall()
-        self._queue.acknowledge(self.output_name, queued.slot_id)
-        return True
+        self._queue.acknowledge(self.output_name, slot_id)
 
     def _note_failure(self, error: Exception) -> None:
         text = " ".join(str(error).split()) or type(error).__name__
@@ -129,4 +129,5 @@ class Delivery(Service):
 
     def _rest(self, outcome: object) -> None:
         self._work = None
-        # A cancelled delivery ends like that; and a read that failed is a failed commit too, which is logged.
+        if isinstance(outcome, Failure) and not outcome.check(CancelledError):
+            self._log.failure("delivering to {name} failed", failure=outcome, name=self.output_name)

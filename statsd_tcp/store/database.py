@@ -14,6 +14,7 @@ from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
+from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
 from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_slots
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
@@ -25,11 +26,6 @@ from statsd_tcp.store.series import (
     SeriesColumns,
     SeriesPlan,
     SeriesRow,
-    plan_counters,
-    plan_gauges,
-    plan_observations,
-    plan_sets,
-    plan_traits,
 )
 from statsd_tcp.store.sets import SetSlot, SetsPlan
 from statsd_tcp.store.slots import MAX_SERIES, SlotRules, Slots
@@ -72,9 +68,9 @@ class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
     ``series_ttl`` is in seconds, ``max_series`` how many series there may be; ``slots`` says how output slots are
-    made, None makes none; ``mapper`` gives series their names, None leaves them as they are, and it may be replaced
-    between two commits. ``wall`` and ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file
-    can't be opened, is damaged, or isn't ours.
+    made, None makes none; ``mapper`` gives series their names, None leaves them as they are. ``wall`` and
+    ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file can't be opened, is damaged, or isn't
+    ours.
     """
 
     def __init__(
@@ -103,7 +99,7 @@ class Store:
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._room = Room(self._columns, max_series)
         self.slots = None if slots is None else Slots(slots)
-        self.mapper = mapper
+        self._mapper = mapper
         self._sets = SetSlot(_SET_SECONDS if slots is None else slots.seconds)
         self._windows = Windows(monotonic)
         self._connection = _open(path)
@@ -136,6 +132,12 @@ class Store:
         self._durations.note(self._monotonic() - began)
         self.snapshot = self._picture(tuple(plan.refused))
         return self.snapshot
+
+    def remap(self, mapper: Mapper | None) -> None:
+        """Give what comes from now on its names by another mapping. What was counted stays where it is."""
+        if mapper is not None and self._mapper is not None:
+            mapper.outcomes.update(self._mapper.outcomes)
+        self._mapper = mapper
 
     def after(self, output: str, slot_id: int) -> Queued | None:
         """Read the first slot behind that one which waits for an output; raises `StoreError`."""
@@ -195,7 +197,7 @@ class Store:
 
     def _begin_sets(self, slots: Slots) -> None:
         if slots.open is not None:
-            members = slots.open.sets if self.mapper is None else self.mapper.sets(slots.open.sets)
+            members = slots.open.sets if self._mapper is None else self._mapper.sets(slots.open.sets)
             self._sets.begin(slots.open.start, members)
 
     def _start_clock(self) -> None:
@@ -250,7 +252,7 @@ class Store:
         return lambda connection: slots.write(connection, wall, recovered, news, delivered)
 
     def _mapped(self, news: Interval) -> Mapped:
-        return Mapped(news, {}) if self.mapper is None else self.mapper.apply(news)
+        return Mapped(news, {}) if self._mapper is None else self._mapper.apply(news)
 
     def _plan_series(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
         news = mapped.news
@@ -330,8 +332,8 @@ class Store:
             expired=self._expired,
             conflicts=dict(self._conflicts),
             dropped=dict(self._dropped),
-            mapped={} if self.mapper is None else dict(self.mapper.outcomes),
-            rules=0 if self.mapper is None else self.mapper.size,
+            mapped={} if self._mapper is None else dict(self._mapper.outcomes),
+            rules=0 if self._mapper is None else self._mapper.size,
             without_quantiles=self._windows.refused,
         )
 

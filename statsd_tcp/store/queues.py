@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,12 @@ __all__ = ["QUEUE_BYTES", "Queued", "Queues", "Waiting"]
 
 QUEUE_BYTES = 1 << 30
 """So much may wait for one output on the disk, however few slots it is."""
+
+LARGEST = 1 << 28
+"""A compressed result that is larger can't be kept: SQLite takes no more than a gigabyte in one row."""
+
+# The names of fields repeat themselves in every timer: a tenth of the size for a hundredth of a second a megabyte.
+_LEVEL = 1
 
 _decoder = msgspec.msgpack.Decoder(SlotResult)
 
@@ -64,7 +71,11 @@ class Queues:
 
     def put(self, connection: sqlite3.Connection, result: SlotResult) -> None:
         """Queue a result for every output."""
-        payload = msgspec.msgpack.encode(result)
+        payload = zlib.compress(msgspec.msgpack.encode(result), _LEVEL)
+        if len(payload) > LARGEST:
+            for output in self._queues:
+                self._dropped[output] += 1
+            return
         slot_id = connection.execute("INSERT INTO slot_results (payload) VALUES (?)", (payload,)).lastrowid or 0
         for output, queue in self._queues.items():
             connection.execute("INSERT INTO slot_queue (output, slot) VALUES (?, ?)", (output, slot_id))
@@ -90,7 +101,7 @@ class Queues:
             " WHERE output = ? AND slot > ? ORDER BY slot LIMIT 1",
             (output, slot_id),
         ).fetchone()
-        return None if row is None else Queued(row[0], _decoder.decode(row[1]))
+        return None if row is None else Queued(row[0], _decoded(row[1]))
 
     def _shorten(self, connection: sqlite3.Connection, output: str, queue: deque[tuple[int, int]]) -> None:
         size = sum(each for _, each in queue)
@@ -103,3 +114,11 @@ class Queues:
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Delete the results that nobody waits for."""
         connection.execute("DELETE FROM slot_results WHERE id NOT IN (SELECT slot FROM slot_queue)")
+
+
+def _decoded(payload: bytes) -> SlotResult:
+    try:
+        return _decoder.decode(zlib.decompress(payload))
+    except zlib.error as error:
+        # An error of the file, as the others that are found when it is read.
+        raise LookupError(f"slot_results: {error}") from error

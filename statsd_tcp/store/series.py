@@ -1,7 +1,7 @@
-"""The series in memory, in columns, and how a commit's news are put to them.
+"""The series in memory, in columns.
 
-A commit first plans: it works the new values out without changing anything, so that a commit which fails can
-be given again. The plan is then written to SQLite, and only after that applied here.
+A commit first plans (see `changes`): it works the new values out without changing anything, so that a commit which
+fails can be given again. The plan is then written to SQLite, and only after that applied here.
 
 The columns are arrays of plain numbers: copying them for a snapshot takes a fraction of a millisecond for a
 hundred thousand series, and the garbage collector has nothing to look at.
@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import compress, islice
 from typing import NamedTuple
 
 import msgspec
 
-from statsd_tcp.aggregate.gauges import Change as GaugeChange
-from statsd_tcp.aggregate.gauges import apply_changes
-from statsd_tcp.mapping.rules import PLAIN, Treatment
+from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.store.snapshot import SeriesTable
-from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, observed, traits_of
+from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
 
 __all__ = [
     "Change",
@@ -29,11 +27,6 @@ __all__ = [
     "SeriesPlan",
     "SeriesRow",
     "Update",
-    "plan_counters",
-    "plan_gauges",
-    "plan_observations",
-    "plan_sets",
-    "plan_traits",
 ]
 
 _CHUNK = 10_000
@@ -223,105 +216,3 @@ class SeriesColumns:
         numbered = zip(self._identities, range(len(self._identities)), strict=True)
         while chunk := dict(islice(numbered, _CHUNK)):
             self.positions.update(chunk)
-
-
-def plan_counters(columns: SeriesColumns, news: Mapping[str, float]) -> SeriesPlan:
-    """Add increments to counters. A total must not fall: a negative increment is left out and counted."""
-    plan = SeriesPlan({}, [], [])
-    for identity, increment in news.items():
-        if increment < 0:
-            plan.negative += 1
-            continue
-        position, old = columns.before(identity)
-        _note(plan, position, identity, old.value + increment, 0.0)
-    return plan
-
-
-def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -> SeriesPlan:
-    """Put the changes of gauges to their values.
-
-    Workers hand over at different moments, so that what comes later may have happened earlier: a gauge's
-    ``weight`` is the tick at which it was last set, and what is older than that has no effect any more.
-    """
-    plan = SeriesPlan({}, [], [])
-    for identity, changes in news.items():
-        position, (value, set_at) = columns.before(identity)
-        valid = [change for change in changes if change[0] >= set_at]
-        set_at = max([set_at, *(tick for tick, relative, _ in valid if not relative)])
-        _note(plan, position, identity, apply_changes(value, valid), set_at)
-    return plan
-
-
-def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> SeriesPlan:
-    """Put down how many members each set had in a slot that has ended; those to which nothing came had none."""
-    plan = SeriesPlan({}, [], [])
-    if counts is None:
-        return plan
-    for identity, count in counts.items():
-        _note(plan, columns.positions.get(identity, -1), identity, float(count), 0.0)
-    for identity, position in columns.positions.items():
-        if identity not in counts and columns.before(identity)[1].value:
-            plan.updates.append(Update(position, 0.0, 0.0))
-    return plan
-
-
-def plan_traits(
-    columns: SeriesColumns, plan: SeriesPlan, treatments: Mapping[str, Treatment], news: Iterable[str]
-) -> SeriesPlan:
-    """Note the traits that the series in ``news`` get, as far as they change; histograms have theirs already."""
-    if not treatments and not columns.has_traits():
-        return plan
-    for identity in news:
-        if identity not in plan.fresh and identity not in columns.positions:
-            continue
-        before = columns.traits(identity)
-        fresh = plan.traits.get(identity)
-        if fresh is None:
-            fresh = traits_of(treatments.get(identity, PLAIN), before)
-        if fresh == before:
-            plan.traits.pop(identity, None)
-        else:
-            plan.traits[identity] = fresh
-    return plan
-
-
-def plan_observations(
-    columns: SeriesColumns,
-    news: Mapping[str, Mapping[float, float]],
-    claim: Callable[[str, str], bool],
-    treatments: Mapping[str, Treatment],
-) -> SeriesPlan:
-    """Add observations to sums and counts, and to the buckets of histograms.
-
-    A new series whose name isn't free for this unit is left out and counted, and so are negative
-    observations, which would make the sum fall.
-    """
-    plan = SeriesPlan({}, [], [])
-    unit = MILLISECONDS if columns.kind == "ms" else 1.0
-    for identity, weights in news.items():
-        position, old = columns.before(identity)
-        if position < 0 and not claim(columns.kind, identity):
-            plan.unit += 1
-            continue
-        rising = weights
-        if min(weights, default=0.0) < 0:
-            rising = {value: weight for value, weight in weights.items() if value >= 0}
-            plan.negative += 1
-        if not rising:
-            continue
-        total = old.value + sum(value * weight for value, weight in rising.items())
-        _note(plan, position, identity, total, old.weight + sum(rising.values()))
-        treatment = treatments.get(identity, PLAIN)
-        if treatment.buckets is None:
-            plan.observed.append((identity, rising, treatment))
-        else:
-            traits = traits_of(treatment, columns.traits(identity))
-            plan.traits[identity] = observed(traits, rising, unit)
-    return plan_traits(columns, plan, treatments, news)
-
-
-def _note(plan: SeriesPlan, position: int, identity: str, value: float, weight: float) -> None:
-    if position < 0:
-        plan.fresh[identity] = Change(value, weight)
-    else:
-        plan.updates.append(Update(position, value, weight))

@@ -1,30 +1,25 @@
 """The last minutes of every summary, for its quantiles: counts in bins that grow with the values.
 
 A window moves on in a few steps: it is made of parts, of which the oldest goes when a new one begins, and it also
-keeps their sum, so that a quantile costs one look. Only non-empty bins are there, as numbers in arrays. A bin is
-known by one value that differs from all values in it by at most `ERROR` of them. When a window has too many bins,
-each pair of neighbours becomes one, here and in its parts, which doubles that error.
+keeps their sum, so that a quantile costs one look. A quantile is wrong by at most `bins.ERROR` of it as long as the
+values of a window differ by a factor of 150 at most. When there are too many bins, each pair of neighbours becomes
+one, here and in the parts: twice as wrong then, up to a factor of 20,000, and so on.
 
 Windows are in memory only. They are written by the thread of the store and read by those that write scrapes.
 """
 
 from __future__ import annotations
 
-import math
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from threading import Lock
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from statsd_tcp.mapping.rules import Treatment
+from statsd_tcp.store.bins import Bins, binned, joined_times, sum_of, value_of
 
-__all__ = ["ERROR", "MOST_BINS", "MOST_WINDOWS", "Observations", "Quantile", "Windows"]
-
-ERROR: Final = 0.01
-"""How wrong a quantile may be, as a part of it, as long as the values of a window differ by a factor of 150 at most.
-Twice as wrong up to a factor of 20,000, and so on."""
+__all__ = ["MOST_BINS", "MOST_WINDOWS", "Observations", "Quantile", "Windows"]
 
 MOST_BINS: Final = 256
 """A window has at most so many bins, of 16 bytes at most for each of its steps and its sum."""
@@ -32,15 +27,8 @@ MOST_BINS: Final = 256
 MOST_WINDOWS: Final = 100_000
 """So many summaries have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
 
-_BASE: Final = (1 + ERROR) / (1 - ERROR)
-_PER_LOG: Final = 1 / math.log(_BASE)
-
 _SPREAD: Final = 0.6180339887498949
 """Multiples of it are spread evenly between whole numbers."""
-
-_SMALLEST: Final = 1e-9
-_ZERO: Final = -(2**15)
-"""The bin of all that is nearer to zero than `_SMALLEST`. It stays what it is when bins are joined."""
 
 
 class Observations(NamedTuple):
@@ -58,33 +46,6 @@ class Quantile(NamedTuple):
     value: float
 
 
-class _Bins:
-    """Weights by bin, in the order of the bins."""
-
-    __slots__ = ("numbers", "weights")
-
-    def __init__(self, typecode: Literal["d", "f"]) -> None:
-        self.numbers = array("h")
-        self.weights: array[float] = array(typecode)
-
-    def add(self, numbers: Iterable[int], weights: Iterable[float]) -> None:
-        """Add weights to bins."""
-        own, totals = self.numbers, self.weights
-        for number, weight in zip(numbers, weights, strict=True):
-            place = bisect_left(own, number)
-            if place < len(own) and own[place] == number:
-                totals[place] += weight
-            else:
-                own.insert(place, number)
-                totals.insert(place, weight)
-
-    def join(self) -> None:
-        """Make one bin of each pair of neighbours."""
-        numbers, weights = self.numbers, self.weights
-        self.numbers, self.weights = array("h"), array(weights.typecode)
-        self.add(map(_joined, numbers), weights)
-
-
 class _Part:
     """One step of a window: which one, and its bins."""
 
@@ -92,7 +53,7 @@ class _Part:
 
     def __init__(self, turn: int) -> None:
         self.turn = turn
-        self.bins = _Bins("f")
+        self.bins = Bins("f")
 
 
 class _Window:
@@ -107,7 +68,7 @@ class _Window:
         self.treatment = treatment
         self.phase = phase
         self.parts: list[_Part] = []
-        self.sum = _Bins("d")
+        self.sum = Bins("d")
         self.joined = 0
         self.known: tuple[Quantile, ...] | None = None
 
@@ -121,13 +82,10 @@ class _Window:
         turn = self.move_to(now)
         if not self.parts or self.parts[-1].turn != turn:
             self.parts.append(_Part(turn))
-        binned = _binned(weights)
-        numbers: Iterable[int] = binned
-        for _ in range(self.joined):
-            numbers = map(_joined, numbers)
-        places = list(numbers)
-        self.parts[-1].bins.add(places, binned.values())
-        self.sum.add(places, binned.values())
+        fresh = binned(weights)
+        places = list(joined_times(fresh, self.joined))
+        self.parts[-1].bins.add(places, fresh.values())
+        self.sum.add(places, fresh.values())
         while len(self.sum.numbers) > MOST_BINS:
             self._join()
         self.known = None
@@ -138,7 +96,7 @@ class _Window:
         last = turn - self.treatment.age_buckets
         if self.parts and self.parts[0].turn <= last:
             self.parts = [part for part in self.parts if part.turn > last]
-            self.sum = _sum_of(part.bins for part in self.parts)
+            self.sum = sum_of(part.bins for part in self.parts)
             if not self.parts:
                 self.joined = 0
             self.known = None
@@ -218,44 +176,14 @@ class Windows:
             return _together(windows)
 
 
-def _binned(weights: Mapping[float, float]) -> dict[int, float]:
-    result: dict[int, float] = {}
-    log, ceil = math.log, math.ceil
-    for value, weight in weights.items():
-        number = ceil(log(value) * _PER_LOG) if value > _SMALLEST else _ZERO
-        result[number] = result.get(number, 0.0) + weight
-    return result
-
-
-def _sum_of(many: Iterable[_Bins]) -> _Bins:
-    weights: dict[int, float] = {}
-    for bins in many:
-        for number, weight in zip(bins.numbers, bins.weights, strict=True):
-            weights[number] = weights.get(number, 0.0) + weight
-    result = _Bins("d")
-    result.numbers = array("h", sorted(weights))
-    result.weights = array("d", map(weights.__getitem__, result.numbers))
-    return result
-
-
-def _joined(number: int) -> int:
-    return number if number == _ZERO else (number + 1) >> 1
-
-
-def _quantiles(bins: _Bins, joined: int, treatment: Treatment) -> tuple[Quantile, ...]:
+def _quantiles(bins: Bins, joined: int, treatment: Treatment) -> tuple[Quantile, ...]:
     if not bins.numbers:
         return ()
     upto = list(accumulate(bins.weights))
     last = len(upto) - 1
     places = [min(bisect_left(upto, quantile * upto[-1]), last) for quantile in treatment.quantiles]
-    values = [_value(bins.numbers[place], joined) for place in places]
+    values = [value_of(bins.numbers[place], joined) for place in places]
     return tuple(map(Quantile, map(repr, treatment.quantiles), values))
-
-
-def _value(number: int, joined: int) -> float:
-    """Give the value in the middle of a bin, so that both of its ends are wrong by the same factor."""
-    base: float = _BASE ** (1 << joined)
-    return 0.0 if number == _ZERO else 2 * base**number / (base + 1)
 
 
 def _together(windows: Sequence[_Window]) -> tuple[Quantile, ...]:
@@ -263,10 +191,7 @@ def _together(windows: Sequence[_Window]) -> tuple[Quantile, ...]:
     if not filled:
         return ()
     joined = max(window.joined for window in filled)
-    both = _Bins("d")
+    both = Bins("d")
     for window in filled:
-        numbers: Iterable[int] = window.sum.numbers
-        for _ in range(joined - window.joined):
-            numbers = map(_joined, numbers)
-        both.add(numbers, window.sum.weights)
+        both.add(joined_times(window.sum.numbers, joined - window.joined), window.sum.weights)
     return _quantiles(both, joined, filled[0].treatment)

@@ -26,6 +26,7 @@ from statsd_tcp.ingest.sockets import BoundListener, bind_listener, bind_sibling
 from statsd_tcp.workers.command_line import Again
 from statsd_tcp.workers.manifest import VARIABLE as MANIFEST
 from statsd_tcp.workers.manifest import InheritedWorker, Manifest, write_manifest
+from statsd_tcp.workers.notify import Notifier
 from statsd_tcp.workers.offer import Offer, RefusedError, request_offer
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.supervisor import Supervisor
@@ -50,7 +51,10 @@ class Renewal:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, supervisor: Supervisor, lock: int, again: Again, reloads: int = 0) -> None:
+    def __init__(
+        self, reactor: Any, supervisor: Supervisor, lock: int, again: Again, notifier: Notifier, reloads: int = 0
+    ) -> None:
+        self._notifier = notifier
         self._reactor = reactor
         self._supervisor = supervisor
         self._lock = lock
@@ -88,6 +92,7 @@ class Renewal:
         """Note that this image is still here: it was refused."""
         self._running = False
         self.successful = False
+        self._notifier.ready("reload refused")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.request)
@@ -96,6 +101,7 @@ class Renewal:
         if self._supervisor.committer.failure:
             self._log.error("the reload is refused while commits fail")
             return
+        self._notifier.reloading()
         self._log.info("a reload was asked for: the new code and configuration are tried in a child")
         try:
             offer = await request_offer(self._reactor, sys.executable, self._again.arguments, os.environ)

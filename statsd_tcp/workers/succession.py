@@ -41,6 +41,8 @@ class Succession:
         self._call: IDelayedCall | None = None
         self.departing: list[Place] = []
         self.running = False
+        self.finished: Callable[[], None] = _nothing
+        """Called when all is as the new configuration wants it."""
 
     def begin(self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf) -> None:
         """Adopt the workers, and begin to replace them."""
@@ -111,6 +113,7 @@ class Succession:
         self._heritage.shrunk.clear()
         self.running = False
         self._log.info("the reload is complete")
+        self.finished()
 
 
 def _close(one: socket.socket) -> None:
@@ -121,3 +124,7 @@ def _close(one: socket.socket) -> None:
     one.close()
     if is_file:
         remove_path(name)
+
+
+def _nothing() -> None:
+    """Do nothing."""

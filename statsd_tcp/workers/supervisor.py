@@ -102,6 +102,8 @@ class Supervisor(Service):
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
             self.succession.begin(self._manifest.workers, self.places, self.shelf)
+        elif unwanted := self.plan.heritage.abandon():
+            self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
         for place in self.places:
             if place.state == "stopped":

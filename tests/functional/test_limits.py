@@ -42,9 +42,10 @@ def test_idle_connections(start_service: ServiceMaker) -> None:
     stuck.sendall(LINE + b"half:1")
     read_end(silent)
     read_end(stuck)
-    metrics = service.wait_for(1, "hits")
+    service.wait_for(2, "statscounter_connections_closed_total", listener="lines")
+    metrics = service.wait_for(1, "statscounter_bad_lines_total", reason="truncated")
     assert metrics.closed("lines") == {"idle": 2}
-    assert service.settled().total("statscounter_bad_lines_total", reason="truncated") == 1
+    assert (metrics.total("hits"), metrics.total("statscounter_bad_lines_total")) == (1, 1)
 
 
 def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:

@@ -172,13 +172,13 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_store_that_cannot_be_read(self) -> None:
-        """While the store can't be read nothing is delivered; afterwards it goes on."""
+        """While the store can't be read nothing is delivered, and that is a failure; afterwards it goes on."""
         self.queue = Queue(1)
         self.queue.broken = True
         delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
         delivery.startService()
         delivery.look(self.queue.picture())
-        self.assertEqual(self.output.starts, [])
+        self.assertEqual((self.output.starts, delivery.facts().error), ([], "disk"))
         self.queue.broken = False
-        delivery.look(self.queue.picture())
+        self.clock.advance(5)
         self.assertEqual(self.output.starts, [10])

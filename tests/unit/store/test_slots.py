@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.known import IdleRules
 from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.store import queues
 from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.slots import SlotRules
@@ -297,6 +298,23 @@ class QueueTests(SlotTestCase):
         self.assertEqual((len(self.results(store, "two")), len(self.results(store, "three"))), (3, 1))
         queued = store._connection.execute("SELECT DISTINCT output FROM slot_queue ORDER BY output").fetchall()
         self.assertEqual(queued, [("three",), ("two",)])
+
+    def test_a_result_that_is_too_large(self) -> None:
+        """A result that the file can't hold is dropped and counted; commits go on."""
+        self.patch(queues, "LARGEST", 10)
+        store = self.open_with()
+        self.fill(store, 1)
+        state = store.snapshot.slots
+        assert state is not None
+        self.assertEqual(state.queues["one"][::2], (0, 1))
+        self.assertEqual(self.results(store), [])
+
+    def test_a_spoiled_result(self) -> None:
+        """A result that can't be read is an error that names the file."""
+        store = self.open_with()
+        self.fill(store, 1)
+        store._connection.execute("UPDATE slot_results SET payload = x'0102'")
+        self.assertIn(str(self.path), str(self.assertRaises(StoreError, store.after, "one", 0)))
 
     def test_a_failed_commit_acknowledges_nothing(self) -> None:
         """What was to be acknowledged in a commit that failed still waits."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.rules import PLAIN, Treatment
-from statsd_tcp.store.windows import ERROR, MOST_BINS, Observations, Windows
+from statsd_tcp.store.bins import ERROR
+from statsd_tcp.store.windows import MOST_BINS, Observations, Windows
 
 
 class Clock:

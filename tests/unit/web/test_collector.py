@@ -55,6 +55,9 @@ NAMES = [
     "output_queued",
     "output_last_success_timestamp_seconds",
     "timers_approximated_total",
+    "mapping_rules",
+    "mapping_series_total",
+    "summaries_without_quantiles_total",
     "build_info",
 ]
 

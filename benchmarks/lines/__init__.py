@@ -1,0 +1,1 @@
+"""This service beside other StatsD servers: what a line costs on connections that stay, and in datagrams."""

@@ -1,0 +1,12 @@
+"""The comparison, from any folder: ``python benchmarks/lines/run.py [options]``; ``--help`` lists them."""
+
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(CHECKOUT))
+    from benchmarks.lines.comparison import main
+
+    sys.exit(main(sys.argv[1:]))

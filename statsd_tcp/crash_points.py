@@ -1,0 +1,147 @@
+"""Places at which a process of the service kills itself when its environment says so, to prove that nothing is lost.
+
+``STATSCOUNTER_CRASH=point`` or ``point:nth`` names one of `POINTS`, and which passing of it is the last. When a process
+starts, the methods at the point are replaced; nothing is there to be asked when nobody wants a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+__all__ = ["POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointError", "arm"]
+
+VARIABLE = "STATSCOUNTER_CRASH"
+
+WORKER = ("after-accept", "after-frame", "before-release")
+"""In a worker: a connection was accepted and isn't counted; a frame is in the journal and nothing is made of it yet; the
+store has what the journal held, and the journal still holds it."""
+
+SUPERVISOR = ("before-commit", "after-commit")
+"""In the supervisor: all is ready for the transaction; the transaction is done and nobody knows."""
+
+READING = ("in-replay",)
+"""In the process that reads a dead worker's journal, in its middle. Here nth is how many such processes die."""
+
+POINTS = (*WORKER, *SUPERVISOR, *READING)
+
+Burn = Callable[[], None]
+
+
+class CrashPointError(ValueError):
+    """The environment names no crash point; the text says which there are."""
+
+
+def arm(environ: Mapping[str, str], points: tuple[str, ...], passed: int = 0) -> None:
+    """Set the crash that the environment asks for, if it is one of ``points``.
+
+    ``passed`` is how often it was passed by processes before this one, for what only the first ones shall not survive.
+    Raises `CrashPointError`.
+    """
+    text = environ.get(VARIABLE, "")
+    if not text:
+        return
+    name, _, number = text.partition(":")
+    if name not in POINTS or not (number or "1").isdigit():
+        raise CrashPointError(f"{VARIABLE}={text}: not one of {', '.join(POINTS)}, with :N for the Nth time")
+    nth = int(number or 1)
+    if name not in points or passed >= nth:
+        return
+    _ARMED[name](_fuse(1 if name in READING else nth))
+
+
+def _fuse(length: int) -> Burn:
+    left = length
+
+    def burn() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return burn
+
+
+def _before(owner: type, name: str, burn: Burn) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def armed(*args: Any, **keywords: Any) -> Any:
+        burn()
+        return original(*args, **keywords)
+
+    setattr(owner, name, armed)
+
+
+def _after(owner: type, name: str, burn: Burn) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def armed(*args: Any, **keywords: Any) -> Any:
+        result = original(*args, **keywords)
+        burn()
+        return result
+
+    setattr(owner, name, armed)
+
+
+def _after_accept(burn: Burn) -> None:
+    from statsd_tcp.ingest.lane import AcceptLane
+
+    begin = AcceptLane.start
+
+    def start(lane: Any) -> None:
+        accept = lane._accept  # noqa: SLF001  (the lane has the C function at hand, and must not ask for it)
+
+        def accept_armed() -> Any:
+            result = accept()
+            burn()
+            return result
+
+        lane._accept = accept_armed  # noqa: SLF001
+        begin(lane)
+
+    AcceptLane.start = start  # type: ignore[method-assign]
+
+
+def _after_frame(burn: Burn) -> None:
+    from statsd_tcp.ledger.journal import Journal
+
+    _after(Journal, "append", burn)
+
+
+def _before_release(burn: Burn) -> None:
+    from statsd_tcp.ledger.journal import Journal
+
+    _before(Journal, "release", burn)
+
+
+def _before_commit(burn: Burn) -> None:
+    from statsd_tcp.store.database import Store
+
+    _before(Store, "_write", burn)
+
+
+def _after_commit(burn: Burn) -> None:
+    from statsd_tcp.store.database import Store
+
+    _after(Store, "_write", burn)
+
+
+def _in_replay(burn: Burn) -> None:
+    from statsd_tcp.aggregate.tally import Tally
+
+    _after(Tally, "add", burn)
+
+
+_ARMED: Mapping[str, Callable[[Burn], None]] = {
+    "after-accept": _after_accept,
+    "after-frame": _after_frame,
+    "before-release": _before_release,
+    "before-commit": _before_commit,
+    "after-commit": _after_commit,
+    "in-replay": _in_replay,
+}

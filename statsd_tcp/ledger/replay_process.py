@@ -1,0 +1,52 @@
+"""The process that reads a dead worker's journal: ``python -m statsd_tcp.ledger.replay_process PATH START``.
+
+It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
+do the same to the supervisor, at this start and every later one. Prints a `Found` in msgpack, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import msgspec
+
+from statsd_tcp import crash_points
+from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.ledger.recovery import replay
+from statsd_tcp.ledger.slots import FAILED_READINGS
+
+__all__ = ["Found", "main"]
+
+NICENESS = 5
+"""A worker's replacement, which clients wait for, may start at the same moment."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a journal gave from the asked offset to ``end``: an encoded interval. ``head`` is where the journal ends."""
+
+    end: int
+    head: int
+    interval: bytes
+
+
+def main(path: str, start: int) -> None:
+    """Read the ledger at ``path`` from that offset on; raises `LedgerError`, `OSError`."""
+    os.nice(NICENESS)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    ledger = LedgerMap(descriptor, path, writable=False)
+    crash_points.arm(os.environ, crash_points.READING, ledger.slots[FAILED_READINGS])
+    found = replay(ledger, start)
+    payload = msgspec.msgpack.encode(Found(found.end, found.head, encode(found.interval)))
+    with os.fdopen(1, "wb", closefd=False) as output:
+        output.write(payload)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], int(sys.argv[2]))
+    except Exception:  # noqa: BLE001  (the edge of the process)
+        traceback.print_exc()
+        sys.exit(1)

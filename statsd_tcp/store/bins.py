@@ -1,0 +1,90 @@
+"""Bins that grow with the values: which one a value falls into, and the weights in them, small and mergeable.
+
+Only bins with something in them are there, as numbers in arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+__all__ = ["ERROR", "Bins", "binned", "joined_times", "sum_of", "value_of"]
+
+ERROR: Final = 0.01
+"""How far the value by which a bin is known may be from the values in it, as a part of them, before bins are joined."""
+
+_BASE: Final = (1 + ERROR) / (1 - ERROR)
+_PER_LOG: Final = 1 / math.log(_BASE)
+
+_SMALLEST: Final = 1e-9
+_ZERO: Final = -(2**15)
+"""The bin of all that is nearer to zero than `_SMALLEST`. It stays what it is when bins are joined."""
+
+
+class Bins:
+    """Weights by bin, in the order of the bins."""
+
+    __slots__ = ("numbers", "weights")
+
+    def __init__(self, typecode: Literal["d", "f"]) -> None:
+        self.numbers = array("h")
+        self.weights: array[float] = array(typecode)
+
+    def add(self, numbers: Iterable[int], weights: Iterable[float]) -> None:
+        """Add weights to bins."""
+        own, totals = self.numbers, self.weights
+        for number, weight in zip(numbers, weights, strict=True):
+            place = bisect_left(own, number)
+            if place < len(own) and own[place] == number:
+                totals[place] += weight
+            else:
+                own.insert(place, number)
+                totals.insert(place, weight)
+
+    def join(self) -> None:
+        """Make one bin of each pair of neighbours."""
+        numbers, weights = self.numbers, self.weights
+        self.numbers, self.weights = array("h"), array(weights.typecode)
+        self.add(map(_joined, numbers), weights)
+
+
+def binned(weights: Mapping[float, float]) -> dict[int, float]:
+    """Give the weights of values, none of them below zero, by bin."""
+    result: dict[int, float] = {}
+    log, ceil = math.log, math.ceil
+    for value, weight in weights.items():
+        number = ceil(log(value) * _PER_LOG) if value > _SMALLEST else _ZERO
+        result[number] = result.get(number, 0.0) + weight
+    return result
+
+
+def sum_of(many: Iterable[Bins]) -> Bins:
+    """Add up."""
+    weights: dict[int, float] = {}
+    for bins in many:
+        for number, weight in zip(bins.numbers, bins.weights, strict=True):
+            weights[number] = weights.get(number, 0.0) + weight
+    result = Bins("d")
+    result.numbers = array("h", sorted(weights))
+    result.weights = array("d", map(weights.__getitem__, result.numbers))
+    return result
+
+
+def _joined(number: int) -> int:
+    return number if number == _ZERO else (number + 1) >> 1
+
+
+def value_of(number: int, joined: int) -> float:
+    """Give the value in the middle of a bin, from which both its ends are as far; it was joined so many times."""
+    base: float = _BASE ** (1 << joined)
+    return 0.0 if number == _ZERO else 2 * base**number / (base + 1)
+
+
+def joined_times(numbers: Iterable[int], times: int) -> Iterable[int]:
+    """Give the bins that these have become after so many times."""
+    for _ in range(times):
+        numbers = map(_joined, numbers)
+    return numbers

@@ -1,0 +1,202 @@
+"""The journals of dead workers are read beside all else: one after the other, each in a process of its own.
+
+A line that crashes the parser has killed a worker already. It must not kill the supervisor too, nor make every start
+fail: after two failures the journal is given up, and its file is set aside for somebody to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from statsd_tcp.ledger.replay_process import Found
+from statsd_tcp.workers.shelf import Ledger
+from statsd_tcp.workers.spawn import environment
+
+__all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovered", "Recovery"]
+
+MOST_FAILURES = 2
+"""So often reading one journal may fail, over all starts of the service."""
+
+LONGEST_READING = 60.0
+"""Seconds that reading a journal may take: ten times what a full one needs on a busy machine."""
+
+RETRY = 1.0
+"""Seconds until it is tried again."""
+
+
+class Recovered(NamedTuple):
+    """What a journal gave between two offsets, as an encoded interval.
+
+    ``fault`` says in words why that is not all that there was; empty if it is.
+    """
+
+    start: int
+    end: int
+    interval: bytes
+    fault: str = ""
+
+
+class IRecovery(Protocol):
+    """What the committer needs. ``found`` is called when something was added to ``results``, by ledger id."""
+
+    results: dict[str, Recovered]
+    found: Callable[[], object]
+
+    def read(self, ledger: Ledger, start: int) -> None:
+        """Have a dead worker's journal read from an offset on, unless that is under way; the result stays until taken."""
+
+    def stop(self) -> Deferred[None]:
+        """Read nothing more; what isn't read will be the next time it is asked for."""
+
+
+class Reader(ProcessProtocol):
+    """Hears from one reading process. ``ended`` gets what it found, or why it found nothing."""
+
+    def __init__(self, ended: Callable[[Found | str], None]) -> None:
+        self._ended = ended
+        self._said = b""
+        self._complaint = b""
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Keep what it says."""
+        if childFD == 1:
+            self._said += data
+        else:
+            self._complaint += data
+
+    def processEnded(self, reason: Failure) -> None:
+        """Judge it."""
+        number = getattr(reason.value, "signal", None)
+        if number:
+            self._ended(f"the reading process was killed ({signal.Signals(number).name})")
+            return
+        try:
+            self._ended(msgspec.msgpack.decode(self._said, type=Found))
+        except msgspec.MsgspecError:
+            last = self._complaint.decode(errors="replace").strip().rpartition("\n")[2]
+            self._ended(last or "the reading process said nothing")
+
+
+class _Job(NamedTuple):
+    ledger: Ledger
+    start: int
+
+
+class Recovery:
+    """Reads one journal at a time."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._jobs: list[_Job] = []
+        self._process: Any = None
+        self._call: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+        self.results: dict[str, Recovered] = {}
+        self.found: Callable[[], object] = _nobody
+
+    def read(self, ledger: Ledger, start: int) -> None:
+        """Have a dead worker's journal read from an offset on, unless that is under way; the result stays until taken."""
+        ledger_id = ledger.ledger_id
+        if ledger_id in self.results or any(job.ledger.ledger_id == ledger_id for job in self._jobs):
+            return
+        self._jobs.append(_Job(ledger, start))
+        if self._process is None and self._call is None:
+            self._begin()
+
+    def stop(self) -> Deferred[None]:
+        """Read nothing more; what isn't read will be the next time it is asked for."""
+        self._jobs.clear()
+        if self._process is None:
+            self._cancel()
+            return succeed(None)
+        # Its end is not a failure of the journal's.
+        self._stopped = Deferred()
+        self._kill()
+        return self._stopped
+
+    def _begin(self) -> None:
+        self._call = None
+        if not self._jobs:
+            return
+        job = self._jobs[0]
+        if job.ledger.failed_readings >= MOST_FAILURES:
+            self._finish(job, Recovered(job.start, job.start, b"", "it could not be read, time and again"))
+            return
+        try:
+            self._process = self._spawn(job)
+        except OSError as error:
+            self._log.error("a journal can't be read for now: {error}", error=error)
+            self._call = self._reactor.callLater(RETRY, self._begin)
+        else:
+            self._call = self._reactor.callLater(LONGEST_READING, self._kill)
+
+    def _spawn(self, job: _Job) -> Any:
+        arguments = ["-P", "-m", "statsd_tcp.ledger.replay_process", str(job.ledger.path), str(job.start)]
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return self._reactor.spawnProcess(
+                Reader(self._ended),
+                sys.executable,
+                [sys.executable, *arguments],
+                env=environment(os.environ),
+                childFDs={0: null, 1: "r", 2: "r"},
+            )
+        finally:
+            os.close(null)
+
+    def _ended(self, outcome: Found | str) -> None:
+        self._process = None
+        self._cancel()
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+        elif self._jobs:
+            self._judge(self._jobs[0], outcome)
+
+    def _judge(self, job: _Job, outcome: Found | str) -> None:
+        if isinstance(outcome, Found):
+            rest = outcome.head - outcome.end
+            fault = f"{rest} bytes of its journal are damaged" if rest > 0 else ""
+            self._finish(job, Recovered(job.start, outcome.end, outcome.interval, fault))
+            return
+        job.ledger.note_failed_reading()
+        self._log.error(
+            "the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome
+        )
+        self._call = self._reactor.callLater(RETRY, self._begin)
+
+    def _finish(self, job: _Job, result: Recovered) -> None:
+        self._jobs.remove(job)
+        self.results[job.ledger.ledger_id] = result
+        self.found()
+        if self._process is None and self._call is None:
+            self._begin()
+
+    def _kill(self) -> None:
+        try:
+            self._process.signalProcess(signal.SIGKILL)
+        except ProcessExitedAlready:
+            pass
+
+    def _cancel(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+
+def _nobody() -> None:
+    """Take a call that nobody waits for."""

@@ -1,0 +1,171 @@
+"""The management console of a running service, and beside it the one of etsy's server."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.clients import connect, datagram
+from tests.functional.conftest import ServiceMaker
+from tests.functional.etsy import Etsy
+from tests.functional.service import LOOPBACK, Service
+from tests.functional.waiting import until
+
+LINES = b"a.b:3|c\na.c:1|c\nbad\nfoo.bar:12|ms\nfoo.baz:1|ms|@0.5\ng1:5|g\nu:x|s\nplain:2|c"
+
+COMMANDS = (
+    "health",
+    "health down",
+    "health",
+    "health nonsense",
+    "health up",
+    "delcounters",
+    "delcounters nope",
+    "delcounters a.b nope plain",
+    "delcounters a.b",
+    "delcounters a.*",
+    "delcounters x.*",
+    "deltimers foo.*",
+    "deltimers foo.bar",
+    "delgauges g1",
+    "delgauges *",
+    "HELP",
+    "nothing",
+    "",
+    "  health  ",
+    "quit",
+)
+"""What both servers answer with the same bytes."""
+
+
+def console_port(service: Service) -> int:
+    """Give the port of the console."""
+    address: str = service.status()["admin"][0]
+    return int(address.rpartition(":")[2])
+
+
+def ask(port: int, *commands: str) -> str:
+    """Send commands, half-close, and give all that is answered."""
+    with connect(port) as connection:
+        connection.sendall("".join(f"{command}\n" for command in commands).encode())
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answers:
+            return answers.read().decode()
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens."""
+    try:
+        return bool(ask(port, "health"))
+    except ConnectionRefusedError:
+        return False
+
+
+def dump(port: int, kind: str) -> dict[str, Any]:
+    """Give a dump."""
+    text, end, rest = ask(port, kind).partition("\nEND\n\n")
+    assert (end, rest) == ("\nEND\n\n", "")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.fixture
+def service(start_service: ServiceMaker) -> Service:
+    """Give a service with a console, and slots so long that none ends in a test."""
+    return start_service(workers=2, admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
+
+
+@pytest.fixture
+def etsy(tmp_path: Path) -> Iterator[tuple[Etsy, int]]:
+    """Give etsy's server, and the port of its console."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    server = Etsy(tmp_path / "etsy", {"mgmt_port": port, "backends": ["./backends/console"], "flushInterval": 10**8})
+    try:
+        until(lambda: answers(port), "etsy's console answers")
+        yield server, port
+    finally:
+        server.end()
+
+
+def fill(service: Service) -> int:
+    """Send the lines, wait until they are committed, and give the console's port."""
+    datagram(service.port("datagrams"), LINES)
+    service.wait_for(8, "statscounter_lines_total", listener="datagrams")
+    return console_port(service)
+
+
+def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
+    """After the same lines both servers give the same replies, byte for byte."""
+    server, theirs = etsy
+    datagram(server.port, LINES)
+    until(lambda: "plain" in ask(theirs, "counters"), "etsy's server has the lines")
+    ours = fill(service)
+    expected = [(command, ask(theirs, command)) for command in COMMANDS]
+    assert [(command, ask(ours, command)) for command in COMMANDS] == expected
+    help_of_etsy = ask(theirs, "help")
+    assert ask(ours, "help").replace("sets, ", "").replace("workers, ", "") == help_of_etsy
+    for name in ("uptime: ", "messages.last_msg_seen: ", "messages.bad_lines_seen: 1\n", "END\n\n"):
+        assert (name in ask(theirs, "stats"), name in ask(ours, "stats")) == (True, True)
+
+
+def test_dumps(service: Service) -> None:
+    """The dumps are JSON of the slot that is open."""
+    port = fill(service)
+    own = {"statsd.bad_lines_seen": 1, "statsd.packets_received": 1, "statsd.metrics_received": 8}
+    assert dump(port, "counters") == {"a.b": 3, "a.c": 1, "plain": 2} | own
+    assert dump(port, "gauges") == {"g1": 5}
+    assert dump(port, "sets") == {"u": 1}
+    timers = dump(port, "timers")
+    assert [timers[name]["count"] for name in ("foo.bar", "foo.baz")] == [1, 2]
+    assert timers["foo.bar"]["mean_90"] == 12
+    workers = json.loads(ask(port, "workers").removesuffix("END\n\n"))
+    assert {worker["slot"]: worker["pid"] for worker in workers} == service.worker_pids()
+
+
+def test_several_commands(service: Service) -> None:
+    """Several commands in one piece are answered in their order."""
+    port = fill(service)
+    assert ask(port, "delgauges g1", "gauges", "health", "quit", "help") == (
+        "deleted: g1\nEND\n\n{}\nEND\n\nhealth: up\n"
+    )
+
+
+def test_deleted_for_good(service: Service) -> None:
+    """A deleted counter is gone from the metrics when the reply comes, begins again at 0, and that survives a kill."""
+    port = fill(service)
+    assert service.metrics().total("a_b") == 3
+    ask(port, "delcounters a.b")
+    assert "\na_b " not in service.metrics().text
+    datagram(service.port("datagrams"), b"a.b:1|c")
+    service.wait_for(1, "a_b")
+    service.kill()
+    service.wait_ended()
+    service.start()
+    metrics = service.metrics()
+    assert (metrics.total("a_b"), metrics.total("a_c")) == (1, 1)
+
+
+def test_health(service: Service) -> None:
+    """While the console says that it is down, the service isn't ready, and works all the same."""
+    port = console_port(service)
+    ask(port, "health down")
+    page = service.page("/readyz")
+    assert (page.status, page.text) == (503, "the console has been told that it is down")
+    assert service.page("/healthz").status == 200
+    fill(service)
+    ask(port, "health up")
+    assert service.page("/readyz").status == 200
+
+
+def test_switched_off(start_service: ServiceMaker) -> None:
+    """Without a console there is none."""
+    service = start_service(admin="")
+    assert service.status()["admin"] == []
+    assert "console" not in service.log

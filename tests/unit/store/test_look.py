@@ -1,0 +1,62 @@
+"""A look at the open slot."""
+
+from __future__ import annotations
+
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.store.look import look
+from statsd_tcp.store.slots import SlotRules
+from tests.unit.store.test_slots import SlotTestCase
+
+SOME = Interval(
+    listeners={"tcp:1": ListenerCounts(lines=9, datagrams=2)},
+    bad_lines={"malformed_line": 1},
+    counters={"b": 1.0, "a\nk\nv": 0.5},
+    gauges={"g": [(1, False, 5.0)]},
+    times={"t": {10.0: 2.0, 20.0: 2.0}},
+    sets={"s": {"x", "y"}},
+)
+
+OWN = {"statsd.bad_lines_seen": 1, "statsd.metrics_received": 9, "statsd.packets_received": 2}
+NOTHING = dict.fromkeys(OWN, 0)
+TIMERS = TimerRules(only=frozenset({"count", "mean"}))
+
+
+class LookTests(SlotTestCase):
+    """What is shown of a slot, and of what is idle."""
+
+    def test_what_has_come(self) -> None:
+        """Series are shown by their written names, in order, with what came for them; whole numbers without a point."""
+        store = self.open_with()
+        self.commit(store, SOME)
+        self.assertEqual('{"a;k=v": 0.5, "b": 1, ', repr(look(store, "counters", TIMERS)).replace("'", '"')[:23])
+        self.assertEqual({"a;k=v": 0.5, "b": 1} | OWN, look(store, "counters", TIMERS))
+        self.assertEqual({"s": 2}, look(store, "sets", TIMERS))
+        self.assertEqual({"g": 5}, look(store, "gauges", TIMERS))
+        self.assertEqual({"t": {"count": 4, "mean": 15}}, look(store, "timers", TIMERS))
+
+    def test_idle(self) -> None:
+        """In the next slot the series are still there, with zeros, and gauges with their values."""
+        store = self.open_with()
+        self.commit(store, SOME)
+        self.at(10)
+        self.commit(store)
+        self.assertEqual({"a;k=v": 0, "b": 0} | NOTHING, look(store, "counters", TIMERS))
+        self.assertEqual({"s": 0}, look(store, "sets", TIMERS))
+        self.assertEqual({"g": 5}, look(store, "gauges", TIMERS))
+        self.assertEqual({"t": {"count": 0}}, look(store, "timers", TIMERS))
+
+    def test_without_outputs(self) -> None:
+        """Where no output has to be told of what is idle, only gauges outlive the slot."""
+        store = self.open_with(SlotRules(seconds=10))
+        self.commit(store, SOME)
+        self.assertEqual({"s": 2}, look(store, "sets", TIMERS))
+        self.at(10)
+        self.commit(store)
+        found = [look(store, kind, TIMERS) for kind in ("counters", "sets", "gauges", "timers")]
+        self.assertEqual([NOTHING, {}, {"g": 5}, {}], found)
+
+    def test_no_slots(self) -> None:
+        """Before the first commit, and in a store without slots, there is nothing."""
+        self.assertEqual({}, look(self.open_with(), "timers", TIMERS))
+        self.assertEqual({}, look(self.open(), "counters", TIMERS))

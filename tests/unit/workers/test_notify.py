@@ -1,0 +1,86 @@
+"""What systemd is told, on a socket of the test's own."""
+
+from __future__ import annotations
+
+import array
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.workers.notify import Notifier
+
+
+class NotifierTests(SynchronousTestCase):
+    """A notifier with somebody who listens."""
+
+    def setUp(self) -> None:
+        """Listen as systemd does."""
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.path = str(folder / "notify")
+        self.systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.systemd.close)
+        self.systemd.bind(self.path)
+        self.systemd.setblocking(False)
+
+    def notifier(self, **environ: str) -> Notifier:
+        """Make a notifier for this process."""
+        return Notifier({"NOTIFY_SOCKET": self.path, **environ}, os.getpid())
+
+    def heard(self) -> list[str]:
+        """Give the next message, line by line."""
+        return self.systemd.recv(4096).decode().splitlines()
+
+    def test_ready(self) -> None:
+        """Readiness comes with the status and the main process."""
+        self.notifier().ready("2 workers accept")
+        self.assertEqual(["READY=1", "STATUS=2 workers accept", f"MAINPID={os.getpid()}"], self.heard())
+
+    def test_reloading(self) -> None:
+        """A reload is told with the time at which it began, as Type=notify-reload wants it."""
+        self.notifier().reloading()
+        first, second = self.heard()
+        self.assertEqual("RELOADING=1", first)
+        self.assertRegex(second, r"\AMONOTONIC_USEC=\d+\Z")
+
+    def test_watchdog(self) -> None:
+        """A sign of life is given only where one is waited for."""
+        self.notifier(WATCHDOG_USEC="4000000").alive()
+        self.assertEqual(["WATCHDOG=1"], self.heard())
+        self.notifier().alive()
+        self.notifier(WATCHDOG_USEC="4000000", WATCHDOG_PID="1").alive()
+        self.assertRaises(BlockingIOError, self.heard)
+
+    def test_period(self) -> None:
+        """The period is half of what systemd would wait, in seconds."""
+        self.assertEqual(2.0, self.notifier(WATCHDOG_USEC="4000000").watchdog)
+        self.assertIsNone(self.notifier(WATCHDOG_USEC="x").watchdog)
+
+    def test_keep(self) -> None:
+        """A listener's sockets are handed over, under a name that systemd allows."""
+        one = socket.socket()
+        self.addCleanup(one.close)
+        self.notifier().keep("tcp:8125", [one.fileno()])
+        data, ancillary, _, _ = self.systemd.recvmsg(4096, socket.CMSG_SPACE(64))
+        ((_, kind, rights),) = ancillary
+        got = array.array("i", rights[:4])[0]
+        self.addCleanup(os.close, got)
+        self.assertEqual(b"FDSTORE=1\nFDPOLL=0\nFDNAME=tcp_8125", data)
+        self.assertEqual((socket.SCM_RIGHTS, True), (kind, os.path.sameopenfile(got, one.fileno())))
+
+    def test_nobody(self) -> None:
+        """Without systemd nothing is sent, and nothing goes wrong."""
+        notifier = Notifier({}, os.getpid())
+        notifier.ready("x")
+        notifier.keep("tcp:1", [0])
+        notifier.stopping()
+        self.assertFalse(notifier.wanted)
+
+    def test_gone(self) -> None:
+        """A systemd that doesn't listen costs a line in the log, and no more."""
+        self.systemd.close()
+        self.notifier().stopping()
