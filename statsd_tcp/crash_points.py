@@ -17,8 +17,8 @@ __all__ = ["POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointE
 VARIABLE = "STATSCOUNTER_CRASH"
 
 WORKER = ("after-accept", "after-frame", "before-release")
-"""In a worker: a connection was accepted and isn't counted; a frame is in the journal and nothing is made of it yet; the
-store has what the journal held, and the journal still holds it."""
+"""In a worker: a connection was accepted and isn't counted; a frame is in the journal and nothing is made of it yet;
+the store has what the journal held, and the journal still holds it."""
 
 SUPERVISOR = ("before-commit", "after-commit")
 """In the supervisor: all is ready for the transaction; the transaction is done and nobody knows."""
@@ -93,7 +93,7 @@ def _after_accept(burn: Burn) -> None:
 
     begin = AcceptLane.start
 
-    def start(lane: Any) -> None:
+    def start(lane: AcceptLane) -> None:
         accept = lane._accept  # noqa: SLF001  (the lane has the C function at hand, and must not ask for it)
 
         def accept_armed() -> Any:

@@ -15,11 +15,12 @@ from twisted.application.service import IService
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
-from statsd_tcp import __version__
+from statsd_tcp import __version__, crash_points
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.desk import Desk, StoredSlot
 from statsd_tcp.console.session import Console
+from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
@@ -40,6 +41,7 @@ from statsd_tcp.workers.notify import Notifier
 from statsd_tcp.workers.offer import VARIABLE as OFFER
 from statsd_tcp.workers.offer import make_offer
 from statsd_tcp.workers.plan import Plan
+from statsd_tcp.workers.recovery import Recovery
 from statsd_tcp.workers.renewal import Renewal
 from statsd_tcp.workers.report import Report
 from statsd_tcp.workers.shelf import Shelf
@@ -120,7 +122,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             make_offer(settings)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest)
-    except (SettingsError, StartError, PluginError) as error:
+        crash_points.arm(os.environ, crash_points.SUPERVISOR)
+    except (SettingsError, StartError, PluginError, CrashPointError) as error:
         fail(str(error))
     return assemble(reactor, plan, lock, outputs, manifest)
 
@@ -142,7 +145,7 @@ def assemble(
     shelf = Shelf(plan.state_dir / LEDGERS)
 
     def make_committer(committed: Any) -> Committer:
-        return Committer(reactor, pool, open_store, shelf, committed)
+        return Committer(reactor, pool, open_store, shelf, committed, Recovery(reactor))
 
     supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
     again = command_again(sys.orig_argv, sys.argv, Path.cwd())
@@ -151,6 +154,9 @@ def assemble(
     deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
     kernel = KernelWatch(reactor, plan)
     report = Report(reactor, supervisor, deliveries, kernel)
+
+    report.reloads = renewal.request
+    report.reload_refused = lambda: renewal.successful is False
 
     def every_second() -> None:
         renewal.look()

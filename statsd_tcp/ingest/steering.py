@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-__all__ = ["Instruction", "attach", "detach", "program_without"]
+__all__ = ["Instruction", "attach", "detach", "program_by_cpu", "program_without"]
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_DETACH_REUSEPORT_BPF = 68
@@ -21,9 +21,13 @@ _SO_DETACH_REUSEPORT_BPF = 68
 # linux/bpf_common.h and linux/filter.h
 _LOAD_WORD = 0x20
 _MODULO = 0x94
+_MULTIPLY = 0x24
 _ADD = 0x04
 _JUMP_AT_LEAST = 0x35
+_JUMP_EQUAL = 0x15
+_RETURN = 0x06
 _RETURN_A = 0x16
+_CPU = 0xFFFFF000 + 36
 _RANDOM = 0xFFFFF000 + 56
 
 
@@ -51,6 +55,35 @@ def program_without(excluded: Collection[int], size: int) -> list[Instruction]:
         program.append(Instruction(_ADD, 0, 0, 1))
     program.append(Instruction(_RETURN_A, 0, 0, 0))
     return program
+
+
+def program_by_cpu(cpus: Sequence[int]) -> list[Instruction]:
+    """Write a program that gives a connection to the socket whose worker is on the processor that received it.
+
+    ``cpus[index]`` is the processor of each. Where several share one it draws among them: they must have been dealt out
+    in turn, else it raises `ValueError`. From a processor without any, socket number processor modulo size gets it.
+    """
+    order = list(dict.fromkeys(cpus))
+    if not order or any(cpu != order[index % len(order)] for index, cpu in enumerate(cpus)):
+        raise ValueError("the processors were not dealt out in turn")
+    program = [Instruction(_LOAD_WORD, 0, 0, _CPU)]
+    if list(cpus) != list(range(len(cpus))):
+        for first, cpu in enumerate(order):
+            answer = _one_of(range(first, len(cpus), len(order)))
+            program += [Instruction(_JUMP_EQUAL, 0, len(answer), cpu), *answer]
+    return [*program, Instruction(_MODULO, 0, 0, len(cpus)), Instruction(_RETURN_A, 0, 0, 0)]
+
+
+def _one_of(indexes: range) -> list[Instruction]:
+    if len(indexes) == 1:
+        return [Instruction(_RETURN, 0, 0, indexes.start)]
+    return [
+        Instruction(_LOAD_WORD, 0, 0, _RANDOM),
+        Instruction(_MODULO, 0, 0, len(indexes)),
+        Instruction(_MULTIPLY, 0, 0, indexes.step),
+        Instruction(_ADD, 0, 0, indexes.start),
+        Instruction(_RETURN_A, 0, 0, 0),
+    ]
 
 
 def attach(member: socket.socket, program: list[Instruction]) -> None:

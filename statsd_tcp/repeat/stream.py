@@ -42,6 +42,7 @@ class StreamSender:
         pauses = backoffPolicy(SHORTEST_PAUSE, LONGEST_PAUSE, factor=2.0)
         attempts = _Attempts(endpoint, self._not_connected)
         self._client = ClientService(attempts, _Writers(self), retryPolicy=pauses, clock=reactor)
+        self._failing = False
         # Connects when there is something to send, so that a worker that gets no lines keeps nothing open.
         self._started = False
 
@@ -71,35 +72,53 @@ class StreamSender:
         """Give what waits a moment to be read by the other side, and disconnect."""
         if not self._started:
             return succeed(None)
-        if self._writer is None:
+        if self._writer is None and (self._failing or not self._queue.size):
             return _ended(self._client.stopService())
-        lines = self._queue.take()
-        self._queue.sent(lines.count(b"\n"), len(lines))
-        self._writer.end(lines)
         closed: Deferred[None] = Deferred()
         self._closed = closed
-        self._deadline = self._reactor.callLater(CLOSE_TIME, self._writer.abort)
+        self._deadline = self._reactor.callLater(CLOSE_TIME, self._out_of_time)
+        if self._writer is not None:
+            self._end(self._writer)
         return closed.addCallback(lambda _: _ended(self._client.stopService()))
 
     def connected(self, writer: _Writer) -> None:
         """Begin to write."""
         self._writer = writer
+        self._failing = False
         self._queue.error = ""
-        self.flush()
+        if self._closed is None:
+            self.flush()
+        else:
+            self._end(writer)
 
     def lost(self, why: str) -> None:
         """Take note that the connection is gone; what was written but not read is lost."""
         self._writer = None
         if self._closed is not None:
-            closed, self._closed = self._closed, None
-            if self._deadline is not None and self._deadline.active():
-                self._deadline.cancel()
-            closed.callback(None)
+            self._done(self._closed)
             return
         self._queue.failed()
         self._queue.error = f"not connected: {why}"
 
+    def _end(self, writer: _Writer) -> None:
+        lines = self._queue.take()
+        self._queue.sent(lines.count(b"\n"), len(lines))
+        writer.end(lines)
+
+    def _out_of_time(self) -> None:
+        if self._writer is not None:
+            self._writer.abort()
+        elif self._closed is not None:
+            self._done(self._closed)
+
+    def _done(self, closed: Deferred[None]) -> None:
+        self._closed = None
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        closed.callback(None)
+
     def _not_connected(self, failure: Failure) -> Failure:
+        self._failing = True
         if not failure.check(CancelledError):
             self._queue.failed()
             self._queue.error = f"not connected: {failure.getErrorMessage()}"

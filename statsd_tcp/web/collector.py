@@ -131,6 +131,8 @@ def _workers(own: OwnMetrics) -> Iterator[Metric]:
     yield _gauge("worker_open_fds", "Open descriptors.", ("worker",), _by(own.worker_open_fds))
     memory = _by(own.worker_resident_memory_bytes)
     yield _gauge("worker_resident_memory_bytes", "Memory in use.", ("worker",), memory)
+    reloaded = {(): int(own.config_last_reload_successful)}
+    yield _gauge("config_last_reload_successful", "0 when the last reload was refused.", (), reloaded)
     gap = {(): own.reactor_gap_seconds_max}
     yield _gauge("reactor_gap_seconds_max", "Longest time that a worker did not look.", (), gap)
 

@@ -55,5 +55,6 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     worker_resident_memory_bytes: Mapping[int, int]
     reactor_gap_seconds_max: float
     series_dropped: Mapping[str, int]
+    config_last_reload_successful: bool = True
     outputs: Sequence[OutputFacts] = ()
     kernel: Sequence[Family] = ()

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 import statsd_tcp
 from statsd_tcp.web.sources import ISources
 
-__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "Page", "StatePage", "StatusPage", "plain_text"]
+__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]
 
 STATUS_VERSION = 1
 """Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
@@ -96,6 +96,22 @@ class StatePage(Page):
         """Ask now, and answer."""
         good, reason = self._state()
         return plain_text(request, 200, "ok") if good else plain_text(request, 503, reason)
+
+
+class ReloadPage(Page):
+    """The page `/-/reload`: a POST asks for what HUP does."""
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        super().__init__()
+        self._reload = reload
+
+    def answer(self, request: Request) -> bytes | int:
+        """Ask for it. Whether it was refused is seen in the metrics and in the log."""
+        if request.method != b"POST":
+            request.setHeader("allow", b"POST")
+            return plain_text(request, 405, "a reload is asked for by POST")
+        self._reload()
+        return plain_text(request, 202, "the reload has begun")
 
 
 class StatusPage(Page):

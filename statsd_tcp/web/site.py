@@ -7,7 +7,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from statsd_tcp.web.pages import Folder, IndexPage, StatePage, StatusPage
+from statsd_tcp.web.pages import Folder, IndexPage, ReloadPage, StatePage, StatusPage
 from statsd_tcp.web.scrape import MetricsPage
 from statsd_tcp.web.sources import ISources
 
@@ -30,6 +30,7 @@ def make_site(reactor: IReactorThreads, sources: ISources, counter_suffix: str =
     _put(root, "readyz", ready)
     _put(root, "-/healthy", healthy)
     _put(root, "-/ready", ready)
+    _put(root, "-/reload", ReloadPage(sources.reload))
     _put(root, "api/v1/status", StatusPage(sources))
     return _QuietSite(root, timeout=_TIMEOUT, reactor=reactor)
 

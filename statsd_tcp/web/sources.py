@@ -29,3 +29,6 @@ class ISources(Interface):
 
     def status() -> dict[str, Any]:
         """Describe the service in what JSON can hold: the body of the status page without its version."""
+
+    def reload() -> None:
+        """Read the configuration again and replace the program, as HUP does; comes back at once."""

@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.recovery import replay
 from statsd_tcp.outputs.delivery import IQueue
 from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.queues import Queued
-from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.store.snapshot import LedgerState, Snapshot
+from statsd_tcp.workers.recovery import IRecovery, Recovered
 from statsd_tcp.workers.shelf import Ledger, Shelf
 
 __all__ = ["Committer", "Gatherings"]
@@ -46,15 +48,30 @@ class _Work(NamedTuple):
     counts: list[LedgerCounts]
     ledgers: dict[str, Ledger]
     retired: list[Ledger]
+    recovered: dict[str, Recovered]
     unlinked: list[str]
     delivered: list[tuple[str, int]]
+    files: set[str] | None
+
+
+class _Done(NamedTuple):
+    """What one commit has brought.
+
+    ``folded`` are the ledgers that are done with, ``unread`` those whose journals have to be read first, and ``lost``
+    those that the store knows and that aren't there any more.
+    """
+
+    snapshot: Snapshot
+    folded: list[Ledger]
+    unread: list[Ledger]
+    lost: list[LedgerState]
 
 
 @implementer(IQueue)
 class Committer:
     """The only user of the store. ``committed`` is called with a ledger's id and its safe offset after each commit.
 
-    ``pool`` has exactly one thread: the store belongs to it.
+    ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead.
     """
 
     _log = Logger()
@@ -66,8 +83,11 @@ class Committer:
         open_store: Callable[[], Store],
         shelf: Shelf,
         committed: Callable[[str, int], None],
+        recovery: IRecovery,
     ) -> None:
         self._reactor = reactor
+        self._recovery = recovery
+        self._recovery.found = self.commit
         self._pool = pool
         self._open_store = open_store
         self._shelf = shelf
@@ -78,6 +98,7 @@ class Committer:
         self._delivered: list[tuple[str, int]] = []
         self._running: Deferred[None] | None = None
         self._again = False
+        self._reconciled = False
         self.snapshot: Snapshot | None = None
         self.failure = ""
         """Why the last commit failed, in one line; empty while all is well."""
@@ -98,8 +119,10 @@ class Committer:
             self._shelf.counts(),
             dict(self._shelf.ledgers),
             [ledger for ledger in self._shelf.ledgers.values() if ledger.retired],
+            dict(self._recovery.results),
             self._unlinked,
             self._delivered,
+            None if self._reconciled else self._shelf.names(),
         )
         self._waiting, self._delivered = [], []
         running: Deferred[None] = Deferred()
@@ -121,57 +144,89 @@ class Committer:
         """Have a slot that an output has written taken out with the next commit."""
         self._delivered.append((output, slot_id))
 
+    async def _close(self) -> None:
+        await self._recovery.stop()
+        if self._store is not None:
+            await deferToThreadPool(self._reactor, self._pool, self._close_store)
+
     def close(self) -> Deferred[None]:
-        """Close the store."""
-        if self._store is None:
-            return succeed(None)
-        return deferToThreadPool(self._reactor, self._pool, self._store.close)
+        """Close the store. Another commit would open it again."""
+        return Deferred.fromCoroutine(self._close())
+
+    def _close_store(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
     def _opened(self) -> Store:
         if self._store is None:
             raise StoreError("the store is not open yet")
         return self._store
 
-    def _write(self, work: _Work) -> Snapshot:
-        """Decode, replay and commit, in the store's thread."""
+    def _write(self, work: _Work) -> _Done:
+        """Decode and commit, in the store's thread."""
         if self._store is None:
             self._store = self._open_store()
-        intervals = _without_gaps([_decoded(one) for one in work.gathered], self._store, work.ledgers)
+        store = self._store
+        intervals = _without_gaps([_decoded(one) for one in work.gathered], store, work.ledgers)
+        ends = {one.ledger_id: one.end for one in intervals}
+        folded: list[Ledger] = []
         for ledger in work.retired:
-            intervals.append(self._replayed(self._store, ledger, intervals))
-        return self._store.commit(
-            CommitBatch(
-                counts=work.counts,
-                intervals=intervals,
-                folded=[ledger.ledger_id for ledger in work.retired],
-                unlinked=work.unlinked,
-                delivered=work.delivered,
-            )
+            end = ends.get(ledger.ledger_id, _safe_offset(store, ledger.ledger_id))
+            found = work.recovered.get(ledger.ledger_id)
+            if found is not None and found.start == end:
+                intervals.append(_recovered(ledger, found))
+                folded.append(ledger)
+            elif found is None and ledger.head <= end:
+                folded.append(ledger)
+        lost = _without_file(store, work, self._shelf.unreadable)
+        batch = CommitBatch(
+            counts=work.counts,
+            intervals=intervals,
+            folded=[ledger.ledger_id for ledger in (*folded, *lost)],
+            unlinked=[
+                *work.unlinked,
+                *(state.ledger_id for state in lost if state.ledger_id not in (work.files or ())),
+            ],
+            delivered=work.delivered,
         )
+        unread = [ledger for ledger in work.retired if ledger not in folded]
+        return _Done(store.commit(batch), folded, unread, lost)
 
-    def _replayed(self, store: Store, ledger: Ledger, before: list[LedgerInterval]) -> LedgerInterval:
-        ends = [one.end for one in before if one.ledger_id == ledger.ledger_id]
-        start = max(ends, default=_safe_offset(store, ledger.ledger_id))
-        found = replay(ledger.map, start)
-        return LedgerInterval(ledger.ledger_id, start, found.end, found.interval, recovered=True)
-
-    def _written(self, snapshot: Snapshot, work: _Work) -> None:
-        self.snapshot = snapshot
+    def _written(self, done: _Done, work: _Work) -> None:
+        self.snapshot = snapshot = done.snapshot
         if self.failure:
             self._log.info("commits work again")
             self.failure = ""
         for refusal in snapshot.refused:
             self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
-        self._unlinked = [ledger.ledger_id for ledger in work.retired if self._remove(ledger)]
+        self._reconciled = True
+        for state in done.lost:
+            if not state.folded:
+                self._log.error(
+                    "the ledger {ledger} of worker {worker} is not there: what it had beyond the last commit is lost",
+                    ledger=state.ledger_id,
+                    worker=state.worker,
+                )
+        self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger)]
+        for ledger in done.unread:
+            self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed)
         for ledger_id in {one.ledger_id for one in work.gathered}:
             if (state := snapshot.ledgers.get(ledger_id)) is not None:
                 self._committed(ledger_id, state.committed)
         for callback in self.after_commit:
             callback(snapshot)
 
-    def _remove(self, ledger: Ledger) -> bool:
-        """Delete a ledger's file. If it stays, the store must not forget that it has all of it."""
+    def _let_go(self, ledger: Ledger) -> bool:
+        """Delete a ledger's file, or set it aside; tell whether it is gone.
+
+        While there is one the store must not forget how much of it it has: somebody may mend it and put it back.
+        """
+        found = self._recovery.results.pop(ledger.ledger_id, None)
         try:
+            if found is not None and found.fault:
+                self._shelf.give_up(ledger, found.fault)
+                return False
             self._shelf.remove(ledger)
         except OSError as error:
             self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=error)
@@ -203,10 +258,27 @@ def _decoded(one: Gatherings) -> LedgerInterval:
     return LedgerInterval(one.ledger_id, one.start, one.end, decode(one.interval))
 
 
+def _recovered(ledger: Ledger, found: Recovered) -> LedgerInterval:
+    interval = decode(found.interval) if found.interval else Interval()
+    return LedgerInterval(ledger.ledger_id, found.start, found.end, interval, recovered=True)
+
+
 def _safe_offset(store: Store, ledger_id: str) -> int:
     """Give up to where a ledger's journal is in the store."""
     known = store.snapshot.ledgers.get(ledger_id)
     return known.committed if known else 0
+
+
+def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[LedgerState]:
+    """Find the ledgers that the store knows and of which there is nothing more to come. Only the first commit looks.
+
+    Their file is gone, because a crash came between deleting it and forgetting the row or because somebody took it; or
+    it was set aside. What the store has of them is settled then, or their connections would be open for ever.
+    """
+    if work.files is None:
+        return []
+    known = store.snapshot.ledgers
+    return [state for name, state in known.items() if name not in work.ledgers and name not in unreadable]
 
 
 def _without_gaps(intervals: list[LedgerInterval], store: Store, ledgers: Mapping[str, Ledger]) -> list[LedgerInterval]:

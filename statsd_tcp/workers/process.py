@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from statsd_tcp import crash_points
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, Retire, one_channel
 from statsd_tcp.workers.worker import Worker
@@ -117,6 +118,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     from twisted.internet import reactor as installed
 
+    crash_points.arm(os.environ, crash_points.WORKER)
     reactor: Any = installed
     WorkerProcess(reactor).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)

@@ -55,7 +55,7 @@ class IRecovery(Protocol):
     found: Callable[[], object]
 
     def read(self, ledger: Ledger, start: int) -> None:
-        """Have a dead worker's journal read from an offset on, unless that is under way; the result stays until taken."""
+        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
 
     def stop(self) -> Deferred[None]:
         """Read nothing more; what isn't read will be the next time it is asked for."""
@@ -109,7 +109,7 @@ class Recovery:
         self.found: Callable[[], object] = _nobody
 
     def read(self, ledger: Ledger, start: int) -> None:
-        """Have a dead worker's journal read from an offset on, unless that is under way; the result stays until taken."""
+        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
         ledger_id = ledger.ledger_id
         if ledger_id in self.results or any(job.ledger.ledger_id == ledger_id for job in self._jobs):
             return
@@ -163,6 +163,7 @@ class Recovery:
         self._cancel()
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
+            self._jobs.clear()
             stopped.callback(None)
         elif self._jobs:
             self._judge(self._jobs[0], outcome)
@@ -174,9 +175,7 @@ class Recovery:
             self._finish(job, Recovered(job.start, outcome.end, outcome.interval, fault))
             return
         job.ledger.note_failed_reading()
-        self._log.error(
-            "the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome
-        )
+        self._log.error("the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome)
         self._call = self._reactor.callLater(RETRY, self._begin)
 
     def _finish(self, job: _Job, result: Recovered) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from zope.interface import implementer
@@ -54,6 +54,10 @@ class Report:
         self._reactor = reactor
         self._supervisor = supervisor
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
+        self.reloads: Callable[[], None] = _nothing
+        """Called for every request to reload."""
+        self.reload_refused: Callable[[], bool] = _never
+        """Tells whether the last reload was refused."""
         self.up = True
         """What the operator says; while it is False the service isn't ready."""
 
@@ -91,10 +95,15 @@ class Report:
             worker_open_fds={number: open_descriptors(pid) for number, pid in pids.items()},
             worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
             reactor_gap_seconds_max=self._gap(),
+            config_last_reload_successful=not self.reload_refused(),
             series_dropped=snapshot.stats.dropped,
             outputs=self.outputs(),
             kernel=self._kernel.families() if self._kernel is not None else [],
         )
+
+    def reload(self) -> None:
+        """Have the service read its configuration again."""
+        self.reloads()
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the service works, and if not why."""
@@ -224,3 +233,12 @@ def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queue
             {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops} for one in queues
         ]
     return result
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _never() -> bool:
+    """Deny."""
+    return False

@@ -9,13 +9,15 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
-from statsd_tcp.ledger.layout import Directory, LedgerError
-from statsd_tcp.ledger.slots import ledger_slots
+from statsd_tcp.ledger.layout import SLOT_SIZE, Directory, LedgerError
+from statsd_tcp.ledger.slots import FAILED_READINGS, JOURNAL_HEAD, ledger_slots
 from statsd_tcp.store.batch import LedgerCounts
 
 __all__ = ["Ledger", "Shelf"]
 
 _ASIDE = ".damaged"
+_UNREAD = ".unread"
+"""What a file is called from then on: one that is no ledger of this version, and one whose journal couldn't be read."""
 
 
 class Ledger:
@@ -28,6 +30,9 @@ class Ledger:
             self.map = LedgerMap(descriptor, str(path), writable=False)
         finally:
             os.close(descriptor)
+        if self.map.ledger_id != path.stem:
+            self.map.close()
+            raise LedgerError(f"{path} is a copy of the ledger {self.map.ledger_id}")
         self.path = path
         self.retired = False
 
@@ -44,6 +49,25 @@ class Ledger:
     def slot(self, index: int) -> int:
         """Read one slot."""
         return int(self.map.slots[index])
+
+    @property
+    def head(self) -> int:
+        """Give where the journal ends."""
+        return self.slot(JOURNAL_HEAD)
+
+    @property
+    def failed_readings(self) -> int:
+        """Give how often reading the journal has failed since the worker died."""
+        return self.slot(FAILED_READINGS)
+
+    def note_failed_reading(self) -> None:
+        """Count one more, in the file itself: whoever starts the service next must know."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            number = (self.failed_readings + 1).to_bytes(SLOT_SIZE, "little")
+            os.pwrite(descriptor, number, self.map.header.slots_at + FAILED_READINGS * SLOT_SIZE)
+        finally:
+            os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
         """Read all slots.
@@ -71,6 +95,10 @@ class Shelf:
         self._boot_id = read_boot_id(proc)
         self.ledgers: dict[str, Ledger] = {}
         self._orphans: list[Ledger] = []
+        self.unreadable: set[str] = set()
+        """The ids of ledgers that can't be opened for now, and stay for the next start."""
+        self.set_aside = sum(1 for path in folder.iterdir() if path.suffix in (_ASIDE, _UNREAD))
+        """How many files wait for somebody to look at them."""
 
     def make(self, worker: int, listeners: list[tuple[str, str]]) -> tuple[Ledger, int]:
         """Make the ledger of a new worker; give it with the descriptor, already locked, that the worker shall have.
@@ -94,10 +122,9 @@ class Shelf:
             try:
                 ledger = Ledger(path)
             except LedgerError as error:
-                aside = path.with_suffix(_ASIDE)
-                path.rename(aside)
-                self._log.error("{error}; it is kept as {aside}", error=error, aside=aside)
+                self._put_aside(path, _ASIDE, str(error))
             except OSError as error:
+                self.unreadable.add(path.stem)
                 self._log.error("a ledger of the last run can't be read, and stays for the next: {error}", error=error)
             else:
                 self.ledgers[ledger.ledger_id] = ledger
@@ -126,6 +153,22 @@ class Shelf:
     def counts(self) -> list[LedgerCounts]:
         """Read the slots of all ledgers."""
         return [ledger.counts() for ledger in self.ledgers.values()]
+
+    def names(self) -> set[str]:
+        """Give the ids of all ledgers of which there is a file, whatever has become of it."""
+        return {path.stem for path in self._folder.iterdir()}
+
+    def give_up(self, ledger: Ledger, why: str) -> None:
+        """Keep the file of a ledger that the store has taken in as far as it could; raises `OSError`."""
+        self._put_aside(ledger.path, _UNREAD, f"{ledger.path}: {why}")
+        del self.ledgers[ledger.ledger_id]
+        ledger.map.close()
+
+    def _put_aside(self, path: Path, suffix: str, why: str) -> None:
+        aside = path.with_suffix(suffix)
+        path.rename(aside)
+        self.set_aside += 1
+        self._log.error("{why}; it is kept as {aside}", why=why, aside=aside)
 
     def remove(self, ledger: Ledger) -> None:
         """Delete the file of a ledger that the store has taken in; raises `OSError` when that can't be done."""

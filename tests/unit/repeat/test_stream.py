@@ -143,6 +143,21 @@ class StreamSenderTests(SynchronousTestCase):
         self.assertTrue(transport.aborted)
         self.assertNoResult(closed)
 
+    def test_close_while_connecting(self) -> None:
+        """A connection that is being made when the end comes still gets the lines, if it comes soon."""
+        for connects in (True, False):
+            sender = StreamSender(self.clock, Target("tcp", "h", 9), self.endpoint)
+            sender.send(b"a:1|c\n")
+            closed = sender.close()
+            self.assertNoResult(closed)
+            if connects:
+                protocol, transport = self.endpoint.succeed()
+                self.assertEqual((b"a:1|c\n", True), (transport.value(), transport.disconnecting))
+                protocol.connectionLost(Failure(ConnectionDone()))
+            else:
+                self.clock.advance(CLOSE_TIME)
+            self.successResultOf(closed)
+
     def test_close_unconnected(self) -> None:
         """Without a connection there is nothing to wait for, whether or not one was tried."""
         self.successResultOf(StreamSender(self.clock, Target("tcp", "h", 9), self.endpoint).close())

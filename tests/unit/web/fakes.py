@@ -66,6 +66,7 @@ class FakeSources:
         self.current: Snapshot | None = make_snapshot(("c", "hits.page\nk\né", 5.0), ("ms", "t", 1500.0, 2.0))
         self.state = (True, "")
         self.readiness = (True, "")
+        self.reloads = 0
 
     def snapshot(self) -> Snapshot | None:
         """Give the snapshot that the test chose."""
@@ -82,6 +83,10 @@ class FakeSources:
     def ready(self) -> tuple[bool, str]:
         """Give what the test chose."""
         return self.readiness
+
+    def reload(self) -> None:
+        """Count."""
+        self.reloads += 1
 
     def status(self) -> dict[str, Any]:
         """Give a small status."""

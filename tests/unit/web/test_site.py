@@ -92,6 +92,11 @@ class PagesTests(SiteTestCase):
             with self.subTest(path=path):
                 self.assertEqual(self.ask(path)[0], 404)
 
+    def test_reload(self) -> None:
+        """A POST, and nothing else, asks for a reload."""
+        self.assertEqual((405, 0), (self.ask("/-/reload")[0], self.sources.reloads))
+        self.assertEqual((202, 1), (self.ask("/-/reload", "POST")[0], self.sources.reloads))
+
     def test_wrong_methods(self) -> None:
         """A page that is only read says so to any other method."""
         for path in ("/", "/metrics", "/healthz", "/-/ready", "/api/v1/status"):

@@ -18,7 +18,7 @@ from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
 from statsd_tcp.workers.committer import Committer, Gatherings
 from statsd_tcp.workers.shelf import Ledger
-from tests.unit.workers.fakes import LISTENERS, ImmediatePool, WorkersTestCase
+from tests.unit.workers.fakes import LISTENERS, ImmediatePool, ImmediateRecovery, WorkersTestCase
 
 
 class FakeWorker:
@@ -84,6 +84,7 @@ class CommitterTests(WorkersTestCase):
             lambda: FailingStore(self.path),
             self.shelf,
             lambda ledger_id, offset: self.safe.append((ledger_id, offset)),
+            ImmediateRecovery(),
         )
         self.addCleanup(committer.close)
         return committer

@@ -1,0 +1,129 @@
+"""systemd's protocols, spoken by the test: passed sockets, notifications, kept descriptors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.waiting import until
+
+
+class Systemd:
+    """As much of systemd as the service needs: a socket to be told on, and listening sockets that it keeps open."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "notify"
+        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notifications.bind(str(self.path))
+        self.notifications.settimeout(30)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = (folder / "log").open("wb")
+
+    def start(self) -> None:
+        """Start the service with the socket as descriptor 3."""
+        twistd = Path(sys.executable).with_name("twistd")
+        words = [
+            str(twistd), "-n", "--pidfile=", "statscounter", "-w", "2", "--count=", "--admin=", "--http=",
+            "--listen", f"tcp:{self.port}:interface=127.0.0.1", "--state-dir", str(self.folder / "state"),
+        ]  # fmt: skip
+        # The variables name the process, which only a shell that becomes it can know.
+        script = (
+            f"exec 3<&{self.listener.fileno()} {self.listener.fileno()}<&-; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=x exec "
+            + " ".join(words)
+        )  # noqa: E501
+        self.process = subprocess.Popen(
+            ["/bin/bash", "-c", script],
+            pass_fds=[self.listener.fileno()],
+            env={**os.environ, "NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": "20000000"},
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def wait_for(self, wanted: str) -> dict[str, str]:
+        """Read notifications until one has that variable."""
+        while True:
+            text = self.notifications.recv(65536).decode()
+            fields = dict(line.split("=", 1) for line in text.splitlines())
+            if wanted in fields:
+                return fields
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End the service, and wait for it."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(30)
+            self.process = None
+
+    def send(self, line: bytes) -> None:
+        """Be a client that sends one line and goes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+            client.sendall(line)
+
+    def exported(self) -> str:
+        """Give what the store has."""
+        command = [sys.executable, "-m", "statsd_tcp.commands.main", "store", "export", "--state-dir"]
+        return subprocess.run(
+            [*command, str(self.folder / "state")], capture_output=True, text=True, check=False, timeout=30
+        ).stdout
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """Give a systemd that has started the service, and end both."""
+    one = Systemd(tmp_path)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.stop(signal.SIGKILL)
+        one.log.close()
+        one.listener.close()
+        one.notifications.close()
+
+
+def test_notifications(systemd: Systemd) -> None:
+    """The service says when it is ready, gives signs of life, and says when it stops."""
+    assert systemd.process is not None
+    assert systemd.wait_for("READY")["MAINPID"] == str(systemd.process.pid)
+    assert systemd.wait_for("WATCHDOG") == {"WATCHDOG": "1"}
+    systemd.process.send_signal(signal.SIGTERM)
+    assert systemd.wait_for("STOPPING") == {"STOPPING": "1"}
+
+
+def test_kept_sockets(systemd: Systemd) -> None:
+    """The listening sockets are given to systemd to keep, under the listener's name."""
+    kept = systemd.wait_for("FDSTORE")
+    assert kept["FDNAME"] == f"tcp_127.0.0.1_{systemd.port}"
+
+
+def test_restart_refuses_nobody(systemd: Systemd) -> None:
+    """Clients that come while the service is stopped wait on the passed socket, and count after the restart."""
+    systemd.wait_for("READY")
+    systemd.send(b"before:1|c\n")
+    until(lambda: "before" in systemd.exported(), "the line is in the store")
+    systemd.stop()
+    for _ in range(20):
+        systemd.send(b"meanwhile:1|c\n")
+    systemd.start()
+    until(lambda: '"meanwhile","tags":{},"type":"c","value":20.0' in systemd.exported(), "all lines are in the store")
+
+
+def test_reload(systemd: Systemd) -> None:
+    """A reload begins with RELOADING and ends with READY, in the same process."""
+    assert systemd.process is not None
+    systemd.wait_for("READY")
+    systemd.process.send_signal(signal.SIGHUP)
+    assert "MONOTONIC_USEC" in systemd.wait_for("RELOADING")
+    assert systemd.wait_for("READY")["MAINPID"] == str(systemd.process.pid)
+    systemd.send(b"after:1|c\n")
+    until(lambda: "after" in systemd.exported(), "the line is in the store")
