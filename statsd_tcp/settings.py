@@ -30,10 +30,13 @@ from statsd_tcp.outputs.options import (
 )
 from statsd_tcp.repeat.target import Target, parse_repeat
 
-__all__ = ["OPTIONS", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
+__all__ = ["OPTIONS", "YES", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
 
 MOST_WORKERS = 256
 """More worker processes than that are surely a slip of the finger: there is no use beyond the number of processors."""
+
+YES = "yes"
+"""What stands for a flag that is given."""
 
 _DAY = 86400.0
 
@@ -74,10 +77,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mapping: MappingRules | None
     counter_suffix: str
     target_rate: int
+    pin: bool
+    steer: str
 
 
 class Option(NamedTuple):
-    """One option: its long name, its short one, how a value is read, its default, and the help text."""
+    """One option: its long name, its short one, how a value is read, its default, and the help text.
+
+    A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back.
+    """
 
     name: str
     short: str
@@ -85,6 +93,7 @@ class Option(NamedTuple):
     default: Any
     repeatable: bool
     help: str
+    flag: bool = False
 
     @property
     def field(self) -> str:
@@ -122,6 +131,18 @@ def _counter_suffix(text: str) -> str:
     if text != "_total":
         raise ValueError(f"{text!r} is not _total")
     return text
+
+
+def _steer(text: str) -> str:
+    if text != "cpu":
+        raise ValueError(f"{text!r} is not cpu")
+    return text
+
+
+def _yes(text: str) -> bool:
+    if text != YES:
+        raise ValueError(f"{text!r} is not {YES}")
+    return True
 
 
 def _directory(text: str) -> Path:
@@ -232,6 +253,15 @@ OPTIONS = (
         "target-rate", "", _whole(1, 100_000_000), "10000", False,
         "connections per second that the advice about the kernel's settings aims at [default: 10000]",
     ),
+    Option(
+        "pin", "", _yes, None, False,
+        "keep each worker on a processor of its own, beside the network card where that is known [default: no]",
+        flag=True,
+    ),
+    Option(
+        "steer", "", _steer, None, False,
+        "cpu: a connection goes to the worker of the processor that received it [default: by the kernel's hash]",
+    ),
 )  # fmt: skip
 
 
@@ -240,6 +270,8 @@ _OFF: dict[str, Any] = {
     "delete-idle": frozenset(),
     "percentiles": (),
     "counter-suffix": "",
+    "pin": False,
+    "steer": "",
 }
 _MAY_BE_OFF = ("http", "admin", "console", "mapping", *_OFF)
 
@@ -263,6 +295,10 @@ def read_config(path: Path) -> dict[str, list[str]]:
 
 
 def _texts(path: Path, option: Option, value: object) -> list[str]:
+    if option.flag:
+        if not isinstance(value, bool):
+            raise SettingsError(f"{path}: {option.name}: {value!r} is not true or false")
+        return [YES if value else ""]
     values = value if option.repeatable and isinstance(value, list) else [value]
     for item in values:
         if isinstance(item, bool) or not isinstance(item, str | int | float):

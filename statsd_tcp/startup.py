@@ -18,6 +18,7 @@ from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limi
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
 from statsd_tcp.ingest.tls import TlsError
 from statsd_tcp.ingest.unix_sockets import PathInUseError
+from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings import Settings
@@ -90,6 +91,7 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
         backlog=listen_backlog(),
         state_dir=folder,
         heritage=heritage,
+        cpus=place_workers(sizing.workers, read_layout()) if settings.pin or settings.steer else (),
     )
     _check_descriptors(plan)
     return plan

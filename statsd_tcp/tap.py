@@ -26,7 +26,7 @@ from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
-from statsd_tcp.settings import OPTIONS, Option, Settings, SettingsError, build_settings, read_config
+from statsd_tcp.settings import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import LEDGERS, STORE, StartError, make_plan, sign_lock
 from statsd_tcp.store.database import Store
 from statsd_tcp.web.service import WebService
@@ -104,8 +104,20 @@ def _taker(option: Option) -> Any:
     return take
 
 
+def _flag(option: Option, text: str, help_text: str) -> Any:
+    def take(self: Options) -> None:
+        self.given.setdefault(option.name, []).append(text)
+
+    take.__doc__ = help_text
+    return take
+
+
 for _option in OPTIONS:
     # usage.Options finds its options by the names of the class's methods.
+    if _option.flag:
+        setattr(Options, f"opt_{_option.field}", _flag(_option, YES, _option.help))
+        setattr(Options, f"opt_no_{_option.field}", _flag(_option, "", f"take --{_option.name} back"))
+        continue
     setattr(Options, f"opt_{_option.field}", _taker(_option))
     if _option.short:
         setattr(Options, f"opt_{_option.short}", getattr(Options, f"opt_{_option.field}"))

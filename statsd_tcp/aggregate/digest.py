@@ -112,13 +112,17 @@ class Digest:
             return
         counts: dict[float, float] = {}
         count_into(counts, numbers)
-        for value, count in counts.items():
-            weights[value] = weights.get(value, 0.0) + count * weight
-        if rate != 1.0:
-            unseen = _unseen(interval, shape.kind).setdefault(series, {})
-            surplus = weight - times
+        known = weights.get
+        if rate == 1.0:
             for value, count in counts.items():
-                unseen[value] = unseen.get(value, 0.0) + count * surplus
+                weights[value] = known(value, 0.0) + count * weight
+            return
+        unseen = _unseen(interval, shape.kind).setdefault(series, {})
+        left_out = unseen.get
+        surplus = weight - times
+        for value, count in counts.items():
+            weights[value] = known(value, 0.0) + count * weight
+            unseen[value] = left_out(value, 0.0) + count * surplus
 
     def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> None:
         """Add a line that is not plainly one number."""

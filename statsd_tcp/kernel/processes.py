@@ -1,11 +1,11 @@
-"""How many descriptors and how much memory a process has: read from /proc."""
+"""What a process has: descriptors, memory, and a processor of its own."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["open_descriptors", "resident_memory"]
+__all__ = ["only_processor", "open_descriptors", "resident_memory"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -18,6 +18,15 @@ def open_descriptors(pid: int, proc: Path = Path("/proc")) -> int:
         return directory.stat().st_size or len(list(directory.iterdir()))
     except OSError:
         return 0
+
+
+def only_processor(pid: int) -> int | None:
+    """Give the processor that a process is kept on; None when it may run on several, or is gone."""
+    try:
+        cpus = os.sched_getaffinity(pid)
+    except OSError:
+        return None
+    return cpus.pop() if len(cpus) == 1 else None
 
 
 def resident_memory(pid: int, proc: Path = Path("/proc")) -> int:

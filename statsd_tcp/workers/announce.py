@@ -33,7 +33,7 @@ def greeting(plan: Plan) -> list[str]:
         lines.append(f"  metrics, status   http://{plan.http.addresses[0]}/")
     if plan.admin is not None:
         lines.append(f"  console           tcp {' '.join(plan.admin.addresses)}")
-    lines.append(f"  workers           {plan.workers} ({plan.workers_reason})")
+    lines.append(f"  workers           {plan.workers} ({plan.workers_reason}){_placement(plan)}")
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")
@@ -47,6 +47,11 @@ def _listener_line(listener: BoundListener) -> str:
     what = "bare connections" if listener.endpoint.count_only else "StatsD lines"
     name = f" as {listener.label}" if listener.endpoint.name else ""
     return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}{_short_buffer(listener)}"
+
+
+def _placement(plan: Plan) -> str:
+    pinned = f", on CPU {', '.join(map(str, plan.cpus))}" if plan.settings.pin else ""
+    return pinned + (", each for what its CPU receives" if plan.settings.steer else "")
 
 
 def _short_buffer(listener: BoundListener) -> str:

@@ -54,7 +54,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     """The supervisor's first message: all that a worker needs to know that isn't in its ledger's directory.
 
     ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
-    ``repeat``: where accepted lines are sent on to.
+    ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
     """
 
     ledger_path: str
@@ -63,6 +63,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     idle_timeout: float
     tls: dict[int, TlsMaterial] = {}
     repeat: tuple[Target, ...] = ()
+    cpu: int | None = None
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

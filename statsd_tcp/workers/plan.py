@@ -20,7 +20,8 @@ class Plan(NamedTuple):
     """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
 
     ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``heritage``
-    has the sockets of an earlier image of the supervisor that are not needed any more.
+    has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of each
+    worker; empty when it doesn't matter.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     backlog: int
     state_dir: Path
     heritage: Heritage = Heritage(())
+    cpus: tuple[int, ...] = ()
 
     def sockets(self, worker: int) -> list[socket.socket]:
         """Give one worker's sockets, in the order of its lanes."""
@@ -55,7 +57,9 @@ class Plan(NamedTuple):
                 place = FIRST_SOCKET + len(lanes)
                 lanes.append(LaneSpec(place, int(one.family), index, _kind(listener), listener.endpoint.framing))
         tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
-        return Boot(ledger_path, tuple(lanes), self.connections, self.settings.idle_timeout, tls, self.settings.repeat)
+        settings = self.settings
+        cpu = self.cpus[worker] if settings.pin else None
+        return Boot(ledger_path, tuple(lanes), self.connections, settings.idle_timeout, tls, settings.repeat, cpu)
 
 
 def _kind(listener: BoundListener) -> Literal["count", "lines", "tls", "datagrams"]:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from statsd_tcp import __version__
 from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
-from statsd_tcp.kernel.processes import open_descriptors, resident_memory
+from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
@@ -142,6 +142,7 @@ class Report:
             "admin": supervisor.plan.admin.addresses if supervisor.plan.admin else [],
             "workers": [self._worker_status(place.number) for place in supervisor.places],
             "connection_limit_per_worker": supervisor.plan.connections,
+            "steered_by": supervisor.plan.settings.steer or "hash",
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],
             "last_commit_error": supervisor.committer.failure,
@@ -183,6 +184,7 @@ class Report:
             beat = place.current.ledger.slot(HEARTBEAT)
             age = max(0, time.monotonic_ns() - beat) if beat else 0
             result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
+            result["cpu"] = only_processor(place.pid)
             result["resident_memory_bytes"] = resident_memory(place.pid)
             result["open_fds"] = open_descriptors(place.pid)
         return result

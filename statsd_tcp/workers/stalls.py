@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.sockets import BoundListener
-from statsd_tcp.ingest.steering import attach, detach, program_without
+from statsd_tcp.ingest.steering import attach, program_without
 from statsd_tcp.ledger.slots import HEARTBEAT
 from statsd_tcp.workers.place import Place
 
@@ -40,7 +41,9 @@ class StallWatch:
         places: Sequence[Place],
         listeners: Sequence[BoundListener],
         clock: Callable[[], int] = time.monotonic_ns,
+        direction: Direction | None = None,
     ) -> None:
+        self._direction = direction or Direction()
         self._places = places
         self._listeners = listeners
         self._clock = clock
@@ -80,21 +83,20 @@ class StallWatch:
         everybody = len(numbers) == len(self._places)
         for listener in self._listeners:
             if listener.in_groups and not everybody:
-                _steer(listener, numbers)
+                self._steer(listener, numbers)
         for number in sorted(numbers - self.avoided):
             self._log.error("worker {number} gives no sign of life and gets no new connections", number=number)
         for number in sorted(self.avoided - numbers):
             self._log.info("worker {number} gets new connections again", number=number)
         self.avoided = numbers
 
-
-def _steer(listener: BoundListener, without: frozenset[int]) -> None:
-    for family in zip(*listener.sockets, strict=True):
-        group: list[socket.socket] = list(family)
-        try:
-            if without:
-                attach(group[0], program_without(without, len(group)))
-            else:
-                detach(group[0])
-        except OSError as error:
-            StallWatch._log.error("the kernel can't be told to avoid a worker: {error}", error=error)  # noqa: SLF001
+    def _steer(self, listener: BoundListener, without: frozenset[int]) -> None:
+        for family in zip(*listener.sockets, strict=True):
+            group: list[socket.socket] = list(family)
+            try:
+                if without:
+                    attach(group[0], program_without(without, len(group)))
+                else:
+                    self._direction.restore(group[0])
+            except OSError as error:
+                self._log.error("the kernel can't be told to avoid a worker: {error}", error=error)

@@ -15,8 +15,9 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.inheritance import Heritage
-from statsd_tcp.ingest.steering import attach, detach, program_without
+from statsd_tcp.ingest.steering import attach, program_without
 from statsd_tcp.ingest.unix_sockets import remove_path
 from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.place import Place
@@ -33,7 +34,14 @@ class Succession:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, heritage: Heritage, make_departing: Callable[[int], Place]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        heritage: Heritage,
+        make_departing: Callable[[int], Place],
+        direction: Direction | None = None,
+    ) -> None:
+        self._direction = direction or Direction()
         self._reactor = reactor
         self._heritage = heritage
         self._make_departing = make_departing
@@ -106,7 +114,7 @@ class Succession:
         self._heritage.rest.clear()
         for group, _ in self._heritage.shrunk:
             try:
-                detach(group[0])
+                self._direction.restore(group[0])
             except OSError:
                 # The program goes on choosing among those that stayed.
                 pass

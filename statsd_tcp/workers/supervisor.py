@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.workers.committer import Committer, Gatherings
 from statsd_tcp.workers.control import Gathered
@@ -83,8 +84,9 @@ class Supervisor(Service):
         self._announced = False
         self.restarts: dict[str, int] = dict.fromkeys(("boot", "stalled", "signal", "failure", "exit"), 0)
         self.places = [self._make_place(number) for number in range(plan.workers)]
-        self.stalls = StallWatch(self.places, plan.listeners)
-        self.succession = Succession(reactor, plan.heritage, self._make_departing)
+        self._direction = Direction(plan.cpus if plan.settings.steer else ())
+        self.stalls = StallWatch(self.places, plan.listeners, direction=self._direction)
+        self.succession = Succession(reactor, plan.heritage, self._make_departing, self._direction)
 
     def privilegedStartService(self) -> None:
         """Listen, as long as we may."""
@@ -248,6 +250,7 @@ class Supervisor(Service):
             self._listening = True
             for listener in self.plan.listeners:
                 listener.listen(self.plan.backlog)
+            self._direction.begin(self.plan.listeners, inherited=self._manifest is not None)
 
     def _take_over(self) -> None:
         found = self.shelf.find()

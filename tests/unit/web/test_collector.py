@@ -39,6 +39,7 @@ NAMES = [
     "worker_restarts_total",
     "worker_open_fds",
     "worker_resident_memory_bytes",
+    "config_last_reload_successful",
     "reactor_gap_seconds_max",
     "commits_total",
     "commit_duration_seconds_bucket",
