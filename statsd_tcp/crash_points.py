@@ -93,7 +93,7 @@ def _after_accept(burn: Burn) -> None:
 
     begin = AcceptLane.start
 
-    def start(lane: AcceptLane) -> None:
+    def start(lane: Any) -> None:
         accept = lane._accept  # noqa: SLF001  (the lane has the C function at hand, and must not ask for it)
 
         def accept_armed() -> Any:
@@ -104,7 +104,7 @@ def _after_accept(burn: Burn) -> None:
         lane._accept = accept_armed  # noqa: SLF001
         begin(lane)
 
-    AcceptLane.start = start  # type: ignore[method-assign]
+    AcceptLane.start = start  # type: ignore[assignment, method-assign]
 
 
 def _after_frame(burn: Burn) -> None:

@@ -63,6 +63,9 @@ class Digest:
         shape_of = memo.young.get
         signed = self._grammar.signed_gauges
         once = self._once
+        counters = self._interval.counters
+        before = counters.get
+        counted = 0
         for line, times in lines:
             head, _, rest = line.partition(b":")
             values, _, suffix = rest.partition(b"|")
@@ -78,6 +81,10 @@ class Digest:
                 self._add_odd(line, shape, values, times, tick)
             elif shape.kind == "g":
                 self._change(shape.series, number, tick, relative=signed and values[0] in _SIGNS)
+            elif shape.kind == "c":
+                counted += times
+                series = shape.series
+                counters[series] = before(series, 0.0) + times * (number / shape.rate)
             elif times == 1:
                 collected = once.get(shape)
                 if collected is None:
@@ -85,6 +92,9 @@ class Digest:
                 collected.append(number)
             else:
                 self._add_numbers(shape, [number], times)
+        if counted:
+            samples = self._interval.samples
+            samples["c"] = samples.get("c", 0) + counted
         self._collected += len(lines)
         if self._collected > COLLECTED:
             self.flush()

@@ -28,17 +28,15 @@ class Direction:
         """Steer all listeners, once they listen; an earlier image's ``inherited`` groups may be steered otherwise."""
         if not self._program and not inherited:
             return
-        groups = [group for listener in listeners if listener.in_groups for group in zip(*listener.sockets, strict=True)]
-        for group in groups:
+        members = [one for listener in listeners if listener.in_groups for one in listener.sockets[0]]
+        for member in members:
             try:
-                self.restore(group[0])
+                self.restore(member)
             except OSError as error:
-                if self._program:
-                    self._log.error(
-                        "connections can't be steered by processor, the kernel's hash decides: {error}", error=error
-                    )
+                # Else there was nothing to detach.
+                if self._program and member.type == socket.SOCK_STREAM:
+                    self._log.error("connections can't be steered by processor, but by hash: {error}", error=error)
                     return
-                # Nothing was attached.
 
     def restore(self, member: socket.socket) -> None:
         """Go back to the usual way in the group of ``member``; raises `OSError`."""

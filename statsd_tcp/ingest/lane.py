@@ -182,5 +182,6 @@ class CountLane(AcceptLane):
             pass
         except OSError:
             reason = self._places.reset
-        connection.close()
+        # Counted first: if we die in between, our death closes it.
         self._slots[reason] += 1
+        connection.close()

@@ -71,8 +71,9 @@ class LineLane(AcceptLane):
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream = self.read(connection, None)
         if reason:
-            connection.close()
+            # Counted first: if we die in between, our death closes it.
             self._slots[reason] += 1
+            connection.close()
         else:
             self.occupancy.open += 1
             looks = LOOKS_UNDER_LOAD if self._moderator.busy else LOOKS_AT_REST
@@ -117,8 +118,8 @@ class LineLane(AcceptLane):
 
     def close(self, connection: raw_socket, reason: int) -> None:
         """Close a connection that was open for more than one look, and count why."""
-        connection.close()
         self._slots[reason] += 1
+        connection.close()
         self.occupancy.leave()
 
     def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:

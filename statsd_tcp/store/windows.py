@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from threading import Lock
 from typing import Final, NamedTuple
@@ -166,14 +167,12 @@ class Windows:
 
     def quantiles(self, series_ids: Sequence[int]) -> tuple[Quantile, ...]:
         """Give the quantiles of a series, or of several taken together; none if nothing came to them lately."""
+        now = self._clock()
         with self._lock:
-            windows = [self._windows[series_id] for series_id in series_ids if series_id in self._windows]
-            now = self._clock()
+            windows = [window for window in map(self._windows.get, series_ids) if window is not None]
             for window in windows:
                 window.move_to(now)
-            if len(windows) == 1:
-                return windows[0].quantiles()
-            return _together(windows)
+            return windows[0].quantiles() if len(windows) == 1 else _together(windows)
 
 
 def _quantiles(bins: Bins, joined: int, treatment: Treatment) -> tuple[Quantile, ...]:
@@ -183,7 +182,12 @@ def _quantiles(bins: Bins, joined: int, treatment: Treatment) -> tuple[Quantile,
     last = len(upto) - 1
     places = [min(bisect_left(upto, quantile * upto[-1]), last) for quantile in treatment.quantiles]
     values = [value_of(bins.numbers[place], joined) for place in places]
-    return tuple(map(Quantile, map(repr, treatment.quantiles), values))
+    return tuple(map(Quantile, _labels(treatment.quantiles), values))
+
+
+@lru_cache
+def _labels(quantiles: tuple[float, ...]) -> tuple[str, ...]:
+    return tuple(map(repr, quantiles))
 
 
 def _together(windows: Sequence[_Window]) -> tuple[Quantile, ...]:

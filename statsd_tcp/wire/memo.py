@@ -17,7 +17,7 @@ __all__ = ["GENERATION_BYTES", "Key", "ShapeMemo"]
 Key = tuple[bytes, bytes]
 """The head and the suffix of a line."""
 
-GENERATION_BYTES: Final = 8 << 20
+GENERATION_BYTES: Final = 16 << 20
 """About how much memory one generation may take."""
 
 # Measured: the key's tuple and two bytes objects, the shape, the identity's string and the place in the

@@ -144,6 +144,16 @@ class Committer:
         """Have a slot that an output has written taken out with the next commit."""
         self._delivered.append((output, slot_id))
 
+    async def _finish(self) -> None:
+        await self.commit()
+        if self._recovery.busy:
+            await self._recovery.settled()
+            await self.commit()
+
+    def finish(self) -> Deferred[None]:
+        """Commit all that there is, with what the journals of the dead hold, as far as that can be read soon."""
+        return Deferred.fromCoroutine(self._finish())
+
     async def _close(self) -> None:
         await self._recovery.stop()
         if self._store is not None:
@@ -180,14 +190,12 @@ class Committer:
             elif found is None and ledger.head <= end:
                 folded.append(ledger)
         lost = _without_file(store, work, self._shelf.unreadable)
+        gone = [state.ledger_id for state in lost]
         batch = CommitBatch(
             counts=work.counts,
             intervals=intervals,
-            folded=[ledger.ledger_id for ledger in (*folded, *lost)],
-            unlinked=[
-                *work.unlinked,
-                *(state.ledger_id for state in lost if state.ledger_id not in (work.files or ())),
-            ],
+            folded=[ledger.ledger_id for ledger in folded] + gone,
+            unlinked=work.unlinked + [name for name in gone if name not in (work.files or ())],
             delivered=work.delivered,
         )
         unread = [ledger for ledger in work.retired if ledger not in folded]
@@ -201,15 +209,18 @@ class Committer:
         for refusal in snapshot.refused:
             self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
         self._reconciled = True
-        for state in done.lost:
-            if not state.folded:
+        for lost in done.lost:
+            if not lost.folded:
                 self._log.error(
                     "the ledger {ledger} of worker {worker} is not there: what it had beyond the last commit is lost",
-                    ledger=state.ledger_id,
-                    worker=state.worker,
+                    ledger=lost.ledger_id,
+                    worker=lost.worker,
                 )
         self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger)]
         for ledger in done.unread:
+            if ledger.ledger_id in work.recovered:
+                # It did not begin where the store is.
+                del self._recovery.results[ledger.ledger_id]
             self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed)
         for ledger_id in {one.ledger_id for one in work.gathered}:
             if (state := snapshot.ledgers.get(ledger_id)) is not None:

@@ -20,8 +20,8 @@ class Plan(NamedTuple):
     """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
 
     ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``heritage``
-    has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of each
-    worker; empty when it doesn't matter.
+    has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of
+    each worker; empty when it doesn't matter.
     """
 
     settings: Settings

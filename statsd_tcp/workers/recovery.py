@@ -32,6 +32,9 @@ MOST_FAILURES = 2
 LONGEST_READING = 60.0
 """Seconds that reading a journal may take: ten times what a full one needs on a busy machine."""
 
+LAST_READING = 10.0
+"""Seconds that a service which stops waits for it. What isn't read then is left to the next start."""
+
 RETRY = 1.0
 """Seconds until it is tried again."""
 
@@ -56,6 +59,13 @@ class IRecovery(Protocol):
 
     def read(self, ledger: Ledger, start: int) -> None:
         """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything is still to be read."""
+
+    def settled(self) -> Deferred[None]:
+        """Fire when all is read, or it takes too long for a service that stops."""
 
     def stop(self) -> Deferred[None]:
         """Read nothing more; what isn't read will be the next time it is asked for."""
@@ -105,6 +115,7 @@ class Recovery:
         self._process: Any = None
         self._call: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
         self.results: dict[str, Recovered] = {}
         self.found: Callable[[], object] = _nobody
 
@@ -116,6 +127,25 @@ class Recovery:
         self._jobs.append(_Job(ledger, start))
         if self._process is None and self._call is None:
             self._begin()
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether anything is still to be read."""
+        return bool(self._jobs)
+
+    def settled(self) -> Deferred[None]:
+        """Fire when all is read, or it takes too long for a service that stops."""
+        settled: Deferred[None] = Deferred()
+        settled.addTimeout(LAST_READING, self._reactor, onTimeoutCancel=_leave)
+        self._waiting.append(settled)
+        self._check_settled()
+        return settled
+
+    def _check_settled(self) -> None:
+        if not self._jobs:
+            waiting, self._waiting = self._waiting, []
+            for settled in waiting:
+                settled.callback(None)
 
     def stop(self) -> Deferred[None]:
         """Read nothing more; what isn't read will be the next time it is asked for."""
@@ -184,6 +214,7 @@ class Recovery:
         self.found()
         if self._process is None and self._call is None:
             self._begin()
+        self._check_settled()
 
     def _kill(self) -> None:
         try:
@@ -195,6 +226,10 @@ class Recovery:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
+
+
+def _leave(result: object, timeout: float) -> None:
+    """Be content with what there is."""
 
 
 def _nobody() -> None:

@@ -315,7 +315,7 @@ class Supervisor(Service):
             self._deadline = None
         for listener in self.plan.listeners:
             listener.close()
-        finished = maybeDeferred(self.committer.commit)
+        finished = maybeDeferred(self.committer.finish)
         finished.addCallback(lambda _: self.committer.close())
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)

@@ -114,7 +114,11 @@ def test_everything_killed_at_once(start_service: ServiceMaker) -> None:
     service.wait_ended()
     service.start().wait_for(100 * 3, "hits")
     metrics = service.settled()
-    assert counts(metrics) == expected(100)
+    found, wanted = counts(metrics), expected(100)
+    # The last connections may have been killed between their end and its being counted.
+    del found["lines"], wanted["lines"]
+    assert found == wanted
+    assert metrics.accepted("lines") == sum(metrics.closed("lines").values()) == 100
     assert metrics.total("statscounter_recovered_lines_total") == 80
 
 

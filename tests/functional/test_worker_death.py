@@ -29,6 +29,7 @@ def test_kill_between_two_bursts(start_service: ServiceMaker) -> None:
     for burst in (1, 2):
         assert Burst(lambda: bare(port), 200).run() == (200, 0, 0)
         assert Burst(lambda: half_close(lines, LINE), 200).run() == (200, 0, 0)
+        service.wait_for(burst * 200, "statscounter_connections_closed_total", listener="lines")
         kill_worker(service, slot=burst - 1)
     metrics = service.settled()
     assert metrics.closed("bare") == {"counted": 400}

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
 from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.settings import OPTIONS
+from statsd_tcp.settings import OPTIONS, YES
 from statsd_tcp.tap import Options, makeService
 
 
@@ -63,7 +63,19 @@ class OptionsTests(SynchronousTestCase):
     def test_every_option(self) -> None:
         """Every option of the table is taken under its name."""
         for option in OPTIONS:
-            self.assertEqual({option.name: ["x"]}, self.parse(f"--{option.name}", "x").given)
+            words = [f"--{option.name}"] if option.flag else [f"--{option.name}", "x"]
+            self.assertEqual({option.name: [YES if option.flag else "x"]}, self.parse(*words).given)
+
+    def test_flags(self) -> None:
+        """A flag stands alone, and can be taken back; whichever comes last counts."""
+        self.assertEqual(
+            [False, True, False, True],
+            [
+                self.parse(*words).settings().pin
+                for words in ((), ("--pin",), ("--pin", "--no-pin"), ("--no-pin", "--pin"))
+            ],
+        )
+        self.assertIn("--pin must not have an argument", self.failure("--pin=1"))
 
     def test_config(self) -> None:
         """A file's values count where the command line says nothing."""
@@ -77,7 +89,7 @@ class OptionsTests(SynchronousTestCase):
         """The help names every option with its explanation, and ends well."""
         text = " ".join(self.printed("--help").split())
         for option in OPTIONS:
-            self.assertIn(f"--{option.name}=", text)
+            self.assertIn(f"--{option.name} " if option.flag else f"--{option.name}=", text)
         self.assertIn("-l, --listen=", text)
         self.assertIn("default: tcp:8125 and udp:8125", text)
 

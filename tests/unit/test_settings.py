@@ -24,6 +24,8 @@ DEFAULTS = {
     "idle_timeout": 600.0,
     "max_connections": None,
     "drain_timeout": 5.0,
+    "pin": False,
+    "steer": "",
 }
 
 GOOD = (
@@ -51,6 +53,10 @@ GOOD = (
     ("max-connections", ["100000000"], 100_000_000),
     ("drain-timeout", ["0"], 0.0),
     ("drain-timeout", ["3600"], 3600.0),
+    ("pin", ["yes"], True),
+    ("pin", ["yes", ""], False),
+    ("steer", ["cpu"], "cpu"),
+    ("steer", [""], ""),
 )
 
 BAD = (
@@ -70,6 +76,8 @@ BAD = (
     ("drain-timeout", "-1", "--drain-timeout: '-1' is not a number of seconds from 0 to 3600"),
     ("drain-timeout", "3601", "--drain-timeout: '3601' is not a number of seconds from 0 to 3600"),
     ("state-dir", "", "--state-dir: a value is missing"),
+    ("pin", "1", "--pin: '1' is not yes"),
+    ("steer", "node", "--steer: 'node' is not cpu"),
     ("listen", "tcp", "--listen tcp: the port is missing; write tcp:PORT"),
     ("listen", "tcp:x", "--listen tcp:x: 'x' is not a port (0 to 65535)"),
     ("count", "udp:1", "--count udp:1: 'udp' is not one of tcp; write tcp:PORT"),
@@ -171,6 +179,12 @@ class ConfigTests(SynchronousTestCase):
             found,
         )
 
+    def test_flags(self) -> None:
+        """A flag is true or false, and the command line can take it back."""
+        found = [build_settings({}, self.read(f"pin = {text}"), "x").pin for text in ("true", "false")]
+        self.assertEqual([True, False], found)
+        self.assertFalse(build_settings({"pin": [""]}, self.read("pin = true"), "x").pin)
+
     def test_empty(self) -> None:
         """An empty file, or one of comments, gives nothing."""
         self.assertEqual({}, self.read("# nothing\n"))
@@ -199,6 +213,8 @@ class ConfigTests(SynchronousTestCase):
             ("workers = {a = 1}", "workers: {'a': 1} is not a string or a number"),
             ('listen = [["tcp:1"]]', "listen: ['tcp:1'] is not a list of strings"),
             ("listen = [true]", "listen: True is not a list of strings"),
+            ('pin = "yes"', "pin: 'yes' is not true or false"),
+            ("pin = 1", "pin: 1 is not true or false"),
         ):
             self.assertEqual(message, self.error(text))
 

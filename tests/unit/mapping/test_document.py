@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,10 +39,11 @@ class RefusalTests(SynchronousTestCase):
         """A file that isn't there, or isn't text, is refused with the reason."""
         with self.assertRaisesRegex(MappingError, "nowhere.yml can't be read: No such file"):
             read_mapping_file(Path("/nonexistent/nowhere.yml"))
-        path = Path(self.mktemp())
-        path.write_bytes(b"mappings: \xff\n")
-        with self.assertRaisesRegex(MappingError, "is not UTF-8"):
-            read_mapping_file(path)
+        with TemporaryDirectory(prefix="statscounter-") as folder:
+            path = Path(folder) / "m.yml"
+            path.write_bytes(b"mappings: \xff\n")
+            with self.assertRaisesRegex(MappingError, "is not UTF-8"):
+                read_mapping_file(path)
 
     @given(st.text(alphabet="abm:- \n{}[]'\"*&!%@#|>\\\t0", max_size=60))
     def test_any_text(self, text: str) -> None:

@@ -132,6 +132,11 @@ class ImmediateRecovery:
         self.results: dict[str, Recovered] = {}
         self.found: Callable[[], object] = list
         self.fault = ""
+        self.busy = False
+
+    def settled(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
 
     def read(self, ledger: Ledger, start: int) -> None:
         """Read it."""

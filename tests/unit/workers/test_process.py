@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -76,6 +77,29 @@ class WorkerProcessTests(WorkersTestCase):
         """A worker that is told what it needs accepts, and says so."""
         self.boot()
         self.assertEqual(([Ready()], [True]), (self.heard(), self.frozen))
+
+    def test_no_processor(self) -> None:
+        """A worker that isn't told a processor leaves its affinity alone."""
+        self.patch(os, "sched_setaffinity", lambda *_: self.fail("it was set"))
+        self.boot()
+
+    def test_processor(self) -> None:
+        """A worker that is told a processor stays there, and says nothing."""
+        placed: list[tuple[int, set[int]]] = []
+        self.patch(os, "sched_setaffinity", lambda *arguments: placed.append(arguments))
+        self.boot(cpu=3)
+        self.assertEqual(([(0, {3})], [Ready()], ""), (placed, self.heard(), self.errors.getvalue()))
+
+    def test_not_on_that_processor(self) -> None:
+        """Where it may not choose its processor it says so in one line, and accepts."""
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        self.patch(os, "sched_setaffinity", refuse)
+        self.boot(cpu=3)
+        said = "can't be kept on CPU 3 (Operation not permitted), and runs on any\n"
+        self.assertEqual(([Ready()], said), (self.heard(), self.errors.getvalue()))
 
     def test_before_the_boot(self) -> None:
         """Other messages have no meaning before the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.endpoints import parse_count
+from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.sockets import bind_listener, queue_state
 from statsd_tcp.workers.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 
@@ -82,6 +84,22 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual(frozenset(), self.watch.avoided)
         # The chance that the kernel's hash gives none of 120 to a third of the group is 1e-21.
         self.assertGreater(self.queued(120)[1], 0)
+
+    def test_back_to_steering(self) -> None:
+        """Where connections are steered, they are so again when the worker is back."""
+        cpu = min(os.sched_getaffinity(0))
+        direction = Direction([cpu + 1, cpu, cpu + 2])
+        direction.begin([self.listener], inherited=False)
+        self.watch = StallWatch(self.places, [self.listener], lambda: self.now, direction)  # type: ignore[arg-type]
+        allowed = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, allowed)
+        os.sched_setaffinity(0, {cpu})
+        self.assertEqual([0, 20, 0], self.queued(20))
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        waiting = self.queued(20)
+        self.assertEqual((0, 20), (waiting[1], waiting[0] + waiting[2]))
+        self.pass_time(1)
+        self.assertEqual([0, 20, 0], self.queued(20))
 
     def test_killed(self) -> None:
         """One that stays silent is killed, and known to have stalled; the others are not touched."""

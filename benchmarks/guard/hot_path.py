@@ -1,0 +1,278 @@
+"""What is counted: pieces of the hot path, run in one process without a reactor, always with the same input.
+
+    python -m benchmarks.guard.hot_path PIECE      prints how many units of work were done
+
+Under callgrind with ``--toggle-collect=bsearch`` only the work itself is counted: bsearch(3), asked to look for
+something among one thing, calls what compares exactly once, and here that is the work. Clients, start and imports are
+not in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import socket
+import sys
+import termios
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.lane import AcceptLane, CountLane
+from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.slots import ledger_slots, listener_slots
+from statsd_tcp.wire.grammar import Grammar
+
+Work = Callable[[], None]
+
+CLIENTS = 128
+"""Connected at once: fewer than one look accepts."""
+ROUNDS = 16
+WARM_UP_ROUNDS = 4
+"""Python adapts its bytecode to what it meets first."""
+RING_SIZE = 1 << 20
+TICK = 0.001
+CHUNKS = 400
+LINES_PER_CHUNK = 50
+
+
+class Counted:
+    """Calls work in such a way that callgrind counts it."""
+
+    def __init__(self) -> None:
+        compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        self._work: Work = _nothing
+        self._error: BaseException | None = None
+        self._compare = compare(self._do)
+        self._search = ctypes.PyDLL(None).bsearch
+        self._one = ctypes.create_string_buffer(1)
+
+    def _do(self, _key: int, _element: int) -> int:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  (nothing may pass through the C code)
+            self._error = error
+        return 0
+
+    def __call__(self, work: Work) -> None:
+        """Work, and be counted."""
+        self._work = work
+        self._search(self._one, self._one, 1, 1, self._compare)
+        if self._error is not None:
+            raise self._error
+
+
+class Scene:
+    """A worker's parts, and clients on the loopback device."""
+
+    def __init__(self) -> None:
+        self.clock: Any = Clock()
+        slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
+        self.tally = Tally(Grammar(), ["tcp"])
+        self.intake = Intake(Journal(memoryview(bytearray(RING_SIZE)), slots), self.tally, 1)
+        self.moderator = Moderator(self.clock, self.intake, _fail)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
+        self.listener.setblocking(False)
+        self._common = (self.clock, self.listener, slots, listener_slots(0), self.moderator, _fail)
+        self.clock.addReader = self.clock.removeReader = _ignore
+
+    def count_lane(self) -> AcceptLane:
+        """A port that counts."""
+        return CountLane(*self._common)
+
+    def line_lane(self) -> AcceptLane:
+        """A port for lines."""
+        return LineLane(
+            *self._common,
+            intake=self.intake,
+            index=0,
+            occupancy=Occupancy(CLIENTS),
+            hand_over=_fail,
+            max_line=8192,
+        )
+
+    def clients(self) -> list[socket.socket]:
+        """Connected clients, waiting to be accepted."""
+        return [socket.create_connection(self.listener.getsockname()) for _ in range(CLIENTS)]
+
+    def begin(self, lane: AcceptLane) -> None:
+        """Let the lane look after its socket, under load."""
+        self.moderator.add(lane)
+        self.moderator._begin()  # noqa: SLF001
+        self.moderator._run_if_needed(0)  # noqa: SLF001
+
+    def tick(self) -> None:
+        """Let a millisecond pass: everything that is due looks."""
+        self.clock.advance(TICK)
+
+    def forget(self) -> None:
+        """Empty the tally and the journal."""
+        self.tally.take()
+        self.intake.release(self.intake.journal.head)
+
+
+def send(clients: list[socket.socket], *, end: bool = True) -> None:
+    """Let each client send a line and say that it was all; return when the other side's kernel has it."""
+    for number, client in enumerate(clients):
+        client.sendall(b"app.page%d.hits:1|c\n" % number)
+        if end:
+            client.shutdown(socket.SHUT_WR)
+    unacknowledged = bytearray(4)
+    for client in clients:
+        while fcntl.ioctl(client, termios.TIOCOUTQ, unacknowledged) or any(unacknowledged):
+            pass
+
+
+def close(clients: list[socket.socket]) -> None:
+    """Let the clients see the server's end, which they must, and go."""
+    for client in clients:
+        if client.recv(1):
+            raise AssertionError("a server that has nothing to say has said something")
+        client.close()
+
+
+def rounds(one: Callable[[bool], None]) -> None:
+    """Do one round again and again, first uncounted."""
+    for number in range(WARM_UP_ROUNDS + ROUNDS):
+        gc.collect()
+        one(number >= WARM_UP_ROUNDS)
+
+
+def line(counted: Counted) -> int:
+    """Connections that have sent their line when they are accepted: accept, read, journal, tally."""
+    return _at_once(counted, Scene.line_lane, sends=True)
+
+
+def bare(counted: Counted) -> int:
+    """Connections that are counted."""
+    return _at_once(counted, Scene.count_lane, sends=False)
+
+
+def _at_once(counted: Counted, make: Callable[[Scene], AcceptLane], *, sends: bool) -> int:
+    scene = Scene()
+    scene.begin(make(scene))
+
+    def one(counts: bool) -> None:
+        clients = scene.clients()
+        if sends:
+            send(clients)
+        (counted if counts else _do)(scene.tick)
+        close(clients)
+        scene.forget()
+
+    rounds(one)
+    return ROUNDS * CLIENTS
+
+
+def late(counted: Counted) -> int:
+    """Connections that send their line 5 milliseconds after they were accepted."""
+    scene = Scene()
+    scene.begin(scene.line_lane())
+
+    def one(counts: bool) -> None:
+        act = counted if counts else _do
+        clients = scene.clients()
+        for _ in range(5):
+            act(scene.tick)
+        send(clients)
+        for _ in range(10):
+            act(scene.tick)
+        close(clients)
+        scene.forget()
+
+    rounds(one)
+    return ROUNDS * CLIENTS
+
+
+def quiet(counted: Counted) -> int:
+    """Looks that find nothing."""
+    scene = Scene()
+    scene.begin(scene.line_lane())
+
+    def one(counts: bool) -> None:
+        clients = scene.clients()[:1]
+        send(clients)
+        for _ in range(10):
+            (counted if counts else _do)(scene.tick)
+        close(clients)
+
+    rounds(one)
+    return ROUNDS * 10
+
+
+def _lines(counted: Counted, make: Callable[[int], bytes]) -> int:
+    tally = Tally(Grammar(), ["tcp"])
+    numbers = range(CHUNKS * LINES_PER_CHUNK)
+    lines = [make(number) for number in numbers]
+    chunks = [b"".join(lines[start : start + LINES_PER_CHUNK]) for start in range(0, len(lines), LINES_PER_CHUNK)]
+
+    def count() -> None:
+        for tick, chunk in enumerate(chunks):
+            tally.add(0, chunk, tick)
+        tally.take()
+
+    count()
+    gc.collect()
+    counted(count)
+    return len(lines)
+
+
+def counters(counted: Counted) -> int:
+    """Lines of counters in the tally, many of which repeat themselves."""
+    return _lines(counted, lambda number: b"app.page%d.hits:1|c\n" % (number * 7919 % 1000))
+
+
+def timers(counted: Counted) -> int:
+    """Lines of timers in the tally, few of which repeat themselves."""
+    return _lines(
+        counted, lambda number: b"app.page%d.time:%d|ms\n" % (number * 7919 % 1000, 100 + number * 104729 % 900)
+    )
+
+
+def gauges(counted: Counted) -> int:
+    """Lines of gauges in the tally, which are read one by one."""
+    return _lines(counted, lambda number: b"app.page%d.load:%d|g\n" % (number * 7919 % 1000, number % 900))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _do(work: Work) -> None:
+    work()
+
+
+def _ignore(_reader: object) -> None:
+    pass
+
+
+def _fail(*reason: object) -> None:
+    raise AssertionError(*reason)
+
+
+PIECES: dict[str, Callable[[Counted], int]] = {
+    "bare": bare,
+    "line": line,
+    "late": late,
+    "quiet": quiet,
+    "counters": counters,
+    "timers": timers,
+    "gauges": gauges,
+}
+
+
+def main(piece: str) -> int:
+    """Run one piece."""
+    print(PIECES[piece](Counted()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

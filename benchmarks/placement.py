@@ -1,0 +1,254 @@
+"""When do ``--pin`` and ``--steer cpu`` pay? Four ways of placing the same workers, in rounds that take turns.
+
+    python benchmarks/placement.py [--rounds 7] [--seconds 3] [--rate 3000] [--workload line]
+
+One worker for each processor, and on each processor clients of its own: on loopback the sender's processor is the one
+that receives. So every way of placing has the same packets to deal with on every processor, which is what a network card
+with a queue for each processor gives, and the clients take their part of the same processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path.insert(0, str(CHECKOUT))
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.accept import proc, report
+from benchmarks.accept.comparison import private_network
+from benchmarks.accept.measure import bring_up_loopback, client_problems
+from benchmarks.accept.programs import Report, ToolError, generate
+from benchmarks.accept.service import Service, sum_of
+from benchmarks.accept.workloads import WORKLOADS, Workload
+
+PLACEMENTS = {
+    "off": (),
+    "pin": ("--pin",),
+    "steer": ("--steer", "cpu"),
+    "both": ("--pin", "--steer", "cpu"),
+}
+WARM_UP = 300
+WARM_UP_RATE = 1000
+INSIDE = "--inside"
+
+
+class Measurement(NamedTuple):
+    """One round of one placement: microseconds of the workers' CPU and changes of processor per connection.
+
+    ``p99`` is the mean of the clients', in microseconds; ``share`` the busiest worker's part of the connections.
+    """
+
+    cost: float
+    p50: float
+    p99: float
+    waited: float
+    share: float
+    rate: float
+    problems: tuple[str, ...]
+
+
+class _Status(msgspec.Struct):
+    workers: list[_Slot]
+
+
+class _Slot(msgspec.Struct):
+    pid: int
+
+
+class PlacedService(Service):
+    """The service with several workers, placed in one of the ways."""
+
+    def __init__(self, workload: Workload, workers: int, placement: str) -> None:
+        self._more = ["--workers", str(workers), *PLACEMENTS[placement]]
+        super().__init__(workload.role, None)
+
+    def _command(self, counting: int, listening: int) -> list[str]:
+        return [*super()._command(counting, listening), *self._more]
+
+    def _find_workers(self) -> list[int]:
+        status = msgspec.json.decode(self._get("/api/v1/status") or b"{}", type=_Status)
+        return [worker.pid for worker in status.workers]
+
+    def accepted(self) -> list[int]:
+        """What each worker has accepted so far."""
+        lines = (self._get("/metrics") or b"").decode().splitlines()
+        return [
+            sum_of("\n".join(line for line in lines if f'worker="{slot}"' in line), NAME, self.port)
+            for slot in range(len(self.workers))
+        ]
+
+
+NAME = "statscounter_connections_total"
+
+
+def load(
+    server: PlacedService, workload: Workload, cpus: Sequence[int], *, rate: float, bounds: Bounds
+) -> list[Report]:
+    """Clients on every processor at once."""
+
+    def one(cpu: int) -> Report:
+        arguments = workload.arguments(rate / len(cpus))
+        return generate(server.port, arguments, seconds=bounds.seconds, count=bounds.count, cpu=cpu)
+
+    with ThreadPoolExecutor(len(cpus)) as pool:
+        return list(pool.map(one, cpus))
+
+
+class Bounds(NamedTuple):
+    """How long clients come, and how many of each generator at most."""
+
+    seconds: float
+    count: int | None = None
+
+
+def counted(server: PlacedService, wanted: int) -> list[int]:
+    """What each worker has accepted, once that is all of them; ToolError when it never is."""
+    deadline = time.monotonic() + 10
+    while sum(found := server.accepted()) < wanted:
+        if time.monotonic() > deadline:
+            raise ToolError(f"{wanted} connections came, and {sum(found)} were counted")
+        time.sleep(0.1)
+    return found
+
+
+def measure(workload: Workload, cpus: Sequence[int], placement: str, arguments: argparse.Namespace) -> Measurement:
+    """Start a fresh service, warm it up, and let the clients come."""
+    server = PlacedService(workload, len(cpus), placement)
+    try:
+        warm = load(server, workload, cpus, rate=WARM_UP_RATE, bounds=Bounds(2, WARM_UP))
+        done = sum(one.completed for one in warm)
+        first = counted(server, done)
+        time.sleep(server.settle_seconds)
+        before = proc.usage(server.workers)
+        reports = load(server, workload, cpus, rate=arguments.rate, bounds=Bounds(arguments.seconds))
+        last = counted(server, done + sum(one.completed for one in reports))
+        time.sleep(server.settle_seconds)
+        used = proc.usage(server.workers).since(before)
+    finally:
+        server.stop()
+    completed = sum(one.completed for one in reports)
+    parts = [late - early for late, early in zip(last, first, strict=True)]
+    return Measurement(
+        cost=used.on_cpu_ns / 1e3 / completed,
+        p50=sum(one.latency_us.p50 for one in reports) / len(reports),
+        p99=sum(one.latency_us.p99 for one in reports) / len(reports),
+        waited=used.waiting_ns / 1e3 / completed,
+        share=max(parts) / completed,
+        rate=sum(one.rate for one in reports),
+        problems=tuple(problem for one in reports for problem in client_problems(one)),
+    )
+
+
+def rounds(number: int) -> Iterator[list[str]]:
+    """The placements in turn, each round beginning with another one: what comes first may be worse off."""
+    names = list(PLACEMENTS)
+    for index in range(number):
+        first = index % len(names)
+        yield names[first:] + names[:first]
+
+
+def ratios(results: dict[str, list[Measurement]], name: str, field: str) -> str:
+    """The median and extremes of a figure's ratio to the same round without placement."""
+    found = [
+        getattr(one, field) / getattr(base, field) for one, base in zip(results[name], results["off"], strict=True)
+    ]
+    return f"{median(found):.2f} ({min(found):.2f}-{max(found):.2f})"
+
+
+def table(workload: Workload, results: dict[str, list[Measurement]]) -> Table:
+    """One row for each placement."""
+    made = Table(title=f"{workload.name}: {workload.title}", title_justify="left")
+    headings = (
+        "connections/s",
+        "CPU us",
+        "of off",
+        "waited us",
+        "p50 us",
+        "of off",
+        "p99 us",
+        "of off",
+        "busiest worker",
+    )
+    made.add_column("placement")
+    for heading in headings:
+        made.add_column(heading, justify="right")
+    for name, found in results.items():
+        made.add_row(
+            name,
+            f"{median(one.rate for one in found):,.0f}",
+            f"{median(one.cost for one in found):.1f}",
+            ratios(results, name, "cost"),
+            f"{median(one.waited for one in found):.1f}",
+            f"{median(one.p50 for one in found):.0f}",
+            ratios(results, name, "p50"),
+            f"{median(one.p99 for one in found):.0f}",
+            ratios(results, name, "p99"),
+            f"{median(one.share for one in found):.0%}",
+        )
+    return made
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(prog="placement.py", description="Compare ways to place workers on processors.")
+    add = options.add_argument
+    add("--rounds", type=int, default=7)
+    add("--seconds", type=float, default=3.0, help="of each measurement (default 3)")
+    add("--rate", type=float, default=3000, help="connections/s over all processors, where paced (default 3000)")
+    add("--workload", choices=[name for name, one in WORKLOADS.items() if one.unit == "connection"], default="line")
+    add("--shared-network", action="store_true", help="do not use a private network namespace")
+    add(INSIDE, action="store_true", help=argparse.SUPPRESS)
+    return options
+
+
+def compare(arguments: argparse.Namespace, words: Sequence[str], network: str) -> int:
+    """All rounds; the exit status is 0 when every measurement came about."""
+    console, progress = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True)
+    cpus, workload = sorted(os.sched_getaffinity(0)), WORKLOADS[arguments.workload]
+    command = shlex.join(["python", "benchmarks/placement.py", *words])
+    seen = f"clients on each of {len(cpus)}, one worker for each"
+    report.print_circumstances(console, report.circumstances(command=command, network=network, cpus=seen))
+    results: dict[str, list[Measurement]] = {name: [] for name in PLACEMENTS}
+    for names in rounds(arguments.rounds):
+        for name in names:
+            progress.print(f"[dim]{workload.name}: {name}[/dim]", highlight=False)
+            try:
+                results[name].append(measure(workload, cpus, name, arguments))
+            except (ToolError, OSError) as error:
+                progress.print(f"{name}: {error}", style="red")
+                return 1
+    console.print(table(workload, results))
+    for name, found in results.items():
+        report.print_remarks(console, name, [problem for one in found for problem in one.problems])
+    return 0
+
+
+def main(words: Sequence[str]) -> int:
+    """Run in a network namespace of its own where that is allowed."""
+    arguments = parser().parse_args(words)
+    if arguments.inside:
+        bring_up_loopback()
+        return compare(arguments, [word for word in words if word != INSIDE], "loopback in a new network namespace")
+    namespace = () if arguments.shared_network else private_network()
+    if namespace:
+        return subprocess.run([*namespace, sys.executable, __file__, *words, INSIDE], check=False).returncode
+    return compare(arguments, words, "the machine's own loopback")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

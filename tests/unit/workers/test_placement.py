@@ -1,0 +1,97 @@
+"""Workers on processors of their own: what they are told, what is said of it, and groups that become smaller."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import msgspec
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.endpoints import parse_count
+from statsd_tcp.ingest.direction import Direction
+from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
+from statsd_tcp.ingest.sockets import bind_listener, queue_state
+from statsd_tcp.kernel.processes import only_processor
+from statsd_tcp.workers.announce import greeting
+from statsd_tcp.workers.plan import Plan
+from statsd_tcp.workers.succession import HANDSHAKES, Succession
+from tests.unit.workers.fakes import WorkersTestCase
+from tests.unit.workers.test_supervisor import SupervisorTestCase
+
+
+class PlanTests(SupervisorTestCase):
+    """What a plan with processors leads to."""
+
+    def placed(self, *, pin: bool, steer: str = "") -> Plan:
+        """Give the plan with two processors."""
+        settings = msgspec.structs.replace(self.plan.settings, pin=pin, steer=steer)
+        return self.plan._replace(settings=settings, cpus=(4, 6))
+
+    def workers_line(self, plan: Plan) -> str:
+        """Give the line of the greeting about the workers."""
+        return next(line for line in greeting(plan) if line.startswith("  workers"))
+
+    def test_boot(self) -> None:
+        """Each worker is told its own processor, and none where only connections are steered."""
+        pinned, steered = self.placed(pin=True), self.placed(pin=False, steer="cpu")
+        self.assertEqual([4, 6], [pinned.boot(number, "x").cpu for number in (0, 1)])
+        self.assertEqual([None, None], [steered.boot(number, "x").cpu for number in (0, 1)])
+        self.assertEqual(((), None), (self.plan.cpus, self.plan.boot(0, "x").cpu))
+
+    def test_greeting(self) -> None:
+        """The greeting says where the workers are, and who gets what."""
+        self.assertTrue(self.workers_line(self.placed(pin=True)).endswith("2 (as asked for), on CPU 4, 6"))
+        both = self.workers_line(self.placed(pin=True, steer="cpu"))
+        self.assertTrue(both.endswith(", on CPU 4, 6, each for what its CPU receives"), both)
+        self.assertTrue(self.workers_line(self.plan).endswith("(as asked for)"))
+
+
+class ProcessorTests(SynchronousTestCase):
+    """Finding out on which processor a process is kept."""
+
+    def test_only_one(self) -> None:
+        """It is the one of the affinity mask, if there is one only."""
+        allowed = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, allowed)
+        os.sched_setaffinity(0, {min(allowed)})
+        self.assertEqual(min(allowed), only_processor(os.getpid()))
+
+    def test_several(self) -> None:
+        """With several, and for a process that is gone, there is none."""
+        self.patch(os, "sched_getaffinity", lambda _: {0, 1})
+        self.assertIs(None, only_processor(1))
+
+        def gone(_: int) -> set[int]:
+            raise ProcessLookupError
+
+        self.patch(os, "sched_getaffinity", gone)
+        self.assertIs(None, only_processor(1))
+
+
+class ShrinkTests(WorkersTestCase):
+    """Three workers were there, and two stay."""
+
+    def test_steered_on(self) -> None:
+        """When the sockets of the third are closed, connections go by processor to the two that stay."""
+        before = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 3)
+        before.listen(64)
+        rows = [[one.detach() for one in row] for row in before.sockets]
+        heritage = Heritage([InheritedListener(before.endpoint, before.port, rows)])
+        listener = heritage.take(before.endpoint, 2)
+        assert listener is not None
+        self.addCleanup(listener.close)
+        cpu, clock = min(os.sched_getaffinity(0)), Clock()
+        direction = Direction([cpu + 1, cpu])
+        direction.begin([listener], inherited=True)
+        succession = Succession(clock, heritage, lambda _: self.fail("nobody departs"), direction)
+        succession.begin([], [], self.shelf)
+        clock.pump([0, HANDSHAKES, HANDSHAKES])
+        self.assertFalse(succession.running)
+        allowed = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, allowed)
+        os.sched_setaffinity(0, {cpu})
+        for _ in range(12):
+            self.addCleanup(socket.create_connection(("127.0.0.1", listener.port)).close)
+        self.assertEqual([0, 12], [queue_state(row[0])[0] for row in listener.sockets])
