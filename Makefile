@@ -4,7 +4,9 @@
 VENV ?= .venv
 ARGS ?=
 # Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
-SYSTEM_PACKAGES := gcc iproute2 libc6-dev systemd
+SYSTEM_PACKAGES := gcc graphite-carbon iproute2 libc6-dev nftables prometheus systemd valgrind
+# The etsy server, from npm, as the oracle of some tests; also found by the variable NODE_PATH.
+NPM_FOLDER := $(or $(TMPDIR),/tmp)/statscounter-npm
 
 # One stamp for each set of dependencies. An environment that is not whole, or was copied or moved, is made anew with
 # all of them.
@@ -51,11 +53,16 @@ clean: ## remove the environment and everything else that was made here
 	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/*/build
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
 
-system-packages: ## install the Debian packages that optional tests use (as root)
+system-packages: ## install the Debian and npm packages that optional tests use (as root)
 	@if [ "$$(id -u)" -eq 0 ]; then \
 	    apt-get -q update && apt-get -q install --yes --no-install-recommends $(SYSTEM_PACKAGES); \
 	else \
 	    echo 'sudo apt-get install --no-install-recommends $(SYSTEM_PACKAGES)'; \
+	fi
+	@if command -v npm >/dev/null; then \
+	    npm install --silent --no-audit --no-fund --omit=optional --prefix "$(NPM_FOLDER)" statsd >/dev/null; \
+	else \
+	    echo 'npm is not installed: tests beside the etsy server are skipped'; \
 	fi
 
 $(HAS)service: setup.cfg pyproject.toml $(STALE)

@@ -1,10 +1,11 @@
 """When do ``--pin`` and ``--steer cpu`` pay? Four ways of placing the same workers, in rounds that take turns.
 
-    python benchmarks/placement.py [--rounds 7] [--seconds 3] [--rate 3000] [--workload line]
+    python -m benchmarks.placement [--rounds 7] [--seconds 3] [--rate 3000] [--workload line] [--senders 1]
 
 One worker for each processor, and on each processor clients of its own: on loopback the sender's processor is the one
-that receives. So every way of placing has the same packets to deal with on every processor, which is what a network card
-with a queue for each processor gives, and the clients take their part of the same processors.
+that receives. So every way of placing has the same packets to deal with on every processor, as a network card with a
+queue for each of them would bring them. The clients take their part of the same processors, which no network card does.
+With ``--senders 1`` all clients are on one: a network card with one queue.
 """
 
 from __future__ import annotations
@@ -17,13 +18,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
-
-CHECKOUT = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":
-    sys.path.insert(0, str(CHECKOUT))
 
 import msgspec
 from rich.console import Console
@@ -33,6 +29,7 @@ from benchmarks.accept import proc, report
 from benchmarks.accept.comparison import private_network
 from benchmarks.accept.measure import bring_up_loopback, client_problems
 from benchmarks.accept.programs import Report, ToolError, generate
+from benchmarks.accept.servers import CHECKOUT
 from benchmarks.accept.service import Service, sum_of
 from benchmarks.accept.workloads import WORKLOADS, Workload
 
@@ -47,10 +44,18 @@ WARM_UP_RATE = 1000
 INSIDE = "--inside"
 
 
-class Measurement(NamedTuple):
-    """One round of one placement: microseconds of the workers' CPU and changes of processor per connection.
+class Bounds(NamedTuple):
+    """How long clients come, and how many of each generator at most."""
 
-    ``p99`` is the mean of the clients', in microseconds; ``share`` the busiest worker's part of the connections.
+    seconds: float
+    most: int | None = None
+
+
+class Measurement(NamedTuple):
+    """One round of one placement.
+
+    Microseconds: ``cost`` is the workers' CPU per connection, ``waited`` how long they waited for a processor;
+    ``p50`` and ``p99`` are the means of the clients'. ``share`` is the busiest worker's part of the connections.
     """
 
     cost: float
@@ -62,12 +67,12 @@ class Measurement(NamedTuple):
     problems: tuple[str, ...]
 
 
-class _Status(msgspec.Struct):
-    workers: list[_Slot]
-
-
 class _Slot(msgspec.Struct):
     pid: int
+
+
+class _Status(msgspec.Struct):
+    workers: list[_Slot]
 
 
 class PlacedService(Service):
@@ -103,17 +108,10 @@ def load(
 
     def one(cpu: int) -> Report:
         arguments = workload.arguments(rate / len(cpus))
-        return generate(server.port, arguments, seconds=bounds.seconds, count=bounds.count, cpu=cpu)
+        return generate(server.port, arguments, seconds=bounds.seconds, count=bounds.most, cpu=cpu)
 
     with ThreadPoolExecutor(len(cpus)) as pool:
         return list(pool.map(one, cpus))
-
-
-class Bounds(NamedTuple):
-    """How long clients come, and how many of each generator at most."""
-
-    seconds: float
-    count: int | None = None
 
 
 def counted(server: PlacedService, wanted: int) -> list[int]:
@@ -126,9 +124,14 @@ def counted(server: PlacedService, wanted: int) -> list[int]:
     return found
 
 
-def measure(workload: Workload, cpus: Sequence[int], placement: str, arguments: argparse.Namespace) -> Measurement:
+def sending(arguments: argparse.Namespace) -> list[int]:
+    """The processors with clients."""
+    return sorted(os.sched_getaffinity(0))[: arguments.senders]
+
+
+def measure(workload: Workload, workers: int, placement: str, arguments: argparse.Namespace) -> Measurement:
     """Start a fresh service, warm it up, and let the clients come."""
-    server = PlacedService(workload, len(cpus), placement)
+    server, cpus = PlacedService(workload, workers, placement), sending(arguments)
     try:
         warm = load(server, workload, cpus, rate=WARM_UP_RATE, bounds=Bounds(2, WARM_UP))
         done = sum(one.completed for one in warm)
@@ -205,12 +208,13 @@ def table(workload: Workload, results: dict[str, list[Measurement]]) -> Table:
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    options = argparse.ArgumentParser(prog="placement.py", description="Compare ways to place workers on processors.")
+    options = argparse.ArgumentParser(prog="placement", description="Compare ways to place workers on processors.")
     add = options.add_argument
     add("--rounds", type=int, default=7)
     add("--seconds", type=float, default=3.0, help="of each measurement (default 3)")
     add("--rate", type=float, default=3000, help="connections/s over all processors, where paced (default 3000)")
     add("--workload", choices=[name for name, one in WORKLOADS.items() if one.unit == "connection"], default="line")
+    add("--senders", type=int, help="so many processors have clients (default all)")
     add("--shared-network", action="store_true", help="do not use a private network namespace")
     add(INSIDE, action="store_true", help=argparse.SUPPRESS)
     return options
@@ -219,16 +223,16 @@ def parser() -> argparse.ArgumentParser:
 def compare(arguments: argparse.Namespace, words: Sequence[str], network: str) -> int:
     """All rounds; the exit status is 0 when every measurement came about."""
     console, progress = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True)
-    cpus, workload = sorted(os.sched_getaffinity(0)), WORKLOADS[arguments.workload]
-    command = shlex.join(["python", "benchmarks/placement.py", *words])
-    seen = f"clients on each of {len(cpus)}, one worker for each"
+    workers, workload = len(os.sched_getaffinity(0)), WORKLOADS[arguments.workload]
+    command = shlex.join(["python", "-m", "benchmarks.placement", *words])
+    seen = f"{workers} with a worker each, clients on {len(sending(arguments))} of them"
     report.print_circumstances(console, report.circumstances(command=command, network=network, cpus=seen))
     results: dict[str, list[Measurement]] = {name: [] for name in PLACEMENTS}
     for names in rounds(arguments.rounds):
         for name in names:
             progress.print(f"[dim]{workload.name}: {name}[/dim]", highlight=False)
             try:
-                results[name].append(measure(workload, cpus, name, arguments))
+                results[name].append(measure(workload, workers, name, arguments))
             except (ToolError, OSError) as error:
                 progress.print(f"{name}: {error}", style="red")
                 return 1
@@ -246,7 +250,9 @@ def main(words: Sequence[str]) -> int:
         return compare(arguments, [word for word in words if word != INSIDE], "loopback in a new network namespace")
     namespace = () if arguments.shared_network else private_network()
     if namespace:
-        return subprocess.run([*namespace, sys.executable, __file__, *words, INSIDE], check=False).returncode
+        return subprocess.run(
+            [*namespace, sys.executable, "-m", "benchmarks.placement", *words, INSIDE], cwd=CHECKOUT, check=False
+        ).returncode
     return compare(arguments, words, "the machine's own loopback")
 
 

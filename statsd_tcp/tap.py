@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.settings import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import LEDGERS, STORE, StartError, make_plan, sign_lock
 from statsd_tcp.store.database import Store
+from statsd_tcp.store.slots import SlotRules
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 from statsd_tcp.workers.announce import announce
@@ -140,19 +142,25 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     return assemble(reactor, plan, lock, outputs, manifest)
 
 
+def _store_opener(plan: Plan, rules: SlotRules) -> Callable[[], Store]:
+    """Give a function that opens the store, for the thread that it is to belong to."""
+
+    def open_store() -> Store:
+        settings = plan.settings
+        mapper = None if settings.mapping is None else Mapper(settings.mapping)
+        ttl, most = settings.series_ttl, settings.max_series
+        return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
+
+    return open_store
+
+
 def assemble(
     reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput], manifest: Manifest | None = None
 ) -> IService:
     """Put the service together. Nothing happens before it is started."""
     settings = plan.settings
     rules = slot_rules(settings, outputs)
-
-    def open_store() -> Store:
-        path = plan.state_dir / STORE
-        mapper = None if settings.mapping is None else Mapper(settings.mapping)
-        ttl, most = settings.series_ttl, settings.max_series
-        return Store(path, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
-
+    open_store = _store_opener(plan, rules)
     pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
     shelf = Shelf(plan.state_dir / LEDGERS)
 
@@ -206,7 +214,7 @@ def assemble(
         activity = Activity(reactor)
         supervisor.committer.after_commit.append(activity.look)
         slot = StoredSlot(supervisor.committer, rules.timers)
-        console = Console(reactor, Answers(slot, Desk(report, activity, settings)))
+        console = Console(reactor, Answers(slot, Desk(supervisor, report, activity, settings)))
         WebService(reactor, plan.admin, console).setServiceParent(service)
     supervisor.announce = announced
     return service

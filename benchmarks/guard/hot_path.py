@@ -1,10 +1,9 @@
 """What is counted: pieces of the hot path, run in one process without a reactor, always with the same input.
 
-    python -m benchmarks.guard.hot_path PIECE      prints how many units of work were done
+    python -m benchmarks.guard.hot_path PIECE SWITCH      prints how many units of work were done
 
-Under callgrind with ``--toggle-collect=bsearch`` only the work itself is counted: bsearch(3), asked to look for
-something among one thing, calls what compares exactly once, and here that is the work. Clients, start and imports are
-not in it.
+SWITCH is the library made of ``switch.c``: under callgrind only the work itself is counted, without the clients, the
+start and the imports.
 """
 
 from __future__ import annotations
@@ -46,27 +45,16 @@ LINES_PER_CHUNK = 50
 class Counted:
     """Calls work in such a way that callgrind counts it."""
 
-    def __init__(self) -> None:
-        compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-        self._work: Work = _nothing
-        self._error: BaseException | None = None
-        self._compare = compare(self._do)
-        self._search = ctypes.PyDLL(None).bsearch
-        self._one = ctypes.create_string_buffer(1)
-
-    def _do(self, _key: int, _element: int) -> int:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  (nothing may pass through the C code)
-            self._error = error
-        return 0
+    def __init__(self, switch: str) -> None:
+        library = ctypes.PyDLL(switch)
+        self._on: Work = library.count_on
+        self._off: Work = library.count_off
 
     def __call__(self, work: Work) -> None:
         """Work, and be counted."""
-        self._work = work
-        self._search(self._one, self._one, 1, 1, self._compare)
-        if self._error is not None:
-            raise self._error
+        self._on()
+        work()
+        self._off()
 
 
 class Scene:
@@ -241,10 +229,6 @@ def gauges(counted: Counted) -> int:
     return _lines(counted, lambda number: b"app.page%d.load:%d|g\n" % (number * 7919 % 1000, number % 900))
 
 
-def _nothing() -> None:
-    pass
-
-
 def _do(work: Work) -> None:
     work()
 
@@ -268,11 +252,11 @@ PIECES: dict[str, Callable[[Counted], int]] = {
 }
 
 
-def main(piece: str) -> int:
+def main(piece: str, switch: str) -> int:
     """Run one piece."""
-    print(PIECES[piece](Counted()))
+    print(PIECES[piece](Counted(switch)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

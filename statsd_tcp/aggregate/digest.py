@@ -53,8 +53,8 @@ class Digest:
         self.flush()
         self._interval = interval
 
-    def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> None:
-        """Add lines, none of them empty, each as often as the number beside it.
+    def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> int:
+        """Add lines, none of them empty, each as often as the number beside it; say how many shapes were new.
 
         What happens to a gauge has an order, so the number beside its lines must be 1: they change it one
         after the other, at ``tick``.
@@ -65,12 +65,13 @@ class Digest:
         once = self._once
         counters = self._interval.counters
         before = counters.get
-        counted = 0
+        counted = learnt = 0
         for line, times in lines:
             head, _, rest = line.partition(b":")
             values, _, suffix = rest.partition(b"|")
             shape = shape_of((head, suffix))
             if shape is None:
+                learnt += 1
                 shape = memo.learn((head, suffix))
                 shape_of = memo.young.get
             if len(values) <= shape.digits and values.isdigit():
@@ -98,6 +99,7 @@ class Digest:
         self._collected += len(lines)
         if self._collected > COLLECTED:
             self.flush()
+        return learnt
 
     def _change(self, series: str, number: float, tick: int, *, relative: bool) -> None:
         interval = self._interval

@@ -27,6 +27,14 @@ TABLE_LINES: Final = 4_096
 # Or when this much went into it, repetitions included.
 TABLE_BYTES: Final = 1 << 20
 
+# A table may grow to so many times that, in lines and bytes, while lines repeat themselves in one of that size: of
+# 20,000 counters hardly any comes twice among 4,096 lines, but each many times a second. Whether they do is tried with
+# one of so many full tables, and never while their shapes are new: reading those is what takes long.
+LARGE: Final = 8
+TRIAL: Final = 16
+_MOSTLY_KNOWN: Final = 8
+_WORTH_IT: Final = 2
+
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
 
@@ -37,7 +45,18 @@ _GAUGE: Final = b"|g"
 class _Listener:
     """One listener's lines: chunks that wait, a table of others, and counts of what is digested."""
 
-    __slots__ = ("accepted", "counts", "digest", "label", "pending", "pending_bytes", "table", "table_bytes")
+    __slots__ = (
+        "accepted",
+        "counts",
+        "digest",
+        "full_tables",
+        "label",
+        "pending",
+        "pending_bytes",
+        "scale",
+        "table",
+        "table_bytes",
+    )
 
     def __init__(self, label: str, digest: Digest, accepted: AcceptedLines | None) -> None:
         self.label = label
@@ -47,6 +66,8 @@ class _Listener:
         self.pending_bytes = 0
         self.table: dict[bytes, int] = {}
         self.table_bytes = 0
+        self.scale = 1
+        self.full_tables = 0
         self.counts = ListenerCounts()
 
     def take_in_order(self, chunk: bytes, tick: int) -> None:
@@ -71,16 +92,27 @@ class _Listener:
         """Digest the table and empty it."""
         table, self.table, self.table_bytes = self.table, {}, 0
         self.counts.empty_lines += table.pop(b"", 0) + table.pop(b"\r", 0)
-        self.counts.lines += sum(table.values())
-        self.digest.count(table.items())
+        lines = sum(table.values())
+        self.counts.lines += lines
+        learnt = self.digest.count(table.items())
+        self._choose_scale(lines, len(table), learnt)
         if self.accepted is not None:
             self.accepted.pass_on(table.items())
 
     def _count(self, lines: list[bytes], size: int) -> None:
         count_into(self.table, lines)
         self.table_bytes += size
-        if len(self.table) > TABLE_LINES or self.table_bytes > TABLE_BYTES:
+        if len(self.table) > TABLE_LINES * self.scale or self.table_bytes > TABLE_BYTES * self.scale:
             self.settle()
+
+    def _choose_scale(self, lines: int, different: int, learnt: int) -> None:
+        """Choose the next table's size after one of so many lines, so many of them different."""
+        if learnt * _MOSTLY_KNOWN > different or (self.scale > 1 and lines < different * _WORTH_IT):
+            self.scale, self.full_tables = 1, 0
+        elif different > TABLE_LINES:
+            self.full_tables += 1
+            if self.full_tables >= TRIAL:
+                self.scale = LARGE
 
 
 def _split(chunk: bytes) -> list[bytes]:

@@ -17,7 +17,7 @@ class Activity:
     def __init__(self, clock: Any) -> None:
         """Begin now, by the ``seconds`` of ``clock``."""
         self._clock = clock
-        self._began = self._last = clock.seconds()
+        self._last = clock.seconds()
         self._heard = self._bad = self._bad_before = 0
         self._begun = False
 
@@ -32,11 +32,6 @@ class Activity:
         elif heard != self._heard:
             self._last = self._clock.seconds()
         self._heard = heard
-
-    @property
-    def uptime(self) -> int:
-        """Give the seconds since the start."""
-        return int(self._clock.seconds() - self._began)
 
     @property
     def silence(self) -> int:

@@ -20,6 +20,7 @@ from statsd_tcp.store.deletion import Deletion, Kind
 from statsd_tcp.store.look import Look, look
 from statsd_tcp.workers.committer import Committer
 from statsd_tcp.workers.report import Report
+from statsd_tcp.workers.supervisor import Supervisor
 
 __all__ = ["Desk", "StoredSlot", "output_rows"]
 
@@ -48,7 +49,8 @@ class StoredSlot:
 class Desk:
     """The rest of what the console shows."""
 
-    def __init__(self, report: Report, activity: Activity, settings: Settings) -> None:
+    def __init__(self, supervisor: Supervisor, report: Report, activity: Activity, settings: Settings) -> None:
+        self._supervisor = supervisor
         self._report = report
         self._activity = activity
         self._settings = settings
@@ -56,18 +58,19 @@ class Desk:
     @property
     def up(self) -> bool:
         """Tell what the operator says; `web.sources.ISources.ready` follows it."""
-        return self._report.up
+        return self._supervisor.up
 
     @up.setter
     def up(self, value: bool) -> None:
-        self._report.up = value
+        self._supervisor.up = value
 
     def stats(self) -> Iterator[tuple[str, object]]:
         """Give how long, when last, how many bad lines, and how the outputs do."""
-        yield "uptime", self._activity.uptime
+        uptime = int(self._report.uptime())
+        yield "uptime", uptime
         yield "messages.last_msg_seen", self._activity.silence
         yield "messages.bad_lines_seen", self._activity.bad_lines
-        yield from output_rows(self._report.outputs(), self._activity.uptime, time.time())
+        yield from output_rows(self._report.outputs(), uptime, time.time())
 
     def workers(self) -> list[dict[str, Any]]:
         """Describe the workers."""

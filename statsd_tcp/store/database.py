@@ -133,12 +133,6 @@ class Store:
         self.snapshot = self._picture(tuple(plan.refused))
         return self.snapshot
 
-    def remap(self, mapper: Mapper | None) -> None:
-        """Give what comes from now on its names by another mapping. What was counted stays where it is."""
-        if mapper is not None and self._mapper is not None:
-            mapper.outcomes.update(self._mapper.outcomes)
-        self._mapper = mapper
-
     def after(self, output: str, slot_id: int) -> Queued | None:
         """Read the first slot behind that one which waits for an output; raises `StoreError`."""
         if self.slots is None:

@@ -54,6 +54,8 @@ class OwnCollector(Collector):
         yield from _queues(self._own)
         yield from _workers(self._own)
         yield from _commits(self._snapshot.stats)
+        aside = {(): self._own.ledgers_set_aside}
+        yield _gauge("ledgers_set_aside", "Ledgers that could not be read and wait for somebody.", (), aside)
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
         for family in self._own.kernel:

@@ -56,5 +56,6 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     reactor_gap_seconds_max: float
     series_dropped: Mapping[str, int]
     config_last_reload_successful: bool = True
+    ledgers_set_aside: int = 0
     outputs: Sequence[OutputFacts] = ()
     kernel: Sequence[Family] = ()

@@ -39,7 +39,11 @@ class InheritedWorker(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """All that is handed on. ``lock`` is the state directory's; ``pid_file`` the one to remove at the very end."""
+    """All that is handed on.
+
+    ``lock`` is the state directory's; ``pid_file`` the one to remove at the very end. ``up`` is what the operator says
+    of the service's health.
+    """
 
     lock: int
     listeners: list[InheritedListener]
@@ -49,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True):
     started_at: float
     reloads: int
     pid_file: str
+    up: bool = True
     format: int = FORMAT
 
     def descriptors(self) -> list[int]:

@@ -179,6 +179,7 @@ class Renewal:
             started_at=supervisor.started_at,
             reloads=self.reloads + 1,
             pid_file=self._again.pid_file,
+            up=supervisor.up,
         )
 
 

@@ -58,8 +58,6 @@ class Report:
         """Called for every request to reload."""
         self.reload_refused: Callable[[], bool] = _never
         """Tells whether the last reload was refused."""
-        self.up = True
-        """What the operator says; while it is False the service isn't ready."""
 
     def sample(self) -> None:
         """Note the totals of this moment, for the rates. To be called once a second."""
@@ -97,6 +95,7 @@ class Report:
             reactor_gap_seconds_max=self._gap(),
             config_last_reload_successful=not self.reload_refused(),
             series_dropped=snapshot.stats.dropped,
+            ledgers_set_aside=supervisor.shelf.set_aside,
             outputs=self.outputs(),
             kernel=self._kernel.families() if self._kernel is not None else [],
         )
@@ -115,9 +114,13 @@ class Report:
             return False, f"commits fail: {self._supervisor.committer.failure}"
         if self.snapshot() is None:
             return False, "the store is being opened"
-        if not self.up:
+        if not self._supervisor.up:
             return False, "the console has been told that it is down"
         return self._supervisor.accepting()
+
+    def uptime(self) -> float:
+        """Give the seconds since the start, whatever was reloaded since."""
+        return time.time() - self._supervisor.started_at
 
     def outputs(self) -> list[OutputFacts]:
         """Describe how the outputs do."""
@@ -131,7 +134,7 @@ class Report:
         queues = self._queues()
         return {
             "statscounter": __version__,
-            "uptime_seconds": round(time.time() - supervisor.started_at, 3),
+            "uptime_seconds": round(self.uptime(), 3),
             "state_dir": str(supervisor.plan.state_dir),
             "ready": self.ready()[0],
             "listeners": [

@@ -78,6 +78,8 @@ class Supervisor(Service):
         self._ever_ready = False
         self.started_at = 0.0
         self.draining = False
+        self.up = manifest is None or manifest.up
+        """What the operator says; while it is False the service says that it isn't ready, and works."""
         self.announce: Callable[[], None] = _nothing
         """Called once, when for the first time all workers accept."""
         self.every_second: Callable[[], None] = _nothing

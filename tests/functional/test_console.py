@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +163,20 @@ def test_health(service: Service) -> None:
     fill(service)
     ask(port, "health up")
     assert service.page("/readyz").status == 200
+
+
+def test_reload(service: Service) -> None:
+    """A reload changes nothing about what the console was told, nor about its port and the time since the start."""
+    port = console_port(service)
+    ask(port, "health down")
+    started = service.log.count("starting up")
+    service.process.send_signal(signal.SIGHUP)
+    until(lambda: service.log.count("starting up") > started, "the next image begins")
+    # It listens all the time, and answers when it is there.
+    assert ask(port, "health") == "health: down\n"
+    assert service.page("/readyz").status == 503
+    ask(port, "health up")
+    until(service.is_ready, "the workers are there")
 
 
 def test_switched_off(start_service: ServiceMaker) -> None:

@@ -52,8 +52,8 @@ def taken_by(service: Service, cpu: int) -> list[float]:
     with on(cpu):
         for _ in range(CLIENTS):
             bare(port)
-    wanted = sum(before.values()) + CLIENTS
-    after = until(lambda: (now := accepted(service)) and sum(now.values()) >= wanted and now, "all are counted")
+    service.wait_for(sum(before.values()) + CLIENTS, "statscounter_connections_total", listener="bare")
+    after = accepted(service)
     return [after[worker] - before[worker] for worker in ("0", "1")]
 
 

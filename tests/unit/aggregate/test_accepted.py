@@ -15,8 +15,8 @@ from statsd_tcp.wire.line import parse_line
 
 LISTENERS = [("a", "etsy"), ("b", "dogstatsd")]
 
-SOME = (b"a:1|c", b"a:1|c\r", b"t:3|ms|@0.1", b"s:x|s", b"g:1|g", b"g:+2|g", b"bad", b"a:x|c", b"g:x|g", b"", b"\r")
-SOME += (b"_sc|up|0", b"_e{1,1}:a|b", b"a:1:2|c", b"a:1|c:x|c", b"m:1|ms|#k:v")
+SOME: list[bytes] = [b"a:1|c", b"a:1|c\r", b"t:3|ms|@0.1", b"s:x|s", b"g:1|g", b"g:+2|g", b"bad", b"a:x|c", b"g:x|g"]
+SOME += [b"", b"\r", b"_sc|up|0", b"_e{1,1}:a|b", b"a:1:2|c", b"a:1|c:x|c", b"m:1|ms|#k:v"]
 
 
 class AcceptedLinesTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from statsd_tcp.endpoints import parse_count, parse_listen
 from statsd_tcp.ingest import direction
 from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
-from statsd_tcp.ingest.steering import Instruction
+from statsd_tcp.ingest.steering import Instruction, attach
 
 CLIENTS = 12
 """The chance that the hash puts all of them into a given one of two queues is one in 4096."""
@@ -79,7 +79,7 @@ class DirectionTests(SynchronousTestCase):
         """After another program in between, all is as it was before."""
         self.need_two()
         usual = self.begin(self.cpus)
-        direction.attach(self.listener.sockets[0][0], [Instruction(0x06, 0, 0, 0)])
+        attach(self.listener.sockets[0][0], [Instruction(0x06, 0, 0, 0)])
         self.assertEqual([CLIENTS, 0], self.queues(self.cpus[1]))
         usual.restore(self.listener.sockets[0][0])
         self.assertEqual([0, CLIENTS], self.queues(self.cpus[1]))

@@ -68,7 +68,8 @@ class ReadTests(TreeTestCase):
         super().setUp()
         self.patch(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
         for cpu in range(4):
-            self.write(self.sys / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", f"{cpu & 2}-{cpu | 1}\n")
+            topology = self.sys / f"devices/system/cpu/cpu{cpu}/topology"
+            self.write(topology / "thread_siblings_list", f"{cpu & 2}-{cpu | 1}\n")
         for node, cpus in ((0, "0-1"), (1, "2-3")):
             self.write(self.sys / f"devices/system/node/node{node}/cpulist", f"{cpus}\n")
 

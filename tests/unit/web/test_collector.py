@@ -46,6 +46,7 @@ NAMES = [
     "commit_duration_seconds_sum",
     "commit_duration_seconds_count",
     "last_commit_timestamp_seconds",
+    "ledgers_set_aside",
     "series",
     "series_expired_total",
     "series_conflicts_total",

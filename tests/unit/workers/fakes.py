@@ -126,24 +126,43 @@ class ImmediatePool:
 
 
 class ImmediateRecovery:
-    """Reads journals in this process, at once."""
+    """Reads journals in this process, at once or when it is told to."""
 
     def __init__(self) -> None:
         self.results: dict[str, Recovered] = {}
         self.found: Callable[[], object] = list
-        self.fault = ""
-        self.busy = False
+        self.held = False
+        self._waiting: dict[str, tuple[Ledger, int]] = {}
+        self._settled: list[Deferred[None]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether something is kept."""
+        return bool(self._waiting)
 
     def settled(self) -> Deferred[None]:
-        """Do nothing."""
-        return succeed(None)
+        """Fire when nothing is kept."""
+        self._settled.append(Deferred())
+        return self._settled[-1]
 
     def read(self, ledger: Ledger, start: int) -> None:
-        """Read it."""
-        found = replay(ledger.map, start)
-        fault = self.fault or ("damaged" if found.end < found.head else "")
-        self.results[ledger.ledger_id] = Recovered(start, found.end, encode(found.interval), fault)
-        self.found()
+        """Read it, or keep it."""
+        if ledger.ledger_id not in self.results:
+            self._waiting[ledger.ledger_id] = (ledger, start)
+        if not self.held:
+            self.release()
+
+    def release(self) -> None:
+        """Read what was kept."""
+        self.held = False
+        while self._waiting:
+            _, (ledger, start) = self._waiting.popitem()
+            found = replay(ledger.map, start)
+            fault = "damaged" if found.end < found.head else ""
+            self.results[ledger.ledger_id] = Recovered(start, found.end, encode(found.interval), fault)
+            self.found()
+        for settled in self._settled:
+            settled.callback(None)
 
     def stop(self) -> Deferred[None]:
         """Do nothing."""

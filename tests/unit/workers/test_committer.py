@@ -16,8 +16,9 @@ from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
+from statsd_tcp.workers import shelf
 from statsd_tcp.workers.committer import Committer, Gatherings
-from statsd_tcp.workers.shelf import Ledger
+from statsd_tcp.workers.shelf import Ledger, Shelf
 from tests.unit.workers.fakes import LISTENERS, ImmediatePool, ImmediateRecovery, WorkersTestCase
 
 
@@ -78,13 +79,14 @@ class CommitterTests(WorkersTestCase):
 
     def make_committer(self) -> Committer:
         """Make a committer, as a run of the service does."""
+        self.recovery = ImmediateRecovery()
         committer = Committer(
             self.reactor,
             self.pool,
             lambda: FailingStore(self.path),
             self.shelf,
             lambda ledger_id, offset: self.safe.append((ledger_id, offset)),
-            ImmediateRecovery(),
+            self.recovery,
         )
         self.addCleanup(committer.close)
         return committer
@@ -298,6 +300,100 @@ class CommitterTests(WorkersTestCase):
         self.shelf.retire_orphans()
         self.committer = self.make_committer()
         self.assertEqual({"a": 3.0}, self.counters())
+
+    def test_a_journal_that_could_not_be_read(self) -> None:
+        """What a dead worker had committed is settled, and its file is kept; put back, it gives what it still has."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"a:2|c\n")
+        self.worker.map.ring[self.worker.collected + 33] ^= 1
+        self.worker.die()
+        self.assertEqual({"a": 1.0}, self.counters())
+        path = self.worker.ledger.path
+        aside = path.with_suffix(".unread")
+        self.assertEqual(f"{path}: damaged; it is kept as {aside}", self.logged[-1])
+        self.assertEqual(([], 1, {}), (ledger_paths(self.folder), self.shelf.set_aside, self.shelf.ledgers))
+        self.assertEqual((2, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
+        with aside.open("r+b") as file:
+            ring_at = self.worker.ledger.map.header.ring_at
+            file.seek(ring_at + self.worker.collected + 33)
+            (wrong,) = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([wrong ^ 1]))
+        aside.rename(path)
+        self.next_run()
+        self.assertEqual({"a": 3.0}, self.counters())
+        self.assertEqual((2, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
+        self.assertEqual([], ledger_paths(self.folder))
+
+    def test_a_ledger_that_is_gone(self) -> None:
+        """Of a ledger that vanished between two runs what the store has is settled, and the rest is reported."""
+        self.worker.receive(b"a:1|c\n")
+        self.worker.map.slots[listener_slots(0).accepted] += 1
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.map.close()
+        self.worker.ledger.path.unlink()
+        self.next_run()
+        self.commit()
+        self.assertIn("is not there", self.logged[-1])
+        self.assertEqual((2, 1), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "killed")))
+        self.assertEqual({}, self.commit().ledgers)
+        self.assertEqual({"a": 1.0}, self.counters())
+
+    def test_a_file_that_can_t_be_opened_at_a_start(self) -> None:
+        """A ledger that can't be opened for a while is neither settled nor forgotten: the next start has it all."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"a:2|c\n")
+        self.worker.map.close()
+
+        def refuse(path: Path) -> Ledger:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        patch = self.patch(shelf, "Ledger", refuse)
+        self.next_run()
+        self.assertEqual({"a": 1.0}, self.counters())
+        patch.restore()
+        self.next_run()
+        self.assertEqual({"a": 3.0}, self.counters())
+        self.assertEqual(1, self.total(RECOVERED_LINES))
+
+    def next_run(self) -> None:
+        """End this run as a kill would, and begin another one."""
+        self.successResultOf(self.committer.close())
+        self._close_ledgers()
+        self.shelf = Shelf(self.folder)
+        self.shelf.find()
+        self.shelf.retire_orphans()
+        self.committer = self.make_committer()
+
+    def test_the_end(self) -> None:
+        """The last commit waits for what is still being read of the dead, and has it."""
+        recovery = self.recovery
+        recovery.held = True
+        self.worker.receive(b"a:1|c\n")
+        self.worker.die()
+        finished = self.committer.finish()
+        self.assertNoResult(finished)
+        recovery.release()
+        self.successResultOf(finished)
+        assert self.committer.snapshot is not None
+        self.assertEqual({"a": 1.0}, dict(self.committer.snapshot.counters.items()))
+
+    def test_commits_go_on_beside_the_reading(self) -> None:
+        """While a dead worker's journal is read, what the others gather is committed."""
+        other = self.make_worker(1)
+        self.recovery.held = True
+        self.worker.receive(b"a:1|c\n")
+        self.worker.die()
+        other.receive(b"b:1|c\n")
+        self.committer.add(other.gather())
+        self.assertEqual({"b": 1.0}, self.counters())
+        self.recovery.release()
+        self.assertEqual({"a": 1.0, "b": 1.0}, self.counters())
 
     def test_a_gap(self) -> None:
         """What went lost between a worker that lives on and the store is read from its journal, once."""

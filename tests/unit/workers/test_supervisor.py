@@ -50,6 +50,10 @@ class FakeCommitter:
         self.commits += 1
         return succeed(None)
 
+    def finish(self) -> Deferred[None]:
+        """Count."""
+        return self.commit()
+
     def close(self) -> Deferred[None]:
         """Note it."""
         self.closed = True

@@ -1,0 +1,178 @@
+"""Processes that kill themselves at the worst moments, each of them: the totals are right nevertheless."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from statsd_tcp.crash_points import SUPERVISOR, VARIABLE
+from tests.functional.clients import Burst, Outcome, bare, half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.metrics import Metrics
+from tests.functional.processes import held
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+LINE = b"hits:1|c\n"
+
+
+def test_after_accept(start_service: ServiceMaker) -> None:
+    """A worker that dies between accept(2) and the count costs that one connection, and nothing else."""
+    service = start_service(environ={VARIABLE: "after-accept:100"})
+    outcome, metrics = serve(service, 320)
+    deaths = worker_deaths(metrics)
+    assert deaths == 3
+    assert outcome == (320 - deaths, 0, deaths)
+    assert metrics.accepted("lines") == 320 - deaths
+    # One may have been accepted, counted and not read yet when the next one killed the worker.
+    closed = metrics.closed("lines")
+    assert closed["eof"] <= metrics.total("hits") <= closed["eof"] + closed.get("killed", 0)
+    assert sum(closed.values()) == metrics.accepted("lines")
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_after_frame(start_service: ServiceMaker, at_once: int) -> None:
+    """A line that is in the journal counts once, though its worker died before it did anything with it."""
+    service = start_service(environ={VARIABLE: "after-frame:100"})
+    outcome, metrics = serve(service, 320, at_once)
+    deaths = worker_deaths(metrics)
+    assert deaths == 3
+    assert outcome.refused == 0
+    # The client of the last frame sees its connection end, in whatever way; the others that are open may have lines
+    # that nobody has read.
+    closed = metrics.closed("lines")
+    assert closed["killed"] <= deaths * at_once
+    assert closed["eof"] + deaths <= metrics.total("hits") <= 320
+    assert sum(closed.values()) == metrics.accepted("lines") == 320
+    assert metrics.total("statscounter_lines_total", listener="lines") == metrics.total("hits")
+    if at_once == 1:
+        assert metrics.total("hits") == 320
+
+
+def test_before_release(start_service: ServiceMaker) -> None:
+    """What is in the store doesn't count again because the journal still has it."""
+    service = start_service(environ={VARIABLE: "before-release:3"})
+    sent = 0
+    # Each release that comes to something is a death: of every third.
+    while worker_deaths(service.metrics()) < 2:
+        port = service.port("lines")
+        sent += Burst(lambda: half_close(port, LINE), 20, 1).run().completed
+        service.settled()
+    metrics = settled_total(service, sent)
+    assert metrics.closed("lines") == {"eof": sent}
+
+
+@pytest.mark.parametrize("point", SUPERVISOR)
+def test_supervisor(start_service: ServiceMaker, point: str) -> None:
+    """A supervisor that dies before or after its transaction leaves every line to be counted once by the next start."""
+    service = start_service(environ={VARIABLE: f"{point}:5"})
+    port = service.port("lines")
+    burst = Burst(lambda: half_close(port, LINE), 20000, 4).start()
+    status = service.wait_ended()
+    outcome = burst.join()
+    assert status == -signal.SIGKILL
+    assert outcome.completed >= 100
+    del service.environ[VARIABLE]
+    service.start()
+    metrics = settled_closed(service)
+    closed = metrics.closed("lines")
+    assert set(closed) <= {"eof", "shutdown"}
+    # A client of whom nothing had come when the workers ended may have seen a clean end.
+    assert outcome.completed - closed.get("shutdown", 0) <= metrics.total("hits") <= closed["eof"] + 4
+    assert metrics.total("hits") == metrics.total("statscounter_lines_total", listener="lines")
+    assert metrics.total("statscounter_recovered_lines_total") > 0
+
+
+def test_in_replay(start_service: ServiceMaker) -> None:
+    """Reading a dead worker's journal that fails once is done again, and counts once."""
+    service = start_service(environ={VARIABLE: "in-replay:1"})
+    kill_with_unread(service, 150)
+    metrics = service.wait_for(150, "hits")
+    assert "could not be read: the reading process was killed (SIGKILL)" in service.log
+    metrics = service.settled()
+    assert metrics.total("statscounter_recovered_lines_total") == metrics.total("hits") == 150
+    assert len(service.ledgers) == 1
+
+
+def test_journal_that_cannot_be_read(start_service: ServiceMaker) -> None:
+    """After two failures the journal is set aside and shown as that, all else goes on, and it can be put back."""
+    service = start_service(environ={VARIABLE: "in-replay:2"})
+    kill_with_unread(service, 150)
+    until(lambda: "it is kept as" in service.log, "the journal is set aside")
+    assert service.log.count("the reading process was killed") == 2
+    half_close(service.port("lines"), LINE)
+    metrics = service.wait_for(1, "hits")
+    assert metrics.accepted("lines") == 151
+    assert metrics.closed("lines") == {"eof": 151}
+    assert metrics.total("hits") == 1
+    assert metrics.total("statscounter_ledgers_set_aside") == 1
+    (unread,) = [path for path in (service.state / "ledgers").iterdir() if path.suffix == ".unread"]
+    service.stop()
+    # Its journal is whole. With a program that can read it, it is as if nothing had been.
+    mended = unread.read_bytes()
+    del service.environ[VARIABLE]
+    unread.unlink()
+    unread.with_suffix(".ledger").write_bytes(without_failures(mended))
+    service.start()
+    metrics = service.wait_for(151, "hits")
+    assert metrics.accepted("lines") == 151
+    assert metrics.total("statscounter_ledgers_set_aside") == 0
+
+
+def test_unknown_point(make_service: ServiceMaker) -> None:
+    """A crash point that there isn't is refused at the start."""
+    service = make_service(environ={VARIABLE: "nowhere"})
+    service.launch()
+    assert service.wait_ended() == 1
+    assert "STATSCOUNTER_CRASH=nowhere: not one of after-accept" in service.log
+
+
+def serve(service: Service, number: int, at_once: int = 1) -> tuple[Outcome, Metrics]:
+    """Have so many connections with a line served, and wait until all is counted."""
+    port = service.port("lines")
+    outcome = Burst(lambda: half_close(port, LINE), number, at_once).run()
+    return outcome, settled_closed(service)
+
+
+def settled_closed(service: Service) -> Metrics:
+    """Wait until all connections are closed and the dead workers' journals read, and give a scrape."""
+
+    def quiet() -> bool:
+        metrics = service.metrics()
+        return not metrics.total("statscounter_connections_open") and len(service.ledgers) == len(service.worker_pids())
+
+    until(quiet, "nothing is open and no dead worker's ledger is left")
+    return service.settled()
+
+
+def settled_total(service: Service, hits: int) -> Metrics:
+    """Wait until so many hits are counted, and that they stay so many."""
+    service.wait_for(hits, "hits")
+    metrics = settled_closed(service)
+    assert metrics.total("hits") == hits
+    return metrics
+
+
+def kill_with_unread(service: Service, lines: int) -> None:
+    """Kill a worker that has so many lines in its journal and has handed none over."""
+    port, worker = service.port("lines"), service.worker_pids()[0]
+    with held(service.process.pid):
+        assert Burst(lambda: half_close(port, LINE), lines).run() == (lines, 0, 0)
+        os.kill(worker, signal.SIGKILL)
+
+
+def without_failures(data: bytes) -> bytes:
+    """Set the number of failures in a ledger to 0."""
+    from statsd_tcp.ledger.layout import read_header
+    from statsd_tcp.ledger.slots import FAILED_READINGS
+
+    at = read_header(data, len(data), "x").slots_at + 8 * FAILED_READINGS
+    assert data[at] == 2
+    return data[:at] + bytes(8) + data[at + 8 :]
+
+
+def worker_deaths(metrics: Metrics) -> int:
+    """Give how many workers were killed."""
+    return int(metrics.total("statscounter_worker_restarts_total", reason="signal"))

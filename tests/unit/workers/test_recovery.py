@@ -1,0 +1,175 @@
+"""Reading dead workers' journals: one process after the other, two failures at most, and a limit of time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import msgspec
+
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.ledger.replay_process import Found
+from statsd_tcp.workers.recovery import LAST_READING, LONGEST_READING, RETRY, Recovered, Recovery
+from statsd_tcp.workers.shelf import Ledger
+from tests.unit.workers.fakes import LISTENERS, FakeProcess, WorkersTestCase
+
+
+class RecoveryTests(WorkersTestCase):
+    """A recovery whose processes don't exist."""
+
+    def setUp(self) -> None:
+        """Make it, and two ledgers of dead workers."""
+        super().setUp()
+        self.recovery = Recovery(self.reactor)
+        self.calls = 0
+        self.recovery.found = self.note
+        self.first, self.second = self.make(0), self.make(1)
+
+    def make(self, worker: int) -> Ledger:
+        """Make a ledger whose writer is gone."""
+        ledger, descriptor = self.shelf.make(worker, LISTENERS)
+        os.close(descriptor)
+        return ledger
+
+    def note(self) -> None:
+        """Count the calls."""
+        self.calls += 1
+
+    def answer(self, process: FakeProcess, end: int, head: int) -> None:
+        """Let a process find something."""
+        process.protocol.childDataReceived(1, msgspec.msgpack.encode(Found(end, head, b"interval")))
+        process.end()
+
+    def test_one_after_the_other(self) -> None:
+        """Journals are read one at a time, in the order asked for; what each gives is there under its ledger's id."""
+        self.recovery.read(self.first, 8)
+        self.recovery.read(self.second, 0)
+        (process,) = self.reactor.processes
+        self.assertEqual([str(self.first.path), "8"], process.arguments["args"][-2:])
+        self.answer(process, 72, 72)
+        self.assertEqual({self.first.ledger_id: Recovered(8, 72, b"interval")}, self.recovery.results)
+        self.assertEqual((1, 2), (self.calls, len(self.reactor.processes)))
+        self.answer(self.reactor.processes[1], 40, 40)
+        self.assertEqual((2, 2, False), (self.calls, len(self.recovery.results), self.recovery.busy))
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_asked_again(self) -> None:
+        """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
+        for _ in range(2):
+            self.recovery.read(self.first, 8)
+        self.answer(self.reactor.processes[0], 72, 72)
+        self.recovery.read(self.first, 8)
+        self.assertEqual(1, len(self.reactor.processes))
+
+    def test_damaged(self) -> None:
+        """A journal that isn't whole gives what is, and says how much isn't."""
+        self.recovery.read(self.first, 8)
+        self.answer(self.reactor.processes[0], 72, 100)
+        self.assertEqual("28 bytes of its journal are damaged", self.recovery.results[self.first.ledger_id].fault)
+
+    def test_two_failures(self) -> None:
+        """A journal whose reading fails is tried once more a second later, and given up then; both are told."""
+        self.recovery.read(self.first, 8)
+        self.reactor.processes[0].end(None, signal.SIGSEGV)
+        self.assertEqual((1, {}), (self.first.failed_readings, self.recovery.results))
+        self.reactor.advance(RETRY)
+        self.reactor.processes[1].protocol.childDataReceived(2, b"Traceback\nValueError: what a line\n")
+        self.reactor.processes[1].end(1)
+        self.reactor.advance(RETRY)
+        self.assertEqual(2, len(self.reactor.processes))
+        found = self.recovery.results[self.first.ledger_id]
+        self.assertEqual((8, 8, b""), found[:3])
+        self.assertIn("could not be read", found.fault)
+        path = self.first.path
+        self.assertEqual(
+            [
+                f"the journal {path} could not be read: the reading process was killed (SIGSEGV)",
+                f"the journal {path} could not be read: ValueError: what a line",
+            ],
+            self.logged,
+        )
+
+    def test_failures_of_an_earlier_run(self) -> None:
+        """Failures are counted in the file: the next start of the service doesn't begin anew."""
+        for _ in range(2):
+            self.first.note_failed_reading()
+        self.assertEqual(2, Ledger(self.first.path).failed_readings)
+        self.recovery.read(self.first, 0)
+        self.assertEqual([], self.reactor.processes)
+        self.assertNotEqual("", self.recovery.results[self.first.ledger_id].fault)
+
+    def test_one_fails_and_another_one_waits(self) -> None:
+        """Behind a journal that fails the others have their turn."""
+        self.recovery.read(self.first, 8)
+        self.recovery.read(self.second, 8)
+        for _ in range(2):
+            self.reactor.processes[-1].end(1)
+            self.reactor.advance(RETRY)
+        self.answer(self.reactor.processes[-1], 72, 72)
+        self.assertEqual({self.first.ledger_id, self.second.ledger_id}, set(self.recovery.results))
+
+    def test_takes_too_long(self) -> None:
+        """A process that doesn't end is killed, and that is a failure."""
+        self.recovery.read(self.first, 8)
+        self.reactor.advance(LONGEST_READING)
+        (process,) = self.reactor.processes
+        self.assertEqual([signal.SIGKILL], process.signals)
+        process.end(None, signal.SIGKILL)
+        self.assertEqual(1, self.first.failed_readings)
+
+    def test_no_process(self) -> None:
+        """That no process can be made is not the journal's fault: it is tried until it works."""
+        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.recovery.read(self.first, 8)
+        for _ in range(5):
+            self.reactor.advance(RETRY)
+        self.assertEqual((0, {}), (self.first.failed_readings, self.recovery.results))
+        self.reactor.spawn_error = None
+        self.reactor.advance(RETRY)
+        self.assertEqual(1, len(self.reactor.processes))
+
+    def test_stop(self) -> None:
+        """A stop kills the process, waits for its end, and is no failure; afterwards it can be asked again."""
+        self.recovery.read(self.first, 8)
+        stopped = self.recovery.stop()
+        self.assertNoResult(stopped)
+        (process,) = self.reactor.processes
+        self.assertEqual([signal.SIGKILL], process.signals)
+        process.end(None, signal.SIGKILL)
+        self.successResultOf(stopped)
+        self.assertEqual((0, []), (self.first.failed_readings, self.reactor.getDelayedCalls()))
+        self.recovery.read(self.first, 8)
+        self.assertEqual(2, len(self.reactor.processes))
+
+    def test_stop_while_it_waits(self) -> None:
+        """A stop between two attempts leaves nothing behind."""
+        self.recovery.read(self.first, 8)
+        self.reactor.processes[0].end(1)
+        self.successResultOf(self.recovery.stop())
+        self.assertEqual(([], False), (self.reactor.getDelayedCalls(), self.recovery.busy))
+
+    def test_settled(self) -> None:
+        """Who stops is told when all is read, or when that takes too long."""
+        self.successResultOf(self.recovery.settled())
+        self.recovery.read(self.first, 8)
+        early, late = self.recovery.settled(), self.recovery.settled()
+        self.assertNoResult(early)
+        self.answer(self.reactor.processes[0], 72, 72)
+        self.successResultOf(early)
+        self.successResultOf(late)
+        self.recovery.read(self.second, 8)
+        impatient = self.recovery.settled()
+        self.reactor.advance(LAST_READING)
+        self.successResultOf(impatient)
+        self.answer(self.reactor.processes[1], 72, 72)
+
+    def test_the_ledger_stays_as_it_is(self) -> None:
+        """Counting a failure changes nothing else in the file."""
+        before = self.first.path.read_bytes()
+        self.first.note_failed_reading()
+        after = self.first.path.read_bytes()
+        self.assertEqual(1, sum(one != other for one, other in zip(before, after, strict=True)))
+        descriptor = os.open(self.first.path, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        LedgerMap(descriptor, "x", writable=False).close()
