@@ -1,6 +1,7 @@
 """The command: rounds over all servers in turn, with lines on connections that stay, and in datagrams."""
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def suits(peer: str, workload: Workload) -> bool:
 
 def compare(arguments: argparse.Namespace, console: Console) -> int:
     """All workloads, all rounds, all servers in turn; give how many measurements failed."""
-    cpus = sorted(report.os.sched_getaffinity(0))
+    cpus = sorted(os.sched_getaffinity(0))
     server_cpu, client_cpu = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
     failures = 0
     for name in arguments.workloads:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.accept.programs import ToolError, pinned
-from benchmarks.accept.service import Service, free_ports
 from benchmarks.accept.servers import STOP_TIMEOUT
+from benchmarks.accept.service import Service, free_ports
 
 START_TIMEOUT = 15.0
 AGREE_TIMEOUT = 8.0
@@ -66,7 +66,9 @@ class Ours(Service):
 
     def _lines(self) -> int:
         metrics = (self._get("/metrics") or b"").decode()
-        return int(sum(float(value) for value in re.findall(r"^statscounter_lines_total\S* (\S+)$", metrics, re.MULTILINE)))
+        return int(
+            sum(float(value) for value in re.findall(r"^statscounter_lines_total\S* (\S+)$", metrics, re.MULTILINE))
+        )
 
 
 class _Process:

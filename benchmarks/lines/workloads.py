@@ -33,7 +33,9 @@ _ALL = (
     Workload("udp-packed", "UDP, 40 counters in a datagram, 20,000 a second", "udp", lines=40, rate=20_000),
     Workload("udp-flood", "UDP, one counter in a datagram, as fast as the client can", "udp"),
     Workload("unixgram", "Unix datagrams, one counter in each, as fast as the server takes them", "unixgram"),
-    Workload("unixgram-packed", "Unix datagrams, 40 counters in each, as fast as the server takes them", "unixgram", lines=40),
+    Workload(
+        "unixgram-packed", "Unix datagrams, 40 counters in each, as fast as the server takes them", "unixgram", lines=40
+    ),
 )
 
 WORKLOADS = {workload.name: workload for workload in _ALL}

@@ -32,7 +32,7 @@ class Answers:
         self._commands: dict[str, Callable[[Sequence[str]], Reply | Deferred[Reply]]] = {
             "help": lambda _: replies.HELP,
             "stats": lambda _: replies.pairs(sources.stats()) + replies.END,
-            "workers": lambda _: replies.dump(sources.workers()),
+            "workers": lambda _: replies.dump(replies.as_json(sources.workers())),
             # etsy's server begins this one with an empty line, and has no end.
             "config": lambda _: "\n" + replies.pairs(sources.config()),
             "health": self._health,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,6 +13,7 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.config import settings_rows
+from statsd_tcp.console.replies import as_json
 from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings import Settings
@@ -33,9 +34,9 @@ class StoredSlot:
         self._committer = committer
         self._timers = timers
 
-    def look(self, kind: Look) -> Deferred[Mapping[str, Any]]:
-        """Give the series of a kind."""
-        return self._committer.ask(lambda store: look(store, kind, self._timers))
+    def look(self, kind: Look) -> Deferred[bytes]:
+        """Give the series of a kind, written where they are found: the reactor would stand still for it."""
+        return self._committer.ask(lambda store: as_json(look(store, kind, self._timers)))
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
         """Delete series; when it is done, the pages don't show them either."""

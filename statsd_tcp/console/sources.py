@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,8 +17,8 @@ __all__ = ["IConsoleSources", "IOpenSlot"]
 class IOpenSlot(Interface):
     """The output slot that is open, and the series that are known. The Deferreds fail with `StoreError`."""
 
-    def look(kind: Look) -> Deferred[Mapping[str, Any]]:  # noqa: N805 - an interface's methods have no self
-        """Give the series of a kind with what has come for them in this slot, by their written names."""
+    def look(kind: Look) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
+        """Give the series of a kind with what has come for them in this slot, by their written names, as JSON."""
 
     def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:  # noqa: N805
         """Delete series and their durable totals, and give what was found for each pattern."""

@@ -6,11 +6,13 @@ import errno
 import socket
 from _socket import socket as raw_socket
 from collections.abc import Callable
+from select import EPOLLIN
 from typing import Any
 
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import RECEIVE_SIZE, AcceptLane
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import Framing, LineStream
 
 __all__ = ["READS_AT_THE_END", "LineLane", "UnfinishedConnection"]
@@ -22,10 +24,9 @@ READS_AT_THE_END = 256
 """Reads of one connection when the service stops: 16 MiB, more than a socket's buffer usually holds. Who keeps sending
 must not keep the service from its end."""
 
-LOOKS_UNDER_LOAD = (1, 2, 4, 8)
-LOOKS_AT_REST = (1,)
-"""After so many more milliseconds each an unfinished connection is looked at again, before the reactor gets it. At rest
-wake-ups are dearer than a transport."""
+LOOKS_AT_REST = 1
+"""So often, a millisecond apart, an unfinished connection is looked at again before the reactor gets it. At rest
+wake-ups are dearer than a transport; under load it is parked."""
 
 HandOver = Callable[[raw_socket, LineStream], None]
 """Makes a transport of a connection; raises `OSError` when it can't, and has then closed nothing."""
@@ -55,6 +56,7 @@ class LineLane(AcceptLane):
         self.hand_over = hand_over
         self._max_line = max_line
         self._framing: Framing = framing
+        self.end_of_stream = end_of_stream(self._family)
         # What data ends with that is all complete lines. Nothing does where lengths, not newlines, say what is whole.
         self._whole: bytes | tuple[()] = b"\n" if framing == "lines" else ()
 
@@ -76,15 +78,22 @@ class LineLane(AcceptLane):
             connection.close()
         else:
             self.occupancy.open += 1
-            looks = LOOKS_UNDER_LOAD if self._moderator.busy else LOOKS_AT_REST
-            UnfinishedConnection(self, connection, stream, looks).put_off()
+            unfinished = UnfinishedConnection(self, connection, stream, LOOKS_AT_REST)
+            if not self._moderator.busy or not self.park(descriptor, unfinished):
+                unfinished.put_off()
 
     def read(
-        self, connection: raw_socket, stream: LineStream | None, reads: int = READS_PER_LOOK
+        self,
+        connection: raw_socket,
+        stream: LineStream | None,
+        reads: int = READS_PER_LOOK,
+        *,
+        ended: bool = False,
     ) -> tuple[int, LineStream | None]:
         """Read what is there; give the slot of the reason to close it, or 0 while the client isn't done.
 
-        A stream is made only for a connection that needs one: most bring whole lines.
+        A stream is made only for a connection that needs one: most bring whole lines. If the client is known to have
+        ``ended``, a read that could have brought more was the last one.
         """
         intake, receive = self._intake, connection.recv
         for _ in range(reads):
@@ -96,25 +105,36 @@ class LineLane(AcceptLane):
                 return 0, stream
             except OSError as error:
                 return self._broken(stream, error), stream
-            if not data:
-                if stream is not None:
-                    stream.finish(clean=True)
-                return self._places.eof, stream
-            if stream is None and data.endswith(self._whole):
-                intake.take(self._index, data, len(data))
-            else:
-                stream = stream or self.make_stream()
-                if not stream.feed(data):
-                    return self._places.error, stream
+            if data:
+                if stream is None and data.endswith(self._whole):
+                    intake.take(self._index, data, len(data))
+                else:
+                    stream = stream or self.make_stream()
+                    if not stream.feed(data):
+                        return self._places.error, stream
+                if not ended or len(data) == RECEIVE_SIZE:
+                    continue
+            if stream is not None:
+                stream.finish(clean=True)
+            return self._places.eof, stream
         return 0, stream
 
     def make_stream(self) -> LineStream:
         """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
         return LineStream(self._intake, self._index, self._max_line, self._framing)
 
-    def put_off(self, connection: UnfinishedConnection, looks: int) -> None:
-        """Have a connection looked at again so many looks from now."""
-        self._moderator.put_off(connection, looks)
+    def put_off(self, connection: UnfinishedConnection) -> None:
+        """Have a connection looked at again in the next look."""
+        self._moderator.put_off(connection)
+
+    def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
+        """Have the kernel say when there is something to read; tell whether it can."""
+        try:
+            self._moderator.parking.add(descriptor, connection)
+        except OSError:
+            # Out of memory, or of the user's share of watches, see epoll(7).
+            return False
+        return True
 
     def close(self, connection: raw_socket, reason: int) -> None:
         """Close a connection that was open for more than one look, and count why."""
@@ -154,21 +174,30 @@ class LineLane(AcceptLane):
 class UnfinishedConnection:
     """A connection of a line lane whose client wasn't done at the first look."""
 
-    __slots__ = ("_connection", "_lane", "_looks", "_stream", "_turn")
+    __slots__ = ("_connection", "_lane", "_looks", "_stream", "until")
 
-    def __init__(
-        self, lane: LineLane, connection: raw_socket, stream: LineStream | None, looks: tuple[int, ...]
-    ) -> None:
-        """Look again after each of ``looks`` milliseconds."""
+    def __init__(self, lane: LineLane, connection: raw_socket, stream: LineStream | None, looks: int) -> None:
+        """Look again ``looks`` times at most."""
         self._lane = lane
         self._connection = connection
         self._stream = stream
         self._looks = looks
-        self._turn = 0
+        self.until = 0
 
     def put_off(self) -> None:
-        """Have it looked at again when its next turn comes."""
-        self._lane.put_off(self, self._looks[self._turn])
+        """Have it looked at again."""
+        self._lane.put_off(self)
+
+    def ready(self, events: int) -> bool:
+        """Read what the kernel says has come, and tell whether the connection is closed now."""
+        lane = self._lane
+        # Data alone is read once: were there more, the next look would be told. All else is read to the end.
+        reads = 1 if events == EPOLLIN else READS_PER_LOOK
+        ended = events == lane.end_of_stream
+        reason, self._stream = lane.read(self._connection, self._stream, reads, ended=ended)
+        if reason:
+            lane.close(self._connection, reason)
+        return reason != 0
 
     def look(self) -> None:
         """Read what has come; hand the connection over when it has been looked at often enough."""
@@ -176,8 +205,8 @@ class UnfinishedConnection:
         if reason:
             self._lane.close(self._connection, reason)
             return
-        if self._turn + 1 < len(self._looks):
-            self._turn += 1
+        if self._looks > 1:
+            self._looks -= 1
         elif self._lane.give_away(self._connection, self._stream):
             return
         self.put_off()

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.parking import Parked, Parking
 
 __all__ = ["Lane", "Moderator"]
 
@@ -35,9 +36,6 @@ BUSY_GAP = 1_000_000
 QUIET_LOOKS = 16
 """After so many looks in a row that found nothing the sockets are watched again."""
 
-WHEEL = 16
-"""Looks ahead for which an unfinished connection can be put off; a power of two above the longest delay."""
-
 
 class Lane(Protocol):
     """One socket that the moderator looks after."""
@@ -52,11 +50,8 @@ class Lane(Protocol):
         """Take what is there, up to the lane's budget, and say how much it was."""
 
 
-class Unfinished(Protocol):
-    """A connection that wants to be looked at again."""
-
-    def look(self) -> None:
-        """Read what has come since."""
+class Unfinished(Parked, Protocol):
+    """A connection whose client isn't done: put off to the next look, or parked."""
 
     def drain(self) -> None:
         """Read what has come since, and end it."""
@@ -75,9 +70,8 @@ class Moderator:
         self._intake = intake
         self._failed = failed
         self._lanes: list[Lane] = []
-        self._wheel: list[list[Unfinished]] = [[] for _ in range(WHEEL)]
-        self._put_off = 0
-        self._position = 0
+        self._again: list[Unfinished] = []
+        self.parking: Parking[Unfinished] = Parking()
         self._call: IDelayedCall | None = None
         self._last = 0
         self._quiet = 0
@@ -118,10 +112,9 @@ class Moderator:
         if not self.busy:
             self._intake.settle()
 
-    def put_off(self, connection: Unfinished, looks: int) -> None:
-        """Look at the connection again so many looks (less than `WHEEL`) from now."""
-        self._wheel[(self._position + looks) % WHEEL].append(connection)
-        self._put_off += 1
+    def put_off(self, connection: Unfinished) -> None:
+        """Look at the connection again in the next look."""
+        self._again.append(connection)
 
     def stop(self) -> None:
         """Look no more."""
@@ -138,11 +131,9 @@ class Moderator:
         self._run_if_needed(0)
 
     def unfinished(self) -> list[Unfinished]:
-        """Take all connections that were put off, whenever they are due."""
-        waiting = [connection for slot in self._wheel for connection in slot]
-        self._wheel = [[] for _ in range(WHEEL)]
-        self._put_off = 0
-        return waiting
+        """Take all connections that were put off or are parked. They are to be closed."""
+        waiting, self._again = self._again, []
+        return waiting + self.parking.take()
 
     def _begin(self) -> None:
         if not self.busy:
@@ -157,7 +148,7 @@ class Moderator:
             lane.watch()
 
     def _run_if_needed(self, found: int) -> None:
-        if self._call is None and (self.busy or self._put_off):
+        if self._call is None and (self.busy or self._again or len(self.parking)):
             self._call = self._reactor.callLater(0.0 if found >= BACKLOGGED else INTERVAL, self._run)
 
     def _run(self) -> None:
@@ -173,17 +164,14 @@ class Moderator:
         now = self._intake.tick = time.monotonic_ns()
         self._note_gap(now)
         found = 0
-        # The wheel turns first: what a lane puts off now isn't due in this look.
-        self._position = position = (self._position + 1) % WHEEL
+        # Those that wait come first: what a lane puts off or parks now isn't due in this look.
+        due, self._again = self._again, []
+        for connection in due:
+            connection.look()
+        self.parking.look()
         if self.busy:
             for lane in tuple(self._lanes):
                 found += lane.look()
-        due = self._wheel[position]
-        if due:
-            self._wheel[position] = []
-            self._put_off -= len(due)
-            for connection in due:
-                connection.look()
         self._intake.settle()
         self._judge(found)
         return found

@@ -46,7 +46,12 @@ class TlsLane(LineLane):
             UnfinishedConnection(self, connection, None, LOOKS_AT_REST).put_off()
 
     def read(
-        self, connection: raw_socket, stream: LineStream | None, reads: int = READS_PER_LOOK
+        self,
+        connection: raw_socket,
+        stream: LineStream | None,
+        reads: int = READS_PER_LOOK,
+        *,
+        ended: bool = False,
     ) -> tuple[int, LineStream | None]:
         """Read nothing here."""
         return 0, stream

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from statsd_tcp.crash_points import SUPERVISOR, VARIABLE
-from tests.functional.clients import Burst, Outcome, bare, half_close
+from tests.functional.clients import Burst, Outcome, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Metrics
 from tests.functional.processes import held
@@ -54,10 +54,8 @@ def test_after_frame(start_service: ServiceMaker, at_once: int) -> None:
 def test_before_release(start_service: ServiceMaker) -> None:
     """What is in the store doesn't count again because the journal still has it."""
     service = start_service(environ={VARIABLE: "before-release:3"})
-    sent = 0
-    # Each release that comes to something is a death: of every third.
+    sent, port = 0, service.port("lines")
     while worker_deaths(service.metrics()) < 2:
-        port = service.port("lines")
         sent += Burst(lambda: half_close(port, LINE), 20, 1).run().completed
         service.settled()
     metrics = settled_total(service, sent)
@@ -66,7 +64,7 @@ def test_before_release(start_service: ServiceMaker) -> None:
 
 @pytest.mark.parametrize("point", SUPERVISOR)
 def test_supervisor(start_service: ServiceMaker, point: str) -> None:
-    """A supervisor that dies before or after its transaction leaves every line to be counted once by the next start."""
+    """A supervisor that dies before or after its transaction leaves every line to the next start, counted once."""
     service = start_service(environ={VARIABLE: f"{point}:5"})
     port = service.port("lines")
     burst = Burst(lambda: half_close(port, LINE), 20000, 4).start()

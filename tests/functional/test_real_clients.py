@@ -106,12 +106,12 @@ def test_statsd(service: Service, folder: Path, kind: str) -> None:
 def datadog_client(kind: str, service: Service, folder: Path, *, buffered: bool) -> Any:
     """Make a client of one kind. It waits for room: unless told so it drops what it can't send at once."""
     dogstatsd = pytest.importorskip("datadog.dogstatsd.base").DogStatsd
-    places = {
+    places: dict[str, dict[str, Any]] = {
         "udp": {"host": "127.0.0.1", "port": service.port("udp")},
         "datagrams": {"socket_path": f"unixgram://{folder}/datagrams"},
         "packets": {"socket_path": f"unixstream://{folder}/packets"},
     }
-    common = {"disable_telemetry": True, "disable_buffering": not buffered, "socket_timeout": PATIENCE}
+    common: dict[str, Any] = {"disable_telemetry": True, "disable_buffering": not buffered, "socket_timeout": PATIENCE}
     return dogstatsd(constant_tags=["env:test"], **common, **places[kind])
 
 
@@ -181,12 +181,13 @@ def hot_shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hot_shots_options(kind: str, service: Service, folder: Path) -> dict[str, Any]:
     """Give the options of a client of one kind."""
-    return {
+    every: dict[str, dict[str, Any]] = {
         "udp": {"host": "127.0.0.1", "port": service.port("udp")},
         "tcp": {"protocol": "tcp", "host": "127.0.0.1", "port": service.port("tcp")},
         "datagrams": {"protocol": "uds", "path": f"{folder}/datagrams"},
         "stream": {"protocol": "stream", "connect": f"{folder}/stream"},
-    }[kind]
+    }
+    return every[kind]
 
 
 @pytest.mark.parametrize("buffer", [0, 1000])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.commands import read_command
+from statsd_tcp.console.replies import as_json
 from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
@@ -57,9 +58,9 @@ class FakeSlot:
         }
         self.error: Exception | None = None
 
-    def look(self, kind: str) -> Deferred[Mapping[str, Any]]:
+    def look(self, kind: str) -> Deferred[bytes]:
         """Give what there is, or fail."""
-        return succeed(self.series[kind]) if self.error is None else fail(self.error)
+        return succeed(as_json(self.series[kind])) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
         """Delete from what there is."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import line_lane
+from statsd_tcp.ingest import line_lane, parking
 from statsd_tcp.ledger.journal import read_frames
 from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, wait_readable
@@ -153,18 +153,51 @@ class AcceptLaneTests(EndingTestCase):
 
     def begin(self) -> Client:
         """Connect to a lane that is patient."""
-        self.patch(line_lane, "LOOKS_AT_REST", (1,) * 12)
+        self.patch(line_lane, "LOOKS_AT_REST", 12)
         self.line_lane()
         return self.connect()
 
     def server_ends(self) -> list[Any]:
         """Find the connection among those that are put off."""
-        return [one._connection for slot in self.moderator._wheel for one in slot]  # type: ignore[attr-defined]
+        return [one._connection for one in self.moderator._again]  # type: ignore[attr-defined]
 
     def check(self, case: Case, sent: bytes) -> None:
         """Make sure that no transport was made of it, unless it was silent."""
         super().check(case, sent)
         self.assertEqual(int("silence" in case.steps), self.reactor.adopted)
+
+
+@with_cases
+class ParkedTests(EndingTestCase):
+    """The accept lane is under load, and parks the connection until the client is done."""
+
+    def begin(self) -> Client:
+        """Connect to a lane that is under load."""
+        self.patch(parking, "PATIENCE", 40)
+        self.moderator._begin()
+        self.moderator._run_if_needed(0)
+        self.line_lane()
+        return self.connect()
+
+    def look(self) -> None:
+        """Let the server read what has come, as if others were coming, too."""
+        self.moderator._quiet = 0
+        super().look()
+
+    def silence(self) -> None:
+        """Let so much time pass that the server must have enough."""
+        self.tick(40)
+        super().silence()
+
+    def server_ends(self) -> list[Any]:
+        """Find the connection among those that are parked."""
+        return [one._connection for one in self.moderator.parking._parked.values()]  # type: ignore[attr-defined]
+
+    def check(self, case: Case, sent: bytes) -> None:
+        """Make sure that no transport was made of it, unless it was silent, and that nothing is left behind."""
+        super().check(case, sent)
+        self.assertEqual(int("silence" in case.steps), self.reactor.adopted)
+        self.assertEqual(0, len(self.moderator.parking))
 
 
 @with_cases
@@ -192,6 +225,6 @@ class HandOverTests(EndingTestCase):
 
     def server_ends(self) -> list[Any]:
         """Give the connection, whoever has it."""
-        waiting: list[Any] = [one for slot in self.moderator._wheel for one in slot]
+        waiting: list[Any] = list(self.moderator._again)
         transports: list[Any] = [one.transport for one in self.factory._protocols]
         return [one._connection for one in waiting] + [one.socket for one in transports]

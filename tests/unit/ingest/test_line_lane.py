@@ -85,7 +85,7 @@ class FullTests(IngestTestCase):
 
     def test_unfinished_connections_wait(self) -> None:
         """What is read would have nowhere to go: nothing is read from connections that were put off either."""
-        self.patch(line_lane, "LOOKS_AT_REST", (1,) * 12)
+        self.patch(line_lane, "LOOKS_AT_REST", 12)
         lane = self.line_lane()
         clients = [self.connect() for _ in range(4)]
         lane.look()
@@ -125,7 +125,7 @@ class ReadTests(IngestTestCase):
     def test_reads_per_look(self) -> None:
         """One look reads a connection a few times at most, so that one sender can't own the reactor."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
-        self.patch(line_lane, "LOOKS_AT_REST", (1,) * 12)
+        self.patch(line_lane, "LOOKS_AT_REST", 12)
         lane = self.line_lane()
         client = self.connect()
         client.send(b"a\n" * 10)
@@ -174,7 +174,7 @@ class HandOverTests(IngestTestCase):
         self.assertEqual([b"a:1|c"], self.tally.lines)
 
     def test_after_fifteen_milliseconds_under_load(self) -> None:
-        """Under load it is looked at four more times, and handed over after 15 milliseconds."""
+        """Under load it is parked, read when something comes, and handed over after 15 milliseconds."""
         self.moderator._begin()
         self.moderator._run_if_needed(0)
         self.line_lane()

@@ -1,8 +1,11 @@
-"""The moderator: watched at rest, a look every millisecond under load, and the wheel of unfinished connections."""
+"""The moderator: watched at rest, a look every millisecond under load, and the connections that aren't finished."""
 
 from __future__ import annotations
 
-from statsd_tcp.ingest.moderation import BACKLOGGED, BUSY_BATCH, QUIET_LOOKS, WHEEL
+import socket
+
+from statsd_tcp.ingest.moderation import BACKLOGGED, BUSY_BATCH, QUIET_LOOKS
+from statsd_tcp.ingest.parking import PATIENCE
 from tests.unit.ingest.loopback import IngestTestCase
 
 
@@ -37,7 +40,12 @@ class FakeUnfinished:
 
     def __init__(self) -> None:
         self.looks = 0
+        self.until = 0
         self.error: Exception | None = None
+
+    def ready(self, events: int) -> bool:
+        """Stay as it is."""
+        return False
 
     def look(self) -> None:
         """Count."""
@@ -61,7 +69,7 @@ class PuttingOffLane(FakeLane):
         """Take one connection that isn't done."""
         connection = FakeUnfinished()
         self.made.append(connection)
-        self._test.moderator.put_off(connection, 1)
+        self._test.moderator.put_off(connection)
         return super().look()
 
 
@@ -153,25 +161,42 @@ class ModeratorTests(IngestTestCase):
         self.tick(1)
         self.assertEqual(1, self.lanes[0].looks)
 
-    def test_the_wheel(self) -> None:
-        """A connection that is put off is looked at once, after exactly as many looks as it asked for."""
-        connections = [FakeUnfinished() for _ in range(WHEEL - 1)]
-        for number, connection in enumerate(connections, 1):
-            self.moderator.put_off(connection, number)
-        self.wake(self.lanes[0])
-        for passed in range(WHEEL + 2):
-            expected = [int(number < passed) for number in range(WHEEL - 1)]
-            self.assertEqual(expected, [connection.looks for connection in connections])
-            self.tick()
+    def test_put_off(self) -> None:
+        """A connection that is put off is looked at in the next look, once."""
+        connections = [FakeUnfinished() for _ in range(3)]
+        for connection in connections[:2]:
+            self.moderator.put_off(connection)
+        self.wake(self.lanes[0], BUSY_BATCH)
+        self.assertEqual([0, 0, 0], [connection.looks for connection in connections])
+        self.tick()
+        self.moderator.put_off(connections[2])
+        self.assertEqual([1, 1, 0], [connection.looks for connection in connections])
+        self.tick(2)
+        self.assertEqual([1, 1, 1], [connection.looks for connection in connections])
 
     def test_the_timer_at_rest(self) -> None:
         """At rest the timer runs only as long as a connection is put off, and looks at no lane."""
         connection = FakeUnfinished()
-        self.moderator.put_off(connection, 2)
+        self.moderator.put_off(connection)
         self.wake(self.lanes[0], 1)
-        self.tick(2)
+        self.tick()
         self.assertEqual(1, connection.looks)
         self.assertEqual(1, self.lanes[0].looks)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_the_timer_while_one_is_parked(self) -> None:
+        """When the load ends the timer runs on for the connections that are parked, until the last has gone on."""
+        connection = FakeUnfinished()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        self.moderator.parking.add(ours.fileno(), connection)
+        self.wake(self.lanes[0], 1)
+        self.tick(PATIENCE - 1)
+        self.assertEqual(0, connection.looks)
+        self.assertEqual(1, len(self.reactor.getDelayedCalls()))
+        self.tick()
+        self.assertEqual(1, connection.looks)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_nothing_is_looked_at_twice_in_one_look(self) -> None:
@@ -215,7 +240,7 @@ class ModeratorTests(IngestTestCase):
         """An unfinished connection that raises is a failure of the worker as well."""
         connection = FakeUnfinished()
         connection.error = ZeroDivisionError("a fault")
-        self.moderator.put_off(connection, 1)
+        self.moderator.put_off(connection)
         self.wake(self.lanes[0], 1)
         self.tick()
         self.assertEqual(1, len(self.failures))
@@ -239,7 +264,7 @@ class ModeratorTests(IngestTestCase):
     def test_stop(self) -> None:
         """After the end nothing is watched, no timer runs, and what was put off can be taken."""
         connection = FakeUnfinished()
-        self.moderator.put_off(connection, 5)
+        self.moderator.put_off(connection)
         self.wake(self.lanes[0], BUSY_BATCH)
         self.moderator.stop()
         self.assertEqual([False, False], [lane.watched for lane in self.lanes])

@@ -67,7 +67,7 @@ class BindTests(UnixSocketTestCase):
             seen.append(stat.S_IMODE(Path(path).lstat().st_mode))
             chown(path, *owner)
 
-        self.patch(unix_sockets.os, "chown", look)
+        self.patch(os, "chown", look)
         self.addCleanup(os.umask, os.umask(0))
         self.bind(mode=0o666, user=os.geteuid())
         self.assertEqual([0o600], seen)
@@ -84,7 +84,7 @@ class BindTests(UnixSocketTestCase):
         def deny(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
 
-        self.patch(unix_sockets.os, "chown", deny)
+        self.patch(os, "chown", deny)
         self.assertRaises(PermissionError, bind_unix, self.endpoint(user=1))
         self.assertFalse(self.path.exists())
 
@@ -124,7 +124,7 @@ class BindTests(UnixSocketTestCase):
     def test_overtaken(self) -> None:
         """If another process puts its socket there while ours looks, it stays."""
         self.leave_stale()
-        others = []
+        others: list[os.stat_result] = []
 
         def stale(path: str) -> bool:
             if not others:

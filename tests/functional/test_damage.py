@@ -1,0 +1,281 @@
+"""Files that are damaged, foreign or don't find room: it is said, what can be saved is, and the service goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from statsd_tcp.ledger.layout import read_header
+from statsd_tcp.ledger.slots import JOURNAL_HEAD
+from tests.functional.clients import Burst, bare, connect, half_close, read_end
+from tests.functional.conftest import ServiceMaker
+from tests.functional.processes import held, marked
+from tests.functional.service import Service
+from tests.functional.waiting import PATIENCE, until
+
+LINE = b"hits:1|c\n"
+FRAME = 48
+"""Bytes of a frame with one such line."""
+
+DISK = 24 << 20
+
+
+def killed_with_unread(service: Service, committed: int, unread: int) -> Path:
+    """Kill everything when so many hits are in the store, and so many more in the ledger only; give the ledger."""
+    port = service.port("lines")
+    assert Burst(lambda: half_close(port, LINE), committed).run().completed == committed
+    service.wait_for(committed, "hits")
+    service.settled()
+    with held(service.process.pid):
+        assert Burst(lambda: half_close(port, LINE), unread, 1).run().completed == unread
+        for pid in marked(service.mark):
+            os.kill(pid, signal.SIGKILL)
+    service.wait_ended()
+    (name,) = service.ledgers
+    return service.state / "ledgers" / name
+
+
+def change(path: Path, edit: Callable[[bytearray], None]) -> None:
+    """Edit a file."""
+    data = bytearray(path.read_bytes())
+    edit(data)
+    path.write_bytes(data)
+
+
+def ring_of(data: bytearray) -> tuple[int, int]:
+    """Give where a ledger's ring begins, and the offset at which its journal ends."""
+    header = read_header(data, len(data), "x")
+    at = header.slots_at + 8 * JOURNAL_HEAD
+    return header.ring_at, int.from_bytes(data[at : at + 8], "little")
+
+
+def starts_and_counts(service: Service, hits: int) -> None:
+    """Start again, twice: the damage costs what it costs once, nothing else, and the service counts on."""
+    for more in (1, 2):
+        service.start()
+        half_close(service.port("lines"), LINE)
+        service.wait_for(hits + more, "hits")
+        metrics = service.settled()
+        assert metrics.total("hits") == hits + more
+        assert metrics.total("statscounter_connections_open", listener="lines") == 0
+        assert metrics.total("statscounter_ledgers_set_aside") == 1
+        service.stop()
+
+
+def test_torn_record(start_service: ServiceMaker) -> None:
+    """Of a journal with a damaged record what lies before it counts; the rest is reported, and the file is kept."""
+    service = start_service()
+    path = killed_with_unread(service, 10, 20)
+
+    def tear(data: bytearray) -> None:
+        ring, head = ring_of(data)
+        # In the lines of the fifth record from the end.
+        data[ring + head - 5 * FRAME + 33] ^= 0xFF
+
+    change(path, tear)
+    starts_and_counts(service, 25)
+    log = (service.folder / "start-2.log").read_text()
+    assert f"{5 * FRAME} bytes of its journal are damaged; it is kept as {path.with_suffix('.unread')}" in log
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
+def test_truncated_ledger(start_service: ServiceMaker, size: int) -> None:
+    """A ledger that was cut off is kept aside; what the store had of it is settled, and that there was more is said."""
+    service = start_service()
+    path = killed_with_unread(service, 10, 20)
+    os.truncate(path, size)
+    starts_and_counts(service, 10)
+    log = (service.folder / "start-2.log").read_text()
+    assert f"it is kept as {path.with_suffix('.damaged')}" in log
+    assert f"the ledger {path.stem} of worker 0 is not there" in log
+
+
+def test_other_version(start_service: ServiceMaker) -> None:
+    """A ledger of another format version is kept aside, and whoever reads that version later loses nothing."""
+    service = start_service()
+    path = killed_with_unread(service, 10, 20)
+
+    def become(version: int) -> Callable[[bytearray], None]:
+        def edit(data: bytearray) -> None:
+            data[8:12] = version.to_bytes(4, "little")
+            data[124:128] = zlib.crc32(data[:124]).to_bytes(4, "little")
+
+        return edit
+
+    change(path, become(99))
+    starts_and_counts(service, 10)
+    aside = path.with_suffix(".damaged")
+    assert "format version 99" in (service.folder / "start-2.log").read_text()
+    change(aside, become(1))
+    aside.rename(path)
+    service.start()
+    service.wait_for(32, "hits")
+    metrics = service.settled()
+    assert metrics.total("hits") == 32
+    assert metrics.total("statscounter_ledgers_set_aside") == 0
+
+
+def test_copied_ledger(start_service: ServiceMaker) -> None:
+    """A copy of a ledger under another name is not read a second time."""
+    service = start_service()
+    path = killed_with_unread(service, 10, 20)
+    path.with_name("0" * 32 + ".ledger").write_bytes(path.read_bytes())
+    starts_and_counts(service, 30)
+    assert "is a copy of the ledger" in (service.folder / "start-2.log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder with room for little, and for no other test."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "statscounter-test", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room at all on a file system, and give the file to delete for room."""
+    ballast = folder / "ballast"
+    room = os.statvfs(folder)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+    return ballast
+
+
+def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:
+    """Without room nothing is lost: counting goes on, lines wait, then reading pauses; with room all goes on."""
+    service = make_service(workers=1)
+    put_state(service, small_disk)
+    service.start()
+    lines, port = service.port("lines"), service.port("bare")
+    assert Burst(lambda: half_close(lines, LINE), 50).run().completed == 50
+    service.wait_for(50, "hits")
+    ballast = fill(small_disk)
+    sender = Sender(lines)
+    until(lambda: service.status()["last_commit_error"], "commits fail")
+    assert "can't grow: the disk is full" in service.status()["last_commit_error"]
+    page = service.page("/readyz")
+    assert (page.status, "the disk is full" in page.text) == (503, True)
+    assert service.page("/healthz").status == 200
+    # Counting goes on.
+    assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
+    assert service.metrics().closed("bare") == {"counted": 50}
+    # The journal fills up; then nobody reads, and nobody is dropped.
+    until(lambda: service.metrics().total("statscounter_accept_paused", listener="lines") == 1, "reading pauses")
+    until(lambda: sender.waits, "the sender has to wait")
+    waiting = Burst(lambda: half_close(lines, LINE), 20, 20).start()
+    assert service.log.count("a commit failed") == 1
+    ballast.unlink()
+    until(service.is_ready, "all is well again")
+    assert waiting.join() == (20, 0, 0)
+    sent = sender.finish()
+    service.wait_for(sent + 70, "statscounter_lines_total", listener="lines")
+    metrics = service.settled()
+    assert metrics.total("statscounter_lines_total", listener="lines") == sent + 70
+    assert metrics.total("hits") == 70
+    assert metrics.total("filler") == sent
+    assert metrics.total("statscounter_accept_paused", listener="lines") == 0
+    assert "commits work again" in service.log
+
+
+def test_worker_dies_while_the_disk_is_full(small_disk: Path, make_service: ServiceMaker) -> None:
+    """Without room a dead worker gets no successor, and the service says so; with room there is one, and all counts."""
+    service = make_service(workers=1)
+    put_state(service, small_disk)
+    service.start()
+    lines = service.port("lines")
+    ballast = fill(small_disk)
+    assert Burst(lambda: half_close(lines, LINE), 50).run().completed == 50
+    os.kill(service.worker_pids()[0], signal.SIGKILL)
+    until(lambda: "worker 0 can't be started: its ledger can't be made" in service.log, "it says why")
+    assert service.page("/readyz").status == 503
+    waiting = Burst(lambda: half_close(lines, LINE), 20, 20).start()
+    ballast.unlink()
+    until(service.is_ready, "a worker accepts")
+    assert waiting.join() == (20, 0, 0)
+    service.wait_for(70, "hits")
+    assert service.settled().total("hits") == 70
+
+
+def put_state(service: Service, folder: Path) -> None:
+    """Have a service keep its state there."""
+    service.command[service.command.index(f"--state-dir={service.state}")] = f"--state-dir={folder}/state"
+    service.state = folder / "state"
+
+
+class Sender:
+    """Sends long lines over one connection until it is told to finish."""
+
+    LINES = 64 * (b"filler:1|c|#pad:" + b"x" * 800 + b"\n")
+
+    def __init__(self, port: int) -> None:
+        self._connection = connect(port)
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        self._connection.settimeout(PATIENCE)
+        self._sent = 0
+        self._since = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether it has been able to send nothing for a second."""
+        return time.monotonic() - self._since > 1
+
+    def finish(self) -> int:
+        """Stop, wait until the server has read all, and give how many lines were sent."""
+        self._stop.set()
+        self._thread.join()
+        self._connection.shutdown(socket.SHUT_WR)
+        read_end(self._connection)
+        return self._sent
+
+    def _send(self) -> None:
+        while not self._stop.is_set():
+            self._connection.sendall(self.LINES)
+            self._sent += 64
+            self._since = time.monotonic()
+
+
+def test_large_commit(start_service: ServiceMaker) -> None:
+    """While 100,000 series are committed, the pages answer."""
+    service = start_service(more=["--max-series=200000"])
+    before = service.metrics().total("statscounter_commit_duration_seconds_sum")
+    waits: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            began = time.monotonic()
+            assert service.page("/healthz").status == 200
+            waits.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        half_close(service.port("lines"), b"".join(b"s%d:1|c\n" % number for number in range(100_000)))
+        until(lambda: service.status()["rates"] and series(service) >= 100_000, "all series are committed")
+    finally:
+        done.set()
+        thread.join()
+    took = service.metrics().total("statscounter_commit_duration_seconds_sum") - before
+    print(f"commits took {took:.2f} s; the longest answer of {len(waits)} took {max(waits):.3f} s")  # noqa: T201
+    assert max(waits) < took
+
+
+def series(service: Service) -> float:
+    """Give how many counters there are."""
+    return service.metrics().total("statscounter_series", type="c")
