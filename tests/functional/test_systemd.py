@@ -37,13 +37,11 @@ class Systemd:
             "--listen", f"tcp:{self.port}:interface=127.0.0.1", "--state-dir", str(self.folder / "state"),
         ]  # fmt: skip
         # The variables name the process, which only a shell that becomes it can know.
-        script = (
-            f"exec 3<&{self.listener.fileno()} {self.listener.fileno()}<&-; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=x exec "
-            + " ".join(words)
-        )  # noqa: E501
+        fd = self.listener.fileno()
+        script = f"exec 3<&{fd} {fd}<&-; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=x exec {' '.join(words)}"
         self.process = subprocess.Popen(
             ["/bin/bash", "-c", script],
-            pass_fds=[self.listener.fileno()],
+            pass_fds=[fd],
             env={**os.environ, "NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": "20000000"},
             stdout=self.log,
             stderr=self.log,

@@ -19,6 +19,7 @@ from statsd_tcp.ingest import tls_lane
 from statsd_tcp.ingest.tls import TlsError, read_tls, server_context
 from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, TlsFactory, TlsLane
 from tests.certificates import Authority, pem_key
+from tests.unit.folders import make_folder
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, VirtualTime, wait_for
 
 
@@ -27,8 +28,7 @@ class FilesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make an authority and a good certificate."""
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir(parents=True)
+        self.folder = make_folder(self)
         self.authority = Authority(self.folder)
         self.good = self.authority.issue("good")
 
@@ -86,8 +86,7 @@ class TlsTestCase(IngestTestCase):
         """Make the lane."""
         super().setUp()
         self.patch(tls_lane, "time", VirtualTime(self.reactor))
-        folder = Path(self.mktemp())
-        folder.mkdir(parents=True)
+        folder = make_folder(self)
         self.authority = Authority(folder)
         good = str(self.authority.issue("good"))
         self.factory = TlsFactory(

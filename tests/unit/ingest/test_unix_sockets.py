@@ -13,6 +13,7 @@ from statsd_tcp.endpoints import Endpoint, parse_listen
 from statsd_tcp.ingest import unix_sockets
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
 from statsd_tcp.ingest.unix_sockets import PathInUseError, bind_unix, is_stale, remove_path
+from tests.unit.folders import make_folder
 
 
 class UnixSocketTestCase(SynchronousTestCase):
@@ -20,8 +21,7 @@ class UnixSocketTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Name a path that is short enough."""
-        self.path = Path(self.mktemp()).absolute() / "s"
-        self.path.parent.mkdir(parents=True)
+        self.path = make_folder(self) / "s"
         # sockaddr_un has no room for the path of a deep folder.
         self.folder = os.open(self.path.parent, os.O_RDONLY)
         self.addCleanup(os.close, self.folder)

@@ -1,0 +1,266 @@
+"""HUP, USR2 and their page: new code and configuration, with nobody refused, nobody cut off, and nothing miscounted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.functional.clients import bare, connect, half_close, read_end
+from tests.functional.conftest import ServiceMaker
+from tests.functional.load import Load, Sent
+from tests.functional.metrics import Metrics
+from tests.functional.processes import marked
+from tests.functional.service import DATAGRAMS, LINES, LOOPBACK, Service
+from tests.functional.waiting import PATIENCE, until
+
+LINE = b"hits:1|c\n"
+COMPLETE = "the reload is complete"
+
+
+def reloaded(service: Service, number: int = 1) -> None:
+    """Wait until so many reloads are complete since the start."""
+    until(lambda: service.log.count(COMPLETE) >= number, f"{number} reloads are complete")
+    until(service.is_ready, "the service is ready")
+
+
+def hup(service: Service, number: int = 1, how: signal.Signals = signal.SIGHUP) -> None:
+    """Have it reload, and wait until that is complete; it is the ``number``th one."""
+    os.kill(service.process.pid, how)
+    reloaded(service, number)
+
+
+def exact(service: Service, lines: Sent, bares: Sent) -> Metrics:
+    """Check that nobody failed, and that all were counted once."""
+    assert (lines.failed, bares.failed) == ([], [])
+    assert min(lines.completed, bares.completed) > 0
+    service.wait_for(lines.completed, "hits")
+    metrics = service.settled()
+    assert metrics.total("hits") == lines.completed
+    assert metrics.accepted("lines") == lines.completed
+    assert metrics.accepted("bare") == bares.completed
+    assert metrics.closed("lines") == {"eof": lines.completed}
+    assert metrics.closed("bare") == {"counted": bares.completed}
+    return metrics
+
+
+def under_load(service: Service) -> tuple[Load, Load]:
+    """Make the load of both kinds."""
+    lines, port = service.port("lines"), service.port("bare")
+    return Load(lambda: half_close(lines, LINE)), Load(lambda: bare(port), 1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGUSR2])
+def test_again_and_again_under_load(start_service: ServiceMaker, how: signal.Signals) -> None:
+    """Ten reloads under load refuse and reset nobody, and every connection and line is counted once."""
+    service = start_service(workers=2)
+    pid, workers = service.process.pid, set(service.worker_pids().values())
+    lines, bares = under_load(service)
+    with lines, bares:
+        for number in range(1, 11):
+            hup(service, number, how)
+    metrics = exact(service, lines.sent, bares.sent)
+    assert service.process.pid == pid
+    assert workers.isdisjoint(service.worker_pids().values())
+    assert metrics.total("statscounter_worker_restarts_total") == 0
+    assert metrics.total("statscounter_config_last_reload_successful") == 1
+    assert len(service.ledgers) == 2
+
+
+def test_page(start_service: ServiceMaker) -> None:
+    """A POST to the page does what HUP does."""
+    service = start_service()
+    before = service.worker_pids()
+    assert service.page("/-/reload").status == 405
+    assert post(service, "/-/reload") == 202
+    reloaded(service)
+    assert before != service.worker_pids()
+
+
+def post(service: Service, path: str) -> int:
+    """Send an empty POST, and give the answer's status."""
+    with connect(service.http_port) as connection:
+        connection.sendall(f"POST {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def test_bad_configuration(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A configuration that is refused leaves everything as it was, and says so; the next good one is taken."""
+    file = tmp_path / "statscounter.toml"
+    file.write_text("idle-timeout = 60\n")
+    service = start_service(more=[f"--config={file}"])
+    workers = service.worker_pids()
+    for wrong in ("idle-timeout = -1\n", "idle-timeout = \n", "no-such-option = 1\n", 'listen = ["tcp:x"]\n'):
+        refused = service.log.count("the reload is refused")
+        file.write_text(wrong)
+        os.kill(service.process.pid, signal.SIGHUP)
+        until(lambda: service.log.count("the reload is refused") > refused, "it is refused")  # noqa: B023
+        assert service.metrics().total("statscounter_config_last_reload_successful") == 0
+        assert service.worker_pids() == workers
+        half_close(service.port("lines"), LINE)
+    assert "and all stays as it is: statscounter: " in service.log
+    assert "no-such-option" in service.log
+    file.write_text("idle-timeout = 30\n")
+    hup(service)
+    service.wait_for(4, "hits")
+    assert service.metrics().total("statscounter_config_last_reload_successful") == 1
+    assert service.worker_pids() != workers
+
+
+def test_listener_that_cannot_be_had(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A new listener whose port is taken is a refused reload."""
+    file = tmp_path / "statscounter.toml"
+    file.write_text(f'listen = ["{LINES}"]\n')
+    service = start_service(more=[f"--config={file}"], without=["--listen"])
+    with connect(service.http_port):
+        file.write_text(f'listen = ["{LINES}", "tcp:{service.http_port}:{LOOPBACK}:name=more"]\n')
+        os.kill(service.process.pid, signal.SIGHUP)
+        until(lambda: "the reload is refused" in service.log, "it is refused")
+    half_close(service.port("lines"), LINE)
+    service.wait_for(1, "hits")
+
+
+def test_many_at_once(start_service: ServiceMaker) -> None:
+    """Requests that come while a reload runs become one more."""
+    service = start_service()
+    for _ in range(20):
+        os.kill(service.process.pid, signal.SIGHUP)
+        time.sleep(0.01)
+    reloaded(service)
+    # Whatever was asked for meanwhile is done by then: the next request is the last one.
+    until(lambda: service.log.count(COMPLETE) == service.log.count("a reload was asked for"), "all are complete")
+    before = service.log.count(COMPLETE)
+    assert before <= 3
+    hup(service, before + 1)
+
+
+@pytest.mark.parametrize("behind", ["", "a reload was asked for", "the next image takes over", "starting up"])
+def test_stop_in_the_middle(start_service: ServiceMaker, behind: str) -> None:
+    """A TERM in the middle of a reload is a clean stop, whenever it comes."""
+    service = start_service(workers=2)
+    lines = service.port("lines")
+    for _ in range(50):
+        half_close(lines, LINE)
+    started = service.log.count(behind)
+    os.kill(service.process.pid, signal.SIGHUP)
+    if behind:
+        until(lambda: service.log.count(behind) > started, f"it says {behind!r}")
+    assert service.stop() == -signal.SIGTERM
+    assert service.ledgers == []
+    metrics = service.start().metrics()
+    assert (metrics.total("hits"), metrics.closed("lines")) == (50, {"eof": 50})
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGUSR2])
+def test_long_lived_connection(start_service: ServiceMaker, how: signal.Signals) -> None:
+    """A connection that was open before a reload stays, and what it sends later counts, over several reloads."""
+    service = start_service()
+    with connect(service.port("lines")) as connection:
+        connection.sendall(LINE + b"hits:")
+        service.wait_for(1, "hits")
+        for number in (1, 2, 3):
+            hup(service, number, how)
+            connection.sendall(b"1|c\nhits:")
+            service.wait_for(1 + number, "hits")
+            assert service.settled().total("statscounter_connections_open", listener="lines") == 1
+        connection.sendall(b"1|c")
+        connection.shutdown(1)
+        read_end(connection)
+    service.wait_for(5, "hits")
+    metrics = service.settled()
+    assert metrics.closed("lines") == {"eof": 1}
+    until(lambda: len(service.ledgers) == 1, "the old worker's ledger is gone")
+
+
+def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """More and fewer workers under load: nobody is refused or cut off, and all is counted."""
+    file = tmp_path / "statscounter.toml"
+    file.write_text("workers = 1\n")
+    service = start_service(more=[f"--config={file}"], without=["--workers"])
+    lines, bares = under_load(service)
+    with lines, bares:
+        for number, workers in enumerate((3, 2, 4, 1), 1):
+            file.write_text(f"workers = {workers}\n")
+            hup(service, number)
+            until(lambda: len(service.worker_pids()) == workers, f"{workers} workers")  # noqa: B023
+    exact(service, lines.sent, bares.sent)
+    until(lambda: len(service.ledgers) == 1, "the old workers' ledgers are gone")
+
+
+def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """Listeners come and go, and nobody on the others notices."""
+    file = tmp_path / "statscounter.toml"
+    listen = f'listen = ["{LINES}", "{DATAGRAMS}"]\n'
+    file.write_text(listen)
+    service = start_service(more=[f"--config={file}"], without=["--listen"], workers=2)
+    lines, bares = under_load(service)
+    with lines, bares:
+        file.write_text(f'listen = ["{LINES}", "tcp:0:{LOOPBACK}:name=more"]\n')
+        hup(service, 1)
+        more = next(one["port"] for one in service.status()["listeners"] if one["label"] == "more")
+        half_close(more, b"others:1|c\n")
+        service.wait_for(1, "others")
+        file.write_text(listen)
+        hup(service, 2)
+        with pytest.raises(ConnectionRefusedError):
+            connect(more)
+    metrics = exact(service, lines.sent, bares.sent)
+    assert metrics.closed("more") == {"eof": 1}
+
+
+def test_daemon(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """A daemon stays the process of its pid file over reloads, logs to the same file, and a TERM removes the pid file."""
+    pidfile, logfile = tmp_path / "daemon.pid", tmp_path / "daemon.log"
+    service = make_service(program=("twistd", f"--pidfile={pidfile}", f"--logfile={logfile}"))
+    service.launch()
+    assert service.process.wait(PATIENCE) == 0
+    service.log_file = logfile
+    until(service.has_greeted, "it has started")
+    service.find_pages()
+    pid = int(pidfile.read_text())
+    for number in (1, 2):
+        os.kill(pid, signal.SIGHUP)
+        reloaded(service, number)
+    assert int(pidfile.read_text()) == pid
+    assert pid in marked(service.mark)
+    half_close(service.port("lines"), LINE)
+    service.wait_for(1, "hits")
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not marked(service.mark), "all its processes have ended")
+    assert not pidfile.exists()
+    assert service.ledgers == []
+
+
+def test_tac(make_service: ServiceMaker) -> None:
+    """From a tac file it reloads as well."""
+    tac = Path(__file__).parents[2] / "etc" / "statscounter.tac"
+    service = make_service(program=("twistd", "--pidfile=", "-ny", str(tac)))
+    at = service.command.index("statscounter")
+    service.command, arguments = service.command[:at], service.command[at + 1 :]
+    service.environ["STATSCOUNTER_ARGS"] = " ".join(f"'{argument}'" for argument in arguments)
+    service.start()
+    lines, bares = under_load(service)
+    with lines, bares:
+        hup(service, 1)
+        hup(service, 2, signal.SIGUSR2)
+    exact(service, lines.sent, bares.sent)
+
+
+def test_reload_while_commits_fail_is_refused(start_service: ServiceMaker) -> None:
+    """A reload that finds a store that can't be written is refused: what waits in memory would be read from journals."""
+    service = start_service()
+    with sqlite3.connect(service.state / "totals.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        half_close(service.port("lines"), LINE)
+        until(lambda: service.status()["last_commit_error"], "commits fail")
+        os.kill(service.process.pid, signal.SIGHUP)
+        until(lambda: "the reload is refused while commits fail" in service.log, "it is refused")
+        other.execute("ROLLBACK")
+    other.close()
+    service.wait_for(1, "hits")
+    hup(service)
+    assert service.settled().total("hits") == 1
