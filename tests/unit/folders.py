@@ -12,7 +12,10 @@ __all__ = ["make_folder"]
 
 
 def make_folder(test: SynchronousTestCase) -> Path:
-    """Make an empty folder that goes with the test. (Trial's own mktemp leaves its folders where pytest was started.)"""
+    """Make an empty folder that goes with the test.
+
+    Trial's own ``mktemp`` leaves its folders where pytest was started.
+    """
     folder = Path(tempfile.mkdtemp(prefix="statscounter-"))
     test.addCleanup(shutil.rmtree, folder, ignore_errors=True)
     return folder
