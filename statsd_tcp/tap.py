@@ -168,7 +168,7 @@ def assemble(
         return Committer(reactor, pool, open_store, shelf, committed, Recovery(reactor))
 
     supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
-    again = command_again(sys.orig_argv, sys.argv, Path.cwd())
+    again = command_again(sys.orig_argv, sys.argv, Path.cwd(), manifest.pid_file if manifest else "")
     notifier = Notifier(os.environ, os.getpid())
     renewal = Renewal(reactor, supervisor, lock, again, notifier, manifest.reloads if manifest else 0)
     deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]

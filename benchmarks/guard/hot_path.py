@@ -15,7 +15,7 @@ import socket
 import sys
 import termios
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.ingest.intake import Intake
@@ -81,7 +81,7 @@ class Scene:
     """A worker's parts, and clients on the loopback device."""
 
     def __init__(self) -> None:
-        self.reactor: Any = Turned()  # as much of a reactor as is needed
+        self.reactor = cast("Any", Turned())
         slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
         self.tally = Tally(Grammar(), ["tcp"])
         self.intake = Intake(Journal(memoryview(bytearray(RING_SIZE)), slots), self.tally, 1)

@@ -26,17 +26,18 @@ class Again(NamedTuple):
     pid_file: str
 
 
-def command_again(original: Sequence[str], arguments: Sequence[str], folder: Path) -> Again:
+def command_again(original: Sequence[str], arguments: Sequence[str], folder: Path, inherited: str = "") -> Again:
     """Make the command line of the next image.
 
     ``original`` is ``sys.orig_argv``, ``arguments`` is ``sys.argv``, ``folder`` the one in which the process was
-    started. What is already done (going into the background, changing the user) must not be done again.
+    started, ``inherited`` the file with our process number that an earlier image has left to us. What is already done
+    (going into the background, changing the user) must not be done again.
     """
     head = list(original[1 : len(original) - len(arguments) + 1])
     head[-1] = _absolute(head[-1], folder)
     if Path(arguments[0]).name != "twistd":
         # twist, or "python -m twisted": it stays in the foreground, and has no such options.
-        return Again([*head, *arguments[1:]], "")
+        return Again([*head, *arguments[1:]], inherited)
     options = ServerOptions()
     given, rest = getopt.getopt(list(arguments[1:]), options.shortOpt, options.longOpt)
     in_foreground = any(name in ("--nodaemon", "-n") for name, _ in given)
@@ -44,7 +45,7 @@ def command_again(original: Sequence[str], arguments: Sequence[str], folder: Pat
     kept = [_written(name, value) for name, value in given if name not in _DROPPED]
     if not in_foreground and not any(name in ("--logfile", "-l", "--syslog") for name, _ in given):
         kept.append(f"--logfile={_LOG_FILE}")
-    return Again([*head, *kept, "--nodaemon", "--pidfile=", *rest], _absolute_file(pid_file) if pid_file else "")
+    return Again([*head, *kept, "--nodaemon", "--pidfile=", *rest], _absolute_file(pid_file) if pid_file else inherited)
 
 
 def _absolute(script: str, folder: Path) -> str:

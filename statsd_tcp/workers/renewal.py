@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -68,6 +69,9 @@ class Renewal:
         """Listen to the signals, and let through those that waited while this image was started."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
+        if self.reloads and self._again.pid_file:
+            # The first image's twistd would have done it.
+            self._reactor.addSystemEventTrigger("after", "shutdown", self._remove_pid_file)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
 
     def request(self) -> None:
@@ -96,6 +100,12 @@ class Renewal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.request)
+
+    def _remove_pid_file(self) -> None:
+        try:
+            Path(self._again.pid_file).unlink()
+        except OSError as error:
+            self._log.warn("the file with our process number stays: {error}", error=error)
 
     async def _renew(self) -> None:
         if self._supervisor.committer.failure:

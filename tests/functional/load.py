@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 __all__ = ["Load", "Sent"]
 
@@ -27,7 +27,7 @@ class Load:
         self._failed: list[str] = []
         self.completed = 0
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         """Begin."""
         for thread in self._threads:
             thread.start()

@@ -53,7 +53,7 @@ def change(path: Path, edit: Callable[[bytearray], None]) -> None:
 
 def ring_of(data: bytearray) -> tuple[int, int]:
     """Give where a ledger's ring begins, and the offset at which its journal ends."""
-    header = read_header(data, len(data), "x")
+    header = read_header(bytes(data), len(data), "x")
     at = header.slots_at + 8 * JOURNAL_HEAD
     return header.ring_at, int.from_bytes(data[at : at + 8], "little")
 

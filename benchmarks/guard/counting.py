@@ -1,0 +1,80 @@
+"""Runs the pieces of the hot path under callgrind, and gives the instructions of each."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.guard.hot_path import PIECES
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+SOURCE, SWITCH = HERE / "switch.c", HERE / "build" / "switch.so"
+FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
+CALLGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no")
+
+
+class UnavailableError(Exception):
+    """Nothing can be counted on this machine; the text says why, and what would help."""
+
+
+class CountError(Exception):
+    """A piece of the hot path does not run under callgrind; the text says which, and the last words."""
+
+
+def interpreter() -> str:
+    """Name what the figures depend on besides our code: Python's minor version, its compiler's major one, the machine.
+
+    >>> interpreter()
+    'cpython-3.11-gcc-12-x86_64'
+    """
+    found = re.match(r"(\S+) (\d+)", platform.python_compiler())
+    compiler = f"{found[1].lower()}-{found[2]}" if found else "unknown"
+    version = "{}.{}".format(*sys.version_info)
+    return f"{sys.implementation.name}-{version}-{compiler}-{platform.machine()}"
+
+
+def build_switch() -> None:
+    """Compile the library that switches the counting, unless it is there; raises `UnavailableError`."""
+    if shutil.which("valgrind") is None:
+        raise UnavailableError("there is no valgrind (Debian: apt-get install valgrind)")
+    if SWITCH.exists() and SWITCH.stat().st_mtime > SOURCE.stat().st_mtime:
+        return
+    SWITCH.parent.mkdir(exist_ok=True)
+    try:
+        built = subprocess.run(
+            ["cc", *FLAGS, "-o", str(SWITCH), str(SOURCE)], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise UnavailableError("there is no C compiler (Debian: apt-get install gcc libc6-dev)") from error
+    if built.returncode:
+        raise UnavailableError(f"{SOURCE.name} does not compile: {built.stderr.strip().splitlines()[0]}")
+
+
+def count(piece: str) -> float:
+    """Count the instructions of one piece, for each unit of its work; raises `CountError`."""
+    with tempfile.TemporaryDirectory(prefix="statscounter-guard-") as folder:
+        command = [*CALLGRIND, f"--callgrind-out-file={folder}/out", sys.executable, "-m", "benchmarks.guard.hot_path"]
+        run = subprocess.run(
+            [*command, piece, str(SWITCH)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=CHECKOUT,
+            # The same hashes, and so the same collisions, each time.
+            env=dict(os.environ, PYTHONHASHSEED="0", PYTHONPATH=str(CHECKOUT)),
+        )
+    collected = re.search(r"Collected : (\d+)", run.stderr)
+    if run.returncode or collected is None:
+        raise CountError(f"{piece} can't be counted: {run.stderr.strip().splitlines()[-1]}")
+    return int(collected[1]) / int(run.stdout)
+
+
+def count_all() -> dict[str, float]:
+    """Count all pieces; raises `UnavailableError` and `CountError`."""
+    build_switch()
+    return {piece: round(count(piece), 1) for piece in PIECES}
