@@ -15,11 +15,14 @@ from rich.console import Console
 
 from benchmarks.accept import report
 from benchmarks.accept.measure import Footprint, Load, Rest, Specification
+from benchmarks.accept.others import OTHERS, Places, fetch_etsy, missing
 from benchmarks.accept.programs import ToolError, program
-from benchmarks.accept.servers import CHECKOUT, DEFAULT_PEERS, LOOP, PEERS, suits
+from benchmarks.accept.servers import CHECKOUT, LOOP, MODULES, OURS, OWN_PEERS, suits
 from benchmarks.accept.summary import DISTURBED, disturbance, row
-from benchmarks.accept.workloads import DEFAULT, WORKLOADS
+from benchmarks.accept.workloads import DEFAULT, WORKLOADS, Workload
 
+PEERS = (*OWN_PEERS, *OTHERS)
+DEFAULT_PEERS = (LOOP, OURS, *MODULES, *OTHERS)
 NAMESPACES = (("unshare", "--net"), ("unshare", "--map-root-user", "--net"))
 """Ways to a private network namespace, with and without being root."""
 MEMORY_SECONDS = 300.0
@@ -69,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
         help="measure memory instead, around N connections",
     )
     add("--json", type=Path, metavar="FILE", help="write every single measurement there")
+    add("--etsy", default="", metavar="FOLDER", help="the npm package statsd; without it npm fetches it")
+    add("--statsite", default="statsite", metavar="FILE", help="the program statsite")
+    add("--netdata", default="netdata", metavar="FILE", help="the program netdata")
+    add("--nginx", default="nginx", metavar="FILE", help="the program nginx")
     add("--shared-network", action="store_true", help="do not use a private network namespace")
     return options
 
@@ -135,13 +142,14 @@ class Comparison:
             "server_cpu": self._server_cpu,
             "client_cpu": self._client_cpu,
             "private_network": bool(self._namespace),
+            "places": places(arguments),
         }
-        return msgspec.convert(words, Specification)
+        return msgspec.convert(words, Specification, from_attributes=True)
 
     def rounds(self, result: type[Result], kind: str, workload: str, number: int) -> dict[str, list[Result]]:
         """All servers in turn, `number` times. A server that failed once is left out from then on."""
         results: dict[str, list[Result]] = defaultdict(list)
-        peers = [peer for peer in self._arguments.peers if suits(peer, WORKLOADS[workload])]
+        peers = [peer for peer in self._arguments.peers if can_do(peer, WORKLOADS[workload])]
         for _ in range(number):
             for peer in tuple(peers):
                 measured = self.undisturbed(result, self.specification(kind, peer, workload))
@@ -151,6 +159,30 @@ class Comparison:
                 else:
                     results[peer].append(measured)
         return dict(results)
+
+
+def can_do(peer: str, workload: Workload) -> bool:
+    """Whether a server can do what the workload asks for."""
+    return OTHERS[peer] == workload.role if peer in OTHERS else suits(peer, workload)
+
+
+def places(arguments: argparse.Namespace) -> Places:
+    """Where the others' programs are."""
+    return Places(arguments.etsy, arguments.statsite, arguments.netdata, arguments.nginx)
+
+
+def leave_out_the_missing(arguments: argparse.Namespace, console: Console) -> None:
+    """Skip the servers that aren't on this machine, and say why. etsy's is fetched."""
+    for peer in tuple(arguments.peers):
+        why = missing(peer, places(arguments))
+        if peer == "etsy" and why is None and not arguments.etsy:
+            try:
+                arguments.etsy = str(fetch_etsy())
+            except (ToolError, subprocess.TimeoutExpired) as error:
+                why = str(error)
+        if why is not None:
+            arguments.peers.remove(peer)
+            console.print(f"[yellow]{peer} is left out[/yellow]: {why}", highlight=False, soft_wrap=True)
 
 
 def private_network() -> tuple[str, ...]:
@@ -213,6 +245,7 @@ def main(words: Sequence[str]) -> int:
     except ToolError as error:
         progress.print(str(error), style="red")
         return 1
+    leave_out_the_missing(arguments, progress)
     comparison = Comparison(arguments, progress)
     results = Results(comparison.circumstances(words), {}, {}, {})
     report.print_circumstances(console, results.circumstances)

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from benchmarks.accept import proc
+from benchmarks.accept.others import OTHERS, Places, start_other
 from benchmarks.accept.programs import Report, ToolError, generate
 from benchmarks.accept.servers import OURS, Server, Totals, start_peer
 from benchmarks.accept.service import Service
@@ -41,6 +42,7 @@ class Specification(msgspec.Struct, frozen=True):
     server_cpu: int | None
     client_cpu: int | None
     private_network: bool
+    places: Places = Places()
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -81,8 +83,10 @@ class Footprint(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-def start(peer: str, workload: Workload, cpu: int | None) -> Server:
+def start(peer: str, workload: Workload, cpu: int | None, places: Places) -> Server:
     """The server of that name, ready."""
+    if peer in OTHERS:
+        return start_other(peer, places, cpu)
     return Service(workload.role, cpu) if peer == OURS else start_peer(peer, workload, cpu)
 
 
@@ -218,7 +222,7 @@ def main(text: str) -> int:
     if spec.private_network:
         bring_up_loopback()
     try:
-        server = start(spec.peer, workload, spec.server_cpu)
+        server = start(spec.peer, workload, spec.server_cpu, spec.places)
         try:
             result = KINDS[spec.kind](spec, server, workload)
         finally:

@@ -20,8 +20,7 @@ MODULES = {"twisted": "plain_twisted", "asyncio": "asyncio_server", "uvloop": "u
 LOOPS_FOR: dict[Role, tuple[str, ...]] = {"count": LOOPS[:2], "lines": LOOPS[2:]}
 """Those that do the whole job: others leave lines unread, or wait for ever for the end of a bare
 client, which leaves the end to the server."""
-PEERS = (LOOP, OURS, *MODULES, *LOOPS)
-DEFAULT_PEERS = (LOOP, OURS, *MODULES)
+OWN_PEERS = (LOOP, OURS, *MODULES, *LOOPS)
 
 STOP_TIMEOUT = 10.0
 """Seconds that a server gets to end by itself."""
@@ -30,7 +29,7 @@ STOP_TIMEOUT = 10.0
 class Totals(msgspec.Struct, frozen=True):
     """What a server says that it received; ``None`` where it can't tell."""
 
-    connections: int
+    connections: int | None = None
     lines: int | None = None
     bytes: int | None = None
 

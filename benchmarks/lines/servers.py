@@ -71,7 +71,7 @@ class Ours(Service):
         )
 
 
-class _Process:
+class OneProcess:
     """Another server: one process that listens on TCP and UDP."""
 
     settle_seconds = 0.2
@@ -106,7 +106,7 @@ class _Process:
         self._folder.cleanup()
 
 
-class Etsy(_Process):
+class Etsy(OneProcess):
     """etsy/statsd: the npm package `statsd`, with both of its servers and no backend."""
 
     def __init__(self, package: Path, cpu: int | None) -> None:
@@ -144,7 +144,7 @@ class Etsy(_Process):
         return int(found[1]) if found else 0
 
 
-class Statsite(_Process):
+class Statsite(OneProcess):
     """statsite, whose counts come when it ends."""
 
     def __init__(self, binary: Path, cpu: int | None) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from statsd_tcp.kernel.audit.opinion import Grade, Opinion
 from statsd_tcp.kernel.doctor.facts import Facts
+from statsd_tcp.kernel.doctor.judgement import Verdict
+from statsd_tcp.kernel.doctor.softirq import backlog, packets_needed
 from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, accept_queue, conntrack_entries, descriptors, time_wait_buckets
 
@@ -44,11 +46,18 @@ def syn_backlog(value: int, facts: Facts, target: Target) -> Opinion:
 
 
 def netdev_backlog(value: int, facts: Facts, target: Target) -> Opinion:
-    """The queue before the protocols."""
+    """The queue before the protocols: as the check of it sees it here."""
+    source = "net/core/dev.c: netif_rx"
+    try:
+        here = backlog(facts, target)
+    except Unread:
+        here = None
+    if here is not None and here.verdict is Verdict.RAISE and value >= packets_needed(facts, target):
+        return Opinion(Grade.RIGHT, f"packets were lost in it here, or would be: {here.why}", source)
     why = (
         "the queue of loopback, veth, tunnels and packet steering; a network card does not use it (it is not the ring)"
     )
-    return Opinion(Grade.IRRELEVANT, f"{why}. Raise it when column 2 of softnet_stat grows", "net/core/dev.c: netif_rx")
+    return Opinion(Grade.IRRELEVANT, f"{why}. Raise it when column 2 of softnet_stat grows", source)
 
 
 def tw_reuse(value: int, facts: Facts, target: Target) -> Opinion:

@@ -21,7 +21,7 @@ from statsd_tcp.kernel.doctor.sources import Unread
 from statsd_tcp.kernel.doctor.target import Target, packets_per_processor, softirq_processors
 from statsd_tcp.kernel.tables import total
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "backlog", "packets_needed"]
 
 SQUEEZED = 1e-4
 """Rounds cut short, as a share of packets, from which on the budget is worth a look."""
@@ -32,11 +32,11 @@ def backlog(facts: Facts, target: Target) -> Judgement:
     current = facts.number("net.core.netdev_max_backlog")
     dropped = total(facts.softnet, "dropped")
     counters = (Counter("/proc/net/softnet_stat column 2 (dropped)", dropped),)
-    steering = sorted({cpu for card in facts.cards for cpu in card.steered})
+    steering = _steered(facts)
     if not dropped and _only_cards(facts) and not steering:
         why = "a network card without receive packet steering does not use this queue (it is not the card's ring)"
         return irrelevant(f"{current:,}", why, counters=counters)
-    need = packets_per_processor(target, max(1, len(steering)))
+    need = packets_per_processor(target, max(1, len(_steered(facts))))
     if current >= need.value:
         return fine(f"{current:,}", "loopback, veth, tunnels and steered packets wait here", f"{need.value:,}",
                     need.formula, counters=counters)  # fmt: skip
@@ -107,6 +107,15 @@ def flows(facts: Facts, target: Target) -> Judgement:
     """Tell why receive flow steering is of no use."""
     why = "the table of flows is written by recvmsg and sendmsg: a short connection is over before it helps"
     return irrelevant(facts.number("net.core.rps_sock_flow_entries"), why)
+
+
+def packets_needed(facts: Facts, target: Target) -> int:
+    """Give how many packets the queue before the protocols must hold, where it is in the path."""
+    return int(packets_per_processor(target, max(1, len(_steered(facts)))).value)
+
+
+def _steered(facts: Facts) -> list[int]:
+    return sorted({cpu for card in facts.cards for cpu in card.steered})
 
 
 def _only_cards(facts: Facts) -> bool:

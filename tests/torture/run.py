@@ -1,0 +1,131 @@
+# ruff: noqa: T201  (a program that tells what it has found)
+"""Run the torture: ``python -m tests.torture.run --seconds 60 --seed 1``. Exit status 0 if every number is right.
+
+With ``--isolated`` (inside ``unshare --net``) the kernel's own count of connections is compared too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.functional.carbon import free_port
+from tests.functional.isolated import bring_up, kernel_counts
+from tests.functional.metrics import Metrics
+from tests.functional.service import LOOPBACK, options
+from tests.functional.waiting import until
+from tests.torture.backend import Backend
+from tests.torture.books import LINE_KINDS, Books
+from tests.torture.crowd import Crowd
+from tests.torture.verdict import Row, judge, losses
+from tests.torture.violence import Victim, Violence, quiet
+
+__all__ = ["main"]
+
+SETTLED = 120.0
+"""Seconds until all is counted at the end: slots that a backend missed are tried again after a while."""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="how long violence is done")
+    parser.add_argument("--seed", type=int, default=None, help="of the schedule; without one it is another every time")
+    parser.add_argument("--rate", type=float, default=200, help="short connections a second")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--isolated", action="store_true", help="nobody else is in this network namespace")
+    return parser.parse_args(arguments)
+
+
+def make_victim(folder: Path, workers: int, backend: Backend) -> Victim:
+    """Make a service on ports that stay the same over its restarts."""
+    tcp = f"tcp:{{}}:{LOOPBACK}:name={{}}"
+    more = ["--flush-interval=1", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
+    listen, count = [tcp.format(free_port(), "lines")], [tcp.format(free_port(), "bare")]
+    http = f"tcp:{free_port()}:{LOOPBACK}"
+    return Victim(folder, options(folder / "state", workers=workers, listen=listen, count=count, http=http, more=more))
+
+
+def in_kernel(victim: Victim, backend: Backend, books: Books) -> Row:
+    """Compare the clients' books with the kernel's count: both must know the same connections."""
+    counted = kernel_counts()["PassiveOpens"] - victim.asked - backend.accepted
+    connected = sum(1 for visit in books.visits if visit.connected)
+    return Row("connections in the kernel's count", connected, counted, connected)
+
+
+def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
+    """Do it, and give the rows of the verdict."""
+    backend, books = Backend(), Books()
+    victim = make_victim(folder, given.workers, backend)
+    try:
+        victim.start()
+        violence = Violence(victim, backend, seed)
+        crowd = Crowd(victim.port("lines"), victim.port("bare"), books, given.rate, seed)
+        crowd.start()
+        violence.go_on(given.seconds)
+        violence.end()
+        crowd.stop()
+        until(lambda: quiet(victim), "all is counted", SETTLED)
+        # What came last must be in a slot that has ended.
+        victim.settled()
+        metrics = until(lambda: quiet(victim), "all is counted", SETTLED)
+        rows = judge(
+            books, violence.deaths, metrics, {kind: backend.total(f"stats_counts.{kind}") for kind in LINE_KINDS}
+        )
+        if given.isolated:
+            rows.append(in_kernel(victim, backend, books))
+        report(violence, books, metrics)
+        if not all(row.right for row in rows):
+            tell_all(victim)
+        return rows
+    finally:
+        victim.end_quietly()
+
+
+def report(violence: Violence, books: Books, metrics: Metrics) -> None:
+    """Print what was done, and what it cost."""
+    for what, number in violence.done.items():
+        print(f"  {number:6} {what}")
+    for what, amount in losses(books, violence.deaths, metrics).items():
+        print(f"  {amount:9.0f} {what}")
+
+
+def tell_all(victim: Victim) -> None:
+    """Print all that the service has said."""
+    for log in sorted(victim.folder.glob("start-*.log")):
+        print(f"--- {log.name}\n{log.read_text()}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it once."""
+    given = parse(arguments)
+    seed = random.randrange(1 << 32) if given.seed is None else given.seed
+    print(f"seed {seed}", flush=True)
+    if given.isolated:
+        bring_up()
+    with tempfile.TemporaryDirectory(prefix="statscounter-torture-") as folder:
+        rows = torture(Path(folder) / "victim", seed, given)
+    wrong = [row for row in rows if not row.right]
+    for row in rows:
+        print(
+            f"  {'right' if row.right else 'WRONG'}  {row.what}: {row.counted:.0f} ({row.least:.0f} to {row.most:.0f})"
+        )
+    print(f"seed {seed}: {'exact' if not wrong else 'WRONG'}")
+    return 1 if wrong else 0
+
+
+def can_isolate() -> bool:
+    """Tell whether this machine gives us a network namespace of our own."""
+    try:
+        return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
