@@ -18,7 +18,7 @@ HAS := $(VENV)/.has-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench clean system-packages stale
+.PHONY: help run test lint torture bench guard clean system-packages stale
 # The environment is made by one process at a time.
 .NOTPARALLEL:
 
@@ -45,8 +45,18 @@ lint: $(HAS)lint ## check style, types and news fragments
 	@"$(VENV)/bin/mypy"
 	@"$(VENV)/bin/towncrier" build --draft --version next >/dev/null
 
-bench: $(HAS)bench ## compare the ways to accept connections; ARGS go to benchmarks/accept/run.py
-	@"$(VENV)/bin/python" benchmarks/accept/run.py $(ARGS)
+torture: $(HAS)test ## kill, stop and reload a service under load and check every count; ARGS="--seconds 600 --seed 1"
+	@if unshare --net true 2>/dev/null; then \
+	    unshare --net "$(VENV)/bin/python" -m tests.torture.run --isolated $(ARGS); \
+	else \
+	    "$(VENV)/bin/python" -m tests.torture.run $(ARGS); \
+	fi
+
+bench: $(HAS)bench ## compare with other servers; ARGS go to benchmarks/run.py
+	@"$(VENV)/bin/python" benchmarks/run.py $(ARGS)
+
+guard: $(HAS)service ## count the hot path's instructions; fails when they have become many more
+	@"$(VENV)/bin/python" -m benchmarks.guard $(ARGS)
 
 clean: ## remove the environment and everything else that was made here
 	@rm -rf "$(VENV)" build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \

@@ -33,6 +33,11 @@ class _Status(msgspec.Struct):
     workers: list[_Worker]
 
 
+def worker_pids(status: bytes) -> list[int]:
+    """The worker processes that the status lists."""
+    return [worker.pid for worker in msgspec.json.decode(status, type=_Status).workers]
+
+
 def free_ports(number: int) -> list[int]:
     """Ports that nobody listens on now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
@@ -112,10 +117,10 @@ class Service:
         return lines[-1] if lines else "it said nothing"
 
     def _find_workers(self) -> list[int]:
-        status = msgspec.json.decode(self._get("/api/v1/status") or b"{}", type=_Status)
-        if len(status.workers) != 1:
-            raise ToolError(f"one worker was asked for, the status lists {len(status.workers)}")
-        return [worker.pid for worker in status.workers]
+        pids = worker_pids(self._get("/api/v1/status") or b"{}")
+        if len(pids) != 1:
+            raise ToolError(f"one worker was asked for, the status lists {len(pids)}")
+        return pids
 
     def _published(self) -> Totals:
         metrics = (self._get("/metrics") or b"").decode()

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -128,9 +127,12 @@ def test_listener_that_cannot_be_had(start_service: ServiceMaker, tmp_path: Path
 def test_many_at_once(start_service: ServiceMaker) -> None:
     """Requests that come while a reload runs become one more."""
     service = start_service()
-    for _ in range(20):
+
+    def ask() -> bool:
         os.kill(service.process.pid, signal.SIGHUP)
-        time.sleep(0.01)
+        return "the next image takes over" in service.log
+
+    until(ask, "the reload is under way")
     reloaded(service)
     # Whatever was asked for meanwhile is done by then: the next request is the last one.
     until(lambda: service.log.count(COMPLETE) == service.log.count("a reload was asked for"), "all are complete")

@@ -16,7 +16,7 @@ BARE: Kind = "bare"
 LINE_KINDS: tuple[Kind, ...] = ("at_once", "late", "kept")
 KINDS: tuple[Kind, ...] = (BARE, *LINE_KINDS)
 
-NOTICED = 3.0
+NOTICED = 2.0
 """Seconds after which a client has surely noticed that the process at the other end is dead."""
 
 UNREAD = 2.0

@@ -15,7 +15,7 @@ PATIENCE = 60.0
 """Seconds that a client waits for anything. A stopped worker keeps its clients waiting until it is replaced."""
 
 LATENESS = 0.05
-KEPT_FOR = 5.0
+KEPT_FOR = 3.0
 """Seconds at most until a late client sends its line, and for which a kept connection stays."""
 
 BETWEEN_LINES = 0.1
