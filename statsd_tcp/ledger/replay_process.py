@@ -1,7 +1,8 @@
 """The process that reads a dead worker's journal: ``python -m statsd_tcp.ledger.replay_process PATH START``.
 
 It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
-do the same to the supervisor, at this start and every later one. Prints a `Found` in msgpack, and nothing else.
+do the same to the supervisor, at this start and every later one. Prints `BEGUN`, then a `Found` in msgpack, and nothing
+else: what goes wrong before that is not the journal's fault.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.recovery import replay
 from statsd_tcp.ledger.slots import FAILED_READINGS
 
-__all__ = ["Found", "main"]
+__all__ = ["BEGUN", "Found", "main"]
+
+BEGUN = b"!"
 
 NICENESS = 5
 """A worker's replacement, which clients wait for, may start at the same moment."""
@@ -38,10 +41,11 @@ def main(path: str, start: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     ledger = LedgerMap(descriptor, path, writable=False)
     crash_points.arm(os.environ, crash_points.READING, ledger.slots[FAILED_READINGS])
-    found = replay(ledger, start)
-    payload = msgspec.msgpack.encode(Found(found.end, found.head, encode(found.interval)))
     with os.fdopen(1, "wb", closefd=False) as output:
-        output.write(payload)
+        output.write(BEGUN)
+        output.flush()
+        found = replay(ledger, start)
+        output.write(msgspec.msgpack.encode(Found(found.end, found.head, encode(found.interval))))
 
 
 if __name__ == "__main__":

@@ -143,6 +143,8 @@ class Place:
         except ProcessLookupError:
             incarnation.ending = Ending()
         self._open_channel(incarnation, inherited.channel)
+        # The transport has a descriptor of its own.
+        os.close(inherited.channel)
         if inherited.unread and incarnation.channel is not None:
             incarnation.channel.dataReceived(inherited.unread)
 

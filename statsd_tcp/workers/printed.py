@@ -59,4 +59,5 @@ class Printed:
             self._rest = b""
 
     def connectionLost(self, reason: Failure) -> None:
-        """Do nothing: the reactor lets go of readers when it stops."""
+        """Close it: its other end was closed, or the reactor stops."""
+        self.close()

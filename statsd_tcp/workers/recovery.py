@@ -20,7 +20,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statsd_tcp.ledger.replay_process import Found
+from statsd_tcp.ledger.replay_process import BEGUN, Found
 from statsd_tcp.workers.shelf import Ledger
 from statsd_tcp.workers.spawn import environment
 
@@ -36,7 +36,8 @@ LAST_READING = 10.0
 """Seconds that a service which stops waits for it. What isn't read then is left to the next start."""
 
 RETRY = 1.0
-"""Seconds until it is tried again."""
+LONGEST_RETRY = 60.0
+"""Seconds until it is tried again: at first, and at most, while it isn't the journal's fault that it fails."""
 
 
 class Recovered(NamedTuple):
@@ -72,9 +73,9 @@ class IRecovery(Protocol):
 
 
 class Reader(ProcessProtocol):
-    """Hears from one reading process. ``ended`` gets what it found, or why it found nothing."""
+    """Hears from one reading process. ``ended`` gets what it found, or why it found nothing, and if it had begun."""
 
-    def __init__(self, ended: Callable[[Found | str], None]) -> None:
+    def __init__(self, ended: Callable[[Found | str, bool], None]) -> None:
         self._ended = ended
         self._said = b""
         self._complaint = b""
@@ -88,15 +89,16 @@ class Reader(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """Judge it."""
-        number = getattr(reason.value, "signal", None)
+        self._ended(self._outcome(getattr(reason.value, "signal", None)), self._said.startswith(BEGUN))
+
+    def _outcome(self, number: int | None) -> Found | str:
         if number:
-            self._ended(f"the reading process was killed ({signal.Signals(number).name})")
-            return
+            return f"the reading process was killed ({signal.Signals(number).name})"
         try:
-            self._ended(msgspec.msgpack.decode(self._said, type=Found))
+            return msgspec.msgpack.decode(self._said.removeprefix(BEGUN), type=Found)
         except msgspec.MsgspecError:
             last = self._complaint.decode(errors="replace").strip().rpartition("\n")[2]
-            self._ended(last or "the reading process said nothing")
+            return last or "the reading process said nothing"
 
 
 class _Job(NamedTuple):
@@ -114,6 +116,7 @@ class Recovery:
         self._jobs: list[_Job] = []
         self._process: Any = None
         self._call: IDelayedCall | None = None
+        self._delay = RETRY
         self._stopped: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
         self.results: dict[str, Recovered] = {}
@@ -188,7 +191,7 @@ class Recovery:
         finally:
             os.close(null)
 
-    def _ended(self, outcome: Found | str) -> None:
+    def _ended(self, outcome: Found | str, begun: bool) -> None:
         self._process = None
         self._cancel()
         stopped, self._stopped = self._stopped, None
@@ -196,17 +199,22 @@ class Recovery:
             self._jobs.clear()
             stopped.callback(None)
         elif self._jobs:
-            self._judge(self._jobs[0], outcome)
+            self._judge(self._jobs[0], outcome, begun)
 
-    def _judge(self, job: _Job, outcome: Found | str) -> None:
+    def _judge(self, job: _Job, outcome: Found | str, begun: bool) -> None:
         if isinstance(outcome, Found):
+            self._delay = RETRY
             rest = outcome.head - outcome.end
             fault = f"{rest} bytes of its journal are damaged" if rest > 0 else ""
             self._finish(job, Recovered(job.start, outcome.end, outcome.interval, fault))
             return
-        job.ledger.note_failed_reading()
         self._log.error("the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome)
-        self._call = self._reactor.callLater(RETRY, self._begin)
+        if begun:
+            job.ledger.note_failed_reading()
+            self._delay = RETRY
+        # Otherwise the journal wasn't even looked at, as in the middle of an upgrade of the program's files.
+        self._call = self._reactor.callLater(self._delay, self._begin)
+        self._delay = min(LONGEST_RETRY, 2 * self._delay)
 
     def _finish(self, job: _Job, result: Recovered) -> None:
         self._jobs.remove(job)

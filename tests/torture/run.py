@@ -75,6 +75,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
     victim = make_victim(folder, given.workers, backend)
     try:
         victim.start()
+        victim.settled()
         fresh = victim.remains()
         violence = Violence(victim, backend, seed)
         crowd = Crowd(victim.port("lines"), victim.port("bare"), books, given.rate, seed)

@@ -194,4 +194,5 @@ def quiet(victim: Victim) -> Metrics | None:
     # One slot is always there: that it was delivered is noted with the next one.
     if any(metrics.total(name) for name in waiting) or metrics.total("statscounter_output_queued") > 1:
         return None
-    return metrics if len(victim.ledgers) == len(victim.worker_pids()) else None
+    ledgers = [name for name in victim.ledgers if name.endswith(".ledger")]
+    return metrics if len(ledgers) == len(victim.worker_pids()) else None

@@ -43,4 +43,5 @@ class CommandAgainTests(SynchronousTestCase):
         words = ["/b/twistd", "--pidfile=/r/x", "statscounter"]
         self.assertEqual("/r/x", command_again([PYTHON, *words], words, FOLDER).pid_file)
         words[1] = "--pidfile="
+        self.assertEqual("/r/x", command_again([PYTHON, *words], words, FOLDER, "/r/x").pid_file)
         self.assertEqual("", command_again([PYTHON, *words], words, FOLDER).pid_file)

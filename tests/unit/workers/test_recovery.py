@@ -9,8 +9,8 @@ import signal
 import msgspec
 
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.replay_process import Found
-from statsd_tcp.workers.recovery import LAST_READING, LONGEST_READING, RETRY, Recovered, Recovery
+from statsd_tcp.ledger.replay_process import BEGUN, Found
+from statsd_tcp.workers.recovery import LAST_READING, LONGEST_READING, LONGEST_RETRY, RETRY, Recovered, Recovery
 from statsd_tcp.workers.shelf import Ledger
 from tests.unit.workers.fakes import LISTENERS, FakeProcess, WorkersTestCase
 
@@ -38,8 +38,13 @@ class RecoveryTests(WorkersTestCase):
 
     def answer(self, process: FakeProcess, end: int, head: int) -> None:
         """Let a process find something."""
-        process.protocol.childDataReceived(1, msgspec.msgpack.encode(Found(end, head, b"interval")))
+        process.protocol.childDataReceived(1, BEGUN + msgspec.msgpack.encode(Found(end, head, b"interval")))
         process.end()
+
+    def break_down(self, process: FakeProcess, *, status: int | None = 1, number: int | None = None) -> None:
+        """Let a process fail that has begun to read."""
+        process.protocol.childDataReceived(1, BEGUN)
+        process.end(status, number)
 
     def test_one_after_the_other(self) -> None:
         """Journals are read one at a time, in the order asked for; what each gives is there under its ledger's id."""
@@ -71,11 +76,11 @@ class RecoveryTests(WorkersTestCase):
     def test_two_failures(self) -> None:
         """A journal whose reading fails is tried once more a second later, and given up then; both are told."""
         self.recovery.read(self.first, 8)
-        self.reactor.processes[0].end(None, signal.SIGSEGV)
+        self.break_down(self.reactor.processes[0], status=None, number=signal.SIGSEGV)
         self.assertEqual((1, {}), (self.first.failed_readings, self.recovery.results))
         self.reactor.advance(RETRY)
         self.reactor.processes[1].protocol.childDataReceived(2, b"Traceback\nValueError: what a line\n")
-        self.reactor.processes[1].end(1)
+        self.break_down(self.reactor.processes[1])
         self.reactor.advance(RETRY)
         self.assertEqual(2, len(self.reactor.processes))
         found = self.recovery.results[self.first.ledger_id]
@@ -104,7 +109,7 @@ class RecoveryTests(WorkersTestCase):
         self.recovery.read(self.first, 8)
         self.recovery.read(self.second, 8)
         for _ in range(2):
-            self.reactor.processes[-1].end(1)
+            self.break_down(self.reactor.processes[-1])
             self.reactor.advance(RETRY)
         self.answer(self.reactor.processes[-1], 72, 72)
         self.assertEqual({self.first.ledger_id, self.second.ledger_id}, set(self.recovery.results))
@@ -115,7 +120,7 @@ class RecoveryTests(WorkersTestCase):
         self.reactor.advance(LONGEST_READING)
         (process,) = self.reactor.processes
         self.assertEqual([signal.SIGKILL], process.signals)
-        process.end(None, signal.SIGKILL)
+        self.break_down(process, status=None, number=signal.SIGKILL)
         self.assertEqual(1, self.first.failed_readings)
 
     def test_no_process(self) -> None:
@@ -128,6 +133,18 @@ class RecoveryTests(WorkersTestCase):
         self.reactor.spawn_error = None
         self.reactor.advance(RETRY)
         self.assertEqual(1, len(self.reactor.processes))
+
+    def test_fails_before_it_has_begun(self) -> None:
+        """A process that fails before it looks at the journal says nothing against it: it is tried ever more slowly."""
+        self.recovery.read(self.first, 8)
+        for _ in range(10):
+            process = self.reactor.processes[-1]
+            process.protocol.childDataReceived(2, b"ModuleNotFoundError: No module named 'msgspec'\n")
+            process.end(1)
+            self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual((11, 0, {}), (len(self.reactor.processes), self.first.failed_readings, self.recovery.results))
+        self.answer(self.reactor.processes[-1], 72, 72)
+        self.assertEqual("", self.recovery.results[self.first.ledger_id].fault)
 
     def test_stop(self) -> None:
         """A stop kills the process, waits for its end, and is no failure; afterwards it can be asked again."""
@@ -145,7 +162,7 @@ class RecoveryTests(WorkersTestCase):
     def test_stop_while_it_waits(self) -> None:
         """A stop between two attempts leaves nothing behind."""
         self.recovery.read(self.first, 8)
-        self.reactor.processes[0].end(1)
+        self.break_down(self.reactor.processes[0])
         self.successResultOf(self.recovery.stop())
         self.assertEqual(([], False), (self.reactor.getDelayedCalls(), self.recovery.busy))
 

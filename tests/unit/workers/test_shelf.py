@@ -167,3 +167,23 @@ class ShelfTests(WorkersTestCase):
         ledger.path.unlink()
         self.shelf.remove(ledger)
         self.assertEqual({}, self.shelf.ledgers)
+
+    def test_a_copy(self) -> None:
+        """A ledger under a name that isn't its own is set aside: its lines must not be read twice."""
+        ledger = self.make()
+        ledger.path.with_name("ff.ledger").write_bytes(ledger.path.read_bytes())
+        later = self.next_run()
+        self.assertEqual(1, later.find())
+        self.assertEqual({ledger.ledger_id}, set(later.ledgers))
+        self.assertEqual(1, later.set_aside)
+        self.assertIn("is a copy of the ledger", self.logged[-1])
+
+    def test_set_aside(self) -> None:
+        """A ledger that is given up is kept under another name, and later runs count it and leave it alone."""
+        ledger = self.make()
+        self.shelf.give_up(ledger, "it is damaged")
+        aside = ledger.path.with_suffix(".unread")
+        self.assertEqual(f"{ledger.path}: it is damaged; it is kept as {aside}", self.logged[-1])
+        self.assertEqual((1, {}), (self.shelf.set_aside, self.shelf.ledgers))
+        later = self.next_run()
+        self.assertEqual((0, 1, {ledger.ledger_id}), (later.find(), later.set_aside, later.names()))
