@@ -83,6 +83,7 @@ class Place:
         self._events = events
         self._respawn: IDelayedCall | None = None
         self._replaced: Callable[[bool], None] | None = None
+        self._held = False
         self.backoff = Backoff()
         self.state: State = "stopped"
         self.current: Incarnation | None = None
@@ -109,11 +110,34 @@ class Place:
     def start(self) -> None:
         """Start a worker. If that can't be done it is tried again later."""
         self._respawn = None
+        if self._held:
+            self.state = "stopped"
+            return
         self.state = "starting"
         self.current = self._incarnate()
         # Who was told that it can't be done may have stopped everything.
         if self.current is None and self.state == "starting":
             self._start_later(self.backoff.after(0.0))
+
+    def hold(self) -> None:
+        """Start no worker until `release`, whatever dies."""
+        self._held = True
+        if self._respawn is not None:
+            self._respawn.cancel()
+            self._respawn = None
+            self.state = "stopped"
+
+    def give_up(self) -> None:
+        """Kill those that don't accept yet."""
+        for one in self.incarnations:
+            if one.ready_at is None:
+                one.kill()
+
+    def release(self) -> None:
+        """Start the worker that is missing, if one is."""
+        self._held = False
+        if self.state == "stopped":
+            self.start()
 
     def replace(self, done: Callable[[bool], None]) -> None:
         """Start a successor on the same sockets; ``done`` is told whether it accepts. If not, all stays as it was."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +43,10 @@ QUIET_CHECK = 0.02
 QUIET_TRIES = 100
 """Seconds between two looks whether all workers have answered, and how many looks: two seconds in all. A worker that
 hasn't answered then is silent for a reason of its own; what it says later is read by the next image."""
+
+START_TRIES = 500
+"""How many such looks whether every worker accepts. One that is only starting isn't handed on, and must not have taken
+clients when it is given up."""
 
 
 class Renewal:
@@ -126,10 +131,13 @@ class Renewal:
                 listener.close()
             self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
             return
+        await self._wait(lambda: not self._supervisor.starting, START_TRIES)
         if self._supervisor.draining:
             return
         self._supervisor.hush()
-        await self._wait_quiet()
+        for place in self._supervisor.starting:
+            place.give_up()
+        await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
         await self._supervisor.committer.commit()
         await self._supervisor.committer.close()
         if not self._supervisor.draining:
@@ -151,9 +159,9 @@ class Renewal:
             if service is not None and _find(service, have) is None:
                 made += [bind_listener(service, 1)]
 
-    async def _wait_quiet(self) -> None:
-        for _ in range(QUIET_TRIES):
-            if not self._supervisor.waits_for_workers:
+    async def _wait(self, condition: Callable[[], bool], tries: int) -> None:
+        for _ in range(tries):
+            if condition() or self._supervisor.draining:
                 return
             await deferLater(self._reactor, QUIET_CHECK, _nothing)
 

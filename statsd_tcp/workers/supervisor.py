@@ -153,14 +153,25 @@ class Supervisor(Service):
         """Tell whether a worker has been asked and hasn't answered."""
         return bool(self._asked)
 
+    @property
+    def starting(self) -> list[Place]:
+        """Give the places whose worker has been started and doesn't accept yet, as far as we know."""
+        return [place for place in self.all_places if any(one.ready_at is None for one in place.incarnations)]
+
     def hush(self) -> None:
-        """Ask the workers for nothing more."""
+        """Ask the workers for nothing more, and start none."""
+        for place in self.places:
+            place.hold()
         if self._collecting.running:
             self._collecting.stop()
 
     def unhush(self) -> None:
-        """Ask the workers again."""
-        if not self._collecting.running and not self.draining:
+        """Ask the workers again, and start those that are missing."""
+        if self.draining:
+            return
+        for place in self.places:
+            place.release()
+        if not self._collecting.running:
             self._start_collecting()
 
     def healthy(self) -> tuple[bool, str]:

@@ -19,6 +19,8 @@ KINDS: tuple[Kind, ...] = (BARE, *LINE_KINDS)
 NOTICED = 2.0
 """Seconds after which a client has surely noticed that the process at the other end is dead."""
 
+_TELLING = 2
+
 UNREAD = 2.0
 """Seconds after which a worker has surely read what a client has sent, unless somebody holds it."""
 
@@ -50,8 +52,12 @@ class Death(NamedTuple):
         """Tell whether this may have cost that connection."""
         if visit.began > self.ended or visit.ended < self.began:
             return False
-        # Who was served to the end later than that was not with the worker that died.
-        return self.whole or visit.ended <= self.ended + NOTICED
+        if self.whole:
+            return True
+        # Who was served to the end later than that was not with the worker that died; nor was who went on sending: the
+        # first line to a dead worker brings a reset, and the next one an error.
+        went_on = not visit.error and sum(1 for when in visit.sent if when > self.ended) > _TELLING
+        return visit.ended <= self.ended + NOTICED and not went_on
 
 
 class Books:

@@ -334,6 +334,43 @@ class StopTests(PlaceTestCase):
         self.place.kill()
         self.assertEqual("stopped", self.place.state)
 
+    def test_held(self) -> None:
+        """A place that is held isn't filled again until it is released."""
+        self.make_ready()
+        self.place.hold()
+        self.die()
+        self.assertEqual(("stopped", 1), (self.place.state, len(self.reactor.processes)))
+        self.place.release()
+        self.assertEqual(("starting", 2), (self.place.state, len(self.reactor.processes)))
+
+    def test_held_while_waiting(self) -> None:
+        """A place that waits for its next worker, and is held, waits no more; released it has one at once."""
+        for _ in range(2):
+            self.make_ready()
+            self.die()
+        self.assertEqual("waiting", self.place.state)
+        self.place.hold()
+        self.assertEqual(("stopped", []), (self.place.state, self.reactor.getDelayedCalls()))
+        self.place.release()
+        self.assertEqual("starting", self.place.state)
+
+    def test_held_in_good_health(self) -> None:
+        """Holding and releasing a place whose worker lives changes nothing."""
+        self.make_ready()
+        self.place.hold()
+        self.place.release()
+        self.assertEqual(("ready", 1), (self.place.state, len(self.reactor.processes)))
+
+    def test_give_up(self) -> None:
+        """A worker that doesn't accept yet can be given up; one that does stays."""
+        self.place.start()
+        self.place.give_up()
+        self.assertEqual([KILLED], self.process.signals)
+        self.die()
+        self.make_ready()
+        self.place.give_up()
+        self.assertEqual([], self.process.signals)
+
     def test_kill(self) -> None:
         """A worker can be ended at once; one that has ended already is no error."""
         self.make_ready()
