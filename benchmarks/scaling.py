@@ -25,7 +25,7 @@ MODULE = "benchmarks.scaling"
 CLIENTS = ["--mode", "line-half", "--concurrency", "64"]
 WARM_UP = 2000
 LONG_PARTS = 10
-LONGEST = 120.0
+LONGEST = 300.0
 """Seconds for one lot of connections at most."""
 BLOCK = 1000
 
@@ -140,6 +140,7 @@ def long_run(arguments: argparse.Namespace) -> Table:
             one = cost(server, CLIENTS, seconds=LONGEST, count=count)
             memory = [f"{proc.memory(pids).pss:.1f}" for pids in (server.workers, server.others)]
             made.add_row(f"{part * count:,}", *figures(one), *memory)
+            print(f"{part * count:,} connections", file=sys.stderr)
     return made
 
 

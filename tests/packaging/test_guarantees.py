@@ -10,7 +10,7 @@ import pytest
 
 def rows(checkout: Path) -> list[list[str]]:
     """Give the cells of the table's rows, without its head."""
-    text = (checkout / "docs" / "guarantees.md").read_text()
+    text = (checkout / "docs" / "guarantees.md").read_text().partition("## The torture")[0]
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
