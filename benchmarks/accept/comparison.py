@@ -17,12 +17,12 @@ from benchmarks.accept import report
 from benchmarks.accept.measure import Footprint, Load, Rest, Specification
 from benchmarks.accept.others import OTHERS, Places, fetch_etsy, missing
 from benchmarks.accept.programs import ToolError, program
-from benchmarks.accept.servers import CHECKOUT, LOOP, MODULES, OURS, OWN_PEERS, suits
+from benchmarks.accept.servers import CHECKOUT, LOOP, MODULES, OURS, OURS_IN_PYTHON, OWN_PEERS, suits
 from benchmarks.accept.summary import DISTURBED, disturbance, row
 from benchmarks.accept.workloads import DEFAULT, WORKLOADS, Workload
 
 PEERS = (*OWN_PEERS, *OTHERS)
-DEFAULT_PEERS = (LOOP, OURS, *MODULES, *OTHERS)
+DEFAULT_PEERS = (LOOP, OURS, OURS_IN_PYTHON, *MODULES, *OTHERS)
 NAMESPACES = (("unshare", "--net"), ("unshare", "--map-root-user", "--net"))
 """Ways to a private network namespace, with and without being root."""
 MEMORY_SECONDS = 300.0

@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.accept import proc
 from benchmarks.accept.others import OTHERS, Places, start_other
 from benchmarks.accept.programs import Report, ToolError, generate
-from benchmarks.accept.servers import OURS, Server, Totals, start_peer
+from benchmarks.accept.servers import OURS, OURS_IN_PYTHON, Server, Totals, start_peer
 from benchmarks.accept.service import Service
 from benchmarks.accept.workloads import WORKLOADS, Role, Workload
 
@@ -87,7 +87,9 @@ def start(peer: str, workload: Workload, cpu: int | None, places: Places) -> Ser
     """The server of that name, ready."""
     if peer in OTHERS:
         return start_other(peer, places, cpu)
-    return Service(workload.role, cpu) if peer == OURS else start_peer(peer, workload, cpu)
+    if peer in {OURS, OURS_IN_PYTHON}:
+        return Service(workload.role, cpu, native=peer == OURS)
+    return start_peer(peer, workload, cpu)
 
 
 def is_done(server: Server) -> bool:

@@ -13,6 +13,8 @@ from benchmarks.accept.workloads import Role, Workload
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OURS = "ours"
+OURS_IN_PYTHON = "ours-python"
+"""The same without the part in C."""
 LOOP = "loop"
 """The yardstick: whichever mode of the C loop the workload names."""
 LOOPS = ("loop-close", "loop-once", "loop-read", "loop-epoll")
@@ -20,7 +22,7 @@ MODULES = {"twisted": "plain_twisted", "asyncio": "asyncio_server", "uvloop": "u
 LOOPS_FOR: dict[Role, tuple[str, ...]] = {"count": LOOPS[:2], "lines": LOOPS[2:]}
 """Those that do the whole job: others leave lines unread, or wait for ever for the end of a bare
 client, which leaves the end to the server."""
-OWN_PEERS = (LOOP, OURS, *MODULES, *LOOPS)
+OWN_PEERS = (LOOP, OURS, OURS_IN_PYTHON, *MODULES, *LOOPS)
 
 STOP_TIMEOUT = 10.0
 """Seconds that a server gets to end by itself."""

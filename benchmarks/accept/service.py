@@ -17,6 +17,7 @@ import msgspec
 from benchmarks.accept.programs import ToolError, pinned
 from benchmarks.accept.servers import CHECKOUT, STOP_TIMEOUT, Totals
 from benchmarks.accept.workloads import Role
+from statsd_tcp.ingest.burst import VARIABLE
 
 START_TIMEOUT = 20.0
 AGREE_TIMEOUT = 5.0
@@ -60,7 +61,7 @@ class Service:
     settle_seconds = 1.3
     """What the connections cost must be over: the next commit carries the last of it."""
 
-    def __init__(self, role: Role, cpu: int | None) -> None:
+    def __init__(self, role: Role, cpu: int | None, *, native: bool = True) -> None:
         counting, listening, self._http = free_ports(3)
         self.port = counting if role == "count" else listening
         self._role = role
@@ -71,7 +72,7 @@ class Service:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=self._state.name,
-            env=dict(os.environ, PYTHONPATH=str(CHECKOUT)),
+            env=dict(os.environ, PYTHONPATH=str(CHECKOUT)) | ({} if native else {VARIABLE: "1"}),
         )
         self.others = [self._process.pid]
         try:

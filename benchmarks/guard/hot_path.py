@@ -15,13 +15,16 @@ import socket
 import sys
 import termios
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.ingest import burst
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import QUIET_LOOKS, Moderator
+from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import ledger_slots, listener_slots
@@ -80,7 +83,8 @@ class Turned:
 class Scene:
     """A worker's parts, and clients on the loopback device."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, native: bool = False) -> None:
+        self._native = native
         self.reactor = cast("Any", Turned())
         slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
         self.tally = Tally(Grammar(), ["tcp"])
@@ -92,11 +96,11 @@ class Scene:
 
     def count_lane(self) -> AcceptLane:
         """A port that counts."""
-        return CountLane(*self._common)
+        return (NativeCountLane if self._native else CountLane)(*self._common)
 
     def line_lane(self) -> AcceptLane:
         """A port for lines."""
-        return LineLane(
+        return (NativeLineLane if self._native else LineLane)(
             *self._common,
             intake=self.intake,
             index=0,
@@ -152,19 +156,20 @@ def rounds(one: Callable[[bool], None]) -> None:
         one(number >= WARM_UP_ROUNDS)
 
 
-def line(counted: Counted) -> int:
+def line(counted: Counted, *, native: bool = False) -> int:
     """Connections that have sent their line when they are accepted: accept, read, journal, tally."""
-    return _at_once(counted, Scene.line_lane, sends=True)
+    scene = Scene(native=native)
+    return _at_once(counted, scene, scene.line_lane(), sends=True)
 
 
-def bare(counted: Counted) -> int:
+def bare(counted: Counted, *, native: bool = False) -> int:
     """Connections that are counted."""
-    return _at_once(counted, Scene.count_lane, sends=False)
+    scene = Scene(native=native)
+    return _at_once(counted, scene, scene.count_lane(), sends=False)
 
 
-def _at_once(counted: Counted, make: Callable[[Scene], AcceptLane], *, sends: bool) -> int:
-    scene = Scene()
-    scene.begin(make(scene))
+def _at_once(counted: Counted, scene: Scene, lane: AcceptLane, *, sends: bool) -> int:
+    scene.begin(lane)
 
     def one(counts: bool) -> None:
         clients = scene.clients()
@@ -178,9 +183,9 @@ def _at_once(counted: Counted, make: Callable[[Scene], AcceptLane], *, sends: bo
     return ROUNDS * CLIENTS
 
 
-def late(counted: Counted) -> int:
+def late(counted: Counted, *, native: bool = False) -> int:
     """Connections that send their line 5 milliseconds after they were accepted."""
-    scene = Scene()
+    scene = Scene(native=native)
     scene.begin(scene.line_lane())
 
     def one(counts: bool) -> None:
@@ -269,6 +274,9 @@ PIECES: dict[str, Callable[[Counted], int]] = {
     "timers": timers,
     "gauges": gauges,
 }
+
+if burst.BUILT:
+    PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late)}
 
 
 def main(piece: str, switch: str) -> int:

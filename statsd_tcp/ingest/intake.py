@@ -41,15 +41,15 @@ class Intake:
     """Chunks of complete lines on their way from the sockets to the tally.
 
     ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
-    has made room, which it says by calling ``resumed``.
+    has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
     """
 
     __slots__ = (
         "_batches",
-        "_brim",
         "_bytes",
         "_datagrams",
         "_tally",
+        "brim",
         "full",
         "is_full",
         "journal",
@@ -68,7 +68,7 @@ class Intake:
         self.full: Callable[[], None] = _nobody
         self.resumed: Callable[[], None] = _nobody
         self.is_full = False
-        self._brim = journal.head + journal.room() - _LARGEST_CHUNK
+        self.brim = journal.head + journal.room() - _LARGEST_CHUNK
 
     def take(self, listener: int, lines: bytes, received: int, datagrams: int = 0) -> None:
         """Take the complete lines, each ended by a newline, that ``received`` bytes completed."""
@@ -88,7 +88,20 @@ class Intake:
         else:
             journal.append(listener, lines, self.tick, received, datagrams)
             self._batches[listener].append(lines)
-        if journal.head > self._brim:
+        if journal.head > self.brim:
+            self._fill()
+
+    def took(self, listener: int, chunks: list[bytes], gauges: list[tuple[int, bytes]], received: int) -> None:
+        """Take what was published in the journal elsewhere: chunks as those of `take`, those of gauges with their tick.
+
+        ``tick`` is that of the last of them already.
+        """
+        self._bytes[listener] += received
+        self._batches[listener] += chunks
+        for tick, lines in gauges:
+            self._tally.add_many(listener, [lines], tick)
+        self.journal.catch_up()
+        if self.journal.head > self.brim:
             self._fill()
 
     def reject(self, listener: int, reason: str, n: int) -> None:
@@ -111,8 +124,8 @@ class Intake:
     def release(self, committed: int) -> None:
         """Give the journal's space before that offset back: the store has it."""
         self.journal.release(committed)
-        self._brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
-        if self.is_full and self.journal.head <= self._brim:
+        self.brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
+        if self.is_full and self.journal.head <= self.brim:
             self.is_full = False
             self.resumed()
 

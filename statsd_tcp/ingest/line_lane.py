@@ -15,7 +15,7 @@ from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import Framing, LineStream
 
-__all__ = ["READS_AT_THE_END", "LineLane", "UnfinishedConnection"]
+__all__ = ["READS_AT_THE_END", "READS_PER_LOOK", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
 
 READS_PER_LOOK = 4
 """Reads of one connection in one look, so that one fast sender can't own the reactor."""
@@ -72,6 +72,10 @@ class LineLane(AcceptLane):
         """Read what a client has sent. One that isn't done is looked at again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream = self.read(connection, None)
+        self.close_or_wait(descriptor, connection, reason, stream)
+
+    def close_or_wait(self, descriptor: int, connection: raw_socket, reason: int, stream: LineStream | None) -> None:
+        """Close a connection after its first look, or have it looked at again if there is no reason to."""
         if reason:
             # Counted first: if we die in between, our death closes it.
             self._slots[reason] += 1

@@ -31,13 +31,13 @@ _ALIGNMENT = 8
 class Journal:
     """The writing side of a ledger's ring. One worker has it."""
 
-    __slots__ = ("_ring", "_size", "_slots", "head", "released")
+    __slots__ = ("_size", "head", "released", "ring", "slots")
 
     def __init__(self, ring: memoryview, slots: memoryview) -> None:
         """Go on where the ledger's slots say."""
-        self._ring = ring
+        self.ring = ring
         self._size = len(ring)
-        self._slots = slots
+        self.slots = slots
         self.head: int = slots[JOURNAL_HEAD]
         self.released: int = slots[JOURNAL_RELEASED]
 
@@ -54,22 +54,26 @@ class Journal:
         at = head % self._size
         end = at + FRAME_HEAD + length
         if end <= self._size:
-            _FRAME.pack_into(self._ring, at, length, crc, tick, listener, received, datagrams, 0)
-            self._ring[at + FRAME_HEAD : end] = lines
+            _FRAME.pack_into(self.ring, at, length, crc, tick, listener, received, datagrams, 0)
+            self.ring[at + FRAME_HEAD : end] = lines
         else:
             self._wrap(at, _FRAME.pack(length, crc, tick, listener, received, datagrams, 0) + lines)
         self.head = head = head + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
-        self._slots[JOURNAL_HEAD] = head
+        self.slots[JOURNAL_HEAD] = head
+
+    def catch_up(self) -> None:
+        """Go on behind the frames that were published without this object, through its ``ring`` and ``slots``."""
+        self.head = self.slots[JOURNAL_HEAD]
 
     def release(self, committed: int) -> None:
         """Give the space before that offset back: what lay there is in the store."""
         if committed > self.released:
-            self.released = self._slots[JOURNAL_RELEASED] = committed
+            self.released = self.slots[JOURNAL_RELEASED] = committed
 
     def _wrap(self, at: int, frame: bytes) -> None:
         first = self._size - at
-        self._ring[at:] = frame[:first]
-        self._ring[: len(frame) - first] = frame[first:]
+        self.ring[at:] = frame[:first]
+        self.ring[: len(frame) - first] = frame[first:]
 
 
 class Frame(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp import __version__
+from statsd_tcp.ingest import burst
 from statsd_tcp.ingest.sockets import BoundListener, receive_buffer
 from statsd_tcp.workers.plan import Plan
 
@@ -34,6 +36,7 @@ def greeting(plan: Plan) -> list[str]:
     if plan.admin is not None:
         lines.append(f"  console           tcp {' '.join(plan.admin.addresses)}")
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason}){_placement(plan)}")
+    lines.append(f"  connections       are taken {burst.use(os.environ)}")
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")

@@ -1,7 +1,7 @@
 """The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor and by nobody else.
 
 It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
-of the statuses below.
+of the statuses in `agreement`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,13 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from statsd_tcp import crash_points
+from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.workers.agreement import CANNOT_BOOT, CHANNEL_DESCRIPTOR, FAILED, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, Retire, one_channel
 from statsd_tcp.workers.worker import Worker
 
-__all__ = ["CANNOT_BOOT", "CHANNEL_DESCRIPTOR", "FAILED", "LEDGER_DESCRIPTOR", "main"]
-
-CHANNEL_DESCRIPTOR = 3
-LEDGER_DESCRIPTOR = 4
-
-CANNOT_BOOT = 3
-"""Exit status of a worker that never accepted anything: trying again would not help."""
-
-FAILED = 70
-"""Exit status of a worker that had to stop because of a fault of the program (EX_SOFTWARE)."""
+__all__ = ["main"]
 
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -71,7 +64,7 @@ class WorkerProcess:
             _stay_on(boot.cpu)
         try:
             ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
-            self._worker = Worker(self._reactor, boot, ledger, self._channel.send, self._fail)
+            self._worker = Worker(self._reactor, boot, ledger, self._channel.send, self._fail, lane_kinds(os.environ))
             self._worker.start()
         except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)
             traceback.print_exc()
@@ -122,15 +115,24 @@ def _stay_on(cpu: int) -> None:
         print(f"can't be kept on CPU {cpu} ({error.strerror}), and runs on any", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def _light_reactor() -> Any:
+    """Install the reactor without TLS, which would be half of a worker's start; `ingest.tls_lane` brings its own."""
+    modules: dict[str, Any] = sys.modules
+    modules["OpenSSL"] = None
+    try:
+        from twisted.internet import reactor
+    finally:
+        del modules["OpenSSL"]
+    return reactor
+
+
 def main() -> int:
     """Run one worker to its end, and give the exit status."""
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    from twisted.internet import reactor as installed
-
+    reactor = _light_reactor()
     crash_points.arm(os.environ, crash_points.WORKER)
-    reactor: Any = installed
     WorkerProcess(reactor).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)
     return 0

@@ -19,10 +19,10 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.native_lanes import LaneKinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.tls import server_context
-from statsd_tcp.ingest.tls_lane import TlsFactory, TlsLane
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
@@ -60,8 +60,10 @@ class Worker:
         ledger: LedgerMap,
         send: Callable[[Ready | Gathered], None],
         failed: Callable[[Failure], None],
+        kinds: LaneKinds,
     ) -> None:
         self._reactor = reactor
+        self._kinds = kinds
         self._boot = boot
         self._slots = ledger.slots
         self._send = send
@@ -207,9 +209,8 @@ class Worker:
         places = listener_slots(spec.index)
         common = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
         if spec.kind == "count":
-            return CountLane(*common)
-        lane_of = TlsLane if spec.kind == "tls" else LineLane
-        return lane_of(
+            return self._kinds.counting(*common)
+        return self._kind_of(spec)(
             *common,
             intake=self._intake,
             index=spec.index,
@@ -218,6 +219,14 @@ class Worker:
             max_line=DIALECTS["etsy"].max_line,
             framing=spec.framing,
         )
+
+    def _kind_of(self, spec: LaneSpec) -> type[LineLane]:
+        if spec.kind == "tls":
+            from statsd_tcp.ingest.tls_lane import TlsLane
+
+            return TlsLane
+        # Of packets with their length before them no read tells by its end that it is whole: nothing to be done in C.
+        return self._kinds.lines if spec.framing == "lines" else LineLane
 
     def _factory(self, index: int) -> LineFactory:
         """Give the factory of a listener, which its address families share."""
@@ -236,7 +245,11 @@ class Worker:
             self._boot.idle_timeout,
         )
         material = self._boot.tls.get(index)
-        return LineFactory(*common) if material is None else TlsFactory(*common, context=server_context(material))
+        if material is None:
+            return LineFactory(*common)
+        from statsd_tcp.ingest.tls_lane import TlsFactory
+
+        return TlsFactory(*common, context=server_context(material))
 
 
 def _without_silence(interval: Interval) -> Interval:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.environment import Environment, index_reachable, make_environment
+from tests.packaging.environment import Environment, build_wheel, index_reachable, make_environment
 
 CHECKOUT = Path(__file__).parents[2]
 
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", ".*_cache", "__pycache__")
+_NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", ".*_cache", "__pycache__")
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wheel(source: Path) -> Path:
     """Build the wheel and give its path."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (path,) = (source / "dist").glob("*.whl")
-    return path
+    return build_wheel(source)
 
 
 @pytest.fixture(scope="session")

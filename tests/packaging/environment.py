@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution, version
 from pathlib import Path
 
-__all__ = ["Environment", "clean_environ", "index_reachable", "make_environment"]
+__all__ = ["Environment", "build_wheel", "clean_environ", "index_reachable", "make_environment"]
 
 INSTALL_SECONDS = 300
 """A slow package index is allowed that long for everything that the wheel depends on."""
@@ -23,6 +23,17 @@ def clean_environ(home: Path, **extra: str) -> dict[str, str]:
     """Give an environment with nothing of the developer's: no PYTHONPATH, state folder or coverage."""
     environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {**environ, "HOME": str(home), **extra}
+
+
+def build_wheel(source: Path, **environ: str) -> Path:
+    """Build the wheel of a copy of the checkout and give its path."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
+    built = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environ}
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = (source / "dist").glob("*.whl")
+    return path
 
 
 class Environment:

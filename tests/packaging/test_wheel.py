@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import email
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from statsd_tcp import __version__
+from tests.packaging.environment import build_wheel
+
+IN_C = "statsd_tcp/ingest/_burst.abi3.so"
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +31,32 @@ def _metadata(wheel: Path, name: str) -> str:
 
 def test_whole_package(names: set[str], source: Path) -> None:
     """Every module is in the wheel, also those of new folders, and so is the marker for type checkers."""
-    expected = {str(path.relative_to(source)) for path in (source / "statsd_tcp").rglob("*.py")}
-    assert expected | {"statsd_tcp/py.typed"} == {name for name in names if name.startswith("statsd_tcp/")}
+    expected = {
+        str(path.relative_to(source)) for path in (source / "statsd_tcp").rglob("*.py*") if "cache" not in str(path)
+    }
+    modules = {name for name in names if name.startswith("statsd_tcp/") and not name.endswith(".so")}
+    assert expected | {"statsd_tcp/py.typed"} == modules
+
+
+def test_part_in_c(names: set[str], wheel: Path) -> None:
+    """The part in C is there where it can be built, once for all versions of Python; its source is not."""
+    assert [name for name in names if name.endswith((".so", ".c"))] == ([IN_C] if shutil.which("cc") else [])
+    assert "-cp311-abi3-linux_" in wheel.name
+
+
+def test_without_a_compiler(source: Path, tmp_path: Path) -> None:
+    """Without a compiler the wheel is built nevertheless, and connections are taken in Python."""
+    copy = tmp_path / "statscounter"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("build", "dist", "*.so", "*.egg-info"))
+    wheel = build_wheel(copy, CC="/bin/false")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+        archive.extractall(tmp_path / "installed")
+    code = "from statsd_tcp.ingest.burst import use; print(use({}))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "installed", capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said.stdout.startswith("in Python (the part in C was not built")
 
 
 def test_only_the_plugin_in_twisteds_folder(names: set[str]) -> None:

@@ -24,6 +24,7 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.native_lanes import LaneKinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.stream import LineStream
@@ -177,6 +178,9 @@ def make_listener() -> socket.socket:
 class IngestTestCase(SynchronousTestCase):
     """A test with a ledger in memory, an intake, a moderator, and clients."""
 
+    kinds = LaneKinds(CountLane, LineLane)
+    """The lanes that are tested."""
+
     def setUp(self) -> None:
         """Make the parts that all lanes share."""
         self.reactor = LoopbackReactor()
@@ -204,7 +208,7 @@ class IngestTestCase(SynchronousTestCase):
 
     def line_lane(self) -> LineLane:
         """Make and start the lane for lines."""
-        lane = LineLane(
+        lane = self.kinds.lines(
             *self._common(),
             intake=self.intake,
             index=0,
@@ -217,7 +221,7 @@ class IngestTestCase(SynchronousTestCase):
 
     def count_lane(self) -> CountLane:
         """Make and start a lane that counts."""
-        lane = CountLane(*self._common())
+        lane = self.kinds.counting(*self._common())
         lane.start()
         return lane
 

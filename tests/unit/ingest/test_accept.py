@@ -71,6 +71,10 @@ class ExhaustedTests(IngestTestCase):
         super().setUp()
         self.lane = self.count_lane()
         self.error: OSError | None = None
+        self.let_it_fail()
+
+    def let_it_fail(self) -> None:
+        """Have the lane accept as a test says."""
         self.accept = self.lane._accept
         self.lane._accept = self.fake_accept
 

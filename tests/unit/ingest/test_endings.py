@@ -141,7 +141,7 @@ class EndingTestCase(IngestTestCase):
     def check_journal(self, case: Case) -> None:
         """Compare the journal with the lines: it has all, and nothing else."""
         head = self.slots[JOURNAL_HEAD]
-        frames = list(read_frames(self.journal._ring, 0, head))
+        frames = list(read_frames(self.journal.ring, 0, head))
         self.assertEqual(b"".join(line + b"\n" for line in case.lines), b"".join(one.lines for one in frames))
         self.assertEqual(head, frames[-1].next if frames else 0)
         self.assertEqual(0, self.slots[HEARTBEAT])

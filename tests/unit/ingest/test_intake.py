@@ -20,7 +20,7 @@ class IntakeTests(IngestTestCase):
         """Lines are in the journal when they are taken, and in the tally when they are settled."""
         self.intake.tick = 77
         self.intake.take(0, b"a\nb\n", 9, 2)
-        (frame,) = read_frames(self.journal._ring, 0, self.journal.head)
+        (frame,) = read_frames(self.journal.ring, 0, self.journal.head)
         self.assertEqual((77, 0, 9, 2, b"a\nb\n"), frame[1:])
         self.assertEqual([], self.tally.lines)
         self.intake.settle()
@@ -55,7 +55,7 @@ class IntakeTests(IngestTestCase):
         self.reactor.advance(0.002)
         self.intake.take(0, b"g:1|g\n", 6)
         self.intake.settle()
-        frames = list(read_frames(self.journal._ring, 0, self.journal.head))
+        frames = list(read_frames(self.journal.ring, 0, self.journal.head))
         self.assertEqual([begun, begun + 2_000_000], [frame.tick for frame in frames])
         self.assertIn(begun + 2_000_000, self.tally.ticks)
         self.assertEqual([b"a:1|c", b"g:1|g"], sorted(self.tally.lines))

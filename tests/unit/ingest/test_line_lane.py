@@ -111,7 +111,7 @@ class FullTests(IngestTestCase):
         taken = lane.look()
         self.assertTrue(self.intake.is_full)
         self.assertLess(taken, 25)
-        self.assertLess(self.journal.head - self.journal.released, len(self.journal._ring))
+        self.assertLess(self.journal.head - self.journal.released, len(self.journal.ring))
         self.intake.release(self.journal.head)
         self.assertEqual(25 - taken, lane.look())
         self.moderator._run_if_needed(0)

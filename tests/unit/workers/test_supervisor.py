@@ -14,15 +14,14 @@ from statsd_tcp.ingest.sockets import queue_state
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.settings import build_settings
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
+from statsd_tcp.workers.agreement import CANNOT_BOOT, FIRST_SOCKET
 from statsd_tcp.workers.announce import greeting
 from statsd_tcp.workers.backoff import HEALTHY_LIFE
 from statsd_tcp.workers.committer import Gatherings
 from statsd_tcp.workers.control import Channel, Collect, Committed, Drain, Gathered, Ready
 from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.process import CANNOT_BOOT
 from statsd_tcp.workers.report import Report
 from statsd_tcp.workers.shelf import Shelf
-from statsd_tcp.workers.spawn import FIRST_SOCKET
 from statsd_tcp.workers.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from tests.unit.outputs.tables import make_snapshot
 from tests.unit.workers.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
@@ -167,14 +166,39 @@ class StartTests(SupervisorTestCase):
         self.supervisor.announce = lambda: said.append("here")
         self.start(ready=False)
         say(self.reactor.channels[0], Ready())
-        self.assertEqual(([], (False, "not ready: worker 1")), (said, self.supervisor.accepting()))
+        self.assertEqual([], said)
         say(self.reactor.channels[1], Ready())
-        self.assertEqual((["here"], (True, "ok")), (said, self.supervisor.accepting()))
+        self.assertEqual(["here"], said)
         self.reactor.advance(HEALTHY_LIFE)
         self.die(0)
         say(self.worker(0)[2], Ready())
         self.assertEqual(["here"], said)
         self.assertIn(f"worker 0 accepts (pid {self.worker(0)[1].pid})", self.logged)
+
+    def test_accepting(self) -> None:
+        """The service accepts when each listener has one worker that does, wherever the others are."""
+        labels = ", ".join(listener.label for listener in self.plan.listeners)
+        nobody = (False, f"no worker accepts at {labels}")
+        self.start(ready=False)
+        self.assertEqual(nobody, self.supervisor.accepting())
+        say(self.reactor.channels[1], Ready())
+        self.assertEqual((True, "ok"), self.supervisor.accepting())
+        self.supervisor.stalls.avoided = frozenset({1})
+        self.assertEqual(nobody, self.supervisor.accepting())
+        say(self.reactor.channels[0], Ready())
+        self.assertEqual((True, "ok"), self.supervisor.accepting())
+
+    def test_a_listener_of_one_worker(self) -> None:
+        """A listener that only one worker reads is unserved without that one."""
+        listener = self.plan.listeners[1]
+        for one in listener.sockets[0]:
+            one.close()
+        listener.sockets[0] = []
+        self.start(ready=False)
+        say(self.reactor.channels[0], Ready())
+        self.assertEqual((False, f"no worker accepts at {listener.label}"), self.supervisor.accepting())
+        say(self.reactor.channels[1], Ready())
+        self.assertEqual((True, "ok"), self.supervisor.accepting())
 
     def test_no_store(self) -> None:
         """When the first commit shows that there is no store the service ends, with its reason."""
@@ -198,6 +222,7 @@ class StartTests(SupervisorTestCase):
         http = self.plan.http.port if self.plan.http else 0
         self.assertIn(f"  metrics, status   http://127.0.0.1:{http}/\n", text)
         self.assertIn("  workers           2 (as asked for)\n", text)
+        self.assertRegex(text, r"\n  connections       are taken in (C|Python \(.*\))\n")
         self.assertIn(f"  state             {self.folder}/state\n", text)
         self.assertIn("50 open connections a worker, 16 waiting in each accept queue", text)
         self.assertTrue(
@@ -349,7 +374,6 @@ class DeathTests(SupervisorTestCase):
             self.die(0, CANNOT_BOOT, None)
             self.reactor.advance(0.5)
         self.assertEqual(([], (False, "worker 0 keeps dying")), (self.given_up, self.supervisor.healthy()))
-        self.assertEqual((False, "not ready: worker 0"), self.supervisor.accepting())
         say(self.worker(0)[2], Ready())
         self.reactor.advance(HEALTHY_LIFE)
         self.assertEqual((True, "ok"), self.supervisor.healthy())

@@ -1,0 +1,14 @@
+def lines(
+    listener: int,
+    budget: int,
+    reads: int,
+    at_once: int,
+    slots: memoryview,
+    places: tuple[int, int, int, int, int],
+    ring: memoryview,
+    index: int,
+    brim: int,
+    tick: int,
+    /,
+) -> tuple[int, int, list[bytes], list[tuple[int, bytes]], int, int, list[tuple[int, bytes]]]: ...
+def bare(listener: int, budget: int, slots: memoryview, places: tuple[int, int, int], /) -> tuple[int, int]: ...

@@ -1,0 +1,105 @@
+"""The accept lanes whose inner loop is in C (`_burst.c`).
+
+A connection that has sent everything by the time of the look, in reads that end in newlines, is done in C; all else is
+left to the same methods as in Python. So the two differ in their cost only, and the same tests run against both.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from _socket import socket as raw_socket
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from statsd_tcp.ingest import burst, lane, line_lane
+from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ledger.slots import JOURNAL_HEAD
+
+__all__ = ["LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
+
+_STREAM = socket.SOCK_STREAM
+
+
+class NativeCountLane(CountLane):
+    """A port whose connections are accepted, counted and closed."""
+
+    def __init__(self, *args: Any) -> None:
+        """The arguments are the accept lane's."""
+        super().__init__(*args)
+        self._burst = burst.accept_bare
+        places = self._places
+        self._counts = (places.accepted, places.counted, places.reset)
+
+    def look(self) -> int:
+        """Accept up to the budget, and say how many it were."""
+        taken, error = self._burst(self.fileno(), lane.BUDGET, self._slots, self._counts)
+        if error not in {0, errno.EAGAIN}:
+            self.exhausted(error)
+        return taken
+
+
+class NativeLineLane(LineLane):
+    """A port whose connections carry lines."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        """The arguments are the line lane's."""
+        super().__init__(*args, **keywords)
+        self._burst = burst.accept_lines
+        places = self._places
+        self._counts = (places.accepted, places.eof, places.reset, places.error, JOURNAL_HEAD)
+
+    def look(self) -> int:
+        """Accept up to the budget, and say how many it were."""
+        taken = error = 0
+        while not error and taken < lane.BUDGET and self.may_accept():
+            accepted, error = self._run(min(lane.BUDGET - taken, self.occupancy.limit - self.occupancy.open))
+            taken += accepted
+        if error not in {0, errno.EAGAIN}:
+            self.exhausted(error)
+        return taken
+
+    def _run(self, budget: int) -> tuple[int, int]:
+        intake = self._intake
+        accepted, error, chunks, gauges, received, intake.tick, unfinished = self._burst(
+            self.fileno(),
+            budget,
+            line_lane.READS_PER_LOOK,
+            line_lane.RECEIVE_SIZE,
+            self._slots,
+            self._counts,
+            intake.journal.ring,
+            self._index,
+            intake.brim,
+            intake.tick,
+        )
+        intake.took(self._index, chunks, gauges, received)
+        for descriptor, data in unfinished:
+            self._go_on(descriptor, data)
+        return accepted, error
+
+    def _go_on(self, descriptor: int, data: bytes) -> None:
+        """Deal with a connection that isn't done, and of which ``data`` is read and not taken yet."""
+        connection = raw_socket(self._family, _STREAM, 0, descriptor)
+        reason, stream = 0, None
+        if data:
+            stream = self.make_stream()
+            reason = self._places.error
+            if stream.feed(data):
+                reason, stream = self.read(connection, stream)
+        self.close_or_wait(descriptor, connection, reason, stream)
+
+
+class LaneKinds(NamedTuple):
+    """Which lanes serve."""
+
+    counting: type[CountLane]
+    lines: type[LineLane]
+
+
+def lane_kinds(environ: Mapping[str, str]) -> LaneKinds:
+    """Choose the lanes in C, unless they weren't built or the environment says otherwise."""
+    if burst.is_used(environ):
+        return LaneKinds(NativeCountLane, NativeLineLane)
+    return LaneKinds(CountLane, LineLane)

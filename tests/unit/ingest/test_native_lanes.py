@@ -1,0 +1,138 @@
+"""The lanes in C do what the lanes in Python do: all tests of these, once more."""
+
+from __future__ import annotations
+
+import errno
+from types import ModuleType
+from typing import Any
+
+from statsd_tcp.ingest import burst
+from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
+from statsd_tcp.ledger.journal import read_frames
+from tests.unit.ingest import test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking
+from tests.unit.ingest.loopback import IngestTestCase
+
+MODULES = (test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking)
+NATIVE = LaneKinds(NativeCountLane, NativeLineLane)
+WITHOUT = None if burst.BUILT else "the part in C was not built"
+
+
+def let_it_fail(case: Any) -> None:
+    """Have the lane in C accept as a test says."""
+    original = case.lane._burst
+
+    def fake(*arguments: Any) -> tuple[int, int]:
+        return original(*arguments) if case.error is None else (0, case.error.errno)
+
+    case.lane._burst = fake
+
+
+def make_faulty(case: IngestTestCase, lane: Any) -> None:
+    """Let the next connection meet a fault."""
+    original = lane._burst
+
+    def fake(*arguments: Any) -> None:
+        original(*arguments)
+        raise ZeroDivisionError("a fault")
+
+    case.patch(lane, "_burst", fake)
+
+
+REPLACED: dict[str, dict[str, Any]] = {
+    "ExhaustedTests": {"let_it_fail": let_it_fail},
+    "FaultTests": {"make_faulty": make_faulty},
+}
+"""What in the tests of the lanes in Python reaches into the Python."""
+
+
+def _with_native_lanes(module: ModuleType) -> dict[str, type[IngestTestCase]]:
+    """Give each of a module's cases anew, with the lanes in C."""
+    cases = {}
+    for name, case in vars(module).items():
+        if isinstance(case, type) and issubclass(case, IngestTestCase) and case.__module__ == module.__name__:
+            members: dict[str, Any] = {"__doc__": case.__doc__, "__module__": __name__, "kinds": NATIVE}
+            members |= {"skip": WITHOUT} if WITHOUT else {}
+            cases[f"Native{name}"] = type(f"Native{name}", (case,), members | REPLACED.get(name, {}))
+    return cases
+
+
+for _module in MODULES:
+    globals().update(_with_native_lanes(_module))
+
+
+class SameJournalTests(IngestTestCase):
+    """What the lane in C leaves in shared memory."""
+
+    kinds = NATIVE
+    if WITHOUT:
+        skip = WITHOUT
+
+    def test_frames(self) -> None:
+        """Every frame has a good checksum, and says what came from where and when; also where the ring wraps around."""
+        lane = self.line_lane()
+        for number in range(400):
+            line = b"%d:" % number + b"x" * (number * 37 % 9000) + b"\n"
+            client = self.connect()
+            client.send(line)
+            client.fin()
+            self.intake.tick, start = number, self.journal.head
+            self.assertEqual(1, lane.look())
+            frames = list(read_frames(self.journal.ring, start, self.journal.head))
+            self.assertEqual([(self.journal.head, number, 0, len(line), 0, line)], frames)
+            self.intake.release(start)
+        self.assertGreater(self.journal.head, len(self.journal.ring))
+
+    def test_every_frame(self) -> None:
+        """All frames of one look are there, in the order of the connections, gauges with a tick of their own."""
+        lane = self.line_lane()
+        lines = [b"a:1|c\n", b"b:2|g\n", b"c:3|c\n", b"d:4|g\n"]
+        for line in lines:
+            client = self.connect()
+            client.send(line)
+            client.fin()
+        self.assertEqual(4, lane.look())
+        frames = list(read_frames(self.journal.ring, 0, self.journal.head))
+        self.assertEqual(lines, [frame.lines for frame in frames])
+        ticks = [frame.tick for frame in frames]
+        self.assertEqual(ticks[1], ticks[2])
+        self.assertLess(ticks[1], ticks[3])
+        self.assertEqual([ticks[1], ticks[3]], self.tally.ticks)
+        self.assertEqual([b"b:2|g", b"d:4|g"], self.tally.lines)
+
+    def test_wrong_arguments(self) -> None:
+        """Slots that aren't there and rings too small to read into are refused before anything is accepted."""
+        self.connect()
+        descriptor = self.listener.fileno()
+        good = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, 2)
+        ring = self.journal.ring
+        for places, room, at_once, error in (
+            ((1, 2, 3, 4, len(self.slots)), ring, 100, IndexError),
+            ((-1, 2, 3, 4, 5), ring, 100, IndexError),
+            (good, ring[: 1 << 10], 100, ValueError),
+            (good, ring, (1 << 16) + 1, ValueError),
+            (good, ring, 0, ValueError),
+        ):
+            with self.assertRaises(error):
+                burst.accept_lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
+        with self.assertRaises(IndexError):
+            burst.accept_bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
+        self.assertEqual(0, self.accepted)
+
+    def test_no_listener(self) -> None:
+        """An error of accept(2) is given as its number."""
+        self.assertEqual((0, errno.EBADF), burst.accept_bare(-1, 9, self.slots, (1, 2, 3)))
+
+
+class ChoiceTests(IngestTestCase):
+    """Which lanes serve."""
+
+    def test_wanted(self) -> None:
+        """Those in C where they were built; those in Python if the environment says so, or wants a crash."""
+        for environ, native in (
+            ({}, burst.BUILT),
+            ({burst.VARIABLE: "1"}, False),
+            ({"STATSCOUNTER_CRASH": "x"}, False),
+        ):
+            self.assertEqual(native, lane_kinds(environ) == NATIVE)
+            self.assertEqual(native, burst.use(environ) == "in C")
+            self.assertEqual(not native, burst.use(environ).startswith("in Python ("))
