@@ -17,7 +17,7 @@ import msgspec
 from benchmarks.accept.programs import ToolError, pinned
 from benchmarks.accept.servers import CHECKOUT, STOP_TIMEOUT, Totals
 from benchmarks.accept.workloads import Role
-from statsd_tcp.ingest.burst import VARIABLE
+from statsd_tcp.native import VARIABLE
 
 START_TIMEOUT = 20.0
 AGREE_TIMEOUT = 5.0

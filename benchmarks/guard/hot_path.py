@@ -18,8 +18,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
+from statsd_tcp import native as native_parts
 from statsd_tcp.aggregate.tally import Tally
-from statsd_tcp.ingest import burst
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
@@ -87,7 +87,7 @@ class Scene:
         self._native = native
         self.reactor = cast("Any", Turned())
         slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
-        self.tally = Tally(Grammar(), ["tcp"])
+        self.tally = Tally(Grammar(), ["tcp"], new_sums=native_parts.new_sums if native else None)
         self.intake = Intake(Journal(memoryview(bytearray(RING_SIZE)), slots), self.tally, 1)
         self.moderator = Moderator(self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
@@ -223,8 +223,8 @@ def quiet(counted: Counted) -> int:
     return ROUNDS * (QUIET_LOOKS - 1)
 
 
-def _lines(counted: Counted, make: Callable[[int], bytes]) -> int:
-    tally = Tally(Grammar(), ["tcp"])
+def _lines(counted: Counted, make: Callable[[int], bytes], *, native: bool) -> int:
+    tally = Tally(Grammar(), ["tcp"], new_sums=native_parts.new_sums if native else None)
     numbers = range(CHUNKS * LINES_PER_CHUNK)
     lines = [make(number) for number in numbers]
     chunks = [b"".join(lines[start : start + LINES_PER_CHUNK]) for start in range(0, len(lines), LINES_PER_CHUNK)]
@@ -240,21 +240,25 @@ def _lines(counted: Counted, make: Callable[[int], bytes]) -> int:
     return len(lines)
 
 
-def counters(counted: Counted) -> int:
+def counters(counted: Counted, *, native: bool = False) -> int:
     """Lines of counters in the tally, many of which repeat themselves."""
-    return _lines(counted, lambda number: b"app.page%d.hits:1|c\n" % (number * 7919 % 1000))
+    return _lines(counted, lambda number: b"app.page%d.hits:1|c\n" % (number * 7919 % 1000), native=native)
 
 
-def timers(counted: Counted) -> int:
+def timers(counted: Counted, *, native: bool = False) -> int:
     """Lines of timers in the tally, few of which repeat themselves."""
     return _lines(
-        counted, lambda number: b"app.page%d.time:%d|ms\n" % (number * 7919 % 1000, 100 + number * 104729 % 900)
+        counted,
+        lambda number: b"app.page%d.time:%d|ms\n" % (number * 7919 % 1000, 100 + number * 104729 % 900),
+        native=native,
     )
 
 
-def gauges(counted: Counted) -> int:
+def gauges(counted: Counted, *, native: bool = False) -> int:
     """Lines of gauges in the tally, which are read one by one."""
-    return _lines(counted, lambda number: b"app.page%d.load:%d|g\n" % (number * 7919 % 1000, number % 900))
+    return _lines(
+        counted, lambda number: b"app.page%d.load:%d|g\n" % (number * 7919 % 1000, number % 900), native=native
+    )
 
 
 def _do(work: Work) -> None:
@@ -275,8 +279,8 @@ PIECES: dict[str, Callable[[Counted], int]] = {
     "gauges": gauges,
 }
 
-if burst.BUILT:
-    PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late)}
+if native_parts.BUILT:
+    PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, counters, timers)}
 
 
 def main(piece: str, switch: str) -> int:

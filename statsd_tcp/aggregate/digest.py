@@ -15,7 +15,7 @@ from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.line import Parsed, complete
-from statsd_tcp.wire.memo import ShapeMemo
+from statsd_tcp.wire.memo import Key, ShapeMemo
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
@@ -52,6 +52,20 @@ class Digest:
         """Add all that comes to another interval."""
         self.flush()
         self._interval = interval
+
+    @property
+    def shapes(self) -> dict[Key, Shape]:
+        """The shapes met lately."""
+        return self._memo.young
+
+    def add_sums(self, counters: list[tuple[Shape, float, int]], timers: list[tuple[Shape, list[float]]]) -> None:
+        """Add what `aggregate.sums.Sums` gives."""
+        interval = self._interval
+        for shape, added, times in counters:
+            interval.counters[shape.series] = interval.counters.get(shape.series, 0.0) + added
+            interval.samples["c"] = interval.samples.get("c", 0) + times
+        for shape, numbers in timers:
+            self._add_numbers(shape, numbers, 1)
 
     def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> int:
         """Add lines, none of them empty, each as often as the number beside it; say how many shapes were new.

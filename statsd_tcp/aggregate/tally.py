@@ -6,6 +6,9 @@ its repetitions, when the interval is taken or the table is full.
 
 Gauges are the exception, because what happens to a gauge has an order. Their lines are counted like the
 others, and the changes they make are noted at once.
+
+Where there is a part that adds plain lines up by itself (`aggregate.sums`), only the lines that it doesn't know
+are counted.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.counting import count_into
 from statsd_tcp.aggregate.digest import Digest
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.sums import NewSums, Sums
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import REASONS
 
@@ -35,6 +39,9 @@ TRIAL: Final = 16
 _MOSTLY_KNOWN: Final = 8
 _WORTH_IT: Final = 2
 
+# So many values of timers are collected by the sums before they are counted, in some 10 ms.
+COLLECTED: Final = 1 << 16
+
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
 
@@ -43,7 +50,7 @@ _GAUGE: Final = b"|g"
 
 
 class _Listener:
-    """One listener's lines: chunks that wait, a table of others, and counts of what is digested."""
+    """One listener's lines: chunks that wait, sums or a table of others, and counts of what is digested."""
 
     __slots__ = (
         "accepted",
@@ -54,14 +61,16 @@ class _Listener:
         "pending",
         "pending_bytes",
         "scale",
+        "sums",
         "table",
         "table_bytes",
     )
 
-    def __init__(self, label: str, digest: Digest, accepted: AcceptedLines | None) -> None:
+    def __init__(self, label: str, digest: Digest, accepted: AcceptedLines | None, sums: Sums | None) -> None:
         self.label = label
         self.digest = digest
         self.accepted = accepted
+        self.sums = sums
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.table: dict[bytes, int] = {}
@@ -72,7 +81,7 @@ class _Listener:
 
     def take_in_order(self, chunk: bytes, tick: int) -> None:
         """Digest the lines that may change a gauge, and count the others."""
-        lines = _split(chunk)
+        lines = self._unknown(chunk)
         # Not "in", for which bytes first try whether they are asked for a number, and raise, and catch: ten times this.
         gauges = [line for line in lines if line.find(_GAUGE) >= 0]
         self.counts.lines += len(gauges)
@@ -85,7 +94,7 @@ class _Listener:
 
     def split(self) -> None:
         """Count the lines that wait."""
-        self._count(_split(b"".join(self.pending)), self.pending_bytes)
+        self._count(self._unknown(b"".join(self.pending)), self.pending_bytes)
         self.pending.clear()
         self.pending_bytes = 0
 
@@ -96,9 +105,27 @@ class _Listener:
         lines = sum(table.values())
         self.counts.lines += lines
         learnt = self.digest.count(table.items())
+        if self.sums is not None:
+            self.sums.learn(table, self.digest.shapes)
         self._choose_scale(lines, len(table), learnt)
         if self.accepted is not None:
             self.accepted.pass_on(table.items())
+
+    def flush(self) -> None:
+        """Digest the sums."""
+        if self.sums is not None:
+            lines, counters, timers = self.sums.take()
+            self.counts.lines += lines
+            self.digest.add_sums(counters, timers)
+
+    def _unknown(self, chunk: bytes) -> list[bytes]:
+        """Give the lines of a chunk that the sums can't add up."""
+        if self.sums is None:
+            return _split(chunk)
+        unknown = self.sums.add(chunk)
+        if self.sums.collected > COLLECTED:
+            self.flush()
+        return unknown
 
     def _count(self, lines: list[bytes], size: int) -> None:
         count_into(self.table, lines)
@@ -136,16 +163,20 @@ class Tally:
         labels: Sequence[str],
         others: Mapping[str, Grammar] | None = None,
         accepted: AcceptedLines | None = None,
+        new_sums: NewSums | None = None,
     ) -> None:
         """All listeners speak ``grammar``, except those whose label is in ``others``.
 
-        The lines that are good are also given to ``accepted``.
+        The lines that are good are also given to ``accepted``: sums can't do that, and are not used then.
         """
+        sums = new_sums if accepted is None else None
         self._interval = Interval()
         self._digests: dict[Grammar, Digest] = {}
         self._rejected = None if accepted is None else accepted.rejected
         spoken = others or {}
-        self._listeners = [_Listener(label, self._digest_of(spoken.get(label, grammar)), accepted) for label in labels]
+        self._listeners = [
+            _Listener(label, self._digest_of(spoken.get(label, grammar)), accepted, sums and sums()) for label in labels
+        ]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
         return self._digests.setdefault(grammar, Digest(grammar, self._interval, self._rejected))
@@ -190,6 +221,7 @@ class Tally:
         for of in self._listeners:
             of.split()
             of.settle()
+            of.flush()
             taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
             of.counts = ListenerCounts()
         self._interval = Interval()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import socket
 from _socket import socket as raw_socket
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from statsd_tcp.ingest import burst, lane, line_lane
+from statsd_tcp import native
+from statsd_tcp.ingest import lane, line_lane
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ledger.slots import JOURNAL_HEAD
@@ -28,7 +28,7 @@ class NativeCountLane(CountLane):
     def __init__(self, *args: Any) -> None:
         """The arguments are the accept lane's."""
         super().__init__(*args)
-        self._burst = burst.accept_bare
+        self._burst = native.accept_bare
         places = self._places
         self._counts = (places.accepted, places.counted, places.reset)
 
@@ -46,7 +46,7 @@ class NativeLineLane(LineLane):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         """The arguments are the line lane's."""
         super().__init__(*args, **keywords)
-        self._burst = burst.accept_lines
+        self._burst = native.accept_lines
         places = self._places
         self._counts = (places.accepted, places.eof, places.reset, places.error, JOURNAL_HEAD)
 
@@ -98,8 +98,6 @@ class LaneKinds(NamedTuple):
     lines: type[LineLane]
 
 
-def lane_kinds(environ: Mapping[str, str]) -> LaneKinds:
-    """Choose the lanes in C, unless they weren't built or the environment says otherwise."""
-    if burst.is_used(environ):
-        return LaneKinds(NativeCountLane, NativeLineLane)
-    return LaneKinds(CountLane, LineLane)
+def lane_kinds(*, in_c: bool) -> LaneKinds:
+    """Give the lanes in C, which must have been built, or those in Python."""
+    return LaneKinds(NativeCountLane, NativeLineLane) if in_c else LaneKinds(CountLane, LineLane)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from statsd_tcp import __version__
-from statsd_tcp.ingest import burst
+from statsd_tcp import __version__, native
 from statsd_tcp.ingest.sockets import BoundListener, receive_buffer
 from statsd_tcp.workers.plan import Plan
 
@@ -36,7 +35,7 @@ def greeting(plan: Plan) -> list[str]:
     if plan.admin is not None:
         lines.append(f"  console           tcp {' '.join(plan.admin.addresses)}")
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason}){_placement(plan)}")
-    lines.append(f"  connections       are taken {burst.use(os.environ)}")
+    lines.append(f"  connections       are taken {native.use(os.environ)}")
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")

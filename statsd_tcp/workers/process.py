@@ -16,8 +16,7 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from statsd_tcp import crash_points
-from statsd_tcp.ingest.native_lanes import lane_kinds
+from statsd_tcp import crash_points, native
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.workers.agreement import CANNOT_BOOT, CHANNEL_DESCRIPTOR, FAILED, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, Retire, one_channel
@@ -64,7 +63,9 @@ class WorkerProcess:
             _stay_on(boot.cpu)
         try:
             ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
-            self._worker = Worker(self._reactor, boot, ledger, self._channel.send, self._fail, lane_kinds(os.environ))
+            self._worker = Worker(
+                self._reactor, boot, ledger, self._channel.send, self._fail, in_c=native.is_used(os.environ)
+            )
             self._worker.start()
         except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)
             traceback.print_exc()

@@ -11,8 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from zope.interface import implementer
 
-from statsd_tcp import __version__
-from statsd_tcp.ingest import burst
+from statsd_tcp import __version__, native
 from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
 from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
@@ -147,7 +146,7 @@ class Report:
             "admin": supervisor.plan.admin.addresses if supervisor.plan.admin else [],
             "workers": [self._worker_status(place.number) for place in supervisor.places],
             "connection_limit_per_worker": supervisor.plan.connections,
-            "taken": burst.use(os.environ),
+            "taken": native.use(os.environ),
             "steered_by": supervisor.plan.settings.steer or "hash",
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],

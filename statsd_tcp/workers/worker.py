@@ -19,13 +19,14 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ingest.native_lanes import LaneKinds
+from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.tls import server_context
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
+from statsd_tcp.native import new_sums
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.wire.grammar import DIALECTS
 from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
@@ -60,17 +61,21 @@ class Worker:
         ledger: LedgerMap,
         send: Callable[[Ready | Gathered], None],
         failed: Callable[[Failure], None],
-        kinds: LaneKinds,
+        *,
+        in_c: bool = False,
     ) -> None:
+        """Begin with nothing received. ``in_c``: the parts in C are to serve, which must have been built."""
         self._reactor = reactor
-        self._kinds = kinds
+        self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
         self._slots = ledger.slots
         self._send = send
         self._failed = failed
         listeners = ledger.directory.listeners
         self._repeater = make_repeater(reactor, boot.repeat)
-        self._tally = tally_for(listeners, AcceptedLines(self._repeater.send) if self._repeater else None)
+        self._tally = tally_for(
+            listeners, AcceptedLines(self._repeater.send) if self._repeater else None, new_sums if in_c else None
+        )
         self._intake = Intake(Journal(ledger.ring, ledger.slots), self._tally, len(listeners))
         self._intake.full = self._on_full
         self._intake.resumed = self._on_room

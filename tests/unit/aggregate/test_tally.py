@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate import digest as digest_module
 from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.sums import NewSums
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Grammar
@@ -20,10 +21,13 @@ from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
 from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, chunks, exact_lines, expected
 from tests.unit.wire import cases
 
+NEW_SUMS: NewSums | None = None
+"""Changed where all this is tested with sums."""
+
 
 def make_tally() -> Tally:
     """Return a tally for the model's listeners."""
-    return Tally(Grammar(), LABELS, GRAMMARS)
+    return Tally(Grammar(), LABELS, GRAMMARS, new_sums=NEW_SUMS)
 
 
 def counted(lines: list[bytes]) -> Interval:
@@ -227,7 +231,7 @@ class TallyProperties(SynchronousTestCase):
 
     def streamed(self, pieces: list[bytes], grammar: Grammar) -> Interval:
         """Return the interval of one connection that sends these pieces, all at one tick, and ends."""
-        tally, framer = Tally(grammar, ["tcp"]), LineFramer(grammar.max_line)
+        tally, framer = Tally(grammar, ["tcp"], new_sums=NEW_SUMS), LineFramer(grammar.max_line)
         for piece in pieces:
             tally.add(0, framer.feed(piece), 1)
         tally.add(0, framer.finish(clean=True), 1)

@@ -6,7 +6,7 @@ import errno
 from types import ModuleType
 from typing import Any
 
-from statsd_tcp.ingest import burst
+from statsd_tcp import native
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
 from statsd_tcp.ledger.journal import read_frames
 from tests.unit.ingest import test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking
@@ -14,7 +14,8 @@ from tests.unit.ingest.loopback import IngestTestCase
 
 MODULES = (test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking)
 NATIVE = LaneKinds(NativeCountLane, NativeLineLane)
-WITHOUT = None if burst.BUILT else "the part in C was not built"
+PLAIN = IngestTestCase.kinds
+WITHOUT = None if native.BUILT else "the parts in C were not built"
 
 
 def let_it_fail(case: Any) -> None:
@@ -113,14 +114,14 @@ class SameJournalTests(IngestTestCase):
             (good, ring, 0, ValueError),
         ):
             with self.assertRaises(error):
-                burst.accept_lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
+                native.accept_lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
         with self.assertRaises(IndexError):
-            burst.accept_bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
+            native.accept_bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
         self.assertEqual(0, self.accepted)
 
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""
-        self.assertEqual((0, errno.EBADF), burst.accept_bare(-1, 9, self.slots, (1, 2, 3)))
+        self.assertEqual((0, errno.EBADF), native.accept_bare(-1, 9, self.slots, (1, 2, 3)))
 
 
 class ChoiceTests(IngestTestCase):
@@ -128,11 +129,9 @@ class ChoiceTests(IngestTestCase):
 
     def test_wanted(self) -> None:
         """Those in C where they were built; those in Python if the environment says so, or wants a crash."""
-        for environ, native in (
-            ({}, burst.BUILT),
-            ({burst.VARIABLE: "1"}, False),
-            ({"STATSCOUNTER_CRASH": "x"}, False),
-        ):
-            self.assertEqual(native, lane_kinds(environ) == NATIVE)
-            self.assertEqual(native, burst.use(environ) == "in C")
-            self.assertEqual(not native, burst.use(environ).startswith("in Python ("))
+        environs: tuple[dict[str, str], ...] = ({}, {native.VARIABLE: "1"}, {"STATSCOUNTER_CRASH": "after-frame"})
+        for environ, expected in zip(environs, (native.BUILT, False, False), strict=True):
+            self.assertEqual(expected, native.is_used(environ))
+            self.assertEqual(expected, native.use(environ) == "in C")
+            self.assertEqual(not expected, native.use(environ).startswith("in Python ("))
+        self.assertEqual([NATIVE, PLAIN], [lane_kinds(in_c=True), lane_kinds(in_c=False)])

@@ -13,8 +13,6 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.ingest import intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
-from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ingest.native_lanes import LaneKinds
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.recovery import replay
 from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_slots
@@ -25,7 +23,6 @@ from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, mak
 from tests.unit.ledger.cases import LedgerTestCase
 
 RING_SIZE = 1 << 19
-PLAIN = LaneKinds(CountLane, LineLane)
 
 # The listeners of the test's ledgers: a stream of lines, and datagrams. Bare connections come in under the first too.
 LINES, DATAGRAMS = 0, 1
@@ -61,7 +58,7 @@ class WorkerTestCase(LedgerTestCase):
             self.spec(self.port, DATAGRAMS, "datagrams"),
         )
         boot = Boot(self.ledger.path, lanes, self.connections, 60.0)
-        worker = Worker(self.reactor, boot, self.ledger, self.sent.append, self.failures.append, PLAIN)
+        worker = Worker(self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
         self.addCleanup(self.close, worker)
         return worker
 

@@ -1,0 +1,40 @@
+"""What is added up of lines before the digest sees them, by a part that need not be there (`_sums.c`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from statsd_tcp.wire.memo import Key
+from statsd_tcp.wire.shape import Shape
+
+__all__ = ["NewSums", "Sums"]
+
+
+class Sums(Protocol):
+    """The lines of known shapes with one plain number. ``collected``: so many values of timers are kept."""
+
+    @property
+    def collected(self) -> int:
+        """Give how many values of timers are kept."""
+
+    @property
+    def known(self) -> int:
+        """Give how many shapes are known."""
+
+    def add(self, chunk: bytes, /) -> list[bytes]:
+        """Add the lines of a chunk that are known, and give the others."""
+
+    def learn(self, lines: dict[bytes, int], shapes: dict[Key, Shape], /) -> None:
+        """Know the shapes of these lines from now on, as far as there is room and they are in ``shapes``."""
+
+    def take(self) -> tuple[int, list[tuple[Shape, float, int]], list[tuple[Shape, list[float]]]]:
+        """Give what was added since the last time.
+
+        How many lines, what was added to each counter and by how many of them, and the values of each timer. A
+        shape's rate is applied to the sum, and not to the values.
+        """
+
+
+NewSums = Callable[[], Sums]
+"""Makes the sums of one listener."""
