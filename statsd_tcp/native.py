@@ -21,6 +21,7 @@ else:
     BUILT = True
     accept_lines = _burst.lines
     accept_bare = _burst.bare
+    read_datagrams = _burst.datagrams
 
 if TYPE_CHECKING:
     from statsd_tcp.aggregate.sums import Sums

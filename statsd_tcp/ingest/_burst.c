@@ -276,10 +276,49 @@ static PyObject *bare(PyObject *module, PyObject *args)
     return good ? Py_BuildValue("(ii)", taken, error) : NULL;
 }
 
+/* Read datagrams into a buffer, one behind the other, each with the newline that it may lack, up to so many of them or
+ * bytes. A datagram that is larger than may be read at once ends the run, cut off: Python finds its whole lines. */
+static PyObject *datagrams(PyObject *module, PyObject *args)
+{
+    PyObject *port;
+    int most, count = 0, error = 0;
+    Py_ssize_t batch, largest, end = 0, received = 0, size = 0;
+    Py_buffer buffer;
+    if (!PyArg_ParseTuple(args, "Oiw*nn:datagrams", &port, &most, &buffer, &batch, &largest))
+        return NULL;
+    int descriptor = PyObject_AsFileDescriptor(port);
+    int good = batch >= 0 && largest > 0 && largest < buffer.len && batch < buffer.len - largest;
+    char *data = buffer.buf;
+    while (descriptor >= 0 && good && count < most && end < batch && size <= largest) {
+        size = recv(descriptor, data + end, (size_t)largest, MSG_DONTWAIT | MSG_TRUNC);
+        if (size < 0) {
+            error = errno;
+            break;
+        }
+        count++;
+        if (size > largest)
+            break;
+        received += size;
+        end += size;
+        if (size && data[end - 1] != '\n')
+            data[end++] = '\n';
+    }
+    PyBuffer_Release(&buffer);
+    if (descriptor < 0)
+        return NULL;
+    if (!good) {
+        PyErr_SetString(PyExc_ValueError, "the buffer is smaller than a batch and one more datagram");
+        return NULL;
+    }
+    return Py_BuildValue("(innii)", count, end, received, size > largest, error);
+}
+
 static PyMethodDef methods[] = {
     {"lines", lines, METH_VARARGS,
      "Accept up to a budget on a port of lines: (accepted, errno, chunks, gauges, received, tick, unfinished)."},
     {"bare", bare, METH_VARARGS, "Accept, count and close up to a budget: (accepted, errno)."},
+    {"datagrams", datagrams, METH_VARARGS,
+     "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno)."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,3 +1,5 @@
+from socket import socket
+
 def lines(
     listener: int,
     budget: int,
@@ -12,3 +14,6 @@ def lines(
     /,
 ) -> tuple[int, int, list[bytes], list[tuple[int, bytes]], int, int, list[tuple[int, bytes]]]: ...
 def bare(listener: int, budget: int, slots: memoryview, places: tuple[int, int, int], /) -> tuple[int, int]: ...
+def datagrams(
+    port: socket, most: int, buffer: memoryview, batch: int, largest: int, /
+) -> tuple[int, int, int, int, int]: ...

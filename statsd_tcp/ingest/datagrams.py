@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.wire.reasons import TRUNCATED
 
-__all__ = ["DatagramLane", "UnixDatagramLane"]
+__all__ = ["DatagramLane", "ReadDatagrams", "UnixDatagramLane", "read_datagrams"]
 
 BUDGET = 256
 """Datagrams read in one look."""
@@ -28,6 +29,35 @@ LARGEST = 65536
 # With the second flag recv(2) gives the size of the whole datagram, also of one that is larger than the buffer.
 _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 _NEWLINE = 10
+_NOTHING_LEFT = frozenset({0, errno.EAGAIN})
+
+ReadDatagrams = Callable[[socket.socket, int, memoryview, int, int], tuple[int, int, int, int, int]]
+"""What `read_datagrams` does."""
+
+
+def read_datagrams(
+    port: socket.socket, most: int, buffer: memoryview, batch: int, largest: int
+) -> tuple[int, int, int, int, int]:
+    """Read datagrams into a buffer, one behind the other, each with the newline that it may lack.
+
+    Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Gives how many it were, where they end, how many
+    bytes were received, whether the last one is cut off and lies behind that end, and the number of an error or 0.
+    """
+    receive, end, received, count = port.recv_into, 0, 0, 0
+    try:
+        while count < most and end < batch:
+            size = receive(buffer[end:], largest, _AT_ONCE)
+            count += 1
+            if size > largest:
+                return count, end, received, 1, 0
+            received += size
+            end += size
+            if size and buffer[end - 1] != _NEWLINE:
+                buffer[end] = _NEWLINE
+                end += 1
+    except OSError as error:
+        return count, end, received, 0, error.errno or 0
+    return count, end, received, 0, 0
 
 
 @implementer(IReadDescriptor)
@@ -42,8 +72,10 @@ class DatagramLane:
         index: int,
         moderator: Moderator,
         lost: Callable[[Failure], None],
+        read: ReadDatagrams = read_datagrams,
     ) -> None:
         """Give the lines to ``intake`` as those of the listener ``index``."""
+        self._read = read
         self._reactor = reactor
         self._port = port
         self._intake = intake
@@ -118,31 +150,15 @@ class DatagramLane:
         self._moderator.remove(self)
 
     def _batch(self, most: int) -> int:
-        receive, view, buffer, end, received, count = self._port.recv_into, self._view, self._buffer, 0, 0, 0
-        try:
-            while count < most and end < BATCH_SIZE:
-                size = receive(view[end:], LARGEST, _AT_ONCE)
-                count += 1
-                if size > LARGEST:
-                    size = self._cut(end)
-                received += size
-                end += size
-                if size and buffer[end - 1] != _NEWLINE:
-                    buffer[end] = _NEWLINE
-                    end += 1
-        except BlockingIOError:
-            pass
-        except OSError:
-            # An error queued on the socket (an ICMP answer, say) is reported once and concerns no datagram.
-            return count + self._take(end, received, count)
-        self._take(end, received, count)
-        return count
-
-    def _take(self, end: int, received: int, count: int) -> bool:
-        """Give on what the buffer holds, if anything came; tell whether nothing did."""
+        count, end, received, cut, error = self._read(self._port, most, self._view, BATCH_SIZE, LARGEST)
+        if cut:
+            whole = self._cut(end)
+            received += whole
+            end += whole
         if count:
             self._intake.take(self._index, bytes(self._view[:end]), received, count)
-        return not count
+        # An error queued on the socket (an ICMP answer, say) is reported once and concerns no datagram.
+        return count + (not count and error not in _NOTHING_LEFT)
 
     def _cut(self, start: int) -> int:
         """Count the line in which a datagram was cut off, and give how many bytes the whole lines before it have.

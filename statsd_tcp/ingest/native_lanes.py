@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from statsd_tcp import native
 from statsd_tcp.ingest import lane, line_lane
+from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ledger.slots import JOURNAL_HEAD
@@ -96,8 +97,11 @@ class LaneKinds(NamedTuple):
 
     counting: type[CountLane]
     lines: type[LineLane]
+    read_datagrams: ReadDatagrams = read_datagrams
 
 
 def lane_kinds(*, in_c: bool) -> LaneKinds:
     """Give the lanes in C, which must have been built, or those in Python."""
-    return LaneKinds(NativeCountLane, NativeLineLane) if in_c else LaneKinds(CountLane, LineLane)
+    if in_c:
+        return LaneKinds(NativeCountLane, NativeLineLane, native.read_datagrams)
+    return LaneKinds(CountLane, LineLane)

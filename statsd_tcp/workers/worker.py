@@ -208,15 +208,16 @@ class Worker:
         if spec.kind == "datagrams":
             port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
             lane = UnixDatagramLane if spec.family == socket.AF_UNIX else DatagramLane
-            return lane(self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
+            common = (self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
+            return lane(*common, self._kinds.read_datagrams)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
         places = listener_slots(spec.index)
-        common = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
+        serving = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
         if spec.kind == "count":
-            return self._kinds.counting(*common)
+            return self._kinds.counting(*serving)
         return self._kind_of(spec)(
-            *common,
+            *serving,
             intake=self._intake,
             index=spec.index,
             occupancy=self._occupancy,

@@ -6,7 +6,7 @@ import errno
 import socket
 
 from statsd_tcp.ingest import datagrams
-from statsd_tcp.ingest.datagrams import DatagramLane
+from statsd_tcp.ingest.datagrams import DatagramLane, read_datagrams
 from tests.unit.ingest.loopback import IngestTestCase, wait_readable
 
 
@@ -43,8 +43,14 @@ class DatagramLaneTests(IngestTestCase):
     def make_lane(self, port: object) -> DatagramLane:
         """Make a lane that reads a socket."""
         return DatagramLane(
-            self.reactor, port, self.intake, 0, self.moderator, self.failures.append  # type: ignore[arg-type]
-        )  # fmt: skip
+            self.reactor,
+            port,  # type: ignore[arg-type]
+            self.intake,
+            0,
+            self.moderator,
+            self.failures.append,
+            self.kinds.read_datagrams,
+        )
 
     def send(self, *packets: bytes) -> None:
         """Send datagrams, and wait until the first is there."""
@@ -112,6 +118,7 @@ class DatagramLaneTests(IngestTestCase):
     def test_an_error_on_the_socket(self) -> None:
         """An error that the kernel reports once costs no datagram before or after it."""
         refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+        self.patch(self, "kinds", self.kinds._replace(read_datagrams=read_datagrams))
         lane = self.make_lane(FailingSocket(b"a", refused, b"b", refused, refused, b"c"))
         lane.look()
         self.intake.settle()

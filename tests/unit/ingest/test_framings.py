@@ -124,8 +124,14 @@ class UnixDatagramTests(IngestTestCase):
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.client.connect(self.port.getsockname())
         self.lane = UnixDatagramLane(
-            self.reactor, self.port, self.intake, 0, self.moderator, self.failures.append
-        )  # fmt: skip
+            self.reactor,
+            self.port,
+            self.intake,
+            0,
+            self.moderator,
+            self.failures.append,
+            self.kinds.read_datagrams,
+        )
         self.lane.start()
 
     def test_datagrams(self) -> None:

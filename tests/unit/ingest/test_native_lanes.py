@@ -9,11 +9,29 @@ from typing import Any
 from statsd_tcp import native
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
 from statsd_tcp.ledger.journal import read_frames
-from tests.unit.ingest import test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking
+from tests.unit.ingest import (
+    test_accept,
+    test_datagrams,
+    test_endings,
+    test_framings,
+    test_limits,
+    test_line_lane,
+    test_moderation,
+    test_parking,
+)
 from tests.unit.ingest.loopback import IngestTestCase
 
-MODULES = (test_accept, test_endings, test_limits, test_line_lane, test_moderation, test_parking)
-NATIVE = LaneKinds(NativeCountLane, NativeLineLane)
+MODULES = (
+    test_accept,
+    test_datagrams,
+    test_endings,
+    test_framings,
+    test_limits,
+    test_line_lane,
+    test_moderation,
+    test_parking,
+)
+NATIVE = lane_kinds(in_c=True) if native.BUILT else LaneKinds(NativeCountLane, NativeLineLane)
 PLAIN = IngestTestCase.kinds
 WITHOUT = None if native.BUILT else "the parts in C were not built"
 
@@ -119,6 +137,14 @@ class SameJournalTests(IngestTestCase):
             native.accept_bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
         self.assertEqual(0, self.accepted)
 
+    def test_wrong_arguments_for_datagrams(self) -> None:
+        """A buffer that is too small, or what is no socket, is refused; an error of recv(2) is given as its number."""
+        buffer = memoryview(bytearray(100))
+        for batch, largest in ((50, 50), (-1, 10), (10, 0), (1 << 62, 1 << 62)):
+            self.assertRaises(ValueError, native.read_datagrams, self.listener, 9, buffer, batch, largest)
+        self.assertRaises(TypeError, native.read_datagrams, "socket", 9, buffer, 10, 10)
+        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN), native.read_datagrams(self.listener, 9, buffer, 10, 10))
+
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""
         self.assertEqual((0, errno.EBADF), native.accept_bare(-1, 9, self.slots, (1, 2, 3)))
@@ -134,4 +160,4 @@ class ChoiceTests(IngestTestCase):
             self.assertEqual(expected, native.is_used(environ))
             self.assertEqual(expected, native.use(environ) == "in C")
             self.assertEqual(not expected, native.use(environ).startswith("in Python ("))
-        self.assertEqual([NATIVE, PLAIN], [lane_kinds(in_c=True), lane_kinds(in_c=False)])
+        self.assertEqual(PLAIN, lane_kinds(in_c=False))
