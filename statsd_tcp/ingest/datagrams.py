@@ -40,8 +40,8 @@ def read_datagrams(
 ) -> tuple[int, int, int, int, int]:
     """Read datagrams into a buffer, one behind the other, each with the newline that it may lack.
 
-    Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Gives how many it were, where they end, how many
-    bytes were received, whether the last one is cut off and lies behind that end, and the number of an error or 0.
+    Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Gives how many it were, where they end,
+    how many bytes were received, whether the last one is cut off and lies behind that end, and an error's number or 0.
     """
     receive, end, received, count = port.recv_into, 0, 0, 0
     try:
