@@ -15,6 +15,8 @@ ifneq ($(WHOLE),$(CURDIR))
 STALE := stale
 endif
 HAS := $(VENV)/.has-
+# What is compiled or read when the checkout is installed.
+BUILT_FROM := setup.cfg setup.py pyproject.toml $(wildcard statsd_tcp/*/*.c)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -60,7 +62,7 @@ guard: $(HAS)service ## count the hot path's instructions; fails when they have 
 
 clean: ## remove the environment and everything else that was made here
 	@rm -rf "$(VENV)" build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
-	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/*/build
+	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/*/build statsd_tcp/*/*.so
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
 
 system-packages: ## install the Debian and npm packages that optional tests use (as root)
@@ -75,8 +77,8 @@ system-packages: ## install the Debian and npm packages that optional tests use 
 	    echo 'npm is not installed: tests beside the etsy server are skipped'; \
 	fi
 
-$(HAS)service: setup.cfg pyproject.toml $(STALE)
+$(HAS)service: $(BUILT_FROM) $(STALE)
 	@.ci/venv "$(VENV)" && touch "$@"
 
-$(HAS)%: setup.cfg pyproject.toml $(STALE)
+$(HAS)%: $(BUILT_FROM) $(STALE)
 	@.ci/venv "$(VENV)" $* && touch "$@" "$(HAS)service"

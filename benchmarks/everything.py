@@ -8,7 +8,7 @@ import msgspec
 
 from benchmarks.accept import comparison as connections
 from benchmarks.accept.others import fetch_etsy, missing
-from benchmarks.accept.servers import LOOP, OURS
+from benchmarks.accept.servers import LOOP, OURS, OURS_IN_PYTHON
 from benchmarks.accept.summary import Row, row
 from benchmarks.accept.workloads import DEFAULT, WORKLOADS
 from benchmarks.lines import comparison as lines
@@ -16,7 +16,8 @@ from benchmarks.lines.workloads import DEFAULT as LINE_WORKLOADS
 from benchmarks.lines.workloads import WORKLOADS as ALL_LINE_WORKLOADS
 from benchmarks.plot import Bar, Panel, draw
 
-PLOTTED = ("bare-busy", "line-busy", "line", "fire")
+PLOTTED = ("line", "line-busy", "fire")
+NAMES = {LOOP: "C loop", OURS: "statscounter", OURS_IN_PYTHON: "without C", "twisted": "plain Twisted"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,7 +76,8 @@ def bar(one: Row) -> Bar | None:
         return None
     rate = f"{'≥ ' if one.generator_bound else ''}{one.rate:,.0f}/s"
     note = f"{one.cost.middle:.1f} µs, {rate}" + (f", {one.overflows} overflows" if one.overflows else "")
-    return Bar(one.peer, one.cost.middle, one.cost.least, one.cost.most, note, ours=one.peer == OURS)
+    name = NAMES.get(one.peer, one.peer)
+    return Bar(name, one.cost.middle, one.cost.least, one.cost.most, note, ours=one.peer == OURS)
 
 
 def panels(results: connections.Results) -> list[Panel]:
@@ -83,7 +85,7 @@ def panels(results: connections.Results) -> list[Panel]:
     made = []
     for name in [name for name in PLOTTED if name in results.load]:
         loads, workload = results.load[name], WORKLOADS[name]
-        rows = [row("C loop" if peer == LOOP else peer, loads[peer], (), workload) for peer in loads]
+        rows = [row(peer, loads[peer], (), workload) for peer in loads]
         bars = [drawn for one in rows if (drawn := bar(one)) is not None]
         if bars:
             bars.sort(key=lambda one: one.middle)

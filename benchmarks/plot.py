@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape
 
 __all__ = ["Bar", "Panel", "draw"]
 
-WIDTH = 760
-LEFT, RIGHT = 110, 170
+WIDTH = 850
+LEFT, RIGHT = 150, 230
 ROW, TITLE, GAP, MARGIN = 22, 30, 14, 16
 OURS, OTHERS, INK, FAINT = "#1f6feb", "#8b949e", "#24292f", "#57606a"
 FONT = "font-family='system-ui, sans-serif'"

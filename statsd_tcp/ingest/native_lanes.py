@@ -54,9 +54,11 @@ class NativeLineLane(LineLane):
     def look(self) -> int:
         """Accept up to the budget, and say how many it were."""
         taken = error = 0
-        while not error and taken < lane.BUDGET and self.may_accept():
+        while taken < lane.BUDGET and self.may_accept():
             accepted, error = self._run(min(lane.BUDGET - taken, self.occupancy.limit - self.occupancy.open))
             taken += accepted
+            if error or not accepted:
+                break
         if error not in {0, errno.EAGAIN}:
             self.exhausted(error)
         return taken
