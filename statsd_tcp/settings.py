@@ -15,7 +15,6 @@ import msgspec
 
 from statsd_tcp.aggregate.timers import Bins
 from statsd_tcp.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
-from statsd_tcp.mapping.document import read_mapping_file
 from statsd_tcp.mapping.rules import MappingRules
 from statsd_tcp.outputs.graphite_target import GraphiteTarget, parse_graphite
 from statsd_tcp.outputs.options import (
@@ -124,6 +123,9 @@ def _seconds(lowest: float, highest: float) -> Callable[[str], float]:
 
 
 def _mapping(text: str) -> MappingRules:
+    # Most have none, and would wait for the reader of YAML at every start.
+    from statsd_tcp.mapping.document import read_mapping_file
+
     return read_mapping_file(Path(text).expanduser())
 
 

@@ -9,30 +9,32 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from platformdirs import user_state_path
+from twisted.logger import Logger
 
 from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.activation import activated_descriptors, describe_sockets
 from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
 from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.ingest.spares import MOST, growing, lay_by
 from statsd_tcp.ingest.tls import TlsError
 from statsd_tcp.ingest.unix_sockets import PathInUseError
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
-from statsd_tcp.kernel.processors import size_workers
+from statsd_tcp.kernel.processors import MOST_WORKERS, size_workers
 from statsd_tcp.settings import Settings
+from statsd_tcp.state_folder import LEDGERS, STORE, default_state_directory
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.plan import Plan
 
-__all__ = ["LEDGERS", "STORE", "StartError", "default_state_directory", "lock_state", "make_plan", "state_directory"]
+__all__ = ["StartError", "lock_state", "make_plan", "state_directory"]
 
-STORE = "totals.sqlite"
-LEDGERS = "ledgers"
 LOCK = "lock"
 
 _FIRST_UNPRIVILEGED_PORT = 1024
+
+_log = Logger()
 
 
 class StartError(Exception):
@@ -54,6 +56,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
     try:
         plan = _bind_all(settings, folder, bound, heritage)
         heritage.settle()
+        _lay_by(plan)
         return plan, lock
     except StartError:
         # Ports end with the process, but the files of Unix sockets don't.
@@ -95,16 +98,6 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
     )
     _check_descriptors(plan)
     return plan
-
-
-def default_state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Choose the state directory, without looking at it."""
-    if settings.state_dir is not None:
-        return settings.state_dir
-    if environ.get("STATE_DIRECTORY"):
-        # systemd gives all of a unit's, separated by colons.
-        return Path(environ["STATE_DIRECTORY"].split(":")[0])
-    return user_state_path("statscounter", appauthor=False)
 
 
 def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
@@ -208,6 +201,24 @@ def _check_labels(listeners: list[BoundListener]) -> None:
     for label in labels:
         if labels.count(label) > 1:
             raise StartError(f"--listen/--count: two listeners are called {label}; name=LABEL tells them apart")
+
+
+def _lay_by(plan: Plan) -> None:
+    """As root, bind sockets for as many workers as there may be: twistd may become somebody else, who can't."""
+    if os.geteuid() != 0:
+        return
+    most = min(MOST, max(MOST_WORKERS, os.cpu_count() or 1))
+    for listener in plan.listeners:
+        if growing(listener) and _descriptors(plan.listeners) + 2 * most < plan.descriptors // 4:
+            try:
+                lay_by(listener, most)
+            except OSError as error:
+                # They may never be needed.
+                _log.warn("no spare sockets for {label}: {error}", label=listener.label, error=error)
+
+
+def _descriptors(listeners: list[BoundListener]) -> int:
+    return sum(len(row) for listener in listeners for row in (*listener.sockets, *listener.spare))
 
 
 def _check_descriptors(plan: Plan) -> None:

@@ -22,13 +22,15 @@ from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.desk import Desk, StoredSlot
 from statsd_tcp.console.session import Console
 from statsd_tcp.crash_points import CrashPointError
+from statsd_tcp.ingest.activation import kept_name
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.settings import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
-from statsd_tcp.startup import LEDGERS, STORE, StartError, make_plan, sign_lock
+from statsd_tcp.startup import StartError, make_plan, sign_lock
+from statsd_tcp.state_folder import LEDGERS, STORE
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.slots import SlotRules
 from statsd_tcp.web.service import WebService
@@ -187,7 +189,8 @@ def assemble(
 
     def ready() -> None:
         for listener in plan.listeners:
-            notifier.keep(listener.label, listener.descriptors())
+            for worker, descriptors in enumerate(listener.descriptors()):
+                notifier.keep(kept_name(listener.label, worker), descriptors)
         notifier.ready(f"{plan.workers} workers accept")
 
     def announced() -> None:

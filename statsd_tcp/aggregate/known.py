@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.alike import Alike, Spelling, alike
 from statsd_tcp.aggregate.gauges import Change, apply_changes
+from statsd_tcp.aggregate.observed import Observed
 from statsd_tcp.aggregate.slots import OpenSlot, SlotResult
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 
@@ -44,27 +47,32 @@ class KnownRow(NamedTuple):
 
 
 class _Gauge:
-    """A gauge's value, the tick of its last setting, and the slot in which it came last."""
+    """A gauge's value, the ticks of its last setting and its last change, and the slot in which it came last."""
 
-    __slots__ = ("seen", "set_at", "value")
+    __slots__ = ("changed_at", "seen", "set_at", "value")
 
     def __init__(self, value: float, seen: int) -> None:
         self.value = value
-        self.set_at = 0
+        self.set_at = self.changed_at = 0
         self.seen = seen
 
     def change(self, changes: list[Change]) -> None:
         """Apply what happened. What is older than the last setting came late, and has no effect any more."""
         valid = [change for change in changes if change[0] >= self.set_at]
         self.set_at = max([self.set_at, *(tick for tick, relative, _ in valid if not relative)])
+        self.changed_at = max([self.changed_at, *(tick for tick, _, _ in valid)])
         self.value = apply_changes(self.value, valid)
 
 
 class KnownSeries:
-    """All known series. ``changed`` and ``gone`` say what is different from the disk since they were last emptied."""
+    """All known series. ``changed`` and ``gone`` say what is different from the disk since they were last emptied.
 
-    def __init__(self, rules: IdleRules) -> None:
+    With a ``spelling`` results also say what those series are together that it makes alike.
+    """
+
+    def __init__(self, rules: IdleRules, spelling: Spelling | None = None) -> None:
         self._rules = rules
+        self._spelling = spelling
         self._seen: dict[str, dict[str, int]] = {kind: {} for kind in _PLAIN_KINDS}
         self._gauges: dict[str, _Gauge] = {}
         self.changed: list[KnownRow] = []
@@ -112,18 +120,35 @@ class KnownSeries:
         timers: dict[str, Mapping[str, float]] = dict.fromkeys(self._seen["ms"], idle)
         for identity, observed in slot.timers.items():
             timers[identity] = observed.summary(identity, slot.seconds, rules)
-        return SlotResult(
+        gauges = dict(self.gauges())
+        found = SlotResult(
             start=slot.start,
             seconds=slot.seconds,
             counters=counters,
-            gauges=dict(self.gauges()),
+            gauges=gauges,
             sets=sets,
             timers=timers,
             lines=slot.lines,
             bad_lines=slot.bad_lines,
             datagrams=slot.datagrams,
-            calculation=clock() - began,
         )
+        joined = () if self._spelling is None else tuple(self._alike(self._spelling, slot, found, rules))
+        return msgspec.structs.replace(found, alike=joined, calculation=clock() - began)
+
+    def _alike(self, spelling: Spelling, slot: OpenSlot, found: SlotResult, rules: TimerRules) -> Iterator[Alike]:
+        """Work out what series that are alike are together, as if they had been one from the client on."""
+        groups = partial(alike, spelling)
+        for names in groups(found.counters):
+            yield Alike("counters", names, sum(found.counters[name] for name in names))
+        for names in groups(found.gauges):
+            latest = max((self._gauges[name] for name in names), key=lambda gauge: (gauge.seen, gauge.changed_at))
+            yield Alike("gauges", names, latest.value)
+        for names in groups(found.sets):
+            yield Alike("sets", names, len(set().union(*(slot.sets.get(name, ()) for name in names))))
+        for names in groups(found.timers):
+            came = [slot.timers[name] for name in names if name in slot.timers]
+            whole = Observed.together(came).summary(names[0], slot.seconds, rules) if came else idle_timer(rules)
+            yield Alike("timers", names, dict(whole))
 
     def _note(self, kind: str, came: Mapping[str, object], start: int) -> None:
         if kind in self._rules.delete:

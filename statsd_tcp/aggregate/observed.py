@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from statsd_tcp.aggregate.buckets import bucket_value
 from statsd_tcp.aggregate.timers import TimerRules, summarise
@@ -43,10 +43,23 @@ class Observed:
     def coarsen(self) -> None:
         """Put the values into buckets, now and later."""
         if self.exact:
+            self._sum, self._squares, self._lowest, self._highest = self.measures()
             self.exact = False
-            self._lowest, self._highest = min(self.values), max(self.values)
-            self._measure(self.values)
             self.values = _bucketed(self.values)
+
+    @classmethod
+    def together(cls, parts: Sequence[Observed]) -> Observed:
+        """Make one timer of several, at least one, which stay as they are."""
+        whole = cls()
+        for part in parts:
+            whole.weight += part.weight
+            whole._count(part.values)
+        whole.exact = all(part.exact for part in parts)
+        if not whole.exact:
+            sums, squares, lowest, highest = zip(*(part.measures() for part in parts), strict=True)
+            whole._sum, whole._squares = sum(sums), sum(squares)
+            whole._lowest, whole._highest = min(lowest), max(highest)
+        return whole
 
     def summary(self, name: str, seconds: float, rules: TimerRules) -> dict[str, float]:
         """Work out the numbers of a slot of so many seconds, as `timers.summarise` does."""
@@ -67,6 +80,14 @@ class Observed:
         get = values.get
         for value, weight in weights.items():
             values[value] = get(value, 0.0) + weight
+
+    def measures(self) -> tuple[float, float, float, float]:
+        """Give the sum, the sum of the squares, the lowest and the highest value."""
+        if not self.exact:
+            return self._sum, self._squares, self._lowest, self._highest
+        values = self.values
+        squares = sum(value * value * weight for value, weight in values.items())
+        return sum(value * weight for value, weight in values.items()), squares, min(values), max(values)
 
     def _measure(self, weights: Mapping[float, float]) -> None:
         self._sum += sum(value * weight for value, weight in weights.items())

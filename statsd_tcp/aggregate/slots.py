@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from statsd_tcp.aggregate.alike import Alike
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.observed import Observed
@@ -32,6 +33,7 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
       ``count``, ``mean_90`` or ``histogram.bin_10``.
     * ``lines``, ``bad_lines``, ``datagrams``: what was received in the slot.
     * ``calculation``: how long it took to work all this out, in seconds.
+    * ``alike``: what those series are together that Graphite can't tell apart, see `joined`.
 
     An idle series is in it with zeros (a gauge with its value) unless it was asked for that it be left out.
     """
@@ -46,6 +48,7 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int = 0
     datagrams: int = 0
     calculation: float = 0.0
+    alike: tuple[Alike, ...] = ()
 
     @property
     def timestamp(self) -> int:
@@ -55,6 +58,17 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         """Count the series."""
         return len(self.counters) + len(self.gauges) + len(self.sets) + len(self.timers)
+
+    def joined(self) -> SlotResult:
+        """Give the result with one series, the first of each group, in place of those that are alike."""
+        if not self.alike:
+            return self
+        kinds = {kind: dict(getattr(self, kind)) for kind in {one.kind for one in self.alike}}
+        for one in self.alike:
+            for member in one.members:
+                kinds[one.kind].pop(member, None)
+            kinds[one.kind][one.members[0]] = one.value
+        return msgspec.structs.replace(self, alike=(), **kinds)
 
 
 def slot_start(now: float, seconds: int) -> int:

@@ -1,7 +1,8 @@
 """Listening sockets that systemd made, or kept for us, in the form in which an earlier image of ours leaves its own.
 
 systemd gives bare descriptors. What they are is asked of the kernel: type, family and address. Several sockets of one
-address are one listener's, for several workers.
+address are one listener's, for several workers. Their indexes in their group nobody can ask for: those that we had
+systemd keep are named by them, in whatever order they come back; of others they are not known.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import MutableMapping, Sequence
+from typing import NamedTuple
 
 from twisted.internet import endpoints
 
 from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.inheritance import InheritedListener
 
-__all__ = ["activated_descriptors", "describe_sockets"]
+__all__ = ["Passed", "activated_descriptors", "describe_sockets", "kept_name"]
 
 _FIRST = 3
 _EVERYWHERE = ("0.0.0.0", "::")
@@ -23,32 +25,67 @@ _EVERYWHERE = ("0.0.0.0", "::")
 Address = tuple[str, int, str | None, str]
 
 
-def activated_descriptors(environ: MutableMapping[str, str], pid: int) -> list[int]:
+_PLACE = "#"
+
+
+class Passed(NamedTuple):
+    """A descriptor that systemd has passed, and what it calls it."""
+
+    descriptor: int
+    name: str = ""
+
+
+def kept_name(label: str, worker: int) -> str:
+    """Name the sockets of a worker, of those of one listener; such a name has no colon."""
+    return f"{label.replace(':', '_')}{_PLACE}{worker}"
+
+
+def activated_descriptors(environ: MutableMapping[str, str], pid: int) -> list[Passed]:
     """Take the descriptors that systemd has passed to this process, see sd_listen_fds(3)."""
     if environ.get("LISTEN_PID") == str(pid) and environ.get("LISTEN_FDS", "").isdigit():
         count = int(environ["LISTEN_FDS"])
+        found, names = list(range(_FIRST, _FIRST + count)), environ.get("LISTEN_FDNAMES", "").split(":")
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             environ.pop(name, None)
-        found = list(range(_FIRST, _FIRST + count))
     else:
         # Twisted reads, and deletes, the variables when its endpoints are imported, which may have been before us.
-        found = endpoints._SystemdParser._sddaemon.inheritedDescriptors()  # noqa: SLF001
+        passed = endpoints._SystemdParser._sddaemon  # noqa: SLF001
+        found, names = passed.inheritedDescriptors(), list(passed._names)  # noqa: SLF001
     for descriptor in found:
         os.set_inheritable(descriptor, False)
-    return found
+    names += [""] * (len(found) - len(names))
+    return [Passed(descriptor, name) for descriptor, name in zip(found, names, strict=False)]
 
 
-def describe_sockets(descriptors: Sequence[int]) -> list[InheritedListener]:
+def describe_sockets(passed: Sequence[Passed]) -> list[InheritedListener]:
     """Say which listeners these sockets make. What is no socket that we could listen on is left alone."""
-    groups: dict[Address, dict[int, list[int]]] = {}
-    for descriptor in descriptors:
+    groups: dict[Address, dict[int, list[Passed]]] = {}
+    for one in _once_each(passed):
         try:
-            family, address = _address(descriptor)
+            family, address = _address(one.descriptor)
         except OSError:
             continue
         if address is not None:
-            groups.setdefault(address, {}).setdefault(family, []).append(descriptor)
+            groups.setdefault(address, {}).setdefault(family, []).append(one)
     return [_listener(address, families) for address, families in groups.items()]
+
+
+def _once_each(passed: Sequence[Passed]) -> list[Passed]:
+    """Leave out copies of the same socket: one of a socket unit is passed again when it was kept for us too."""
+    found: dict[tuple[int, int], Passed] = {}
+    for one in passed:
+        status = os.fstat(one.descriptor)
+        known = found.setdefault((status.st_dev, status.st_ino), one)
+        if known is not one:
+            found[status.st_dev, status.st_ino], other = (one, known) if _place(one) is not None else (known, one)
+            os.close(other.descriptor)
+    return list(found.values())
+
+
+def _place(one: Passed) -> int | None:
+    """Give the index that a name tells, None if it doesn't."""
+    number = one.name.rpartition(_PLACE)[2]
+    return int(number) if _PLACE in one.name and number.isdigit() else None
 
 
 def _address(descriptor: int) -> tuple[int, Address | None]:
@@ -63,8 +100,19 @@ def _address(descriptor: int) -> tuple[int, Address | None]:
     return family, None
 
 
-def _listener(address: Address, families: dict[int, list[int]]) -> InheritedListener:
+def _listener(address: Address, families: dict[int, list[Passed]]) -> InheritedListener:
     scheme, port, interface, path = address
     endpoint = Endpoint(scheme=scheme, port=port, interface=interface, path=path)  # type: ignore[arg-type]
-    rows = [list(row) for row in zip(*families.values(), strict=False)]
-    return InheritedListener(endpoint, port, rows)
+    ordered = all(_is_ordered(group) for group in families.values())
+    groups = [sorted(group, key=_order) if ordered else group for group in families.values()]
+    rows = [[one.descriptor for one in row] for row in zip(*groups, strict=False)]
+    return InheritedListener(endpoint, port, rows, ordered=ordered)
+
+
+def _is_ordered(group: Sequence[Passed]) -> bool:
+    places = sorted(place for one in group if (place := _place(one)) is not None)
+    return len(group) == 1 or places == list(range(len(group)))
+
+
+def _order(one: Passed) -> int:
+    return _place(one) or 0

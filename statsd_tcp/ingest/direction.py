@@ -26,9 +26,16 @@ class Direction:
 
     def begin(self, listeners: Sequence[BoundListener], *, inherited: bool) -> None:
         """Steer all listeners, once they listen; an earlier image's ``inherited`` groups may be steered otherwise."""
+        for listener in listeners:
+            if listener.in_groups and not listener.ordered:
+                self._log.warn(
+                    "the order of the sockets that systemd passed for {label} is not known: connections go by hash, and"
+                    " also to a worker that gives no sign of life",
+                    label=listener.label,
+                )
         if not self._program and not inherited:
             return
-        members = [one for listener in listeners if listener.in_groups for one in listener.sockets[0]]
+        members = [group[0] for listener in listeners for group in listener.groups]
         for member in members:
             try:
                 self.restore(member)

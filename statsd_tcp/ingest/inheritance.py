@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 
 import msgspec
+from twisted.logger import Logger
 
 from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.ingest.sockets import BoundListener, bind_sibling, share
+from statsd_tcp.ingest.sockets import BoundListener, bind_row, share
+from statsd_tcp.ingest.spares import stop_listening
 from statsd_tcp.ingest.tls import read_tls
 
 __all__ = ["Heritage", "InheritedListener", "same_address"]
 
 
 class InheritedListener(msgspec.Struct, frozen=True):
-    """A listener's sockets by their descriptors: for each worker one of each address family."""
+    """A listener's sockets by their descriptors: for each worker one of each address family.
+
+    ``spare`` and ``ordered`` are those of `BoundListener`.
+    """
 
     endpoint: Endpoint
     port: int
     rows: list[list[int]]
+    spare: list[list[int]] = []
+    ordered: bool = True
 
 
 def same_address(one: Endpoint, other: Endpoint) -> bool:
@@ -32,18 +40,16 @@ def _address(endpoint: Endpoint) -> tuple[str, int, str | None, str]:
     return kind, endpoint.port, endpoint.interface, endpoint.path
 
 
-def _sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
-    """Give one more worker a socket: of its own where the member has a group, else the member itself."""
-    if not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-        return member
-    return bind_sibling(endpoint, member)
-
-
 class Heritage:
     """The sockets that were left to us. What nobody takes is left in ``rest``, to be closed when nobody queues there.
 
     ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor doesn't get.
+
+    Where no socket more can be bound, as after a change of user or beside systemd's sockets, which are root's, a worker
+    more shares a TCP socket with another one, and does without a UDP socket: the others read the datagrams.
     """
+
+    _log = Logger()
 
     def __init__(self, left: Sequence[InheritedListener]) -> None:
         self._left = list(left)
@@ -51,11 +57,12 @@ class Heritage:
         self.rest: dict[int, list[socket.socket]] = {}
         self.shrunk: list[tuple[list[socket.socket], int]] = []
         """Groups that have more sockets than workers: all their sockets in order, and how many stay."""
+        self._unneeded: list[tuple[BoundListener, list[socket.socket]]] = []
 
     def take(self, endpoint: Endpoint, workers: int) -> BoundListener | None:
         """Give the listener for an endpoint out of the sockets with its address; None if there are none.
 
-        Raises `OSError` when a worker more needs a socket more, and it can't be had.
+        Raises `OSError` when a worker more needs a socket more, and the kernel has none.
         """
         for listener in self._left:
             if same_address(listener.endpoint, endpoint):
@@ -66,8 +73,17 @@ class Heritage:
     def settle(self) -> None:
         """Leave what nobody has taken to `rest`."""
         for listener in self._left:
-            self._leave(self._rows(listener), 0)
+            self._leave(self._rows([*listener.rows, *listener.spare]), 0)
         self._left = []
+
+    def lay_by(self) -> None:
+        """Keep TCP sockets of workers that are no more bound for later ones, and leave the others to be closed."""
+        for listener, row in self._unneeded:
+            if stop_listening(row):
+                listener.spare.append(row)
+                for rest in self.rest.values():
+                    rest[:] = [one for one in rest if one not in row]
+        self._unneeded.clear()
 
     def abandon(self) -> int:
         """Close what nobody has taken, and give the number: clients must not queue where nobody looks."""
@@ -76,28 +92,56 @@ class Heritage:
             one.close()
         self.rest.clear()
         self.shrunk.clear()
+        self._unneeded.clear()
         return len(unwanted)
 
     def _revive(self, listener: InheritedListener, endpoint: Endpoint, workers: int) -> BoundListener:
-        rows = self._rows(listener)
+        rows, spare = self._rows(listener.rows), self._rows(listener.spare)
         tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
         if endpoint.path:
             return BoundListener(endpoint, 0, share(next(row[0] for row in rows if row), endpoint, workers))
         for _ in range(len(rows), workers):
-            rows.append([_sibling(endpoint, one) for one in rows[0]])
+            rows.append(spare.pop(0) if spare else self._one_more(endpoint, rows))
+        ordered = listener.ordered
+        found = BoundListener(endpoint, listener.port, rows[:workers], tls, spare, ordered=ordered)
         if len(rows) > workers:
-            self._leave(rows, workers)
-            for family in zip(*rows, strict=True):
-                self.shrunk.append((list(family), workers))
-        return BoundListener(endpoint, listener.port, rows[:workers], tls)
+            self._shrink(found, BoundListener(endpoint, listener.port, rows, ordered=ordered), workers)
+        return found
+
+    def _one_more(self, endpoint: Endpoint, rows: list[list[socket.socket]]) -> list[socket.socket]:
+        """Give one more worker sockets: of its own where there are groups, else the same as all others."""
+        if not rows[0][0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+            return rows[0]
+        try:
+            return bind_row(endpoint, rows[0])
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+        worker = len(rows)
+        if endpoint.stream:
+            self._log.warn(
+                "worker {worker} shares a socket of {endpoint} with another", worker=worker, endpoint=endpoint
+            )
+            return rows[worker % len({row[0] for row in rows})]
+        self._log.warn("worker {worker} has no socket of {endpoint}, others read it", worker=worker, endpoint=endpoint)
+        return []
+
+    def _shrink(self, found: BoundListener, before: BoundListener, workers: int) -> None:
+        """Leave out the sockets of workers that are no more. One that all share stays."""
+        if not before.in_groups:
+            return
+        self._leave(before.sockets, workers)
+        self.shrunk += [(group, workers) for group in before.groups if len(group) > workers]
+        if before.stream:
+            self._unneeded += [(found, row) for row in before.sockets[workers:]]
 
     def _leave(self, rows: list[list[socket.socket]], stay: int) -> None:
         for worker, row in enumerate(rows):
             if worker >= stay:
                 self.rest.setdefault(worker, []).extend(row)
 
-    def _rows(self, listener: InheritedListener) -> list[list[socket.socket]]:
-        return [[self._open(descriptor) for descriptor in row] for row in listener.rows]
+    def _rows(self, rows: list[list[int]]) -> list[list[socket.socket]]:
+        return [[self._open(descriptor) for descriptor in row] for row in rows]
 
     def _open(self, descriptor: int) -> socket.socket:
         # One descriptor may be in several rows: all workers accept from the same Unix socket.

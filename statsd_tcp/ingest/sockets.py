@@ -14,6 +14,7 @@ import errno
 import socket
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,7 @@ from statsd_tcp.kernel.unix_diag import unix_queue
 __all__ = [
     "BoundListener",
     "bind_listener",
-    "bind_sibling",
+    "bind_row",
     "listen_backlog",
     "queue_state",
     "receive_buffer",
@@ -51,8 +52,10 @@ _TCPI_UNACKED, _TCPI_SACKED = 8 + 4, 8 + 5
 class BoundListener:
     """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family.
 
-    A Unix stream socket is there once for each worker, a datagram one for the one that reads it. ``tls`` is what a TLS
-    listener's workers need besides.
+    A Unix stream socket is there once for each worker, a datagram one for the one that reads it. The last workers may
+    have no UDP socket, see `Heritage`. ``tls`` is what a TLS listener's workers need besides. ``spare`` are sockets for
+    further workers, bound and not listening. ``ordered`` tells whether the sockets are in the order in which they began
+    to listen, which is that of their indexes in their groups.
     """
 
     def __init__(
@@ -61,7 +64,12 @@ class BoundListener:
         port: int,
         sockets: list[list[socket.socket]],
         tls: TlsMaterial | None = None,
+        spare: Sequence[list[socket.socket]] = (),
+        *,
+        ordered: bool = True,
     ) -> None:
+        self.spare = list(spare)
+        self.ordered = ordered
         self.endpoint = endpoint
         self.tls = tls
         self.port = port
@@ -87,9 +95,20 @@ class BoundListener:
             map(len, self.sockets)
         )
 
-    def descriptors(self) -> list[int]:
-        """Give the descriptors of all its sockets, each once."""
-        return sorted({one.fileno() for row in self.sockets for one in row})
+    @property
+    def groups(self) -> list[list[socket.socket]]:
+        """Give the members of each group by their indexes, which are their workers' numbers; none if unknown."""
+        if not (self.in_groups and self.ordered):
+            return []
+        return [list(group) for group in zip(*filter(None, self.sockets), strict=True)]
+
+    def descriptors(self) -> list[list[int]]:
+        """Give the descriptors of each worker's sockets; a socket that several share is the first one's."""
+        first: dict[int, int] = {}
+        for worker, row in enumerate(self.sockets):
+            for one in row:
+                first.setdefault(one.fileno(), worker)
+        return [[one for one, owner in first.items() if owner == worker] for worker in range(len(self.sockets))]
 
     def listen(self, backlog: int) -> None:
         """Let the kernel accept connections into the queues; raises `OSError`."""
@@ -100,7 +119,7 @@ class BoundListener:
 
     def close(self) -> None:
         """Close all sockets. Afterwards the file of a Unix socket goes, unless another process has it by now."""
-        for row in self.sockets:
+        for row in (*self.sockets, *self.spare):
             for one in row:
                 one.close()
         if self.endpoint.path and not self.endpoint.abstract:
@@ -164,8 +183,20 @@ def _bind_group(endpoint: Endpoint, family: int, host: str, port: int, workers: 
     return group
 
 
-def bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
-    """Bind one more socket to the address of a group; raises `OSError`, as after a change of user."""
+def bind_row(endpoint: Endpoint, members: Sequence[socket.socket]) -> list[socket.socket]:
+    """Bind one more socket to each address of these members' groups; raises `OSError`, as after a change of user."""
+    row: list[socket.socket] = []
+    try:
+        # What was made before one fails is in the row.
+        row.extend(_bind_sibling(endpoint, member) for member in members)
+    except OSError:
+        for one in row:
+            one.close()
+        raise
+    return row
+
+
+def _bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
     one = _make(endpoint, member.family)
     try:
         if member.family == socket.AF_INET6:

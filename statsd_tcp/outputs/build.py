@@ -9,6 +9,7 @@ from statsd_tcp.aggregate.known import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.outputs.console import Console
 from statsd_tcp.outputs.graphite import Graphite
+from statsd_tcp.outputs.graphite_paths import SPELLING
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
 from statsd_tcp.settings import Settings
@@ -37,4 +38,5 @@ def slot_rules(settings: Settings, outputs: dict[str, IOutput]) -> SlotRules:
         outputs=tuple(outputs),
         queue=settings.output_queue,
         max_series=settings.max_series,
+        spelling=SPELLING if settings.graphite else None,
     )

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.options import ConsoleForm
-from statsd_tcp.wire.series import split_identity
+from statsd_tcp.wire.written import written
 
 __all__ = ["Console", "as_json", "as_table"]
 
@@ -76,9 +76,4 @@ def _rows(slot: SlotResult) -> Iterator[str]:
 
 
 def _named(series: Mapping[str, Any]) -> dict[str, Any]:
-    return {_name(identity): value for identity, value in series.items()}
-
-
-def _name(identity: str) -> str:
-    name, tags = split_identity(identity)
-    return name + "".join(f";{key}={value}" if value else f";{key}" for key, value in tags)
+    return {written(identity): value for identity, value in series.items()}

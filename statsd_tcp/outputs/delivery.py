@@ -120,7 +120,7 @@ class Delivery(Service):
         self._queue.acknowledge(self.output_name, slot_id)
 
     def _note_failure(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if text != self._error:
             self._log.error("output {name}: {text}; its slots wait", name=self.output_name, text=text)
         self._error = text

@@ -2,19 +2,23 @@
 
 Neither protocol has an answer. But a peer that has read everything up to our end closes its own side, in good
 order, and one that died or was cut off doesn't: so a slot counts as written when the connection has ended well on
-both sides. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each name and time.
+both sides, theirs after ours. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each
+name and time.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
+import socket
+import termios
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IPullProducer
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPullProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,7 +29,7 @@ from statsd_tcp.outputs.graphite_target import GraphiteTarget
 from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
 from statsd_tcp.outputs.interfaces import IOutput
 
-__all__ = ["Graphite", "NotTakenError"]
+__all__ = ["Graphite", "NotTakenError", "unacknowledged"]
 
 _CONNECT_TIMEOUT = 10
 _STALL_TIMEOUT = 30.0
@@ -36,14 +40,29 @@ class NotTakenError(Exception):
     """A slot was perhaps not read to its end by the peer."""
 
 
+def unacknowledged(connection: socket.socket) -> int:
+    """Give how many bytes the peer's kernel has not acknowledged, our end among them; raises `OSError`."""
+    number = array.array("i", [0])
+    # SIOCOUTQ of tcp(7) has this name too.
+    fcntl.ioctl(connection, termios.TIOCOUTQ, number)
+    return number[0]
+
+
 @implementer(IOutput)
 class Graphite:
     """Sends slots to one carbon."""
 
-    def __init__(self, reactor: Any, target: GraphiteTarget, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        target: GraphiteTarget,
+        wall: Callable[[], float] = time.time,
+        missing: Callable[[socket.socket], int] = unacknowledged,
+    ) -> None:
         self._reactor = reactor
         self._target = target
         self._wall = wall
+        self._missing = missing
         self._endpoint = HostnameEndpoint(reactor, target.host, target.port, timeout=_CONNECT_TIMEOUT)
         self._own = OwnNumbers()
         self._last = 0
@@ -54,7 +73,7 @@ class Graphite:
         chunks = self._chunks(slot, self._own._replace(lag=lag))
         began = self._wall()
         try:
-            sender = _Sender(self._reactor, chunks)
+            sender = _Sender(self._reactor, chunks, self._missing)
             factory = Factory.forProtocol(lambda: sender)
             factory.noisy = False
             await self._endpoint.connect(factory)
@@ -80,7 +99,7 @@ class Graphite:
         return write(points(slot, self._target.names, own), slot.timestamp)
 
 
-@implementer(IPullProducer)
+@implementer(IPullProducer, IHalfCloseableProtocol)
 class _Sender(Protocol):
     """Writes chunks as fast as they are taken, ends its side, and waits for the end of the other.
 
@@ -89,11 +108,12 @@ class _Sender(Protocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any, chunks: Iterator[bytes]) -> None:
+    def __init__(self, reactor: Any, chunks: Iterator[bytes], missing: Callable[[socket.socket], int]) -> None:
         self._reactor = reactor
         self._chunks = chunks
+        self._missing = missing
         self._written = 0
-        self._finished = False
+        self._ended = self._read = False
         self._stall: IDelayedCall | None = None
         self.spent = 0.0
         self.taken: Deferred[int] = Deferred(lambda _: self._abort())
@@ -114,12 +134,27 @@ class _Sender(Protocol):
             self._written += len(chunk)
             self.transport.write(chunk)
             return
-        self._finished = True
         self.transport.unregisterProducer()
         self.transport.loseWriteConnection()
 
     def stopProducing(self) -> None:
         """Do nothing: the connection is lost, which is told otherwise too."""
+
+    def writeConnectionLost(self) -> None:
+        """Note that the kernel has all of it, and our end."""
+        self._ended = True
+
+    def readConnectionLost(self) -> None:
+        """Tell whether the peer's end came after it had read ours.
+
+        One that closes while something is still on its way to it closes in good order too: what comes then is answered
+        by a reset, never acknowledged. What its kernel had acknowledged before was read, or its end would be a reset.
+        """
+        self._read = self._ended and not self._missing(self.transport.getHandle())
+        if self._read:
+            self.transport.loseConnection()
+        else:
+            self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell how it ended."""
@@ -127,7 +162,7 @@ class _Sender(Protocol):
             self._stall.cancel()
         if self.taken.called:
             return
-        if self._finished and reason.check(ConnectionDone):
+        if self._read:
             self.taken.callback(self._written)
         else:
             self.taken.errback(NotTakenError(f"the connection broke: {reason.getErrorMessage()}"))

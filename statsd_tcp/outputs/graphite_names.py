@@ -6,23 +6,15 @@ new       stats.counters.hits.rate;code=200   stats.counters.hits.count;code=200
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.wire.series import split_identity
+from statsd_tcp.outputs.graphite_paths import name_and_tags
 
-__all__ = ["NameRules", "OwnNumbers", "Point", "clean", "points"]
-
-_CLEAN = re.compile(r"[a-zA-Z0-9_\-.;=]*\Z")
-_BLANKS = re.compile(r"\s+")
-_DROPPED = re.compile(r"[^a-zA-Z_\-0-9.;=]")
-
-_BARE = "true"
-"""The value of a tag that has none: carbon takes no tag without."""
+__all__ = ["NameRules", "OwnNumbers", "Point", "points"]
 
 _MILLISECONDS = 1000
 
@@ -60,16 +52,10 @@ Point = tuple[str, float]
 """A path and its value."""
 
 
-def clean(name: str) -> str:
-    """Leave in a name what etsy leaves: blanks become ``_``, slashes ``-``, and what else is odd goes."""
-    if _CLEAN.match(name):
-        return name
-    return _DROPPED.sub("", _BLANKS.sub("_", name).replace("/", "-"))
-
-
 def points(slot: SlotResult, rules: NameRules, own: OwnNumbers) -> Iterator[Point]:
     """Give all that is said about a slot, in etsy's order."""
     spaces = _Spaces(rules)
+    slot = slot.joined()
     yield from _counters(slot, rules, spaces)
     for identity, fields in slot.timers.items():
         name, tail = spaces.split(identity)
@@ -100,12 +86,8 @@ class _Spaces:
 
     def split(self, identity: str) -> tuple[str, str]:
         """Give a series' name, and what comes behind it and its field."""
-        if "\n" not in identity:
-            name, mark, tags = clean(identity).partition(";")
-            return name, f"{self.suffix}{mark}{tags}"
-        raw, pairs = split_identity(identity)
-        written = "".join(f";{_tag(key)}={_tag(value) or _BARE}" for key, value in pairs)
-        return clean(raw).replace(";", "_"), self.suffix + written
+        name, tags = name_and_tags(identity)
+        return name, self.suffix + tags
 
 
 def _before(*parts: str) -> str:
@@ -116,19 +98,22 @@ def _joined(*parts: str) -> str:
     return ".".join(parts)
 
 
-def _tag(text: str) -> str:
-    return clean(text).replace(";", "_")
-
-
 def _counters(slot: SlotResult, rules: NameRules, spaces: _Spaces) -> Iterator[Point]:
     counts_space, rate, count = ("stats_counts.", "", "") if rules.legacy else (spaces.counters, ".rate", ".count")
-    own = {"bad_lines_seen": slot.bad_lines, "packets_received": slot.datagrams, "metrics_received": slot.lines}
-    named = [*slot.counters.items(), *((f"{rules.stats}.{name}", float(value)) for name, value in own.items())]
-    for identity, value in named:
+    counters = dict(slot.counters)
+    for name, number in _counted(slot).items():
+        # Whoever sends a counter of that name adds to it, as with etsy's server.
+        identity = f"{rules.stats}.{name}"
+        counters[identity] = counters.get(identity, 0.0) + number
+    for identity, value in counters.items():
         name, tail = spaces.split(identity)
         yield f"{spaces.counters}{name}{rate}{tail}", value / slot.seconds
         if rules.counts:
             yield f"{counts_space}{name}{count}{tail}", value
+
+
+def _counted(slot: SlotResult) -> dict[str, int]:
+    return {"bad_lines_seen": slot.bad_lines, "packets_received": slot.datagrams, "metrics_received": slot.lines}
 
 
 def _own(slot: SlotResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -> Iterator[Point]:
@@ -136,7 +121,9 @@ def _own(slot: SlotResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -
     # Of all names only this one begins with the prefix of the service's own in the legacy name space.
     first = f"{rules.stats}." if rules.legacy else space
     # Three counters and the lag are ours, and are counted by etsy as everybody's.
-    yield f"{first}numStats{spaces.suffix}", len(slot) + 4
+    ours = {*(f"{rules.stats}.{name}" for name in _counted(slot))} - slot.counters.keys()
+    lag = {f"{rules.stats}.timestamp_lag"} - slot.gauges.keys()
+    yield f"{first}numStats{spaces.suffix}", len(slot) + len(ours) + len(lag)
     graphite = {
         "calculationtime": own.calculation_time,
         "last_exception": own.last_exception,

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
+from statsd_tcp.aggregate.alike import Spelling
 from statsd_tcp.aggregate.encoding import BadIntervalError, decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known import IdleRules, KnownRow, KnownSeries
@@ -42,7 +43,8 @@ _PUT_KNOWN = """INSERT INTO slot_series (kind, identity, value, seen) VALUES (?,
 class SlotRules(msgspec.Struct, frozen=True, kw_only=True):
     """How slots are made: their length in seconds, the numbers of timers, and what becomes of the idle.
 
-    ``outputs`` are the names of the outputs that results are queued for, ``queue`` how many may wait for each.
+    ``outputs`` are the names of the outputs that results are queued for, ``queue`` how many may wait for each;
+    ``spelling`` is that of those which can't tell all series apart.
     """
 
     seconds: int = 10
@@ -51,6 +53,7 @@ class SlotRules(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     queue: int = DEFAULT_QUEUE
     max_series: int = MAX_SERIES
+    spelling: Spelling | None = None
 
 
 class SlotState(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ class Slots:
     def __init__(self, rules: SlotRules) -> None:
         self._rules = rules
         self._queues = Queues(rules.outputs, rules.queue)
-        self._known = KnownSeries(rules.idle)
+        self._known = KnownSeries(rules.idle, rules.spelling)
         self.open: OpenSlot | None = None
         self._loaded = False
         self._wrote = False
@@ -83,7 +86,7 @@ class Slots:
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open slot, the known series and the queues."""
-        self._known = KnownSeries(self._rules.idle)
+        self._known = KnownSeries(self._rules.idle, self._rules.spelling)
         self.open = None
         for row in connection.execute("SELECT kind, identity, value, seen FROM slot_series"):
             self._known.load(KnownRow(*row))

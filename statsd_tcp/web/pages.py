@@ -1,30 +1,22 @@
-"""The small pages: the index, health, readiness, and the status for programs."""
+"""The small pages: the one for people, health, readiness, and the status for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-import statsd_tcp
+from statsd_tcp.web.dashboard import dashboard
 from statsd_tcp.web.sources import ISources
 
-__all__ = ["STATUS_VERSION", "Folder", "IndexPage", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]
+__all__ = ["STATUS_VERSION", "DashboardPage", "Folder", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]
 
 STATUS_VERSION = 1
 """Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
 
 _METHODS = (b"GET", b"HEAD")
-
-_LINKS = (
-    ("/metrics", "metrics for Prometheus"),
-    ("/healthz", "does the service work"),
-    ("/readyz", "does every listener accept"),
-    ("/api/v1/status", "status as JSON"),
-)
 
 
 def plain_text(request: Request, code: int, text: str) -> bytes:
@@ -70,19 +62,19 @@ class Folder(Page):
         return plain_text(request, 404, "there is no such page")
 
 
-class IndexPage(Page):
-    """The page `/`: what there is to see."""
+class DashboardPage(Page):
+    """The page `/`: how the service does, for people."""
+
+    def __init__(self, sources: ISources) -> None:
+        super().__init__()
+        self._sources = sources
 
     def read(self, request: Request) -> bytes:
-        """Write the list of pages."""
+        """Write it anew."""
         request.setHeader("content-type", "text/html; charset=utf-8")
-        rows = "".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>\n' for path, text in _LINKS)
-        title = f"statscounter {escape(statsd_tcp.__version__)}"
-        page = (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><title>{title}</title></head>\n'
-            f"<body>\n<h1>{title}</h1>\n<ul>\n{rows}</ul>\n</body>\n</html>\n"
-        )
-        return page.encode()
+        request.setHeader("cache-control", "no-store")
+        sources = self._sources
+        return dashboard(sources.status(), sources.healthy(), sources.ready()).encode()
 
 
 class StatePage(Page):

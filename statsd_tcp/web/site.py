@@ -7,7 +7,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from statsd_tcp.web.pages import Folder, IndexPage, ReloadPage, StatePage, StatusPage
+from statsd_tcp.web.pages import DashboardPage, Folder, ReloadPage, StatePage, StatusPage
 from statsd_tcp.web.scrape import MetricsPage
 from statsd_tcp.web.sources import ISources
 
@@ -23,7 +23,7 @@ def make_site(reactor: IReactorThreads, sources: ISources, counter_suffix: str =
     ``counter_suffix`` is put behind the names of StatsD counters.
     """
     root = Folder()
-    _put(root, "", IndexPage())
+    _put(root, "", DashboardPage(sources))
     _put(root, "metrics", MetricsPage(reactor, sources, counter_suffix))
     healthy, ready = StatePage(sources.healthy), StatePage(sources.ready)
     _put(root, "healthz", healthy)
@@ -40,6 +40,10 @@ class _QuietSite(Site):
 
     noisy = False
     displayTracebacks = False
+
+    def logPrefix(self) -> str:
+        """Say what begins and ends to answer on a port."""
+        return "HTTP"
 
     def log(self, request: http.Request) -> None:
         """Leave the request unlogged."""

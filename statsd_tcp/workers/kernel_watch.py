@@ -79,6 +79,7 @@ def target_of(plan: Plan) -> Target:
         workers=plan.workers,
         tcp_ports=tuple(sorted({listener.port for listener in internet if listener.stream})),
         udp_ports=tuple(sorted({listener.port for listener in internet if not listener.stream})),
+        unixgram=tuple(listener.endpoint.path for listener in plan.listeners if listener.endpoint.scheme == "unixgram"),
         closes_first=any(listener.endpoint.count_only for listener in internet),
     )
 

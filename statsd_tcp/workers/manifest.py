@@ -42,7 +42,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """All that is handed on.
 
     ``lock`` is the state directory's; ``pid_file`` the one to remove at the very end. ``up`` is what the operator says
-    of the service's health.
+    of the service's health. ``ending`` are the processes that have nothing more to say, and wait to be reaped.
     """
 
     lock: int
@@ -54,11 +54,13 @@ class Manifest(msgspec.Struct, frozen=True):
     reloads: int
     pid_file: str
     up: bool = True
+    ending: list[int] = []
     format: int = FORMAT
 
     def descriptors(self) -> list[int]:
         """Give every descriptor that must stay open."""
-        rows = [row for listener in (*self.listeners, *self.services) for row in listener.rows]
+        listeners = (*self.listeners, *self.services)
+        rows = [row for listener in listeners for row in (*listener.rows, *listener.spare)]
         of_workers = [descriptor for worker in self.workers for descriptor in (worker.channel, *worker.printed)]
         return [self.lock, *(descriptor for row in rows for descriptor in row), *of_workers]
 

@@ -49,17 +49,14 @@ class Notifier:
         if self.watchdog is not None:
             self._send("WATCHDOG=1")
 
-    def keep(self, label: str, descriptors: Sequence[int]) -> None:
-        """Have systemd keep the sockets of a listener, and give them back to the next start.
+    def keep(self, name: str, descriptors: Sequence[int]) -> None:
+        """Have systemd keep sockets under a name, and give them back to the next start.
 
-        It does if the unit has FileDescriptorStoreMax=, and knows a socket that it has already.
+        It does if the unit has FileDescriptorStoreMax=, and knows a socket that it has already. The name may have no
+        colon.
         """
         if descriptors:
-            self._send(f"FDSTORE=1\nFDPOLL=0\nFDNAME={_name(label)}", descriptors)
-
-    def forget(self, label: str) -> None:
-        """Have systemd close the sockets that it keeps of a listener."""
-        self._send(f"FDSTOREREMOVE=1\nFDNAME={_name(label)}")
+            self._send(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", descriptors)
 
     def _send(self, state: str, descriptors: Sequence[int] = ()) -> None:
         if not self._address:
@@ -71,11 +68,6 @@ class Notifier:
                 sender.sendmsg([state.encode()], rights, 0, address)
         except OSError as error:
             self._log.error("systemd can't be told: {error}", error=error)
-
-
-def _name(label: str) -> str:
-    """Write a label without the characters that a descriptor's name may not have."""
-    return label.replace(":", "_")
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:

@@ -46,6 +46,7 @@ class Offer(msgspec.Struct, frozen=True):
 def make_offer(settings: Settings) -> NoReturn:
     """Print what these settings want, and end the process: it was started to find that out."""
     # The workers' code is new as well.
+    import statsd_tcp.ingest.tls_lane
     import statsd_tcp.workers.process  # noqa: F401
 
     offer = Offer(

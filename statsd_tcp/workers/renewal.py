@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ from twisted.logger import Logger
 
 from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.inheritance import InheritedListener, same_address
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, bind_sibling
+from statsd_tcp.ingest.sockets import BoundListener, bind_listener
+from statsd_tcp.ingest.spares import growing, lay_by
 from statsd_tcp.workers.command_line import Again
 from statsd_tcp.workers.manifest import VARIABLE as MANIFEST
 from statsd_tcp.workers.manifest import InheritedWorker, Manifest, write_manifest
@@ -126,7 +128,7 @@ class Renewal:
         made: list[BoundListener] = []
         try:
             self._prepare(offer, made)
-        except OSError as error:
+        except (OSError, RefusedError) as error:
             for listener in made:
                 listener.close()
             self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
@@ -145,16 +147,15 @@ class Renewal:
         self._supervisor.unhush()
 
     def _prepare(self, offer: Offer, made: list[BoundListener]) -> None:
-        """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
+        """Bind what the next image wants and this one doesn't have; what is bound is in ``made``, or spare, at once."""
         plan = self._supervisor.plan
         have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
         for endpoint in offer.streams:
             found = _find(endpoint, have)
             if found is None:
                 made.append(bind_listener(endpoint, offer.workers))
-            elif not endpoint.path:
-                for _ in range(len(found.sockets), offer.workers):
-                    found.sockets.append([bind_sibling(endpoint, one) for one in found.sockets[0]])
+            elif growing(found):
+                _grow(found, endpoint, offer.workers)
         for service in (offer.http, offer.admin):
             if service is not None and _find(service, have) is None:
                 made += [bind_listener(service, 1)]
@@ -188,16 +189,18 @@ class Renewal:
     def _manifest(self, made: list[BoundListener]) -> Manifest:
         supervisor, plan = self._supervisor, self._supervisor.plan
         services = [listener for listener in (plan.http, plan.admin) if listener is not None]
+        workers = [worker for place in supervisor.all_places for worker in _workers(place)]
         return Manifest(
             lock=self._lock,
             listeners=[_inherited(listener) for listener in (*plan.listeners, *made)],
             services=[_inherited(listener) for listener in services],
-            workers=[worker for place in supervisor.all_places for worker in _workers(place)],
+            workers=workers,
             restarts=supervisor.restarts,
             started_at=supervisor.started_at,
             reloads=self.reloads + 1,
             pid_file=self._again.pid_file,
             up=supervisor.up,
+            ending=_ending(supervisor.all_places, {worker.pid for worker in workers}),
         )
 
 
@@ -205,9 +208,24 @@ def _find(endpoint: Endpoint, listeners: list[BoundListener]) -> BoundListener |
     return next((one for one in listeners if same_address(one.endpoint, endpoint)), None)
 
 
+def _grow(listener: BoundListener, endpoint: Endpoint, workers: int) -> None:
+    try:
+        lay_by(listener, workers, endpoint)
+    except OSError as error:
+        there = len(listener.sockets) + len(listener.spare)
+        raise RefusedError(
+            f"{listener.label} has sockets for {there} workers, and no more can be bound ({error.strerror}), as after "
+            f"a change of user: --workers {there}, or a restart"
+        ) from None
+
+
 def _inherited(listener: BoundListener) -> InheritedListener:
-    rows = [[one.fileno() for one in row] for row in listener.sockets]
-    return InheritedListener(listener.endpoint, listener.port, rows)
+    rows, spare = _descriptors(listener.sockets), _descriptors(listener.spare)
+    return InheritedListener(listener.endpoint, listener.port, rows, spare, listener.ordered)
+
+
+def _descriptors(rows: list[list[socket.socket]]) -> list[list[int]]:
+    return [[one.fileno() for one in row] for row in rows]
 
 
 def _workers(place: Place) -> list[InheritedWorker]:
@@ -225,6 +243,12 @@ def _workers(place: Place) -> list[InheritedWorker]:
         for one in place.incarnations
         if one.ready_at is not None and one.channel is not None and one.channel.connected
     ]
+
+
+def _ending(places: list[Place], handed_on: set[int]) -> list[int]:
+    """Give the processes that end and are still to be reaped, which nobody but their parent can do."""
+    incarnations = [one for place in places for one in place.incarnations]
+    return [one.pid for one in incarnations if one.pid and one.ending is None and one.pid not in handed_on]
 
 
 def _nothing() -> None:

@@ -133,11 +133,13 @@ class Report:
         snapshot = self.snapshot()
         totals = snapshot.totals(supervisor.shelf.counts()) if snapshot else {}
         queues = self._queues()
+        ready, why = self.ready()
         return {
             "statscounter": __version__,
             "uptime_seconds": round(self.uptime(), 3),
             "state_dir": str(supervisor.plan.state_dir),
-            "ready": self.ready()[0],
+            "ready": ready,
+            "not_ready_because": "" if ready else why,
             "listeners": [
                 _listener_status(listener, totals, [q for q in queues if q.listener == listener.label])
                 for listener in supervisor.plan.listeners

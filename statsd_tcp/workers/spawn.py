@@ -13,13 +13,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 import statsd_tcp
-from statsd_tcp.workers.process import CHANNEL_DESCRIPTOR, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.agreement import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.reaper import Ending
 
-__all__ = ["FIRST_SOCKET", "WorkerExit", "command", "environment", "spawn"]
-
-FIRST_SOCKET = LEDGER_DESCRIPTOR + 1
-"""The worker's first listening socket; the others follow."""
+__all__ = ["WorkerExit", "command", "environment", "spawn"]
 
 
 class WorkerExit(ProcessProtocol):

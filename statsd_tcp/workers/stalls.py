@@ -82,21 +82,21 @@ class StallWatch:
             return
         everybody = len(numbers) == len(self._places)
         for listener in self._listeners:
-            if listener.in_groups and not everybody:
-                self._steer(listener, numbers)
+            for group in listener.groups if not everybody else ():
+                self._steer(group, numbers)
         for number in sorted(numbers - self.avoided):
             self._log.error("worker {number} gives no sign of life and gets no new connections", number=number)
         for number in sorted(self.avoided - numbers):
             self._log.info("worker {number} gets new connections again", number=number)
         self.avoided = numbers
 
-    def _steer(self, listener: BoundListener, without: frozenset[int]) -> None:
-        for family in zip(*listener.sockets, strict=True):
-            group: list[socket.socket] = list(family)
-            try:
-                if without:
-                    attach(group[0], program_without(without, len(group)))
-                else:
-                    self._direction.restore(group[0])
-            except OSError as error:
-                self._log.error("the kernel can't be told to avoid a worker: {error}", error=error)
+    def _steer(self, group: list[socket.socket], numbers: frozenset[int]) -> None:
+        # A worker may be without a datagram socket.
+        without = numbers & frozenset(range(len(group)))
+        try:
+            if without and len(without) < len(group):
+                attach(group[0], program_without(without, len(group)))
+            else:
+                self._direction.restore(group[0])
+        except OSError as error:
+            self._log.error("the kernel can't be told to avoid a worker: {error}", error=error)

@@ -17,10 +17,12 @@ from twisted.logger import Logger
 
 from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.inheritance import Heritage
+from statsd_tcp.ingest.spares import stop_listening
 from statsd_tcp.ingest.steering import attach, program_without
 from statsd_tcp.ingest.unix_sockets import remove_path
 from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.place import Place
+from statsd_tcp.workers.reaper import Ending, Reaper
 from statsd_tcp.workers.shelf import Shelf
 
 __all__ = ["HANDSHAKES", "Succession"]
@@ -47,14 +49,19 @@ class Succession:
         self._make_departing = make_departing
         self._queue: list[Place] = []
         self._call: IDelayedCall | None = None
+        self._pause = HANDSHAKES
         self.departing: list[Place] = []
         self.running = False
         self.finished: Callable[[], None] = _nothing
         """Called when all is as the new configuration wants it."""
 
-    def begin(self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf) -> None:
-        """Adopt the workers, and begin to replace them."""
+    def begin(
+        self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf, ending: Sequence[int] = ()
+    ) -> None:
+        """Adopt the workers, and begin to replace them. Those that are ``ending`` are only reaped."""
         self.running = True
+        for pid in ending:
+            self._reap(pid)
         for worker in workers:
             self._adopt(worker, places, shelf)
         for group, stay in self._heritage.shrunk:
@@ -74,6 +81,7 @@ class Succession:
         if ledger is None:
             self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
             os.kill(worker.pid, signal.SIGKILL)
+            self._reap(worker.pid)
             return
         if worker.number < len(places):
             place = places[worker.number]
@@ -81,6 +89,12 @@ class Succession:
             place = self._make_departing(worker.number)
             self.departing.append(place)
         place.adopt(worker, ledger)
+
+    def _reap(self, pid: int) -> None:
+        try:
+            Reaper(self._reactor, pid, _forget)
+        except ProcessLookupError:
+            pass
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:
@@ -93,7 +107,10 @@ class Succession:
         if self._queue:
             self._queue.pop(0).replace(self._replaced)
         else:
-            self._call = self._reactor.callLater(HANDSHAKES, self._depart)
+            # Where no socket goes, no handshake can be on its way to one.
+            goes = self.departing or self._heritage.rest or self._heritage.shrunk
+            self._pause = HANDSHAKES if goes else 0.0
+            self._call = self._reactor.callLater(self._pause, self._depart)
 
     def _replaced(self, succeeded: bool) -> None:
         if not succeeded:
@@ -104,10 +121,11 @@ class Succession:
     def _depart(self) -> None:
         for place in self.departing:
             place.depart()
-        self._call = self._reactor.callLater(HANDSHAKES, self._close)
+        self._call = self._reactor.callLater(self._pause, self._close)
 
     def _close(self) -> None:
         self._call = None
+        self._heritage.lay_by()
         for row in self._heritage.rest.values():
             for one in row:
                 _close(one)
@@ -129,9 +147,16 @@ def _close(one: socket.socket) -> None:
         return
     name = one.getsockname()
     is_file = one.family == socket.AF_UNIX and isinstance(name, str) and name
+    if one.family != socket.AF_UNIX and one.type == socket.SOCK_STREAM:
+        # systemd may keep a copy, in whose queue clients would wait for nobody.
+        stop_listening([one])
     one.close()
     if is_file:
         remove_path(name)
+
+
+def _forget(ending: Ending) -> None:
+    """Let the dead be: all that one had to say was heard before."""
 
 
 def _nothing() -> None:

@@ -105,7 +105,7 @@ class Supervisor(Service):
             self.started_at = self._manifest.started_at
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
-            self.succession.begin(self._manifest.workers, self.places, self.shelf)
+            self.succession.begin(self._manifest.workers, self.places, self.shelf, self._manifest.ending)
         elif unwanted := self.plan.heritage.abandon():
             self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
@@ -185,9 +185,10 @@ class Supervisor(Service):
         """Tell whether every listener has an accepting worker, and if not, why."""
         if self.draining:
             return False, "draining"
-        missing = [str(place.number) for place in self.places if place.state != "ready"]
-        if missing:
-            return False, f"not ready: worker {', '.join(missing)}"
+        able = [place.number for place in self.places if self._is_able(place)]
+        unserved = [one.label for one in self.plan.listeners if not any(one.sockets[number] for number in able)]
+        if unserved:
+            return False, f"no worker accepts at {', '.join(unserved)}"
         return True, "ok"
 
     # What places tell.
@@ -198,7 +199,7 @@ class Supervisor(Service):
         self._boot_failures = 0
         if self._announced:
             self._log.info("worker {number} accepts (pid {pid})", number=place.number, pid=place.pid)
-        elif self.accepting()[0]:
+        elif all(one.state == "ready" for one in self.places):
             self._announced = True
             self.announce()
 
@@ -239,6 +240,10 @@ class Supervisor(Service):
         self._count_boot_failure(why)
 
     # Our own.
+
+    def _is_able(self, place: Place) -> bool:
+        # One that gives no sign of life has no new connections, and accepts none of those that wait for it.
+        return place.state == "ready" and place.number not in self.stalls.avoided
 
     def _count_boot_failure(self, why: str) -> None:
         if not self._ever_ready and not self.draining:
@@ -330,8 +335,13 @@ class Supervisor(Service):
             listener.close()
         finished = maybeDeferred(self.committer.finish)
         finished.addCallback(lambda _: self.committer.close())
+        finished.addCallback(self._log_end)
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
+
+    def _log_end(self, _: None) -> None:
+        if not self.committer.failure:
+            self._log.info("stopped; all that was counted is in the store")
 
     def _log_last(self, failure: Failure) -> None:
         self._log.failure("the last commit failed", failure=failure)

@@ -9,6 +9,10 @@ from typing import NamedTuple, Self
 __all__ = ["Load", "Sent"]
 
 
+PAUSE = 0.002
+"""Seconds that a client's thread waits for the next: a load, and not all that the machine has."""
+
+
 class Sent(NamedTuple):
     """How many clients were served to the end, and what became of each of the others, in words."""
 
@@ -45,7 +49,7 @@ class Load:
         return Sent(self.completed, self._failed)
 
     def _work(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(PAUSE):
             try:
                 self._client()
             except OSError as error:

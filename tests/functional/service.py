@@ -29,7 +29,7 @@ DATAGRAMS = f"udp:0:{LOOPBACK}:name=datagrams"
 BARE = f"tcp:0:{LOOPBACK}:name=bare"
 
 _LISTENER = re.compile(r"(?:tcp|udp) \S+:(\d+) (?:\S+ )?as (\S+)$", re.MULTILINE)
-_SITE = re.compile(r"Site starting on (\d+)$", re.MULTILINE)
+_SITE = re.compile(r"HTTP starting on (\d+)$", re.MULTILINE)
 _HTTP = re.compile(r"http://\S+:(\d+)/$", re.MULTILINE)
 
 
@@ -213,12 +213,13 @@ class Service:
             yield
 
     def is_ready(self) -> bool:
-        """Tell whether it says that it is ready; fails when it has ended instead."""
+        """Tell whether it says that it is ready, and all its workers are; fails when it has ended instead."""
         assert self.log_file or self.process.poll() is None, f"it has ended with status {self.process.returncode}"
         try:
-            return self.page("/readyz").status == 200
+            status = self.status()
         except (URLError, OSError):
             return False
+        return status["ready"] and all(worker["state"] == "ready" for worker in status["workers"])
 
     def wait_for(self, wanted: float, name: str, **labels: str) -> Metrics:
         """Wait until a metric has reached a value, and give the scrape that says so."""

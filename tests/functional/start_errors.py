@@ -160,6 +160,18 @@ def damaged_store(scene: Scene) -> Row:
     return Row([], [f"{path} is not a SQLite database", "left as it is"], [])
 
 
+def folder_for_lock(scene: Scene) -> Row:
+    """Put a folder where the state directory's lock should be."""
+    (scene.state / "lock").mkdir(parents=True)
+    return Row([], [f"--state-dir {scene.state}: lock can't be opened (Is a directory)"], [])
+
+
+def few_descriptors(scene: Scene) -> Row:
+    """Let the service open hardly any files."""
+    limited = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"]
+    return Row([], ["the limit of 100 open files (ulimit -n) is too low", "or ask for fewer --workers"], limited)
+
+
 ROWS: dict[str, Callable[[Scene], Row]] = {
     "wrong value": wrong(["--workers: '0' is not a whole number"], "--workers=0"),
     "unknown option": wrong(["option --colour not recognized", "--help lists"], "--colour=red"),
@@ -186,6 +198,10 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "unwritable parent": unwritable_parent,
     "foreign store": foreign_store,
     "damaged store": damaged_store,
+    "folder for lock": folder_for_lock,
+    "few descriptors": few_descriptors,
+    "no such output": wrong(["--output nowhere: no installed package has such an output"], "--output=nowhere:path=x"),
+    "no mapping file": wrong(["--mapping: /nowhere.yml can't be read: No such file"], "--mapping=/nowhere.yml"),
 }
 """One row, or more, for each thing that is tried at start."""
 

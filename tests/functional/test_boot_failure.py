@@ -8,6 +8,7 @@ from textwrap import dedent, indent
 
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
 from tests.functional.waiting import until
 
 _IN_WORKERS = """
@@ -25,10 +26,10 @@ def customized(folder: Path, body: str) -> dict[str, str]:
 
 
 def waiting_for(gate: Path) -> str:
-    """Let the worker in slot 1 start only when there is a file ``gate``."""
+    """Let the worker in slot N start only when there is a file ``gate`` with ``-N`` behind its name."""
     return f"""
     import os, time
-    while sys.orig_argv[-1] == "1" and not os.path.exists("{gate}"):
+    while not os.path.exists("{gate}-" + sys.orig_argv[-1]):
         time.sleep(0.02)
     """
 
@@ -64,27 +65,35 @@ def test_counts_survive_workers_that_cannot_start(start_service: ServiceMaker, t
     assert metrics.closed("lines") == {"eof": 1}
 
 
-def test_ready_when_all_workers_accept(make_service: ServiceMaker, tmp_path: Path) -> None:
-    """Until every worker accepts the service is healthy but not ready, and says which are missing."""
-    gate = tmp_path / "gate"
-    service = make_service(workers=2, environ=customized(tmp_path / "site", waiting_for(gate)))
+def launch_waiting(make_service: ServiceMaker, folder: Path) -> Service:
+    """Launch a service with two workers that wait at their gates, ``gate-0`` and ``gate-1`` in the folder."""
+    service = make_service(workers=2, environ=customized(folder / "site", waiting_for(folder / "gate")))
     service.launch()
     service.http_port = until(service.site_port, "its pages are there")
-    until(lambda: service.page("/readyz").text == "not ready: worker 1", "only one worker is missing")
+    return service
+
+
+def test_ready_when_a_worker_accepts(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """Until a worker accepts the service is healthy but not ready; with the first it is, with the last it greets."""
+    service = launch_waiting(make_service, tmp_path)
+    nobody = "no worker accepts at lines, datagrams, bare"
+    until(lambda: service.page("/readyz").text == nobody, "nobody accepts")
     assert service.page("/readyz").status == service.page("/-/ready").status == 503
     assert service.page("/healthz").text == service.page("/-/healthy").text == "ok"
+    (tmp_path / "gate-0").touch()
+    until(lambda: service.page("/readyz").status == 200, "one worker accepts")
+    assert service.page("/readyz").text == service.page("/-/ready").text == "ok"
     assert service.metrics().by("statscounter_workers", "state") == {"ready": 1, "starting": 1}
     assert not service.has_greeted()
-    gate.touch()
+    (tmp_path / "gate-1").touch()
     service.await_ready()
-    assert service.page("/readyz").text == service.page("/-/ready").text == "ok"
+    assert service.metrics().by("statscounter_workers", "state") == {"ready": 2}
 
 
 def test_stop_while_starting(make_service: ServiceMaker, tmp_path: Path) -> None:
     """A stop while some worker doesn't accept yet is a clean one, which counts what the others have."""
-    service = make_service(workers=2, environ=customized(tmp_path / "site", waiting_for(tmp_path / "never")))
-    service.launch()
-    service.http_port = until(service.site_port, "its pages are there")
-    until(lambda: service.page("/readyz").text == "not ready: worker 1", "only one worker is missing")
+    service = launch_waiting(make_service, tmp_path)
+    (tmp_path / "gate-0").touch()
+    until(lambda: service.page("/readyz").text == "ok", "only one worker is missing")
     assert service.stop() == -signal.SIGTERM
     assert service.ledgers == []

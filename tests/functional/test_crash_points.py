@@ -57,7 +57,7 @@ def test_before_release(start_service: ServiceMaker) -> None:
     sent, port = 0, service.port("lines")
     while worker_deaths(service.metrics()) < 2:
         sent += Burst(lambda: half_close(port, LINE), 20, 1).run().completed
-        service.settled()
+        service.wait_for(service.metrics().total("statscounter_commits_total") + 1, "statscounter_commits_total")
     metrics = settled_total(service, sent)
     assert metrics.closed("lines") == {"eof": sent}
 
@@ -65,7 +65,7 @@ def test_before_release(start_service: ServiceMaker) -> None:
 @pytest.mark.parametrize("point", SUPERVISOR)
 def test_supervisor(start_service: ServiceMaker, point: str) -> None:
     """A supervisor that dies before or after its transaction leaves every line to the next start, counted once."""
-    service = start_service(environ={VARIABLE: f"{point}:5"})
+    service = start_service(environ={VARIABLE: f"{point}:3"})
     port = service.port("lines")
     burst = Burst(lambda: half_close(port, LINE), 20000, 4).start()
     status = service.wait_ended()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ from tests.functional.carbon import Carbon, free_port, need_carbon
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.service import Service
-from tests.functional.waiting import until
+from tests.functional.waiting import PATIENCE, until
 
 LINES = (
     b"hits:3|c\nhits:2|c|@0.5\ntime:320|ms\ntime:100|ms|@0.1\nlevel:5|g\nlevel:+3|g\nusers:a|s\nusers:b|s\n"
     b"a page/one:1|c\nby.tag:1|c|#code:200,env:prod\nbad\n"
 )
+
+FIN_WAIT1 = 4
+"""Of a connection whose one side has ended, and the other hasn't heard of it."""
 
 EXPECTED = {
     "stats_counts.hits": 7.0,
@@ -82,7 +87,6 @@ def send_and_settle(service: Service, lines: bytes) -> None:
     """Send, and wait until the slot in which that came has ended."""
     half_close(service.port("lines"), lines)
     service.settled()
-    service.settled()
 
 
 def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> None:
@@ -108,7 +112,7 @@ def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> N
 
 def test_a_restart_in_mid_slot(carbon: Carbon, start_service: ServiceMaker) -> None:
     """What came before and after a restart in the same slot is one point."""
-    seconds = 15
+    seconds = 8
     options = [f"--flush-interval={seconds}", f"--graphite=tcp:127.0.0.1:{carbon.text_port}"]
     service = start_service(more=options)
     half_close(service.port("lines"), b"hits:1|c\ntime:10|ms\n")
@@ -137,6 +141,43 @@ def test_kill_and_restart(carbon: Carbon, start_service: ServiceMaker) -> None:
     until(lambda: total(carbon, "stats_counts.hits") >= 6.0, "all has arrived")
     service.settled()
     assert total(carbon, "stats_counts.hits") == 6.0
+
+
+def test_a_backend_that_ends_too_early(start_service: ServiceMaker) -> None:
+    """A backend that ends in good order, while more is on its way to it, gets the whole slot again."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.settimeout(PATIENCE)
+        # Much less than the slot with all the counters has, and more than one without.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        service = start_service(more=graphite(listener.getsockname()[1]))
+        half_close(service.port("lines"), b"".join(b"some.longer.name.of.a.counter.%d:1|c\n" % n for n in range(400)))
+        deserted = 0
+        while deserted < 2:
+            connection, (_, port) = listener.accept()
+            stack.enter_context(connection)
+            if len(connection.recv(2001, socket.MSG_WAITALL | socket.MSG_PEEK)) > 2000:
+                deserted += 1
+                until(lambda port=port: _tcp_state(port) == FIN_WAIT1, "all is on its way")  # type: ignore[misc]
+                connection.shutdown(socket.SHUT_WR)
+            else:
+                _read_to_the_end(connection)
+        data = b""
+        while b"counter.399 " not in data:
+            data = _read_to_the_end(stack.enter_context(listener.accept()[0]))
+        sent = [line.split() for line in data.splitlines() if line.startswith(b"stats_counts.some.")]
+        assert sum(float(value) for _, value, _ in sent) == 400
+
+
+def _tcp_state(port: int) -> int:
+    """Give the state of the connection that comes from a port of the loopback interface, as the kernel writes it."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return next((int(row[3], 16) for row in rows if row[1] == f"0100007F:{port:04X}"), 0)
+
+
+def _read_to_the_end(connection: socket.socket) -> bytes:
+    with connection, connection.makefile("rb") as file:
+        return file.read()
 
 
 def test_a_full_queue(start_service: ServiceMaker) -> None:

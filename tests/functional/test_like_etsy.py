@@ -21,6 +21,8 @@ DATAGRAMS = [
     b"one.value:42|ms",
     b"level:5|g\nlevel:+3|g\nlevel:-1|g\nother:2.5|g",
     b"users:a|s\nusers:b|s\nusers:a|s",
+    b"same/one:1|c\nsame-one:2|c\nsame/one:7|ms\nsame-one:9|ms\nsame/one:a|s\nsame-one:a|s\nsame-one:b|s",
+    b"same/one:1|g\nsame-one:2|g\nsame two:4|g\nstatsd.bad_lines_seen:3|c",
     b"bad line\nbad:x|c",
 ]
 

@@ -50,14 +50,6 @@ def test_the_example_of_the_documentation(make_service: ServiceMaker, installed:
     assert service.metrics().total("statscounter_output_sent_total", output="jsonl") > 0
 
 
-def test_an_output_that_is_not_installed(make_service: ServiceMaker) -> None:
-    """An output that no package has is one line at the start, and status 1."""
-    service = make_service(more=["--output=nowhere:path=x"])
-    service.launch()
-    assert service.wait_ended() == 1
-    assert "statscounter: --output nowhere: no installed package has such an output" in service.log
-
-
 def test_an_argument_that_cannot_be_used(make_service: ServiceMaker, installed: Path) -> None:
     """What an output of another package says about its arguments is one line too."""
     service = make_service(more=["--output=jsonl"], environ={"PYTHONPATH": str(installed)})

@@ -52,8 +52,10 @@ def service(start_service: ServiceMaker, folder: Path) -> Service:
 
 def only(service: Service, listener: str, lines: int) -> Metrics:
     """Wait until so many lines have come to a listener; check that none of them was bad and none came elsewhere."""
-    service.wait_for(lines, "statscounter_lines_total", listener=listener)
-    metrics = service.settled()
+    seen = service.wait_for(lines, "statscounter_lines_total", listener=listener)
+    # The client has ended: whatever else it has sent is there, and in the next commit.
+    commits = "statscounter_commits_total"
+    metrics = service.wait_for(seen.total(commits) + 1, commits)
     assert metrics.by("statscounter_lines_total", "listener") == {listener: lines}
     assert metrics.by("statscounter_bad_lines_total", "reason") == {}
     return metrics

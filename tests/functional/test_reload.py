@@ -20,6 +20,7 @@ from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
 COMPLETE = "the reload is complete"
+SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
 
 def reloaded(service: Service, number: int = 1) -> None:
@@ -54,14 +55,13 @@ def under_load(service: Service) -> tuple[Load, Load]:
     return Load(lambda: half_close(lines, LINE)), Load(lambda: bare(port), 1)
 
 
-@pytest.mark.parametrize("how, times", [(signal.SIGHUP, 10), (signal.SIGUSR2, 3)])
-def test_again_and_again_under_load(start_service: ServiceMaker, how: signal.Signals, times: int) -> None:
-    """Reloads under load refuse and reset nobody, and every connection and line is counted once."""
+def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
+    """Ten reloads under load refuse and reset nobody, and every connection and line is counted once."""
     service = start_service(workers=2)
     pid, workers = service.process.pid, set(service.worker_pids().values())
     lines, bares = under_load(service)
     with lines, bares:
-        for number in range(1, times + 1):
+        for number, how in enumerate(5 * SIGNALS, 1):
             hup(service, number, how)
     metrics = exact(service, lines.sent, bares.sent)
     assert service.process.pid == pid
@@ -158,22 +158,21 @@ def test_stop_in_the_middle(start_service: ServiceMaker, behind: str) -> None:
     assert (metrics.total("hits"), metrics.closed("lines")) == (50, {"eof": 50})
 
 
-@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGUSR2])
-def test_long_lived_connection(start_service: ServiceMaker, how: signal.Signals) -> None:
+def test_long_lived_connection(start_service: ServiceMaker) -> None:
     """A connection that was open before a reload stays, and what it sends later counts, over several reloads."""
     service = start_service()
     with connect(service.port("lines")) as connection:
         connection.sendall(LINE + b"hits:")
         service.wait_for(1, "hits")
-        for number in (1, 2, 3):
+        for number, how in enumerate(2 * SIGNALS, 1):
             hup(service, number, how)
             connection.sendall(b"1|c\nhits:")
-            service.wait_for(1 + number, "hits")
-            assert service.settled().total("statscounter_connections_open", listener="lines") == 1
+            metrics = service.wait_for(1 + number, "hits")
+            assert metrics.total("statscounter_connections_open", listener="lines") == 1
         connection.sendall(b"1|c")
         connection.shutdown(1)
         read_end(connection)
-    service.wait_for(5, "hits")
+    service.wait_for(6, "hits")
     metrics = service.settled()
     assert metrics.closed("lines") == {"eof": 1}
     until(lambda: len(service.ledgers) == 1, "the old worker's ledger is gone")

@@ -101,7 +101,7 @@ def test_notifications(systemd: Systemd) -> None:
 def test_kept_sockets(systemd: Systemd) -> None:
     """The listening sockets are given to systemd to keep, under the listener's name."""
     kept = systemd.wait_for("FDSTORE")
-    assert kept["FDNAME"] == f"tcp_127.0.0.1_{systemd.port}"
+    assert kept["FDNAME"] == f"tcp_127.0.0.1_{systemd.port}#0"
 
 
 def test_restart_refuses_nobody(systemd: Systemd) -> None:

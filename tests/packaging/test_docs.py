@@ -24,3 +24,29 @@ def test_commands(checkout: Path) -> None:
     }
     assert told
     assert told <= targets
+
+
+def test_links(checkout: Path) -> None:
+    """Every link to a file of the project leads to one, and behind a # to a heading of it."""
+    documents = [*checkout.glob("*.md"), *checkout.glob("docs/*.md"), *checkout.glob("benchmarks/*.md")]
+    links = [
+        (path, link)
+        for path in documents
+        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+        if "://" not in link
+    ]
+    assert links
+    assert [(path.name, link) for path, link in links if not leads_somewhere(path, link)] == []
+
+
+def leads_somewhere(path: Path, link: str) -> bool:
+    """Tell whether there is what a link in that document means."""
+    name, _, heading = link.partition("#")
+    target = path.parent / name if name else path
+    return target.exists() and (not heading or heading in headings(target))
+
+
+def headings(path: Path) -> set[str]:
+    """Give the headings of a document as links name them."""
+    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in found}

@@ -19,6 +19,8 @@ class Backend:
         self.port: int = self._listener.getsockname()[1]
         self.accepted = 0
         self.down = False
+        self.newest = 0
+        """The latest time of a slot that was kept. Slots come in order: all that ended before it have been."""
         self._points: dict[tuple[str, int], float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -43,6 +45,8 @@ class Backend:
         if self.down:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             return
-        for line in data.decode().splitlines():
+        # Like carbon: what has no newline is not a line. A sender that dies in the middle of one ends well, too.
+        for line in data.decode().split("\n")[:-1]:
             name, value, when = line.split()
             self._points[name, int(when)] = float(value)
+            self.newest = max(self.newest, int(when))

@@ -11,7 +11,8 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.functional.carbon import free_port
@@ -20,17 +21,18 @@ from tests.functional.metrics import Metrics
 from tests.functional.service import LOOPBACK, options
 from tests.functional.waiting import until
 from tests.torture.backend import Backend
-from tests.torture.books import LINE_KINDS, Books
+from tests.torture.books import LINE_KINDS, Books, Death
 from tests.torture.crowd import Crowd
 from tests.torture.verdict import Row, judge, losses
 from tests.torture.violence import Victim, Violence, quiet
 
-__all__ = ["main"]
+__all__ = ["can_isolate", "compare", "main", "make_victim", "remains", "report", "settled", "tell_all", "verdict"]
 
 SETTLED = 120.0
 """Seconds until all is counted at the end: slots that a backend missed are tried again after a while."""
 
-SLOTS = 2
+SLOT = 1
+"""Seconds that an output slot has."""
 
 PAGES = 4
 """Descriptors that may be open for a moment: pages that are being asked for, the store's files, a slot on its way."""
@@ -50,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def make_victim(folder: Path, workers: int, backend: Backend) -> Victim:
     """Make a service on ports that stay the same over its restarts."""
     tcp = f"tcp:{{}}:{LOOPBACK}:name={{}}"
-    more = ["--flush-interval=1", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
+    more = [f"--flush-interval={SLOT}", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
     listen, count = [tcp.format(free_port(), "lines")], [tcp.format(free_port(), "bare")]
     http = f"tcp:{free_port()}:{LOOPBACK}"
     return Victim(folder, options(folder / "state", workers=workers, listen=listen, count=count, http=http, more=more))
@@ -69,6 +71,24 @@ def in_kernel(victim: Victim, backend: Backend, books: Books) -> Row:
     return Row("connections in the kernel's count", connected, counted, connected)
 
 
+def settled(victim: Victim, backend: Backend) -> Metrics:
+    """Wait until all that came is counted, and has been delivered to the backend; give a scrape from after that."""
+    until(lambda: quiet(victim), "all is counted", SETTLED)
+    # What came last is in a slot that ends by then. To count commits instead would not do: on a busy machine
+    # several may fall into a second, and the delivery comes after them.
+    last = time.time() + SLOT
+    until(lambda: backend.newest > last, "all slots are delivered", SETTLED)
+    return until(lambda: quiet(victim), "all is counted", SETTLED)
+
+
+def compare(
+    books: Books, deaths: Sequence[Death], victim: Victim, backend: Backend, metrics: Metrics, *, isolated: bool
+) -> list[Row]:
+    """Give the rows that every run has."""
+    rows = judge(books, deaths, metrics, {kind: backend.total(f"stats_counts.{kind}") for kind in LINE_KINDS})
+    return [*rows, in_kernel(victim, backend, books)] if isolated else rows
+
+
 def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
     """Do it, and give the rows of the verdict."""
     backend, books = Backend(), Books()
@@ -83,18 +103,10 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         violence.go_on(given.seconds)
         violence.end()
         crowd.stop()
-        until(lambda: quiet(victim), "all is counted", SETTLED)
-        for _ in range(SLOTS):
-            # What came last must be in a slot that has ended, and was delivered.
-            victim.settled()
-        metrics = until(lambda: quiet(victim), "all is counted", SETTLED)
-        rows = judge(
-            books, violence.deaths, metrics, {kind: backend.total(f"stats_counts.{kind}") for kind in LINE_KINDS}
-        )
+        metrics = settled(victim, backend)
+        rows = compare(books, violence.deaths, victim, backend, metrics, isolated=given.isolated)
         rows += remains(fresh, victim.remains())
-        if given.isolated:
-            rows.append(in_kernel(victim, backend, books))
-        report(violence, books, metrics)
+        report(violence.done, losses(books, violence.deaths, metrics))
         if not all(row.right for row in rows):
             tell_all(victim)
         return rows
@@ -102,11 +114,11 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         victim.end_quietly()
 
 
-def report(violence: Violence, books: Books, metrics: Metrics) -> None:
+def report(done: Mapping[str, int], cost: Mapping[str, float]) -> None:
     """Print what was done, and what it cost."""
-    for what, number in violence.done.items():
+    for what, number in done.items():
         print(f"  {number:6} {what}")
-    for what, amount in losses(books, violence.deaths, metrics).items():
+    for what, amount in cost.items():
         print(f"  {amount:9.0f} {what}")
 
 
@@ -125,13 +137,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bring_up()
     with tempfile.TemporaryDirectory(prefix="statscounter-torture-") as folder:
         rows = torture(Path(folder) / "victim", seed, given)
-    wrong = [row for row in rows if not row.right]
+    return verdict(f"seed {seed}", rows)
+
+
+def verdict(what: str, rows: Sequence[Row]) -> int:
+    """Print the rows, and give the exit status: 0 if every one is right."""
     for row in rows:
         print(
             f"  {'right' if row.right else 'WRONG'}  {row.what}: {row.counted:.0f} ({row.least:.0f} to {row.most:.0f})"
         )
-    print(f"seed {seed}: {'exact' if not wrong else 'WRONG'}")
-    return 1 if wrong else 0
+    right = all(row.right for row in rows)
+    print(f"{what}: {'exact' if right else 'WRONG'}")
+    return 0 if right else 1
 
 
 def can_isolate() -> bool:

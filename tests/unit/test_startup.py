@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp import startup
+from statsd_tcp import startup, state_folder
 from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.kernel.port_owner import Owner
 from statsd_tcp.settings import Settings, build_settings
-from statsd_tcp.startup import LEDGERS, LOCK, STORE, StartError, lock_state, make_plan, state_directory
+from statsd_tcp.startup import LOCK, StartError, lock_state, make_plan, state_directory
+from statsd_tcp.state_folder import LEDGERS, STORE
 from statsd_tcp.workers.plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -63,7 +64,7 @@ class StateDirectoryTests(StartupTestCase):
 
     def test_the_user_s(self) -> None:
         """Otherwise it is the place that the platform has for it."""
-        self.patch(startup, "user_state_path", lambda name, **_: self.folder / "state" / name)
+        self.patch(state_folder, "user_state_path", lambda name, **_: self.folder / "state" / name)
         self.assertEqual(self.folder / "state/statscounter", state_directory(build_settings({}), {}))
 
     def test_again(self) -> None:

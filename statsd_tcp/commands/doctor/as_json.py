@@ -9,6 +9,7 @@ import msgspec
 
 from statsd_tcp.kernel.doctor.judgement import Result
 from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.kernel.references import references
 
 __all__ = ["JSON_VERSION", "results_json"]
 
@@ -42,6 +43,7 @@ def _check(result: Result) -> dict[str, Any]:
         "formula": judgement.formula,
         "why": judgement.why,
         "source": check.source,
+        "references": list(references(check.source).values()),
         "counters": [{"name": one.name, "value": one.value} for one in judgement.counters],
         "remedies": [
             {"kind": one.kind, "do": one.do, "undo": one.undo, "automatic": one.automatic} for one in judgement.remedies

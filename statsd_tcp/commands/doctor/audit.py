@@ -18,6 +18,7 @@ from statsd_tcp.commands.doctor.service import Service
 from statsd_tcp.kernel.audit import judge
 from statsd_tcp.kernel.audit.opinion import Grade, Remark
 from statsd_tcp.kernel.doctor.examination import UNCHECKED
+from statsd_tcp.kernel.references import references
 
 __all__ = ["audit"]
 
@@ -60,12 +61,26 @@ def _print(console: Console, path: Path, remarks: Sequence[Remark]) -> None:
         console.print(row, soft_wrap=True)
         why = f"{opinion.why} [{opinion.source}]"
         console.print(Text("\n".join(hanging(console, " " * 18, why)), style="dim"), soft_wrap=True)
+    for name, address in sorted(_references(remarks).items()):
+        console.print(Text(f"{name}: {address}", style="dim"), soft_wrap=True)
     counts = Counter(remark.opinion.grade for remark in remarks)
     words = ", ".join(f"{counts[grade]} {grade}" for grade in Grade if counts[grade])
     console.print(Text(f"{path}: {words or 'nothing in it is known to the doctor'}", style="bold"), soft_wrap=True)
 
 
+def _references(remarks: Sequence[Remark]) -> dict[str, str]:
+    return {name: where for remark in remarks for name, where in references(remark.opinion.source).items()}
+
+
 def _json(path: Path, remarks: Sequence[Remark], status: int) -> str:
-    rows = [{"line": one.line, "subject": one.subject, **msgspec.structs.asdict(one.opinion)} for one in remarks]
+    rows = [
+        {
+            "line": one.line,
+            "subject": one.subject,
+            **msgspec.structs.asdict(one.opinion),
+            "references": list(references(one.opinion.source).values()),
+        }
+        for one in remarks
+    ]
     document = {"version": JSON_VERSION, "status": status, "file": str(path), "remarks": rows}
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

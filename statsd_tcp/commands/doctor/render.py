@@ -69,10 +69,11 @@ def print_results(
 
 
 def _head(target: Target, title: str, kernel: str) -> list[str]:
-    ports = " ".join([*(f"tcp:{port}" for port in target.tcp_ports), *(f"udp:{port}" for port in target.udp_ports)])
+    ports = [*(f"tcp:{port}" for port in target.tcp_ports), *(f"udp:{port}" for port in target.udp_ports)]
+    ports += [f"unixgram:{path}" for path in target.unixgram]
     return [
         f"{target.rate:,.0f} connections/s, {target.workers} workers, a stall of {target.stall:g} s to survive",
-        f"{ports}; {title}",
+        f"{' '.join(ports)}; {title}",
         f"Linux {kernel}",
     ]
 

@@ -25,6 +25,9 @@ _CLONE_NEWNET = 0x40000000
 _WORKER = b"statsd_tcp.workers"
 """Stands in the command line of every worker."""
 
+_PATH, _DATAGRAM = 7, 2
+"""In /proc/net/unix: the place of the path among the words, and the number of the type SOCK_DGRAM."""
+
 _PARENT = 1
 """Of the words after the name in /proc/PID/stat: the parent's pid."""
 
@@ -45,6 +48,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     pids: tuple[int, ...] = ()
     tcp_ports: tuple[int, ...] = Target().tcp_ports
     udp_ports: tuple[int, ...] = Target().udp_ports
+    unixgram: tuple[str, ...] = ()
     closes_first: bool = True
 
     def target(self, rate: float, stall: float, workers: int | None) -> Target:
@@ -55,6 +59,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             workers=workers or self.workers or size_workers(None).workers,
             tcp_ports=self.tcp_ports,
             udp_ports=self.udp_ports,
+            unixgram=self.unixgram,
             closes_first=self.closes_first,
             pids=self.pids,
         )
@@ -106,6 +111,7 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service:
         pids=(pid, *workers),
         tcp_ports=tuple(sorted({one.port for one in listeners() if one.inode in inodes})),
         udp_ports=tuple(sorted(_udp_ports(proc / str(holders[0]), inodes))),
+        unixgram=tuple(sorted(_unixgram(proc / str(holders[0]), inodes))),
     )
 
 
@@ -138,6 +144,7 @@ def _from_status(url: str, status: dict[str, Any]) -> Service:
         pids=(*here, *{_parent(pid, Path("/proc")) for pid in here}),
         tcp_ports=tuple(sorted({one["port"] for one in listening if one["port"] and one["scheme"] != "udp"})),
         udp_ports=tuple(sorted({one["port"] for one in listening if one["scheme"] == "udp"})),
+        unixgram=tuple(one["path"] for one in listening if one["scheme"] == "unixgram"),
         closes_first=any(one["count_only"] for one in listening),
     )
 
@@ -176,14 +183,18 @@ def _sockets(pid: int, proc: Path) -> list[int]:
 
 
 def _udp_ports(process: Path, inodes: set[int]) -> set[int]:
-    found = set()
-    for table in ("udp", "udp6"):
-        try:
-            rows = (process / "net" / table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for row in rows:
-            words = row.split()
-            if int(words[9]) in inodes:
-                found.add(int(words[1].rpartition(":")[2], 16))
-    return found
+    rows = [row for table in ("udp", "udp6") for row in _rows(process / "net" / table)]
+    return {int(words[1].rpartition(":")[2], 16) for words in rows if int(words[9]) in inodes}
+
+
+def _unixgram(process: Path, inodes: set[int]) -> set[str]:
+    """Give the paths of Unix datagram sockets; who only sends has none."""
+    rows = [words for words in _rows(process / "net/unix") if len(words) > _PATH]
+    return {words[_PATH] for words in rows if int(words[4], 16) == _DATAGRAM and int(words[6]) in inodes}
+
+
+def _rows(table: Path) -> list[list[str]]:
+    try:
+        return [row.split() for row in table.read_text().splitlines()[1:]]
+    except OSError:
+        return []

@@ -174,6 +174,16 @@ def rmem_default(value: int, facts: Facts, target: Target) -> Opinion:
     return Opinion(Grade.RIGHT, "more room for datagrams (not for TCP, which has tcp_rmem)", "net.rst: rmem_default")
 
 
+def unix_datagrams(value: int, facts: Facts, target: Target) -> Opinion:
+    """Datagrams that may wait in a Unix socket."""
+    source, current = "net/unix/af_unix.c: unix_create1", _current("net.unix.max_dgram_qlen", facts, 0)
+    if value < current:
+        return Opinion(Grade.HARMFUL, f"lowers it from {current:,}; clients that find no room lose lines", source)
+    if not target.unixgram:
+        return Opinion(Grade.IRRELEVANT, "only for a unixgram: listener, of which there is none", source)
+    return Opinion(Grade.RIGHT, "room for datagrams of Unix sockets that are made from then on", source)
+
+
 def tcp_buffers(value: int, facts: Facts, target: Target) -> Opinion:
     """Sizes of a connection's buffers."""
     return Opinion(Grade.IRRELEVANT, "a short connection never grows its buffers", "ip-sysctl.rst: tcp_rmem, tcp_wmem")
@@ -232,5 +242,6 @@ RULES: dict[str, Rule] = {
     "net.ipv4.tcp_wmem": tcp_buffers,
     "net.netfilter.nf_conntrack_max": conntrack_max,
     "net.nf_conntrack_max": conntrack_max,
+    "net.unix.max_dgram_qlen": unix_datagrams,
 }
 """Settings whose opinion depends on the value, the machine or the target."""

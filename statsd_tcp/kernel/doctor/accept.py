@@ -14,6 +14,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     Scope,
     Verdict,
     Weight,
+    at_least,
     command,
     fine,
     irrelevant,
@@ -49,18 +50,14 @@ def somaxconn(facts: Facts, target: Target) -> Judgement:
     current, need = facts.number("net.core.somaxconn"), accept_queue(target)
     seen = counters(facts, _OVERFLOWS, _DROPS)
     lasts = current * target.workers / target.rate
-    if current >= need.value:
-        why = f"a worker may stall for {lasts:.1f} s; listen() is cut to this without a word"
-        return fine(f"{current:,}", why, f"{need.value:,}", need.formula, counters=seen)
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why=f"the queue of a worker is full after {lasts:.2f} s of stall; takes effect when the service listens again",
+    return at_least(
+        "net.core.somaxconn",
+        current,
+        need,
+        enough=f"a worker may stall for {lasts:.1f} s; listen() is cut to this without a word",
+        short=f"the queue of a worker is full after {lasts:.2f} s of stall; counts when the service listens again",
         weight=Weight.STOPS if current < ordinary_queue(target) else Weight.WARNING,
         counters=seen,
-        remedies=(sysctl("net.core.somaxconn", need.value, current),),
     )
 
 

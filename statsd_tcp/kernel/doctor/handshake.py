@@ -11,6 +11,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     Scope,
     Verdict,
     Weight,
+    at_least,
     fine,
     irrelevant,
     sysctl,
@@ -60,20 +61,13 @@ def syn_backlog(facts: Facts, target: Target) -> Judgement:
     if cookies:
         why = "not consulted while tcp_syncookies is on: the SYN queue is as long as the accept queue"
         return irrelevant(f"{current:,}", why, counters=seen)
-    need = accept_queue(target)
-    if current >= need.value:
-        return fine(
-            f"{current:,}", "consulted since tcp_syncookies is off", f"{need.value:,}", need.formula, counters=seen
-        )
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="consulted since tcp_syncookies is off: beyond three quarters of it new clients are dropped",
-        weight=Weight.WARNING,
+    return at_least(
+        "net.ipv4.tcp_max_syn_backlog",
+        current,
+        accept_queue(target),
+        enough="consulted since tcp_syncookies is off",
+        short="consulted since tcp_syncookies is off: beyond three quarters of it new clients are dropped",
         counters=seen,
-        remedies=(sysctl("net.ipv4.tcp_max_syn_backlog", need.value, current),),
     )
 
 

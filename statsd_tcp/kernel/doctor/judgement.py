@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.kernel.doctor.target import Need, Target
 
 __all__ = [
     "Check",
@@ -20,6 +20,7 @@ __all__ = [
     "Scope",
     "Verdict",
     "Weight",
+    "at_least",
     "command",
     "fine",
     "irrelevant",
@@ -134,6 +135,34 @@ def fine(
     """Judge that nothing is to be done."""
     return Judgement(
         verdict=Verdict.OK, current=str(current), why=why, needed=str(needed), formula=formula, counters=counters
+    )
+
+
+def at_least(
+    name: str,
+    current: int,
+    need: Need,
+    *,
+    enough: str,
+    short: str,
+    weight: Weight = Weight.WARNING,
+    counters: tuple[Counter, ...] = (),
+) -> Judgement:
+    """Judge a sysctl that may be as high as it likes: ``enough`` is the reason where it is, ``short`` where it isn't.
+
+    ``weight`` is what it means when it is too low.
+    """
+    if current >= need.value:
+        return fine(f"{current:,}", enough, f"{need.value:,}", need.formula, counters=counters)
+    return Judgement(
+        verdict=Verdict.RAISE,
+        current=f"{current:,}",
+        needed=f"{need.value:,}",
+        formula=need.formula,
+        why=short,
+        weight=weight,
+        counters=counters,
+        remedies=(sysctl(name, need.value, current),),
     )
 
 

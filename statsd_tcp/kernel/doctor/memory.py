@@ -12,17 +12,21 @@ from statsd_tcp.kernel.doctor.judgement import (
     Scope,
     Verdict,
     Weight,
+    at_least,
     fine,
     irrelevant,
     sysctl,
     unit,
 )
-from statsd_tcp.kernel.doctor.target import Need, Target, descriptors, memory
+from statsd_tcp.kernel.doctor.target import Need, Target, datagram_queue, descriptors, memory
 
 __all__ = ["CHECKS"]
 
 _PAGE = 4096
 _LARGE_BUFFER = 1 << 20
+_FULL_AT_ONCE = 10
+"""A queue with room for this part of what is needed is full a hundredth of a second after its worker looked away."""
+
 _UDP_SMALL = 768
 """Bytes that a small datagram takes of a receive buffer (its truesize)."""
 
@@ -50,19 +54,12 @@ def open_files(facts: Facts, target: Target) -> Judgement:
 
 def nr_open(facts: Facts, target: Target) -> Judgement:
     """Tell whether the limit of one process can be as high as is needed."""
-    current, need = facts.number("fs.nr_open"), descriptors(target)
-    if current >= need.value:
-        return fine(
-            f"{current:,}", "the highest limit of open files that a process may have", f"{need.value:,}", need.formula
-        )
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="LimitNOFILE= above it keeps the unit from starting",
-        weight=Weight.WARNING,
-        remedies=(sysctl("fs.nr_open", need.value, current),),
+    return at_least(
+        "fs.nr_open",
+        facts.number("fs.nr_open"),
+        descriptors(target),
+        enough="the highest limit of open files that a process may have",
+        short="LimitNOFILE= above it keeps the unit from starting",
     )
 
 
@@ -71,40 +68,28 @@ def file_max(facts: Facts, target: Target) -> Judgement:
     used, _, most = facts.numbers("fs.file-nr")[:3]
     one = descriptors(target)
     need = Need(2 * target.workers * one.value, f"2·workers·{one.value:,}")
-    seen = (Counter("fs.file-nr: used", used),)
-    if most >= need.value:
-        why = "of the whole machine; the default grows with the memory, so that advice mostly lowers it"
-        return fine(f"{most:,}", why, f"{need.value:,}", need.formula, counters=seen)
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{most:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="open files of the whole machine: somebody has lowered it",
-        weight=Weight.WARNING,
-        counters=seen,
-        remedies=(sysctl("fs.file-max", need.value, most),),
+    return at_least(
+        "fs.file-max",
+        most,
+        need,
+        enough="of the whole machine; the default grows with the memory, so that advice mostly lowers it",
+        short="open files of the whole machine: somebody has lowered it",
+        counters=(Counter("fs.file-nr: used", used),),
     )
 
 
 def orphans(facts: Facts, target: Target) -> Judgement:
     """Tell whether closed connections have room until their clients confirm."""
-    current = facts.number("net.ipv4.tcp_max_orphans")
     need = Need(int(4 * 0.2 * target.rate), "4·rate·0.2 s round trip; the kernel may count each up to four times")
     seen = (Counter("sockstat: TCP orphan", facts.sockets.get("TCP.orphan", 0)),
             *counters(facts, "TcpExt.TCPAbortOnMemory"))  # fmt: skip
-    if current >= need.value:
-        return fine(f"{current:,}", "closed by us, not yet confirmed by the client", f"{need.value:,}", need.formula,
-                    counters=seen)  # fmt: skip
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="beyond it closed connections are reset",
-        weight=Weight.WARNING,
+    return at_least(
+        "net.ipv4.tcp_max_orphans",
+        facts.number("net.ipv4.tcp_max_orphans"),
+        need,
+        enough="closed by us, not yet confirmed by the client",
+        short="beyond it closed connections are reset",
         counters=seen,
-        remedies=(sysctl("net.ipv4.tcp_max_orphans", need.value, current),),
     )
 
 
@@ -173,6 +158,21 @@ def udp_buffers(facts: Facts, target: Target) -> Judgement:
     )
 
 
+def unix_datagrams(facts: Facts, target: Target) -> Judgement:
+    """Tell whether datagrams find room in a Unix socket while its worker is busy."""
+    if not target.unixgram:
+        return irrelevant("", "no listener takes datagrams over a Unix socket")
+    current, need = facts.number("net.unix.max_dgram_qlen"), datagram_queue(target)
+    return at_least(
+        "net.unix.max_dgram_qlen",
+        current,
+        need,
+        enough="datagrams that may wait; a client that finds no room waits too, or loses what it sends",
+        short="a client that finds no room waits, or loses what it sends; counts from the next start of the service",
+        weight=Weight.WARNING if current < need.value / _FULL_AT_ONCE else Weight.FINE,
+    )
+
+
 def machine_memory(facts: Facts, target: Target) -> Judgement:
     """Tell whether the machine has the memory."""
     need = memory(target)
@@ -204,4 +204,6 @@ CHECKS = (
           "ip-sysctl.rst: tcp_max_orphans"),
     Check("mem.tcp-buffers", Layer.MEMORY, Scope.NETWORK, "net.ipv4.tcp_rmem", tcp_buffers, "ip-sysctl.rst: tcp_rmem"),
     Check("mem.udp-buffers", Layer.MEMORY, Scope.HOST, "net.core.rmem_default", udp_buffers, "net.rst: rmem_default"),
+    Check("mem.unix-datagrams", Layer.MEMORY, Scope.NETWORK, "net.unix.max_dgram_qlen", unix_datagrams,
+          "net/unix/af_unix.c: unix_create1; unix(7)"),
 )  # fmt: skip

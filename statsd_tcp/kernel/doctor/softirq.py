@@ -11,6 +11,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     Scope,
     Verdict,
     Weight,
+    at_least,
     command,
     fine,
     irrelevant,
@@ -36,19 +37,14 @@ def backlog(facts: Facts, target: Target) -> Judgement:
     if not dropped and _only_cards(facts) and not steering:
         why = "a network card without receive packet steering does not use this queue (it is not the card's ring)"
         return irrelevant(f"{current:,}", why, counters=counters)
-    need = packets_per_processor(target, max(1, len(_steered(facts))))
-    if current >= need.value:
-        return fine(f"{current:,}", "loopback, veth, tunnels and steered packets wait here", f"{need.value:,}",
-                    need.formula, counters=counters)  # fmt: skip
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="packets of loopback, veth, tunnels and packet steering wait here; beyond it they are lost",
+    return at_least(
+        "net.core.netdev_max_backlog",
+        current,
+        packets_per_processor(target, max(1, len(_steered(facts)))),
+        enough="loopback, veth, tunnels and steered packets wait here",
+        short="packets of loopback, veth, tunnels and packet steering wait here; beyond it they are lost",
         weight=Weight.WARNING if dropped or steering else Weight.FINE,
         counters=counters,
-        remedies=(sysctl("net.core.netdev_max_backlog", need.value, current),),
     )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Target",
     "accept_queue",
     "conntrack_entries",
+    "datagram_queue",
     "descriptors",
     "memory",
     "packets_per_processor",
@@ -49,8 +50,9 @@ _WORKER, _SUPERVISOR = 60 << 20, 80 << 20
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The demand: connections per second, the seconds of a worker's stall to survive, and the service's shape.
 
-    ``life`` is how many seconds a connection lives. ``closes_first``: some port closes before its client does, and so
-    TIME_WAIT stays here. ``pids`` are the service's processes, where they are known.
+    ``unixgram`` are the paths of Unix datagram sockets. ``life`` is how many seconds a connection lives.
+    ``closes_first``: some port closes before its client does, and so TIME_WAIT stays here. ``pids`` are the service's
+    processes, where they are known.
     """
 
     rate: float = 10_000
@@ -59,6 +61,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     life: float = 1.0
     tcp_ports: tuple[int, ...] = (8125, 8888)
     udp_ports: tuple[int, ...] = (8125,)
+    unixgram: tuple[str, ...] = ()
     closes_first: bool = True
     pids: tuple[int, ...] = ()
 
@@ -73,6 +76,12 @@ class Need(NamedTuple):
 
     value: int
     formula: str
+
+
+def datagram_queue(target: Target) -> Need:
+    """Datagrams that a Unix socket, which one worker reads, must hold in ordinary operation."""
+    value = math.ceil(target.rate * ORDINARY_STALL)
+    return Need(value, f"rate·{ORDINARY_STALL:g} s, if as many datagrams come as connections")
 
 
 def accept_queue(target: Target) -> Need:

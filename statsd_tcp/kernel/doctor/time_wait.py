@@ -12,6 +12,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     Scope,
     Verdict,
     Weight,
+    at_least,
     fine,
     irrelevant,
     sysctl,
@@ -28,19 +29,13 @@ def buckets(facts: Facts, target: Target) -> Judgement:
     seen = (*counters(facts, "TcpExt.TCPTimeWaitOverflow"), Counter("sockstat: TCP tw", facts.sockets.get("TCP.tw", 0)))
     if not target.closes_first:
         return irrelevant(f"{current:,}", "clients close first, and TIME_WAIT stays with them", counters=seen)
-    need = time_wait_buckets(target, facts.memory)
-    if current >= need.value:
-        return fine(f"{current:,}", "who closes first keeps TIME_WAIT for 60 s: count-only ports do", f"{need.value:,}",
-                    need.formula, counters=seen)  # fmt: skip
-    return Judgement(
-        verdict=Verdict.RAISE,
-        current=f"{current:,}",
-        needed=f"{need.value:,}",
-        formula=need.formula,
-        why="count-only ports close first; beyond the limit connections end without TIME_WAIT, which costs no count",
-        weight=Weight.WARNING,
+    return at_least(
+        "net.ipv4.tcp_max_tw_buckets",
+        current,
+        time_wait_buckets(target, facts.memory),
+        enough="who closes first keeps TIME_WAIT for 60 s: count-only ports do",
+        short="count-only ports close first; beyond the limit connections end without TIME_WAIT, which costs no count",
         counters=seen,
-        remedies=(sysctl("net.ipv4.tcp_max_tw_buckets", need.value, current),),
     )
 
 

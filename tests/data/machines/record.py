@@ -36,6 +36,7 @@ FILES = (
     "proc/sys/net/netfilter/nf_conntrack_count",
     "proc/sys/net/netfilter/nf_conntrack_max",
     "proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait",
+    "proc/sys/net/unix/max_dgram_qlen",
     "sys/class/net/*/device/current_link_*",
     "sys/class/net/*/device/numa_node",
     "sys/class/net/*/device/msi_irqs/*",

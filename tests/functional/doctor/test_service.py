@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service, script
+from tests.functional.service import DATAGRAMS, LINES, Service, script
 from tests.functional.waiting import PATIENCE
 
 
@@ -25,21 +26,28 @@ def ports(service: Service, scheme: str) -> list[int]:
     return sorted(one["port"] for one in service.status()["listeners"] if one["scheme"] == scheme)
 
 
-def test_status_url(start_service: ServiceMaker) -> None:
+def datagram_socket(folder: Path) -> str:
+    """Give the endpoint of a Unix datagram socket."""
+    return f"unixgram:{folder}/datagrams"
+
+
+def test_status_url(start_service: ServiceMaker, tmp_path: Path) -> None:
     """Over the status page the doctor takes the ports, the workers and whose sockets they are."""
-    service = start_service(workers=2)
+    service = start_service(workers=2, listen=(LINES, DATAGRAMS, datagram_socket(tmp_path)))
     found = doctor("--status-url", f"http://127.0.0.1:{service.http_port}")
     target = found["target"]
     assert (target["tcp_ports"], target["udp_ports"]) == (ports(service, "tcp"), ports(service, "udp"))
+    assert target["unixgram"] == [f"{tmp_path}/datagrams"]
     assert target["workers"] == 2
     checks = {check["id"]: check for check in found["checks"]}
     assert checks["accept.foreign"]["verdict"] == "ok"
     assert checks["accept.backlog"]["verdict"] != "unknown"
 
 
-def test_pid(start_service: ServiceMaker) -> None:
+def test_pid(start_service: ServiceMaker, tmp_path: Path) -> None:
     """From the supervisor's process it finds the same, and not the port of the web pages."""
-    service = start_service(workers=2)
+    service = start_service(workers=2, listen=(LINES, DATAGRAMS, datagram_socket(tmp_path)))
     target = doctor("--pid", str(service.process.pid))["target"]
     assert (target["tcp_ports"], target["udp_ports"]) == (ports(service, "tcp"), ports(service, "udp"))
     assert target["workers"] == 2
+    assert target["unixgram"] == [f"{tmp_path}/datagrams"]

@@ -89,3 +89,23 @@ class ObservedTests(SynchronousTestCase):
         late.add(two)
         late.coarsen()
         self.assertEqual(early.values, late.values)
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
+    def test_together(self, parts: list[dict[float, float]], coarse: int) -> None:
+        """Several timers together are what one would be that had all their values."""
+        one, several = Observed(), [Observed() for _ in parts]
+        for number, (timer, part) in enumerate(zip(several, parts, strict=True)):
+            one.add(part)
+            timer.add(part)
+            if number == coarse:
+                timer.coarsen()
+        rules = TimerRules(percentiles=(50.0,))
+        right, found = one.summary("t", 10, rules), Observed.together(several).summary("t", 10, rules)
+        size = max(map(abs, one.values))
+        for name in ("count", "lower", "upper", "count_50"):
+            self.assertEqual(found[name], right[name], name)
+        for name in ("sum", "mean"):
+            self.assertTrue(math.isclose(found[name], right[name], rel_tol=1e-9, abs_tol=1e-9 * size), name)
+        if coarse >= len(parts):
+            self.assertEqual(found, right)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import slots
+from statsd_tcp.aggregate.alike import Spelling
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.slots import OpenSlot, SlotResult, slot_start
@@ -104,6 +105,59 @@ class CloseTests(SynchronousTestCase):
         slot = OpenSlot(0, 10)
         slot.add(Interval(times={name: {float(value): 1.0 for value in range(60)} for name in "abc"}))
         self.assertEqual([slot.timers[name].exact for name in "abc"], [True, True, False])
+
+
+class AlikeTests(SynchronousTestCase):
+    """Series that an output can't tell apart: here, those whose names differ in case only."""
+
+    def setUp(self) -> None:
+        """Know nothing yet."""
+        self.known = KnownSeries(IdleRules(), Spelling(str.islower, str.lower, str))
+
+    def found(self, start: int, *news: Interval) -> dict[str, object]:
+        """Close a slot, and give what is alike in it, by the kind."""
+        return {one.kind: one.value for one in close(self.known, start, *news).alike}
+
+    def test_nothing(self) -> None:
+        """As long as no two are alike nothing is said, and the joined result is the result."""
+        found = close(self.known, 1000, Interval(counters={"a": 1.0, "B": 1.0}))
+        self.assertEqual(found.alike, ())
+        self.assertIs(found.joined(), found)
+
+    def test_every_kind(self) -> None:
+        """Counters add up, sets and timers have what came to all, and of gauges that of the latest change counts."""
+        news = Interval(
+            counters={"n": 1.0, "N": 2.0},
+            gauges={"n": [(5, False, 7.0)], "N": [(4, False, 1.0), (9, True, 2.0)]},
+            times={"n": {1.0: 1.0}, "N": {5.0: 1.0}},
+            sets={"n": {"a", "b"}, "N": {"b", "c"}},
+        )
+        found = self.found(1000, news)
+        timer = found.pop("timers")
+        self.assertEqual(found, {"counters": 3.0, "gauges": 3.0, "sets": 3})
+        self.assertEqual((timer["count"], timer["mean"], timer["upper"]), (2.0, 3.0, 5.0))  # type: ignore[index]
+
+    def test_idle(self) -> None:
+        """One that is idle takes nothing from the other, and a gauge stays what it was set to last."""
+        first = Interval(
+            counters={"n": 1.0}, gauges={"n": [(5, False, 7.0)]}, times={"n": {1.0: 1.0}}, sets={"n": {"a"}}
+        )
+        other = Interval(
+            counters={"N": 2.0}, gauges={"N": [(9, False, 1.0)]}, times={"N": {5.0: 1.0}}, sets={"N": {"b"}}
+        )
+        close(self.known, 1000, first)
+        found = self.found(1010, other)
+        self.assertEqual((found["counters"], found["gauges"], found["sets"]), (2.0, 1.0, 1))
+        self.assertEqual(found["timers"]["mean"], 5.0)  # type: ignore[index]
+        nothing = {"counters": 0.0, "gauges": 1.0, "sets": 0, "timers": {"count": 0.0, "count_ps": 0.0}}
+        self.assertEqual(self.found(1020), nothing)
+
+    def test_joined(self) -> None:
+        """In the joined result there is one series for each group, and the others are as they were."""
+        found = close(self.known, 1000, Interval(counters={"n": 1.0, "N": 2.0, "m": 4.0}, sets={"S": {"a"}}))
+        joined = found.joined()
+        self.assertEqual((joined.counters, joined.sets, joined.alike), ({"n": 3.0, "m": 4.0}, {"S": 1}, ()))
+        self.assertEqual(found.counters, {"n": 1.0, "N": 2.0, "m": 4.0})
 
 
 class IdleTests(SynchronousTestCase):

@@ -131,6 +131,15 @@ class DirectionTests(SynchronousTestCase):
         self.assertEqual(1, len(events))
         self.assertIn("Operation not permitted", str(events[0]["error"]))
 
+    def test_an_unknown_order(self) -> None:
+        """Sockets whose order isn't known are not steered, and one line says so."""
+        attached: list[socket.socket] = []
+        self.patch(direction, "attach", lambda member, _: attached.append(member))
+        self.listener.ordered = False
+        with capturedLogs() as events:
+            self.begin(self.cpus * 2 if len(self.cpus) == 1 else self.cpus)
+        self.assertEqual(([], [self.listener.label]), (attached, [event["label"] for event in events]))
+
     def test_shared(self) -> None:
         """A socket that all workers share is in no group."""
         attached: list[socket.socket] = []

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.endpoints import Endpoint, parse_count, parse_listen
-from statsd_tcp.ingest.activation import activated_descriptors, describe_sockets
+from statsd_tcp.ingest import inheritance
+from statsd_tcp.ingest.activation import Passed, activated_descriptors, describe_sockets, kept_name
 from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener
+from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
+from statsd_tcp.ingest.spares import lay_by
+from statsd_tcp.ingest.steering import Instruction, attach
 
 
 def left(listener: BoundListener) -> InheritedListener:
     """Describe a listener's sockets by copies of their descriptors, as if they came from elsewhere."""
     rows = [[os.dup(one.fileno()) for one in row] for row in listener.sockets]
-    return InheritedListener(listener.endpoint, listener.port, rows)
+    spare = [[os.dup(one.fileno()) for one in row] for row in listener.spare]
+    return InheritedListener(listener.endpoint, listener.port, rows, spare)
+
+
+def same(listener: BoundListener) -> InheritedListener:
+    """Describe a listener's sockets by their own descriptors, which they give away."""
+    numbers = {one: one.detach() for one in {one for row in (*listener.sockets, *listener.spare) for one in row}}
+    rows, spare = ([[numbers[one] for one in row] for row in part] for part in (listener.sockets, listener.spare))
+    return InheritedListener(listener.endpoint, listener.port, rows, spare)
 
 
 class HeritageTests(SynchronousTestCase):
@@ -61,6 +74,94 @@ class HeritageTests(SynchronousTestCase):
         self.assertEqual([before.port] * 4, [row[0].getsockname()[1] for row in found.sockets])
         self.assertTrue(found.in_groups)
 
+    def test_more_workers_after_a_change_of_user(self) -> None:
+        """When nothing can be bound any more, TCP takes what was bound early, and of UDP the new workers have none."""
+        tcp, udp = self.bind("tcp:0:interface=127.0.0.1"), self.bind("udp:0:interface=127.0.0.1")
+        lay_by(tcp, 3)
+        heritage = Heritage([left(tcp), left(udp)])
+
+        def refuse(*_: object) -> list[socket.socket]:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+        self.patch(inheritance, "bind_row", refuse)
+        with capturedLogs() as logs:
+            streams, datagrams = self.take(heritage, tcp.endpoint, 3), self.take(heritage, udp.endpoint, 3)
+        self.assertEqual([1, 1, 1], [len(row) for row in streams.sockets])
+        self.assertEqual([], streams.spare)
+        self.assertEqual([1, 1, 0], [len(row) for row in datagrams.sockets])
+        self.assertEqual([2], [len(group) for group in datagrams.groups])
+        self.assertEqual([2], [event["worker"] for event in logs])
+
+    def test_sockets_that_nobody_can_join(self) -> None:
+        """Where no more can be bound workers share what there is, in turn, and nothing is left over when they go."""
+        before = self.bind("tcp:0:interface=127.0.0.1")
+
+        def refuse(*_: object) -> list[socket.socket]:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+        self.patch(inheritance, "bind_row", refuse)
+        with capturedLogs() as logs:
+            found = self.take(Heritage([left(before)]), before.endpoint, 5)
+        ((first,), (second,)) = found.sockets[:2]
+        self.assertEqual([[first], [second], [first], [second], [first]], found.sockets)
+        self.assertEqual(([2, 3, 4], False), ([event["worker"] for event in logs], found.in_groups))
+        heritage = Heritage([same(found)])
+        self.assertEqual(2, len(self.take(heritage, before.endpoint, 2).sockets))
+        self.assertEqual(({}, []), (heritage.rest, heritage.shrunk))
+
+    def test_no_memory(self) -> None:
+        """Any other error is not borne."""
+        before = self.bind("tcp:0:interface=127.0.0.1", 1)
+
+        def refuse(*_: object) -> list[socket.socket]:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+        self.patch(inheritance, "bind_row", refuse)
+        heritage = Heritage([same(before)])
+        self.assertRaises(OSError, heritage.take, before.endpoint, 2)
+        for one in heritage._opened.values():
+            one.close()
+
+    def test_a_shared_socket_and_fewer_workers(self) -> None:
+        """One socket that all workers share stays open when there are fewer of them."""
+        one = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(one.close)
+        (before,) = describe_sockets([Passed(os.dup(one.fileno()))])
+        endpoint = parse_listen(f"tcp:{one.getsockname()[1]}:interface=127.0.0.1")
+        two = Heritage([before]).take(endpoint, 2)
+        assert two is not None
+        heritage = Heritage([same(two)])
+        found = self.take(heritage, endpoint, 1)
+        self.assertEqual(({}, []), (heritage.rest, heritage.shrunk))
+        self.assertGreaterEqual(found.sockets[0][0].fileno(), 0)
+
+    def test_kept_for_later(self) -> None:
+        """A TCP socket of a worker that is no more is spare afterwards, and joins its group again."""
+        before = self.bind("tcp:0:interface=127.0.0.1", 3)
+        heritage = Heritage([same(before)])
+        found = self.take(heritage, before.endpoint, 2)
+        heritage.lay_by()
+        self.assertEqual(([[]], 1), (list(heritage.rest.values()), len(found.spare)))
+        again = self.take(Heritage([same(found)]), before.endpoint, 3)
+        again.listen(16)
+        self.assertEqual([before.port] * 3, [row[0].getsockname()[1] for row in again.sockets])
+        attach(again.sockets[0][0], [Instruction(0x06, 0, 0, 2)])
+        self.addCleanup(socket.create_connection(("127.0.0.1", before.port)).close)
+        self.assertEqual([0, 0, 1], [queue_state(row[0])[0] for row in again.sockets])
+
+    def test_who_waits_is_not_reset(self) -> None:
+        """A socket with a client in its queue is not made spare: it is left over, as its worker may still read it."""
+        before = self.bind("tcp:0:interface=127.0.0.1", 2)
+        attach(before.sockets[0][0], [Instruction(0x06, 0, 0, 1)])
+        client = socket.create_connection(("127.0.0.1", before.port))
+        self.addCleanup(client.close)
+        heritage = Heritage([left(before)])
+        found = self.take(heritage, before.endpoint, 1)
+        heritage.lay_by()
+        self.assertEqual((1, 0), (sum(map(len, heritage.rest.values())), len(found.spare)))
+        self.assertEqual(1, heritage.abandon())
+        before.sockets[1][0].accept()[0].close()
+
     def test_fewer_workers(self) -> None:
         """Sockets of workers that are no more are left over, with how the group was."""
         before = self.bind("tcp:0:interface=127.0.0.1", 3)
@@ -100,17 +201,17 @@ class ActivationTests(SynchronousTestCase):
         """One socket without a group is shared by all workers."""
         one = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(one.close)
-        (listener,) = describe_sockets([os.dup(one.fileno())])
+        (listener,) = describe_sockets([Passed(os.dup(one.fileno()))])
         found = Heritage([listener]).take(parse_listen(f"tcp:{one.getsockname()[1]}:interface=127.0.0.1"), 3)
         assert found is not None
         self.addCleanup(found.close)
-        self.assertEqual((3, 1, False), (len(found.sockets), len(found.descriptors()), found.in_groups))
+        self.assertEqual((3, 1, False), (len(found.sockets), sum(map(len, found.descriptors())), found.in_groups))
 
     def test_both_families(self) -> None:
         """An IPv4 and an IPv6 socket of every address and one port are one listener without an interface."""
         before = bind_listener(parse_listen("tcp:0"), 2)
         self.addCleanup(before.close)
-        inherited = describe_sockets([os.dup(one.fileno()) for row in before.sockets for one in row])
+        inherited = describe_sockets([Passed(os.dup(one.fileno())) for row in before.sockets for one in row])
         found = Heritage(inherited).take(parse_listen(f"tcp:{before.port}"), 2)
         assert found is not None
         self.addCleanup(found.close)
@@ -119,9 +220,45 @@ class ActivationTests(SynchronousTestCase):
             [[one.getsockname() for one in row] for row in found.sockets],
         )
 
+    def passed(self, listener: BoundListener, names: list[str], order: list[int]) -> InheritedListener:
+        """Describe copies of a listener's sockets that come in some order under some names."""
+        rows = [listener.sockets[place] for place in order]
+        passed = [Passed(os.dup(row[0].fileno()), name) for row, name in zip(rows, names, strict=True)]
+        (found,) = describe_sockets(passed)
+        for descriptor in (one for row in found.rows for one in row):
+            self.addCleanup(os.close, descriptor)
+        return found
+
+    def test_order(self) -> None:
+        """Sockets that were kept for us are put in the order of their indexes; of others the order isn't known."""
+        before = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 3)
+        self.addCleanup(before.close)
+        names = [kept_name("tcp:8125", place) for place in range(3)]
+        self.assertEqual("tcp_8125#2", names[2])
+        found = self.passed(before, [names[2], names[0], names[1]], [2, 0, 1])
+        inodes = [os.fstat(row[0]).st_ino for row in found.rows]
+        self.assertEqual([os.fstat(row[0].fileno()).st_ino for row in before.sockets], inodes)
+        self.assertTrue(found.ordered)
+        for unknown in (
+            ["x.socket"] * 3,
+            [names[0], names[0], names[1]],
+            [names[0], names[1], "x"],
+            [*names[1:], "x#3"],
+        ):
+            with self.subTest(unknown):
+                self.assertFalse(self.passed(before, unknown, [0, 1, 2]).ordered)
+
+    def test_copies(self) -> None:
+        """A socket that comes twice, from its unit and from those that were kept, is one, by the name we gave it."""
+        before = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 2)
+        self.addCleanup(before.close)
+        names = ["x.socket", "x.socket", kept_name("lines", 1), kept_name("lines", 0)]
+        found = self.passed(before, names, [0, 1, 1, 0])
+        self.assertEqual((2, True), (len(found.rows), found.ordered))
+
     def test_no_socket(self) -> None:
         """A descriptor that is no socket is left alone."""
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         self.addCleanup(os.close, writer)
-        self.assertEqual([], describe_sockets([reader]))
+        self.assertEqual([], describe_sockets([Passed(reader)]))

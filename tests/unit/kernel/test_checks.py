@@ -160,6 +160,19 @@ class ChangedMachineTests(SynchronousTestCase):
         """Make one check."""
         return judge(machine("vm", self.root), target or Target(workers=2), check)
 
+    def test_unix_datagrams(self) -> None:
+        """With a listener for Unix datagrams the length of its queue counts, which the kernel has at ten."""
+        name, listening = "proc/sys/net/unix/max_dgram_qlen", Target(workers=2, unixgram=("/run/x",))
+        self.assertEqual(IRRELEVANT, self.judged("mem.unix-datagrams").verdict)
+        self.assertEqual(UNKNOWN, self.judged("mem.unix-datagrams", listening).verdict)
+        (self.root / name).parent.mkdir()
+        for now, verdict, weight in (("10", RAISE, WARNING), ("512", RAISE, FINE), ("1000", OK, FINE)):
+            self.set(name, now)
+            judgement = self.judged("mem.unix-datagrams", listening)
+            self.assertEqual((verdict, weight, "1,000"), (judgement.verdict, judgement.weight, judgement.needed))
+            commands = [remedy.do for remedy in judgement.remedies]
+            self.assertEqual([] if verdict is OK else ["sysctl -w net.unix.max_dgram_qlen=1000"], commands)
+
     def test_cookies_off(self) -> None:
         """Without SYN cookies the limit of half-open connections counts."""
         self.set("proc/sys/net/ipv4/tcp_syncookies", "0\n")

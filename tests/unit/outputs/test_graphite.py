@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -28,6 +28,12 @@ class Transport(StringTransport):
 
     ended = False
     aborted = False
+    missing = 0
+    """So many bytes the peer has not acknowledged."""
+
+    def getHandle(self) -> Transport:
+        """Give what stands for the socket."""
+        return self
 
     def loseWriteConnection(self) -> None:
         """Note the end of what is sent."""
@@ -38,12 +44,17 @@ class Transport(StringTransport):
         self.aborted = True
 
 
+def _missing(transport: Any) -> int:
+    number: int = transport.missing
+    return number
+
+
 class Peer:
     """A carbon in memory."""
 
     def __init__(self, target: str = "tcp:127.0.0.1:2003") -> None:
         self.reactor = MemoryReactorClock()
-        self.graphite = Graphite(self.reactor, parse_graphite(target), self.reactor.seconds)
+        self.graphite = Graphite(self.reactor, parse_graphite(target), self.reactor.seconds, _missing)
         self.protocol: Any = None
         self.transport = Transport()
 
@@ -69,6 +80,15 @@ class Peer:
         data: bytes = self.transport.value()
         return data
 
+    def take_end(self) -> None:
+        """Have the kernel take what was written, with its end."""
+        self.protocol.writeConnectionLost()
+
+    def end(self) -> None:
+        """End its side in good order, upon which the connection is over."""
+        self.protocol.readConnectionLost()
+        self.close(ConnectionAborted() if self.transport.aborted else ConnectionDone())
+
     def close(self, reason: Exception) -> None:
         """End the connection."""
         self.protocol.connectionLost(Failure(reason))
@@ -84,8 +104,10 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(peer.reactor.tcpClients[0][:2], ("127.0.0.1", 2003))
         peer.accept()
         text = peer.read().decode()
+        peer.take_end()
         self.assertNoResult(delivered)
-        peer.close(ConnectionDone())
+        peer.end()
+        self.assertTrue(peer.transport.disconnecting)
         self.successResultOf(delivered)
         self.assertIn("stats.hits 2.5 1010\nstats_counts.hits 25 1010\n", text)
         self.assertEqual(peer.reactor.getDelayedCalls(), [])
@@ -99,6 +121,7 @@ class DeliveryTests(SynchronousTestCase):
                 peer.accept()
                 if whole:
                     peer.read()
+                    peer.take_end()
                 peer.close(ConnectionLost())
                 self.failureResultOf(delivered, NotTakenError)
 
@@ -107,7 +130,29 @@ class DeliveryTests(SynchronousTestCase):
         peer = Peer()
         delivered = peer.deliver()
         peer.accept()
-        peer.close(ConnectionDone())
+        peer.end()
+        self.assertTrue(peer.transport.aborted)
+        self.failureResultOf(delivered, NotTakenError)
+
+    def test_a_peer_that_ends_while_we_write(self) -> None:
+        """A peer that ends in good order, while the last bytes wait for the kernel, has not read all."""
+        peer = Peer()
+        delivered = peer.deliver()
+        peer.accept()
+        peer.read()
+        peer.end()
+        self.failureResultOf(delivered, NotTakenError)
+
+    def test_a_peer_that_ends_while_bytes_are_on_their_way(self) -> None:
+        """A peer that ends in good order, without having acknowledged all, has not read all."""
+        peer = Peer()
+        delivered = peer.deliver()
+        peer.accept()
+        peer.read()
+        peer.take_end()
+        peer.transport.missing = 1
+        peer.end()
+        self.assertTrue(peer.transport.aborted)
         self.failureResultOf(delivered, NotTakenError)
 
     def test_nobody_there(self) -> None:
@@ -154,8 +199,9 @@ class DeliveryTests(SynchronousTestCase):
         delivered = peer.deliver()
         peer.accept()
         first = peer.read()
+        peer.take_end()
         peer.reactor.advance(5)
-        peer.close(ConnectionDone())
+        peer.end()
         self.successResultOf(delivered)
         peer.deliver(SlotResult(start=1030, seconds=10))
         peer.accept()

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.alike import Alike
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.outputs.graphite_names import NameRules, OwnNumbers, clean, points
+from statsd_tcp.outputs.graphite_names import NameRules, OwnNumbers, points
+from statsd_tcp.outputs.graphite_paths import clean
 from statsd_tcp.wire.series import series_identity
 
 TAGGED = series_identity("hits", [("code", "200"), ("bare", "")])
@@ -111,6 +113,33 @@ class NamespaceTests(SynchronousTestCase):
         found = paths(counts=False)
         self.assertIn("stats.hits", found)
         self.assertNotIn("stats_counts.hits", found)
+
+
+class SameNameTests(SynchronousTestCase):
+    """Series and the service's own numbers at one path."""
+
+    def test_alike(self) -> None:
+        """What series are together that can't be told apart stands at their path, once."""
+        slot = SlotResult(
+            start=1000,
+            seconds=10,
+            counters={"a/b": 2.0, "x": 1.0, "a-b": 3.0},
+            timers={"a b": {"sum": 1.0}, "a  b": {"sum": 2.0}},
+            alike=(Alike("counters", ("a-b", "a/b"), 5.0), Alike("timers", ("a b", "a  b"), {"sum": 3.0})),
+        )
+        found = list(points(slot, NameRules(), OWN))
+        self.assertEqual(len(found), len(dict(found)))
+        expected = {"stats_counts.a-b": 5.0, "stats.a-b": 0.5, "stats_counts.x": 1.0, "stats.timers.a_b.sum": 3.0}
+        self.assertEqual({path: dict(found).get(path) for path in expected}, expected)
+        self.assertEqual(dict(found)["statsd.numStats"], 3 + 4)
+
+    def test_own_counters(self) -> None:
+        """A counter with the name of one of the service's own adds to it."""
+        slot = SlotResult(start=1000, seconds=10, counters={"statsd.bad_lines_seen": 4.0}, bad_lines=3)
+        found = [
+            value for path, value in points(slot, NameRules(), OWN) if path.endswith("counts.statsd.bad_lines_seen")
+        ]
+        self.assertEqual(found, [7.0])
 
 
 class CleanTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.alike import Spelling
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.known import IdleRules
 from statsd_tcp.aggregate.slots import SlotResult
@@ -72,6 +73,18 @@ class SlotTestCase(StoreTestCase):
 
 class ClosingTests(SlotTestCase):
     """When a slot ends."""
+
+    def test_series_that_are_alike(self) -> None:
+        """An output gets with the slot what those series are together that its spelling makes alike."""
+        store = self.open_with(SlotRules(seconds=10, outputs=("one",), spelling=Spelling(str.islower, str.lower, str)))
+        times = {"t": {1.0: 1.0}, "T": {2.0: 1.0}}
+        self.commit(store, Interval(counters={"a": 1.5, "A": 1.0}, times=times, sets={"s": {"x"}, "S": {"x", "y"}}))
+        self.at(11)
+        self.commit(store)
+        (result,) = self.results(store)
+        found = {one.kind: one.value for one in result.alike}
+        self.assertEqual((found["counters"], found["sets"]), (2.5, 2))
+        self.assertEqual(result.joined().timers["t"]["sum"], 3.0)
 
     def test_what_comes_in_a_slot_is_one_result(self) -> None:
         """What is committed in the ten seconds of a slot, and right after its end, is one result."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
 
@@ -16,6 +15,7 @@ from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
 from tests.unit.outputs.tables import make_snapshot
+from tests.unit.workers.fakes import ImmediatePool
 
 TOTALS = {
     TotalKey("accepted", "tcp:8125", "0"): 10,
@@ -67,6 +67,7 @@ class FakeSources:
         self.state = (True, "")
         self.readiness = (True, "")
         self.reloads = 0
+        self.commit_error = ""
 
     def snapshot(self) -> Snapshot | None:
         """Give the snapshot that the test chose."""
@@ -89,36 +90,24 @@ class FakeSources:
         self.reloads += 1
 
     def status(self) -> dict[str, Any]:
-        """Give a small status."""
-        return {"uptime": 1.5, "listeners": []}
-
-
-class FakePool:
-    """A thread pool whose work waits until the test lets it be done."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-
-    def callInThreadWithCallback(
-        self, onResult: Callable[[bool, Any], None], func: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
-        """Note the work."""
-
-        def work() -> None:
-            try:
-                result = func(*args, **kwargs)
-            except Exception:  # noqa: BLE001 - as a real pool does
-                onResult(False, Failure())
-            else:
-                onResult(True, result)
-
-        self.waiting.append(work)
-
-    def work(self) -> None:
-        """Do all that waits."""
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            each()
+        """Give the status of a service with a worker that is avoided and one that is missing."""
+        queue = {"worker": 0, "length": 3, "limit": 4096, "drops": 1234}
+        worker = {"slot": 0, "pid": 4711, "state": "ready", "avoided": True, "leaving": 0, "cpu": None}
+        worker |= {"heartbeat_age_seconds": 3.25, "resident_memory_bytes": 40 << 20, "open_fds": 16}
+        graphite = OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "nobody <b>listens</b>")
+        return {
+            "statscounter": "0.1.0",
+            "uptime_seconds": 93784.5,
+            "listeners": [
+                {"label": "tcp:8125", "addresses": ["0.0.0.0:8125"], "connections": 1500, "open": 2, "queues": [queue]},
+                {"label": "udp:8125", "addresses": ["0.0.0.0:8125"]},
+            ],
+            "workers": [worker, {"slot": 1, "pid": None, "state": "waiting", "avoided": False}],
+            "rates": {"connections_per_second": 12345.6, "lines_per_second": 7.0},
+            "outputs": [graphite._asdict()],
+            "last_commit_error": self.commit_error,
+            "findings": [{"text": "queues overflow", "command": "sysctl -w x=1"}],
+        }
 
 
 @implementer(IReactorThreads)
@@ -127,7 +116,8 @@ class FakeReactor(MemoryReactorClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = FakePool()
+        self.pool = ImmediatePool()
+        self.pool.held = True
 
     def getThreadPool(self) -> Any:
         """Give the pool that works when the test says so."""

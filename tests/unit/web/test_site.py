@@ -42,7 +42,7 @@ class SiteTestCase(SynchronousTestCase):
         """Send a request on a new connection, and give the whole answer."""
         client = Client(self.site)
         client.send(path, method, **headers)
-        self.reactor.pool.work()
+        self.reactor.pool.release()
         return client.answer()
 
 
@@ -55,6 +55,31 @@ class PagesTests(SiteTestCase):
         self.assertEqual((code, headers["content-type"]), (200, "text/html; charset=utf-8"))
         for path in (b"/metrics", b"/healthz", b"/readyz", b"/api/v1/status"):
             self.assertIn(b'href="%s"' % path, body)
+
+    def test_for_people(self) -> None:
+        """The first page shows what there is to be seen, and nothing that comes from outside as markup."""
+        body = self.ask("/")[2].decode()
+        for text in (
+            "it works, and every listener accepts",
+            "up for 1 d 2 h; 12,346 connections/s, 7 lines/s",
+            "<td>queues overflow</td><td>sysctl -w x=1</td>",
+            "<td>tcp:8125</td><td>0.0.0.0:8125</td><td>1,500</td><td>2</td><td>3 of 4,096</td><td>1,234</td>",
+            "<td>udp:8125</td><td>0.0.0.0:8125</td><td></td><td></td><td></td><td></td>",
+            "<td>0</td><td>4711</td><td>ready, gets no new connections</td><td>3.2 s ago</td><td>40 MiB</td>",
+            "<td>1</td><td></td><td>waiting</td><td></td><td></td><td></td>",
+            "<td>3</td><td>40</td><td>5</td><td>2</td><td>nobody &lt;b&gt;listens&lt;/b&gt;</td>",
+        ):
+            self.assertIn(text, body)
+
+    def test_for_people_when_all_is_not_well(self) -> None:
+        """The first page says each thing that is wrong, once."""
+        self.sources.state, self.sources.readiness = (False, "worker 1 keeps dying"), (False, "draining")
+        self.sources.commit_error = "the disk is full"
+        body = self.ask("/")[2].decode()
+        for text in ("not well: worker 1 keeps dying", "not ready: draining", "commits fail: the disk is full"):
+            self.assertEqual(1, body.count(text), text)
+        self.sources.readiness = (False, "commits fail: the disk is full")
+        self.assertEqual(1, self.ask("/")[2].count(b"the disk is full"))
 
     def test_health_and_readiness(self) -> None:
         """Each is 200 and ok, or 503 and the reason, under both of its names."""
@@ -74,7 +99,7 @@ class PagesTests(SiteTestCase):
         """The status is JSON with the version of its form."""
         code, headers, body = self.ask("/api/v1/status")
         self.assertEqual((code, headers["content-type"]), (200, "application/json"))
-        self.assertEqual(json.loads(body), {"version": 1, "uptime": 1.5, "listeners": []})
+        self.assertEqual(json.loads(body), {"version": 1, **self.sources.status()})
 
     def test_unknown_paths(self) -> None:
         """Anything else is 404, also below and beside the pages."""
@@ -191,7 +216,7 @@ class MetricsTests(SiteTestCase):
         client = Client(self.site)
         client.send("/metrics")
         self.sources.current = None
-        self.reactor.pool.work()
+        self.reactor.pool.release()
         self.assertEqual(client.answer()[0], 200)
 
     def test_a_scraper_that_hangs_up(self) -> None:
@@ -199,7 +224,7 @@ class MetricsTests(SiteTestCase):
         client = Client(self.site)
         client.send("/metrics")
         client.protocol.connectionLost(Failure(ConnectionDone()))
-        self.reactor.pool.work()
+        self.reactor.pool.release()
         self.assertEqual(client.transport.value(), b"")
 
     def test_a_scrape_that_fails(self) -> None:
@@ -212,7 +237,7 @@ class MetricsTests(SiteTestCase):
 
         client = Client(make_site(self.reactor, Unreadable()))
         client.send("/metrics")
-        self.reactor.pool.work()
+        self.reactor.pool.release()
         self.assertEqual(client.answer()[0], 500)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 

@@ -117,10 +117,12 @@ class TargetTests(SynchronousTestCase):
             FakeListener(parse_listen("tcp:8125"), 8125),
             FakeListener(parse_listen("udp:0"), 4711),
             FakeListener(parse_listen("unix:/run/x"), 0),
+            FakeListener(parse_listen("unixgram:/run/y"), 0),
         ]
         target = target_of(plan(listeners, "20000"))
         self.assertEqual(
             (20000, 2, (8125,), (4711,)), (target.rate, target.workers, target.tcp_ports, target.udp_ports)
         )
+        self.assertEqual(("/run/y",), target.unixgram)
         self.assertFalse(target.closes_first)
         self.assertTrue(target_of(plan([FakeListener(parse_count("tcp:8888"), 8888)])).closes_first)

@@ -61,22 +61,22 @@ class NotifierTests(SynchronousTestCase):
         self.assertIsNone(self.notifier(WATCHDOG_USEC="x").watchdog)
 
     def test_keep(self) -> None:
-        """A listener's sockets are handed over, under a name that systemd allows."""
+        """Sockets are handed over, with their name."""
         one = socket.socket()
         self.addCleanup(one.close)
-        self.notifier().keep("tcp:8125", [one.fileno()])
+        self.notifier().keep("tcp_8125#0", [one.fileno()])
         data, ancillary, _, _ = self.systemd.recvmsg(4096, socket.CMSG_SPACE(64))
         ((_, kind, rights),) = ancillary
         got = array.array("i", rights[:4])[0]
         self.addCleanup(os.close, got)
-        self.assertEqual(b"FDSTORE=1\nFDPOLL=0\nFDNAME=tcp_8125", data)
+        self.assertEqual(b"FDSTORE=1\nFDPOLL=0\nFDNAME=tcp_8125#0", data)
         self.assertEqual((socket.SCM_RIGHTS, True), (kind, os.path.sameopenfile(got, one.fileno())))
 
     def test_nobody(self) -> None:
         """Without systemd nothing is sent, and nothing goes wrong."""
         notifier = Notifier({}, os.getpid())
         notifier.ready("x")
-        notifier.keep("tcp:1", [0])
+        notifier.keep("tcp_1#0", [0])
         notifier.stopping()
         self.assertFalse(notifier.wanted)
 

@@ -70,6 +70,26 @@ class ProcessorTests(SynchronousTestCase):
         self.assertIs(None, only_processor(1))
 
 
+class GoneTests(WorkersTestCase):
+    """A listener that no option names any more."""
+
+    def test_a_copy_elsewhere(self) -> None:
+        """When its sockets are closed nobody can connect, though somebody else has copies of them."""
+        before = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 2)
+        before.listen(64)
+        copies = [row[0].dup() for row in before.sockets]
+        for copy in copies:
+            self.addCleanup(copy.close)
+        heritage = Heritage(
+            [InheritedListener(before.endpoint, before.port, [[row[0].detach()] for row in before.sockets])]
+        )
+        heritage.settle()
+        clock = Clock()
+        Succession(clock, heritage, lambda _: self.fail("nobody departs")).begin([], [], self.shelf)
+        clock.pump([0, HANDSHAKES, HANDSHAKES])
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
+
+
 class ShrinkTests(WorkersTestCase):
     """Three workers were there, and two stay."""
 

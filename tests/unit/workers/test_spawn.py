@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 import statsd_tcp
-from statsd_tcp.workers.process import CHANNEL_DESCRIPTOR, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.agreement import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.reaper import Ending
-from statsd_tcp.workers.spawn import FIRST_SOCKET, WorkerExit, command, environment, spawn
+from statsd_tcp.workers.spawn import WorkerExit, command, environment, spawn
 from tests.unit.descriptors import open_here
 from tests.unit.workers.fakes import FakeReactor
 

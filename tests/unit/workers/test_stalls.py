@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import parse_count
+from statsd_tcp.endpoints import parse_count, parse_listen
 from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ingest.sockets import bind_listener, queue_state
+from statsd_tcp.workers import stalls
 from statsd_tcp.workers.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 
 SECOND = 1_000_000_000
@@ -117,6 +118,28 @@ class StallWatchTests(SynchronousTestCase):
         self.now += int(100 * SECOND)
         self.watch.look()
         self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
+
+    def test_without_a_datagram_socket(self) -> None:
+        """A worker without a datagram socket is avoided where it has one; the group of the others stays as it is."""
+        datagrams = bind_listener(parse_listen("udp:0:interface=127.0.0.1"), 2)
+        self.addCleanup(datagrams.close)
+        datagrams.sockets.append([])
+        steered: list[int] = []
+        self.patch(stalls, "attach", lambda member, _: steered.append(member.type))
+        self.watch = StallWatch(self.places, [datagrams, self.listener], lambda: self.now)  # type: ignore[arg-type]
+        self.pass_time(AVOIDED_AFTER + 1, 2)
+        self.assertEqual([socket.SOCK_STREAM], steered)
+        self.pass_time(1)
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        self.assertEqual([socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM], steered)
+
+    def test_an_unknown_order(self) -> None:
+        """Where the order of the sockets isn't known nobody is avoided in the kernel; the worker is killed in time."""
+        self.listener.ordered = False
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        self.assertGreater(self.queued(120)[1], 0)
+        self.pass_time(KILLED_AFTER, 1)
+        self.assertTrue(self.places[1].current.stalled)
 
     def test_starting(self) -> None:
         """A worker that is only starting isn't expected to beat."""

@@ -1,0 +1,50 @@
+"""Series that an output can't tell apart, because it has fewer characters for names than clients have.
+
+Of two points at one path and time carbon keeps the later, so that the other series would be lost. What such series
+amount to together is worked out when a slot is closed: afterwards there are no values and no members any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import filterfalse
+from typing import Literal, NamedTuple
+
+import msgspec
+
+__all__ = ["Alike", "Kind", "Spelling", "alike"]
+
+Kind = Literal["counters", "gauges", "sets", "timers"]
+
+
+class Spelling(NamedTuple):
+    """How an output writes series: ``written`` gives its name for an identity.
+
+    Most identities are plain: ``is_plain`` says so of those whose name is only written for them among the plain ones,
+    and ``plain`` gives the identity of such a name. So only the others need to be looked at.
+    """
+
+    is_plain: Callable[[str], object]
+    written: Callable[[str], str]
+    plain: Callable[[str], str]
+
+
+class Alike(msgspec.Struct, frozen=True, array_like=True):
+    """The series of one kind that are written under one name, and what they are together: a number, or a timer's."""
+
+    kind: Kind
+    members: tuple[str, ...]
+    value: int | float | dict[str, float]
+
+
+def alike(spelling: Spelling, identities: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+    """Give the groups of identities, of two and more, that are written alike; a plain one comes first."""
+    groups: dict[str, list[str]] = {}
+    for identity in filterfalse(spelling.is_plain, identities):
+        groups.setdefault(spelling.written(identity), []).append(identity)
+    for name, members in groups.items():
+        plain = spelling.plain(name)
+        if plain in identities and spelling.is_plain(plain):
+            members.insert(0, plain)
+        if len(members) > 1:
+            yield tuple(members)

@@ -1,0 +1,25 @@
+"""The state directory: where it is, and what the things in it are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from statsd_tcp.settings import Settings
+
+__all__ = ["LEDGERS", "STORE", "default_state_directory"]
+
+STORE = "totals.sqlite"
+LEDGERS = "ledgers"
+
+
+def default_state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Choose the state directory, without looking at it."""
+    if settings.state_dir is not None:
+        return settings.state_dir
+    if environ.get("STATE_DIRECTORY"):
+        # systemd gives all of a unit's, separated by colons.
+        return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    return user_state_path("statscounter", appauthor=False)

@@ -1,0 +1,125 @@
+"""What is prepared for the next image, and what the one before leaves to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.endpoints import parse_listen
+from statsd_tcp.ingest import spares
+from statsd_tcp.ingest.inheritance import Heritage
+from statsd_tcp.ingest.sockets import BoundListener, bind_listener
+from statsd_tcp.workers.command_line import Again
+from statsd_tcp.workers.incarnation import Incarnation
+from statsd_tcp.workers.manifest import Manifest, read_manifest, write_manifest
+from statsd_tcp.workers.notify import Notifier
+from statsd_tcp.workers.offer import Offer, RefusedError
+from statsd_tcp.workers.place import Place
+from statsd_tcp.workers.renewal import Renewal
+from statsd_tcp.workers.succession import Succession
+from tests.unit.workers.fakes import WorkersTestCase
+
+
+class RenewalTests(SynchronousTestCase):
+    """A supervisor with two listeners for two workers."""
+
+    def setUp(self) -> None:
+        """Bind them."""
+        self.tcp = self.bind("tcp:0:interface=127.0.0.1")
+        self.udp = self.bind("udp:0:interface=127.0.0.1")
+        self.plan = SimpleNamespace(listeners=[self.tcp, self.udp], http=None, admin=None)
+        self.places: list[Any] = []
+        supervisor: Any = SimpleNamespace(
+            plan=self.plan, all_places=self.places, restarts={}, started_at=1.0, up=True, committer=None
+        )
+        self.renewal = Renewal(MemoryReactorClock(), supervisor, 0, Again([], ""), Notifier({}, 1))
+
+    def bind(self, text: str) -> BoundListener:
+        """Bind a listener for two workers."""
+        listener = bind_listener(parse_listen(text), 2)
+        self.addCleanup(listener.close)
+        return listener
+
+    def offer(self, workers: int) -> Offer:
+        """Want the same listeners for so many workers."""
+        return Offer([self.tcp.endpoint, self.udp.endpoint], None, None, workers)
+
+    def test_more_workers(self) -> None:
+        """Sockets for more workers are spare until the next image takes them: this one may have to go on."""
+        made: list[BoundListener] = []
+        self.renewal._prepare(self.offer(4), made)
+        self.assertEqual(([], 2, 2), (made, len(self.tcp.sockets), len(self.tcp.spare)))
+        self.assertEqual((2, 0), (len(self.udp.sockets), len(self.udp.spare)))
+        (tcp, _) = self.renewal._manifest(made).listeners
+        self.assertEqual([[row[0].fileno()] for row in self.tcp.spare], tcp.spare)
+
+    def test_no_more_can_be_had(self) -> None:
+        """A change of user is named as the likely reason, with what is possible."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+        self.patch(spares, "bind_row", refuse)
+        error = self.assertRaises(RefusedError, self.renewal._prepare, self.offer(3), [])
+        self.assertIn(f"{self.tcp.label} has sockets for 2 workers, and no more", str(error))
+
+    def test_who_is_still_to_be_reaped(self) -> None:
+        """A worker that has said its last word, and hasn't ended yet, is told of by its number."""
+        one, ended, served = (Incarnation(SimpleNamespace(ledger_id="x"), 0.0, pid) for pid in (7, 8, 9))  # type: ignore[arg-type]
+        one.channel_ended = ended.channel_ended = True
+        ended.ending = SimpleNamespace()  # type: ignore[assignment]
+        served.ready_at = 0.0
+        served.channel = SimpleNamespace(connected=True, descriptor=lambda: 5, unread=lambda: b"")  # type: ignore[assignment]
+        self.places.append(SimpleNamespace(number=0, current=served, incarnations=[one, ended, served]))
+        manifest = self.renewal._manifest([])
+        self.assertEqual(([9], [7]), ([worker.pid for worker in manifest.workers], manifest.ending))
+
+
+class ManifestTests(SynchronousTestCase):
+    """What goes through the memory file."""
+
+    def test_descriptors(self) -> None:
+        """Spare sockets are handed on too, and all come back as they were written."""
+        listener = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 1)
+        self.addCleanup(listener.close)
+        spares.lay_by(listener, 2)
+        supervisor: Any = SimpleNamespace(
+            plan=SimpleNamespace(listeners=[listener], http=None, admin=None),
+            all_places=[], restarts={}, started_at=1.0, up=True,
+        )  # fmt: skip
+        manifest: Manifest = Renewal(
+            MemoryReactorClock(), supervisor, listener.sockets[0][0].fileno(), Again([], ""), Notifier({}, 1)
+        )._manifest([])
+        numbers = [row[0].fileno() for row in (*listener.sockets, *listener.spare)]
+        self.assertEqual([numbers[0], *numbers], manifest.descriptors())
+        environ: dict[str, str] = {}
+        write_manifest(manifest, environ)
+        self.assertEqual(manifest, read_manifest(environ))
+
+
+class ReapTests(WorkersTestCase):
+    """The children that an earlier image didn't wait for."""
+
+    def test_reaped(self) -> None:
+        """A child that is only to be reaped is no zombie when it ends, and one that is gone already does no harm."""
+        reactor = MemoryReactorClock()
+        child = subprocess.Popen(["sleep", "60"])
+        succession = Succession(reactor, Heritage(()), _nobody)
+        succession.begin([], [], self.shelf, [child.pid, 1 << 22])
+        os.kill(child.pid, signal.SIGKILL)
+        (reader,) = reactor.getReaders()
+        reader.doRead()
+        self.assertRaises(ChildProcessError, os.waitpid, child.pid, os.WNOHANG)
+        child.wait()
+        succession.stop()
+
+
+def _nobody(number: int) -> Place:
+    raise AssertionError(number)
