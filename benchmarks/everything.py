@@ -3,6 +3,8 @@
 import argparse
 import tempfile
 from pathlib import Path
+from statistics import median
+from typing import TypeVar
 
 import msgspec
 
@@ -16,7 +18,11 @@ from benchmarks.lines.workloads import DEFAULT as LINE_WORKLOADS
 from benchmarks.lines.workloads import WORKLOADS as ALL_LINE_WORKLOADS
 from benchmarks.plot import Bar, Panel, draw
 
+_R = TypeVar("_R")
+
+PLOTTED_LINES = ("counters", "timers", "udp")
 PLOTTED = ("line", "line-busy", "fire")
+LEAST_LOST = 0.0005
 NAMES = {LOOP: "C loop", OURS: "statscounter", OURS_IN_PYTHON: "without C", "twisted": "plain Twisted"}
 
 
@@ -43,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--etsy", default="", metavar="FOLDER", help="the npm package statsd; without it npm fetches it")
     for name in ("statsite", "netdata", "nginx"):
         add(f"--{name}", default=name, metavar="FILE", help=f"the program {name}")
-    add("--json", type=Path, metavar="FILE", help="write every single measurement of connections there")
+    add("--json", type=Path, metavar="FILE", help="write every single measurement there")
     add("--plot", type=Path, metavar="FILE", help="write a chart (SVG) there")
     return options
 
@@ -57,13 +63,13 @@ def compare_connections(arguments: argparse.Namespace, results: Path) -> int:
     return connections.main(words)
 
 
-def compare_lines(arguments: argparse.Namespace) -> int:
+def compare_lines(arguments: argparse.Namespace, results: Path) -> int:
     """Run the comparison of lines, for those peers that it knows and that are here."""
     places = connections.places(arguments)
     peers = [peer for peer in arguments.peers if peer in lines.PEERS and missing(peer, places) is None]
     if not peers or not arguments.lines:
         return 0
-    words = ["--peers", *peers, "--workloads", *arguments.lines]
+    words = ["--peers", *peers, "--workloads", *arguments.lines, "--json", str(results)]
     words += ["--rounds", str(arguments.rounds), "--seconds", str(arguments.seconds)]
     if "etsy" in peers:
         words += ["--etsy", arguments.etsy or str(fetch_etsy())]
@@ -93,17 +99,47 @@ def panels(results: connections.Results) -> list[Panel]:
     return made
 
 
+def line_panels(results: lines.Results) -> list[Panel]:
+    """The panels about lines."""
+    made = []
+    for name in [name for name in PLOTTED_LINES if name in results.lines]:
+        bars = []
+        for peer, rounds in results.lines[name].items():
+            rates = [one.taken / one.server_s / 1e6 for one in rounds]
+            lost = 1 - sum(one.taken for one in rounds) / sum(one.sent for one in rounds)
+            note = f"{median(rates):.2f} million" + (f", {lost:.1%} lost" if lost > LEAST_LOST else "")
+            bars.append(Bar(NAMES.get(peer, peer), median(rates), min(rates), max(rates), note, ours=peer == OURS))
+        if bars:
+            bars.sort(key=lambda one: -one.middle)
+            made.append(Panel(f"{ALL_LINE_WORKLOADS[name].title}: lines per second of CPU", tuple(bars)))
+    return made
+
+
+def chart(of_connections: connections.Results | None, of_lines: lines.Results | None) -> str:
+    """The chart of all that was measured."""
+    facts = next((one.circumstances for one in (of_connections, of_lines) if one is not None), {})
+    drawn = panels(of_connections) if of_connections else []
+    drawn += line_panels(of_lines) if of_lines else []
+    return draw(drawn, "; ".join(facts[name] for name in ("machine", "kernel", "versions", "date") if name in facts))
+
+
 def main(words: list[str]) -> int:
     """Run everything; the exit status is 0 when every measurement came about."""
     arguments = parser().parse_args(words)
     if arguments.quick:
         arguments.rounds, arguments.seconds = 1, 1.0
     with tempfile.TemporaryDirectory() as folder:
-        file = arguments.json or Path(folder, "results.json")
-        failed = compare_connections(arguments, file)
-        if arguments.plot and file.exists():
-            results = msgspec.json.decode(file.read_bytes(), type=connections.Results)
-            facts = results.circumstances
-            caption = f"{facts['machine']}; {facts['kernel']}; {facts['versions']}; {facts['date']}"
-            arguments.plot.write_text(draw(panels(results), caption))
-    return max(failed, compare_lines(arguments))
+        first, second = Path(folder, "connections.json"), Path(folder, "lines.json")
+        failed = max(compare_connections(arguments, first), compare_lines(arguments, second))
+        of_connections = _read(first, connections.Results)
+        of_lines = _read(second, lines.Results)
+    if arguments.json:
+        whole = msgspec.json.encode({"connections": of_connections, "lines": of_lines})
+        arguments.json.write_bytes(msgspec.json.format(whole))
+    if arguments.plot:
+        arguments.plot.write_text(chart(of_connections, of_lines))
+    return failed
+
+
+def _read(file: Path, kind: type[_R]) -> _R | None:
+    return msgspec.json.decode(file.read_bytes(), type=kind) if file.exists() else None

@@ -47,7 +47,7 @@ _ALL = (
         ("line-late", "--late-ms", "5"),
         paced=True,
     ),
-    Workload("lines", "20 lines, half-close; paced", "lines", "read", ("lines", "--lines", "20"), paced=True),
+    Workload("lines", "10 lines, half-close; paced", "lines", "read", ("lines", "--lines", "10"), paced=True),
     Workload("fire", "one line, close, wait for nothing; 64 at once", "lines", "read", ("fire",), paced=False),
     Workload(
         "fire-turns",
@@ -91,5 +91,5 @@ _ALL = (
 
 WORKLOADS = {workload.name: workload for workload in _ALL}
 
-DEFAULT = ("bare", "bare-busy", "line", "line-busy", "line-late", "fire", "fire-turns")
-"""The rows that the bars are about."""
+DEFAULT = ("bare", "bare-busy", "line", "line-busy", "line-late", "lines", "fire", "fire-turns")
+"""The rows that the bars are about, and one with more than a line."""

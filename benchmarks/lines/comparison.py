@@ -31,6 +31,13 @@ WARM_UP = 0.3
 """Seconds of the same before the clock starts."""
 
 
+class Results(msgspec.Struct):
+    """What ``--json`` writes: every single measurement, by workload and server."""
+
+    circumstances: report.Circumstances
+    lines: dict[str, dict[str, list["Measured"]]]
+
+
 class Sent(msgspec.Struct, frozen=True):
     """What the clients sent."""
 
@@ -65,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=3.0, help="of each measurement (default 3)")
     add("--etsy", type=Path, default=Path("node_modules/statsd"), help="folder of the npm package statsd")
     add("--statsite", type=Path, default=Path("statsite"), help="the program statsite")
+    add("--json", type=Path, metavar="FILE", help="write every single measurement there")
     add("--inside", action="store_true", help=argparse.SUPPRESS)
     return options
 
@@ -146,14 +154,14 @@ def suits(peer: str, workload: Workload) -> bool:
     return peer == "ours" or workload.transport != "unixgram"
 
 
-def compare(arguments: argparse.Namespace, console: Console) -> int:
+def compare(arguments: argparse.Namespace, console: Console, taken: Results) -> int:
     """All workloads, all rounds, all servers in turn; give how many measurements failed."""
     cpus = sorted(os.sched_getaffinity(0))
     server_cpu, client_cpu = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
     failures = 0
     for name in arguments.workloads:
         workload = WORKLOADS[name]
-        results: dict[str, list[Measured]] = {}
+        results = taken.lines[name] = {}
         for _ in range(arguments.rounds):
             for peer in [peer for peer in arguments.peers if suits(peer, workload)]:
                 try:
@@ -183,4 +191,8 @@ def main(words: Sequence[str]) -> int:
     command = shlex.join(["python", "benchmarks/lines/run.py", *[word for word in words if word != "--inside"]])
     facts = report.circumstances(command=command, network=where, cpus="server on the first, clients on the second")
     report.print_circumstances(console, facts)
-    return 1 if compare(arguments, console) else 0
+    results = Results(facts, {})
+    failures = compare(arguments, console, results)
+    if arguments.json is not None:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+    return 1 if failures else 0
