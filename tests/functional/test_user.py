@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,25 +24,64 @@ NOBODY = 65534
 
 LINE = b"hits:1|c\n"
 
+CHECKOUT = Path(__file__).parents[2]
+
+
+OPEN = """set -e
+for place in $PLACES; do mkdir -p "$KEPT$place"; mount --bind "$place" "$KEPT$place"; done
+mount -t tmpfs -o mode=755 none "$CLOSED"
+for place in $PLACES; do mkdir -p "$place"; mount --bind "$KEPT$place" "$place"; done
+exec "$@"
+"""
+"""In a mount namespace of one's own: leaves nothing in a closed folder but some places, and opens it."""
+
+IMPORTS = (sys.executable, "-c", "import twisted, statsd_tcp")
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Give a folder that belongs to nobody, or skip the test where nobody can't run this Python."""
+    """Give a folder that belongs to nobody, if we are root."""
     if os.geteuid():
         pytest.skip("needs root")
-    command = [sys.executable, "-c", "import twisted, statsd_tcp"]
-    folder = str(Path(__file__).parents[2])
-    try:
-        able = subprocess.run(command, user=NOBODY, group=NOBODY, cwd=folder, capture_output=True, check=False)
-    except PermissionError:
-        able = None
-    if able is None or able.returncode:
-        pytest.skip("this Python is closed to other users")
     with tempfile.TemporaryDirectory(prefix="statscounter-test-") as made:
         for path in (Path(made), Path(made) / "state", Path(made) / "state" / "ledgers"):
             path.mkdir(exist_ok=True)
             os.chown(path, NOBODY, NOBODY)
         yield Path(made)
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> tuple[str, ...]:
+    """Give a command in front of which nobody can run this Python, or skip the test.
+
+    A Python in root's own folder is closed to others; in a mount namespace it can be opened.
+    """
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv, of util-linux")
+    if able(()):
+        return ()
+    opened = _opened(tmp_path)
+    if not opened or not able(opened):
+        pytest.skip("this Python is closed to other users")
+    return opened
+
+
+def able(prefix: tuple[str, ...]) -> bool:
+    """Tell whether nobody can import the package behind that command."""
+    # The shell in between looks for Python with nobody's rights: setpriv has root's until it becomes another program.
+    setpriv = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sh", "-c", 'exec "$@"', "sh")
+    command = [*prefix, *setpriv, *IMPORTS]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=False).returncode == 0
+
+
+def _opened(folder: Path) -> tuple[str, ...]:
+    needed = [Path(place).resolve() for place in (sys.base_prefix, sys.prefix, CHECKOUT)]
+    closed = [path for place in needed for path in reversed((place, *place.parents)) if not path.stat().st_mode & 1]
+    if not closed or not shutil.which("unshare"):
+        return ()
+    places = [place for place in needed if closed[0] in place.parents]
+    settings = (f"PLACES={' '.join(map(str, places))}", f"CLOSED={closed[0]}", f"KEPT={folder}")
+    return ("unshare", "--mount", "env", *settings, "sh", "-c", OPEN, "sh")
 
 
 def workers(service: Service, file: Path, number: int) -> None:
@@ -53,13 +93,13 @@ def workers(service: Service, file: Path, number: int) -> None:
     until(lambda: len(service.worker_pids()) == number, f"{number} workers")
 
 
-def test_grow_and_shrink(home: Path, make_service: ServiceMaker) -> None:
+def test_grow_and_shrink(home: Path, prefix: tuple[str, ...], make_service: ServiceMaker) -> None:
     """After a change of user there can be more workers, on TCP; the datagrams stay with those that were there."""
     file = home / "statscounter.toml"
     file.write_text("workers = 2\n")
     program = ("twistd", "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}")
     service = make_service(
-        program=program, more=[f"--config={file}", f"--state-dir={home}/state"], without=["--workers"]
+        program=program, prefix=prefix, more=[f"--config={file}", f"--state-dir={home}/state"], without=["--workers"]
     )
     service.start()
     assert Path(f"/proc/{service.process.pid}").stat().st_uid == NOBODY
@@ -82,13 +122,13 @@ def test_grow_and_shrink(home: Path, make_service: ServiceMaker) -> None:
     workers(service, file, 6)
 
 
-def test_each_takes_its_share(home: Path, make_service: ServiceMaker) -> None:
+def test_each_takes_its_share(home: Path, prefix: tuple[str, ...], make_service: ServiceMaker) -> None:
     """The workers that came later get connections."""
     file = home / "statscounter.toml"
     file.write_text("workers = 1\n")
     program = ("twistd", "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}")
     service = make_service(
-        program=program, more=[f"--config={file}", f"--state-dir={home}/state"], without=["--workers"]
+        program=program, prefix=prefix, more=[f"--config={file}", f"--state-dir={home}/state"], without=["--workers"]
     )
     service.start()
     workers(service, file, 3)
