@@ -15,6 +15,7 @@ enum {
     MOST_DIGITS = 15, /* of a whole number that is below 2**53; also of 10**15 */
     FIRST_PLACES = 1024,
     FIRST_VALUES = 8,
+    BYTES_PER_ENTRY = 256, /* on the average, at most */
 };
 
 static const double TENS[MOST_DIGITS + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -38,7 +39,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     uint64_t seed;
-    size_t most; /* entries at most */
+    size_t most, bytes; /* entries at most, and the bytes of their keys */
     Entry *entries;
     size_t known, entries_room;
     uint32_t *places; /* 0: empty; else the number of an entry, from 1. A power of two of them, half of them empty */
@@ -169,6 +170,11 @@ static int resize(Sums *sums, size_t places)
     return 0;
 }
 
+static int is_full(const Sums *sums)
+{
+    return sums->known >= sums->most || sums->bytes >= sums->most * BYTES_PER_ENTRY;
+}
+
 static void forget(Entry *entry)
 {
     PyMem_Free(entry->key);
@@ -183,6 +189,7 @@ static void forget_unused(Sums *sums)
     memset(sums->places, 0, (sums->places_mask + 1) * sizeof *sums->places);
     for (size_t number = 0; number < sums->known; number++) {
         if (!sums->entries[number].used) {
+            sums->bytes -= sums->entries[number].size;
             forget(&sums->entries[number]);
             continue;
         }
@@ -310,6 +317,7 @@ static int enter(Sums *sums, size_t place, uint64_t hash, const Line *line, PyOb
     memcpy(entry.key, line->head, line->head_size);
     memcpy(entry.key + line->head_size, line->suffix, line->suffix_size);
     Py_INCREF(shape);
+    sums->bytes += entry.size;
     sums->entries[sums->known++] = entry;
     sums->places[place] = (uint32_t)sums->known;
     return 0;
@@ -338,7 +346,7 @@ static int learn_line(Sums *sums, PyObject *text, PyObject *shapes)
         return -1;
     uint64_t hash = hash_of(sums, &line);
     size_t place = place_of(sums, hash, &line);
-    if (sums->places[place] || sums->known >= sums->most)
+    if (sums->places[place] || is_full(sums))
         return 0;
     PyObject *shape = look_up(shapes, &line);
     if (shape == NULL)
@@ -411,7 +419,7 @@ static PyObject *sums_take(PyObject *self, PyObject *unused)
     Py_XDECREF(counters);
     Py_XDECREF(timers);
     if (taken != NULL) {
-        if (sums->known >= sums->most)
+        if (is_full(sums))
             forget_unused(sums);
         begin_anew(sums);
     }

@@ -40,6 +40,7 @@ typedef struct {
     uint32_t listener;
     int reads;         /* of one connection at most */
     Py_ssize_t at_once; /* bytes in one read at most */
+    int ended;
     Places places;
     PyObject *chunks, *gauges, *unfinished;
 } Run;
@@ -139,8 +140,11 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
     return keep(run->chunks, PyBytes_FromStringAndSize((const char *)lines, length));
 }
 
+/* Leave a connection to Python. With data the run ends: Python has to take them before anybody else's, for the order of
+ * gauges, and for the room in the journal. */
 static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
+    run->ended = length > 0;
     return keep(run->unfinished, Py_BuildValue("(iy#)", connection, data, length));
 }
 
@@ -204,7 +208,7 @@ static int slots_reach(const Py_buffer *slots, const Py_ssize_t *places, size_t 
 static PyObject *accept_run(Run *run, int listener, int budget)
 {
     int taken = 0, error = 0;
-    while (taken < budget && run->head <= run->brim) {
+    while (taken < budget && run->head <= run->brim && !run->ended) {
         int connection = accept_one(listener, &error);
         if (connection < 0)
             break;

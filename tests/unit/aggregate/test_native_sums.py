@@ -176,6 +176,18 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual([], self.add(range(2000, 2500)))
         self.assertEqual(900, self.sums.take()[0])
 
+    def test_long_names(self) -> None:
+        """Long names fill it sooner: 256 bytes for each shape are the limit."""
+        names = [b"x" * 4000 + b"%d" % number for number in range(200)]
+        shapes = {(name, b"c"): read_shape(name, b"c", Grammar()) for name in names}
+        lines = {name + b":1|c": 1 for name in names}
+        self.sums.learn(lines, shapes)
+        self.assertTrue(60 < self.sums.known < 70, self.sums.known)
+        self.sums.take()
+        self.assertEqual(0, self.sums.known)
+        self.sums.learn(lines, shapes)
+        self.assertGreater(self.sums.known, 60)
+
     def test_any_order(self) -> None:
         """Through growth, forgetting and learning anew every shape has its own sum."""
         choose = random.Random(5)

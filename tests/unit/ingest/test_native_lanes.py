@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import time
 from types import ModuleType
 from typing import Any
 
 from statsd_tcp import native
+from statsd_tcp.ingest import intake
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
 from statsd_tcp.ledger.journal import read_frames
 from tests.unit.ingest import (
@@ -19,7 +21,7 @@ from tests.unit.ingest import (
     test_moderation,
     test_parking,
 )
-from tests.unit.ingest.loopback import IngestTestCase
+from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase
 
 MODULES = (
     test_accept,
@@ -92,7 +94,8 @@ class SameJournalTests(IngestTestCase):
         for number in range(400):
             line = b"%d:" % number + b"x" * (number * 37 % 9000) + b"\n"
             client = self.connect()
-            client.send(line)
+            # The end is acknowledged at once, lines alone only after a while.
+            client.socket.sendall(line)
             client.fin()
             self.intake.tick, start = number, self.journal.head
             self.assertEqual(1, lane.look())
@@ -117,6 +120,34 @@ class SameJournalTests(IngestTestCase):
         self.assertLess(ticks[1], ticks[3])
         self.assertEqual([ticks[1], ticks[3]], self.tally.ticks)
         self.assertEqual([b"b:2|g", b"d:4|g"], self.tally.lines)
+
+    def test_order_of_gauges(self) -> None:
+        """What a client sent before another one came is taken before, also where it is left to Python."""
+        self.patch(intake, "time", time)
+        lane = self.line_lane()
+        for line in (b"a:1|g", b"a:2|g\n", b"a:3|g"):
+            client = self.connect()
+            client.socket.sendall(line)
+            client.fin()
+        self.assertEqual(3, lane.look())
+        self.assertEqual([b"a:1|g", b"a:2|g", b"a:3|g"], self.tally.lines)
+        self.assertEqual(sorted(self.tally.ticks), self.tally.ticks)
+
+    def test_room_for_what_python_takes(self) -> None:
+        """Data without a newline at their end are not read beyond what the journal has room for."""
+        lane = self.line_lane()
+        block = b"a:1|c\n" * 8000 + b"a:1|c"
+        for _ in range(2 * RING_SIZE // len(block)):
+            client = self.connect()
+            client.socket.sendall(block)
+            client.fin()
+        looks: list[int] = []
+        while sum(looks) < 2 * RING_SIZE // len(block):
+            looks.append(lane.look())
+            self.assertTrue(looks[-1])
+            self.assertLess(self.journal.head - self.journal.released, RING_SIZE)
+            self.intake.release(self.journal.head)
+        self.assertGreater(len(looks), 2)
 
     def test_wrong_arguments(self) -> None:
         """Slots that aren't there and rings too small to read into are refused before anything is accepted."""
