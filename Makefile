@@ -4,7 +4,7 @@
 VENV ?= .venv
 ARGS ?=
 # Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
-SYSTEM_PACKAGES := gcc g++ graphite-carbon iproute2 libc6-dev nftables prometheus systemd valgrind
+SYSTEM_PACKAGES := gcc g++ graphite-carbon iproute2 libc6-dev nftables prometheus python3-dev systemd valgrind
 # The etsy server, from npm, as the oracle of some tests; also found by the variable NODE_PATH.
 NPM_FOLDER := $(or $(TMPDIR),/tmp)/statscounter-npm
 

@@ -18,7 +18,8 @@ try:
 except ImportError:
     BUILT = False
 else:
-    BUILT = True
+    # A checkout may be newer than what was compiled of it.
+    BUILT = _burst.VERSION == _sums.VERSION == 1
     accept_lines = _burst.lines
     accept_bare = _burst.bare
     read_datagrams = _burst.datagrams
@@ -32,11 +33,12 @@ VARIABLE = "STATSCOUNTER_PURE_PYTHON"
 """Set to anything in the service's environment, it has the code in Python serve."""
 
 KNOWN_SHAPES = 1 << 16
-"""So many shapes of lines are known in C, some 200 bytes for each; of more the rest is read in Python."""
+"""So many shapes of lines are known in C at most, with 256 bytes of names for each; the rest is read in Python. Each
+takes some 200 bytes and its name two or three times. When there is no room those that came not lately are forgotten."""
 
 
 def new_sums(known: int = KNOWN_SHAPES) -> Sums:
-    """Make the sums of one listener. Nobody outside can know which names meet in their table."""
+    """Make the sums of one listener. The seed differs, so that what meets in one table doesn't in the next."""
     return _sums.Sums(known, int.from_bytes(os.urandom(8), "little"))
 
 

@@ -48,6 +48,7 @@ def compare(counts: Counts, baseline: Counts) -> tuple[list[str], list[str]]:
         lines.append(f"{piece:10} {value:12,.1f} instructions, recorded {known:12,.1f}  {change:+.1%}")
         if change > TOLERANCE:
             faults.append(f"{piece} needs {change:.1%} more instructions than recorded, {TOLERANCE:.0%} are allowed")
+    lines += [f"{piece:10} was not counted: the parts in C were not built" for piece in baseline.keys() - counts.keys()]
     return lines, faults
 
 

@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -16,6 +17,10 @@ enum {
     FIRST_PLACES = 1024,
     FIRST_VALUES = 8,
     BYTES_PER_ENTRY = 256, /* on the average, at most */
+    LONGEST_KEY = 512,     /* in its series a character may need four times the room */
+    LONGEST_PROBE = 32,    /* places: names may be made to meet in the table */
+    FIRST_COSTS = 8,       /* taking a timer out takes as long as taking so many values of one */
+    VERSION = 1,           /* of what Python calls here; raised with it in native.py */
 };
 
 static const double TENS[MOST_DIGITS + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -30,7 +35,7 @@ typedef struct {
     Py_ssize_t digits; /* a value may have so many bytes */
     double rate;
     int counter, used;
-    double sum;     /* of a counter */
+    double sum, rest; /* of a counter, and what its additions rounded off */
     uint64_t times; /* of a counter: so many lines; of a timer: so many values */
     double *values; /* of a timer */
     size_t room;
@@ -102,6 +107,8 @@ static int read_number(Line *line)
 
 /* --- the table --- */
 
+#define NOWHERE SIZE_MAX
+
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
@@ -134,13 +141,15 @@ static int is_of(const Entry *entry, uint64_t hash, const Line *line)
            memcmp(entry->key + line->head_size, line->suffix, line->suffix_size) == 0;
 }
 
-/* The place of a line's shape, or the empty one where it would be. */
+/* The place of a line's shape, or the empty one where it would be; NOWHERE if there is none within reach. */
 static size_t place_of(const Sums *sums, uint64_t hash, const Line *line)
 {
-    size_t place = hash & sums->places_mask;
-    while (sums->places[place] && !is_of(&sums->entries[sums->places[place] - 1], hash, line))
-        place = (place + 1) & sums->places_mask;
-    return place;
+    for (size_t step = 0; step < LONGEST_PROBE; step++) {
+        size_t place = (hash + step) & sums->places_mask;
+        if (!sums->places[place] || is_of(&sums->entries[sums->places[place] - 1], hash, line))
+            return place;
+    }
+    return NOWHERE;
 }
 
 static void put_in_place(Sums *sums, size_t number)
@@ -201,11 +210,21 @@ static void forget_unused(Sums *sums)
 
 /* --- adding --- */
 
+/* Add to a sum, and keep what is rounded off (Neumaier): a million tenths are a hundred thousand. */
+static void add_up(Entry *entry, double number)
+{
+    double sum = entry->sum + number;
+    entry->rest += fabs(entry->sum) >= fabs(number) ? entry->sum - sum + number : number - sum + entry->sum;
+    entry->sum = sum;
+}
+
 static int add_value(Sums *sums, Entry *entry, double number)
 {
     entry->used = 1;
+    if (!entry->times && !entry->counter)
+        sums->collected += FIRST_COSTS;
     if (entry->counter) {
-        entry->sum += entry->rate == 1.0 ? number : number / entry->rate;
+        add_up(entry, entry->rate == 1.0 ? number : number / entry->rate);
         entry->times++;
         return 0;
     }
@@ -230,7 +249,8 @@ static int add_line(Sums *sums, const char *start, const char *end)
     Line line;
     if (!take_apart(start, end, &line) || !read_number(&line))
         return 0;
-    uint32_t found = sums->places[place_of(sums, hash_of(sums, &line), &line)];
+    size_t place = place_of(sums, hash_of(sums, &line), &line);
+    uint32_t found = place == NOWHERE ? 0 : sums->places[place];
     if (!found || (Py_ssize_t)line.values_size > sums->entries[found - 1].digits)
         return 0;
     if (add_value(sums, &sums->entries[found - 1], line.number) < 0)
@@ -340,13 +360,14 @@ static int learn_line(Sums *sums, PyObject *text, PyObject *shapes)
     Line line;
     if (PyBytes_AsStringAndSize(text, &data, &size) < 0)
         return -1;
-    if (!take_apart(data, data + size, &line) || !read_number(&line))
+    if (!take_apart(data, data + size, &line) || !read_number(&line) ||
+        line.head_size + line.suffix_size > LONGEST_KEY)
         return 0;
     if (sums->known == sums->entries_room && sums->known < sums->most && resize(sums, (sums->places_mask + 1) * 2) < 0)
         return -1;
     uint64_t hash = hash_of(sums, &line);
     size_t place = place_of(sums, hash, &line);
-    if (sums->places[place] || is_full(sums))
+    if (place == NOWHERE || sums->places[place] || is_full(sums))
         return 0;
     PyObject *shape = look_up(shapes, &line);
     if (shape == NULL)
@@ -384,7 +405,7 @@ static int give(Entry *entry, PyObject *counters, PyObject *timers)
 {
     if (entry->counter)
         return keep(counters,
-                    Py_BuildValue("(OdK)", entry->shape, entry->sum, (unsigned long long)entry->times));
+                    Py_BuildValue("(OdK)", entry->shape, entry->sum + entry->rest, (unsigned long long)entry->times));
     PyObject *values = list_of(entry->values, entry->times);
     return values == NULL ? -1 : keep(timers, Py_BuildValue("(ON)", entry->shape, values));
 }
@@ -401,7 +422,7 @@ static void begin_anew(Sums *sums)
         }
         entry->used = 0;
         entry->times = 0;
-        entry->sum = 0.0;
+        entry->sum = entry->rest = 0.0;
     }
     sums->lines = sums->collected = 0;
 }
@@ -480,7 +501,7 @@ static PyMethodDef sums_methods[] = {
 };
 
 static PyGetSetDef sums_attributes[] = {
-    {"collected", sums_collected, NULL, "How many values of timers are kept.", NULL},
+    {"collected", sums_collected, NULL, "How much it would take to take them: about so many values of timers.", NULL},
     {"known", sums_known, NULL, "How many shapes are known.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -508,7 +529,8 @@ PyMODINIT_FUNC PyInit__sums(void)
 {
     PyObject *module = PyModule_Create(&definition);
     PyObject *type = module ? PyType_FromSpec(&sums_spec) : NULL;
-    if (type == NULL || PyModule_AddObjectRef(module, "Sums", type) < 0)
+    if (type == NULL || PyModule_AddObjectRef(module, "Sums", type) < 0 ||
+        PyModule_AddIntConstant(module, "VERSION", VERSION) < 0)
         Py_CLEAR(module);
     Py_XDECREF(type);
     return module;

@@ -3,6 +3,8 @@ from typing import Self
 from statsd_tcp.wire.memo import Key
 from statsd_tcp.wire.shape import Shape
 
+VERSION: int
+
 class Sums:
     def __new__(cls, limit: int, seed: int) -> Self: ...
     @property

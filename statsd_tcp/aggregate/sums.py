@@ -12,11 +12,11 @@ __all__ = ["NewSums", "Sums"]
 
 
 class Sums(Protocol):
-    """The lines of known shapes with one plain number. ``collected``: so many values of timers are kept."""
+    """The lines of known shapes with one plain number."""
 
     @property
     def collected(self) -> int:
-        """Give how many values of timers are kept."""
+        """Give how long taking all would take: about as long as taking so many values of timers."""
 
     @property
     def known(self) -> int:

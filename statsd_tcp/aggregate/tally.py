@@ -39,7 +39,7 @@ TRIAL: Final = 16
 _MOSTLY_KNOWN: Final = 8
 _WORTH_IT: Final = 2
 
-# So many values of timers are collected by the sums before they are counted, in some 10 ms.
+# When the sums have collected so much it is counted, which takes some 5 to 10 ms.
 COLLECTED: Final = 1 << 16
 
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
@@ -81,7 +81,7 @@ class _Listener:
 
     def take_in_order(self, chunk: bytes, tick: int) -> None:
         """Digest the lines that may change a gauge, and count the others."""
-        lines = self._unknown(chunk)
+        lines, size = self._unknown(chunk)
         # Not "in", for which bytes first try whether they are asked for a number, and raise, and catch: ten times this.
         gauges = [line for line in lines if line.find(_GAUGE) >= 0]
         self.counts.lines += len(gauges)
@@ -90,11 +90,11 @@ class _Listener:
         if self.accepted is not None:
             self.accepted.pass_on(once)
         if len(gauges) < len(lines):
-            self._count([line for line in lines if line.find(_GAUGE) < 0], len(chunk))
+            self._count([line for line in lines if line.find(_GAUGE) < 0], size)
 
     def split(self) -> None:
         """Count the lines that wait."""
-        self._count(self._unknown(b"".join(self.pending)), self.pending_bytes)
+        self._count(*self._unknown(b"".join(self.pending)))
         self.pending.clear()
         self.pending_bytes = 0
 
@@ -118,14 +118,14 @@ class _Listener:
             self.counts.lines += lines
             self.digest.add_sums(counters, timers)
 
-    def _unknown(self, chunk: bytes) -> list[bytes]:
-        """Give the lines of a chunk that the sums can't add up."""
+    def _unknown(self, chunk: bytes) -> tuple[list[bytes], int]:
+        """Give the lines of a chunk that the sums can't add up, and their bytes."""
         if self.sums is None:
-            return _split(chunk)
+            return _split(chunk), len(chunk)
         unknown = self.sums.add(chunk)
         if self.sums.collected > COLLECTED:
             self.flush()
-        return unknown
+        return unknown, sum(map(len, unknown)) + len(unknown)
 
     def _count(self, lines: list[bytes], size: int) -> None:
         count_into(self.table, lines)

@@ -2,7 +2,7 @@
  *
  * Optional. Whatever is not the common case is left to the lanes in Python: a connection that isn't finished, a read
  * that doesn't end in a newline, an error of accept(2). The Python interpreter's lock is held all the time; nothing
- * here waits.
+ * here waits: the sockets must not block.
  */
 
 #ifndef _GNU_SOURCE
@@ -24,6 +24,7 @@ enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
+    VERSION = 1, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
 };
 
@@ -189,7 +190,8 @@ static int accept_one(int listener, int *error)
 
 static int sizes_fit(const Run *run)
 {
-    if (0 < run->at_once && run->at_once <= LARGEST_READ && run->size >= LARGEST_READ + FRAME_HEAD)
+    if (0 < run->at_once && run->at_once <= LARGEST_READ && run->size >= LARGEST_READ + FRAME_HEAD &&
+        run->brim <= run->head + run->size)
         return 1;
     PyErr_SetString(PyExc_ValueError, "too much for one read, or too little room for it");
     return 0;
@@ -243,10 +245,11 @@ static PyObject *lines(PyObject *module, PyObject *args)
     run.chunks = PyList_New(0);
     run.gauges = PyList_New(0);
     run.unfinished = PyList_New(0);
-    if (run.chunks && run.gauges && run.unfinished && sizes_fit(&run) &&
+    if (run.chunks && run.gauges && run.unfinished &&
         slots_reach(&slots, (const Py_ssize_t *)places, sizeof *places / sizeof(Py_ssize_t))) {
         run.head = run.slots[places->journal_head];
-        result = accept_run(&run, listener, budget);
+        if (sizes_fit(&run))
+            result = accept_run(&run, listener, budget);
     }
     Py_XDECREF(run.chunks);
     Py_XDECREF(run.gauges);
@@ -331,6 +334,9 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_burst", "The ac
 
 PyMODINIT_FUNC PyInit__burst(void)
 {
+    PyObject *module = PyModule_Create(&definition);
     fill_crc_table();
-    return PyModule_Create(&definition);
+    if (module != NULL && PyModule_AddIntConstant(module, "VERSION", VERSION) < 0)
+        Py_CLEAR(module);
+    return module;
 }

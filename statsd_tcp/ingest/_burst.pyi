@@ -1,5 +1,7 @@
 from socket import socket
 
+VERSION: int
+
 def lines(
     listener: int,
     budget: int,

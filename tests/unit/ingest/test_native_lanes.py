@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import resource
 import time
 from types import ModuleType
 from typing import Any
 
 from statsd_tcp import native
 from statsd_tcp.ingest import intake
+from statsd_tcp.ingest.lane import FULL_PAUSE
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
 from statsd_tcp.ledger.journal import read_frames
+from statsd_tcp.ledger.slots import JOURNAL_HEAD
+from tests.unit.descriptors import open_here
 from tests.unit.ingest import (
     test_accept,
     test_datagrams,
@@ -132,6 +136,7 @@ class SameJournalTests(IngestTestCase):
         self.assertEqual(3, lane.look())
         self.assertEqual([b"a:1|g", b"a:2|g", b"a:3|g"], self.tally.lines)
         self.assertEqual(sorted(self.tally.ticks), self.tally.ticks)
+        self.assertEqual(self.intake.tick, self.tally.ticks[-1])
 
     def test_room_for_what_python_takes(self) -> None:
         """Data without a newline at their end are not read beyond what the journal has room for."""
@@ -148,6 +153,52 @@ class SameJournalTests(IngestTestCase):
             self.assertLess(self.journal.head - self.journal.released, RING_SIZE)
             self.intake.release(self.journal.head)
         self.assertGreater(len(looks), 2)
+
+    def test_no_descriptor_left_open(self) -> None:
+        """Each connection that is done in C is closed, whatever its end."""
+        lane = self.line_lane()
+        before = open_here()
+        for number in range(30):
+            client = self.connect()
+            client.socket.sendall(b"a:1|c\n")
+            if number % 3:
+                client.fin()
+            else:
+                client.reset()
+            self.assertEqual(1, lane.look())
+            client.socket.close()
+        self.assertEqual({"eof": 20, "reset": 10}, self.closed)
+        self.assertEqual(before, open_here())
+
+    def test_out_of_descriptors(self) -> None:
+        """A line port that finds no descriptor counts that and waits, as one in Python does."""
+        lane = self.line_lane()
+        self.connect()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            self.assertEqual(0, lane.look())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        self.assertEqual((1, 1, 0), (self.errors("EMFILE"), self.slots[self.places.paused], self.accepted))
+        self.reactor.advance(FULL_PAUSE)
+        self.assertEqual(1, lane.look())
+
+    def test_nothing_told(self) -> None:
+        """What was framed and never told to the tally, because the process died, is read back whole."""
+        self.line_lane()
+        for number in range(3):
+            client = self.connect()
+            client.socket.sendall(b"a:%d|c\n" % number)
+            client.fin()
+        counts = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, JOURNAL_HEAD)
+        taken, *_ = native.accept_lines(
+            self.listener.fileno(), 9, 4, 1 << 16, self.slots, counts, self.journal.ring, 0, self.intake.brim, 5
+        )
+        head = self.slots[JOURNAL_HEAD]
+        frames = list(read_frames(self.journal.ring, 0, head))
+        self.assertEqual((3, {"eof": 3}), (taken, self.closed))
+        self.assertEqual([b"a:0|c\n", b"a:1|c\n", b"a:2|c\n"], [frame.lines for frame in frames])
 
     def test_wrong_arguments(self) -> None:
         """Slots that aren't there and rings too small to read into are refused before anything is accepted."""
