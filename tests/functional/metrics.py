@@ -32,6 +32,14 @@ class Metrics:
         found = self._find(name, labels)
         return bool(found) and sum(found) >= wanted
 
+    def last_commit_began(self, before: Metrics) -> float:
+        """Give when the last commit began, in seconds since 1970; 0 if it is none that came after ``before``."""
+        if self.total("statscounter_commits_total") == before.total("statscounter_commits_total"):
+            return 0.0
+        spent = "statscounter_commit_duration_seconds_sum"
+        ended = self.total("statscounter_last_commit_timestamp_seconds")
+        return ended - (self.total(spent) - before.total(spent))
+
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
         """Give the samples of that name that aren't 0, added up by the values of one label."""
         result: dict[str, float] = {}

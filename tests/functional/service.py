@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -234,9 +236,20 @@ class Service:
 
     def settled(self) -> Metrics:
         """Wait until all that came before this call is committed, and give a scrape from after that."""
-        before = self.metrics().total("statscounter_commits_total")
-        # The next commit may have been under way, with what was gathered before.
-        return self.wait_for(before + 2, "statscounter_commits_total")
+        # All workers are asked when the next second of the clock begins, and what they say is committed before the one
+        # after it. Commits can't be counted instead: a death, or a journal that was read, brings one of its own.
+        asked = math.floor(time.time()) + 1
+        seen = [self.metrics()]
+        if seen[0].total("statscounter_worker_restarts_total") or len(self.ledgers) != len(self.worker_pids()):
+            return self.wait_for(asked + 1, "statscounter_last_commit_timestamp_seconds")
+
+        def answered() -> bool:
+            seen.append(self.metrics())
+            return seen[-1].last_commit_began(seen[-2]) >= asked
+
+        # Nothing else brings one here: the first that begins after that has what they said.
+        until(answered, "what came is committed")
+        return seen[-1]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""

@@ -56,12 +56,12 @@ def under_load(service: Service) -> tuple[Load, Load]:
 
 
 def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
-    """Ten reloads under load refuse and reset nobody, and every connection and line is counted once."""
+    """Reloads under load refuse and reset nobody, and every connection and line is counted once."""
     service = start_service(workers=2)
     pid, workers = service.process.pid, set(service.worker_pids().values())
     lines, bares = under_load(service)
     with lines, bares:
-        for number, how in enumerate(5 * SIGNALS, 1):
+        for number, how in enumerate(2 * SIGNALS, 1):
             hup(service, number, how)
     metrics = exact(service, lines.sent, bares.sent)
     assert service.process.pid == pid

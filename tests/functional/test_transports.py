@@ -126,6 +126,7 @@ def test_worker_killed(start_service: ServiceMaker, folder: Path) -> None:
     os.kill(victim, signal.SIGKILL)
     outcome = burst.join()
     until(lambda: service.worker_pids().get(0, victim) != victim, "the worker was replaced")
+    until(lambda: len(service.ledgers) == 2, "the dead one's journal is read")
     metrics = service.settled()
     assert outcome.refused == 0
     assert metrics.accepted("unix") == 4 * NUMBER
