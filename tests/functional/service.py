@@ -240,7 +240,7 @@ class Service:
         # after it. Commits can't be counted instead: a death, or a journal that was read, brings one of its own.
         asked = math.floor(time.time()) + 1
         seen = [self.metrics()]
-        if seen[0].total("statscounter_worker_restarts_total") or len(self.ledgers) != len(self.worker_pids()):
+        if seen[0].total("statscounter_worker_restarts_total") or self._has_dead():
             return self.wait_for(asked + 1, "statscounter_last_commit_timestamp_seconds")
 
         def answered() -> bool:
@@ -273,6 +273,12 @@ class Service:
         for number, process in enumerate(self._processes, 1):
             process.wait(PATIENCE)
             sys.stdout.write(f"--- start {number} of {self.folder.name}\n{self._log_path(number).read_text()}")
+
+    def _has_dead(self) -> bool:
+        """Tell whether there are ledgers of workers that have been replaced, or have ended."""
+        status = self.status()
+        living = [worker for worker in status["workers"] if worker["pid"]]
+        return len(list(Path(status["state_dir"], "ledgers").iterdir())) != len(living)
 
     def _log_path(self, number: int) -> Path:
         return self.folder / f"start-{number}.log"
