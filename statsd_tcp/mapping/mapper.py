@@ -9,9 +9,9 @@ import msgspec
 
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.mapping.names import exposition_name, label_name
 from statsd_tcp.mapping.patterns import Found, GlobTree, Template, compile_regex
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
-from statsd_tcp.outputs.prometheus_names import exposition_name, label_name
 from statsd_tcp.wire.series import series_identity, split_identity
 
 __all__ = ["OUTCOMES", "REMEMBERED", "Mapped", "Mapper", "Target"]

@@ -15,7 +15,7 @@ from heapq import merge
 from itertools import repeat
 from operator import itemgetter
 
-from statsd_tcp.outputs.prometheus_names import name_and_labels
+from statsd_tcp.mapping.names import name_and_labels
 from statsd_tcp.outputs.prometheus_rows import ObservedRows, PlainRows, Rows
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import PLAIN_TRAITS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.outputs.prometheus_names import exposition_name, label_name, name_and_labels
+from statsd_tcp.mapping.names import exposition_name, label_name, name_and_labels
 from statsd_tcp.wire.series import series_identity
 
 NAMES = [
