@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
-from tests.unit.outputs.tables import make_snapshot
+from tests.unit.web.tables import make_snapshot
 
 
 def snapshot(**totals: int) -> Snapshot:

@@ -16,7 +16,7 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.store.queues import Queued, Waiting
 from statsd_tcp.store.slots import SlotState
 from statsd_tcp.store.snapshot import Snapshot
-from tests.unit.outputs.tables import make_snapshot
+from tests.unit.web.tables import make_snapshot
 
 
 @implementer(IQueue)

@@ -14,7 +14,7 @@ from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources
-from tests.unit.outputs.tables import make_snapshot
+from tests.unit.web.tables import make_snapshot
 from tests.unit.workers.fakes import ImmediatePool
 
 TOTALS = {

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.wire.reasons import REASONS
-from tests.unit.outputs.tables import make_snapshot
 from tests.unit.web.fakes import make_own
+from tests.unit.web.tables import make_snapshot
 
 NAMES = [
     "connections_total",

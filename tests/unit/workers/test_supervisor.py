@@ -23,7 +23,7 @@ from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.report import Report
 from statsd_tcp.workers.shelf import Shelf
 from statsd_tcp.workers.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
-from tests.unit.outputs.tables import make_snapshot
+from tests.unit.web.tables import make_snapshot
 from tests.unit.workers.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
 
 DRAIN_TIMEOUT = 5.0

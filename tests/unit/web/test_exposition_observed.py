@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.rules import PLAIN, Treatment
-from statsd_tcp.outputs.prometheus import Exposition
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Observations, Windows
-from tests.unit.outputs.tables import make_snapshot
+from statsd_tcp.web.exposition import Exposition
+from tests.unit.web.tables import make_snapshot
 
 HISTOGRAM = Traits(bounds=(0.1, 1.0), counts=(1.0, 2.0))
 

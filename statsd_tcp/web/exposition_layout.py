@@ -16,9 +16,9 @@ from itertools import repeat
 from operator import itemgetter
 
 from statsd_tcp.mapping.names import name_and_labels
-from statsd_tcp.outputs.prometheus_rows import ObservedRows, PlainRows, Rows
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import PLAIN_TRAITS
+from statsd_tcp.web.exposition_rows import ObservedRows, PlainRows, Rows
 
 __all__ = ["CONFLICT_REASONS", "Layout", "lay_out"]
 

@@ -14,11 +14,11 @@ from itertools import accumulate
 from operator import add
 from threading import Lock
 
-from statsd_tcp.outputs.prometheus_layout import CONFLICT_REASONS, Layout, lay_out
-from statsd_tcp.outputs.prometheus_rows import ObservedRows, PlainRows, Rows
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
 from statsd_tcp.store.windows import Quantile
+from statsd_tcp.web.exposition_layout import CONFLICT_REASONS, Layout, lay_out
+from statsd_tcp.web.exposition_rows import ObservedRows, PlainRows, Rows
 
 __all__ = ["Exposition"]
 

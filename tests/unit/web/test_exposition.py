@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from statsd_tcp.outputs.prometheus import Exposition
 from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.wire.series import series_identity
-from tests.unit.outputs.tables import make_snapshot
+from tests.unit.web.tables import make_snapshot
 
 
 def render(snapshot: Snapshot, *, openmetrics: bool = False) -> str:
