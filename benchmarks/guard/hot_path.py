@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, cast
 
 from statsd_tcp import native as native_parts
+from statsd_tcp.aggregate import sums
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
@@ -87,7 +88,7 @@ class Scene:
         self._native = native
         self.reactor = cast("Any", Turned())
         slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
-        self.tally = Tally(Grammar(), ["tcp"], new_sums=native_parts.new_sums if native else None)
+        self.tally = Tally(Grammar(), ["tcp"], new_sums=sums.new_sums if native else None)
         self.intake = Intake(Journal(memoryview(bytearray(RING_SIZE)), slots), self.tally, 1)
         self.moderator = Moderator(self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
@@ -224,7 +225,7 @@ def quiet(counted: Counted) -> int:
 
 
 def _lines(counted: Counted, make: Callable[[int], bytes], *, native: bool) -> int:
-    tally = Tally(Grammar(), ["tcp"], new_sums=native_parts.new_sums if native else None)
+    tally = Tally(Grammar(), ["tcp"], new_sums=sums.new_sums if native else None)
     numbers = range(CHUNKS * LINES_PER_CHUNK)
     lines = [make(number) for number in numbers]
     chunks = [b"".join(lines[start : start + LINES_PER_CHUNK]) for start in range(0, len(lines), LINES_PER_CHUNK)]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from statsd_tcp.wire.memo import Key
 from statsd_tcp.wire.shape import Shape
 
-__all__ = ["NewSums", "Sums"]
+try:
+    from statsd_tcp.aggregate import _sums
+except ImportError:
+    BUILT = False
+else:
+    # A checkout may be newer than what was compiled of it.
+    BUILT = _sums.VERSION == 1
+
+__all__ = ["BUILT", "NewSums", "Sums", "new_sums"]
+
+KNOWN_SHAPES = 1 << 16
+"""The most shapes of lines that are known in C, with 256 bytes of names for each; the rest is read in Python. Each
+takes some 200 bytes and its name two or three times. When there is no room the shapes that were not seen lately are
+forgotten."""
 
 
 class Sums(Protocol):
@@ -38,3 +52,11 @@ class Sums(Protocol):
 
 NewSums = Callable[[], Sums]
 """Makes the sums of one listener."""
+
+
+def new_sums(known: int = KNOWN_SHAPES) -> Sums:
+    """Make the sums of one listener in C, which must have been built.
+
+    The seed differs each time, so that names that collide in one table do not collide in the next.
+    """
+    return _sums.Sums(known, int.from_bytes(os.urandom(8), "little"))

@@ -11,14 +11,21 @@ import socket
 from _socket import socket as raw_socket
 from typing import Any, NamedTuple
 
-from statsd_tcp import native
 from statsd_tcp.ingest import lane, line_lane
 from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ledger.slots import JOURNAL_HEAD
 
-__all__ = ["LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
+try:
+    from statsd_tcp.ingest import _burst
+except ImportError:
+    BUILT = False
+else:
+    # A checkout may be newer than what was compiled of it.
+    BUILT = _burst.VERSION == 1
+
+__all__ = ["BUILT", "LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
 
 _STREAM = socket.SOCK_STREAM
 
@@ -29,7 +36,7 @@ class NativeCountLane(CountLane):
     def __init__(self, *args: Any) -> None:
         """The arguments are the accept lane's."""
         super().__init__(*args)
-        self._burst = native.accept_bare
+        self._burst = _burst.bare
         places = self._places
         self._counts = (places.accepted, places.counted, places.reset)
 
@@ -47,7 +54,7 @@ class NativeLineLane(LineLane):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         """The arguments are the line lane's."""
         super().__init__(*args, **keywords)
-        self._burst = native.accept_lines
+        self._burst = _burst.lines
         places = self._places
         self._counts = (places.accepted, places.eof, places.reset, places.error, JOURNAL_HEAD)
 
@@ -105,5 +112,5 @@ class LaneKinds(NamedTuple):
 def lane_kinds(*, in_c: bool) -> LaneKinds:
     """Give the lanes in C, which must have been built, or those in Python."""
     if in_c:
-        return LaneKinds(NativeCountLane, NativeLineLane, native.read_datagrams)
+        return LaneKinds(NativeCountLane, NativeLineLane, _burst.datagrams)
     return LaneKinds(CountLane, LineLane)

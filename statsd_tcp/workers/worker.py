@@ -14,6 +14,7 @@ from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.aggregate.sums import new_sums
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
@@ -26,7 +27,6 @@ from statsd_tcp.ingest.tls import server_context
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
-from statsd_tcp.native import new_sums
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.wire.grammar import DIALECTS
 from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready

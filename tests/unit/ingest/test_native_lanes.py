@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from statsd_tcp import native
-from statsd_tcp.ingest import intake
+from statsd_tcp.ingest import intake, native_lanes
 from statsd_tcp.ingest.lane import FULL_PAUSE
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
 from statsd_tcp.ledger.journal import read_frames
@@ -37,6 +37,8 @@ MODULES = (
     test_moderation,
     test_parking,
 )
+_burst: Any = getattr(native_lanes, "_burst", None)
+
 NATIVE = lane_kinds(in_c=True) if native.BUILT else LaneKinds(NativeCountLane, NativeLineLane)
 PLAIN = IngestTestCase.kinds
 WITHOUT = None if native.BUILT else "the parts in C were not built"
@@ -192,7 +194,7 @@ class SameJournalTests(IngestTestCase):
             client.socket.sendall(b"a:%d|c\n" % number)
             client.fin()
         counts = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, JOURNAL_HEAD)
-        taken, *_ = native.accept_lines(
+        taken, *_ = _burst.lines(
             self.listener.fileno(), 9, 4, 1 << 16, self.slots, counts, self.journal.ring, 0, self.intake.brim, 5
         )
         head = self.slots[JOURNAL_HEAD]
@@ -214,22 +216,22 @@ class SameJournalTests(IngestTestCase):
             (good, ring, 0, ValueError),
         ):
             with self.assertRaises(error):
-                native.accept_lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
+                _burst.lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
         with self.assertRaises(IndexError):
-            native.accept_bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
+            _burst.bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
         self.assertEqual(0, self.accepted)
 
     def test_wrong_arguments_for_datagrams(self) -> None:
         """A buffer that is too small, or what is no socket, is refused; an error of recv(2) is given as its number."""
         buffer = memoryview(bytearray(100))
         for batch, largest in ((50, 50), (-1, 10), (10, 0), (1 << 62, 1 << 62)):
-            self.assertRaises(ValueError, native.read_datagrams, self.listener, 9, buffer, batch, largest)
-        self.assertRaises(TypeError, native.read_datagrams, "socket", 9, buffer, 10, 10)
-        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN), native.read_datagrams(self.listener, 9, buffer, 10, 10))
+            self.assertRaises(ValueError, _burst.datagrams, self.listener, 9, buffer, batch, largest)
+        self.assertRaises(TypeError, _burst.datagrams, "socket", 9, buffer, 10, 10)
+        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN), _burst.datagrams(self.listener, 9, buffer, 10, 10))
 
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""
-        self.assertEqual((0, errno.EBADF), native.accept_bare(-1, 9, self.slots, (1, 2, 3)))
+        self.assertEqual((0, errno.EBADF), _burst.bare(-1, 9, self.slots, (1, 2, 3)))
 
 
 class ChoiceTests(IngestTestCase):
