@@ -17,12 +17,15 @@ from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp import __version__, crash_points
+from statsd_tcp.commit.committer import Committer
+from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.desk import Desk, StoredSlot
 from statsd_tcp.console.session import Console
 from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.ingest.activation import kept_name
+from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
@@ -37,7 +40,6 @@ from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 from statsd_tcp.workers.announce import announce
 from statsd_tcp.workers.command_line import command_again
-from statsd_tcp.workers.committer import Committer
 from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
 from statsd_tcp.workers.kernel_watch import KernelWatch
 from statsd_tcp.workers.manifest import Manifest, read_manifest
@@ -45,10 +47,8 @@ from statsd_tcp.workers.notify import Notifier
 from statsd_tcp.workers.offer import VARIABLE as OFFER
 from statsd_tcp.workers.offer import make_offer
 from statsd_tcp.workers.plan import Plan
-from statsd_tcp.workers.recovery import Recovery
 from statsd_tcp.workers.renewal import Renewal
 from statsd_tcp.workers.report import Report
-from statsd_tcp.workers.shelf import Shelf
 from statsd_tcp.workers.supervisor import Supervisor
 
 __all__ = ["Options", "assemble", "makeService"]

@@ -18,9 +18,10 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
-from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.web.exposition import Exposition
 

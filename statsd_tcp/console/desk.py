@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.config import settings_rows
 from statsd_tcp.console.replies import as_json
@@ -19,7 +20,6 @@ from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings import Settings
 from statsd_tcp.store.deletion import Deletion, Kind
 from statsd_tcp.store.look import Look, look
-from statsd_tcp.workers.committer import Committer
 from statsd_tcp.workers.report import Report
 from statsd_tcp.workers.supervisor import Supervisor
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ __all__ = [
     "FORMAT_VERSION",
     "Directory",
     "Header",
+    "LedgerCounts",
     "LedgerError",
     "SlotName",
     "pack_header",
@@ -60,6 +62,19 @@ class SlotName(NamedTuple):
     metric: str
     listener: str = ""
     detail: str = ""
+
+
+class LedgerCounts(msgspec.Struct, frozen=True):
+    """One ledger as it was read now: its id, its worker's slot, its boot, and what its slots count.
+
+    Slots that hold no durable count (the heartbeat, the journal's offsets, ``paused``) may be among the
+    values; the store leaves them out.
+    """
+
+    ledger_id: str
+    worker: int
+    boot_id: str
+    values: Mapping[SlotName, int]
 
 
 class Header(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.ledger.layout import SlotName
+from statsd_tcp.ledger.layout import LedgerCounts
 
-__all__ = ["CommitBatch", "LedgerCounts", "LedgerInterval"]
+__all__ = ["CommitBatch", "LedgerInterval"]
 
 
 class LedgerInterval(msgspec.Struct, frozen=True):
@@ -24,19 +24,6 @@ class LedgerInterval(msgspec.Struct, frozen=True):
     end: int
     interval: Interval
     recovered: bool = False
-
-
-class LedgerCounts(msgspec.Struct, frozen=True):
-    """One ledger as it was read now: its id, its worker's slot, its boot, and what its slots count.
-
-    Slots that hold no durable count (the heartbeat, the journal's offsets, ``paused``) may be among the
-    values; the store leaves them out.
-    """
-
-    ledger_id: str
-    worker: int
-    boot_id: str
-    values: Mapping[SlotName, int]
 
 
 class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):

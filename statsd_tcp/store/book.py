@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.ledger.layout import SlotName
-from statsd_tcp.store.batch import LedgerCounts, LedgerInterval
+from statsd_tcp.ledger.layout import LedgerCounts, SlotName
+from statsd_tcp.store.batch import LedgerInterval
 from statsd_tcp.store.snapshot import (
     ACCEPTED,
     BAD_LINES,

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from statsd_tcp.ledger.layout import SlotName
-from statsd_tcp.store.batch import LedgerCounts
+from statsd_tcp.ledger.layout import LedgerCounts, SlotName
 from statsd_tcp.store.slots import SlotState
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Windows

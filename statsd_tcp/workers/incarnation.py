@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from twisted.internet.error import ProcessExitedAlready
 
+from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.workers.control import Channel, Message
 from statsd_tcp.workers.printed import Printed
 from statsd_tcp.workers.reaper import Ending
-from statsd_tcp.workers.shelf import Ledger
 
 __all__ = ["Incarnation", "Outcome", "outcome_of"]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.workers.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.workers.control import (
     Boot,
@@ -27,7 +28,6 @@ from statsd_tcp.workers.incarnation import Incarnation, Outcome, outcome_of
 from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.printed import Printed
 from statsd_tcp.workers.reaper import Ending, Reaper
-from statsd_tcp.workers.shelf import Ledger, Shelf
 from statsd_tcp.workers.spawn import WorkerExit, spawn
 
 __all__ = ["Place", "PlaceEvents", "State"]

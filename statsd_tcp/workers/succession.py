@@ -20,10 +20,10 @@ from statsd_tcp.ingest.inheritance import Heritage
 from statsd_tcp.ingest.spares import stop_listening
 from statsd_tcp.ingest.steering import attach, program_without
 from statsd_tcp.ingest.unix_sockets import remove_path
+from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.reaper import Ending, Reaper
-from statsd_tcp.workers.shelf import Shelf
 
 __all__ = ["HANDSHAKES", "Succession"]
 

@@ -15,15 +15,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.commit.committer import Committer, Gatherings
 from statsd_tcp.ingest.direction import Direction
+from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.repeat.totals import RepeatTotals
-from statsd_tcp.workers.committer import Committer, Gatherings
 from statsd_tcp.workers.control import Gathered
 from statsd_tcp.workers.incarnation import Outcome
 from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.plan import Plan
-from statsd_tcp.workers.shelf import Ledger, Shelf
 from statsd_tcp.workers.stalls import StallWatch
 from statsd_tcp.workers.succession import Succession
 

@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ledger.layout import SlotName
-from statsd_tcp.store.batch import LedgerCounts
+from statsd_tcp.ledger.layout import LedgerCounts, SlotName
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot, TotalKey
 

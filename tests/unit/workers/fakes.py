@@ -19,12 +19,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.commit.recovery import Recovered
+from statsd_tcp.commit.replay import replay
+from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import create_ledger
-from statsd_tcp.ledger.recovery import replay
-from statsd_tcp.workers import shelf
+from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.workers.control import Channel, Message
-from statsd_tcp.workers.recovery import Recovered
-from statsd_tcp.workers.shelf import Ledger, Shelf
 
 RING_SIZE = 1 << 19
 LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]

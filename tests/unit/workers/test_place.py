@@ -6,14 +6,14 @@ import errno
 import os
 import socket
 
+from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import lock_ledger
-from statsd_tcp.workers import shelf
+from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.workers.agreement import CANNOT_BOOT, FAILED, FIRST_SOCKET, LEDGER_DESCRIPTOR
 from statsd_tcp.workers.backoff import HEALTHY_LIFE
 from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
 from statsd_tcp.workers.incarnation import Outcome
 from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.shelf import Ledger
 from tests.unit.descriptors import open_here
 from tests.unit.workers.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
 

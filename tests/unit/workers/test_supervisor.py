@@ -10,18 +10,18 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
+from statsd_tcp.commit.committer import Gatherings
 from statsd_tcp.ingest.sockets import queue_state
+from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.settings import build_settings
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
 from statsd_tcp.workers.agreement import CANNOT_BOOT, FIRST_SOCKET
 from statsd_tcp.workers.announce import greeting
 from statsd_tcp.workers.backoff import HEALTHY_LIFE
-from statsd_tcp.workers.committer import Gatherings
 from statsd_tcp.workers.control import Channel, Collect, Committed, Drain, Gathered, Ready
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.report import Report
-from statsd_tcp.workers.shelf import Shelf
 from statsd_tcp.workers.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from tests.unit.web.tables import make_snapshot
 from tests.unit.workers.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say

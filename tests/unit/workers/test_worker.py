@@ -10,11 +10,11 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.recovery import replay
 from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_slots
 from statsd_tcp.workers import worker as worker_module
 from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready

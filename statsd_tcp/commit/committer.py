@@ -17,15 +17,16 @@ from zope.interface import implementer
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.ledger.recovery import replay
+from statsd_tcp.commit.recovery import IRecovery, Recovered
+from statsd_tcp.commit.replay import replay
+from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.outputs.delivery import IQueue
-from statsd_tcp.store.batch import CommitBatch, LedgerCounts, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
-from statsd_tcp.workers.recovery import IRecovery, Recovered
-from statsd_tcp.workers.shelf import Ledger, Shelf
 
 __all__ = ["Committer", "Gatherings"]
 

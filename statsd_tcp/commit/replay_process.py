@@ -1,4 +1,4 @@
-"""The process that reads a dead worker's journal: ``python -m statsd_tcp.ledger.replay_process PATH START``.
+"""The process that reads a dead worker's journal: ``python -m statsd_tcp.commit.replay_process PATH START``.
 
 It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
 do the same to the supervisor, at this start and every later one. Prints `BEGUN`, then a `Found` in msgpack, and nothing
@@ -15,8 +15,8 @@ import msgspec
 
 from statsd_tcp import crash_points
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.commit.replay import replay
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.recovery import replay
 from statsd_tcp.ledger.slots import FAILED_READINGS
 
 __all__ = ["BEGUN", "Found", "main"]

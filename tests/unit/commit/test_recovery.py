@@ -8,10 +8,10 @@ import signal
 
 import msgspec
 
+from statsd_tcp.commit.recovery import LAST_READING, LONGEST_READING, LONGEST_RETRY, RETRY, Recovered, Recovery
+from statsd_tcp.commit.replay_process import BEGUN, Found
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.replay_process import BEGUN, Found
-from statsd_tcp.workers.recovery import LAST_READING, LONGEST_READING, LONGEST_RETRY, RETRY, Recovered, Recovery
-from statsd_tcp.workers.shelf import Ledger
+from statsd_tcp.ledger.folder import Ledger
 from tests.unit.workers.fakes import LISTENERS, FakeProcess, WorkersTestCase
 
 

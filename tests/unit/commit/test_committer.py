@@ -9,16 +9,16 @@ from twisted.internet.defer import Deferred
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.commit.committer import Committer, Gatherings
+from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
+from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import listener_slots
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
-from statsd_tcp.workers import shelf
-from statsd_tcp.workers.committer import Committer, Gatherings
-from statsd_tcp.workers.shelf import Ledger, Shelf
 from tests.unit.workers.fakes import LISTENERS, ImmediatePool, ImmediateRecovery, WorkersTestCase
 
 

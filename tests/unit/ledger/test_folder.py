@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 from statsd_tcp.ledger import file
+from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import ledger_paths, lock_ledger
+from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.layout import SlotName
 from statsd_tcp.ledger.slots import HEARTBEAT, listener_slots
-from statsd_tcp.workers import shelf
-from statsd_tcp.workers.shelf import Ledger, Shelf
 from tests.unit.workers.fakes import LISTENERS, WorkersTestCase
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
-from statsd_tcp.ledger.layout import SLOT_SIZE, Directory, LedgerError
+from statsd_tcp.ledger.layout import SLOT_SIZE, Directory, LedgerCounts, LedgerError
 from statsd_tcp.ledger.slots import FAILED_READINGS, JOURNAL_HEAD, ledger_slots
-from statsd_tcp.store.batch import LedgerCounts
 
 __all__ = ["Ledger", "Shelf"]
 

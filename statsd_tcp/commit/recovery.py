@@ -20,8 +20,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statsd_tcp.ledger.replay_process import BEGUN, Found
-from statsd_tcp.workers.shelf import Ledger
+from statsd_tcp.commit.replay_process import BEGUN, Found
+from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.workers.spawn import environment
 
 __all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovered", "Recovery"]
@@ -178,7 +178,7 @@ class Recovery:
             self._call = self._reactor.callLater(LONGEST_READING, self._kill)
 
     def _spawn(self, job: _Job) -> Any:
-        arguments = ["-P", "-m", "statsd_tcp.ledger.replay_process", str(job.ledger.path), str(job.start)]
+        arguments = ["-P", "-m", "statsd_tcp.commit.replay_process", str(job.ledger.path), str(job.start)]
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             return self._reactor.spawnProcess(

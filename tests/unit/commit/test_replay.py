@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.commit.replay import replay
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.recovery import replay
 from tests.unit.ledger.cases import LISTENERS, LedgerTestCase
 
 LINES = (

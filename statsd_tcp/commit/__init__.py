@@ -1,0 +1,1 @@
+"""Commits: from the workers, living and dead, into the store."""
