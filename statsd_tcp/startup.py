@@ -11,7 +11,6 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.activation import activated_descriptors, describe_sockets
 from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
 from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
@@ -22,8 +21,9 @@ from statsd_tcp.ingest.unix_sockets import PathInUseError
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.kernel.processors import MOST_WORKERS, size_workers
-from statsd_tcp.settings import Settings
-from statsd_tcp.state_folder import LEDGERS, STORE, default_state_directory
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
+from statsd_tcp.settings.table import Settings
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.plan import Plan

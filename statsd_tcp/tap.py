@@ -31,9 +31,9 @@ from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
-from statsd_tcp.settings import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
+from statsd_tcp.settings.state_folder import LEDGERS, STORE
+from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import StartError, make_plan, sign_lock
-from statsd_tcp.state_folder import LEDGERS, STORE
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.slots import SlotRules
 from statsd_tcp.web.service import WebService

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from statsd_tcp.outputs.options import PluginSpec
-from statsd_tcp.settings import OPTIONS, Settings
+from statsd_tcp.settings.outputs import PluginSpec
+from statsd_tcp.settings.table import OPTIONS, Settings
 
 __all__ = ["settings_rows"]
 

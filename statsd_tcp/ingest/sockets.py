@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.tls import TlsMaterial, read_tls
 from statsd_tcp.ingest.unix_sockets import bind_unix, remove_path
 from statsd_tcp.kernel.unix_diag import unix_queue
+from statsd_tcp.settings.endpoints import Endpoint
 
 __all__ = [
     "BoundListener",

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import socket
 
-from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.ingest.sockets import BoundListener, bind_row, queue_state
+from statsd_tcp.settings.endpoints import Endpoint
 
 __all__ = ["MOST", "growing", "lay_by", "stop_listening"]
 

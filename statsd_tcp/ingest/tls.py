@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from statsd_tcp.endpoints import TlsFiles
+from statsd_tcp.settings.endpoints import TlsFiles
 
 __all__ = ["TlsError", "TlsMaterial", "read_tls", "server_context"]
 

@@ -13,7 +13,7 @@ import socket
 import stat
 from pathlib import Path
 
-from statsd_tcp.endpoints import Endpoint
+from statsd_tcp.settings.endpoints import Endpoint
 
 __all__ = ["PathInUseError", "bind_unix", "is_stale", "remove_path"]
 

@@ -12,7 +12,7 @@ from statsd_tcp.outputs.graphite import Graphite
 from statsd_tcp.outputs.graphite_paths import SPELLING
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
-from statsd_tcp.settings import Settings
+from statsd_tcp.settings.table import Settings
 from statsd_tcp.store.slots import SlotRules
 
 __all__ = ["make_outputs", "slot_rules"]

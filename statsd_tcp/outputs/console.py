@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.outputs.options import ConsoleForm
+from statsd_tcp.settings.outputs import ConsoleForm
 from statsd_tcp.wire.written import written
 
 __all__ = ["Console", "as_json", "as_table"]

@@ -25,9 +25,9 @@ from zope.interface import implementer
 
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.graphite_names import OwnNumbers, points
-from statsd_tcp.outputs.graphite_target import GraphiteTarget
 from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
 from statsd_tcp.outputs.interfaces import IOutput
+from statsd_tcp.settings.graphite import GraphiteTarget
 
 __all__ = ["Graphite", "NotTakenError", "unacknowledged"]
 

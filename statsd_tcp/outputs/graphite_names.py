@@ -9,32 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.graphite_paths import name_and_tags
+from statsd_tcp.settings.graphite import NameRules
 
-__all__ = ["NameRules", "OwnNumbers", "Point", "points"]
+__all__ = ["OwnNumbers", "Point", "points"]
 
 _MILLISECONDS = 1000
-
-
-class NameRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How names are made; the fields other than ``legacy``, ``suffix``, ``stats`` and ``counts`` are for the new ones.
-
-    ``prefix`` stands before all, ``counters`` and so on before the names of their kind, ``stats`` before the
-    service's own; an empty one is left out. ``counts``: counters are sent as they are too, and not only as rates.
-    """
-
-    legacy: bool = True
-    prefix: str = "stats"
-    counters: str = "counters"
-    timers: str = "timers"
-    gauges: str = "gauges"
-    sets: str = "sets"
-    suffix: str = ""
-    stats: str = "statsd"
-    counts: bool = True
 
 
 class OwnNumbers(NamedTuple):

@@ -9,7 +9,7 @@ from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.outputs.interfaces import GROUP, IOutput, OutputFactory
-from statsd_tcp.outputs.options import PluginSpec
+from statsd_tcp.settings.outputs import PluginSpec
 
 __all__ = ["PluginError", "make_plugin"]
 

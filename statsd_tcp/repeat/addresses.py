@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 __all__ = ["AGAIN", "Address", "Lookup"]
 

@@ -14,7 +14,7 @@ from statsd_tcp.repeat.addresses import Address, Lookup
 from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.packing import cut
 from statsd_tcp.repeat.queue import LineQueue
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 __all__ = ["PAUSE", "DatagramSender"]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, gatherResults
 
 from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 __all__ = ["Repeater", "Sender", "make_repeater"]
 

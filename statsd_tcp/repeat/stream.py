@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.queue import LineQueue
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 __all__ = ["StreamSender"]
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.ingest.stream import Framing
 from statsd_tcp.ingest.tls import TlsMaterial
 from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 __all__ = [
     "Boot",

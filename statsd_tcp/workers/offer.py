@@ -17,9 +17,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from statsd_tcp.endpoints import Endpoint
 from statsd_tcp.kernel.processors import size_workers
-from statsd_tcp.settings import Settings
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.table import Settings
 
 __all__ = ["VARIABLE", "Offer", "RefusedError", "make_offer", "request_offer"]
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from statsd_tcp.ingest.inheritance import Heritage
 from statsd_tcp.ingest.limits import connection_limit
 from statsd_tcp.ingest.sockets import BoundListener
-from statsd_tcp.settings import Settings
+from statsd_tcp.settings.table import Settings
 from statsd_tcp.workers.agreement import FIRST_SOCKET
 from statsd_tcp.workers.control import Boot, LaneSpec
 

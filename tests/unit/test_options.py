@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
-from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.settings import OPTIONS, YES
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.table import OPTIONS, YES
 from statsd_tcp.tap import Options, makeService
 
 

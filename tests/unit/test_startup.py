@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp import startup, state_folder
-from statsd_tcp.endpoints import Endpoint
+from statsd_tcp import startup
 from statsd_tcp.kernel.port_owner import Owner
-from statsd_tcp.settings import Settings, build_settings
+from statsd_tcp.settings import state_folder
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.state_folder import LEDGERS, STORE
+from statsd_tcp.settings.table import Settings, build_settings
 from statsd_tcp.startup import LOCK, StartError, lock_state, make_plan, state_directory
-from statsd_tcp.state_folder import LEDGERS, STORE
 from statsd_tcp.workers.plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"

@@ -18,7 +18,7 @@ from statsd_tcp.commands.main import main
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import Directory, LedgerCounts, SlotName
 from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_slots
-from statsd_tcp.state_folder import LEDGERS, STORE
+from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.database import Store
 

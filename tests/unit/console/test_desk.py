@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.console.config import settings_rows
 from statsd_tcp.console.desk import output_rows
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.settings import OPTIONS, build_settings
+from statsd_tcp.settings.table import OPTIONS, build_settings
 
 
 class SettingsRowsTests(SynchronousTestCase):

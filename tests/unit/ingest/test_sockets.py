@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.ingest import sockets
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog, queue_state, receive_drops
+from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from tests.unit.ingest.loopback import wait_for
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"

@@ -6,10 +6,10 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import parse_count, parse_listen
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
 from statsd_tcp.ingest.spares import growing, lay_by, stop_listening
 from statsd_tcp.ingest.steering import Instruction, attach, detach
+from statsd_tcp.settings.endpoints import parse_count, parse_listen
 
 _RETURN = 0x06
 

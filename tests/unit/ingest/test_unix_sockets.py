@@ -9,10 +9,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import Endpoint, parse_listen
 from statsd_tcp.ingest import unix_sockets
 from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
 from statsd_tcp.ingest.unix_sockets import PathInUseError, bind_unix, is_stale, remove_path
+from statsd_tcp.settings.endpoints import Endpoint, parse_listen
 from tests.unit.folders import make_folder
 
 

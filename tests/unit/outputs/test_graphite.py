@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.graphite import Graphite, NotTakenError
-from statsd_tcp.outputs.graphite_target import GraphiteTarget, parse_graphite
 from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
+from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
 
 SLOT = SlotResult(start=1000, seconds=10, counters={"hits": 25.0})
 

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.alike import Alike
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.outputs.graphite_names import NameRules, OwnNumbers, points
+from statsd_tcp.outputs.graphite_names import OwnNumbers, points
 from statsd_tcp.outputs.graphite_paths import clean
+from statsd_tcp.settings.graphite import NameRules
 from statsd_tcp.wire.series import series_identity
 
 TAGGED = series_identity("hits", [("code", "200"), ("bare", "")])

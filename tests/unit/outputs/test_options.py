@@ -20,7 +20,8 @@ from statsd_tcp.outputs import plugins
 from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.console import as_json, as_table
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.outputs.options import (
+from statsd_tcp.outputs.plugins import PluginError, make_plugin
+from statsd_tcp.settings.outputs import (
     PluginSpec,
     parse_console,
     parse_histogram,
@@ -29,8 +30,7 @@ from statsd_tcp.outputs.options import (
     parse_plugin,
     parse_timer_fields,
 )
-from statsd_tcp.outputs.plugins import PluginError, make_plugin
-from statsd_tcp.settings import Settings, SettingsError, build_settings
+from statsd_tcp.settings.table import Settings, SettingsError, build_settings
 from statsd_tcp.wire.series import series_identity
 
 

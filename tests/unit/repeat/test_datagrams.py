@@ -15,7 +15,7 @@ from statsd_tcp.repeat.addresses import AGAIN, Address
 from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.datagrams import FEWEST, PAUSE, DatagramSender
 from statsd_tcp.repeat.queue import MOST_BYTES
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 LABEL = "repeat:udp:127.0.0.1:9"
 

@@ -10,7 +10,7 @@ from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.datagrams import DatagramSender
 from statsd_tcp.repeat.repeater import Repeater, make_repeater
 from statsd_tcp.repeat.stream import StreamSender
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 
 class FakeSender:

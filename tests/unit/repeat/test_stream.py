@@ -16,7 +16,7 @@ from zope.interface import implementer
 from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.queue import MOST_BYTES
 from statsd_tcp.repeat.stream import CLOSE_TIME, LONGEST_PAUSE, StreamSender
-from statsd_tcp.repeat.target import Target
+from statsd_tcp.settings.repeat import Target
 
 LABEL = "repeat:tcp:h:9"
 

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import parse_count, parse_listen
-from statsd_tcp.settings import build_settings
+from statsd_tcp.settings.endpoints import parse_count, parse_listen
+from statsd_tcp.settings.table import build_settings
 from statsd_tcp.workers.kernel_watch import KernelWatch, target_of
 from statsd_tcp.workers.plan import Plan
 from tests.unit.kernel.machines import folder, machine

@@ -14,7 +14,7 @@ from statsd_tcp.commit.committer import Gatherings
 from statsd_tcp.ingest.sockets import queue_state
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
-from statsd_tcp.settings import build_settings
+from statsd_tcp.settings.table import build_settings
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
 from statsd_tcp.workers.agreement import CANNOT_BOOT, FIRST_SOCKET
 from statsd_tcp.workers.announce import greeting

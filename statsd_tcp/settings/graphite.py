@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import msgspec
 
-from statsd_tcp.outputs.fields import arguments_of, network_port, split_fields
-from statsd_tcp.outputs.graphite_names import NameRules
+from statsd_tcp.settings.fields import arguments_of, network_port, split_fields
 
-__all__ = ["GraphiteTarget", "parse_graphite"]
+__all__ = ["GraphiteTarget", "NameRules", "parse_graphite"]
 
 _ONLY_NEW = ("prefix", "counters", "timers", "gauges", "sets")
 _KEYS = ("protocol", "namespace", *_ONLY_NEW, "suffix", "stats", "counts")
 _FEWEST_FIELDS = 3
+
+
+class NameRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How names are made; the fields other than ``legacy``, ``suffix``, ``stats`` and ``counts`` are for the new ones.
+
+    ``prefix`` stands before all, ``counters`` and so on before the names of their kind, ``stats`` before the
+    service's own; an empty one is left out. ``counts``: counters are sent as they are too, and not only as rates.
+    """
+
+    legacy: bool = True
+    prefix: str = "stats"
+    counters: str = "counters"
+    timers: str = "timers"
+    gauges: str = "gauges"
+    sets: str = "sets"
+    suffix: str = ""
+    stats: str = "statsd"
+    counts: bool = True
 
 
 class GraphiteTarget(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.repeat.target import Target, parse_repeat
+from statsd_tcp.settings.repeat import Target, parse_repeat
 
 GOOD = {
     "udp:localhost:8125": (Target("udp", "localhost", 8125), "repeat:udp:localhost:8125"),

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from statsd_tcp.aggregate.timers import FIELDS, Bins
-from statsd_tcp.outputs.fields import arguments_of, split_fields
+from statsd_tcp.settings.fields import arguments_of, split_fields
 
 __all__ = [
     "IDLE_KINDS",

@@ -6,20 +6,18 @@ An endpoint reads as Twisted's server endpoint strings do: ``scheme:PORT[:key=va
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import msgspec
 
-from statsd_tcp.endpoint_values import CHECKS, EndpointError, check_path, check_port
+from statsd_tcp.settings.endpoint_values import CHECKS, EndpointError, check_path, check_port
+from statsd_tcp.settings.fields import split_fields
 
 __all__ = ["Endpoint", "EndpointError", "TlsFiles", "parse_count", "parse_http", "parse_listen"]
 
 Scheme = Literal["tcp", "udp", "unix", "unixgram", "ssl"]
 Dialect = Literal["etsy", "dogstatsd"]
 Framing = Literal["lines", "length"]
-
-_FIELD = re.compile(r"(?:[^:\\]|\\.)*")
 
 _INTERNET = {"interface", "dialect", "name"}
 _PATH = {"dialect", "name", "mode", "user", "group"}
@@ -127,21 +125,11 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:")
 
 
-def _split(text: str) -> list[str]:
-    fields, position = [], 0
-    while True:
-        match = _FIELD.match(text, position)
-        end = match.end() if match else position
-        fields.append(re.sub(r"\\(.)", r"\1", text[position:end]))
-        if end >= len(text):
-            return fields
-        if text[end] != ":":
-            raise EndpointError("a backslash at the end escapes nothing")
-        position = end + 1
-
-
 def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
-    scheme, *rest = _split(text)
+    try:
+        scheme, *rest = split_fields(text)
+    except ValueError as error:
+        raise EndpointError(str(error)) from None
     keys = dict(schemes.items()).get(scheme)  # type: ignore[call-overload]
     if keys is None:
         first = next(iter(schemes))

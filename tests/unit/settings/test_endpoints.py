@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import Endpoint, EndpointError, TlsFiles, parse_count, parse_http, parse_listen
+from statsd_tcp.settings.endpoints import Endpoint, EndpointError, TlsFiles, parse_count, parse_http, parse_listen
 
 GOOD: dict[str, Endpoint] = {
     "tcp:8125": Endpoint("tcp", 8125),

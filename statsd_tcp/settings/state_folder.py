@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from statsd_tcp.settings import Settings
+from statsd_tcp.settings.table import Settings
 
 __all__ = ["LEDGERS", "STORE", "default_state_directory"]
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from statsd_tcp.aggregate.timers import Bins
-from statsd_tcp.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
 from statsd_tcp.mapping.rules import MappingRules
-from statsd_tcp.outputs.graphite_target import GraphiteTarget, parse_graphite
-from statsd_tcp.outputs.options import (
+from statsd_tcp.settings.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
+from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
+from statsd_tcp.settings.outputs import (
     ConsoleForm,
     PluginSpec,
     parse_console,
@@ -27,7 +27,7 @@ from statsd_tcp.outputs.options import (
     parse_plugin,
     parse_timer_fields,
 )
-from statsd_tcp.repeat.target import Target, parse_repeat
+from statsd_tcp.settings.repeat import Target, parse_repeat
 
 __all__ = ["OPTIONS", "YES", "Option", "Settings", "SettingsError", "build_settings", "read_config"]
 

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from statsd_tcp.outputs.fields import network_port, split_fields
+from statsd_tcp.settings.fields import network_port, split_fields
 
 __all__ = ["Scheme", "Target", "parse_repeat"]
 

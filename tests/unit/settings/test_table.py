@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.repeat.target import Target
-from statsd_tcp.settings import OPTIONS, SettingsError, build_settings, read_config
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.repeat import Target
+from statsd_tcp.settings.table import OPTIONS, SettingsError, build_settings, read_config
 
 DEFAULTS = {
     "listen": (Endpoint("tcp", 8125), Endpoint("udp", 8125)),

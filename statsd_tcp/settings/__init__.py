@@ -1,0 +1,1 @@
+"""What the operator asked for: text from the command line and files to typed values."""

@@ -1,0 +1,1 @@
+"""Tests of the options, endpoint strings and other values of the settings."""
