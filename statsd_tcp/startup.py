@@ -11,19 +11,19 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.activation import activated_descriptors, describe_sockets
-from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
-from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog
-from statsd_tcp.ingest.spares import MOST, growing, lay_by
-from statsd_tcp.ingest.tls import TlsError
-from statsd_tcp.ingest.unix_sockets import PathInUseError
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.kernel.processors import MOST_WORKERS, size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
 from statsd_tcp.settings.table import Settings
+from statsd_tcp.sockets.activation import activated_descriptors, describe_sockets
+from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
+from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.sockets.spares import MOST, growing, lay_by
+from statsd_tcp.sockets.tls import TlsError
+from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.workers.manifest import Manifest
 from statsd_tcp.workers.plan import Plan

@@ -24,7 +24,6 @@ from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.desk import Desk, StoredSlot
 from statsd_tcp.console.session import Console
 from statsd_tcp.crash_points import CrashPointError
-from statsd_tcp.ingest.activation import kept_name
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.build import make_outputs, slot_rules
@@ -33,6 +32,7 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
+from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.startup import StartError, make_plan, sign_lock
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.slots import SlotRules

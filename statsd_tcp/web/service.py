@@ -7,7 +7,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
-from statsd_tcp.ingest.sockets import BoundListener
+from statsd_tcp.sockets.listener import BoundListener
 
 __all__ = ["WebService"]
 

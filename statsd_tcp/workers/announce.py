@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp import __version__, native
-from statsd_tcp.ingest.sockets import BoundListener, receive_buffer
+from statsd_tcp.sockets.listener import BoundListener, receive_buffer
 from statsd_tcp.workers.plan import Plan
 
 __all__ = ["announce", "greeting"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.sockets import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.shortfalls import shortfalls
 from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from statsd_tcp.ingest.inheritance import InheritedListener
+from statsd_tcp.sockets.inheritance import InheritedListener
 
 __all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
 

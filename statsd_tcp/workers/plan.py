@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from statsd_tcp.ingest.inheritance import Heritage
-from statsd_tcp.ingest.limits import connection_limit
-from statsd_tcp.ingest.sockets import BoundListener
 from statsd_tcp.settings.table import Settings
+from statsd_tcp.sockets.inheritance import Heritage
+from statsd_tcp.sockets.limits import connection_limit
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.workers.agreement import FIRST_SOCKET
 from statsd_tcp.workers.control import Boot, LaneSpec
 

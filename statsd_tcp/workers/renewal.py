@@ -23,10 +23,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.inheritance import InheritedListener, same_address
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener
-from statsd_tcp.ingest.spares import growing, lay_by
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.inheritance import InheritedListener, same_address
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.spares import growing, lay_by
 from statsd_tcp.workers.command_line import Again
 from statsd_tcp.workers.manifest import VARIABLE as MANIFEST
 from statsd_tcp.workers.manifest import InheritedWorker, Manifest, write_manifest

@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 from zope.interface import implementer
 
 from statsd_tcp import __version__, native
-from statsd_tcp.ingest.sockets import BoundListener, queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.web.sources import ISources

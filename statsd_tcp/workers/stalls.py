@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.direction import Direction
-from statsd_tcp.ingest.sockets import BoundListener
-from statsd_tcp.ingest.steering import attach, program_without
 from statsd_tcp.ledger.slots import HEARTBEAT
+from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.workers.place import Place
 
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]

@@ -15,12 +15,12 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.direction import Direction
-from statsd_tcp.ingest.inheritance import Heritage
-from statsd_tcp.ingest.spares import stop_listening
-from statsd_tcp.ingest.steering import attach, program_without
-from statsd_tcp.ingest.unix_sockets import remove_path
 from statsd_tcp.ledger.folder import Shelf
+from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.inheritance import Heritage
+from statsd_tcp.sockets.spares import stop_listening
+from statsd_tcp.sockets.steering import attach, program_without
+from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.place import Place
 from statsd_tcp.workers.reaper import Ending, Reaper

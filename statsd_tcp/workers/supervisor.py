@@ -16,9 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.commit.committer import Committer, Gatherings
-from statsd_tcp.ingest.direction import Direction
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.repeat.totals import RepeatTotals
+from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.workers.control import Gathered
 from statsd_tcp.workers.incarnation import Outcome
 from statsd_tcp.workers.manifest import Manifest

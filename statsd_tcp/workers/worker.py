@@ -23,11 +23,11 @@ from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
-from statsd_tcp.ingest.tls import server_context
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.repeater import make_repeater
+from statsd_tcp.sockets.tls import server_context
 from statsd_tcp.wire.grammar import DIALECTS
 from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
 

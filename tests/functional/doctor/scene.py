@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from statsd_tcp.commands.main import main
-from statsd_tcp.ingest.sockets import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.kernel.doctor.examination import examine
 from statsd_tcp.kernel.doctor.facts import Facts
 from statsd_tcp.kernel.doctor.installation import Installation

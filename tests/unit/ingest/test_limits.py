@@ -6,8 +6,8 @@ import resource
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest.limits import RESERVED_DESCRIPTORS, connection_limit, raise_descriptor_limit
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, connection_limit, raise_descriptor_limit
 
 
 class LimitTests(SynchronousTestCase):

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ingest import tls_lane
-from statsd_tcp.ingest.tls import TlsError, read_tls, server_context
 from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, TlsFactory, TlsLane
 from statsd_tcp.settings.endpoints import TlsFiles
+from statsd_tcp.sockets.tls import TlsError, read_tls, server_context
 from tests.certificates import Authority, pem_key
 from tests.unit.folders import make_folder
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, VirtualTime, wait_for

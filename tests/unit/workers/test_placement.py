@@ -9,11 +9,12 @@ import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest.direction import Direction
-from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
-from statsd_tcp.ingest.sockets import bind_listener, queue_state
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.kernel.processes import only_processor
 from statsd_tcp.settings.endpoints import parse_count
+from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.workers.announce import greeting
 from statsd_tcp.workers.plan import Plan
 from statsd_tcp.workers.succession import HANDSHAKES, Succession

@@ -12,10 +12,10 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import spares
-from statsd_tcp.ingest.inheritance import Heritage
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener
 from statsd_tcp.settings.endpoints import parse_listen
+from statsd_tcp.sockets import spares
+from statsd_tcp.sockets.inheritance import Heritage
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.workers.command_line import Again
 from statsd_tcp.workers.incarnation import Incarnation
 from statsd_tcp.workers.manifest import Manifest, read_manifest, write_manifest

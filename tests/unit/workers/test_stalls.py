@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest.direction import Direction
-from statsd_tcp.ingest.sockets import bind_listener, queue_state
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
+from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.workers import stalls
 from statsd_tcp.workers.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 

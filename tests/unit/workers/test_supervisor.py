@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
 from statsd_tcp.commit.committer import Gatherings
-from statsd_tcp.ingest.sockets import queue_state
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.settings.table import build_settings

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import unix_sockets
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
-from statsd_tcp.ingest.unix_sockets import PathInUseError, bind_unix, is_stale, remove_path
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import Endpoint, parse_listen
+from statsd_tcp.sockets import unix as unix_sockets
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.unix import PathInUseError, bind_unix, is_stale, remove_path
 from tests.unit.folders import make_folder
 
 

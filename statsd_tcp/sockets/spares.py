@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import socket
 
-from statsd_tcp.ingest.sockets import BoundListener, bind_row, queue_state
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.listener import BoundListener, bind_row
 
 __all__ = ["MOST", "growing", "lay_by", "stop_listening"]
 

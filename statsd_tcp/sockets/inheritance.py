@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import msgspec
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.sockets import BoundListener, bind_row, share
-from statsd_tcp.ingest.spares import stop_listening
-from statsd_tcp.ingest.tls import read_tls
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.listener import BoundListener, bind_row, share
+from statsd_tcp.sockets.spares import stop_listening
+from statsd_tcp.sockets.tls import read_tls
 
 __all__ = ["Heritage", "InheritedListener", "same_address"]
 

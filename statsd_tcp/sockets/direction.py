@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger
 
-from statsd_tcp.ingest.sockets import BoundListener
-from statsd_tcp.ingest.steering import attach, detach, program_by_cpu
+from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.sockets.steering import attach, detach, program_by_cpu
 
 __all__ = ["Direction"]
 

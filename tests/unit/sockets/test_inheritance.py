@@ -9,13 +9,14 @@ import socket
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import inheritance
-from statsd_tcp.ingest.activation import Passed, activated_descriptors, describe_sockets, kept_name
-from statsd_tcp.ingest.inheritance import Heritage, InheritedListener
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
-from statsd_tcp.ingest.spares import lay_by
-from statsd_tcp.ingest.steering import Instruction, attach
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
+from statsd_tcp.sockets import inheritance
+from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
+from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.spares import lay_by
+from statsd_tcp.sockets.steering import Instruction, attach
 
 
 def left(listener: BoundListener) -> InheritedListener:

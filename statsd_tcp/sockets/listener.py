@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from statsd_tcp.ingest.tls import TlsMaterial, read_tls
-from statsd_tcp.ingest.unix_sockets import bind_unix, remove_path
-from statsd_tcp.kernel.unix_diag import unix_queue
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.tls import TlsMaterial, read_tls
+from statsd_tcp.sockets.unix import bind_unix, remove_path
 
 __all__ = [
     "BoundListener",
     "bind_listener",
     "bind_row",
     "listen_backlog",
-    "queue_state",
     "receive_buffer",
-    "receive_drops",
     "share",
 ]
 
@@ -40,13 +36,6 @@ machine vanished is noticed within two minutes. Accepted sockets inherit this fr
 
 _ANY_PORT_TRIES = 16
 _SO_RCVBUFFORCE = 33
-_SO_MEMINFO = 55
-_SK_MEMINFO_DROPS = 8
-_MEMINFO_FIELDS = 9
-# struct tcp_info begins with eight single bytes; of the 32-bit numbers after them these are tcpi_unacked and
-# tcpi_sacked, which on a listening socket are the queue's length and its limit (net/ipv4/tcp.c, tcp_get_info).
-_TCP_INFO = struct.Struct("<8B24I")
-_TCPI_UNACKED, _TCPI_SACKED = 8 + 4, 8 + 5
 
 
 class BoundListener:
@@ -245,20 +234,6 @@ def receive_buffer(one: socket.socket) -> int:
 def listen_backlog(proc: Path = Path("/proc")) -> int:
     """Give the longest accept queue that the kernel allows, in connections; its own cap would be silent."""
     return int((proc / "sys/net/core/somaxconn").read_text())
-
-
-def queue_state(listener: socket.socket) -> tuple[int, int]:
-    """Give a listening socket's queue: how many connections wait in it, and how many may; raises `OSError`."""
-    if listener.family == socket.AF_UNIX:
-        return unix_queue(listener)
-    info = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return info[_TCPI_UNACKED], info[_TCPI_SACKED]
-
-
-def receive_drops(one: socket.socket) -> int:
-    """Give how many connections (or datagrams) the kernel dropped because this socket had no room."""
-    numbers = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
-    return int(struct.unpack_from("<I", numbers, 4 * _SK_MEMINFO_DROPS)[0])
 
 
 def _port(one: socket.socket) -> int:

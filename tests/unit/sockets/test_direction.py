@@ -9,11 +9,12 @@ from unittest import SkipTest
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import direction
-from statsd_tcp.ingest.direction import Direction
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
-from statsd_tcp.ingest.steering import Instruction, attach
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
+from statsd_tcp.sockets import direction
+from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.steering import Instruction, attach
 
 CLIENTS = 12
 """The chance that the hash puts all of them into a given one of two queues is one in 4096."""

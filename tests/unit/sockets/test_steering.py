@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest.steering import program_by_cpu, program_without
-from tests.unit.ingest.bpf import run
+from statsd_tcp.sockets.steering import program_by_cpu, program_without
+from tests.unit.sockets.bpf import run
 
 # The processors of the workers, and for each receiving processor the sockets that may be chosen.
 BY_CPU = (

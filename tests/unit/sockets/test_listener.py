@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest import sockets
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, listen_backlog, queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
+from statsd_tcp.sockets import listener as sockets
+from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
 from tests.unit.ingest.loopback import wait_for
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"

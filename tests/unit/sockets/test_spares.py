@@ -6,10 +6,11 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ingest.sockets import BoundListener, bind_listener, queue_state
-from statsd_tcp.ingest.spares import growing, lay_by, stop_listening
-from statsd_tcp.ingest.steering import Instruction, attach, detach
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.spares import growing, lay_by, stop_listening
+from statsd_tcp.sockets.steering import Instruction, attach, detach
 
 _RETURN = 0x06
 
