@@ -25,8 +25,8 @@ from statsd_tcp.sockets.spares import MOST, growing, lay_by
 from statsd_tcp.sockets.tls import TlsError
 from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.workers.manifest import Manifest
-from statsd_tcp.workers.plan import Plan
+from statsd_tcp.supervisor.manifest import Manifest
+from statsd_tcp.supervisor.plan import Plan
 
 __all__ = ["StartError", "lock_state", "make_plan", "state_directory"]
 

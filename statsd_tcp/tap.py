@@ -30,26 +30,26 @@ from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
+from statsd_tcp.reload.command_line import command_again
+from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
+from statsd_tcp.reload.rehearsal import make_offer
+from statsd_tcp.reload.reload import Renewal
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.startup import StartError, make_plan, sign_lock
+from statsd_tcp.status.greeting import announce
+from statsd_tcp.status.kernel_watch import KernelWatch
+from statsd_tcp.status.report import Report
+from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.supervisor.manifest import Manifest, read_manifest
+from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
-from statsd_tcp.workers.announce import announce
-from statsd_tcp.workers.command_line import command_again
 from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
-from statsd_tcp.workers.kernel_watch import KernelWatch
-from statsd_tcp.workers.manifest import Manifest, read_manifest
-from statsd_tcp.workers.notify import Notifier
-from statsd_tcp.workers.offer import VARIABLE as OFFER
-from statsd_tcp.workers.offer import make_offer
-from statsd_tcp.workers.plan import Plan
-from statsd_tcp.workers.renewal import Renewal
-from statsd_tcp.workers.report import Report
-from statsd_tcp.workers.supervisor import Supervisor
 
 __all__ = ["Options", "assemble", "makeService"]
 

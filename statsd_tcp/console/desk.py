@@ -18,10 +18,10 @@ from statsd_tcp.console.replies import as_json
 from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.table import Settings
+from statsd_tcp.status.report import Report
 from statsd_tcp.store.deletion import Deletion, Kind
 from statsd_tcp.store.look import Look, look
-from statsd_tcp.workers.report import Report
-from statsd_tcp.workers.supervisor import Supervisor
+from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["Desk", "StoredSlot", "output_rows"]
 

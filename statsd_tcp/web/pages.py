@@ -8,8 +8,8 @@ import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from statsd_tcp.status.sources import ISources
 from statsd_tcp.web.dashboard import dashboard
-from statsd_tcp.web.sources import ISources
 
 __all__ = ["STATUS_VERSION", "DashboardPage", "Folder", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]
 

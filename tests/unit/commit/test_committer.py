@@ -19,7 +19,7 @@ from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
-from tests.unit.workers.fakes import LISTENERS, ImmediatePool, ImmediateRecovery, WorkersTestCase
+from tests.unit.supervisor.fakes import LISTENERS, ImmediatePool, ImmediateRecovery, WorkersTestCase
 
 
 class FakeWorker:

@@ -12,7 +12,7 @@ from statsd_tcp.commit.recovery import LAST_READING, LONGEST_READING, LONGEST_RE
 from statsd_tcp.commit.replay_process import BEGUN, Found
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.folder import Ledger
-from tests.unit.workers.fakes import LISTENERS, FakeProcess, WorkersTestCase
+from tests.unit.supervisor.fakes import LISTENERS, FakeProcess, WorkersTestCase
 
 
 class RecoveryTests(WorkersTestCase):

@@ -12,7 +12,7 @@ from statsd_tcp.ledger.file import ledger_paths, lock_ledger
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.layout import SlotName
 from statsd_tcp.ledger.slots import HEARTBEAT, listener_slots
-from tests.unit.workers.fakes import LISTENERS, WorkersTestCase
+from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase
 
 
 class ShelfTests(WorkersTestCase):

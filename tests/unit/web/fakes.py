@@ -11,11 +11,11 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.status.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.status.sources import ISources
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
-from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
-from statsd_tcp.web.sources import ISources
+from tests.unit.supervisor.fakes import ImmediatePool
 from tests.unit.web.tables import make_snapshot
-from tests.unit.workers.fakes import ImmediatePool
 
 TOTALS = {
     TotalKey("accepted", "tcp:8125", "0"): 10,

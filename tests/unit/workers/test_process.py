@@ -19,7 +19,7 @@ from statsd_tcp.workers.agreement import CANNOT_BOOT, FAILED
 from statsd_tcp.workers.control import Boot, Collect, Committed, Drain, Gathered, LaneSpec, Message, Ready
 from statsd_tcp.workers.process import WorkerProcess
 from tests.unit.ingest.loopback import make_listener
-from tests.unit.workers.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
 
 
 class Exited(BaseException):

@@ -16,7 +16,7 @@ from statsd_tcp.workers.agreement import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGE
 from statsd_tcp.workers.reaper import Ending
 from statsd_tcp.workers.spawn import WorkerExit, command, environment, spawn
 from tests.unit.descriptors import open_here
-from tests.unit.workers.fakes import FakeReactor
+from tests.unit.supervisor.fakes import FakeReactor
 
 HOME = str(Path(statsd_tcp.__file__).parent.parent)
 

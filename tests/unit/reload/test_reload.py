@@ -12,19 +12,19 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.reload.command_line import Again
+from statsd_tcp.reload.rehearsal import Offer, RefusedError
+from statsd_tcp.reload.reload import Renewal
 from statsd_tcp.settings.endpoints import parse_listen
 from statsd_tcp.sockets import spares
 from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
-from statsd_tcp.workers.command_line import Again
-from statsd_tcp.workers.incarnation import Incarnation
-from statsd_tcp.workers.manifest import Manifest, read_manifest, write_manifest
-from statsd_tcp.workers.notify import Notifier
-from statsd_tcp.workers.offer import Offer, RefusedError
-from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.renewal import Renewal
-from statsd_tcp.workers.succession import Succession
-from tests.unit.workers.fakes import WorkersTestCase
+from statsd_tcp.status.systemd import Notifier
+from statsd_tcp.supervisor.handover import Succession
+from statsd_tcp.supervisor.incarnation import Incarnation
+from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
+from statsd_tcp.supervisor.place import Place
+from tests.unit.supervisor.fakes import WorkersTestCase
 
 
 class RenewalTests(SynchronousTestCase):

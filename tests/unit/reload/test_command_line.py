@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.command_line import command_again
+from statsd_tcp.reload.command_line import command_again
 
 PYTHON = "/venv/bin/python"
 FOLDER = Path("/here")

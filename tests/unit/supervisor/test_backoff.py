@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.backoff import HEALTHY_LIFE, Backoff
+from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
 
 SHORT, LONG = HEALTHY_LIFE / 2, HEALTHY_LIFE
 

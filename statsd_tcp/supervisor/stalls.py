@@ -17,7 +17,7 @@ from statsd_tcp.ledger.slots import HEARTBEAT
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import attach, program_without
-from statsd_tcp.workers.place import Place
+from statsd_tcp.supervisor.place import Place
 
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
 

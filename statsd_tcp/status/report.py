@@ -17,11 +17,11 @@ from statsd_tcp.kernel.processes import only_processor, open_descriptors, reside
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.status.kernel_watch import KernelWatch
+from statsd_tcp.status.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.status.sources import ISources
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
-from statsd_tcp.web.own import AcceptQueue, ListenerFacts, OwnMetrics
-from statsd_tcp.web.sources import ISources
-from statsd_tcp.workers.kernel_watch import KernelWatch
-from statsd_tcp.workers.supervisor import Supervisor
+from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["Report"]
 

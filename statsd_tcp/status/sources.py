@@ -6,8 +6,8 @@ from typing import Any
 
 from zope.interface import Interface
 
+from statsd_tcp.status.own import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
-from statsd_tcp.web.own import OwnMetrics
 
 __all__ = ["ISources"]
 

@@ -11,7 +11,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from statsd_tcp.ledger.folder import Ledger, Shelf
-from statsd_tcp.workers.backoff import HEALTHY_LIFE, Backoff
+from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
+from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of
+from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.workers.control import (
     Boot,
     Channel,
@@ -24,8 +26,6 @@ from statsd_tcp.workers.control import (
     Retire,
     one_channel,
 )
-from statsd_tcp.workers.incarnation import Incarnation, Outcome, outcome_of
-from statsd_tcp.workers.manifest import InheritedWorker
 from statsd_tcp.workers.printed import Printed
 from statsd_tcp.workers.reaper import Ending, Reaper
 from statsd_tcp.workers.spawn import WorkerExit, spawn

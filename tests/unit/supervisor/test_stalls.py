@@ -13,8 +13,8 @@ from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.listener import bind_listener
-from statsd_tcp.workers import stalls
-from statsd_tcp.workers.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
+from statsd_tcp.supervisor import stalls
+from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 
 SECOND = 1_000_000_000
 

@@ -9,13 +9,13 @@ import socket
 from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
+from statsd_tcp.supervisor.incarnation import Outcome
+from statsd_tcp.supervisor.place import Place
 from statsd_tcp.workers.agreement import CANNOT_BOOT, FAILED, FIRST_SOCKET, LEDGER_DESCRIPTOR
-from statsd_tcp.workers.backoff import HEALTHY_LIFE
 from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
-from statsd_tcp.workers.incarnation import Outcome
-from statsd_tcp.workers.place import Place
 from tests.unit.descriptors import open_here
-from tests.unit.workers.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
 
 
 class RecordedEvents:

@@ -19,13 +19,13 @@ from statsd_tcp.commit.committer import Committer, Gatherings
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.supervisor.handover import Succession
+from statsd_tcp.supervisor.incarnation import Outcome
+from statsd_tcp.supervisor.manifest import Manifest
+from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.workers.control import Gathered
-from statsd_tcp.workers.incarnation import Outcome
-from statsd_tcp.workers.manifest import Manifest
-from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.plan import Plan
-from statsd_tcp.workers.stalls import StallWatch
-from statsd_tcp.workers.succession import Succession
 
 __all__ = ["BOOT_TRIES", "Supervisor"]
 

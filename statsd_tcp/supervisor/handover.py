@@ -21,8 +21,8 @@ from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.spares import stop_listening
 from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.sockets.unix import remove_path
-from statsd_tcp.workers.manifest import InheritedWorker
-from statsd_tcp.workers.place import Place
+from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.supervisor.place import Place
 from statsd_tcp.workers.reaper import Ending, Reaper
 
 __all__ = ["HANDSHAKES", "Succession"]

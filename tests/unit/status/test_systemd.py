@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.notify import Notifier
+from statsd_tcp.status.systemd import Notifier
 
 
 class NotifierTests(SynchronousTestCase):

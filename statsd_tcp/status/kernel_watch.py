@@ -16,7 +16,7 @@ from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.samples import Sampler
 from statsd_tcp.kernel.symptoms import Queue
 from statsd_tcp.kernel.watch import Family, Finding, Watch
-from statsd_tcp.workers.plan import Plan
+from statsd_tcp.supervisor.plan import Plan
 
 __all__ = ["KernelWatch", "target_of"]
 

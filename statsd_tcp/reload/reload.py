@@ -23,17 +23,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from statsd_tcp.reload.command_line import Again
+from statsd_tcp.reload.rehearsal import Offer, RefusedError, request_offer
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.inheritance import InheritedListener, same_address
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.sockets.spares import growing, lay_by
-from statsd_tcp.workers.command_line import Again
-from statsd_tcp.workers.manifest import VARIABLE as MANIFEST
-from statsd_tcp.workers.manifest import InheritedWorker, Manifest, write_manifest
-from statsd_tcp.workers.notify import Notifier
-from statsd_tcp.workers.offer import Offer, RefusedError, request_offer
-from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.supervisor import Supervisor
+from statsd_tcp.status.systemd import Notifier
+from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
+from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest, write_manifest
+from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["SIGNALS", "Renewal"]
 

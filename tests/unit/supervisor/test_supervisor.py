@@ -15,16 +15,16 @@ from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.settings.table import build_settings
+from statsd_tcp.status.greeting import greeting
+from statsd_tcp.status.report import Report
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
+from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
+from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from statsd_tcp.workers.agreement import CANNOT_BOOT, FIRST_SOCKET
-from statsd_tcp.workers.announce import greeting
-from statsd_tcp.workers.backoff import HEALTHY_LIFE
 from statsd_tcp.workers.control import Channel, Collect, Committed, Drain, Gathered, Ready
-from statsd_tcp.workers.place import Place
-from statsd_tcp.workers.report import Report
-from statsd_tcp.workers.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
+from tests.unit.supervisor.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
-from tests.unit.workers.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
 
 DRAIN_TIMEOUT = 5.0
 

@@ -15,11 +15,11 @@ from statsd_tcp.settings.endpoints import parse_count
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
 from statsd_tcp.sockets.listener import bind_listener
-from statsd_tcp.workers.announce import greeting
-from statsd_tcp.workers.plan import Plan
-from statsd_tcp.workers.succession import HANDSHAKES, Succession
-from tests.unit.workers.fakes import WorkersTestCase
-from tests.unit.workers.test_supervisor import SupervisorTestCase
+from statsd_tcp.status.greeting import greeting
+from statsd_tcp.supervisor.handover import HANDSHAKES, Succession
+from statsd_tcp.supervisor.plan import Plan
+from tests.unit.supervisor.fakes import WorkersTestCase
+from tests.unit.supervisor.test_supervisor import SupervisorTestCase
 
 
 class PlanTests(SupervisorTestCase):

@@ -1,0 +1,1 @@
+"""What of the machine stops the service next: symptoms, judgements, remedies."""

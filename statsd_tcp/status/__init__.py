@@ -1,0 +1,1 @@
+"""What the service says about itself: its own metrics, its status, the greeting, systemd."""

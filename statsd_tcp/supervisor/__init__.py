@@ -1,0 +1,1 @@
+"""The supervisor: places and lives of worker processes, and what one image of it hands to the next."""
