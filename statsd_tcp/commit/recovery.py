@@ -20,9 +20,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.children import environment
 from statsd_tcp.commit.replay_process import BEGUN, Found
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.workers.spawn import environment
 
 __all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovered", "Recovery"]
 

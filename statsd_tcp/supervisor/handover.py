@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.children import Ending, Reaper
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage
@@ -23,7 +24,6 @@ from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.place import Place
-from statsd_tcp.workers.reaper import Ending, Reaper
 
 __all__ = ["HANDSHAKES", "Succession"]
 

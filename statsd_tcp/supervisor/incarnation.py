@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from twisted.internet.error import ProcessExitedAlready
 
+from statsd_tcp.children import Ending, Printed, WorkerExit, environment
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.workers.control import Channel, Message
-from statsd_tcp.workers.printed import Printed
-from statsd_tcp.workers.reaper import Ending
+from statsd_tcp.workers.control import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
 
-__all__ = ["Incarnation", "Outcome", "outcome_of"]
+__all__ = ["Incarnation", "Outcome", "command", "outcome_of", "spawn"]
 
 Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
 """How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
@@ -70,6 +71,31 @@ class Incarnation:
                 os.kill(self.pid, signal.SIGKILL)
         except (ProcessExitedAlready, ProcessLookupError):
             pass
+
+
+def command(worker: int) -> list[str]:
+    """Give the command line; the number in it is for whoever looks at the list of processes."""
+    # -P: nothing is imported from the folder in which the service happens to be started.
+    return [sys.executable, "-P", "-m", "statsd_tcp.workers.process", str(worker)]
+
+
+def spawn(reactor: Any, protocol: WorkerExit, worker: int, channel: int, ledger: int, sockets: Sequence[int]) -> Any:
+    """Start a worker that inherits these descriptors at the places where it expects them; give its transport."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    inherited: dict[int, int | str] = {
+        0: null,
+        1: "r",
+        2: "r",
+        CHANNEL_DESCRIPTOR: channel,
+        LEDGER_DESCRIPTOR: ledger,
+        **dict(enumerate(sockets, FIRST_SOCKET)),
+    }
+    try:
+        return reactor.spawnProcess(
+            protocol, sys.executable, command(worker), env=environment(os.environ), childFDs=inherited
+        )
+    finally:
+        os.close(null)
 
 
 def outcome_of(incarnation: Incarnation) -> End:

@@ -10,9 +10,10 @@ from typing import Any, Literal, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.children import Ending, Printed, Reaper, WorkerExit
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
-from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of
+from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, spawn
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.workers.control import (
     Boot,
@@ -26,9 +27,6 @@ from statsd_tcp.workers.control import (
     Retire,
     one_channel,
 )
-from statsd_tcp.workers.printed import Printed
-from statsd_tcp.workers.reaper import Ending, Reaper
-from statsd_tcp.workers.spawn import WorkerExit, spawn
 
 __all__ = ["Place", "PlaceEvents", "State"]
 

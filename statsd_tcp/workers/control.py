@@ -1,4 +1,4 @@
-"""What supervisor and workers say to each other, and the channel that carries it.
+"""What supervisor and workers say to each other and agree on: messages, descriptors, exit statuses; and the channel.
 
 The channel is a socket pair of our own. A message is its length in four bytes, then msgpack; which message it is stands
 in a tag. Either side's end of the channel is the other's death: nobody else holds the descriptors.
@@ -21,6 +21,11 @@ from statsd_tcp.settings.repeat import Target
 from statsd_tcp.sockets.tls import TlsMaterial
 
 __all__ = [
+    "CANNOT_BOOT",
+    "CHANNEL_DESCRIPTOR",
+    "FAILED",
+    "FIRST_SOCKET",
+    "LEDGER_DESCRIPTOR",
     "Boot",
     "Channel",
     "Collect",
@@ -32,6 +37,18 @@ __all__ = [
     "Retire",
     "one_channel",
 ]
+
+CHANNEL_DESCRIPTOR = 3
+LEDGER_DESCRIPTOR = 4
+
+FIRST_SOCKET = 5
+"""The worker's first listening socket; the others follow."""
+
+CANNOT_BOOT = 3
+"""Exit status of a worker that never accepted anything: trying again would not help."""
+
+FAILED = 70
+"""Exit status of a worker that had to stop because of a fault of the program (EX_SOFTWARE)."""
 
 LARGEST_MESSAGE = 1 << 30
 """Bytes: an interval of a hundred thousand series has a few million."""

@@ -18,8 +18,20 @@ from twisted.python.failure import Failure
 
 from statsd_tcp import crash_points, native
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.workers.agreement import CANNOT_BOOT, CHANNEL_DESCRIPTOR, FAILED, LEDGER_DESCRIPTOR
-from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Message, Retire, one_channel
+from statsd_tcp.workers.control import (
+    CANNOT_BOOT,
+    CHANNEL_DESCRIPTOR,
+    FAILED,
+    LEDGER_DESCRIPTOR,
+    Boot,
+    Channel,
+    Collect,
+    Committed,
+    Drain,
+    Message,
+    Retire,
+    one_channel,
+)
 from statsd_tcp.workers.worker import Worker
 
 __all__ = ["main"]

@@ -12,8 +12,20 @@ from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.incarnation import Outcome
 from statsd_tcp.supervisor.place import Place
-from statsd_tcp.workers.agreement import CANNOT_BOOT, FAILED, FIRST_SOCKET, LEDGER_DESCRIPTOR
-from statsd_tcp.workers.control import Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
+from statsd_tcp.workers.control import (
+    CANNOT_BOOT,
+    FAILED,
+    FIRST_SOCKET,
+    LEDGER_DESCRIPTOR,
+    Boot,
+    Channel,
+    Collect,
+    Committed,
+    Drain,
+    Gathered,
+    Ready,
+    Retire,
+)
 from tests.unit.descriptors import open_here
 from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
 

@@ -21,8 +21,7 @@ from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.place import Place
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
-from statsd_tcp.workers.agreement import CANNOT_BOOT, FIRST_SOCKET
-from statsd_tcp.workers.control import Channel, Collect, Committed, Drain, Gathered, Ready
+from statsd_tcp.workers.control import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
 from tests.unit.supervisor.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
 

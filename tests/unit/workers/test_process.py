@@ -15,8 +15,18 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.ledger.slots import listener_slots
 from statsd_tcp.workers import process
-from statsd_tcp.workers.agreement import CANNOT_BOOT, FAILED
-from statsd_tcp.workers.control import Boot, Collect, Committed, Drain, Gathered, LaneSpec, Message, Ready
+from statsd_tcp.workers.control import (
+    CANNOT_BOOT,
+    FAILED,
+    Boot,
+    Collect,
+    Committed,
+    Drain,
+    Gathered,
+    LaneSpec,
+    Message,
+    Ready,
+)
 from statsd_tcp.workers.process import WorkerProcess
 from tests.unit.ingest.loopback import make_listener
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say

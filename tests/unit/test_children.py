@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.printed import Printed
+from statsd_tcp.children import Printed
 
 
 class PrintedTests(SynchronousTestCase):
