@@ -1,1 +1,1 @@
-"""What of the machine stops the service next: symptoms, judgements, remedies."""
+"""The doctor: judges a machine's settings against a rate of connections, and says what to change."""

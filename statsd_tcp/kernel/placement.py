@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from statsd_tcp.kernel.doctor.cards import read_cards
+from statsd_tcp.kernel.cards import read_cards
 from statsd_tcp.kernel.tables import cpu_list
 
 __all__ = ["Layout", "place_workers", "read_layout"]

@@ -8,14 +8,14 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.shortfalls import shortfalls
+from statsd_tcp.doctor.sources import KernelProbes, Roots
+from statsd_tcp.doctor.symptoms import Queue
+from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.watch import Family, Finding, Watch
 from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.shortfalls import shortfalls
-from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
-from statsd_tcp.kernel.doctor.target import Target
 from statsd_tcp.kernel.samples import Sampler
-from statsd_tcp.kernel.symptoms import Queue
-from statsd_tcp.kernel.watch import Family, Finding, Watch
 from statsd_tcp.supervisor.plan import Plan
 
 __all__ = ["KernelWatch", "target_of"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from statsd_tcp.kernel.watch import Family
+from statsd_tcp.doctor.watch import Family
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import TotalKey
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from statsd_tcp.kernel.doctor.judgement import Result
-from statsd_tcp.kernel.doctor.target import Target
-from statsd_tcp.kernel.references import references
+from statsd_tcp.doctor.judgement import Result
+from statsd_tcp.doctor.references import references
+from statsd_tcp.doctor.target import Target
 
 __all__ = ["JSON_VERSION", "results_json"]
 

@@ -15,10 +15,10 @@ from statsd_tcp.commands.doctor.as_json import JSON_VERSION
 from statsd_tcp.commands.doctor.options import DoctorOptions
 from statsd_tcp.commands.doctor.render import console_for, hanging
 from statsd_tcp.commands.doctor.service import Service
-from statsd_tcp.kernel.audit import judge
-from statsd_tcp.kernel.audit.opinion import Grade, Remark
-from statsd_tcp.kernel.doctor.examination import UNCHECKED
-from statsd_tcp.kernel.references import references
+from statsd_tcp.doctor.audit import judge
+from statsd_tcp.doctor.audit.opinion import Grade, Remark
+from statsd_tcp.doctor.examination import UNCHECKED
+from statsd_tcp.doctor.references import references
 
 __all__ = ["audit"]
 

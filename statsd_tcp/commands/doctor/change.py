@@ -11,9 +11,9 @@ from pathlib import Path
 from statsd_tcp.commands.doctor.options import DoctorOptions
 from statsd_tcp.commands.doctor.service import Service
 from statsd_tcp.commands.usage import UsageError
-from statsd_tcp.kernel.doctor.examination import UNCHECKED, examine, remedies
-from statsd_tcp.kernel.doctor.files import remedy_files
-from statsd_tcp.kernel.doctor.installation import Effect, Installation, InstallationError
+from statsd_tcp.doctor.examination import UNCHECKED, examine, remedies
+from statsd_tcp.doctor.files import remedy_files
+from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
 
 __all__ = ["apply", "run_program", "undo", "write"]
 

@@ -10,9 +10,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from statsd_tcp.kernel.doctor.examination import UNCHECKED
-from statsd_tcp.kernel.doctor.judgement import Judgement, Result, Verdict, Weight
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.examination import UNCHECKED
+from statsd_tcp.doctor.judgement import Judgement, Result, Verdict, Weight
+from statsd_tcp.doctor.target import Target
 
 __all__ = ["console_for", "hanging", "print_results", "verdict_style"]
 

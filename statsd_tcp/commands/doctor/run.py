@@ -12,7 +12,7 @@ from statsd_tcp.commands.doctor.change import apply, undo, write
 from statsd_tcp.commands.doctor.options import DoctorOptions, add_arguments, from_arguments
 from statsd_tcp.commands.doctor.render import console_for, print_results
 from statsd_tcp.commands.doctor.service import NoService, Service, no_service, service_at, service_of
-from statsd_tcp.kernel.doctor.examination import UNCHECKED, examine, status
+from statsd_tcp.doctor.examination import UNCHECKED, examine, status
 
 __all__ = ["add_arguments", "run"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.sources import KernelProbes, Roots
+from statsd_tcp.doctor.target import Target
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.kernel.sock_diag import listeners
 

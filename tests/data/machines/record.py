@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from statsd_tcp.kernel import sock_diag
-from statsd_tcp.kernel.doctor.cards import read_cards
+from statsd_tcp.kernel.cards import read_cards
 from statsd_tcp.kernel.rings import receive_ring
 
 FILES = (

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from statsd_tcp.commands.main import main
+from statsd_tcp.doctor.examination import examine
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.installation import Installation
+from statsd_tcp.doctor.sources import KernelProbes, Roots
+from statsd_tcp.doctor.symptoms import Queue
+from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.tracking import notrack_rules
+from statsd_tcp.doctor.watch import Watch
 from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
-from statsd_tcp.kernel.doctor.examination import examine
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.installation import Installation
-from statsd_tcp.kernel.doctor.sources import KernelProbes, Roots
-from statsd_tcp.kernel.doctor.target import Target
-from statsd_tcp.kernel.doctor.tracking import notrack_rules
 from statsd_tcp.kernel.samples import Sampler
-from statsd_tcp.kernel.symptoms import Queue
-from statsd_tcp.kernel.watch import Watch
 from tests.functional.service import Service, options
 from tests.functional.waiting import until
 

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.commands.doctor.as_json import results_json
 from statsd_tcp.commands.doctor.render import console_for, hanging, print_results
 from statsd_tcp.commands.doctor.service import NoService, service_at, service_of
-from statsd_tcp.kernel.doctor.examination import CHECKS, examine, status
-from statsd_tcp.kernel.doctor.judgement import Result
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.examination import CHECKS, examine, status
+from statsd_tcp.doctor.judgement import Result
+from statsd_tcp.doctor.target import Target
 from tests.unit.commands.test_main import run
-from tests.unit.kernel.machines import folder, machine
+from tests.unit.doctor.machines import folder, machine
 
 TARGET = Target(workers=2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.groups import Group, read_group
-from tests.unit.kernel.machines import folder
+from tests.unit.doctor.machines import folder
 
 
 class GroupTests(SynchronousTestCase):

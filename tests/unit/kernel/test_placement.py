@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.placement import Layout, place_workers, read_layout
-from tests.unit.kernel.machines import TREES, lay_out
-from tests.unit.kernel.trees import TreeTestCase
+from tests.unit.doctor.machines import TREES, lay_out
+from tests.unit.doctor.trees import TreeTestCase
 
 # Two threads on each core: 0 and 4, 1 and 5, 2 and 6, 3 and 7.
 TWINS = {cpu: (cpu % 4, cpu % 4 + 4) for cpu in range(8)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from statsd_tcp.kernel.processors import MOST_WORKERS, processor_quota, size_workers
-from tests.unit.kernel.trees import TreeTestCase
+from tests.unit.doctor.trees import TreeTestCase
 
 
 class QuotaTests(TreeTestCase):

@@ -13,7 +13,7 @@ from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.kernel_watch import KernelWatch, target_of
 from statsd_tcp.supervisor.plan import Plan
-from tests.unit.kernel.machines import folder, machine
+from tests.unit.doctor.machines import folder, machine
 
 NETSTAT = "TcpExt: TCPReqQFullDrop\nTcpExt: {}\n"
 

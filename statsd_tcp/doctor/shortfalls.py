@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.examination import CHECKS, examine
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Result, Verdict, Weight
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.examination import CHECKS, examine
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Result, Verdict, Weight
+from statsd_tcp.doctor.target import Target
 
 __all__ = ["shortfalls"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from statsd_tcp.kernel.audit.opinion import Grade, Opinion
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Verdict
-from statsd_tcp.kernel.doctor.softirq import backlog, packets_needed
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, accept_queue, conntrack_entries, descriptors, time_wait_buckets
+from statsd_tcp.doctor.audit.opinion import Grade, Opinion
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Verdict
+from statsd_tcp.doctor.softirq import backlog, packets_needed
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, accept_queue, conntrack_entries, descriptors, time_wait_buckets
 
 __all__ = ["RULES", "Rule"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.symptoms import SYMPTOMS, Advice, Growth, Queue, Symptom
+from statsd_tcp.doctor.target import Target
 from statsd_tcp.kernel.samples import Sample, Sampler
-from statsd_tcp.kernel.symptoms import SYMPTOMS, Advice, Growth, Queue, Symptom
 
 __all__ = ["Family", "Finding", "Watch"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from statsd_tcp.kernel.doctor.overflow import Cause, tell_cause
-from statsd_tcp.kernel.doctor.target import Target, accept_queue, conntrack_entries, time_wait_buckets
+from statsd_tcp.doctor.overflow import Cause, tell_cause
+from statsd_tcp.doctor.target import Target, accept_queue, conntrack_entries, time_wait_buckets
 from statsd_tcp.kernel.samples import Sample
 
 __all__ = ["SYMPTOMS", "Advice", "Growth", "Queue", "Symptom"]

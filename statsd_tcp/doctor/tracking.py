@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -16,8 +16,8 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, conntrack_entries
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, conntrack_entries
 
 __all__ = ["CHECKS", "NOTRACK_FILE", "NOTRACK_TABLE", "notrack_rules"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -17,9 +17,9 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.kernel.doctor.nic import real_cards
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, packets_per_processor, softirq_processors
+from statsd_tcp.doctor.nic import real_cards
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, packets_per_processor, softirq_processors
 from statsd_tcp.kernel.tables import total
 
 __all__ = ["CHECKS", "backlog", "packets_needed"]

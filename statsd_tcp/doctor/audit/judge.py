@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from statsd_tcp.kernel.audit.claims import claims
-from statsd_tcp.kernel.audit.opinion import Grade, Opinion, Remark
-from statsd_tcp.kernel.audit.page import Line, lines_of
-from statsd_tcp.kernel.audit.plain_settings import PLAIN_RULES
-from statsd_tcp.kernel.audit.settings import RULES
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.audit.claims import claims
+from statsd_tcp.doctor.audit.opinion import Grade, Opinion, Remark
+from statsd_tcp.doctor.audit.page import Line, lines_of
+from statsd_tcp.doctor.audit.plain_settings import PLAIN_RULES
+from statsd_tcp.doctor.audit.settings import RULES
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target
 
 __all__ = ["audit", "status"]
 

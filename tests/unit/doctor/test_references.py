@@ -7,9 +7,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.audit import claims, plain_settings, settings
-from statsd_tcp.kernel.doctor.examination import CHECKS
-from statsd_tcp.kernel.references import references
+from statsd_tcp.doctor.audit import claims, plain_settings, settings
+from statsd_tcp.doctor.examination import CHECKS
+from statsd_tcp.doctor.references import references
 
 LEADING = re.compile(r"\.rst|\(\d\)|\.[ch]\b|RFC")
 

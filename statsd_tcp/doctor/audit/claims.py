@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from statsd_tcp.kernel.audit.opinion import Grade, Opinion
-from statsd_tcp.kernel.doctor.target import Target, softirq_processors
+from statsd_tcp.doctor.audit.opinion import Grade, Opinion
+from statsd_tcp.doctor.target import Target, softirq_processors
 
 __all__ = ["claims"]
 

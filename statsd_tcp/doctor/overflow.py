@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Counter
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, accept_queue
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Counter
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, accept_queue
 
 __all__ = ["Cause", "Diagnosis", "overflow_cause", "tell_cause"]
 

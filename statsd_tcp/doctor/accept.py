@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -20,9 +20,9 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.kernel.doctor.overflow import Cause, overflow_cause
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, accept_queue, ordinary_queue
+from statsd_tcp.doctor.overflow import Cause, overflow_cause
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, accept_queue, ordinary_queue
 from statsd_tcp.kernel.sock_diag import Listener
 
 __all__ = ["CHECKS", "counters", "our_listeners"]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.audit.judge import audit, status
-from statsd_tcp.kernel.audit.opinion import Grade, Remark
-from statsd_tcp.kernel.audit.page import lines_of
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.target import Target
-from tests.unit.kernel.machines import folder, machine
+from statsd_tcp.doctor.audit.judge import audit, status
+from statsd_tcp.doctor.audit.opinion import Grade, Remark
+from statsd_tcp.doctor.audit.page import lines_of
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.target import Target
+from tests.unit.doctor.machines import folder, machine
 
 RIGHT, OUTDATED, IRRELEVANT, WRONG, HARMFUL, UNKNOWN = Grade
 BRIEF = Path(__file__).parents[2] / "data" / "advice" / "brief.txt"

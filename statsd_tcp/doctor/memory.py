@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.accept import counters
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.accept import counters
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -18,7 +18,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     sysctl,
     unit,
 )
-from statsd_tcp.kernel.doctor.target import Need, Target, datagram_queue, descriptors, memory
+from statsd_tcp.doctor.target import Need, Target, datagram_queue, descriptors, memory
 
 __all__ = ["CHECKS"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.doctor.examination import CHECKS, UNCHECKED, examine, remedies, status
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Judgement, Result, Verdict, Weight
-from statsd_tcp.kernel.doctor.sources import Roots
-from statsd_tcp.kernel.doctor.target import Target
-from tests.unit.kernel.machines import KINDS, RecordedProbes, folder, judge, machine
+from statsd_tcp.doctor.examination import CHECKS, UNCHECKED, examine, remedies, status
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Judgement, Result, Verdict, Weight
+from statsd_tcp.doctor.sources import Roots
+from statsd_tcp.doctor.target import Target
+from tests.unit.doctor.machines import KINDS, RecordedProbes, folder, judge, machine
 
 OK, RAISE, LOWER, DEAD, IRRELEVANT, UNKNOWN = Verdict
 FINE, WARNING, STOPS = Weight

@@ -7,8 +7,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.target import Need, Target
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.target import Need, Target
 
 __all__ = [
     "Check",

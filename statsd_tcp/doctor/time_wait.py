@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.accept import counters
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.accept import counters
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -17,8 +17,8 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import TIME_WAIT, Target, time_wait_buckets
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import TIME_WAIT, Target, time_wait_buckets
 
 __all__ = ["CHECKS"]
 

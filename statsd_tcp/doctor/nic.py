@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.cards import Card, interrupt_counts
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -16,8 +15,9 @@ from statsd_tcp.kernel.doctor.judgement import (
     fine,
     irrelevant,
 )
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target, bandwidth, softirq_processors
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target, bandwidth, softirq_processors
+from statsd_tcp.kernel.cards import Card, interrupt_counts
 
 __all__ = ["CHECKS", "real_cards"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from statsd_tcp.kernel.doctor import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Check, Judgement, Remedy, Result, Scope, Verdict, Weight
-from statsd_tcp.kernel.doctor.sources import Unread
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Check, Judgement, Remedy, Result, Scope, Verdict, Weight
+from statsd_tcp.doctor.sources import Unread
+from statsd_tcp.doctor.target import Target
 
 __all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "status"]
 

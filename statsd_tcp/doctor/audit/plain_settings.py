@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from statsd_tcp.kernel.audit.opinion import Grade, Opinion
+from statsd_tcp.doctor.audit.opinion import Grade, Opinion
 
 __all__ = ["PLAIN_RULES"]
 

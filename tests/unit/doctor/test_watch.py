@@ -6,11 +6,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.symptoms import SYMPTOMS, Queue
+from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.watch import Watch
 from statsd_tcp.kernel.samples import Sampler
-from statsd_tcp.kernel.symptoms import SYMPTOMS, Queue
-from statsd_tcp.kernel.watch import Watch
-from tests.unit.kernel.machines import folder, machine
+from tests.unit.doctor.machines import folder, machine
 
 NETSTAT = "TcpExt: ListenOverflows TCPReqQFullDrop TCPTimeWaitOverflow TCPMemoryPressures\nTcpExt: {0} {1} {2} {3}\n"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from statsd_tcp.kernel.doctor.examination import CHECKS, examine
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import Judgement
-from statsd_tcp.kernel.doctor.sources import Roots
-from statsd_tcp.kernel.doctor.target import Target
+from statsd_tcp.doctor.examination import CHECKS, examine
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import Judgement
+from statsd_tcp.doctor.sources import Roots
+from statsd_tcp.doctor.target import Target
 from statsd_tcp.kernel.rings import Ring
 from statsd_tcp.kernel.sock_diag import Listener
 

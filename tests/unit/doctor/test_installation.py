@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.doctor.examination import examine
-from statsd_tcp.kernel.doctor.files import remedy_files
-from statsd_tcp.kernel.doctor.installation import Effect, Installation, InstallationError
-from statsd_tcp.kernel.doctor.judgement import Result
-from statsd_tcp.kernel.doctor.target import Target
-from statsd_tcp.kernel.doctor.tracking import notrack_rules
-from tests.unit.kernel.machines import folder, machine
+from statsd_tcp.doctor.examination import examine
+from statsd_tcp.doctor.files import remedy_files
+from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
+from statsd_tcp.doctor.judgement import Result
+from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.tracking import notrack_rules
+from tests.unit.doctor.machines import folder, machine
 
 TARGET = Target(workers=2)
 SOMAXCONN = "proc/sys/net/core/somaxconn"

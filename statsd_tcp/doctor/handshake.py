@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.accept import counters
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.accept import counters
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Judgement,
     Layer,
@@ -16,7 +16,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.kernel.doctor.target import Target, accept_queue
+from statsd_tcp.doctor.target import Target, accept_queue
 
 __all__ = ["CHECKS"]
 

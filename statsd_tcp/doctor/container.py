@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from statsd_tcp.kernel.doctor.facts import Facts
-from statsd_tcp.kernel.doctor.judgement import (
+from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
     Judgement,
@@ -15,7 +15,7 @@ from statsd_tcp.kernel.doctor.judgement import (
     irrelevant,
     unit,
 )
-from statsd_tcp.kernel.doctor.target import Target, memory, processors
+from statsd_tcp.doctor.target import Target, memory, processors
 
 __all__ = ["CHECKS"]
 
