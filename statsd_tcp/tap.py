@@ -1,4 +1,4 @@
-"""The composition root: the options of ``twistd statscounter``, and the service that they describe.
+"""The options of ``twistd statscounter``, and the service that they describe.
 
 Whatever can fail at start fails in `makeService`, before twistd goes into the background: with one line on standard
 error and exit status 1.
@@ -7,51 +7,23 @@ error and exit status 1.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
-from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp import __version__, crash_points
-from statsd_tcp.commit.committer import Committer
-from statsd_tcp.commit.recovery import Recovery
-from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.answers import Answers
-from statsd_tcp.console.desk import Desk, StoredSlot
-from statsd_tcp.console.session import Console
 from statsd_tcp.crash_points import CrashPointError
-from statsd_tcp.ledger.folder import Shelf
-from statsd_tcp.mapping.mapper import Mapper
-from statsd_tcp.outputs.build import make_outputs, slot_rules
-from statsd_tcp.outputs.delivery import Delivery
-from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
-from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
 from statsd_tcp.reload.rehearsal import make_offer
-from statsd_tcp.reload.reload import Renewal
-from statsd_tcp.settings.state_folder import LEDGERS, STORE
+from statsd_tcp.service import assemble, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
-from statsd_tcp.sockets.activation import kept_name
-from statsd_tcp.startup import StartError, make_plan, sign_lock
-from statsd_tcp.status.greeting import announce
-from statsd_tcp.status.kernel_watch import KernelWatch
-from statsd_tcp.status.report import Report
-from statsd_tcp.status.systemd import Notifier
-from statsd_tcp.store.database import Store
-from statsd_tcp.store.slots import SlotRules
-from statsd_tcp.supervisor.manifest import Manifest, read_manifest
-from statsd_tcp.supervisor.plan import Plan
-from statsd_tcp.supervisor.supervisor import Supervisor
-from statsd_tcp.web.service import WebService
-from statsd_tcp.web.site import make_site
-from statsd_tcp.workers.ending import OrderedService, SecondSignal, give_up
+from statsd_tcp.startup import StartError, make_plan
+from statsd_tcp.supervisor.manifest import read_manifest
 
-__all__ = ["Options", "assemble", "makeService"]
+__all__ = ["Options", "makeService"]
 
 _DESCRIPTION = f"""statscounter {__version__}: the stats server for short TCP connections. It counts every connection
 exactly, aggregates the StatsD lines that they carry, and shows both at /metrics. An option that is given replaces its
@@ -142,82 +114,3 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     except (SettingsError, StartError, PluginError, CrashPointError) as error:
         fail(str(error))
     return assemble(reactor, plan, lock, outputs, manifest)
-
-
-def _store_opener(plan: Plan, rules: SlotRules) -> Callable[[], Store]:
-    """Give a function that opens the store, for the thread that it is to belong to."""
-
-    def open_store() -> Store:
-        settings = plan.settings
-        mapper = None if settings.mapping is None else Mapper(settings.mapping)
-        ttl, most = settings.series_ttl, settings.max_series
-        return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
-
-    return open_store
-
-
-def assemble(
-    reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput], manifest: Manifest | None = None
-) -> IService:
-    """Put the service together. Nothing happens before it is started."""
-    settings = plan.settings
-    rules = slot_rules(settings, outputs)
-    open_store = _store_opener(plan, rules)
-    pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
-    shelf = Shelf(plan.state_dir / LEDGERS)
-
-    def make_committer(committed: Any) -> Committer:
-        return Committer(reactor, pool, open_store, shelf, committed, Recovery(reactor))
-
-    supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
-    again = command_again(sys.orig_argv, sys.argv, Path.cwd(), manifest.pid_file if manifest else "")
-    notifier = Notifier(os.environ, os.getpid())
-    renewal = Renewal(reactor, supervisor, lock, again, notifier, manifest.reloads if manifest else 0)
-    deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
-    kernel = KernelWatch(reactor, plan)
-    report = Report(reactor, supervisor, deliveries, kernel)
-
-    report.reloads = renewal.request
-    report.reload_refused = lambda: renewal.successful is False
-
-    def every_second() -> None:
-        renewal.look()
-        report.sample()
-        kernel.look()
-        if supervisor.healthy()[0]:
-            notifier.alive()
-
-    def ready() -> None:
-        for listener in plan.listeners:
-            for worker, descriptors in enumerate(listener.descriptors()):
-                notifier.keep(kept_name(listener.label, worker), descriptors)
-        notifier.ready(f"{plan.workers} workers accept")
-
-    def announced() -> None:
-        announce(plan)
-        kernel.announce()
-        ready()
-
-    supervisor.succession.finished = ready
-    supervisor.every_second = every_second
-
-    def install_signals() -> None:
-        SecondSignal(reactor, supervisor.kill).install()
-        renewal.install()
-
-    service = OrderedService(reactor, pool, install_signals, lambda: sign_lock(lock))
-    reactor.addSystemEventTrigger("before", "shutdown", notifier.stopping)
-    for delivery in deliveries:
-        delivery.setServiceParent(service)
-        supervisor.committer.after_commit.append(delivery.look)
-    supervisor.setServiceParent(service)
-    if plan.http is not None:
-        WebService(reactor, plan.http, make_site(reactor, report, settings.counter_suffix)).setServiceParent(service)
-    if plan.admin is not None:
-        activity = Activity(reactor)
-        supervisor.committer.after_commit.append(activity.look)
-        slot = StoredSlot(supervisor.committer, rules.timers)
-        console = Console(reactor, Answers(slot, Desk(supervisor, report, activity, settings)))
-        WebService(reactor, plan.admin, console).setServiceParent(service)
-    supervisor.announce = announced
-    return service

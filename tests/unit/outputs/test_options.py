@@ -17,10 +17,10 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.aggregate.timers import Bins
 from statsd_tcp.outputs import plugins
-from statsd_tcp.outputs.build import make_outputs, slot_rules
 from statsd_tcp.outputs.console import as_json, as_table
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
+from statsd_tcp.service import make_outputs, slot_rules
 from statsd_tcp.settings.outputs import (
     PluginSpec,
     parse_console,
