@@ -7,10 +7,10 @@ partitions, one look-up of its shape, one number. Lines that are not plainly one
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+import collections
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
 
-from statsd_tcp.aggregate.counting import count_into
 from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.wire.grammar import Grammar
@@ -19,12 +19,17 @@ from statsd_tcp.wire.memo import Key, ShapeMemo
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
-__all__ = ["COLLECTED", "Digest"]
+__all__ = ["COLLECTED", "Digest", "count_into"]
 
 COLLECTED: Final = 16_384
 """About how many values are collected before they are counted, which takes some 3 ms for 1000 shapes."""
 
 _SIGNS: Final = b"+-"
+
+# What `collections.Counter` counts with. It has no public name, but it takes a plain dictionary, whose numbers need not
+# be whole.
+count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = collections._count_elements  # type: ignore[attr-defined]
+"""Add 1 in a dictionary for each element, at the speed of C."""
 
 
 class Digest:

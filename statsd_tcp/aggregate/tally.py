@@ -17,14 +17,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from statsd_tcp.aggregate.accepted import AcceptedLines
-from statsd_tcp.aggregate.counting import count_into
-from statsd_tcp.aggregate.digest import Digest
+from statsd_tcp.aggregate.digest import Digest, count_into
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
-from statsd_tcp.wire.grammar import Grammar
+from statsd_tcp.wire.grammar import DIALECTS, Grammar
 from statsd_tcp.wire.reasons import REASONS
 
-__all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally"]
+__all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally", "tally_for"]
 
 # When a table has this many lines it is read: some 3 ms for known shapes, 20 ms for lines never met before.
 TABLE_LINES: Final = 4_096
@@ -228,3 +227,14 @@ class Tally:
         for digest in self._digests.values():
             digest.begin(self._interval)
         return taken
+
+
+def tally_for(
+    listeners: Sequence[tuple[str, str]], accepted: AcceptedLines | None = None, new_sums: NewSums | None = None
+) -> Tally:
+    """Make a tally for listeners given by label and dialect, known to it by their place.
+
+    The lines that are good are also given to ``accepted``. ``new_sums`` makes what adds plain lines up, if anything.
+    """
+    others = {label: DIALECTS[dialect] for label, dialect in listeners}
+    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others, accepted, new_sums)

@@ -21,11 +21,10 @@ from statsd_tcp.commit.recovery import IRecovery, Recovered
 from statsd_tcp.commit.replay import replay
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.layout import LedgerCounts
-from statsd_tcp.outputs.delivery import IQueue
 from statsd_tcp.store.batch import CommitBatch, LedgerInterval
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.queues import Queued
+from statsd_tcp.store.queues import IQueue, Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
 
 __all__ = ["Committer", "Gatherings"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import read_frames
 from statsd_tcp.ledger.slots import JOURNAL_HEAD

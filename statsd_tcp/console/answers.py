@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
+from statsd_tcp.console.open_slot import LOOKS, Look
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.look import LOOKS, Look
 
 __all__ = ["Answers", "Reply"]
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.config import settings_rows
+from statsd_tcp.console.open_slot import Look, look
 from statsd_tcp.console.replies import as_json
 from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.outputs import PluginSpec
+from statsd_tcp.settings.table import OPTIONS, Settings
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.deletion import Deletion, Kind
-from statsd_tcp.store.look import Look, look
 from statsd_tcp.supervisor.supervisor import Supervisor
 
-__all__ = ["Desk", "StoredSlot", "output_rows"]
+__all__ = ["Desk", "StoredSlot", "output_rows", "settings_rows"]
 
 
 @implementer(IOpenSlot)
@@ -95,3 +97,29 @@ def output_rows(outputs: Sequence[OutputFacts], uptime: int, now: float) -> Iter
         yield f"{name}.last_flush", max(0, round(now - facts.last_success)) if facts.last_success else uptime
         for field in ("queued", "sent", "failed", "dropped"):
             yield f"{name}.{field}", getattr(facts, field)
+
+
+def settings_rows(settings: Settings) -> Iterator[tuple[str, object]]:
+    """Give the options by their names, with what was chosen or is the default."""
+    for option in OPTIONS:
+        yield from _rows(option.name, getattr(settings, option.field))
+
+
+def _rows(name: str, value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, tuple | AbstractSet):
+        for index, item in enumerate(sorted(value) if isinstance(value, AbstractSet) else value):
+            yield from _rows(f"{name} > {index}", item)
+    elif isinstance(value, PluginSpec):
+        # Its arguments may hold a password.
+        yield name, value.label
+    elif isinstance(value, msgspec.Struct) and type(value).__str__ is object.__str__:
+        for field in value.__struct_fields__:
+            yield from _rows(f"{name} > {field}", getattr(value, field))
+    else:
+        yield name, _written(value)
+
+
+def _written(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return "" if value is None else value

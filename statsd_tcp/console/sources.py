@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from statsd_tcp.console.open_slot import Look
 from statsd_tcp.store.deletion import Deletion, Kind
-from statsd_tcp.store.look import Look
 
 __all__ = ["IConsoleSources", "IOpenSlot"]
 

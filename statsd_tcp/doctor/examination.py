@@ -12,7 +12,7 @@ from statsd_tcp.doctor.judgement import Check, Judgement, Remedy, Result, Scope,
 from statsd_tcp.doctor.sources import Unread
 from statsd_tcp.doctor.target import Target
 
-__all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "status"]
+__all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "shortfalls", "status"]
 
 CHECKS: tuple[Check, ...] = (
     *nic.CHECKS,
@@ -69,3 +69,27 @@ def _for_the_host(judgement: Judgement) -> Judgement:
     """Leave the remedies to people: from another network namespace the host's settings can't be changed."""
     left = tuple(msgspec.structs.replace(remedy, automatic=False) for remedy in judgement.remedies)
     return msgspec.structs.replace(judgement, remedies=left)
+
+
+_HISTORY = "accept.overflows"
+"""Tells of what was before this start, perhaps of other programs: not what will be."""
+
+
+def shortfalls(facts: Facts, target: Target) -> list[str]:
+    """Give one line for each limit that the rate will hit, the worst first."""
+    checks = [check for check in CHECKS if check.essential and check.id != _HISTORY]
+    short = [one for one in examine(facts, target, checks) if _is_short(one)]
+    return [_line(one, target) for one in sorted(short, key=lambda one: -one.judgement.weight)]
+
+
+def _is_short(result: Result) -> bool:
+    return result.judgement.weight > Weight.FINE and result.judgement.verdict in {Verdict.RAISE, Verdict.LOWER}
+
+
+def _line(result: Result, target: Target) -> str:
+    judgement = result.judgement
+    remedy = f": {judgement.remedies[0].do}" if judgement.remedies else ""
+    return (
+        f"{result.check.title}: {judgement.current}, but {target.rate:,.0f} connections/s need {judgement.needed}"
+        f"{remedy} [{result.check.id}]"
+    )

@@ -12,26 +12,15 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface
 
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.store.queues import Queued, Waiting
+from statsd_tcp.store.queues import IQueue, Waiting
 from statsd_tcp.store.snapshot import Snapshot
 
-__all__ = ["Delivery", "IQueue", "OutputFacts"]
+__all__ = ["Delivery", "OutputFacts"]
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts, doubled with each that fails."""
-
-
-class IQueue(Interface):
-    """Where slots wait."""
-
-    def after(output: str, slot_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
-        """Read the first slot behind that one."""
-
-    def acknowledge(output: str, slot_id: int) -> None:  # noqa: N805
-        """Say that a slot is written; it is taken out with the next commit."""
 
 
 class OutputFacts(NamedTuple):

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import array
 import fcntl
+import pickle  # written here, and read by nobody of ours
 import socket
+import struct
 import termios
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -24,12 +27,38 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.outputs.graphite_names import OwnNumbers, points
-from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
+from statsd_tcp.outputs.graphite_names import OwnNumbers, Point, points
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.graphite import GraphiteTarget
 
-__all__ = ["Graphite", "NotTakenError", "unacknowledged"]
+__all__ = ["Graphite", "NotTakenError", "as_pickles", "as_text", "unacknowledged"]
+
+_LINES = 500
+"""Points in one chunk: less than a millisecond's work, and a pickle far below the megabyte that carbon takes."""
+
+_EXACT = 1e15
+"""Whole numbers up to that are written without a point, as etsy's server writes them."""
+
+
+def as_text(points: Iterator[Point], timestamp: int) -> Iterator[bytes]:
+    """Write points as lines, in chunks."""
+    tail = f" {timestamp}\n"
+    while chunk := list(islice(points, _LINES)):
+        yield "".join([f"{path} {_number(value)}{tail}" for path, value in chunk]).encode()
+
+
+def as_pickles(points: Iterator[Point], timestamp: int) -> Iterator[bytes]:
+    """Write points as pickles, in chunks."""
+    while chunk := list(islice(points, _LINES)):
+        payload = pickle.dumps([(path, (timestamp, value)) for path, value in chunk], protocol=2)
+        yield struct.pack("!L", len(payload)) + payload
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < _EXACT:
+        return str(int(value))
+    return repr(value)
+
 
 _CONNECT_TIMEOUT = 10
 _STALL_TIMEOUT = 30.0

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from statsd_tcp.repeat.addresses import Address, Lookup
-from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.packing import cut
-from statsd_tcp.repeat.queue import LineQueue
+from statsd_tcp.repeat.queue import LineQueue, Repeated
 from statsd_tcp.settings.repeat import Target
 
-__all__ = ["PAUSE", "DatagramSender"]
+__all__ = ["LARGEST_DATAGRAM", "PAUSE", "DatagramSender", "cut"]
+
+LARGEST_DATAGRAM: Final = 1432
+"""Bytes that pass an Ethernet undivided, with the headers of IPv6 and room for those of a tunnel. StatsD's clients
+count on the same number."""
+
+
+def cut(lines: bytes, size: int = LARGEST_DATAGRAM) -> Iterator[bytes]:
+    r"""Give datagrams of as many whole lines as ``size`` bytes hold.
+
+    Each of ``lines`` ends in a newline. The last newline of a datagram is left out: some servers would take the nothing
+    behind it for an empty, bad line. A line that is longer than ``size`` goes alone.
+    """
+    start, end = 0, len(lines)
+    while start < end:
+        if end - start <= size + 1:
+            stop = end - 1
+        else:
+            stop = lines.rfind(b"\n", start, start + size + 1)
+            if stop < 0:
+                stop = lines.index(b"\n", start)
+        yield lines[start:stop]
+        start = stop + 1
+
 
 PAUSE = 0.005
 """Seconds between two portions. A second's lines come at once, and sent at once they would overflow the other side's

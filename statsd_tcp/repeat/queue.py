@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from statsd_tcp.repeat.counts import Repeated
+import msgspec
 
-__all__ = ["MOST_BYTES", "LineQueue"]
+__all__ = ["MOST_BYTES", "LineQueue", "Repeated"]
+
+
+class Repeated(msgspec.Struct, frozen=True, array_like=True):
+    """What one worker has to say about one target.
+
+    ``sent`` and ``dropped`` are lines and ``failed`` attempts, all since it was last asked; ``queued`` are the lines
+    that wait now. ``error`` is why nothing can be sent, empty while all is well.
+    """
+
+    label: str
+    sent: int
+    failed: int
+    dropped: int
+    queued: int
+    error: str = ""
+
 
 MOST_BYTES = 8 << 20
 """So much waits for one target in one worker: some seconds of much traffic."""

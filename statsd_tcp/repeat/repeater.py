@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.settings.repeat import Target
 
 __all__ = ["Repeater", "Sender", "make_repeater"]

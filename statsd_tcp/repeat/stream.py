@@ -13,8 +13,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.queue import LineQueue
+from statsd_tcp.repeat.queue import LineQueue, Repeated
 from statsd_tcp.settings.repeat import Target
 
 __all__ = ["StreamSender"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import Repeated
 
 __all__ = ["RepeatTotals"]
 

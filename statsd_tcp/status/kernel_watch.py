@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from statsd_tcp.doctor.examination import shortfalls
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.shortfalls import shortfalls
 from statsd_tcp.doctor.sources import KernelProbes, Roots
 from statsd_tcp.doctor.symptoms import Queue
 from statsd_tcp.doctor.target import Target

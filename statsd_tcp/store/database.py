@@ -18,7 +18,6 @@ from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observatio
 from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_slots
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
-from statsd_tcp.store.plan import Plan, write
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
 from statsd_tcp.store.schema import prepare
@@ -31,6 +30,7 @@ from statsd_tcp.store.sets import SetSlot, SetsPlan
 from statsd_tcp.store.slots import MAX_SERIES, SlotRules, Slots
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.traits import from_row
+from statsd_tcp.store.transaction import Plan, write
 from statsd_tcp.store.units import UnitClaims, Units
 from statsd_tcp.store.windows import Observations, Windows
 

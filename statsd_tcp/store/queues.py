@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
 
 from statsd_tcp.aggregate.slots import SlotResult
 
-__all__ = ["QUEUE_BYTES", "Queued", "Queues", "Waiting"]
+__all__ = ["QUEUE_BYTES", "IQueue", "Queued", "Queues", "Waiting"]
 
 QUEUE_BYTES = 1 << 30
 """So much may wait for one output on the disk, however few slots it is."""
@@ -39,6 +41,16 @@ class Waiting(NamedTuple):
     slots: int
     newest: int
     dropped: int
+
+
+class IQueue(Interface):
+    """Where slots wait."""
+
+    def after(output: str, slot_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
+        """Read the first slot behind that one."""
+
+    def acknowledge(output: str, slot_id: int) -> None:  # noqa: N805
+        """Say that a slot is written; it is taken out with the next commit."""
 
 
 class Queues:

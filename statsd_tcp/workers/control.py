@@ -16,7 +16,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
 from statsd_tcp.ingest.stream import Framing
-from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.settings.repeat import Target
 from statsd_tcp.sockets.tls import TlsMaterial
 

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate.accepted import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
-from statsd_tcp.aggregate.listeners import tally_for
 from statsd_tcp.aggregate.sums import new_sums
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane

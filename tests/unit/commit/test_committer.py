@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from statsd_tcp.aggregate.encoding import encode
-from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.committer import Committer, Gatherings
 from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
-from statsd_tcp.aggregate.listeners import tally_for
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.replay import replay
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal

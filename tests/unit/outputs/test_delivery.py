@@ -11,9 +11,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.outputs.delivery import Delivery, IQueue
+from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.store.queues import Queued, Waiting
+from statsd_tcp.store.queues import IQueue, Queued, Waiting
 from statsd_tcp.store.slots import SlotState
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.web.tables import make_snapshot

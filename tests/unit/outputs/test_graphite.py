@@ -16,8 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.outputs.graphite import Graphite, NotTakenError
-from statsd_tcp.outputs.graphite_wire import as_pickles, as_text
+from statsd_tcp.outputs.graphite import Graphite, NotTakenError, as_pickles, as_text
 from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
 
 SLOT = SlotResult(start=1000, seconds=10, counters={"hits": 25.0})

@@ -12,9 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.repeat import addresses
 from statsd_tcp.repeat.addresses import AGAIN, Address
-from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.datagrams import FEWEST, PAUSE, DatagramSender
-from statsd_tcp.repeat.queue import MOST_BYTES
+from statsd_tcp.repeat.queue import MOST_BYTES, Repeated
 from statsd_tcp.settings.repeat import Target
 
 LABEL = "repeat:udp:127.0.0.1:9"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.repeat.packing import LARGEST_DATAGRAM, cut
+from statsd_tcp.repeat.datagrams import LARGEST_DATAGRAM, cut
 
 _lines = st.lists(st.binary(min_size=1, max_size=12).map(lambda line: line.replace(b"\n", b"x")), max_size=40)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.queue import LineQueue
+from statsd_tcp.repeat.queue import LineQueue, Repeated
 
 
 class LineQueueTests(SynchronousTestCase):

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.repeat.counts import Repeated
 from statsd_tcp.repeat.datagrams import DatagramSender
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.repeater import Repeater, make_repeater
 from statsd_tcp.repeat.stream import StreamSender
 from statsd_tcp.settings.repeat import Target

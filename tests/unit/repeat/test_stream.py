@@ -13,8 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.queue import MOST_BYTES
+from statsd_tcp.repeat.queue import MOST_BYTES, Repeated
 from statsd_tcp.repeat.stream import CLOSE_TIME, LONGEST_PAUSE, StreamSender
 from statsd_tcp.settings.repeat import Target
 

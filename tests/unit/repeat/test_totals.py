@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
 
 

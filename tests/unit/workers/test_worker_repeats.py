@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from statsd_tcp.repeat.counts import Repeated
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.workers import worker as worker_module
 from tests.unit.ingest.loopback import Client
 from tests.unit.workers.test_worker import WorkerTestCase

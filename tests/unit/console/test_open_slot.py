@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
-from statsd_tcp.store.look import look
+from statsd_tcp.console.open_slot import look
 from statsd_tcp.store.slots import SlotRules
 from tests.unit.store.test_slots import SlotTestCase
 
