@@ -28,7 +28,7 @@ _SIGNS: Final = b"+-"
 
 # What `collections.Counter` counts with. It has no public name, but it takes a plain dictionary, whose numbers need not
 # be whole.
-count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = collections._count_elements  # type: ignore[attr-defined]
+count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = collections._count_elements  # type: ignore[attr-defined]  # noqa: SLF001
 """Add 1 in a dictionary for each element, at the speed of C."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -106,8 +105,8 @@ class KnownSeries:
         self.gone.append((kind, identity))
         return True
 
-    def close(self, slot: OpenSlot, rules: TimerRules, clock: Callable[[], float] = time.perf_counter) -> SlotResult:
-        """Work out the result of a slot, with what is idle in it."""
+    def close(self, slot: OpenSlot, rules: TimerRules, clock: Callable[[], float]) -> SlotResult:
+        """Work out the result of a slot, with what is idle in it. ``clock`` gives seconds, to tell how long it took."""
         began = clock()
         self._note("c", slot.counters, slot.start)
         self._note("ms", slot.timers, slot.start)

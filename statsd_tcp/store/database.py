@@ -98,7 +98,7 @@ class Store:
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._room = Room(self._columns, max_series)
-        self.slots = None if slots is None else Slots(slots)
+        self.slots = None if slots is None else Slots(slots, monotonic)
         self._mapper = mapper
         self._sets = SetSlot(_SET_SECONDS if slots is None else slots.seconds)
         self._windows = Windows(monotonic)

@@ -8,7 +8,7 @@ outputs nothing is written, and the slot is only there to be looked at.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -66,8 +66,10 @@ class SlotState(msgspec.Struct, frozen=True):
 class Slots:
     """The open slot, the known series and the queues. After an error of `write` it reads everything again."""
 
-    def __init__(self, rules: SlotRules) -> None:
+    def __init__(self, rules: SlotRules, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds, to tell how long a result took."""
         self._rules = rules
+        self._clock = clock
         self._queues = Queues(rules.outputs, rules.queue)
         self._known = KnownSeries(rules.idle, rules.spelling)
         self.open: OpenSlot | None = None
@@ -165,7 +167,7 @@ class Slots:
         return OpenSlot(slot_start(moment, self._rules.seconds), self._rules.seconds)
 
     def _close(self, connection: sqlite3.Connection, slot: OpenSlot) -> None:
-        self._queues.put(connection, self._known.close(slot, self._rules.timers))
+        self._queues.put(connection, self._known.close(slot, self._rules.timers, self._clock))
         connection.execute("DELETE FROM slot_parts")
         connection.executemany(_PUT_KNOWN, self._known.changed)
         connection.executemany("DELETE FROM slot_series WHERE kind = ? AND identity = ?", self._known.gone)

@@ -93,7 +93,7 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(slot.approximated, 0)
         slot.add(Interval(times={"t": {float(value): 1.0 for value in range(100, 1000)}}))
         self.assertEqual(slot.approximated, 1)
-        found = KnownSeries(IdleRules()).close(slot, RULES)
+        found = KnownSeries(IdleRules()).close(slot, RULES, lambda: 0.0)
         self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
         self.assertEqual(found.timers["t"]["upper"], 999.0)
         self.assertLess(len(slot.timers["t"].values), 300)

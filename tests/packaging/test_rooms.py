@@ -1,0 +1,57 @@
+"""The rooms of the package, as docs/design.md lists them: data flows one way, and nothing imports back up."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = "statsd_tcp"
+PURE = ("wire", "aggregate", "mapping")
+IMPURE = {"twisted", "time", "datetime", "socket", "select", "selectors", "threading", "subprocess", "signal"}
+
+
+def modules(checkout: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Give every module of the package with the room that it is in."""
+    for path in sorted((checkout / PACKAGE).rglob("*.py")):
+        room = path.relative_to(checkout / PACKAGE).parts[0].removesuffix(".py")
+        if room != "__init__":
+            yield room, ast.parse(path.read_text())
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Give the dotted names of all that a module imports, inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def arrows(checkout: Path) -> dict[str, set[str]]:
+    """Give for each room the rooms that it imports."""
+    found: dict[str, set[str]] = defaultdict(set)
+    rooms = {room for room, _ in modules(checkout)}
+    for room, tree in modules(checkout):
+        parts = [name.split(".") for name in imported(tree) if name.startswith(f"{PACKAGE}.")]
+        found[room] |= {part[1] for part in parts if part[1] in rooms} - {room}
+    return found
+
+
+def test_order(checkout: Path) -> None:
+    """Each room imports only rooms that stand above it in the table of the design document, which has them all."""
+    text = (checkout / "docs" / "design.md").read_text()
+    order = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    found = arrows(checkout)
+    assert sorted(order) == sorted({room for room, _ in modules(checkout)})
+    wrong = [(room, other) for room in order for other in found[room] if order.index(other) > order.index(room)]
+    assert not wrong
+
+
+def test_pure(checkout: Path) -> None:
+    """The pure rooms import neither Twisted nor a clock, nor anything that waits or reaches outside the process."""
+    parts = [(room, name.partition(".")[0]) for room, tree in modules(checkout) for name in imported(tree)]
+    assert not [(room, name) for room, name in parts if room in PURE and name in IMPURE]
