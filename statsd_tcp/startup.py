@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
-from statsd_tcp.kernel.processors import MOST_WORKERS, size_workers
+from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
 from statsd_tcp.settings.table import Settings
@@ -21,7 +21,6 @@ from statsd_tcp.sockets.activation import activated_descriptors, describe_socket
 from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
 from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
-from statsd_tcp.sockets.spares import MOST, growing, lay_by
 from statsd_tcp.sockets.tls import TlsError
 from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.store.errors import StoreError
@@ -56,7 +55,6 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
     try:
         plan = _bind_all(settings, folder, bound, heritage)
         heritage.settle()
-        _lay_by(plan)
         return plan, lock
     except StartError:
         # Ports end with the process, but the files of Unix sockets don't.
@@ -201,24 +199,6 @@ def _check_labels(listeners: list[BoundListener]) -> None:
     for label in labels:
         if labels.count(label) > 1:
             raise StartError(f"--listen/--count: two listeners are called {label}; name=LABEL tells them apart")
-
-
-def _lay_by(plan: Plan) -> None:
-    """As root, bind sockets for as many workers as there may be: twistd may become somebody else, who can't."""
-    if os.geteuid() != 0:
-        return
-    most = min(MOST, max(MOST_WORKERS, os.cpu_count() or 1))
-    for listener in plan.listeners:
-        if growing(listener) and _descriptors(plan.listeners) + 2 * most < plan.descriptors // 4:
-            try:
-                lay_by(listener, most)
-            except OSError as error:
-                # They may never be needed.
-                _log.warn("no spare sockets for {label}: {error}", label=listener.label, error=error)
-
-
-def _descriptors(listeners: list[BoundListener]) -> int:
-    return sum(len(row) for listener in listeners for row in (*listener.sockets, *listener.spare))
 
 
 def _check_descriptors(plan: Plan) -> None:

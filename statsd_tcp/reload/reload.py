@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,6 @@ from statsd_tcp.reload.rehearsal import Offer, RefusedError, request_offer
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.inheritance import InheritedListener, same_address
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
-from statsd_tcp.sockets.spares import growing, lay_by
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
 from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest, write_manifest
@@ -147,15 +145,19 @@ class Renewal:
         self._supervisor.unhush()
 
     def _prepare(self, offer: Offer, made: list[BoundListener]) -> None:
-        """Bind what the next image wants and this one doesn't have; what is bound is in ``made``, or spare, at once."""
+        """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
         plan = self._supervisor.plan
         have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
         for endpoint in offer.streams:
             found = _find(endpoint, have)
             if found is None:
                 made.append(bind_listener(endpoint, offer.workers))
-            elif growing(found):
-                _grow(found, endpoint, offer.workers)
+            elif offer.workers > len(found.sockets) and found.in_groups and not found.can_grow:
+                there = len(found.sockets)
+                raise RefusedError(
+                    f"{found.label} has sockets for {there} workers, and this process may not bind more, as after a "
+                    f"change of user: restart the service, or ask for --workers {there}"
+                )
         for service in (offer.http, offer.admin):
             if service is not None and _find(service, have) is None:
                 made += [bind_listener(service, 1)]
@@ -208,24 +210,9 @@ def _find(endpoint: Endpoint, listeners: list[BoundListener]) -> BoundListener |
     return next((one for one in listeners if same_address(one.endpoint, endpoint)), None)
 
 
-def _grow(listener: BoundListener, endpoint: Endpoint, workers: int) -> None:
-    try:
-        lay_by(listener, workers, endpoint)
-    except OSError as error:
-        there = len(listener.sockets) + len(listener.spare)
-        raise RefusedError(
-            f"{listener.label} has sockets for {there} workers, and no more can be bound ({error.strerror}), as after "
-            f"a change of user: --workers {there}, or a restart"
-        ) from None
-
-
 def _inherited(listener: BoundListener) -> InheritedListener:
-    rows, spare = _descriptors(listener.sockets), _descriptors(listener.spare)
-    return InheritedListener(listener.endpoint, listener.port, rows, spare, listener.ordered)
-
-
-def _descriptors(rows: list[list[socket.socket]]) -> list[list[int]]:
-    return [[one.fileno() for one in row] for row in rows]
+    rows = [[one.fileno() for one in row] for row in listener.sockets]
+    return InheritedListener(listener.endpoint, listener.port, rows, ordered=listener.ordered)
 
 
 def _workers(place: Place) -> list[InheritedWorker]:

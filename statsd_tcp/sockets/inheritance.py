@@ -11,7 +11,6 @@ from twisted.logger import Logger
 
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.listener import BoundListener, bind_row, share
-from statsd_tcp.sockets.spares import stop_listening
 from statsd_tcp.sockets.tls import read_tls
 
 __all__ = ["Heritage", "InheritedListener", "same_address"]
@@ -20,7 +19,7 @@ __all__ = ["Heritage", "InheritedListener", "same_address"]
 class InheritedListener(msgspec.Struct, frozen=True):
     """A listener's sockets by their descriptors: for each worker one of each address family.
 
-    ``spare`` and ``ordered`` are those of `BoundListener`.
+    ``ordered`` is that of `BoundListener`. ``spare`` are sockets that release 0.1.0 bound ahead; they are closed.
     """
 
     endpoint: Endpoint
@@ -45,7 +44,7 @@ class Heritage:
 
     ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor doesn't get.
 
-    Where no socket more can be bound, as after a change of user or beside systemd's sockets, which are root's, a worker
+    Where no socket more can be bound, as beside systemd's sockets, which are root's, a worker
     more shares a TCP socket with another one, and does without a UDP socket: the others read the datagrams.
     """
 
@@ -57,7 +56,6 @@ class Heritage:
         self.rest: dict[int, list[socket.socket]] = {}
         self.shrunk: list[tuple[list[socket.socket], int]] = []
         """Groups that have more sockets than workers: all their sockets in order, and how many stay."""
-        self._unneeded: list[tuple[BoundListener, list[socket.socket]]] = []
 
     def take(self, endpoint: Endpoint, workers: int) -> BoundListener | None:
         """Give the listener for an endpoint out of the sockets with its address; None if there are none.
@@ -76,15 +74,6 @@ class Heritage:
             self._leave(self._rows([*listener.rows, *listener.spare]), 0)
         self._left = []
 
-    def lay_by(self) -> None:
-        """Keep TCP sockets of workers that are no more bound for later ones, and leave the others to be closed."""
-        for listener, row in self._unneeded:
-            if stop_listening(row):
-                listener.spare.append(row)
-                for rest in self.rest.values():
-                    rest[:] = [one for one in rest if one not in row]
-        self._unneeded.clear()
-
     def abandon(self) -> int:
         """Close what nobody has taken, and give the number: clients must not queue where nobody looks."""
         unwanted = [one for row in self.rest.values() for one in row]
@@ -92,20 +81,20 @@ class Heritage:
             one.close()
         self.rest.clear()
         self.shrunk.clear()
-        self._unneeded.clear()
         return len(unwanted)
 
     def _revive(self, listener: InheritedListener, endpoint: Endpoint, workers: int) -> BoundListener:
-        rows, spare = self._rows(listener.rows), self._rows(listener.spare)
+        rows = self._rows(listener.rows)
+        self._leave(self._rows(listener.spare), 0)
         tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
         if endpoint.path:
             return BoundListener(endpoint, 0, share(next(row[0] for row in rows if row), endpoint, workers))
         for _ in range(len(rows), workers):
-            rows.append(spare.pop(0) if spare else self._one_more(endpoint, rows))
+            rows.append(self._one_more(endpoint, rows))
         ordered = listener.ordered
-        found = BoundListener(endpoint, listener.port, rows[:workers], tls, spare, ordered=ordered)
+        found = BoundListener(endpoint, listener.port, rows[:workers], tls, ordered=ordered)
         if len(rows) > workers:
-            self._shrink(found, BoundListener(endpoint, listener.port, rows, ordered=ordered), workers)
+            self._shrink(BoundListener(endpoint, listener.port, rows, ordered=ordered), workers)
         return found
 
     def _one_more(self, endpoint: Endpoint, rows: list[list[socket.socket]]) -> list[socket.socket]:
@@ -126,14 +115,12 @@ class Heritage:
         self._log.warn("worker {worker} has no socket of {endpoint}, others read it", worker=worker, endpoint=endpoint)
         return []
 
-    def _shrink(self, found: BoundListener, before: BoundListener, workers: int) -> None:
+    def _shrink(self, before: BoundListener, workers: int) -> None:
         """Leave out the sockets of workers that are no more. One that all share stays."""
         if not before.in_groups:
             return
         self._leave(before.sockets, workers)
         self.shrunk += [(group, workers) for group in before.groups if len(group) > workers]
-        if before.stream:
-            self._unneeded += [(found, row) for row in before.sockets[workers:]]
 
     def _leave(self, rows: list[list[socket.socket]], stay: int) -> None:
         for worker, row in enumerate(rows):

@@ -11,12 +11,14 @@ listener is read by one worker, because what a client says of a gauge must keep 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.tls import TlsMaterial, read_tls
 from statsd_tcp.sockets.unix import bind_unix, remove_path
@@ -28,6 +30,7 @@ __all__ = [
     "listen_backlog",
     "receive_buffer",
     "share",
+    "stop_listening",
 ]
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 10, 6
@@ -42,9 +45,8 @@ class BoundListener:
     """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family.
 
     A Unix stream socket is there once for each worker, a datagram one for the one that reads it. The last workers may
-    have no UDP socket, see `Heritage`. ``tls`` is what a TLS listener's workers need besides. ``spare`` are sockets for
-    further workers, bound and not listening. ``ordered`` tells whether the sockets are in the order in which they began
-    to listen, which is that of their indexes in their groups.
+    have no UDP socket, see `Heritage`. ``tls`` is what a TLS listener's workers need besides. ``ordered`` tells whether
+    the sockets are in the order in which they began to listen, which is that of their indexes in their groups.
     """
 
     def __init__(
@@ -53,11 +55,9 @@ class BoundListener:
         port: int,
         sockets: list[list[socket.socket]],
         tls: TlsMaterial | None = None,
-        spare: Sequence[list[socket.socket]] = (),
         *,
         ordered: bool = True,
     ) -> None:
-        self.spare = list(spare)
         self.ordered = ordered
         self.endpoint = endpoint
         self.tls = tls
@@ -85,6 +85,15 @@ class BoundListener:
         )
 
     @property
+    def can_grow(self) -> bool:
+        """Return whether this process may bind one more socket into each of the groups.
+
+        The kernel lets only the user who made a group join it (net/ipv4/inet_connection_sock.c), and only root bind a
+        port below 1024. The attempt without SO_REUSEPORT never joins, so that no client is given to it.
+        """
+        return all(_is_ours(one) and _may_bind(one) for one in self.sockets[0])
+
+    @property
     def groups(self) -> list[list[socket.socket]]:
         """Give the members of each group by their indexes, which are their workers' numbers; none if unknown."""
         if not (self.in_groups and self.ordered):
@@ -108,7 +117,7 @@ class BoundListener:
 
     def close(self) -> None:
         """Close all sockets. Afterwards the file of a Unix socket goes, unless another process has it by now."""
-        for row in (*self.sockets, *self.spare):
+        for row in self.sockets:
             for one in row:
                 one.close()
         if self.endpoint.path and not self.endpoint.abstract:
@@ -197,6 +206,32 @@ def _bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
         one.close()
         raise
     return one
+
+
+def stop_listening(one: socket.socket) -> None:
+    """Have a TCP socket leave its group, unless a client waits in its queue, who would be reset."""
+    try:
+        if not queue_state(one)[0]:
+            one.shutdown(socket.SHUT_RD)
+    except OSError:
+        # It did not listen.
+        pass
+
+
+def _is_ours(one: socket.socket) -> bool:
+    return os.fstat(one.fileno()).st_uid == os.geteuid()
+
+
+def _may_bind(member: socket.socket) -> bool:
+    with socket.socket(member.family, member.type) as one:
+        if member.family == socket.AF_INET6:
+            only = member.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        try:
+            one.bind(member.getsockname())
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return True
 
 
 def _make(endpoint: Endpoint, family: int) -> socket.socket:

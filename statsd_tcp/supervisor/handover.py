@@ -19,7 +19,7 @@ from statsd_tcp.children import Ending, Reaper
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage
-from statsd_tcp.sockets.spares import stop_listening
+from statsd_tcp.sockets.listener import stop_listening
 from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
@@ -125,7 +125,6 @@ class Succession:
 
     def _close(self) -> None:
         self._call = None
-        self._heritage.lay_by()
         for row in self._heritage.rest.values():
             for one in row:
                 _close(one)
@@ -149,7 +148,7 @@ def _close(one: socket.socket) -> None:
     is_file = one.family == socket.AF_UNIX and isinstance(name, str) and name
     if one.family != socket.AF_UNIX and one.type == socket.SOCK_STREAM:
         # systemd may keep a copy, in whose queue clients would wait for nobody.
-        stop_listening([one])
+        stop_listening(one)
     one.close()
     if is_file:
         remove_path(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.rehearsal import Offer, RefusedError
 from statsd_tcp.reload.reload import Renewal
 from statsd_tcp.settings.endpoints import parse_listen
-from statsd_tcp.sockets import spares
 from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
@@ -52,23 +50,18 @@ class RenewalTests(SynchronousTestCase):
         return Offer([self.tcp.endpoint, self.udp.endpoint], None, None, workers)
 
     def test_more_workers(self) -> None:
-        """Sockets for more workers are spare until the next image takes them: this one may have to go on."""
+        """Sockets for more workers are left to the next image: this one binds none."""
         made: list[BoundListener] = []
         self.renewal._prepare(self.offer(4), made)
-        self.assertEqual(([], 2, 2), (made, len(self.tcp.sockets), len(self.tcp.spare)))
-        self.assertEqual((2, 0), (len(self.udp.sockets), len(self.udp.spare)))
-        (tcp, _) = self.renewal._manifest(made).listeners
-        self.assertEqual([[row[0].fileno()] for row in self.tcp.spare], tcp.spare)
+        self.assertEqual(([], 2, 2), (made, len(self.tcp.sockets), len(self.udp.sockets)))
 
-    def test_no_more_can_be_had(self) -> None:
-        """A change of user is named as the likely reason, with what is possible."""
-
-        def refuse(*_: object) -> None:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-
-        self.patch(spares, "bind_row", refuse)
+    def test_more_workers_after_a_change_of_user(self) -> None:
+        """More workers are refused where their sockets could not be bound; as many as before are not."""
+        self.patch(os, "geteuid", lambda: os.getuid() + 1)
         error = self.assertRaises(RefusedError, self.renewal._prepare, self.offer(3), [])
-        self.assertIn(f"{self.tcp.label} has sockets for 2 workers, and no more", str(error))
+        self.assertIn(f"{self.tcp.label} has sockets for 2 workers", str(error))
+        self.assertIn("restart the service", str(error))
+        self.renewal._prepare(self.offer(2), [])
 
     def test_who_is_still_to_be_reaped(self) -> None:
         """A worker that has said its last word, and hasn't ended yet, is told of by its number."""
@@ -86,10 +79,9 @@ class ManifestTests(SynchronousTestCase):
     """What goes through the memory file."""
 
     def test_descriptors(self) -> None:
-        """Spare sockets are handed on too, and all come back as they were written."""
+        """All descriptors come back as they were written."""
         listener = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 1)
         self.addCleanup(listener.close)
-        spares.lay_by(listener, 2)
         supervisor: Any = SimpleNamespace(
             plan=SimpleNamespace(listeners=[listener], http=None, admin=None),
             all_places=[], restarts={}, started_at=1.0, up=True,
@@ -97,7 +89,7 @@ class ManifestTests(SynchronousTestCase):
         manifest: Manifest = Renewal(
             MemoryReactorClock(), supervisor, listener.sockets[0][0].fileno(), Again([], ""), Notifier({}, 1)
         )._manifest([])
-        numbers = [row[0].fileno() for row in (*listener.sockets, *listener.spare)]
+        numbers = [row[0].fileno() for row in listener.sockets]
         self.assertEqual([numbers[0], *numbers], manifest.descriptors())
         environ: dict[str, str] = {}
         write_manifest(manifest, environ)

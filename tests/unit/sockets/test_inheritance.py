@@ -6,31 +6,29 @@ import errno
 import os
 import socket
 
+import msgspec
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import inheritance
 from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
 from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
-from statsd_tcp.sockets.spares import lay_by
+from statsd_tcp.sockets.listener import BoundListener, bind_listener, bind_row
 from statsd_tcp.sockets.steering import Instruction, attach
 
 
 def left(listener: BoundListener) -> InheritedListener:
     """Describe a listener's sockets by copies of their descriptors, as if they came from elsewhere."""
     rows = [[os.dup(one.fileno()) for one in row] for row in listener.sockets]
-    spare = [[os.dup(one.fileno()) for one in row] for row in listener.spare]
-    return InheritedListener(listener.endpoint, listener.port, rows, spare)
+    return InheritedListener(listener.endpoint, listener.port, rows)
 
 
 def same(listener: BoundListener) -> InheritedListener:
     """Describe a listener's sockets by their own descriptors, which they give away."""
-    numbers = {one: one.detach() for one in {one for row in (*listener.sockets, *listener.spare) for one in row}}
-    rows, spare = ([[numbers[one] for one in row] for row in part] for part in (listener.sockets, listener.spare))
-    return InheritedListener(listener.endpoint, listener.port, rows, spare)
+    numbers = {one: one.detach() for one in {one for row in listener.sockets for one in row}}
+    rows = [[numbers[one] for one in row] for row in listener.sockets]
+    return InheritedListener(listener.endpoint, listener.port, rows)
 
 
 class HeritageTests(SynchronousTestCase):
@@ -75,23 +73,28 @@ class HeritageTests(SynchronousTestCase):
         self.assertEqual([before.port] * 4, [row[0].getsockname()[1] for row in found.sockets])
         self.assertTrue(found.in_groups)
 
-    def test_more_workers_after_a_change_of_user(self) -> None:
-        """When nothing can be bound any more, TCP takes what was bound early, and of UDP the new workers have none."""
-        tcp, udp = self.bind("tcp:0:interface=127.0.0.1"), self.bind("udp:0:interface=127.0.0.1")
-        lay_by(tcp, 3)
-        heritage = Heritage([left(tcp), left(udp)])
+    def test_datagrams_that_nobody_can_join(self) -> None:
+        """Where no UDP socket more can be bound the new workers have none, and the others read on."""
+        udp = self.bind("udp:0:interface=127.0.0.1")
 
         def refuse(*_: object) -> list[socket.socket]:
             raise OSError(errno.EADDRINUSE, "Address already in use")
 
         self.patch(inheritance, "bind_row", refuse)
         with capturedLogs() as logs:
-            streams, datagrams = self.take(heritage, tcp.endpoint, 3), self.take(heritage, udp.endpoint, 3)
-        self.assertEqual([1, 1, 1], [len(row) for row in streams.sockets])
-        self.assertEqual([], streams.spare)
+            datagrams = self.take(Heritage([left(udp)]), udp.endpoint, 3)
         self.assertEqual([1, 1, 0], [len(row) for row in datagrams.sockets])
         self.assertEqual([2], [len(group) for group in datagrams.groups])
         self.assertEqual([2], [event["worker"] for event in logs])
+
+    def test_laid_by(self) -> None:
+        """Sockets that release 0.1.0 bound ahead are left over, to be closed."""
+        before = self.bind("tcp:0:interface=127.0.0.1")
+        (ahead,) = bind_row(before.endpoint, before.sockets[0])
+        inherited = msgspec.structs.replace(left(before), spare=[[ahead.detach()]])
+        heritage = Heritage([inherited])
+        self.assertEqual(2, len(self.take(heritage, before.endpoint, 2).sockets))
+        self.assertEqual(1, heritage.abandon())
 
     def test_sockets_that_nobody_can_join(self) -> None:
         """Where no more can be bound workers share what there is, in turn, and nothing is left over when they go."""
@@ -136,30 +139,15 @@ class HeritageTests(SynchronousTestCase):
         self.assertEqual(({}, []), (heritage.rest, heritage.shrunk))
         self.assertGreaterEqual(found.sockets[0][0].fileno(), 0)
 
-    def test_kept_for_later(self) -> None:
-        """A TCP socket of a worker that is no more is spare afterwards, and joins its group again."""
-        before = self.bind("tcp:0:interface=127.0.0.1", 3)
-        heritage = Heritage([same(before)])
-        found = self.take(heritage, before.endpoint, 2)
-        heritage.lay_by()
-        self.assertEqual(([[]], 1), (list(heritage.rest.values()), len(found.spare)))
-        again = self.take(Heritage([same(found)]), before.endpoint, 3)
-        again.listen(16)
-        self.assertEqual([before.port] * 3, [row[0].getsockname()[1] for row in again.sockets])
-        attach(again.sockets[0][0], [Instruction(0x06, 0, 0, 2)])
-        self.addCleanup(socket.create_connection(("127.0.0.1", before.port)).close)
-        self.assertEqual([0, 0, 1], [queue_state(row[0])[0] for row in again.sockets])
-
     def test_who_waits_is_not_reset(self) -> None:
-        """A socket with a client in its queue is not made spare: it is left over, as its worker may still read it."""
+        """A socket with a client in its queue is left over too: its worker may still read it."""
         before = self.bind("tcp:0:interface=127.0.0.1", 2)
         attach(before.sockets[0][0], [Instruction(0x06, 0, 0, 1)])
         client = socket.create_connection(("127.0.0.1", before.port))
         self.addCleanup(client.close)
         heritage = Heritage([left(before)])
         found = self.take(heritage, before.endpoint, 1)
-        heritage.lay_by()
-        self.assertEqual((1, 0), (sum(map(len, heritage.rest.values())), len(found.spare)))
+        self.assertEqual(1, len(found.sockets))
         self.assertEqual(1, heritage.abandon())
         before.sockets[1][0].accept()[0].close()
 

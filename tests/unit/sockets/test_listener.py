@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import listener as sockets
-from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog, stop_listening
 from tests.unit.ingest.loopback import wait_for
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -49,6 +50,31 @@ class BindTests(SocketTestCase):
         self.assertNotEqual(0, listener.port)
         self.assertEqual(f"tcp:127.0.0.1:{listener.port}", listener.label)
         self.assertEqual([f"127.0.0.1:{listener.port}"], listener.addresses)
+
+    def test_may_grow(self) -> None:
+        """More sockets may be bound by the user who bound the first, also on all addresses."""
+        for endpoint in (LOOPBACK, "tcp:0", "udp:0"):
+            listener = self.bind(parse_listen(endpoint), 2)
+            listener.listen(16)
+            self.assertTrue(listener.can_grow)
+
+    def test_may_not_grow(self) -> None:
+        """After a change of user the kernel would refuse one more socket, and we know that before."""
+        listener = self.bind(parse_listen("tcp:0"), 2)
+        self.patch(os, "geteuid", lambda: os.fstat(listener.sockets[0][0].fileno()).st_uid + 1)
+        self.assertFalse(listener.can_grow)
+
+    def test_leaves_its_group(self) -> None:
+        """A socket that stops listening refuses clients, unless one waits in its queue already."""
+        listener = self.bind(parse_count(LOOPBACK), 1)
+        listener.listen(16)
+        ((one,),) = listener.sockets
+        with socket.create_connection(("127.0.0.1", listener.port)):
+            stop_listening(one)
+            one.accept()[0].close()
+        stop_listening(one)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", listener.port))
 
     def test_every_connection_has_one_socket(self) -> None:
         """Connections to a group are spread over its queues, each in exactly one."""
