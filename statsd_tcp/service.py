@@ -9,12 +9,13 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -37,11 +38,14 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
 from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Renewal
+from statsd_tcp.repeat.queue import Repeated
+from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.startup import sign_lock
 from statsd_tcp.status.greeting import announce
+from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
@@ -53,7 +57,7 @@ from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 
-__all__ = ["SAME_SIGNAL", "OrderedService", "SecondSignal", "assemble", "give_up", "make_outputs", "slot_rules"]
+__all__ = ["SAME_SIGNAL", "OrderedService", "SecondSignal", "Service", "give_up", "make_outputs", "slot_rules"]
 
 _log = Logger()
 
@@ -74,7 +78,7 @@ def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
     return outputs
 
 
-def slot_rules(settings: Settings, outputs: dict[str, IOutput]) -> SlotRules:
+def slot_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> SlotRules:
     """Say how slots are made."""
     return SlotRules(
         seconds=settings.flush_interval,
@@ -97,73 +101,6 @@ def _store_opener(plan: Plan, rules: SlotRules) -> Callable[[], Store]:
         return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
 
     return open_store
-
-
-def assemble(
-    reactor: Any, plan: Plan, lock: int, outputs: dict[str, IOutput], manifest: Manifest | None = None
-) -> IService:
-    """Put the service together. Nothing happens before it is started."""
-    settings = plan.settings
-    rules = slot_rules(settings, outputs)
-    open_store = _store_opener(plan, rules)
-    pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
-    shelf = Shelf(plan.state_dir / LEDGERS)
-
-    def make_committer(committed: Any) -> Committer:
-        return Committer(reactor, pool, open_store, shelf, committed, Recovery(reactor))
-
-    supervisor = Supervisor(reactor, plan, shelf, make_committer, lambda why: give_up(reactor, why), manifest)
-    again = command_again(sys.orig_argv, sys.argv, Path.cwd(), manifest.pid_file if manifest else "")
-    notifier = Notifier(os.environ, os.getpid())
-    renewal = Renewal(reactor, supervisor, lock, again, notifier, manifest.reloads if manifest else 0)
-    deliveries = [Delivery(reactor, name, output, supervisor.committer) for name, output in outputs.items()]
-    kernel = KernelWatch(reactor, plan)
-    report = Report(reactor, supervisor, deliveries, kernel)
-
-    report.reloads = renewal.request
-    report.reload_refused = lambda: renewal.successful is False
-
-    def every_second() -> None:
-        renewal.look()
-        report.sample()
-        kernel.look()
-        if supervisor.healthy()[0]:
-            notifier.alive()
-
-    def ready() -> None:
-        for listener in plan.listeners:
-            for worker, descriptors in enumerate(listener.descriptors()):
-                notifier.keep(kept_name(listener.label, worker), descriptors)
-        notifier.ready(f"{plan.workers} workers accept")
-
-    def announced() -> None:
-        announce(plan)
-        kernel.announce()
-        ready()
-
-    supervisor.succession.finished = ready
-    supervisor.every_second = every_second
-
-    def install_signals() -> None:
-        SecondSignal(reactor, supervisor.kill).install()
-        renewal.install()
-
-    service = OrderedService(reactor, pool, install_signals, lambda: sign_lock(lock))
-    reactor.addSystemEventTrigger("before", "shutdown", notifier.stopping)
-    for delivery in deliveries:
-        delivery.setServiceParent(service)
-        supervisor.committer.after_commit.append(delivery.look)
-    supervisor.setServiceParent(service)
-    if plan.http is not None:
-        WebService(reactor, plan.http, make_site(reactor, report, settings.counter_suffix)).setServiceParent(service)
-    if plan.admin is not None:
-        activity = Activity(reactor)
-        supervisor.committer.after_commit.append(activity.look)
-        slot = StoredSlot(supervisor.committer, rules.timers)
-        console = Console(reactor, Answers(slot, Desk(supervisor, report, activity, settings)))
-        WebService(reactor, plan.admin, console).setServiceParent(service)
-    supervisor.announce = announced
-    return service
 
 
 class SecondSignal:
@@ -198,33 +135,141 @@ class SecondSignal:
 
 
 class OrderedService(MultiService):
-    """The whole service. Its parts stop one after the other, so that the pages answer until the counting is done."""
-
-    def __init__(
-        self, reactor: Any, pool: ThreadPool, install_signals: Callable[[], None], started: Callable[[], None]
-    ) -> None:
-        super().__init__()
-        self._reactor = reactor
-        self._pool = pool
-        self._install_signals = install_signals
-        self._started = started
-
-    def startService(self) -> None:
-        """Start everything, in the process that stays."""
-        self._started()
-        self._pool.start()
-        self._reactor.callWhenRunning(self._install_signals)
-        super().startService()
+    """Parts that stop one after the other, so that the pages answer until the counting is done."""
 
     async def _stop_parts(self) -> None:
         for part in self.services:
             await maybeDeferred(part.stopService)
-        self._pool.stop()
 
     def stopService(self) -> Deferred[None]:
         """Stop the parts in the order in which they were added."""
         self.running = 0
         return Deferred.fromCoroutine(self._stop_parts())
+
+
+class Service(OrderedService):
+    """All parts of the service, and what they tell each other.
+
+    It is made when everything that can fail has been tried (`startup.make_plan`). ``lock`` is the descriptor that
+    holds the state folder, ``manifest`` what an earlier image of this process left. Nothing happens before the start.
+    """
+
+    def __init__(
+        self, reactor: Any, plan: Plan, lock: int, outputs: Mapping[str, IOutput], manifest: Manifest | None = None
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._plan = plan
+        self._lock = lock
+        self._inherited = manifest is not None
+        settings = plan.settings
+        rules = slot_rules(settings, outputs)
+        shelf = Shelf(plan.state_dir / LEDGERS)
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
+        self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), shelf, Recovery(reactor))
+        self._supervisor = Supervisor(reactor, plan, shelf, self._committer, self, manifest)
+        self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
+        self._repeats = RepeatTotals([target.label for target in settings.repeat])
+        self._kernel = KernelWatch(reactor, plan)
+        self._notifier = Notifier(os.environ, os.getpid())
+        self._health = Health(
+            self._supervisor,
+            self._committer,
+            started_at=manifest.started_at if manifest else 0.0,
+            up=manifest is None or manifest.up,
+        )
+        self._reload = Renewal(
+            reactor,
+            plan,
+            self._supervisor,
+            self._committer,
+            self._health,
+            self._notifier,
+            command_again(sys.orig_argv, sys.argv, Path.cwd(), manifest.pid_file if manifest else ""),
+            lock,
+            manifest.reloads if manifest else 0,
+        )
+        self._report = Report(
+            reactor,
+            plan,
+            self._supervisor,
+            self._committer,
+            shelf,
+            self._health,
+            self._reload,
+            self._kernel,
+            self._deliveries,
+            self._repeats,
+        )
+        self._add_parts(rules)
+
+    def _add_parts(self, rules: SlotRules) -> None:
+        """Add what starts and stops, in the order in which it stops, and what hears of commits."""
+        reactor, plan = self._reactor, self._plan
+        heard = self._committer.after_commit
+        heard.append(self._supervisor.committed)
+        for delivery in self._deliveries:
+            delivery.setServiceParent(self)
+            heard.append(delivery.look)
+        self._supervisor.setServiceParent(self)
+        if plan.http is not None:
+            site = make_site(reactor, self._report, plan.settings.counter_suffix)
+            WebService(reactor, plan.http, site).setServiceParent(self)
+        if plan.admin is not None:
+            activity = Activity(reactor)
+            heard.append(activity.look)
+            slot = StoredSlot(self._committer, rules.timers)
+            desk = Desk(self._health, self._report, activity, plan.settings)
+            WebService(reactor, plan.admin, Console(reactor, Answers(slot, desk))).setServiceParent(self)
+
+    def startService(self) -> None:
+        """Start everything, in the process that stays."""
+        sign_lock(self._lock)
+        if not self._inherited:
+            self._health.started_at = time.time()
+        self._pool.start()
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._notifier.stopping)
+        self._reactor.callWhenRunning(self._install_signals)
+        super().startService()
+
+    async def _stop_parts(self) -> None:
+        await super()._stop_parts()
+        self._pool.stop()
+
+    def _install_signals(self) -> None:
+        SecondSignal(self._reactor, self._supervisor.kill).install()
+        self._reload.install()
+
+    # What the supervisor tells.
+
+    def every_second(self) -> None:
+        """Do what is due once a second."""
+        self._reload.look()
+        self._report.sample()
+        self._kernel.look()
+        if self._health.healthy()[0]:
+            self._notifier.alive()
+
+    def all_accept(self) -> None:
+        """Greet the operator, and tell systemd."""
+        announce(self._plan)
+        self._kernel.announce()
+        self.reloaded()
+
+    def reloaded(self) -> None:
+        """Give the sockets to systemd to keep, and tell it that the service is ready."""
+        for listener in self._plan.listeners:
+            for worker, descriptors in enumerate(listener.descriptors()):
+                self._notifier.keep(kept_name(listener.label, worker), descriptors)
+        self._notifier.ready(f"{self._plan.workers} workers accept")
+
+    def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
+        """Add up what became of the lines that were sent on."""
+        self._repeats.add(worker, news)
+
+    def give_up(self, why: str) -> None:
+        """Stop, because the service cannot work."""
+        give_up(self._reactor, why)
 
 
 def give_up(reactor: Any, why: str) -> None:

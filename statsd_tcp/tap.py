@@ -18,7 +18,7 @@ from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
 from statsd_tcp.reload.rehearsal import make_offer
-from statsd_tcp.service import assemble, make_outputs
+from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import StartError, make_plan
 from statsd_tcp.supervisor.manifest import read_manifest
@@ -113,4 +113,4 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
     except (SettingsError, StartError, PluginError, CrashPointError) as error:
         fail(str(error))
-    return assemble(reactor, plan, lock, outputs, manifest)
+    return Service(reactor, plan, lock, outputs, manifest)

@@ -69,7 +69,7 @@ class _Done(NamedTuple):
 
 @implementer(IQueue)
 class Committer:
-    """The only user of the store. ``committed`` is called with a ledger's id and its safe offset after each commit.
+    """The only user of the store.
 
     ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead.
     """
@@ -82,7 +82,6 @@ class Committer:
         pool: Any,
         open_store: Callable[[], Store],
         shelf: Shelf,
-        committed: Callable[[str, int], None],
         recovery: IRecovery,
     ) -> None:
         self._reactor = reactor
@@ -91,7 +90,6 @@ class Committer:
         self._pool = pool
         self._open_store = open_store
         self._shelf = shelf
-        self._committed = committed
         self._store: Store | None = None
         self._waiting: list[Gatherings] = []
         self._unlinked: list[str] = []
@@ -222,9 +220,6 @@ class Committer:
                 # It did not begin where the store is.
                 del self._recovery.results[ledger.ledger_id]
             self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed)
-        for ledger_id in {one.ledger_id for one in work.gathered}:
-            if (state := snapshot.ledgers.get(ledger_id)) is not None:
-                self._committed(ledger_id, state.committed)
         for callback in self.after_commit:
             callback(snapshot)
 

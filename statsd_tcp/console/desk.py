@@ -21,9 +21,9 @@ from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
 from statsd_tcp.settings.table import OPTIONS, Settings
+from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.deletion import Deletion, Kind
-from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["Desk", "StoredSlot", "output_rows", "settings_rows"]
 
@@ -52,8 +52,8 @@ class StoredSlot:
 class Desk:
     """The rest of what the console shows."""
 
-    def __init__(self, supervisor: Supervisor, report: Report, activity: Activity, settings: Settings) -> None:
-        self._supervisor = supervisor
+    def __init__(self, health: Health, report: Report, activity: Activity, settings: Settings) -> None:
+        self._health = health
         self._report = report
         self._activity = activity
         self._settings = settings
@@ -61,11 +61,11 @@ class Desk:
     @property
     def up(self) -> bool:
         """Tell what the operator says; `web.sources.ISources.ready` follows it."""
-        return self._supervisor.up
+        return self._health.up
 
     @up.setter
     def up(self, value: bool) -> None:
-        self._supervisor.up = value
+        self._health.up = value
 
     def stats(self) -> Iterator[tuple[str, object]]:
         """Give how long, when last, how many bad lines, and how the outputs do."""

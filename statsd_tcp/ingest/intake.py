@@ -48,16 +48,23 @@ class Intake:
         "_batches",
         "_bytes",
         "_datagrams",
+        "_full",
+        "_resumed",
         "_tally",
         "brim",
-        "full",
         "is_full",
         "journal",
-        "resumed",
         "tick",
     )
 
-    def __init__(self, journal: Journal, tally: LineTally, listeners: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        tally: LineTally,
+        listeners: int,
+        full: Callable[[], object],
+        resumed: Callable[[], object],
+    ) -> None:
         """Serve that many listeners, known by their index."""
         self.journal = journal
         self._tally = tally
@@ -65,8 +72,8 @@ class Intake:
         self._bytes = [0] * listeners
         self._datagrams = [0] * listeners
         self.tick = time.monotonic_ns()
-        self.full: Callable[[], None] = _nobody
-        self.resumed: Callable[[], None] = _nobody
+        self._full = full
+        self._resumed = resumed
         self.is_full = False
         self.brim = journal.head + journal.room() - _LARGEST_CHUNK
 
@@ -127,13 +134,9 @@ class Intake:
         self.brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
         if self.is_full and self.journal.head <= self.brim:
             self.is_full = False
-            self.resumed()
+            self._resumed()
 
     def _fill(self) -> None:
         if not self.is_full:
             self.is_full = True
-            self.full()
-
-
-def _nobody() -> None:
-    """Take a call that nobody asked for."""
+            self._full()

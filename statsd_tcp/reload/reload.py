@@ -22,15 +22,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from statsd_tcp.commit.committer import Committer
 from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.rehearsal import Offer, RefusedError, request_offer
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.inheritance import InheritedListener, same_address
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.status.health import Health
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
-from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest, write_manifest
-from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.manifest import Manifest, write_manifest
+from statsd_tcp.supervisor.plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["SIGNALS", "Renewal"]
@@ -58,11 +60,23 @@ class Renewal:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, supervisor: Supervisor, lock: int, again: Again, notifier: Notifier, reloads: int = 0
+        self,
+        reactor: Any,
+        plan: Plan,
+        supervisor: Supervisor,
+        committer: Committer,
+        health: Health,
+        notifier: Notifier,
+        again: Again,
+        lock: int,
+        reloads: int = 0,
     ) -> None:
-        self._notifier = notifier
         self._reactor = reactor
+        self._plan = plan
         self._supervisor = supervisor
+        self._committer = committer
+        self._health = health
+        self._notifier = notifier
         self._lock = lock
         self._again = again
         self._running = False
@@ -113,7 +127,7 @@ class Renewal:
             self._log.warn("the file with our process number stays: {error}", error=error)
 
     async def _renew(self) -> None:
-        if self._supervisor.committer.failure:
+        if self._committer.failure:
             self._log.error("the reload is refused while commits fail")
             return
         self._notifier.reloading()
@@ -131,22 +145,20 @@ class Renewal:
                 listener.close()
             self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
             return
-        await self._wait(lambda: not self._supervisor.starting, START_TRIES)
+        await self._wait(lambda: not self._supervisor.has_starting, START_TRIES)
         if self._supervisor.draining:
             return
-        self._supervisor.hush()
-        for place in self._supervisor.starting:
-            place.give_up()
+        self._supervisor.pause()
         await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
-        await self._supervisor.committer.commit()
-        await self._supervisor.committer.close()
+        await self._committer.commit()
+        await self._committer.close()
         if not self._supervisor.draining:
             self._exec(made)
-        self._supervisor.unhush()
+        self._supervisor.resume()
 
     def _prepare(self, offer: Offer, made: list[BoundListener]) -> None:
         """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
-        plan = self._supervisor.plan
+        plan = self._plan
         have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
         for endpoint in offer.streams:
             found = _find(endpoint, have)
@@ -166,7 +178,7 @@ class Renewal:
         for _ in range(tries):
             if condition() or self._supervisor.draining:
                 return
-            await deferLater(self._reactor, QUIET_CHECK, _nothing)
+            await deferLater(self._reactor, QUIET_CHECK)
 
     def _exec(self, made: list[BoundListener]) -> None:
         """Become the next image. Comes back only if that can't be done."""
@@ -189,20 +201,20 @@ class Renewal:
             self._log.error("the next image can't be started, and all stays as it is: {error}", error=error)
 
     def _manifest(self, made: list[BoundListener]) -> Manifest:
-        supervisor, plan = self._supervisor, self._supervisor.plan
+        plan = self._plan
         services = [listener for listener in (plan.http, plan.admin) if listener is not None]
-        workers = [worker for place in supervisor.all_places for worker in _workers(place)]
+        workers, ending = self._supervisor.handed_on()
         return Manifest(
             lock=self._lock,
             listeners=[_inherited(listener) for listener in (*plan.listeners, *made)],
             services=[_inherited(listener) for listener in services],
             workers=workers,
-            restarts=supervisor.restarts,
-            started_at=supervisor.started_at,
+            restarts=self._supervisor.restarts,
+            started_at=self._health.started_at,
             reloads=self.reloads + 1,
             pid_file=self._again.pid_file,
-            up=supervisor.up,
-            ending=_ending(supervisor.all_places, {worker.pid for worker in workers}),
+            up=self._health.up,
+            ending=ending,
         )
 
 
@@ -213,30 +225,3 @@ def _find(endpoint: Endpoint, listeners: list[BoundListener]) -> BoundListener |
 def _inherited(listener: BoundListener) -> InheritedListener:
     rows = [[one.fileno() for one in row] for row in listener.sockets]
     return InheritedListener(listener.endpoint, listener.port, rows, ordered=listener.ordered)
-
-
-def _workers(place: Place) -> list[InheritedWorker]:
-    """Describe the workers of a place that accept or still serve; one that is only starting ends with its channel."""
-    return [
-        InheritedWorker(
-            number=place.number,
-            pid=one.pid,
-            ledger_id=one.ledger.ledger_id,
-            channel=one.channel.descriptor(),
-            unread=one.channel.unread(),
-            printed=one.printed(),
-            leaving=one is not place.current,
-        )
-        for one in place.incarnations
-        if one.ready_at is not None and one.channel is not None and one.channel.connected
-    ]
-
-
-def _ending(places: list[Place], handed_on: set[int]) -> list[int]:
-    """Give the processes that end and are still to be reaped, which nobody but their parent can do."""
-    incarnations = [one for place in places for one in place.incarnations]
-    return [one.pid for one in incarnations if one.pid and one.ending is None and one.pid not in handed_on]
-
-
-def _nothing() -> None:
-    """Do nothing."""

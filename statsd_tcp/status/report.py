@@ -6,22 +6,27 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 from zope.interface import implementer
 
 from statsd_tcp import __version__, native
+from statsd_tcp.commit.committer import Committer
 from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
 from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
+from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
+from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own import AcceptQueue, ListenerFacts, OwnMetrics
 from statsd_tcp.status.sources import ISources
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
-from statsd_tcp.supervisor.supervisor import Supervisor
+from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
 
 __all__ = ["Report"]
 
@@ -40,6 +45,15 @@ class _Sample(NamedTuple):
     lines: int
 
 
+class Reloading(Protocol):
+    """What the pages need of reloads. ``successful`` tells about the last one, None before the first."""
+
+    successful: bool | None
+
+    def request(self) -> None:
+        """Reload as soon as possible."""
+
+
 @implementer(ISources)
 class Report:
     """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
@@ -47,45 +61,53 @@ class Report:
     def __init__(
         self,
         reactor: Any,
+        plan: Plan,
         supervisor: Supervisor,
-        deliveries: Sequence[Delivery] = (),
-        kernel: KernelWatch | None = None,
+        committer: Committer,
+        shelf: Shelf,
+        health: Health,
+        reload: Reloading,
+        kernel: KernelWatch,
+        deliveries: Sequence[Delivery],
+        repeats: RepeatTotals,
     ) -> None:
-        self._deliveries = deliveries
-        self._kernel = kernel
         self._reactor = reactor
+        self._plan = plan
         self._supervisor = supervisor
+        self._committer = committer
+        self._shelf = shelf
+        self._health = health
+        self._reload = reload
+        self._kernel = kernel
+        self._deliveries = deliveries
+        self._repeats = repeats
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
-        self.reloads: Callable[[], None] = _nothing
-        """Called for every request to reload."""
-        self.reload_refused: Callable[[], bool] = _never
-        """Tells whether the last reload was refused."""
 
     def sample(self) -> None:
         """Note the totals of this moment, for the rates. To be called once a second."""
         snapshot = self.snapshot()
         if snapshot is not None:
-            totals = snapshot.totals(self._supervisor.shelf.counts())
+            totals = snapshot.totals(self._shelf.counts())
             self._samples.append(_Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES)))
 
     def snapshot(self) -> Snapshot | None:
         """Give what the last commit made."""
-        return self._supervisor.committer.snapshot
+        return self._committer.snapshot
 
     def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
         """Gather the service's own numbers."""
-        supervisor = self._supervisor
-        listeners = supervisor.plan.listeners
-        pids = {place.number: place.pid for place in supervisor.places if place.pid}
+        listeners = self._plan.listeners
+        workers = self._supervisor.workers()
+        pids = {worker.number: worker.pid for worker in workers if worker.pid}
         return OwnMetrics(
             listeners=[
                 ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only) for listener in listeners
             ],
-            worker_slots=[place.number for place in supervisor.places],
-            totals=snapshot.totals(supervisor.shelf.counts()),
-            workers=self._states(),
-            worker_restarts=supervisor.restarts,
-            accept_paused=self._paused(),
+            worker_slots=[worker.number for worker in workers],
+            totals=snapshot.totals(self._shelf.counts()),
+            workers=_states(workers),
+            worker_restarts=self._supervisor.restarts,
+            accept_paused=self._paused(workers),
             accept_queues=self._queues(),
             receive_drops={
                 listener.label: sum(receive_drops(one) for row in listener.sockets for one in row)
@@ -94,78 +116,67 @@ class Report:
             },
             worker_open_fds={number: open_descriptors(pid) for number, pid in pids.items()},
             worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
-            reactor_gap_seconds_max=self._gap(),
-            config_last_reload_successful=not self.reload_refused(),
+            reactor_gap_seconds_max=_gap(workers),
+            config_last_reload_successful=self._reload.successful is not False,
             series_dropped=snapshot.stats.dropped,
-            ledgers_set_aside=supervisor.shelf.set_aside,
+            ledgers_set_aside=self._shelf.set_aside,
             outputs=self.outputs(),
-            kernel=self._kernel.families() if self._kernel is not None else [],
+            kernel=self._kernel.families(),
         )
 
     def reload(self) -> None:
         """Have the service read its configuration again."""
-        self.reloads()
+        self._reload.request()
 
     def healthy(self) -> tuple[bool, str]:
-        """Tell whether the service works, and if not why."""
-        return self._supervisor.healthy()
+        """Return whether the service works, and if not why."""
+        return self._health.healthy()
 
     def ready(self) -> tuple[bool, str]:
-        """Tell whether every listener has a worker that accepts, and the store takes what they gather."""
-        if self._supervisor.committer.failure:
-            return False, f"commits fail: {self._supervisor.committer.failure}"
-        if self.snapshot() is None:
-            return False, "the store is being opened"
-        if not self._supervisor.up:
-            return False, "the console has been told that it is down"
-        return self._supervisor.accepting()
+        """Return whether the service is ready, and if not why."""
+        return self._health.ready()
 
     def uptime(self) -> float:
         """Give the seconds since the start, whatever was reloaded since."""
-        return time.time() - self._supervisor.started_at
+        return time.time() - self._health.started_at
 
     def outputs(self) -> list[OutputFacts]:
         """Describe how the outputs do."""
-        return [delivery.facts() for delivery in self._deliveries] + self._supervisor.repeats.facts()
+        return [delivery.facts() for delivery in self._deliveries] + self._repeats.facts()
 
     def status(self) -> dict[str, Any]:
         """Describe the service."""
-        supervisor = self._supervisor
-        snapshot = self.snapshot()
-        totals = snapshot.totals(supervisor.shelf.counts()) if snapshot else {}
+        plan, snapshot = self._plan, self.snapshot()
+        totals = snapshot.totals(self._shelf.counts()) if snapshot else {}
         queues = self._queues()
         ready, why = self.ready()
         return {
             "statscounter": __version__,
             "uptime_seconds": round(self.uptime(), 3),
-            "state_dir": str(supervisor.plan.state_dir),
+            "state_dir": str(plan.state_dir),
             "ready": ready,
             "not_ready_because": "" if ready else why,
             "listeners": [
                 _listener_status(listener, totals, [q for q in queues if q.listener == listener.label])
-                for listener in supervisor.plan.listeners
+                for listener in plan.listeners
             ],
-            "http": supervisor.plan.http.addresses if supervisor.plan.http else [],
-            "admin": supervisor.plan.admin.addresses if supervisor.plan.admin else [],
-            "workers": [self._worker_status(place.number) for place in supervisor.places],
-            "connection_limit_per_worker": supervisor.plan.connections,
+            "http": plan.http.addresses if plan.http else [],
+            "admin": plan.admin.addresses if plan.admin else [],
+            "workers": [_worker_status(worker) for worker in self._supervisor.workers()],
+            "connection_limit_per_worker": plan.connections,
             "taken": native.use(os.environ),
-            "steered_by": supervisor.plan.settings.steer or "hash",
+            "steered_by": plan.settings.steer or "hash",
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],
-            "last_commit_error": supervisor.committer.failure,
-            "findings": self._kernel.findings() if self._kernel is not None else [],
+            "last_commit_error": self._committer.failure,
+            "findings": self._kernel.findings(),
         }
 
-    def _states(self) -> dict[str, int]:
-        found: Counter[str] = Counter(place.state for place in self._supervisor.places)
-        return {state: found[state] for state in STATES}
-
-    def _paused(self) -> dict[str, bool]:
-        paused = {listener.label: False for listener in self._supervisor.plan.listeners if listener.stream}
-        for place in self._supervisor.places:
-            if place.current is not None:
-                for name, value in place.current.ledger.counts().values.items():
+    def _paused(self, workers: Sequence[WorkerFacts]) -> dict[str, bool]:
+        paused = {listener.label: False for listener in self._plan.listeners if listener.stream}
+        for worker in workers:
+            if worker.ledger is not None:
+                for name, value in worker.ledger.counts().values.items():
                     if name.metric == "paused" and value and name.listener in paused:
                         paused[name.listener] = True
         return paused
@@ -173,29 +184,11 @@ class Report:
     def _queues(self) -> list[AcceptQueue]:
         return [
             queue
-            for listener in self._supervisor.plan.listeners
+            for listener in self._plan.listeners
             if listener.stream
             for worker, sockets in listener.queues
             if (queue := _queue(listener.label, worker, sockets)) is not None
         ]
-
-    def _gap(self) -> float:
-        gaps = [place.current.ledger.slot(GAP_MAX) for place in self._supervisor.places if place.current is not None]
-        return max(gaps, default=0) / _NANOSECONDS
-
-    def _worker_status(self, number: int) -> dict[str, Any]:
-        place = self._supervisor.places[number]
-        result: dict[str, Any] = {"slot": number, "pid": place.pid or None, "state": place.state}
-        result["avoided"] = number in self._supervisor.stalls.avoided
-        if place.current is not None:
-            result["leaving"] = len(place.leaving)
-            beat = place.current.ledger.slot(HEARTBEAT)
-            age = max(0, time.monotonic_ns() - beat) if beat else 0
-            result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
-            result["cpu"] = only_processor(place.pid)
-            result["resident_memory_bytes"] = resident_memory(place.pid)
-            result["open_fds"] = open_descriptors(place.pid)
-        return result
 
     def _rates(self) -> dict[str, float]:
         if len(self._samples) < 2:  # noqa: PLR2004  (a rate is between two)
@@ -206,6 +199,30 @@ class Report:
             "connections_per_second": round((last.connections - first.connections) / span, 1),
             "lines_per_second": round((last.lines - first.lines) / span, 1),
         }
+
+
+def _states(workers: Sequence[WorkerFacts]) -> dict[str, int]:
+    found: Counter[str] = Counter(worker.state for worker in workers)
+    return {state: found[state] for state in STATES}
+
+
+def _gap(workers: Sequence[WorkerFacts]) -> float:
+    gaps = [worker.ledger.slot(GAP_MAX) for worker in workers if worker.ledger is not None]
+    return max(gaps, default=0) / _NANOSECONDS
+
+
+def _worker_status(worker: WorkerFacts) -> dict[str, Any]:
+    result: dict[str, Any] = {"slot": worker.number, "pid": worker.pid or None, "state": worker.state}
+    result["avoided"] = worker.avoided
+    if worker.ledger is not None:
+        result["leaving"] = worker.leaving
+        beat = worker.ledger.slot(HEARTBEAT)
+        age = max(0, time.monotonic_ns() - beat) if beat else 0
+        result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
+        result["cpu"] = only_processor(worker.pid)
+        result["resident_memory_bytes"] = resident_memory(worker.pid)
+        result["open_fds"] = open_descriptors(worker.pid)
+    return result
 
 
 def _sum(totals: dict[TotalKey, int], metric: str, listener: str | None = None) -> int:
@@ -243,12 +260,3 @@ def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queue
             {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops} for one in queues
         ]
     return result
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-def _never() -> bool:
-    """Deny."""
-    return False

@@ -32,7 +32,10 @@ HANDSHAKES = 0.5
 
 
 class Succession:
-    """One round of replacing. ``make_departing`` makes a place without sockets, for a worker that has none any more."""
+    """One round of replacing. ``make_departing`` makes a place without sockets, for a worker that has none any more.
+
+    ``finished`` is called when all is as the new configuration wants it.
+    """
 
     _log = Logger()
 
@@ -41,6 +44,7 @@ class Succession:
         reactor: Any,
         heritage: Heritage,
         make_departing: Callable[[int], Place],
+        finished: Callable[[], object],
         direction: Direction | None = None,
     ) -> None:
         self._direction = direction or Direction()
@@ -52,8 +56,7 @@ class Succession:
         self._pause = HANDSHAKES
         self.departing: list[Place] = []
         self.running = False
-        self.finished: Callable[[], None] = _nothing
-        """Called when all is as the new configuration wants it."""
+        self._finished = finished
 
     def begin(
         self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf, ending: Sequence[int] = ()
@@ -138,7 +141,7 @@ class Succession:
         self._heritage.shrunk.clear()
         self.running = False
         self._log.info("the reload is complete")
-        self.finished()
+        self._finished()
 
 
 def _close(one: socket.socket) -> None:
@@ -156,7 +159,3 @@ def _close(one: socket.socket) -> None:
 
 def _forget(ending: Ending) -> None:
     """Let the dead be: all that one had to say was heard before."""
-
-
-def _nothing() -> None:
-    """Do nothing."""

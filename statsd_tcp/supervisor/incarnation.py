@@ -29,7 +29,11 @@ class End(NamedTuple):
 
 
 class Incarnation:
-    """A worker as its supervisor knows it. ``started`` and ``ready_at`` are the reactor's seconds."""
+    """A worker as its supervisor knows it.
+
+    ``started`` and ``ready_at`` are the reactor's seconds; ``told`` is up to where it knows its
+    journal to be in the store.
+    """
 
     def __init__(self, ledger: Ledger, started: float, pid: int = 0) -> None:
         self.ledger = ledger
@@ -42,6 +46,7 @@ class Incarnation:
         self.ending: Ending | None = None
         self.channel_ended = False
         self.stalled = False
+        self.told = 0
 
     def life(self, now: float) -> float:
         """Give for how many seconds it has accepted."""

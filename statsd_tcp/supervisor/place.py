@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Literal, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from statsd_tcp.children import Ending, Printed, Reaper, WorkerExit
 from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, spawn
 from statsd_tcp.supervisor.manifest import InheritedWorker
@@ -188,11 +189,28 @@ class Place:
         ids = [(one.ledger.ledger_id, one) for one in able]
         return [ledger_id for ledger_id, one in ids if ledger_id not in late and one.send(Collect())]
 
-    def committed(self, ledger_id: str, offset: int) -> None:
-        """Tell the worker with this ledger, if it is one of this place's, what is in the store."""
+    def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
+        """Tell each worker up to where its journal is in the store, when that is further than it was told."""
         for one in self.incarnations:
-            if one.ledger.ledger_id == ledger_id:
-                one.send(Committed(offset))
+            state = ledgers.get(one.ledger.ledger_id)
+            if state is not None and state.committed > one.told and one.send(Committed(state.committed)):
+                one.told = state.committed
+
+    def handed_on(self) -> list[InheritedWorker]:
+        """Return the workers that accept or still serve, as the next image of the supervisor shall know them."""
+        return [
+            InheritedWorker(
+                number=self.number,
+                pid=one.pid,
+                ledger_id=one.ledger.ledger_id,
+                channel=one.channel.descriptor(),
+                unread=one.channel.unread(),
+                printed=one.printed(),
+                leaving=one is not self.current,
+            )
+            for one in self.incarnations
+            if one.ready_at is not None and one.channel is not None and one.channel.connected
+        ]
 
     def stop(self) -> None:
         """Have the workers read what waits, hand it over, and end; start no other."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -17,17 +16,18 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.commit.committer import Committer, Gatherings
 from statsd_tcp.ledger.folder import Ledger, Shelf
-from statsd_tcp.repeat.totals import RepeatTotals
+from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.handover import Succession
 from statsd_tcp.supervisor.incarnation import Outcome
-from statsd_tcp.supervisor.manifest import Manifest
-from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest
+from statsd_tcp.supervisor.place import Place, State
 from statsd_tcp.supervisor.plan import Plan
 from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.workers.control import Gathered
 
-__all__ = ["BOOT_TRIES", "Supervisor"]
+__all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents", "WorkerFacts"]
 
 COMMIT_PERIOD = 1.0
 """Seconds between two commits."""
@@ -42,11 +42,42 @@ ORPHAN_CHECK = 0.1
 """Seconds between two looks whether the workers of an earlier run have ended."""
 
 
-class Supervisor(Service):
-    """Listens, starts the workers and stops them; the only service of ours that has children.
+class SupervisorEvents(Protocol):
+    """What the supervisor tells the service."""
 
-    ``give_up`` is called with one line when no worker can be started; it is expected to stop the process.
+    def every_second(self) -> None:
+        """A second of the clock has begun."""
+
+    def all_accept(self) -> None:
+        """For the first time all workers accept."""
+
+    def reloaded(self) -> None:
+        """Workers and sockets are as the new configuration wants them."""
+
+    def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
+        """A worker says what became of the lines that it sent on."""
+
+    def give_up(self, why: str) -> None:
+        """The service cannot work, as this line says: the process is to stop."""
+
+
+class WorkerFacts(NamedTuple):
+    """One worker as it is now.
+
+    ``pid`` and ``ledger`` are those of the process that accepts, or is about to; 0 and None while there is none.
+    ``avoided`` says that it gets no new connections; ``leaving`` counts replaced processes that still have clients.
     """
+
+    number: int
+    state: State
+    pid: int
+    avoided: bool
+    leaving: int
+    ledger: Ledger | None
+
+
+class Supervisor(Service):
+    """Listens, starts the workers and stops them; the only service of ours that has children."""
 
     _log = Logger()
 
@@ -55,17 +86,16 @@ class Supervisor(Service):
         reactor: Any,
         plan: Plan,
         shelf: Shelf,
-        make_committer: Callable[[Callable[[str, int], None]], Committer],
-        give_up: Callable[[str], None],
+        committer: Committer,
+        events: SupervisorEvents,
         manifest: Manifest | None = None,
     ) -> None:
         self._reactor = reactor
-        self.plan = plan
+        self._plan = plan
         self._manifest = manifest
-        self.shelf = shelf
-        self.committer = make_committer(self._committed)
-        self.repeats = RepeatTotals([target.label for target in plan.settings.repeat])
-        self._give_up = give_up
+        self._shelf = shelf
+        self._committer = committer
+        self._events = events
         self._listening = False
         self._asked: set[str] = set()
         self._awaited: set[str] = set()
@@ -76,19 +106,15 @@ class Supervisor(Service):
         self._deadline: IDelayedCall | None = None
         self._boot_failures = 0
         self._ever_ready = False
-        self.started_at = 0.0
-        self.draining = False
-        self.up = manifest is None or manifest.up
-        """What the operator says; while it is False the service says that it isn't ready, and works."""
-        self.announce: Callable[[], None] = _nothing
-        """Called once, when for the first time all workers accept."""
-        self.every_second: Callable[[], None] = _nothing
         self._announced = False
+        self.draining = False
         self.restarts: dict[str, int] = dict.fromkeys(("boot", "stalled", "signal", "failure", "exit"), 0)
-        self.places = [self._make_place(number) for number in range(plan.workers)]
+        self._places = [self._make_place(number) for number in range(plan.workers)]
         self._direction = Direction(plan.cpus if plan.settings.steer else ())
-        self.stalls = StallWatch(self.places, plan.listeners, direction=self._direction)
-        self.succession = Succession(reactor, plan.heritage, self._make_departing, self._direction)
+        self._stalls = StallWatch(self._places, plan.listeners, direction=self._direction)
+        self._succession = Succession(
+            reactor, plan.heritage, self._make_departing, events.reloaded, direction=self._direction
+        )
 
     def privilegedStartService(self) -> None:
         """Listen, as long as we may."""
@@ -99,21 +125,19 @@ class Supervisor(Service):
         super().startService()
         # twist never calls privilegedStartService.
         self._listen()
-        self.started_at = time.time()
         self._take_over()
         if self._manifest is not None:
-            self.started_at = self._manifest.started_at
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
-            self.succession.begin(self._manifest.workers, self.places, self.shelf, self._manifest.ending)
-        elif unwanted := self.plan.heritage.abandon():
+            self._succession.begin(self._manifest.workers, self._places, self._shelf, self._manifest.ending)
+        elif unwanted := self._plan.heritage.abandon():
             self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
-        for place in self.places:
+        for place in self._places:
             if place.state == "stopped":
                 place.start()
         self._start_collecting()
-        self.committer.commit().addCallback(self._opened)
+        self._committer.commit().addCallback(self._opened)
 
     def stopService(self) -> Deferred[None]:
         """Have the workers count and hand over what waits, and commit it; within the drain time."""
@@ -126,27 +150,36 @@ class Supervisor(Service):
             self._orphan_check = None
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        self._deadline = self._reactor.callLater(self.plan.settings.drain_timeout, self._out_of_time)
-        self.succession.stop()
-        for place in self.all_places:
+        self._deadline = self._reactor.callLater(self._plan.settings.drain_timeout, self._out_of_time)
+        self._succession.stop()
+        for place in self._all_places:
             place.stop()
         self._check_stopped()
         return stopped
 
     def kill(self) -> None:
         """End all workers at once; their ledgers keep what they counted."""
-        for place in self.all_places:
+        for place in self._all_places:
             place.kill()
 
-    @property
-    def all_places(self) -> list[Place]:
-        """Give all places, also those that are being given up."""
-        return [*self.places, *self.succession.departing]
+    def workers(self) -> list[WorkerFacts]:
+        """Return what is known of each worker, by number."""
+        return [self._facts(place) for place in self._places]
+
+    def handed_on(self) -> tuple[list[InheritedWorker], list[int]]:
+        """Return the workers that the next image goes on with, and the processes that are only to be reaped.
+
+        A worker that is only starting ends with its channel, and is reaped as those that have said their last word.
+        """
+        workers = [worker for place in self._all_places for worker in place.handed_on()]
+        pids = {worker.pid for worker in workers}
+        processes = [one for place in self._all_places for one in place.incarnations]
+        return workers, [one.pid for one in processes if one.pid and one.ending is None and one.pid not in pids]
 
     @property
     def replacing(self) -> bool:
         """Tell whether workers are being replaced by those of a newer code or configuration."""
-        return self.succession.running
+        return self._succession.running
 
     @property
     def waits_for_workers(self) -> bool:
@@ -154,29 +187,31 @@ class Supervisor(Service):
         return bool(self._asked)
 
     @property
-    def starting(self) -> list[Place]:
-        """Give the places whose worker has been started and doesn't accept yet, as far as we know."""
-        return [place for place in self.all_places if any(one.ready_at is None for one in place.incarnations)]
+    def has_starting(self) -> bool:
+        """Return whether a worker has been started that does not accept yet, as far as is known."""
+        return any(one.ready_at is None for place in self._all_places for one in place.incarnations)
 
-    def hush(self) -> None:
-        """Ask the workers for nothing more, and start none."""
-        for place in self.places:
+    def pause(self) -> None:
+        """Ask the workers for nothing more, start none, and give up those that do not accept yet."""
+        for place in self._places:
             place.hold()
         if self._collecting.running:
             self._collecting.stop()
+        for place in self._all_places:
+            place.give_up()
 
-    def unhush(self) -> None:
+    def resume(self) -> None:
         """Ask the workers again, and start those that are missing."""
         if self.draining:
             return
-        for place in self.places:
+        for place in self._places:
             place.release()
         if not self._collecting.running:
             self._start_collecting()
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the service works, and if not, why."""
-        failing = [place for place in self.places if place.short_lives >= BOOT_TRIES]
+        failing = [place for place in self._places if place.short_lives >= BOOT_TRIES]
         if failing and not self.draining:
             return False, f"worker {failing[0].number} keeps dying"
         return True, "ok"
@@ -185,11 +220,16 @@ class Supervisor(Service):
         """Tell whether every listener has an accepting worker, and if not, why."""
         if self.draining:
             return False, "draining"
-        able = [place.number for place in self.places if self._is_able(place)]
-        unserved = [one.label for one in self.plan.listeners if not any(one.sockets[number] for number in able)]
+        able = [place.number for place in self._places if self._is_able(place)]
+        unserved = [one.label for one in self._plan.listeners if not any(one.sockets[number] for number in able)]
         if unserved:
             return False, f"no worker accepts at {', '.join(unserved)}"
         return True, "ok"
+
+    def committed(self, snapshot: Snapshot) -> None:
+        """Tell the workers up to where their journals are in the store."""
+        for place in self._all_places:
+            place.committed(snapshot.ledgers)
 
     # What places tell.
 
@@ -199,19 +239,19 @@ class Supervisor(Service):
         self._boot_failures = 0
         if self._announced:
             self._log.info("worker {number} accepts (pid {pid})", number=place.number, pid=place.pid)
-        elif all(one.state == "ready" for one in self.places):
+        elif all(one.state == "ready" for one in self._places):
             self._announced = True
-            self.announce()
+            self._events.all_accept()
 
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
         """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
         if message.interval:
-            self.committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
-        self.repeats.add(ledger.worker, message.repeated)
+            self._committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
+        self._events.repeated(ledger.worker, message.repeated)
         unasked = ledger.ledger_id not in self._asked
         self._answered(ledger)
         if (unasked or not self._awaited) and not self.draining:
-            self.committer.commit()
+            self._committer.commit()
 
     def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
         """Note that a worker is dead."""
@@ -224,7 +264,7 @@ class Supervisor(Service):
         if outcome == "boot":
             self._count_boot_failure(f"one {how}; the lines above say why")
         if not self.draining:
-            self.committer.commit()
+            self._committer.commit()
 
     def left(self, place: Place, ledger: Ledger) -> None:
         """Note that a worker that had been replaced is gone."""
@@ -232,7 +272,7 @@ class Supervisor(Service):
         if self.draining:
             self._check_stopped()
         else:
-            self.committer.commit()
+            self._committer.commit()
 
     def unable(self, place: Place, why: str) -> None:
         """Say that a worker can't be started for now."""
@@ -241,9 +281,19 @@ class Supervisor(Service):
 
     # Our own.
 
+    @property
+    def _all_places(self) -> list[Place]:
+        """All places, also those that are being given up."""
+        return [*self._places, *self._succession.departing]
+
+    def _facts(self, place: Place) -> WorkerFacts:
+        ledger = place.current.ledger if place.current is not None else None
+        avoided = place.number in self._stalls.avoided
+        return WorkerFacts(place.number, place.state, place.pid, avoided, len(place.leaving), ledger)
+
     def _is_able(self, place: Place) -> bool:
         # One that gives no sign of life has no new connections, and accepts none of those that wait for it.
-        return place.state == "ready" and place.number not in self.stalls.avoided
+        return place.state == "ready" and place.number not in self._stalls.avoided
 
     def _count_boot_failure(self, why: str) -> None:
         if not self._ever_ready and not self.draining:
@@ -252,11 +302,11 @@ class Supervisor(Service):
                 self._stop_for(f"workers can't start: {why}")
 
     def _make_place(self, number: int) -> Place:
-        boot, sockets = partial(self.plan.boot, number), self.plan.sockets(number)
-        return Place(self._reactor, number, sockets, self.plan.directory(), boot, self.shelf, self)
+        boot, sockets = partial(self._plan.boot, number), self._plan.sockets(number)
+        return Place(self._reactor, number, sockets, self._plan.directory(), boot, self._shelf, self)
 
     def _make_departing(self, number: int) -> Place:
-        return Place(self._reactor, number, [], [], partial(self.plan.boot, 0), self.shelf, self)
+        return Place(self._reactor, number, [], [], partial(self._plan.boot, 0), self._shelf, self)
 
     def _start_collecting(self) -> None:
         self._collecting.start(COMMIT_PERIOD, now=False)
@@ -266,86 +316,78 @@ class Supervisor(Service):
     def _listen(self) -> None:
         if not self._listening:
             self._listening = True
-            for listener in self.plan.listeners:
-                listener.listen(self.plan.backlog)
-            self._direction.begin(self.plan.listeners, inherited=self._manifest is not None)
+            for listener in self._plan.listeners:
+                listener.listen(self._plan.backlog)
+            self._direction.begin(self._plan.listeners, inherited=self._manifest is not None)
 
     def _take_over(self) -> None:
-        found = self.shelf.find()
+        found = self._shelf.find()
         if found and self._manifest is None:
             self._log.info("{found} ledgers of the last run are taken over", found=found)
 
     def _retire_orphans(self) -> None:
         self._orphan_check = None
-        if self.shelf.retire_orphans():
+        if self._shelf.retire_orphans():
             self._orphan_check = self._reactor.callLater(ORPHAN_CHECK, self._retire_orphans)
 
     def _opened(self, _: None) -> None:
-        if self.committer.snapshot is None and not self.draining:
-            self._stop_for(self.committer.failure)
+        if self._committer.snapshot is None and not self.draining:
+            self._stop_for(self._committer.failure)
 
     def _collect(self) -> None:
         """Ask every worker; whoever didn't answer the last time isn't waited for."""
         try:
-            self.every_second()
-            self.stalls.look()
+            self._events.every_second()
+            self._stalls.look()
             self._ask()
         except Exception:  # noqa: BLE001  (a LoopingCall that raises stops for ever, and with it all commits)
             self._log.failure("a round of collecting failed")
 
     def _ask(self) -> None:
-        if self.committer.failure:
+        if self._committer.failure:
             # What was gathered already waits for a commit that works: the rest is safer in the journals.
-            self.committer.commit()
+            self._committer.commit()
             return
-        self._awaited = {ledger_id for place in self.all_places for ledger_id in place.collect(self._asked)}
+        self._awaited = {ledger_id for place in self._all_places for ledger_id in place.collect(self._asked)}
         self._asked |= self._awaited
         if not self._awaited:
-            self.committer.commit()
+            self._committer.commit()
 
     def _answered(self, ledger: Ledger) -> None:
         self._asked.discard(ledger.ledger_id)
         self._awaited.discard(ledger.ledger_id)
 
-    def _committed(self, ledger_id: str, offset: int) -> None:
-        for place in self.all_places:
-            place.committed(ledger_id, offset)
-
     def _stop_for(self, why: str) -> None:
         self.draining = True
-        for place in self.all_places:
+        for place in self._all_places:
             place.stop()
-        self._give_up(why)
+        self._events.give_up(why)
 
     def _out_of_time(self) -> None:
         self._deadline = None
-        late = [place for place in self.all_places if place.incarnations]
+        late = [place for place in self._all_places if place.incarnations]
         self._log.error("{late} workers did not finish in time and are killed", late=len(late))
         for place in late:
             place.kill()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or any(place.incarnations for place in self.all_places):
+        if self._stopped is None or any(place.incarnations for place in self._all_places):
             return
         stopped, self._stopped = self._stopped, None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        for listener in self.plan.listeners:
+        for listener in self._plan.listeners:
             listener.close()
-        finished = maybeDeferred(self.committer.finish)
-        finished.addCallback(lambda _: self.committer.close())
+        finished = maybeDeferred(self._committer.finish)
+        finished.addCallback(lambda _: self._committer.close())
         finished.addCallback(self._log_end)
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
 
     def _log_end(self, _: None) -> None:
-        if not self.committer.failure:
+        if not self._committer.failure:
             self._log.info("stopped; all that was counted is in the store")
 
     def _log_last(self, failure: Failure) -> None:
         self._log.failure("the last commit failed", failure=failure)
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -76,9 +76,8 @@ class Worker:
         self._tally = tally_for(
             listeners, AcceptedLines(self._repeater.send) if self._repeater else None, new_sums if in_c else None
         )
-        self._intake = Intake(Journal(ledger.ring, ledger.slots), self._tally, len(listeners))
-        self._intake.full = self._on_full
-        self._intake.resumed = self._on_room
+        journal = Journal(ledger.ring, ledger.slots)
+        self._intake = Intake(journal, self._tally, len(listeners), full=self._on_full, resumed=self._on_room)
         self._collected = self._intake.journal.head
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)

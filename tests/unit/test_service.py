@@ -76,21 +76,6 @@ class SecondSignalTests(SynchronousTestCase):
         self.assertIs(signal.SIG_IGN, self.handlers[signal.SIGINT])
 
 
-class FakePool:
-    """A pool that notes."""
-
-    def __init__(self, events: list[str]) -> None:
-        self._events = events
-
-    def start(self) -> None:
-        """Note it."""
-        self._events.append("pool started")
-
-    def stop(self) -> None:
-        """Note it."""
-        self._events.append("pool stopped")
-
-
 class Part(Service):
     """A part that takes its time to stop."""
 
@@ -114,19 +99,14 @@ class OrderedServiceTests(SynchronousTestCase):
     """The parts of the service."""
 
     def test_order(self) -> None:
-        """Parts start together and stop one after the other, and the pool last of all."""
+        """Parts start together and stop one after the other."""
         events: list[str] = []
-        reactor = MemoryReactorClock()
-        pool: Any = FakePool(events)
-        service = OrderedService(reactor, pool, lambda: events.append("runs"), lambda: events.append("here"))
+        service = OrderedService()
         parts = [Part(number, events) for number in (1, 2)]
         for part in parts:
             part.setServiceParent(service)
         service.startService()
-        self.assertEqual(["here", "pool started", "1 started", "2 started"], events)
-        events.clear()
-        reactor.run()
-        self.assertEqual(["runs"], events)
+        self.assertEqual(["1 started", "2 started"], events)
         events.clear()
         stopped = service.stopService()
         self.assertEqual(["1 stopping"], events)
@@ -134,7 +114,6 @@ class OrderedServiceTests(SynchronousTestCase):
         self.assertEqual(["1 stopping", "2 stopping"], events)
         self.assertNoResult(stopped)
         parts[1].stopped.callback(None)
-        self.assertEqual("pool stopped", events[-1])
         self.successResultOf(stopped)
 
 

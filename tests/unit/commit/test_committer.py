@@ -85,11 +85,14 @@ class CommitterTests(WorkersTestCase):
             self.pool,
             lambda: FailingStore(self.path),
             self.shelf,
-            lambda ledger_id, offset: self.safe.append((ledger_id, offset)),
             self.recovery,
         )
+        committer.after_commit.append(self._note_safe)
         self.addCleanup(committer.close)
         return committer
+
+    def _note_safe(self, snapshot: Snapshot) -> None:
+        self.safe += [(state.ledger_id, state.committed) for state in snapshot.ledgers.values() if state.committed]
 
     def make_worker(self, number: int = 0) -> FakeWorker:
         """Start a worker."""

@@ -190,7 +190,7 @@ class IngestTestCase(SynchronousTestCase):
         self.places = listener_slots(0)
         self.tally = RecordingTally()
         self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.slots)
-        self.intake = Intake(self.journal, self.tally, 1)
+        self.intake = Intake(self.journal, self.tally, 1, full=list, resumed=list)
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)

@@ -73,8 +73,8 @@ class FullTests(IngestTestCase):
         """Note who is told what."""
         super().setUp()
         self.said: list[str] = []
-        self.intake.full = lambda: self.said.append("full")
-        self.intake.resumed = lambda: self.said.append("resumed")
+        self.intake._full = lambda: self.said.append("full")
+        self.intake._resumed = lambda: self.said.append("resumed")
 
     def fill(self) -> None:
         """Take lines until it is full."""
@@ -119,7 +119,7 @@ class FullTests(IngestTestCase):
         """As long as reading stops when it must, no frame that isn't committed is ever overwritten."""
         slots = memoryview(bytearray(8 * len(GLOBAL_SLOTS))).cast("Q")
         journal = Journal(memoryview(bytearray(RING_SIZE)), slots)
-        intake = Intake(journal, RecordingTally(), 1)
+        intake = Intake(journal, RecordingTally(), 1, full=list, resumed=list)
         for size, commit in chunks:
             if intake.is_full or commit:
                 intake.release(journal.head)

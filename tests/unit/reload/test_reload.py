@@ -19,10 +19,17 @@ from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.handover import Succession
-from statsd_tcp.supervisor.incarnation import Incarnation
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
 from statsd_tcp.supervisor.place import Place
 from tests.unit.supervisor.fakes import WorkersTestCase
+
+
+def renewal(plan: Any, lock: int = 0) -> Renewal:
+    """Make a reload of a service without workers."""
+    supervisor: Any = SimpleNamespace(restarts={}, handed_on=lambda: ([], []))
+    health: Any = SimpleNamespace(started_at=1.0, up=True)
+    committer: Any = None
+    return Renewal(MemoryReactorClock(), plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
 
 
 class RenewalTests(SynchronousTestCase):
@@ -32,12 +39,8 @@ class RenewalTests(SynchronousTestCase):
         """Bind them."""
         self.tcp = self.bind("tcp:0:interface=127.0.0.1")
         self.udp = self.bind("udp:0:interface=127.0.0.1")
-        self.plan = SimpleNamespace(listeners=[self.tcp, self.udp], http=None, admin=None)
-        self.places: list[Any] = []
-        supervisor: Any = SimpleNamespace(
-            plan=self.plan, all_places=self.places, restarts={}, started_at=1.0, up=True, committer=None
-        )
-        self.renewal = Renewal(MemoryReactorClock(), supervisor, 0, Again([], ""), Notifier({}, 1))
+        self.plan: Any = SimpleNamespace(listeners=[self.tcp, self.udp], http=None, admin=None)
+        self.renewal = renewal(self.plan)
 
     def bind(self, text: str) -> BoundListener:
         """Bind a listener for two workers."""
@@ -63,17 +66,6 @@ class RenewalTests(SynchronousTestCase):
         self.assertIn("restart the service", str(error))
         self.renewal._prepare(self.offer(2), [])
 
-    def test_who_is_still_to_be_reaped(self) -> None:
-        """A worker that has said its last word, and hasn't ended yet, is told of by its number."""
-        one, ended, served = (Incarnation(SimpleNamespace(ledger_id="x"), 0.0, pid) for pid in (7, 8, 9))  # type: ignore[arg-type]
-        one.channel_ended = ended.channel_ended = True
-        ended.ending = SimpleNamespace()  # type: ignore[assignment]
-        served.ready_at = 0.0
-        served.channel = SimpleNamespace(connected=True, descriptor=lambda: 5, unread=lambda: b"")  # type: ignore[assignment]
-        self.places.append(SimpleNamespace(number=0, current=served, incarnations=[one, ended, served]))
-        manifest = self.renewal._manifest([])
-        self.assertEqual(([9], [7]), ([worker.pid for worker in manifest.workers], manifest.ending))
-
 
 class ManifestTests(SynchronousTestCase):
     """What goes through the memory file."""
@@ -82,13 +74,8 @@ class ManifestTests(SynchronousTestCase):
         """All descriptors come back as they were written."""
         listener = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 1)
         self.addCleanup(listener.close)
-        supervisor: Any = SimpleNamespace(
-            plan=SimpleNamespace(listeners=[listener], http=None, admin=None),
-            all_places=[], restarts={}, started_at=1.0, up=True,
-        )  # fmt: skip
-        manifest: Manifest = Renewal(
-            MemoryReactorClock(), supervisor, listener.sockets[0][0].fileno(), Again([], ""), Notifier({}, 1)
-        )._manifest([])
+        plan = SimpleNamespace(listeners=[listener], http=None, admin=None)
+        manifest: Manifest = renewal(plan, listener.sockets[0][0].fileno())._manifest([])
         numbers = [row[0].fileno() for row in listener.sockets]
         self.assertEqual([numbers[0], *numbers], manifest.descriptors())
         environ: dict[str, str] = {}
@@ -103,7 +90,7 @@ class ReapTests(WorkersTestCase):
         """A child that is only to be reaped is no zombie when it ends, and one that is gone already does no harm."""
         reactor = MemoryReactorClock()
         child = subprocess.Popen(["sleep", "60"])
-        succession = Succession(reactor, Heritage(()), _nobody)
+        succession = Succession(reactor, Heritage(()), _nobody, list)
         succession.begin([], [], self.shelf, [child.pid, 1 << 22])
         os.kill(child.pid, signal.SIGKILL)
         (reader,) = reactor.getReaders()

@@ -41,6 +41,7 @@ class FakeProcess:
         self.arguments = arguments
         self.pid = pid
         self.signals: list[int] = []
+        self.pipes: dict[int, Any] = {}
         self.ended = False
 
     def signalProcess(self, number: int) -> None:

@@ -9,6 +9,7 @@ import socket
 from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.incarnation import Outcome
 from statsd_tcp.supervisor.place import Place
@@ -28,6 +29,14 @@ from statsd_tcp.workers.control import (
 )
 from tests.unit.descriptors import open_here
 from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
+
+
+def safe(**offsets: int) -> dict[str, LedgerState]:
+    """Say up to where the journals of ledgers are in the store."""
+    return {
+        ledger_id: LedgerState(ledger_id, 0, "", offset, folded=False, counts={})
+        for ledger_id, offset in offsets.items()
+    }
 
 
 class RecordedEvents:
@@ -158,13 +167,15 @@ class StartTests(PlaceTestCase):
         self.assertEqual([(ledger_id, message)], self.events.messages)
 
     def test_committed(self) -> None:
-        """Only the worker with that ledger is told what is committed."""
+        """Only the worker with that ledger is told what is committed, and only what it does not know."""
         self.make_ready()
         heard(self.channel)
         (ledger_id,) = self.shelf.ledgers
-        self.place.committed("another", 16)
-        self.place.committed(ledger_id, 8)
-        self.assertEqual([Committed(8)], heard(self.channel))
+        self.place.committed(safe(another=16))
+        self.place.committed(safe(**{ledger_id: 8}))
+        self.place.committed(safe(**{ledger_id: 8}))
+        self.place.committed(safe(**{ledger_id: 24}))
+        self.assertEqual([Committed(8), Committed(24)], heard(self.channel))
 
     def test_what_it_prints(self) -> None:
         """What a worker prints is logged with its number."""
@@ -258,7 +269,7 @@ class DeathTests(PlaceTestCase):
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
         heard(self.channel)
-        self.place.committed(ledger_id, 8)
+        self.place.committed(safe(**{ledger_id: 8}))
         self.assertEqual([], heard(self.channel))
 
 

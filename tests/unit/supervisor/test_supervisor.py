@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
@@ -14,10 +16,13 @@ from statsd_tcp.commit.committer import Gatherings
 from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
+from statsd_tcp.repeat.queue import Repeated
+from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.greeting import greeting
+from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
-from statsd_tcp.store.snapshot import ACCEPTED, LINES, Snapshot, TotalKey
+from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.place import Place
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
@@ -31,8 +36,7 @@ DRAIN_TIMEOUT = 5.0
 class FakeCommitter:
     """Keeps what it is given; a test says how commits go."""
 
-    def __init__(self, committed: Callable[[str, int], None]) -> None:
-        self.committed = committed
+    def __init__(self) -> None:
         self.added: list[Gatherings] = []
         self.commits = 0
         self.closed = False
@@ -58,6 +62,36 @@ class FakeCommitter:
         return succeed(None)
 
 
+class FakeEvents:
+    """Notes what the supervisor tells."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.given_up: list[str] = []
+        self.each_second: Callable[[], object] = list
+        self.repeats: list[tuple[int, Sequence[Repeated]]] = []
+
+    def every_second(self) -> None:
+        """Do what the test wants."""
+        self.each_second()
+
+    def all_accept(self) -> None:
+        """Note it."""
+        self.said.append("all accept")
+
+    def reloaded(self) -> None:
+        """Note it."""
+        self.said.append("reloaded")
+
+    def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
+        """Note it."""
+        self.repeats.append((worker, news))
+
+    def give_up(self, why: str) -> None:
+        """Note why."""
+        self.given_up.append(why)
+
+
 class SupervisorTestCase(WorkersTestCase):
     """A test with a supervisor over real sockets, and workers that don't exist."""
 
@@ -77,18 +111,15 @@ class SupervisorTestCase(WorkersTestCase):
         assert self.plan.http is not None
         for listener in [*self.plan.listeners, self.plan.http]:
             self.addCleanup(listener.close)
-        self.given_up: list[str] = []
+        self.events = FakeEvents()
+        self.given_up = self.events.given_up
+        self.committer = FakeCommitter()
         self.supervisor = self.make_supervisor(self.shelf)
 
     def make_supervisor(self, shelf: Shelf) -> Supervisor:
         """Make the supervisor."""
-        make_committer: Any = FakeCommitter
-        return Supervisor(self.reactor, self.plan, shelf, make_committer, self.given_up.append)
-
-    @property
-    def committer(self) -> FakeCommitter:
-        """The supervisor's committer."""
-        return cast("FakeCommitter", self.supervisor.committer)
+        committer: Any = self.committer
+        return Supervisor(self.reactor, self.plan, shelf, committer, self.events)
 
     def start(self, *, ready: bool = True) -> None:
         """Start everything, and have all workers accept."""
@@ -110,7 +141,7 @@ class SupervisorTestCase(WorkersTestCase):
 
     def worker(self, number: int) -> tuple[Place, FakeProcess, Channel]:
         """Give the present worker of a place."""
-        place = self.supervisor.places[number]
+        place = self.supervisor._places[number]
         index = next(i for i, process in enumerate(self.reactor.processes) if process.pid == place.pid)
         return place, self.reactor.processes[index], self.reactor.channels[index]
 
@@ -161,17 +192,16 @@ class StartTests(SupervisorTestCase):
 
     def test_announced(self) -> None:
         """When for the first time all workers accept, it is said once."""
-        said: list[str] = []
-        self.supervisor.announce = lambda: said.append("here")
+        said = self.events.said
         self.start(ready=False)
         say(self.reactor.channels[0], Ready())
         self.assertEqual([], said)
         say(self.reactor.channels[1], Ready())
-        self.assertEqual(["here"], said)
+        self.assertEqual(["all accept"], said)
         self.reactor.advance(HEALTHY_LIFE)
         self.die(0)
         say(self.worker(0)[2], Ready())
-        self.assertEqual(["here"], said)
+        self.assertEqual(["all accept"], said)
         self.assertIn(f"worker 0 accepts (pid {self.worker(0)[1].pid})", self.logged)
 
     def test_accepting(self) -> None:
@@ -182,7 +212,7 @@ class StartTests(SupervisorTestCase):
         self.assertEqual(nobody, self.supervisor.accepting())
         say(self.reactor.channels[1], Ready())
         self.assertEqual((True, "ok"), self.supervisor.accepting())
-        self.supervisor.stalls.avoided = frozenset({1})
+        self.supervisor._stalls.avoided = frozenset({1})
         self.assertEqual(nobody, self.supervisor.accepting())
         say(self.reactor.channels[0], Ready())
         self.assertEqual((True, "ok"), self.supervisor.accepting())
@@ -260,7 +290,7 @@ class RoundTests(SupervisorTestCase):
         self.answer(1, b"y")
         self.assertEqual(1, self.commits)
         self.assertEqual([b"x", b"y"], [one.interval for one in self.committer.added])
-        ledgers = [place.current.ledger.ledger_id for place in self.supervisor.places if place.current]
+        ledgers = [place.current.ledger.ledger_id for place in self.supervisor._places if place.current]
         self.assertEqual(ledgers, [one.ledger_id for one in self.committer.added])
 
     def test_nothing_received(self) -> None:
@@ -309,10 +339,13 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual([Collect()], heard(self.worker(1)[2]))
 
     def test_committed(self) -> None:
-        """What is in the store is told to the worker with that ledger, and to no other."""
-        current = self.supervisor.places[1].current
+        """What is in the store is told once to the worker with that ledger, and to no other."""
+        current = self.supervisor._places[1].current
         assert current is not None
-        self.committer.committed(current.ledger.ledger_id, 8)
+        state = LedgerState(current.ledger.ledger_id, 1, "", 8, folded=False, counts={})
+        snapshot = msgspec.structs.replace(make_snapshot(), ledgers={state.ledger_id: state})
+        for _ in range(2):
+            self.supervisor.committed(snapshot)
         self.assertEqual([[], [Committed(8)]], [heard(channel) for channel in self.reactor.channels])
 
     def test_while_commits_fail(self) -> None:
@@ -330,12 +363,28 @@ class RoundTests(SupervisorTestCase):
         def fail() -> None:
             raise ZeroDivisionError
 
-        self.supervisor.every_second = fail
+        self.events.each_second = fail
         self.round()
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
-        self.supervisor.every_second = lambda: None
+        self.events.each_second = list
         self.round()
         self.assertEqual([Collect()], heard(self.reactor.channels[0]))
+
+
+class HandedOnTests(SupervisorTestCase):
+    """What the next image of the supervisor is told of workers."""
+
+    def test_who_is_still_to_be_reaped(self) -> None:
+        """A worker that has said its last word, and has not ended yet, is told of by its number only."""
+        self.start()
+        one = self.supervisor._places[0].current
+        assert one is not None
+        one.channel_ended = True
+        break_off(self.worker(0)[2])
+        channel: Any = self.worker(1)[2]
+        channel.transport.fileno = lambda: 5
+        workers, ending = self.supervisor.handed_on()
+        self.assertEqual(([1], [one.pid]), ([worker.number for worker in workers], ending))
 
 
 class DeathTests(SupervisorTestCase):
@@ -410,7 +459,7 @@ class TakeOverTests(SupervisorTestCase):
         os.close(descriptor)
         living, descriptor = earlier.make(1, self.plan.directory())
         self.start()
-        ours = self.supervisor.shelf.ledgers
+        ours = self.supervisor._shelf.ledgers
         self.assertEqual([True, False], [ours[one.ledger_id].retired for one in (dead, living)])
         self.assertIn("2 ledgers of the last run are taken over", self.logged)
         os.close(descriptor)
@@ -482,7 +531,7 @@ class StopTests(SupervisorTestCase):
         process = self.worker(1)[1]
         self.assertEqual([KILLED], process.signals)
         self.assertNoResult(self.stopped)
-        ledger = self.supervisor.places[1].current.ledger  # type: ignore[union-attr]
+        ledger = self.supervisor._places[1].current.ledger  # type: ignore[union-attr]
         self.die(1)
         self.successResultOf(self.stopped)
         self.assertTrue(ledger.retired)
@@ -501,12 +550,19 @@ class ReportTests(SupervisorTestCase):
     def setUp(self) -> None:
         """Start."""
         super().setUp()
-        self.report = Report(self.reactor, self.supervisor)
+        committer: Any = self.committer
+        kernel: Any = SimpleNamespace(families=list, findings=list)
+        reload: Any = SimpleNamespace(successful=None)
+        self.health = Health(self.supervisor, committer, started_at=1.0)
+        self.report = Report(
+            self.reactor, self.plan, self.supervisor, committer, self.shelf,
+            self.health, reload, kernel, [], RepeatTotals(()),
+        )  # fmt: skip
         self.start()
 
     def set_slot(self, number: int, index: int, value: int) -> None:
         """Store into a worker's ledger as the worker would."""
-        current = self.supervisor.places[number].current
+        current = self.supervisor._places[number].current
         assert current is not None
         with current.ledger.path.open("r+b") as file:
             file.seek(current.ledger.map.header.slots_at + 8 * index)
@@ -519,6 +575,12 @@ class ReportTests(SupervisorTestCase):
         self.assertEqual((False, "commits fail: the disk is full"), self.report.ready())
         self.committer.failure, self.committer.snapshot = "", None
         self.assertEqual((False, "the store is being opened"), self.report.ready())
+
+    def test_down(self) -> None:
+        """Who is told to be down is not ready, and healthy."""
+        self.health.up = False
+        self.assertEqual((False, "the console has been told that it is down"), self.report.ready())
+        self.assertEqual((True, "ok"), self.report.healthy())
 
     def test_own_metrics(self) -> None:
         """The numbers come from the ledgers, the sockets, the places and the kernel."""

@@ -1,0 +1,36 @@
+"""Whether the service works and whether it is ready, as probes and systemd's watchdog ask it."""
+
+from __future__ import annotations
+
+from statsd_tcp.commit.committer import Committer
+from statsd_tcp.supervisor.supervisor import Supervisor
+
+__all__ = ["Health"]
+
+
+class Health:
+    """The service's health.
+
+    ``started_at`` is wall time in seconds, whatever was reloaded since. ``up`` is what the operator says: while it is
+    False the service says that it is not ready, and works.
+    """
+
+    def __init__(self, supervisor: Supervisor, committer: Committer, *, started_at: float, up: bool = True) -> None:
+        self._supervisor = supervisor
+        self._committer = committer
+        self.started_at = started_at
+        self.up = up
+
+    def healthy(self) -> tuple[bool, str]:
+        """Return whether the service works, and if not why."""
+        return self._supervisor.healthy()
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether every listener has a worker that accepts and the store takes what they gather, and why not."""
+        if self._committer.failure:
+            return False, f"commits fail: {self._committer.failure}"
+        if self._committer.snapshot is None:
+            return False, "the store is being opened"
+        if not self.up:
+            return False, "the console has been told that it is down"
+        return self._supervisor.accepting()
