@@ -115,8 +115,8 @@ def _memory_events(folder: Path) -> int | None:
 
 
 def _quota_2(folder: Path) -> float | None:
-    words = _text(folder / "cpu.max").split()
-    return int(words[0]) / int(words[1]) if len(words) > 1 and words[0] != "max" else None
+    quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def _quota_1(folder: Path) -> float | None:

@@ -56,3 +56,9 @@ class GroupTests(SynchronousTestCase):
         self.put("cpu.max", "20000 10000\n")
         for path in ("/kubepods/pod1/c2", "/../../elsewhere"):
             self.assertEqual(2.0, read_group(f"0::{path}\n", self.sys).quota)
+
+    def test_unreadable(self) -> None:
+        """What is no number is no limit."""
+        for text in ("whatever\n", "many 100000\n", "100000 often\n"):
+            self.put("cpu.max", text)
+            self.assertIs(None, read_group("0::/\n", self.sys).quota)

@@ -4,82 +4,64 @@ from __future__ import annotations
 
 import os
 
-from statsd_tcp.kernel.processors import MOST_WORKERS, processor_quota, size_workers
+from statsd_tcp.kernel.processors import MOST_WORKERS, Sizing, size_workers
 from tests.unit.doctor.trees import TreeTestCase
-
-
-class QuotaTests(TreeTestCase):
-    """The control group's quota."""
-
-    def group(self, path: str, text: str) -> None:
-        """Give a group of version 2 a limit."""
-        self.write(self.sys / "fs/cgroup" / path / "cpu.max", text)
-
-    def member_of(self, path: str) -> None:
-        """Put this process into a group of version 2."""
-        self.write(self.proc / "self/cgroup", f"1:name=systemd:/x\n0::{path}\n")
-
-    def quota(self) -> float | None:
-        """Read the quota."""
-        return processor_quota(self.proc, self.sys)
-
-    def test_none(self) -> None:
-        """Without control groups, and without a limit, there is no quota."""
-        self.assertIs(None, self.quota())
-        self.member_of("/a")
-        self.group("a", "max 100000\n")
-        self.assertIs(None, self.quota())
-
-    def test_own_group(self) -> None:
-        """A quota is processors: time in each period."""
-        self.member_of("/a/b")
-        self.group("a/b", "150000 100000\n")
-        self.assertEqual(1.5, self.quota())
-
-    def test_the_tightest(self) -> None:
-        """A parent's limit holds for all below it."""
-        self.member_of("/a/b")
-        self.group("a/b", "400000 100000\n")
-        self.group("a", "200000 100000\n")
-        self.group(".", "max 100000\n")
-        self.assertEqual(2.0, self.quota())
-
-    def test_container(self) -> None:
-        """In a container the path is the host's; the container's own group is at the root."""
-        self.member_of("/docker/0123")
-        self.group(".", "50000 100000\n")
-        self.assertEqual(0.5, self.quota())
-
-    def test_version_1(self) -> None:
-        """The older files are read too; -1 there is no limit."""
-        folder = self.sys / "fs/cgroup/cpu"
-        self.write(folder / "cpu.cfs_period_us", "100000\n")
-        self.write(folder / "cpu.cfs_quota_us", "-1\n")
-        self.assertIs(None, self.quota())
-        self.write(folder / "cpu.cfs_quota_us", "300000\n")
-        self.assertEqual(3.0, self.quota())
-
-    def test_unreadable(self) -> None:
-        """What can't be understood is no limit."""
-        self.member_of("/a")
-        self.group("a", "whatever\n")
-        self.assertIs(None, self.quota())
 
 
 class SizingTests(TreeTestCase):
     """The number of workers."""
 
+    def setUp(self) -> None:
+        """Take a machine with more processors than any quota here."""
+        super().setUp()
+        self.patch(os, "sched_getaffinity", lambda _: set(range(6)))
+
+    def member_of(self, membership: str) -> None:
+        """Put this process into a control group: ``/proc/self/cgroup``."""
+        self.write(self.proc / "self/cgroup", membership)
+
+    def group(self, path: str, text: str) -> None:
+        """Give a group of version 2 a limit."""
+        self.write(self.sys / "fs/cgroup" / path / "cpu.max", text)
+
+    def sized(self) -> Sizing:
+        """Return the number and its reason."""
+        return size_workers(None, self.proc, self.sys)
+
     def assert_sized(self, processors: int, quota: float | None, workers: int, reason: str) -> None:
-        """Check the number and its reason on a machine with so many processors."""
+        """Check the number and its reason on a machine with this many processors."""
         self.patch(os, "sched_getaffinity", lambda _: set(range(processors)))
-        text = f"{int(quota * 100000)} 100000" if quota else "max 100000"
-        self.write(self.sys / "fs/cgroup/cpu.max", text)
-        self.write(self.proc / "self/cgroup", "0::/\n")
-        self.assertEqual((workers, reason), tuple(size_workers(None, self.proc, self.sys)))
+        self.group(".", f"{int(quota * 100000)} 100000" if quota else "max 100000")
+        self.member_of("0::/\n")
+        self.assertEqual((workers, reason), self.sized())
+
+    def test_no_control_group(self) -> None:
+        """Without control groups, or with no limit in them, the processors count."""
+        self.assertEqual((6, "6 processors"), self.sized())
+        self.member_of("0::/a\n")
+        self.group("a", "max 100000\n")
+        self.assertEqual((6, "6 processors"), self.sized())
+
+    def test_nested_group_of_version_2(self) -> None:
+        """Of a group and all its parents the tightest quota counts."""
+        self.member_of("1:name=systemd:/x\n0::/a/b/c\n")
+        self.group("a/b/c", "400000 100000\n")
+        self.group("a/b", "max 100000\n")
+        self.group("a", "200000 100000\n")
+        self.assertEqual((2, "the control group's quota of 2 processors"), self.sized())
+
+    def test_nested_aboveof_version_1(self) -> None:
+        """The older version's quota counts in a slice below the root too, beside a version 2 that limits nothing."""
+        above = self.sys / "fs/cgroup/cpu,cpuacct/system.slice"
+        for folder, quota in ((above, "-1\n"), (above / "statscounter.service", "50000\n")):
+            self.write(folder / "cpu.cfs_quota_us", quota)
+            self.write(folder / "cpu.cfs_period_us", "100000\n")
+        self.member_of("4:cpu,cpuacct:/system.slice/statscounter.service\n0::/system.slice/statscounter.service\n")
+        self.assertEqual((1, "the control group's quota of 0.5 processors"), self.sized())
 
     def test_as_asked(self) -> None:
         """Who asks for a number gets it."""
-        self.assertEqual((99, "as asked for"), tuple(size_workers(99, self.proc, self.sys)))
+        self.assertEqual((99, "as asked for"), size_workers(99, self.proc, self.sys))
 
     def test_processors(self) -> None:
         """Otherwise there is one for each processor that we may use."""
