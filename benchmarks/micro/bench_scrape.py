@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.web.exposition import Exposition
 
@@ -82,7 +83,7 @@ def commit(store: Store, news: Interval) -> float:
     """Commit news and give the seconds that it took."""
     began = time.process_time()
     counts = [LedgerCounts("bench", 0, "boot", {})]
-    store.commit(CommitBatch(counts=counts, intervals=[LedgerInterval("bench", 0, 0, news)]))
+    store.commit(CommitBatch(counts=counts, pieces=[Piece("bench", 0, 0, encode(news))]))
     return time.process_time() - began
 
 

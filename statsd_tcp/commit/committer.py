@@ -15,40 +15,29 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.aggregate.encoding import decode
-from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.commit.recovery import IRecovery, Recovered
-from statsd_tcp.commit.replay import replay
+from statsd_tcp.commit.recovery import IRecovery
+from statsd_tcp.commit.replay import Replay, replay
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.layout import LedgerCounts
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.queues import IQueue, Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
 
-__all__ = ["Committer", "Gatherings"]
+__all__ = ["Committer"]
 
 _T = TypeVar("_T")
-
-
-class Gatherings(NamedTuple):
-    """One worker's answer: the ledger it belongs to, its offsets, and the encoded interval."""
-
-    ledger_id: str
-    start: int
-    end: int
-    interval: bytes
 
 
 class _Work(NamedTuple):
     """What one commit takes in."""
 
-    gathered: list[Gatherings]
+    gathered: list[Piece]
     counts: list[LedgerCounts]
     ledgers: dict[str, Ledger]
     retired: list[Ledger]
-    recovered: dict[str, Recovered]
+    recovered: dict[str, Replay]
     unlinked: list[str]
     delivered: list[tuple[str, int]]
     files: set[str] | None
@@ -86,12 +75,11 @@ class Committer:
     ) -> None:
         self._reactor = reactor
         self._recovery = recovery
-        self._recovery.found = self.commit
         self._pool = pool
         self._open_store = open_store
         self._shelf = shelf
         self._store: Store | None = None
-        self._waiting: list[Gatherings] = []
+        self._waiting: list[Piece] = []
         self._unlinked: list[str] = []
         self._delivered: list[tuple[str, int]] = []
         self._running: Deferred[None] | None = None
@@ -103,9 +91,9 @@ class Committer:
         self.after_commit: list[Callable[[Snapshot], None]] = []
         """Called with the snapshot of every commit."""
 
-    def add(self, gathered: Gatherings) -> None:
+    def add(self, piece: Piece) -> None:
         """Keep a worker's answer for the next commit."""
-        self._waiting.append(gathered)
+        self._waiting.append(piece)
 
     def commit(self) -> Deferred[None]:
         """Commit what there is; fires when all that was given until now is in the store, or the attempt has failed."""
@@ -172,18 +160,18 @@ class Committer:
         return self._store
 
     def _write(self, work: _Work) -> _Done:
-        """Decode and commit, in the store's thread."""
+        """Commit, in the store's thread."""
         if self._store is None:
             self._store = self._open_store()
         store = self._store
-        intervals = _without_gaps([_decoded(one) for one in work.gathered], store, work.ledgers)
-        ends = {one.ledger_id: one.end for one in intervals}
+        pieces = _without_gaps(work.gathered, store, work.ledgers)
+        ends = {piece.ledger_id: piece.end for piece in pieces}
         folded: list[Ledger] = []
         for ledger in work.retired:
             end = ends.get(ledger.ledger_id, _safe_offset(store, ledger.ledger_id))
             found = work.recovered.get(ledger.ledger_id)
             if found is not None and found.start == end:
-                intervals.append(_recovered(ledger, found))
+                pieces.append(_recovered(ledger.ledger_id, found))
                 folded.append(ledger)
             elif found is None and ledger.head <= end:
                 folded.append(ledger)
@@ -191,7 +179,7 @@ class Committer:
         gone = [state.ledger_id for state in lost]
         batch = CommitBatch(
             counts=work.counts,
-            intervals=intervals,
+            pieces=pieces,
             folded=[ledger.ledger_id for ledger in folded] + gone,
             unlinked=work.unlinked + [name for name in gone if name not in (work.files or ())],
             delivered=work.delivered,
@@ -219,7 +207,7 @@ class Committer:
             if ledger.ledger_id in work.recovered:
                 # It did not begin where the store is.
                 del self._recovery.results[ledger.ledger_id]
-            self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed)
+            self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed, self.commit)
         for callback in self.after_commit:
             callback(snapshot)
 
@@ -260,13 +248,8 @@ class Committer:
             running.callback(None)
 
 
-def _decoded(one: Gatherings) -> LedgerInterval:
-    return LedgerInterval(one.ledger_id, one.start, one.end, decode(one.interval))
-
-
-def _recovered(ledger: Ledger, found: Recovered) -> LedgerInterval:
-    interval = decode(found.interval) if found.interval else Interval()
-    return LedgerInterval(ledger.ledger_id, found.start, found.end, interval, recovered=True)
+def _recovered(ledger_id: str, found: Replay) -> Piece:
+    return Piece(ledger_id, found.start, found.end, found.payload, recovered=True)
 
 
 def _safe_offset(store: Store, ledger_id: str) -> int:
@@ -287,20 +270,20 @@ def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[Ledge
     return [state for name, state in known.items() if name not in work.ledgers and name not in unreadable]
 
 
-def _without_gaps(intervals: list[LedgerInterval], store: Store, ledgers: Mapping[str, Ledger]) -> list[LedgerInterval]:
-    """Put in what is missing before an interval: one that went lost between a worker and the store.
+def _without_gaps(pieces: list[Piece], store: Store, ledgers: Mapping[str, Ledger]) -> list[Piece]:
+    """Put in what is missing before a piece: one that was lost between a worker and the store.
 
     That happens when the supervisor became another image while it had it in hand. The journal still has the lines.
     """
     result = []
     ends: dict[str, int] = {}
-    for one in intervals:
-        end = ends.get(one.ledger_id, _safe_offset(store, one.ledger_id))
-        if one.start > end and one.ledger_id in ledgers:
-            found = replay(ledgers[one.ledger_id].map, end, one.start)
-            result.append(LedgerInterval(one.ledger_id, end, found.end, found.interval, recovered=True))
-        result.append(one)
-        ends[one.ledger_id] = max(end, one.end)
+    for piece in pieces:
+        ledger_id = piece.ledger_id
+        end = ends.get(ledger_id, _safe_offset(store, ledger_id))
+        if piece.start > end and ledger_id in ledgers:
+            result.append(_recovered(ledger_id, replay(ledgers[ledger_id].map, end, piece.start)))
+        result.append(piece)
+        ends[ledger_id] = max(end, piece.end)
     return result
 
 

@@ -21,10 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.children import environment
-from statsd_tcp.commit.replay_process import BEGUN, Found
+from statsd_tcp.commit.replay import Replay
+from statsd_tcp.commit.replay_process import BEGUN
 from statsd_tcp.ledger.folder import Ledger
 
-__all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovered", "Recovery"]
+__all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovery"]
 
 MOST_FAILURES = 2
 """So often reading one journal may fail, over all starts of the service."""
@@ -40,26 +41,16 @@ LONGEST_RETRY = 60.0
 """Seconds until it is tried again: at first, and at most, while it isn't the journal's fault that it fails."""
 
 
-class Recovered(NamedTuple):
-    """What a journal gave between two offsets, as an encoded interval.
-
-    ``fault`` says in words why that is not all that there was; empty if it is.
-    """
-
-    start: int
-    end: int
-    interval: bytes
-    fault: str = ""
-
-
 class IRecovery(Protocol):
-    """What the committer needs. ``found`` is called when something was added to ``results``, by ledger id."""
+    """What the committer needs. ``results`` is by ledger id."""
 
-    results: dict[str, Recovered]
-    found: Callable[[], object]
+    results: dict[str, Replay]
 
-    def read(self, ledger: Ledger, start: int) -> None:
-        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
+        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there.
+
+        ``found`` is called when the result is there.
+        """
 
     @property
     def busy(self) -> bool:
@@ -75,7 +66,7 @@ class IRecovery(Protocol):
 class Reader(ProcessProtocol):
     """Hears from one reading process. ``ended`` gets what it found, or why it found nothing, and if it had begun."""
 
-    def __init__(self, ended: Callable[[Found | str, bool], None]) -> None:
+    def __init__(self, ended: Callable[[Replay | str, bool], None]) -> None:
         self._ended = ended
         self._said = b""
         self._complaint = b""
@@ -91,11 +82,11 @@ class Reader(ProcessProtocol):
         """Judge it."""
         self._ended(self._outcome(getattr(reason.value, "signal", None)), self._said.startswith(BEGUN))
 
-    def _outcome(self, number: int | None) -> Found | str:
+    def _outcome(self, number: int | None) -> Replay | str:
         if number:
             return f"the reading process was killed ({signal.Signals(number).name})"
         try:
-            return msgspec.msgpack.decode(self._said.removeprefix(BEGUN), type=Found)
+            return msgspec.msgpack.decode(self._said.removeprefix(BEGUN), type=Replay)
         except msgspec.MsgspecError:
             last = self._complaint.decode(errors="replace").strip().rpartition("\n")[2]
             return last or "the reading process said nothing"
@@ -104,6 +95,7 @@ class Reader(ProcessProtocol):
 class _Job(NamedTuple):
     ledger: Ledger
     start: int
+    found: Callable[[], object]
 
 
 class Recovery:
@@ -119,15 +111,14 @@ class Recovery:
         self._delay = RETRY
         self._stopped: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
-        self.results: dict[str, Recovered] = {}
-        self.found: Callable[[], object] = _nobody
+        self.results: dict[str, Replay] = {}
 
-    def read(self, ledger: Ledger, start: int) -> None:
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
         """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
         ledger_id = ledger.ledger_id
         if ledger_id in self.results or any(job.ledger.ledger_id == ledger_id for job in self._jobs):
             return
-        self._jobs.append(_Job(ledger, start))
+        self._jobs.append(_Job(ledger, start, found))
         if self._process is None and self._call is None:
             self._begin()
 
@@ -167,7 +158,7 @@ class Recovery:
             return
         job = self._jobs[0]
         if job.ledger.failed_readings >= MOST_FAILURES:
-            self._finish(job, Recovered(job.start, job.start, b"", "it could not be read, time and again"))
+            self._finish(job, Replay(job.start, job.start, fault="it could not be read, time and again"))
             return
         try:
             self._process = self._spawn(job)
@@ -191,7 +182,7 @@ class Recovery:
         finally:
             os.close(null)
 
-    def _ended(self, outcome: Found | str, begun: bool) -> None:
+    def _ended(self, outcome: Replay | str, begun: bool) -> None:
         self._process = None
         self._cancel()
         stopped, self._stopped = self._stopped, None
@@ -201,12 +192,10 @@ class Recovery:
         elif self._jobs:
             self._judge(self._jobs[0], outcome, begun)
 
-    def _judge(self, job: _Job, outcome: Found | str, begun: bool) -> None:
-        if isinstance(outcome, Found):
+    def _judge(self, job: _Job, outcome: Replay | str, begun: bool) -> None:
+        if isinstance(outcome, Replay):
             self._delay = RETRY
-            rest = outcome.head - outcome.end
-            fault = f"{rest} bytes of its journal are damaged" if rest > 0 else ""
-            self._finish(job, Recovered(job.start, outcome.end, outcome.interval, fault))
+            self._finish(job, outcome)
             return
         self._log.error("the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome)
         if begun:
@@ -216,10 +205,10 @@ class Recovery:
         self._call = self._reactor.callLater(self._delay, self._begin)
         self._delay = min(LONGEST_RETRY, 2 * self._delay)
 
-    def _finish(self, job: _Job, result: Recovered) -> None:
+    def _finish(self, job: _Job, result: Replay) -> None:
         self._jobs.remove(job)
         self.results[job.ledger.ledger_id] = result
-        self.found()
+        job.found()
         if self._process is None and self._call is None:
             self._begin()
         self._check_settled()
@@ -238,7 +227,3 @@ class Recovery:
 
 def _leave(result: object, timeout: float) -> None:
     """Be content with what there is."""
-
-
-def _nobody() -> None:
-    """Take a call that nobody waits for."""

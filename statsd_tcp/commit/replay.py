@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ledger.file import LedgerMap
@@ -12,14 +13,19 @@ from statsd_tcp.ledger.slots import JOURNAL_HEAD
 
 __all__ = ["Replay", "replay"]
 
+_NOTHING = encode(Interval())
 
-class Replay(NamedTuple):
-    """An interval made of the journal from ``start`` to ``end``; whole only if that is all there is, up to ``head``."""
+
+class Replay(msgspec.Struct, frozen=True):
+    """What reading a journal from ``start`` to ``end`` gave: an interval, encoded.
+
+    ``fault`` says in words why that is not all that there was; empty if it is.
+    """
 
     start: int
     end: int
-    head: int
-    interval: Interval
+    payload: bytes = _NOTHING
+    fault: str = ""
 
 
 def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
@@ -39,4 +45,5 @@ def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
         tally.received(frame.listener, frame.received)
         tally.datagrams(frame.listener, frame.datagrams)
         end = frame.next
-    return Replay(start, end, head, tally.take())
+    fault = f"{head - end} bytes of its journal are damaged" if end < head else ""
+    return Replay(start, end, encode(tally.take()), fault)

@@ -1,8 +1,8 @@
 """The process that reads a dead worker's journal: ``python -m statsd_tcp.commit.replay_process PATH START``.
 
 It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
-do the same to the supervisor, at this start and every later one. Prints `BEGUN`, then a `Found` in msgpack, and nothing
-else: what goes wrong before that is not the journal's fault.
+do the same to the supervisor, at this start and every later one. Prints `BEGUN`, then a `Replay` in msgpack, and
+nothing else: what goes wrong before that is not the journal's fault.
 """
 
 from __future__ import annotations
@@ -14,25 +14,16 @@ import traceback
 import msgspec
 
 from statsd_tcp import crash_points
-from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.commit.replay import replay
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.slots import FAILED_READINGS
 
-__all__ = ["BEGUN", "Found", "main"]
+__all__ = ["BEGUN", "main"]
 
 BEGUN = b"!"
 
 NICENESS = 5
 """A worker's replacement, which clients wait for, may start at the same moment."""
-
-
-class Found(msgspec.Struct, frozen=True):
-    """What a journal gave from the asked offset to ``end``: an encoded interval. ``head`` is where the journal ends."""
-
-    end: int
-    head: int
-    interval: bytes
 
 
 def main(path: str, start: int) -> None:
@@ -44,8 +35,7 @@ def main(path: str, start: int) -> None:
     with os.fdopen(1, "wb", closefd=False) as output:
         output.write(BEGUN)
         output.flush()
-        found = replay(ledger, start)
-        output.write(msgspec.msgpack.encode(Found(found.end, found.head, encode(found.interval))))
+        output.write(msgspec.msgpack.encode(replay(ledger, start)))
 
 
 if __name__ == "__main__":

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import LedgerCounts
 
-__all__ = ["CommitBatch", "LedgerInterval"]
+__all__ = ["CommitBatch", "Piece"]
 
 
-class LedgerInterval(msgspec.Struct, frozen=True):
+class Piece(msgspec.Struct, frozen=True):
     """What was aggregated from a ledger's journal between two of its offsets; ``end`` is not included.
 
-    ``recovered`` says that it was replayed for a writer that died: its lines are then also counted as
-    recovered.
+    ``payload`` is an interval as `statsd_tcp.aggregate.encoding` writes it. It stays encoded on its way from the
+    worker, or from the reader of a dead worker's journal, into the store's thread. ``recovered`` says that it was
+    replayed for a writer that died: its lines are then also counted as recovered.
     """
 
     ledger_id: str
     start: int
     end: int
-    interval: Interval
+    payload: bytes
     recovered: bool = False
 
 
@@ -30,14 +30,14 @@ class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one transaction takes in; any part may be empty, and all of it may be given again.
 
     ``counts``: ledgers with a living writer, and once more those whose writer is gone, with their final
-    numbers. They are taken in first, and make a ledger known. ``intervals``: in the order of their offsets
+    numbers. They are taken in first, and make a ledger known. ``pieces``: in the order of their offsets
     for each ledger. ``folded``: ids of ledgers whose writer is dead and whose slots are final. ``unlinked``:
     ids of folded ledgers whose file is gone, so that their row isn't needed any more. ``delivered``: slots that
     outputs have written, as pairs of the output and the slot's number.
     """
 
     counts: Sequence[LedgerCounts] = ()
-    intervals: Sequence[LedgerInterval] = ()
+    pieces: Sequence[Piece] = ()
     folded: Sequence[str] = ()
     unlinked: Sequence[str] = ()
     delivered: Sequence[tuple[str, int]] = ()

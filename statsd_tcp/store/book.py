@@ -9,7 +9,7 @@ import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import LedgerCounts, SlotName
-from statsd_tcp.store.batch import LedgerInterval
+from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import (
     ACCEPTED,
     BAD_LINES,
@@ -94,7 +94,7 @@ class Book:
             if counts != state.counts:
                 self._put(msgspec.structs.replace(state, counts=counts))
 
-    def take_interval(self, piece: LedgerInterval) -> Refusal | None:
+    def take_interval(self, piece: Piece, interval: Interval) -> Refusal | None:
         """Add an interval's counts and move the ledger's offset, or refuse it if it doesn't begin there."""
         state = self.ledgers.get(piece.ledger_id)
         committed = None if state is None else state.committed
@@ -102,10 +102,10 @@ class Book:
             return Refusal(piece.ledger_id, piece.start, piece.end, committed)
         if piece.end != piece.start:
             self._put(msgspec.structs.replace(state, committed=piece.end))
-        for key, count in _interval_totals(piece.interval):
+        for key, count in _interval_totals(interval):
             self._add(key, count)
         if piece.recovered:
-            self._add(TotalKey(RECOVERED_LINES), sum(each.lines for each in piece.interval.listeners.values()))
+            self._add(TotalKey(RECOVERED_LINES), sum(each.lines for each in interval.listeners.values()))
         return None
 
     def fold(self, ledger_id: str) -> None:

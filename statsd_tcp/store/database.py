@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.mapping.mapper import Mapped, Mapper
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
 from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_slots
@@ -209,25 +210,29 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        accepted: list[LedgerInterval] = []
-        for piece in batch.intervals:
-            refusal = book.take_interval(piece)
-            if refusal is None:
-                accepted.append(piece)
-            else:
+        living: list[Interval] = []
+        recovered: list[Interval] = []
+        for piece in batch.pieces:
+            interval = decode(piece.payload)
+            refusal = book.take_interval(piece, interval)
+            if refusal is not None:
                 refused.append(refusal)
+            elif piece.recovered:
+                recovered.append(interval)
+            else:
+                living.append(interval)
         for ledger_id in batch.folded:
             book.fold(ledger_id)
         for ledger_id in batch.unlinked:
             book.forget(ledger_id)
         due = self._monotonic() >= self._next_expiry
         now = self._now()
-        mapped = self._mapped(_merged(accepted))
+        mapped = self._mapped(_merged([*recovered, *living]))
         room = self._room.make(mapped.news, now)
         mapped = mapped._replace(news=room.news)
         sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - _LAG)
         series = self._plan_series(mapped, sets)
-        plan = Plan(book, series, refused, now, due, self._slot_work(accepted, batch.delivered))
+        plan = Plan(book, series, refused, now, due, self._slot_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
         if due:
             self._plan_expiry(plan)
@@ -236,13 +241,12 @@ class Store:
         return plan
 
     def _slot_work(
-        self, accepted: Sequence[LedgerInterval], delivered: Sequence[tuple[str, int]]
+        self, living: Sequence[Interval], recovered: list[Interval], delivered: Sequence[tuple[str, int]]
     ) -> Callable[[sqlite3.Connection], None] | None:
         slots, wall = self.slots, self._wall()
-        if slots is None or not (accepted or delivered or slots.due(wall)):
+        if slots is None or not (living or recovered or delivered or slots.due(wall)):
             return None
-        recovered = [piece.interval for piece in accepted if piece.recovered]
-        news = _merged([piece for piece in accepted if not piece.recovered])
+        news = _merged(living)
         return lambda connection: slots.write(connection, wall, recovered, news, delivered)
 
     def _mapped(self, news: Interval) -> Mapped:
@@ -332,8 +336,8 @@ class Store:
         )
 
 
-def _merged(pieces: Sequence[LedgerInterval]) -> Interval:
-    return pieces[0].interval if len(pieces) == 1 else merge(piece.interval for piece in pieces)
+def _merged(intervals: Sequence[Interval]) -> Interval:
+    return intervals[0] if len(intervals) == 1 else merge(intervals)
 
 
 def _expiry_period(shortest_ttl: float) -> float:

@@ -14,10 +14,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from statsd_tcp.commit.committer import Committer, Gatherings
+from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.handover import Succession
 from statsd_tcp.supervisor.incarnation import Outcome
@@ -246,7 +247,7 @@ class Supervisor(Service):
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
         """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
         if message.interval:
-            self._committer.add(Gatherings(ledger.ledger_id, message.start, message.end, message.interval))
+            self._committer.add(Piece(ledger.ledger_id, message.start, message.end, message.interval))
         self._events.repeated(ledger.worker, message.repeated)
         unasked = ledger.ledger_id not in self._asked
         self._answered(ledger)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.commands.main import main
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import Directory, LedgerCounts, SlotName
 from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_slots
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 
 BOOT = "00" * 16
@@ -39,7 +40,7 @@ class StoreCommandTests(SynchronousTestCase):
         store.commit(
             CommitBatch(
                 counts=[LedgerCounts("aa", 0, BOOT, values)],
-                intervals=[LedgerInterval("aa", 0, 64, interval)],
+                pieces=[Piece("aa", 0, 64, encode(interval))],
                 folded=["aa"],
             )
         )

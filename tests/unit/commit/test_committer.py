@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.tally import tally_for
-from statsd_tcp.commit.committer import Committer, Gatherings
+from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
 from statsd_tcp.ledger.folder import Ledger, Shelf
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import listener_slots
-from statsd_tcp.store.batch import CommitBatch
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, RECOVERED_LINES, Snapshot, TotalKey
@@ -41,10 +41,10 @@ class FakeWorker:
         self.tally.add(0, lines, 1)
         self.map.slots[places.eof] += 1
 
-    def gather(self) -> Gatherings:
+    def gather(self) -> Piece:
         """Give what was aggregated since the last time."""
         start, self.collected = self.collected, self.journal.head
-        return Gatherings(self.ledger.ledger_id, start, self.collected, encode(self.tally.take()))
+        return Piece(self.ledger.ledger_id, start, self.collected, encode(self.tally.take()))
 
     def die(self) -> None:
         """Be gone."""
@@ -207,7 +207,7 @@ class CommitterTests(WorkersTestCase):
 
     def test_a_fault_of_ours(self) -> None:
         """What fails in a way that nobody thought of fails the commit as well, and leaves its trace in the log."""
-        self.committer.add(Gatherings(self.worker.ledger.ledger_id, 0, 0, b"garbage"))
+        self.committer.add(Piece(self.worker.ledger.ledger_id, 0, 0, b"garbage"))
         self.committer.commit()
         self.assertNotEqual("", self.committer.failure)
         self.assertEqual(2, len(self.logged))
@@ -315,7 +315,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual({"a": 1.0}, self.counters())
         path = self.worker.ledger.path
         aside = path.with_suffix(".unread")
-        self.assertEqual(f"{path}: damaged; it is kept as {aside}", self.logged[-1])
+        self.assertEqual(f"{path}: 40 bytes of its journal are damaged; it is kept as {aside}", self.logged[-1])
         self.assertEqual(([], 1, {}), (ledger_paths(self.folder), self.shelf.set_aside, self.shelf.ledgers))
         self.assertEqual((2, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
         with aside.open("r+b") as file:

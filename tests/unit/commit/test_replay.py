@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.replay import replay
@@ -37,13 +38,13 @@ class ReplayTests(LedgerTestCase):
         """An empty journal gives an empty interval."""
         found = replay(self.ledger, 0)
         self.assertEqual((0, 0), (found.start, found.end))
-        self.assertTrue(found.interval == tally_for(LISTENERS).take())
+        self.assertEqual(decode(found.payload), tally_for(LISTENERS).take())
 
     def test_counts(self) -> None:
         """Lines, bytes and datagrams are counted for the listener that they came in at."""
         self.journal.append(0, b"a:1|c\n\na:2|c\n", 5, 20)
         self.journal.append(1, b"a:4|c\n", 6, 6, 1)
-        interval = replay(self.ledger, 0).interval
+        interval = decode(replay(self.ledger, 0).payload)
         self.assertEqual({"a": 7.0}, interval.counters)
         self.assertEqual(
             {"tcp:8125": ListenerCounts(20, 2, 1, 0), "udp:8125": ListenerCounts(6, 1, 0, 1)}, interval.listeners
@@ -56,8 +57,8 @@ class ReplayTests(LedgerTestCase):
         self.journal.append(0, b"a:2|c\n", 5, 6)
         found = replay(self.ledger, committed)
         self.assertEqual((committed, self.journal.head), (found.start, found.end))
-        self.assertEqual({"a": 2.0}, found.interval.counters)
-        self.assertEqual({}, replay(self.ledger, found.end).interval.counters)
+        self.assertEqual({"a": 2.0}, decode(found.payload).counters)
+        self.assertEqual({}, decode(replay(self.ledger, found.end).payload).counters)
 
     def test_time_and_dialect(self) -> None:
         """A gauge's changes keep the order of their time, and a signed one means what its listener's dialect says."""
@@ -68,16 +69,18 @@ class ReplayTests(LedgerTestCase):
         tally.add(0, b"g:5|g\n", 10)
         tally.add(0, b"g:+2|g\n", 20)
         tally.add(1, b"h:-3|g\n", 30)
-        self.assertEqual(tally.take().gauges, replay(self.ledger, 0).interval.gauges)
+        self.assertEqual(tally.take().gauges, decode(replay(self.ledger, 0).payload).gauges)
 
     def test_damage(self) -> None:
-        """Frames behind a damaged one are left out, and the offset says so."""
+        """Frames behind a damaged one are left out, and the fault says how many bytes that are."""
         self.journal.append(0, b"a:1|c\n", 5, 6)
         end = self.journal.head
         self.journal.append(0, b"a:2|c\n", 5, 6)
+        lost = self.journal.head - end
         self.ledger.ring[end + 33] ^= 1
         found = replay(self.ledger, 0)
-        self.assertEqual((end, {"a": 1.0}), (found.end, found.interval.counters))
+        self.assertEqual((end, {"a": 1.0}), (found.end, decode(found.payload).counters))
+        self.assertEqual(f"{lost} bytes of its journal are damaged", found.fault)
 
     def test_an_unknown_listener(self) -> None:
         """A frame of a listener that the directory doesn't name ends the replay."""
@@ -105,7 +108,7 @@ class ReplayTests(LedgerTestCase):
                 committed = journal.head
         total = Interval()
         total.add(before.take())
-        total.add(replay(ledger, committed).interval)
+        total.add(decode(replay(ledger, committed).payload))
         expected = Interval()
         expected.add(whole.take())
         self.assertEqual(expected, total)

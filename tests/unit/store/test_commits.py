@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.snapshot import Refusal, TotalKey
 from tests.unit.store.cases import StoreTestCase, counts, total, values
 
@@ -29,7 +30,7 @@ class CommitTests(StoreTestCase):
             distributions={"d": {1.5: 1.0}},
         )
         reading = counts("L1", accepted=5, closed_eof=3)
-        before = store.commit(CommitBatch(counts=[reading], intervals=[LedgerInterval("L1", 0, 64, interval)]))
+        before = store.commit(CommitBatch(counts=[reading], pieces=[Piece("L1", 0, 64, encode(interval))]))
         store.close()
         after = self.open().snapshot
         self.assertEqual(after.totals(), before.totals())
@@ -43,8 +44,8 @@ class CommitTests(StoreTestCase):
     def test_a_commit_is_on_the_disk_when_it_returns(self) -> None:
         """What a killed process leaves behind, its files as they are, has all that was committed."""
         store = self.open()
-        piece = LedgerInterval("L1", 0, 8, Interval(counters={"a": 1.0}))
-        committed = store.commit(CommitBatch(counts=[counts("L1", accepted=3)], intervals=[piece]))
+        piece = Piece("L1", 0, 8, encode(Interval(counters={"a": 1.0})))
+        committed = store.commit(CommitBatch(counts=[counts("L1", accepted=3)], pieces=[piece]))
         self.assertEqual(store._connection.execute("PRAGMA synchronous").fetchone(), (2,))
         for suffix in ("", "-wal"):
             left = self.path.with_name(f"{self.path.name}{suffix}")
@@ -56,9 +57,9 @@ class CommitTests(StoreTestCase):
     def test_an_interval_counts_once(self) -> None:
         """An interval that is given twice is added once, refused the second time, and the offset is named."""
         store = self.open()
-        piece = LedgerInterval("L1", 0, 8, Interval(counters={"a": 1.0}))
-        first = store.commit(CommitBatch(counts=[counts("L1")], intervals=[piece]))
-        second = store.commit(CommitBatch(intervals=[piece]))
+        piece = Piece("L1", 0, 8, encode(Interval(counters={"a": 1.0})))
+        first = store.commit(CommitBatch(counts=[counts("L1")], pieces=[piece]))
+        second = store.commit(CommitBatch(pieces=[piece]))
         self.assertEqual(first.refused, ())
         self.assertEqual(second.refused, (Refusal("L1", 0, 8, 8),))
         self.assertEqual(values(second.counters), {"a": 1.0})
@@ -67,32 +68,31 @@ class CommitTests(StoreTestCase):
         """In one batch a ledger's intervals may follow each other; one after a gap is refused."""
         store = self.open()
         pieces = [
-            LedgerInterval("L1", start, end, Interval(counters={"a": 1.0}))
-            for start, end in [(0, 8), (8, 16), (24, 32)]
+            Piece("L1", start, end, encode(Interval(counters={"a": 1.0}))) for start, end in [(0, 8), (8, 16), (24, 32)]
         ]
-        snapshot = store.commit(CommitBatch(counts=[counts("L1")], intervals=pieces))
+        snapshot = store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces))
         self.assertEqual(values(snapshot.counters), {"a": 2.0})
         self.assertEqual(snapshot.refused, (Refusal("L1", 24, 32, 16),))
         self.assertEqual(snapshot.ledgers["L1"].committed, 16)
 
     def test_an_unknown_ledger_is_refused(self) -> None:
         """An interval of a ledger whose counts never came is refused."""
-        snapshot = self.open().commit(CommitBatch(intervals=[LedgerInterval("X", 0, 8, Interval(events=1))]))
+        snapshot = self.open().commit(CommitBatch(pieces=[Piece("X", 0, 8, encode(Interval(events=1)))]))
         self.assertEqual(snapshot.refused, (Refusal("X", 0, 8, None),))
         self.assertEqual(snapshot.totals(), {})
 
     def test_recovered_lines_are_counted_apart(self) -> None:
         """The lines of a replayed interval are also recovered lines."""
         interval = Interval(listeners={"tcp:1": ListenerCounts(10, 2), "tcp:2": ListenerCounts(10, 3)})
-        batch = CommitBatch(counts=[counts("L1")], intervals=[LedgerInterval("L1", 0, 8, interval, recovered=True)])
+        batch = CommitBatch(counts=[counts("L1")], pieces=[Piece("L1", 0, 8, encode(interval), recovered=True)])
         self.assertEqual(self.open().commit(batch).settled[TotalKey("recovered_lines")], 5)
 
     def test_the_batch_stays_as_it_was(self) -> None:
         """A commit changes nothing in what it was given, so that it can be given again."""
         store = self.open()
         intervals = [Interval(counters={"a": 1.0}, gauges={"g": [(1, True, 2.0)]}) for _ in "12"]
-        pieces = [LedgerInterval("L1", 8 * number, 8 * number + 8, each) for number, each in enumerate(intervals)]
-        store.commit(CommitBatch(counts=[counts("L1")], intervals=pieces))
+        pieces = [Piece("L1", 8 * number, 8 * number + 8, encode(each)) for number, each in enumerate(intervals)]
+        store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces))
         for each in intervals:
             self.assertEqual(each, Interval(counters={"a": 1.0}, gauges={"g": [(1, True, 2.0)]}))
 
@@ -101,12 +101,12 @@ class CommitTests(StoreTestCase):
         store = self.open(ttl=100.0)
         batch = CommitBatch(
             counts=[counts("L1", accepted=1)],
-            intervals=[LedgerInterval("L1", 0, 8, Interval(counters={"a": 1.0}))],
+            pieces=[Piece("L1", 0, 8, encode(Interval(counters={"a": 1.0})))],
         )
         snapshot = store.commit(batch)
         shown = snapshot.totals(), values(snapshot.counters)
         later = Interval(counters={"a": 1.0, "b": 1.0}, events=1)
-        store.commit(CommitBatch(counts=[counts("L1", accepted=9)], intervals=[LedgerInterval("L1", 8, 16, later)]))
+        store.commit(CommitBatch(counts=[counts("L1", accepted=9)], pieces=[Piece("L1", 8, 16, encode(later))]))
         self.clocks.advance(200.0)
         store.commit(CommitBatch())
         self.assertEqual((snapshot.totals(), values(snapshot.counters)), shown)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -51,7 +52,7 @@ class FailureTests(StoreTestCase):
         """A store with overwritten pages is refused as damaged."""
         store = self.open()
         interval = Interval(counters={f"name{number}": 1.0 for number in range(2000)})
-        store.commit(CommitBatch(counts=[counts("L1")], intervals=[LedgerInterval("L1", 0, 8, interval)]))
+        store.commit(CommitBatch(counts=[counts("L1")], pieces=[Piece("L1", 0, 8, encode(interval))]))
         store.close()
         content = bytearray(self.path.read_bytes())
         content[4096 * 4 : 4096 * 6] = b"\x5a" * 8192
@@ -101,7 +102,7 @@ class FailureTests(StoreTestCase):
         other.execute("BEGIN IMMEDIATE")
         interval = Interval(counters={"a": 1.0}, times={"t": {1.0: 1.0}})
         batch = CommitBatch(
-            counts=[counts("L1", accepted=5)], intervals=[LedgerInterval("L1", 0, 8, interval)], folded=["L1"]
+            counts=[counts("L1", accepted=5)], pieces=[Piece("L1", 0, 8, encode(interval))], folded=["L1"]
         )
         error = self.assertRaises(StoreError, store.commit, batch)
         self.assertIn("locked", str(error))
@@ -119,8 +120,8 @@ class FailureTests(StoreTestCase):
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
         names = [f"series.with.a.long.name.{number}" for number in range(1000)]
-        piece = LedgerInterval("L1", 0, 8, Interval(counters=dict.fromkeys(names, 1.0)))
-        batch = CommitBatch(counts=[counts("L1", accepted=1)], intervals=[piece])
+        piece = Piece("L1", 0, 8, encode(Interval(counters=dict.fromkeys(names, 1.0))))
+        batch = CommitBatch(counts=[counts("L1", accepted=1)], pieces=[piece])
         error = self.assertRaises(StoreError, store.commit, batch)
         self.assertIn("full", str(error))
         self.assertEqual(len(store.snapshot.counters), 0)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.snapshot import TotalKey
 from tests.unit.store.cases import StoreTestCase, counts, total, values
@@ -69,8 +70,8 @@ class LedgerTests(StoreTestCase):
         """The journal of a dead worker may be replayed after its counts were folded."""
         store = self.open()
         store.commit(CommitBatch(counts=[counts("L1")], folded=["L1"]))
-        piece = LedgerInterval("L1", 0, 8, Interval(counters={"a": 1.0}))
-        self.assertEqual(values(store.commit(CommitBatch(intervals=[piece])).counters), {"a": 1.0})
+        piece = Piece("L1", 0, 8, encode(Interval(counters={"a": 1.0})))
+        self.assertEqual(values(store.commit(CommitBatch(pieces=[piece])).counters), {"a": 1.0})
 
     def test_a_ledger_is_forgotten_when_its_file_is_gone(self) -> None:
         """An unlinked ledger leaves the store, its totals stay; one that isn't folded is kept."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.slots import SlotRules
@@ -45,7 +46,7 @@ class MappedStoreCase(StoreTestCase):
 
     def commit(self, store: Store, news: Interval) -> Snapshot:
         """Commit an interval."""
-        return store.commit(CommitBatch(counts=[counts("a")], intervals=[LedgerInterval("a", 0, 0, news)]))
+        return store.commit(CommitBatch(counts=[counts("a")], pieces=[Piece("a", 0, 0, encode(news))]))
 
 
 class IdentityTests(MappedStoreCase):

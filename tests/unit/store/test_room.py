@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.room import IDLE_ENOUGH
 from statsd_tcp.store.snapshot import Snapshot
@@ -26,8 +27,8 @@ class RoomTests(StoreTestCase):
         """Commit one interval after what the ledger has."""
         known = store.snapshot.ledgers.get("L1")
         start = known.committed if known else 0
-        piece = LedgerInterval("L1", start, start + 8, interval)
-        return store.commit(CommitBatch(counts=[counts("L1")], intervals=[piece]))
+        piece = Piece("L1", start, start + 8, encode(interval))
+        return store.commit(CommitBatch(counts=[counts("L1")], pieces=[piece]))
 
     def test_sums_stay_true(self) -> None:
         """Counters and timers beyond the limit add to one series for all; the others are refused; all is counted."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.store.cases import DAY, StoreTestCase, counts, values
@@ -16,8 +17,8 @@ class SeriesTests(StoreTestCase):
         """Commit one interval after what the ledger has."""
         known = store.snapshot.ledgers.get("L1")
         start = known.committed if known else 0
-        piece = LedgerInterval("L1", start, start + 8, interval)
-        return store.commit(CommitBatch(counts=[counts("L1")], intervals=[piece]))
+        piece = Piece("L1", start, start + 8, encode(interval))
+        return store.commit(CommitBatch(counts=[counts("L1")], pieces=[piece]))
 
     def test_a_counter_does_not_fall(self) -> None:
         """A negative increment is left out and counted as a conflict."""

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.alike import Spelling
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.known import IdleRules
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.store import queues
-from statsd_tcp.store.batch import CommitBatch, LedgerInterval
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.slots import SlotRules
 from statsd_tcp.store.snapshot import Snapshot
@@ -49,9 +50,9 @@ class SlotTestCase(StoreTestCase):
         """Commit intervals of one ledger."""
         pieces = []
         for interval in intervals:
-            pieces.append(LedgerInterval("L1", self.offset, self.offset + 8, interval, recovered=recovered))
+            pieces.append(Piece("L1", self.offset, self.offset + 8, encode(interval), recovered=recovered))
             self.offset += 8
-        return store.commit(CommitBatch(counts=[counts("L1")], intervals=pieces, delivered=delivered))
+        return store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces, delivered=delivered))
 
     def at(self, seconds: float) -> None:
         """Set the clocks to so many seconds after the test's beginning."""

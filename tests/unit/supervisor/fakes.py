@@ -18,9 +18,7 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.encoding import encode
-from statsd_tcp.commit.recovery import Recovered
-from statsd_tcp.commit.replay import replay
+from statsd_tcp.commit.replay import Replay, replay
 from statsd_tcp.ledger import folder as shelf
 from statsd_tcp.ledger.file import create_ledger
 from statsd_tcp.ledger.folder import Ledger, Shelf
@@ -130,10 +128,9 @@ class ImmediateRecovery:
     """Reads journals in this process, at once or when it is told to."""
 
     def __init__(self) -> None:
-        self.results: dict[str, Recovered] = {}
-        self.found: Callable[[], object] = list
+        self.results: dict[str, Replay] = {}
         self.held = False
-        self._waiting: dict[str, tuple[Ledger, int]] = {}
+        self._waiting: dict[str, tuple[Ledger, int, Callable[[], object]]] = {}
         self._settled: list[Deferred[None]] = []
 
     @property
@@ -146,10 +143,10 @@ class ImmediateRecovery:
         self._settled.append(Deferred())
         return self._settled[-1]
 
-    def read(self, ledger: Ledger, start: int) -> None:
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
         """Read it, or keep it."""
         if ledger.ledger_id not in self.results:
-            self._waiting[ledger.ledger_id] = (ledger, start)
+            self._waiting[ledger.ledger_id] = (ledger, start, found)
         if not self.held:
             self.release()
 
@@ -157,11 +154,9 @@ class ImmediateRecovery:
         """Read what was kept."""
         self.held = False
         while self._waiting:
-            _, (ledger, start) = self._waiting.popitem()
-            found = replay(ledger.map, start)
-            fault = "damaged" if found.end < found.head else ""
-            self.results[ledger.ledger_id] = Recovered(start, found.end, encode(found.interval), fault)
-            self.found()
+            _, (ledger, start, found) = self._waiting.popitem()
+            self.results[ledger.ledger_id] = replay(ledger.map, start)
+            found()
         for settled in self._settled:
             settled.callback(None)
 

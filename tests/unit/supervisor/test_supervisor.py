@@ -12,7 +12,6 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
-from statsd_tcp.commit.committer import Gatherings
 from statsd_tcp.kernel.accept_queue import queue_state
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
@@ -22,6 +21,7 @@ from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
+from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.place import Place
@@ -37,15 +37,15 @@ class FakeCommitter:
     """Keeps what it is given; a test says how commits go."""
 
     def __init__(self) -> None:
-        self.added: list[Gatherings] = []
+        self.added: list[Piece] = []
         self.commits = 0
         self.closed = False
         self.failure = ""
         self.snapshot: Snapshot | None = make_snapshot()
 
-    def add(self, gathered: Gatherings) -> None:
+    def add(self, piece: Piece) -> None:
         """Keep it."""
-        self.added.append(gathered)
+        self.added.append(piece)
 
     def commit(self) -> Deferred[None]:
         """Count."""
@@ -289,7 +289,7 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual(0, self.commits)
         self.answer(1, b"y")
         self.assertEqual(1, self.commits)
-        self.assertEqual([b"x", b"y"], [one.interval for one in self.committer.added])
+        self.assertEqual([b"x", b"y"], [one.payload for one in self.committer.added])
         ledgers = [place.current.ledger.ledger_id for place in self.supervisor._places if place.current]
         self.assertEqual(ledgers, [one.ledger_id for one in self.committer.added])
 
