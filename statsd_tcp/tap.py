@@ -15,6 +15,7 @@ from twisted.python import usage
 
 from statsd_tcp import __version__, crash_points
 from statsd_tcp.crash_points import CrashPointError
+from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
 from statsd_tcp.reload.rehearsal import make_offer
@@ -106,11 +107,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         if reactor is None:
             from twisted.internet import reactor
         outputs = make_outputs(reactor, settings)
-        if os.environ.pop(OFFER, ""):
-            make_offer(settings)
+        if running := os.environ.pop(OFFER, ""):
+            make_offer(settings, running)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
-    except (SettingsError, StartError, PluginError, CrashPointError) as error:
+    except (SettingsError, StartError, PluginError, CrashPointError, FormatError) as error:
         fail(str(error))
     return Service(reactor, plan, lock, outputs, manifest)

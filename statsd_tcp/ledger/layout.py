@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.formats import LEDGER
+
 __all__ = [
-    "FORMAT_VERSION",
     "Directory",
     "Header",
     "LedgerCounts",
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 MAGIC = b"STSCLEDG"
-FORMAT_VERSION = 1
 HEADER_SIZE = 128
 SLOT_SIZE = 8
 CACHE_LINE = 64
@@ -129,7 +129,7 @@ def plan_header(
 
 def pack_header(header: Header) -> bytes:
     """Give the header's bytes, closed by a checksum."""
-    body = _HEADER.pack(MAGIC, FORMAT_VERSION, header.worker, *header[1:]).ljust(_CHECKSUM_AT, b"\0")
+    body = _HEADER.pack(MAGIC, LEDGER, header.worker, *header[1:]).ljust(_CHECKSUM_AT, b"\0")
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
@@ -141,8 +141,8 @@ def read_header(data: bytes | memoryview, size: int, path: str) -> Header:
     if _CHECKSUM.unpack_from(body, _CHECKSUM_AT)[0] != zlib.crc32(body[:_CHECKSUM_AT]):
         raise LedgerError(f"{path}: the header is damaged (its checksum is wrong)")
     _, version, *fields = _HEADER.unpack_from(body)
-    if version != FORMAT_VERSION:
-        raise LedgerError(f"{path}: format version {version}; this program reads {FORMAT_VERSION}")
+    if version != LEDGER:
+        raise LedgerError(f"{path}: format version {version}; this program reads {LEDGER}")
     header = Header(*fields)
     if size < header.file_size:
         raise LedgerError(f"{path} is torn: {size} of {header.file_size} bytes")

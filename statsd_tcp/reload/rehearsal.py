@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from statsd_tcp.formats import check_formats, write_formats
 from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.table import Settings
@@ -24,6 +25,8 @@ from statsd_tcp.settings.table import Settings
 __all__ = ["VARIABLE", "Offer", "RefusedError", "make_offer", "request_offer"]
 
 VARIABLE = "STATSCOUNTER_CHECK"
+"""Has the child check only, and names the formats of the supervisor that asks (`statsd_tcp.formats`)."""
+
 LONGEST_CHECK = 30.0
 """Seconds that the child may take: many times what it needs on a busy machine."""
 
@@ -43,8 +46,12 @@ class Offer(msgspec.Struct, frozen=True):
     workers: int
 
 
-def make_offer(settings: Settings) -> NoReturn:
-    """Print what these settings want, and end the process: it was started to find that out."""
+def make_offer(settings: Settings, running: str) -> NoReturn:
+    """Print what these settings want, and end the process: it was started to find that out.
+
+    ``running`` names the formats of the supervisor that runs; raise `FormatError` if they cannot be taken over.
+    """
+    check_formats(running)
     # The workers' code is new as well.
     import statsd_tcp.ingest.tls_lane
     import statsd_tcp.workers.process  # noqa: F401
@@ -82,7 +89,9 @@ class _Child(ProcessProtocol):
 def request_offer(reactor: Any, executable: str, arguments: list[str], environ: Mapping[str, str]) -> Deferred[Offer]:
     """Run the child; fires with its offer, or fails with `RefusedError`."""
     child = _Child()
-    process = reactor.spawnProcess(child, executable, [executable, *arguments], env={**environ, VARIABLE: "1"})
+    process = reactor.spawnProcess(
+        child, executable, [executable, *arguments], env={**environ, VARIABLE: write_formats()}
+    )
     limit: IDelayedCall = reactor.callLater(LONGEST_CHECK, _kill, process)
 
     def ended(result: Offer | Failure) -> Offer | Failure:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from statsd_tcp.formats import MANIFEST
 from statsd_tcp.sockets.inheritance import InheritedListener
 
 __all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
 
 VARIABLE = "STATSCOUNTER_MANIFEST"
-FORMAT = 1
 
 _LARGEST = 1 << 28
 
@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True):
     pid_file: str
     up: bool = True
     ending: list[int] = []
-    format: int = FORMAT
+    format: int = MANIFEST
 
     def descriptors(self) -> list[int]:
         """Give every descriptor that must stay open."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from statsd_tcp.reload.rehearsal import VARIABLE
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.load import Load, Sent
@@ -109,6 +110,16 @@ def test_bad_configuration(start_service: ServiceMaker, tmp_path: Path) -> None:
     service.wait_for(3, "hits")
     assert service.metrics().total("statscounter_config_last_reload_successful") == 1
     assert service.worker_pids() != workers
+
+
+def test_formats_that_cannot_be_taken_over(make_service: ServiceMaker) -> None:
+    """A rehearsal for a supervisor with a format that is not known fails with one line that says to restart."""
+    service = make_service(environ={VARIABLE: "manifest=1 channel=99 ledger=1"})
+    service.launch()
+    assert service.wait_ended() == 1
+    said = "statscounter: this version cannot take over channel=99 from the one that runs: restart the service\n"
+    assert service.log == said
+    assert not service.state.exists()
 
 
 def test_listener_that_cannot_be_had(start_service: ServiceMaker, tmp_path: Path) -> None:

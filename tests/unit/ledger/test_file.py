@@ -9,9 +9,10 @@ import struct
 import zlib
 from pathlib import Path
 
+from statsd_tcp.formats import LEDGER
 from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.layout import FORMAT_VERSION, HEADER_SIZE, MAGIC, Directory, LedgerError, SlotName
+from statsd_tcp.ledger.layout import HEADER_SIZE, MAGIC, Directory, LedgerError, SlotName
 from statsd_tcp.ledger.slots import (
     ACCEPT_ERRNOS,
     CLOSE_REASONS,
@@ -146,8 +147,8 @@ class DamageTests(LedgerTestCase):
 
     def test_other_version(self) -> None:
         """A later format is refused, naming both versions."""
-        path = self.altered(len(MAGIC), struct.pack("<I", FORMAT_VERSION + 1), seal=True)
-        self.assert_refused(path, f"format version {FORMAT_VERSION + 1}; this program reads {FORMAT_VERSION}")
+        path = self.altered(len(MAGIC), struct.pack("<I", LEDGER + 1), seal=True)
+        self.assert_refused(path, f"format version {LEDGER + 1}; this program reads {LEDGER}")
 
     def test_torn(self) -> None:
         """A file that is shorter than its header says is refused."""
