@@ -115,10 +115,6 @@ class Watch:
         found.append(Family("kernel_finding", False, "1 while a limit of the kernel is being hit.", ("id",), active))
         return found
 
-    def close(self) -> None:
-        """Close the kernel's files."""
-        self._sampler.close()
-
     def _note(self, symptom: Symptom, advice: Advice, count: int, now: float) -> None:
         case = self._cases.get(symptom.id)
         if case is None:

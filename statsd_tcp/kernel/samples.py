@@ -52,7 +52,10 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Sampler:
-    """Reads samples. The files are opened at the first one: those of the network belong to the namespace of then."""
+    """Reads samples.
+
+    The files are opened at the first one and stay open: those of the network belong to the namespace of then.
+    """
 
     def __init__(self, proc: Path, sys: Path) -> None:
         self._proc = proc
@@ -72,14 +75,6 @@ class Sampler:
         self._open_files(levels)
         self._group(counters)
         return Sample(counters, levels)
-
-    def close(self) -> None:
-        """Close the files; another `read` opens them again."""
-        for descriptor in self._files.values():
-            if descriptor is not None:
-                os.close(descriptor)
-        self._files.clear()
-        self._groups = None
 
     def _softnet(self, net: Path, counters: dict[str, int]) -> None:
         if rows := softnet_rows(self._text(net / "softnet_stat")):

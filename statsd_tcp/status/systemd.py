@@ -27,11 +27,6 @@ class Notifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ, pid)
 
-    @property
-    def wanted(self) -> bool:
-        """Tell whether anybody listens."""
-        return bool(self._address)
-
     def ready(self, status: str) -> None:
         """Say that the service works, or works again after a reload."""
         self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")

@@ -36,11 +36,6 @@ class LineFramer:
         self.line_too_long = 0
         self.truncated = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of an unterminated line are kept."""
-        return len(self._tail)
-
     def feed(self, data: bytes) -> bytes:
         """Take what was received and return the lines that it completes; ``b""`` if there is none."""
         if not self._open and data.endswith(b"\n"):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar", "grammar_of"]
+__all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar"]
 
 # DogStatsD's default for a whole datagram: what is one there may be a line here. And it is little enough for an idle
 # connection to hold.
@@ -42,8 +42,3 @@ class Grammar(msgspec.Struct, frozen=True, dict=True):
 
 DIALECTS: Final = {"etsy": Grammar(), "dogstatsd": Grammar(signed_gauges=False)}
 """The grammars that a listener can be given by name (``dialect=``)."""
-
-
-def grammar_of(dialect: str, max_line: int = DEFAULT_MAX_LINE) -> Grammar:
-    """Return the grammar of a named dialect. Raises ``KeyError`` for a name that is not in ``DIALECTS``."""
-    return msgspec.structs.replace(DIALECTS[dialect], max_line=max_line)

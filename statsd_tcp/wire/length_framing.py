@@ -37,11 +37,6 @@ class LengthFramer:
         self.line_too_long = 0
         self.truncated = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of an unfinished packet are kept."""
-        return len(self._tail)
-
     def feed(self, data: bytes) -> bytes:
         """Take what was received and return the lines of the packets that it completes; ``b""`` if there is none."""
         if self.broken:

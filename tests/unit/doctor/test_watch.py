@@ -25,7 +25,6 @@ class WatchTests(SynchronousTestCase):
         self.queues = [Queue(0, 4096, 0), Queue(0, 4096, 5)]
         self.netstat(0, 0, 0, 0)
         sampler = Sampler(self.root / "proc", self.root / "sys")
-        self.addCleanup(sampler.close)
         self.watch = Watch(sampler, lambda: self.queues, Target(workers=2))
         self.watch.sample(0.0)
 
@@ -73,7 +72,6 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(
             {"accept-queue": "cpu.max", "cpu-quota": "cpu.max"}, {f.id: f.setting for f in watch.findings()}
         )
-        watch.close()
 
     def test_counters(self) -> None:
         """Each counter that grows gives its own finding."""

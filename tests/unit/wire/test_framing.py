@@ -47,10 +47,10 @@ class LineFramerTests(SynchronousTestCase):
         """An unterminated line waits for its newline."""
         framer = LineFramer(100)
         self.assertEqual(framer.feed(b"a:1|c\nb:"), b"a:1|c\n")
-        self.assertEqual(framer.waiting, 2)
+        self.assertEqual(len(framer._tail), 2)
         self.assertEqual(framer.feed(b"2|"), b"")
         self.assertEqual(framer.feed(b"c\nc:3|c\nd"), b"b:2|c\nc:3|c\n")
-        self.assertEqual(framer.waiting, 1)
+        self.assertEqual(len(framer._tail), 1)
 
     def test_byte_by_byte(self) -> None:
         """A line may come byte by byte."""
@@ -58,7 +58,7 @@ class LineFramerTests(SynchronousTestCase):
         data = b"a:1|c\r\n\nb:2|c\n"
         pieces = [framer.feed(data[at : at + 1]) for at in range(len(data))]
         self.assertEqual(b"".join(pieces), data)
-        self.assertEqual(framer.waiting, 0)
+        self.assertEqual(len(framer._tail), 0)
 
     def test_clean_end(self) -> None:
         """At a clean end the tail is a line."""
@@ -105,9 +105,9 @@ class LineFramerTests(SynchronousTestCase):
         framer = LineFramer(5)
         self.assertEqual(framer.feed(b"a\n123456"), b"a\n")
         self.assertEqual(framer.line_too_long, 1)
-        self.assertEqual(framer.waiting, 0)
+        self.assertEqual(len(framer._tail), 0)
         self.assertEqual(framer.feed(b"7890" * 1000), b"")
-        self.assertEqual(framer.waiting, 0)
+        self.assertEqual(len(framer._tail), 0)
         self.assertEqual(framer.feed(b"x\nb\nc"), b"b\n")
         self.assertEqual(framer.feed(b"\n"), b"c\n")
         self.assertEqual(framer.line_too_long, 1)
@@ -132,7 +132,7 @@ class LineFramerTests(SynchronousTestCase):
         framer = LineFramer(50)
         for _ in range(1000):
             framer.feed(b"0123456789")
-            self.assertLessEqual(framer.waiting, 50)
+            self.assertLessEqual(len(framer._tail), 50)
         self.assertEqual(framer.line_too_long, 1)
 
     def test_no_dictionary(self) -> None:

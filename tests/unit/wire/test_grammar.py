@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.wire.grammar import DIALECTS, Grammar, grammar_of
+from statsd_tcp.wire.grammar import DIALECTS, Grammar
 
 
 class GrammarTests(SynchronousTestCase):
@@ -15,12 +15,6 @@ class GrammarTests(SynchronousTestCase):
         self.assertEqual(sorted(DIALECTS), ["dogstatsd", "etsy"])
         self.assertEqual(DIALECTS["etsy"], Grammar())
         self.assertEqual(DIALECTS["dogstatsd"], Grammar(signed_gauges=False))
-
-    def test_with_limit(self) -> None:
-        """A dialect can be had with another limit of length."""
-        self.assertEqual(grammar_of("dogstatsd", 100), Grammar(signed_gauges=False, max_line=100))
-        self.assertEqual(grammar_of("etsy"), Grammar())
-        self.assertRaises(KeyError, grammar_of, "klingon")
 
     def test_equal_grammars_share(self) -> None:
         """Equal grammars are one key of a dictionary, different ones are two."""

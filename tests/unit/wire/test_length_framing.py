@@ -32,7 +32,7 @@ class LengthFramerTests(SynchronousTestCase):
         framer = LengthFramer()
         data = packet(b"a:1|c\nb:2|c") + packet(b"c:3|c\n") + packet(b"d")
         self.assertEqual(b"a:1|c\nb:2|c\nc:3|c\nd\n", framer.feed(data))
-        self.assertEqual((0, False), (framer.waiting, framer.broken))
+        self.assertEqual((b"", False), (framer._tail, framer.broken))
 
     def test_newlines_are_no_ends(self) -> None:
         """A packet that isn't whole gives nothing, however many lines of it are there."""
@@ -73,7 +73,7 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(b"a\n", framer.feed(packet(b"a") + b"\xff\xff\xff\xff" + packet(b"b")))
         self.assertEqual(b"", framer.feed(packet(b"c")))
         self.assertEqual(b"", framer.finish(clean=True))
-        self.assertEqual((True, 0, 0), (framer.broken, framer.truncated, framer.waiting))
+        self.assertEqual((True, 0, b""), (framer.broken, framer.truncated, framer._tail))
 
     def test_unfinished(self) -> None:
         """A packet that isn't whole at the end is dropped and counted, also at a clean end."""
@@ -103,7 +103,7 @@ class LengthFramerTests(SynchronousTestCase):
         framer = LengthFramer()
         lines = b"".join(framer.feed(piece) for piece in cut(data, places))
         self.assertEqual(b"".join(frame_datagram(one) for one in packets), lines)
-        self.assertEqual((wrong, 0), (framer.broken, framer.waiting))
+        self.assertEqual((wrong, b""), (framer.broken, framer._tail))
 
     @settings(deadline=None, max_examples=300)
     @given(st.binary(max_size=300), st.lists(st.integers(min_value=0, max_value=1000), max_size=10))
@@ -114,4 +114,4 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(expected, b"".join(cut_up.feed(piece) for piece in cut(data, places)))
         self.assertTrue(expected.endswith(b"\n") or not expected)
         self.assertLessEqual(len(expected), len(data))
-        self.assertEqual((whole.broken, whole.waiting), (cut_up.broken, cut_up.waiting))
+        self.assertEqual((whole.broken, whole._tail), (cut_up.broken, cut_up._tail))
