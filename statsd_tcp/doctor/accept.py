@@ -64,24 +64,24 @@ def somaxconn(facts: Facts, target: Target) -> Judgement:
 def backlog(facts: Facts, target: Target) -> Judgement:
     """Tell whether the service got the queues that it could have."""
     ours, need = our_listeners(facts, target), accept_queue(target)
-    shortest = min(ours, key=lambda one: one.limit)
-    seen = (Counter(f"drops of the sockets on {_ports(ours)} (ss -lntm)", sum(one.drops for one in ours)),)
-    if shortest.limit >= need.value:
+    shortest = min(ours, key=lambda one: one.queue.limit)
+    seen = (Counter(f"drops of the sockets on {_ports(ours)} (ss -lntm)", sum(one.queue.drops for one in ours)),)
+    if shortest.queue.limit >= need.value:
         return fine(
-            f"{shortest.limit:,}", "what ss -lnt shows as Send-Q", f"{need.value:,}", need.formula, counters=seen
+            f"{shortest.queue.limit:,}", "what ss -lnt shows as Send-Q", f"{need.value:,}", need.formula, counters=seen
         )
     allowed = facts.number("net.core.somaxconn")
     return Judgement(
         verdict=Verdict.RAISE,
-        current=f"{shortest.limit:,} on port {shortest.port}",
+        current=f"{shortest.queue.limit:,} on port {shortest.port}",
         needed=f"{need.value:,}",
         formula=need.formula,
         why=(
             f"net.core.somaxconn allows {allowed:,} now, but was lower when the service listened"
-            if allowed > shortest.limit
+            if allowed > shortest.queue.limit
             else "as long as net.core.somaxconn allows"
         ),
-        weight=Weight.STOPS if shortest.limit < ordinary_queue(target) else Weight.WARNING,
+        weight=Weight.STOPS if shortest.queue.limit < ordinary_queue(target) else Weight.WARNING,
         counters=seen,
         remedies=(command("systemctl restart statscounter.service", "(nothing to undo)"),),
     )

@@ -58,7 +58,7 @@ def tell_cause(throttled: int, limit: int | None, needed: int) -> Diagnosis:
 def _shortest(facts: Facts, target: Target) -> int | None:
     limits = []
     try:
-        limits = [one.limit for one in facts.listeners if one.port in target.tcp_ports]
+        limits = [one.queue.limit for one in facts.listeners if one.port in target.tcp_ports]
     except Unread:
         pass
     try:

@@ -7,22 +7,15 @@ from typing import NamedTuple
 
 from statsd_tcp.doctor.overflow import Cause, tell_cause
 from statsd_tcp.doctor.target import Target, accept_queue, conntrack_entries, time_wait_buckets
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sample
 
-__all__ = ["SYMPTOMS", "Advice", "Growth", "Queue", "Symptom"]
+__all__ = ["SYMPTOMS", "Advice", "Growth", "Symptom"]
 
 NEARLY_FULL = 0.9
 """Share of a limit from which on it counts as hit."""
 
 _CONNTRACK_TIME_WAIT = 120
-
-
-class Queue(NamedTuple):
-    """One accept queue of ours: how many wait, how many may, and how many found no room since it is open."""
-
-    length: int
-    limit: int
-    drops: int
 
 
 class Advice(NamedTuple):
@@ -38,7 +31,7 @@ class Growth(NamedTuple):
 
     before: Sample | None
     after: Sample
-    queues: Sequence[Queue]
+    queues: Sequence[AcceptQueue]
     target: Target
 
     def of(self, *names: str) -> int:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from statsd_tcp.doctor.symptoms import SYMPTOMS, Advice, Growth, Queue, Symptom
+from statsd_tcp.doctor.symptoms import SYMPTOMS, Advice, Growth, Symptom
 from statsd_tcp.doctor.target import Target
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sample, Sampler
 
 __all__ = ["Family", "Finding", "Watch"]
@@ -63,7 +64,7 @@ class _Case(msgspec.Struct):
 class Watch:
     """The findings and numbers of a service whose accept queues ``queues`` gives."""
 
-    def __init__(self, sampler: Sampler, queues: Callable[[], Sequence[Queue]], target: Target) -> None:
+    def __init__(self, sampler: Sampler, queues: Callable[[], Sequence[AcceptQueue]], target: Target) -> None:
         self._sampler = sampler
         self._queues = queues
         self._target = target

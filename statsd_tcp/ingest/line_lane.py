@@ -13,7 +13,8 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import RECEIVE_SIZE, AcceptLane
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.parking import end_of_stream
-from statsd_tcp.ingest.stream import Framing, LineStream
+from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.wire.grammar import Framing
 
 __all__ = ["READS_AT_THE_END", "READS_PER_LOOK", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.wire.framing import LineFramer
+from statsd_tcp.wire.grammar import Framing
 from statsd_tcp.wire.length_framing import LengthFramer
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, TRUNCATED
 
-__all__ = ["Framing", "LineStream"]
-
-Framing = Literal["lines", "length"]
-"""How a client says where what it sends ends: by newlines, or by the length before each packet."""
+__all__ = ["LineStream"]
 
 
 class LineStream:

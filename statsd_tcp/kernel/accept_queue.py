@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import NamedTuple
 
 from statsd_tcp.kernel.unix_diag import unix_queue
 
-__all__ = ["queue_state", "receive_drops"]
+__all__ = ["AcceptQueue", "read_queue", "receive_drops"]
 
 _SO_MEMINFO = 55
 _SK_MEMINFO_DROPS = 8
@@ -18,12 +19,22 @@ _TCP_INFO = struct.Struct("<8B24I")
 _TCPI_UNACKED, _TCPI_SACKED = 8 + 4, 8 + 5
 
 
-def queue_state(listener: socket.socket) -> tuple[int, int]:
-    """Give a listening socket's queue: how many connections wait in it, and how many may; raises `OSError`."""
+class AcceptQueue(NamedTuple):
+    """How many connections wait in a queue, how many may, and how many found no room since it was opened."""
+
+    length: int
+    limit: int
+    drops: int
+
+
+def read_queue(listener: socket.socket) -> AcceptQueue:
+    """Return a listening socket's queue. Raise `OSError` where the kernel does not tell."""
     if listener.family == socket.AF_UNIX:
-        return unix_queue(listener)
-    info = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return info[_TCPI_UNACKED], info[_TCPI_SACKED]
+        length, limit = unix_queue(listener)
+    else:
+        info = _TCP_INFO.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+        length, limit = info[_TCPI_UNACKED], info[_TCPI_SACKED]
+    return AcceptQueue(length, limit, receive_drops(listener))
 
 
 def receive_drops(one: socket.socket) -> int:

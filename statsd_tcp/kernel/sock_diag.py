@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from statsd_tcp.kernel.accept_queue import AcceptQueue
+
 __all__ = ["Listener", "listeners"]
 
 _NETLINK_SOCK_DIAG = 4
@@ -34,12 +36,10 @@ _BUFFER = 1 << 16
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A listening socket: its port, accept queue, that queue's limit, drops, owner's uid and inode."""
+    """A listening socket: its port, accept queue, owner's uid and inode."""
 
     port: int
-    queue: int
-    limit: int
-    drops: int
+    queue: AcceptQueue
     uid: int
     inode: int
     ipv6: bool = False
@@ -71,10 +71,10 @@ def _answers(link: socket.socket) -> Iterator[Listener]:
 
 
 def _listener(message: bytes) -> Listener:
-    family, _, _, _, place, _, queue, limit, uid, inode = _ANSWER.unpack_from(message)
+    family, _, _, _, place, _, length, limit, uid, inode = _ANSWER.unpack_from(message)
     port = int.from_bytes(place[:2], "big")
-    drops = _drops(message[_ANSWER.size :])
-    return Listener(port, queue, limit, drops, uid, inode, family == socket.AF_INET6)
+    queue = AcceptQueue(length, limit, _drops(message[_ANSWER.size :]))
+    return Listener(port, queue, uid, inode, family == socket.AF_INET6)
 
 
 def _drops(attributes: bytes) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from statsd_tcp.wire.grammar import DIALECTS, FRAMINGS
+
 __all__ = ["CHECKS", "EndpointError", "check_path", "check_port"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_.:\-\[\]/@]+\Z")
@@ -106,8 +108,8 @@ def _file(key: str) -> Callable[[str], str]:
 
 CHECKS: Mapping[str, Callable[[str], Any]] = {
     "interface": _interface,
-    "dialect": _one_of("dialect", "etsy", "dogstatsd"),
-    "framing": _one_of("framing", "lines", "length"),
+    "dialect": _one_of("dialect", *DIALECTS),
+    "framing": _one_of("framing", *FRAMINGS),
     "name": _name,
     "mode": _mode,
     "user": _user,

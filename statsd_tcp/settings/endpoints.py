@@ -12,12 +12,11 @@ import msgspec
 
 from statsd_tcp.settings.endpoint_values import CHECKS, EndpointError, check_path, check_port
 from statsd_tcp.settings.fields import split_fields
+from statsd_tcp.wire.grammar import Dialect, Framing
 
 __all__ = ["Endpoint", "EndpointError", "TlsFiles", "parse_count", "parse_http", "parse_listen"]
 
 Scheme = Literal["tcp", "udp", "unix", "unixgram", "ssl"]
-Dialect = Literal["etsy", "dogstatsd"]
-Framing = Literal["lines", "length"]
 
 _INTERNET = {"interface", "dialect", "name"}
 _PATH = {"dialect", "name", "mode", "user", "group"}

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from statsd_tcp.kernel.accept_queue import queue_state
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.tls import TlsMaterial, read_tls
 from statsd_tcp.sockets.unix import bind_unix, remove_path
@@ -211,7 +211,7 @@ def _bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
 def stop_listening(one: socket.socket) -> None:
     """Have a TCP socket leave its group, unless a client waits in its queue, who would be reset."""
     try:
-        if not queue_state(one)[0]:
+        if not read_queue(one).length:
             one.shutdown(socket.SHUT_RD)
     except OSError:
         # It did not listen.

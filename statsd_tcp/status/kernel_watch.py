@@ -11,10 +11,9 @@ from twisted.logger import Logger
 from statsd_tcp.doctor.examination import shortfalls
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.sources import KernelProbes, Roots
-from statsd_tcp.doctor.symptoms import Queue
 from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.watch import Family, Finding, Watch
-from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import AcceptQueue, read_queue
 from statsd_tcp.kernel.samples import Sampler
 from statsd_tcp.supervisor.plan import Plan
 
@@ -63,11 +62,11 @@ class KernelWatch:
         now = self._reactor.seconds()
         return [_written(finding, now) for finding in self._watch.findings()]
 
-    def _queues(self) -> Sequence[Queue]:
+    def _queues(self) -> Sequence[AcceptQueue]:
         found = []
         for listener in self._plan.listeners:
             if listener.stream and not listener.endpoint.path:
-                found += [Queue(*queue_state(one), receive_drops(one)) for row in listener.sockets for one in row]
+                found += [read_queue(one) for row in listener.sockets for one in row]
         return found
 
 

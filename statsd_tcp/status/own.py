@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 
 from statsd_tcp.doctor.watch import Family
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import TotalKey
 
-__all__ = ["AcceptQueue", "ListenerFacts", "OwnMetrics"]
+__all__ = ["ListenerFacts", "OwnMetrics", "WorkerQueue"]
 
 
 class ListenerFacts(msgspec.Struct, frozen=True):
@@ -22,17 +23,12 @@ class ListenerFacts(msgspec.Struct, frozen=True):
     count_only: bool = False
 
 
-class AcceptQueue(msgspec.Struct, frozen=True):
-    """A listening socket's queue: the connections that wait, how many may, and how many found no room.
-
-    ``worker`` is its worker's slot, or ``shared`` for the one of all workers that a Unix socket has.
-    """
+class WorkerQueue(msgspec.Struct, frozen=True):
+    """The accept queue of a listener and a worker: its slot, or ``shared`` for the one queue of a Unix socket."""
 
     listener: str
     worker: int | Literal["shared"]
-    length: int
-    limit: int
-    drops: int
+    queue: AcceptQueue
 
 
 class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +45,7 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     workers: Mapping[str, int]
     worker_restarts: Mapping[str, int]
     accept_paused: Mapping[str, bool]
-    accept_queues: Sequence[AcceptQueue]
+    accept_queues: Sequence[WorkerQueue]
     receive_drops: Mapping[str, int]
     worker_open_fds: Mapping[int, int]
     worker_resident_memory_bytes: Mapping[int, int]

@@ -7,13 +7,13 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from zope.interface import implementer
 
 from statsd_tcp import __version__, native
 from statsd_tcp.commit.committer import Committer
-from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
@@ -22,15 +22,16 @@ from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
-from statsd_tcp.status.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.status.own import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.sources import ISources
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
+from statsd_tcp.supervisor.place import State
 from statsd_tcp.supervisor.plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
 
 __all__ = ["Report"]
 
-STATES = ("starting", "ready", "draining", "waiting", "stopped")
+STATES = get_args(State)
 """The states of a worker's place, as the metrics name them."""
 
 RATE_SPAN = 10
@@ -181,7 +182,7 @@ class Report:
                         paused[name.listener] = True
         return paused
 
-    def _queues(self) -> list[AcceptQueue]:
+    def _queues(self) -> list[WorkerQueue]:
         return [
             queue
             for listener in self._plan.listeners
@@ -233,16 +234,17 @@ def _sum(totals: dict[TotalKey, int], metric: str, listener: str | None = None) 
     )
 
 
-def _queue(label: str, worker: int | Literal["shared"], sockets: list[socket.socket]) -> AcceptQueue | None:
+def _queue(label: str, worker: int | Literal["shared"], sockets: list[socket.socket]) -> WorkerQueue | None:
     """Describe a worker's queue, of its two address families the fuller one; None where the kernel won't tell."""
     try:
-        length, limit = max(queue_state(one) for one in sockets)
+        queues = [read_queue(one) for one in sockets]
     except OSError:
         return None
-    return AcceptQueue(label, worker, length, limit, sum(receive_drops(one) for one in sockets))
+    drops = sum(queue.drops for queue in queues)
+    return WorkerQueue(label, worker, max(queues)._replace(drops=drops))
 
 
-def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queues: list[AcceptQueue]) -> dict[str, Any]:
+def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queues: list[WorkerQueue]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "label": listener.label,
         "scheme": listener.endpoint.scheme,
@@ -256,7 +258,5 @@ def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queue
         accepted = _sum(totals, ACCEPTED, listener.label)
         result["connections"] = accepted
         result["open"] = accepted - _sum(totals, CLOSED, listener.label)
-        result["queues"] = [
-            {"worker": one.worker, "length": one.length, "limit": one.limit, "drops": one.drops} for one in queues
-        ]
+        result["queues"] = [{"worker": one.worker, **one.queue._asdict()} for one in queues]
     return result

@@ -28,7 +28,7 @@ from statsd_tcp.store.series import (
     SeriesRow,
 )
 from statsd_tcp.store.sets import SetSlot, SetsPlan
-from statsd_tcp.store.slots import MAX_SERIES, SlotRules, Slots
+from statsd_tcp.store.slots import LAG, MAX_SERIES, SlotRules, Slots
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.traits import from_row
 from statsd_tcp.store.transaction import Plan, write
@@ -58,9 +58,6 @@ _EXPIRY_STEPS = 10
 
 _SET_SECONDS = 10
 """The length of the slots in which the members of sets are counted, if output slots have none."""
-
-# News were gathered during about a second before they are committed. They belong to where the middle of it was.
-_LAG = 0.5
 
 _LOCK_TIMEOUT = 1.0
 
@@ -230,7 +227,7 @@ class Store:
         mapped = self._mapped(_merged([*recovered, *living]))
         room = self._room.make(mapped.news, now)
         mapped = mapped._replace(news=room.news)
-        sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - _LAG)
+        sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - LAG)
         series = self._plan_series(mapped, sets)
         plan = Plan(book, series, refused, now, due, self._slot_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets

@@ -21,7 +21,7 @@ from statsd_tcp.aggregate.slots import OpenSlot, slot_start
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.store.queues import Queued, Queues, Waiting
 
-__all__ = ["DEFAULT_QUEUE", "MAX_SERIES", "SlotRules", "SlotState", "Slots"]
+__all__ = ["DEFAULT_QUEUE", "LAG", "MAX_SERIES", "SlotRules", "SlotState", "Slots"]
 
 MAX_SERIES = 1_000_000
 """So many series are kept unless another number is asked for."""
@@ -29,8 +29,8 @@ MAX_SERIES = 1_000_000
 DEFAULT_QUEUE = 8_640
 """So many slots may wait for an output unless another number is asked for: a day, at ten seconds each."""
 
-# News were gathered during about a second before they are committed. They belong to where the middle of it was.
-_LAG = 0.5
+LAG = 0.5
+"""Seconds. News were gathered during about a second before their commit: they belong to where its middle was."""
 
 # After a longer time without a commit, as when the machine slept, nobody wants to be told of each slot.
 _MOST_MISSED = 60
@@ -125,7 +125,7 @@ class Slots:
         for interval in recovered:
             self._add(connection, self.open, interval)
         # What came before is not of this slot, and what is new was mostly there before the slot's end.
-        self._add(connection, self._moved_to(connection, self.open, now - _LAG), news)
+        self._add(connection, self._moved_to(connection, self.open, now - LAG), news)
         self._moved_to(connection, self.open, now)
         self._wrote = True
 

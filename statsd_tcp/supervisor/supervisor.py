@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -109,7 +109,7 @@ class Supervisor(Service):
         self._ever_ready = False
         self._announced = False
         self.draining = False
-        self.restarts: dict[str, int] = dict.fromkeys(("boot", "stalled", "signal", "failure", "exit"), 0)
+        self.restarts: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
         self._places = [self._make_place(number) for number in range(plan.workers)]
         self._direction = Direction(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._places, plan.listeners, direction=self._direction)

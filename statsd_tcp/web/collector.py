@@ -29,11 +29,11 @@ from statsd_tcp.status.own import OwnMetrics
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS
+from statsd_tcp.wire.samples import KINDS
 
 __all__ = ["OwnCollector"]
 
 _PREFIX = "statscounter_"
-_SAMPLE_TYPES = ("c", "g", "ms", "h", "d", "s")
 
 _Rows = Mapping[Any, float]
 """Numbers by their label values, which are tuples of as many strings as there are labels."""
@@ -100,7 +100,7 @@ def _traffic(own: OwnMetrics) -> Iterator[Metric]:
     ):
         yield _counter(metric, text, ("listener",), _totals(own, metric, ("listener",), known))
     for metric, text, label, values in (
-        (store.SAMPLES, "Samples, by their type on the wire.", "type", _SAMPLE_TYPES),
+        (store.SAMPLES, "Samples, by their type on the wire.", "type", KINDS),
         (store.BAD_LINES, "Lines that were rejected.", "reason", REASONS),
     ):
         rows = _totals(own, metric, ("detail",), [(value,) for value in values])
@@ -118,7 +118,7 @@ def _traffic(own: OwnMetrics) -> Iterator[Metric]:
 
 def _queues(own: OwnMetrics) -> Iterator[Metric]:
     names = ("listener", "worker")
-    queues = {(queue.listener, str(queue.worker)): queue for queue in own.accept_queues}
+    queues = {(one.listener, str(one.worker)): one.queue for one in own.accept_queues}
     lengths = {key: queue.length for key, queue in queues.items()}
     yield _gauge("accept_queue_length", "Connections that wait to be accepted.", names, lengths)
     limits = {key: queue.limit for key, queue in queues.items()}

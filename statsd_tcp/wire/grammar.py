@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 
-__all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "Grammar"]
+__all__ = ["DEFAULT_MAX_LINE", "DIALECTS", "FRAMINGS", "Dialect", "Framing", "Grammar"]
 
 # DogStatsD's default for a whole datagram: what is one there may be a line here. And it is little enough for an idle
 # connection to hold.
 DEFAULT_MAX_LINE: Final = 8192
+
+
+Dialect = Literal["etsy", "dogstatsd"]
+"""The grammars that a listener can be given by name (``dialect=``)."""
+
+Framing = Literal["lines", "length"]
+"""How a stream says where a line ends: by a newline, or by a length in front of each packet (``framing=``)."""
+
+FRAMINGS: Final[tuple[Framing, ...]] = get_args(Framing)
 
 
 class Grammar(msgspec.Struct, frozen=True, dict=True):
@@ -40,5 +49,4 @@ class Grammar(msgspec.Struct, frozen=True, dict=True):
         return re.compile("|".join(re.escape(delimiter) for delimiter, on in styles.items() if on) or "(?!)")
 
 
-DIALECTS: Final = {"etsy": Grammar(), "dogstatsd": Grammar(signed_gauges=False)}
-"""The grammars that a listener can be given by name (``dialect=``)."""
+DIALECTS: Final[dict[str, Grammar]] = {"etsy": Grammar(), "dogstatsd": Grammar(signed_gauges=False)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -11,7 +11,7 @@ __all__ = ["KINDS", "KIND_OF", "Kind", "Sample"]
 Kind = Literal["c", "g", "ms", "h", "d", "s"]
 """Counter, gauge, time in milliseconds, histogram, distribution, set: as written in a line."""
 
-KINDS: Final[tuple[Kind, ...]] = ("c", "g", "ms", "h", "d", "s")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 KIND_OF: Final[dict[bytes, Kind]] = {kind.encode(): kind for kind in KINDS}
 

@@ -15,10 +15,10 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
-from statsd_tcp.ingest.stream import Framing
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.settings.repeat import Target
 from statsd_tcp.sockets.tls import TlsMaterial
+from statsd_tcp.wire.grammar import Framing
 
 __all__ = [
     "CANNOT_BOOT",

@@ -68,7 +68,9 @@ def main() -> None:
     for card in read_cards(Path("/sys/class/net")):
         if card.device:
             sys.stdout.write(f"== sys/class/net/{card.name}/device -> ../../../{card.device}\n")
-    listening = [{"port": one.port, "limit": one.limit} for one in sock_diag.listeners() if one.port in {8125, 8888}]
+    listening = [
+        {"port": one.port, "limit": one.queue.limit} for one in sock_diag.listeners() if one.port in {8125, 8888}
+    ]
     sys.stdout.write(f"== probes.json\n{json.dumps({'rings': rings(), 'listeners': listening})}\n")
 
 

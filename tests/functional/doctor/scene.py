@@ -22,11 +22,10 @@ from statsd_tcp.doctor.examination import examine
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.installation import Installation
 from statsd_tcp.doctor.sources import KernelProbes, Roots
-from statsd_tcp.doctor.symptoms import Queue
 from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.tracking import notrack_rules
 from statsd_tcp.doctor.watch import Watch
-from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.samples import Sampler
 from tests.functional.service import Service, options
 from tests.functional.waiting import until
@@ -167,7 +166,7 @@ def watched(folder: Path) -> object:
     with listen() as server:
         watch = Watch(
             Sampler(Path("/proc"), Path("/sys")),
-            lambda: [Queue(*queue_state(server), receive_drops(server))],
+            lambda: [read_queue(server)],
             Target(workers=1),
         )
         watch.sample(0.0)

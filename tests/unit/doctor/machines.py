@@ -13,6 +13,7 @@ from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.judgement import Judgement
 from statsd_tcp.doctor.sources import Roots
 from statsd_tcp.doctor.target import Target
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.rings import Ring
 from statsd_tcp.kernel.sock_diag import Listener
 
@@ -32,7 +33,12 @@ class RecordedProbes:
         """List the listening sockets."""
         rows = self.answers["listeners"]
         return [
-            Listener(row["port"], row.get("queue", 0), row["limit"], row.get("drops", 0), row.get("uid", 0), inode)
+            Listener(
+                row["port"],
+                AcceptQueue(row.get("queue", 0), row["limit"], row.get("drops", 0)),
+                row.get("uid", 0),
+                inode,
+            )
             for inode, row in enumerate(rows, 1)
         ]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.doctor.symptoms import SYMPTOMS, Queue
+from statsd_tcp.doctor.symptoms import SYMPTOMS
 from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.watch import Watch
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sampler
 from tests.unit.doctor.machines import folder, machine
 
@@ -22,7 +23,7 @@ class WatchTests(SynchronousTestCase):
         """Lay the machine out, and look once."""
         self.root = folder(self)
         machine("vm", self.root)
-        self.queues = [Queue(0, 4096, 0), Queue(0, 4096, 5)]
+        self.queues = [AcceptQueue(0, 4096, 0), AcceptQueue(0, 4096, 5)]
         self.netstat(0, 0, 0, 0)
         sampler = Sampler(self.root / "proc", self.root / "sys")
         self.watch = Watch(sampler, lambda: self.queues, Target(workers=2))
@@ -50,7 +51,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_short_queue(self) -> None:
         """Drops of a queue that is too short name somaxconn, the needed value and the command."""
-        self.queues[1] = Queue(4097, 4096, 17)
+        self.queues[1] = AcceptQueue(4097, 4096, 17)
         self.watch.sample(1.0)
         (finding,) = self.watch.findings()
         self.assertEqual(("accept-queue", "net.core.somaxconn", 12), (finding.id, finding.setting, finding.count))
@@ -59,14 +60,14 @@ class WatchTests(SynchronousTestCase):
 
     def test_slow_workers_and_throttling(self) -> None:
         """Drops of a long queue name the control group if it throttled meanwhile, else the workers."""
-        self.queues[:] = [Queue(65535, 65535, 6)]
+        self.queues[:] = [AcceptQueue(65535, 65535, 6)]
         self.put("sys/fs/cgroup/cpu/cpu.stat", "nr_throttled 1\n")
         watch = Watch(Sampler(self.root / "proc", self.root / "sys"), lambda: self.queues, Target(workers=2))
         watch.sample(0.0)
-        self.queues[:] = [Queue(65535, 65535, 7)]
+        self.queues[:] = [AcceptQueue(65535, 65535, 7)]
         watch.sample(1.0)
         self.assertEqual("--workers", watch.findings()[0].setting)
-        self.queues[:] = [Queue(65535, 65535, 9)]
+        self.queues[:] = [AcceptQueue(65535, 65535, 9)]
         self.put("sys/fs/cgroup/cpu/cpu.stat", "nr_throttled 4\n")
         watch.sample(2.0)
         self.assertEqual(

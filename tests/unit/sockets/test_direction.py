@@ -9,7 +9,7 @@ from unittest import SkipTest
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.accept_queue import queue_state
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.sockets import direction
 from statsd_tcp.sockets.direction import Direction
@@ -34,14 +34,14 @@ class DirectionTests(SynchronousTestCase):
         """Connect from a processor, and give how many connections each worker got."""
         family = ":" in host
         mine = [row[family] for row in self.listener.sockets]
-        before, allowed = [queue_state(one)[0] for one in mine], os.sched_getaffinity(0)
+        before, allowed = [read_queue(one).length for one in mine], os.sched_getaffinity(0)
         os.sched_setaffinity(0, {cpu})
         try:
             for _ in range(CLIENTS):
                 self.addCleanup(socket.create_connection((host, self.listener.port)).close)
         finally:
             os.sched_setaffinity(0, allowed)
-        return [queue_state(one)[0] - length for one, length in zip(mine, before, strict=True)]
+        return [read_queue(one).length - length for one, length in zip(mine, before, strict=True)]
 
     def begin(self, cpus: list[int], *, inherited: bool = False) -> Direction:
         """Steer the group."""

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.accept_queue import queue_state, receive_drops
+from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import listener as sockets
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog, stop_listening
@@ -84,8 +84,8 @@ class BindTests(SocketTestCase):
         for client in clients:
             self.addCleanup(client.close)
         queues = [row[0] for row in listener.sockets]
-        wait_for(lambda: sum(queue_state(one)[0] for one in queues) == 60)
-        self.assertTrue(all(queue_state(one)[0] for one in queues))
+        wait_for(lambda: sum(read_queue(one).length for one in queues) == 60)
+        self.assertTrue(all(read_queue(one).length for one in queues))
 
     def test_all_addresses(self) -> None:
         """Without an interface a port is open on IPv4, and on IPv6 where there is one, under one label."""
@@ -153,11 +153,11 @@ class KernelTests(SocketTestCase):
         listener = self.bind(parse_count(LOOPBACK))
         listener.listen(7)
         (one,) = listener.sockets[0]
-        self.assertEqual((0, 7), queue_state(one))
+        self.assertEqual((0, 7), read_queue(one)[:2])
         for length in (1, 2, 3):
             client = socket.create_connection(("127.0.0.1", listener.port))
             self.addCleanup(client.close)
-            wait_for(lambda length=length: queue_state(one)[0] == length)  # type: ignore[misc]
+            wait_for(lambda length=length: read_queue(one).length == length)  # type: ignore[misc]
         self.assertEqual(0, receive_drops(one))
 
     def test_drops(self) -> None:

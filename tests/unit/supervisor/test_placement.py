@@ -9,7 +9,7 @@ import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.accept_queue import queue_state
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.kernel.processes import only_processor
 from statsd_tcp.settings.endpoints import parse_count
 from statsd_tcp.sockets.direction import Direction
@@ -115,4 +115,4 @@ class ShrinkTests(WorkersTestCase):
         os.sched_setaffinity(0, {cpu})
         for _ in range(12):
             self.addCleanup(socket.create_connection(("127.0.0.1", listener.port)).close)
-        self.assertEqual([0, 12], [queue_state(row[0])[0] for row in listener.sockets])
+        self.assertEqual([0, 12], [read_queue(row[0]).length for row in listener.sockets])

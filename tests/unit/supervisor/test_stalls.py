@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.kernel.accept_queue import queue_state
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.listener import bind_listener
@@ -59,7 +59,7 @@ class StallWatchTests(SynchronousTestCase):
     def queued(self, clients: int) -> list[int]:
         """Connect, and give how many wait in each worker's queue; then empty the queues."""
         opened = [socket.create_connection(("127.0.0.1", self.listener.port)) for _ in range(clients)]
-        waiting = [queue_state(row[0])[0] for row in self.listener.sockets]
+        waiting = [read_queue(row[0]).length for row in self.listener.sockets]
         for row, number in zip(self.listener.sockets, waiting, strict=True):
             for _ in range(number):
                 row[0].accept()[0].close()

@@ -12,7 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
-from statsd_tcp.kernel.accept_queue import queue_state
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.ledger.folder import Shelf
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.queue import Repeated
@@ -164,13 +164,13 @@ class StartTests(SupervisorTestCase):
         (one,) = self.plan.listeners[0].sockets[1]
         self.assertRaises(ConnectionRefusedError, socket.create_connection, one.getsockname())
         self.supervisor.privilegedStartService()
-        self.assertEqual((0, 16), queue_state(one))
+        self.assertEqual((0, 16), read_queue(one)[:2])
         socket.create_connection(one.getsockname()).close()
 
     def test_without_privileges(self) -> None:
         """Where nobody calls the privileged start the sockets listen with the other one."""
         self.supervisor.startService()
-        self.assertEqual((0, 16), queue_state(self.plan.listeners[0].sockets[0][0]))
+        self.assertEqual((0, 16), read_queue(self.plan.listeners[0].sockets[0][0])[:2])
 
     def test_workers(self) -> None:
         """Every place gets a worker, with the sockets of its own."""

@@ -10,8 +10,9 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.status.own import AcceptQueue, ListenerFacts, OwnMetrics
+from statsd_tcp.status.own import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.sources import ISources
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from tests.unit.supervisor.fakes import ImmediatePool
@@ -48,7 +49,7 @@ def make_own() -> OwnMetrics:
         workers={"running": 2, "starting": 0},
         worker_restarts={"signal": 1, "exit": 0},
         accept_paused={"tcp:8125": True},
-        accept_queues=[AcceptQueue("tcp:8125", 0, length=3, limit=4096, drops=7)],
+        accept_queues=[WorkerQueue("tcp:8125", 0, AcceptQueue(length=3, limit=4096, drops=7))],
         receive_drops={"udp:8125": 4},
         worker_open_fds={0: 20},
         worker_resident_memory_bytes={0: 40_000_000},
