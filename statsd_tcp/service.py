@@ -20,22 +20,22 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from statsd_tcp.aggregate.known import IdleRules
+from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.answers import Answers
-from statsd_tcp.console.desk import Desk, StoredSlot
-from statsd_tcp.console.session import Console
-from statsd_tcp.ledger.folder import Shelf
+from statsd_tcp.console.dispatch import Dispatch
+from statsd_tcp.console.service_view import ServiceView, StoredSlot
+from statsd_tcp.console.session import ConsoleFactory
+from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
-from statsd_tcp.outputs.console import Console as TerminalOutput
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.graphite import Graphite
-from statsd_tcp.outputs.graphite_paths import SPELLING
+from statsd_tcp.outputs.graphite_paths import PATH_NAMES
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
+from statsd_tcp.outputs.terminal import TerminalOutput
 from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Renewal
 from statsd_tcp.repeat.queue import Repeated
@@ -52,7 +52,7 @@ from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.slots import SlotRules
 from statsd_tcp.supervisor.manifest import Manifest
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
@@ -87,7 +87,7 @@ def slot_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> SlotRules:
         outputs=tuple(outputs),
         queue=settings.output_queue,
         max_series=settings.max_series,
-        spelling=SPELLING if settings.graphite else None,
+        path_names=PATH_NAMES if settings.graphite else None,
     )
 
 
@@ -164,10 +164,10 @@ class Service(OrderedService):
         self._inherited = manifest is not None
         settings = plan.settings
         rules = slot_rules(settings, outputs)
-        shelf = Shelf(plan.state_dir / LEDGERS)
+        ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
-        self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), shelf, Recovery(reactor))
-        self._supervisor = Supervisor(reactor, plan, shelf, self._committer, self, manifest)
+        self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, Recovery(reactor))
+        self._supervisor = Supervisor(reactor, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._repeats = RepeatTotals([target.label for target in settings.repeat])
         self._kernel = KernelWatch(reactor, plan)
@@ -194,7 +194,7 @@ class Service(OrderedService):
             plan,
             self._supervisor,
             self._committer,
-            shelf,
+            ledger_folder,
             self._health,
             self._reload,
             self._kernel,
@@ -219,8 +219,8 @@ class Service(OrderedService):
             activity = Activity(reactor)
             heard.append(activity.look)
             slot = StoredSlot(self._committer, rules.timers)
-            desk = Desk(self._health, self._report, activity, plan.settings)
-            WebService(reactor, plan.admin, Console(reactor, Answers(slot, desk))).setServiceParent(self)
+            view = ServiceView(self._health, self._report, activity, plan.settings)
+            WebService(reactor, plan.admin, ConsoleFactory(reactor, Dispatch(slot, view))).setServiceParent(self)
 
     def startService(self) -> None:
         """Start everything, in the process that stays."""

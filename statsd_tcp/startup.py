@@ -11,9 +11,9 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
-from statsd_tcp.kernel.processors import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
 from statsd_tcp.settings.table import Settings
@@ -25,7 +25,7 @@ from statsd_tcp.sockets.tls import TlsError
 from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.supervisor.manifest import Manifest
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 
 __all__ = ["StartError", "lock_state", "make_plan", "state_directory"]
 

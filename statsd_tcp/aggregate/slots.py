@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from statsd_tcp.aggregate.alike import Alike
+from statsd_tcp.aggregate.collisions import Collision
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.observed import Observed
+from statsd_tcp.aggregate.timer_values import TimerValues
 
 __all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "OpenSlot", "SlotResult", "slot_start"]
 
@@ -48,7 +48,7 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int = 0
     datagrams: int = 0
     calculation: float = 0.0
-    alike: tuple[Alike, ...] = ()
+    alike: tuple[Collision, ...] = ()
 
     @property
     def timestamp(self) -> int:
@@ -88,7 +88,7 @@ class OpenSlot:
         self.counters: dict[str, float] = {}
         self.gauges: dict[str, list[Change]] = {}
         self.sets: dict[str, set[str]] = {}
-        self.timers: dict[str, Observed] = {}
+        self.timers: dict[str, TimerValues] = {}
         self.lines = self.bad_lines = self.datagrams = 0
         self.approximated = 0
         self._values = 0
@@ -119,7 +119,7 @@ class OpenSlot:
         for identity, weights in news.items():
             timer = self.timers.get(identity)
             if timer is None:
-                timer = self.timers[identity] = Observed()
+                timer = self.timers[identity] = TimerValues()
             before = len(timer.values)
             timer.add(weights, unseen.get(identity, _NO_WEIGHTS))
             if timer.exact and len(timer.values) > self._most():

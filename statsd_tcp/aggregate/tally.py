@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from statsd_tcp.aggregate.accepted import AcceptedLines
+from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.digest import Digest, count_into
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums

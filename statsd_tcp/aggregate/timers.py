@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["FIELDS", "Bins", "TimerRules", "clean_percentile", "idle_timer", "summarise"]
+__all__ = ["FIELDS", "Histogram", "TimerRules", "clean_percentile", "idle_timer", "summarise"]
 
 FIELDS = ("count", "count_ps", "lower", "upper", "sum", "sum_squares", "mean", "median", "std")
 """What a timer has apart from its percentiles and its histogram."""
@@ -23,7 +23,7 @@ FIELDS = ("count", "count_ps", "lower", "upper", "sum", "sum_squares", "mean", "
 _PERCENT_SUFFIX = re.compile(r"_(top)?[0-9]+\Z")
 
 
-class Bins(msgspec.Struct, frozen=True):
+class Histogram(msgspec.Struct, frozen=True):
     """A histogram for the timers whose name contains ``metric``.
 
     ``limits`` are the bins' upper limits, as written and as numbers; a bin does not include its limit. What is
@@ -43,7 +43,7 @@ class TimerRules(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     percentiles: tuple[float, ...] = (90.0,)
-    histograms: tuple[Bins, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
     only: frozenset[str] = frozenset()
 
 
@@ -155,7 +155,7 @@ def _median(steps: _Steps) -> float:
     return upper if total % 2 else (steps.values[bisect_left(steps.counts, middle)] + upper) / 2
 
 
-def _histogram(name: str, steps: _Steps, histograms: Sequence[Bins]) -> dict[str, float]:
+def _histogram(name: str, steps: _Steps, histograms: Sequence[Histogram]) -> dict[str, float]:
     limits = next((bins.limits for bins in histograms if bins.metric in name), ())
     fields: dict[str, float] = {}
     before = 0

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from statsd_tcp.commit.recovery import IRecovery
 from statsd_tcp.commit.replay import Replay, replay
-from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
@@ -70,14 +70,14 @@ class Committer:
         reactor: Any,
         pool: Any,
         open_store: Callable[[], Store],
-        shelf: Shelf,
+        ledger_folder: LedgerFolder,
         recovery: IRecovery,
     ) -> None:
         self._reactor = reactor
         self._recovery = recovery
         self._pool = pool
         self._open_store = open_store
-        self._shelf = shelf
+        self._ledger_folder = ledger_folder
         self._store: Store | None = None
         self._waiting: list[Piece] = []
         self._unlinked: list[str] = []
@@ -102,13 +102,13 @@ class Committer:
             return _follow(self._running)
         work = _Work(
             self._waiting,
-            self._shelf.counts(),
-            dict(self._shelf.ledgers),
-            [ledger for ledger in self._shelf.ledgers.values() if ledger.retired],
+            self._ledger_folder.counts(),
+            dict(self._ledger_folder.ledgers),
+            [ledger for ledger in self._ledger_folder.ledgers.values() if ledger.retired],
             dict(self._recovery.results),
             self._unlinked,
             self._delivered,
-            None if self._reconciled else self._shelf.names(),
+            None if self._reconciled else self._ledger_folder.names(),
         )
         self._waiting, self._delivered = [], []
         running: Deferred[None] = Deferred()
@@ -175,7 +175,7 @@ class Committer:
                 folded.append(ledger)
             elif found is None and ledger.head <= end:
                 folded.append(ledger)
-        lost = _without_file(store, work, self._shelf.unreadable)
+        lost = _without_file(store, work, self._ledger_folder.unreadable)
         gone = [state.ledger_id for state in lost]
         batch = CommitBatch(
             counts=work.counts,
@@ -219,9 +219,9 @@ class Committer:
         found = self._recovery.results.pop(ledger.ledger_id, None)
         try:
             if found is not None and found.fault:
-                self._shelf.give_up(ledger, found.fault)
+                self._ledger_folder.give_up(ledger, found.fault)
                 return False
-            self._shelf.remove(ledger)
+            self._ledger_folder.remove(ledger)
         except OSError as error:
             self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=error)
             return False

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from statsd_tcp.aggregate.known import KnownSeries
+from statsd_tcp.aggregate.known_series import KnownSeries
 from statsd_tcp.aggregate.slots import OpenSlot
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 from statsd_tcp.store.database import Store
-from statsd_tcp.wire.written import written
+from statsd_tcp.wire.notation import as_text
 
 __all__ = ["LOOKS", "Look", "look"]
 
@@ -19,7 +19,7 @@ LOOKS: tuple[Look, ...] = ("counters", "gauges", "sets", "timers")
 
 
 def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
-    """Give the series of a kind by their written names, in the order of these. To be called in the store's thread.
+    """Give the series of a kind by their names as text, in the order of these. To be called in the store's thread.
 
     Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following
     ``timers``. Series that are known but idle are there with zeros. Gauges: their last committed values.
@@ -35,7 +35,7 @@ def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
         found = _sets(slots.open, slots.known)
     else:
         found = _timers(slots.open, slots.known, timers)
-    return dict(sorted((written(identity), _shown(value)) for identity, value in found.items()))
+    return dict(sorted((as_text(identity), _shown(value)) for identity, value in found.items()))
 
 
 def _shown(value: Any) -> Any:

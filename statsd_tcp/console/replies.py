@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from statsd_tcp.store.deletion import Deletion
-from statsd_tcp.wire.written import written
+from statsd_tcp.wire.notation import as_text
 
 __all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "pairs"]
 
@@ -33,16 +33,16 @@ def as_json(found: Mapping[str, Any] | list[Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
 
-def dump(written: bytes) -> bytes:
+def dump(text: bytes) -> bytes:
     """Put the end behind what `as_json` wrote."""
-    return written + f"\n{END}".encode()
+    return text + f"\n{END}".encode()
 
 
 def deleted(deletions: Iterable[Deletion]) -> str:
     """Say what was deleted for each pattern."""
     lines = []
     for pattern, identities in deletions:
-        lines += [f"deleted: {written(identity)}\n" for identity in identities]
+        lines += [f"deleted: {as_text(identity)}\n" for identity in identities]
         if not identities:
             lines.append(f"metric {pattern} not found\n")
     return "".join(lines) + END

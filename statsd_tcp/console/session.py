@@ -12,11 +12,11 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.console.answers import Answers, Reply
 from statsd_tcp.console.commands import is_http, is_statsd, is_whole, read_command
+from statsd_tcp.console.dispatch import Dispatch, Reply
 from statsd_tcp.console.replies import UNKNOWN
 
-__all__ = ["Console", "Session"]
+__all__ = ["ConsoleFactory", "Session"]
 
 LONGEST_LINE = 1 << 16
 """Bytes: many names may be deleted at once."""
@@ -47,7 +47,7 @@ class Session(LineOnlyReceiver):
     MAX_LENGTH = LONGEST_LINE
     transport: Any
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleFactory) -> None:
         self._console = console
         self._lines: deque[bytes] = deque()
         self._busy = False
@@ -154,7 +154,7 @@ class Session(LineOnlyReceiver):
             self._ended = True
             return
         self._busy = True
-        self._console.answers.reply(command).addCallback(self._reply)
+        self._console.dispatch.reply(command).addCallback(self._reply)
 
     def _reply(self, reply: Reply) -> None:
         self._busy = False
@@ -176,15 +176,15 @@ class Session(LineOnlyReceiver):
         self.transport.abortConnection()
 
 
-class Console(Factory):
+class ConsoleFactory(Factory):
     """Makes the sessions."""
 
     _log = Logger()
     noisy = False
 
-    def __init__(self, reactor: Any, answers: Answers) -> None:
+    def __init__(self, reactor: Any, dispatch: Dispatch) -> None:
         self.reactor = reactor
-        self.answers = answers
+        self.dispatch = dispatch
         self.sessions: set[Session] = set()
         self._warned = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, accept_queue, ordinary_queue
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -21,8 +22,7 @@ from statsd_tcp.doctor.judgement import (
     sysctl,
 )
 from statsd_tcp.doctor.overflow import Cause, overflow_cause
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, accept_queue, ordinary_queue
+from statsd_tcp.doctor.probes import Unread
 from statsd_tcp.kernel.sock_diag import Listener
 
 __all__ = ["CHECKS", "counters", "our_listeners"]
@@ -30,11 +30,11 @@ __all__ = ["CHECKS", "counters", "our_listeners"]
 _OVERFLOWS, _DROPS = "TcpExt.ListenOverflows", "TcpExt.ListenDrops"
 
 
-def our_listeners(facts: Facts, target: Target) -> list[Listener]:
+def our_listeners(facts: Facts, goal: Goal) -> list[Listener]:
     """Give the sockets that listen on our ports; raises `Unread` if there is none."""
-    found = [one for one in facts.listeners if one.port in target.tcp_ports]
+    found = [one for one in facts.listeners if one.port in goal.tcp_ports]
     if not found:
-        ports = ", ".join(map(str, target.tcp_ports))
+        ports = ", ".join(map(str, goal.tcp_ports))
         raise Unread(f"nothing listens on tcp {ports} in this network namespace: is the service running?")
     return found
 
@@ -45,25 +45,25 @@ def counters(facts: Facts, *names: str) -> tuple[Counter, ...]:
     return tuple(Counter(name.replace(".", ": "), known[name]) for name in names if name in known)
 
 
-def somaxconn(facts: Facts, target: Target) -> Judgement:
+def somaxconn(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether an accept queue may be as long as a stall makes it."""
-    current, need = facts.number("net.core.somaxconn"), accept_queue(target)
+    current, need = facts.number("net.core.somaxconn"), accept_queue(goal)
     seen = counters(facts, _OVERFLOWS, _DROPS)
-    lasts = current * target.workers / target.rate
+    lasts = current * goal.workers / goal.rate
     return at_least(
         "net.core.somaxconn",
         current,
         need,
         enough=f"a worker may stall for {lasts:.1f} s; listen() is cut to this without a word",
         short=f"the queue of a worker is full after {lasts:.2f} s of stall; counts when the service listens again",
-        weight=Weight.STOPS if current < ordinary_queue(target) else Weight.WARNING,
+        weight=Weight.STOPS if current < ordinary_queue(goal) else Weight.WARNING,
         counters=seen,
     )
 
 
-def backlog(facts: Facts, target: Target) -> Judgement:
+def backlog(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the service got the queues that it could have."""
-    ours, need = our_listeners(facts, target), accept_queue(target)
+    ours, need = our_listeners(facts, goal), accept_queue(goal)
     shortest = min(ours, key=lambda one: one.queue.limit)
     seen = (Counter(f"drops of the sockets on {_ports(ours)} (ss -lntm)", sum(one.queue.drops for one in ours)),)
     if shortest.queue.limit >= need.value:
@@ -81,13 +81,13 @@ def backlog(facts: Facts, target: Target) -> Judgement:
             if allowed > shortest.queue.limit
             else "as long as net.core.somaxconn allows"
         ),
-        weight=Weight.STOPS if shortest.queue.limit < ordinary_queue(target) else Weight.WARNING,
+        weight=Weight.STOPS if shortest.queue.limit < ordinary_queue(goal) else Weight.WARNING,
         counters=seen,
         remedies=(command("systemctl restart statscounter.service", "(nothing to undo)"),),
     )
 
 
-def overflows(facts: Facts, target: Target) -> Judgement:
+def overflows(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether connections were lost because a queue was full, and why."""
     seen = counters(facts, _OVERFLOWS, _DROPS)
     if not seen:
@@ -95,7 +95,7 @@ def overflows(facts: Facts, target: Target) -> Judgement:
     lost = seen[0].value
     if not lost:
         return fine("0", "no accept queue of this network namespace has overflowed since it exists", "0", counters=seen)
-    cause = overflow_cause(facts, target)
+    cause = overflow_cause(facts, goal)
     return Judgement(
         verdict=Verdict.LOWER,
         current=f"{lost:,}",
@@ -104,11 +104,11 @@ def overflows(facts: Facts, target: Target) -> Judgement:
         why=cause.text,
         weight=Weight.WARNING,
         counters=seen + cause.counters,
-        remedies=_overflow_remedies(facts, target, cause.cause),
+        remedies=_overflow_remedies(facts, goal, cause.cause),
     )
 
 
-def abort_on_overflow(facts: Facts, target: Target) -> Judgement:
+def abort_on_overflow(facts: Facts, goal: Goal) -> Judgement:
     """Tell what a client gets that finds the queue full."""
     current = facts.number("net.ipv4.tcp_abort_on_overflow")
     if not current:
@@ -123,7 +123,7 @@ def abort_on_overflow(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def migrate(facts: Facts, target: Target) -> Judgement:
+def migrate(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether connections in the queue of a closed socket find another."""
     if facts.version < (5, 14):
         return irrelevant("not there", "came with Linux 5.14; the supervisor never closes a socket while clients queue")
@@ -133,12 +133,12 @@ def migrate(facts: Facts, target: Target) -> Judgement:
     return irrelevant(current, why, counters=seen)
 
 
-def foreign(facts: Facts, target: Target) -> Judgement:
+def foreign(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether another process takes connections from our ports."""
-    ours = our_listeners(facts, target)
+    ours = our_listeners(facts, goal)
     uids = {one.uid for one in ours}
     owners = facts.owners({one.inode for one in ours})
-    strangers = _strangers(owners.values(), target)
+    strangers = _strangers(owners.values(), goal)
     per_port = {port: sum(1 for one in ours if one.port == port) for port in sorted({one.port for one in ours})}
     current = ", ".join(f"{port}: {number}" for port, number in per_port.items())
     if strangers or len(uids) > 1:
@@ -153,7 +153,7 @@ def foreign(facts: Facts, target: Target) -> Judgement:
                 command(f"kill {' '.join(map(str, strangers)) or 'PID'}", "(start that program on another port)"),
             ),
         )
-    if not target.pids:
+    if not goal.pids:
         why = "one user's sockets; --pid or --status-url tells whose they should be"
         return fine(current, why, "one service's")
     if not owners:
@@ -161,9 +161,9 @@ def foreign(facts: Facts, target: Target) -> Judgement:
     return fine(current, "all sockets on the service's ports are its own", "the service's own only")
 
 
-def _strangers(owners: Iterable[set[int]], target: Target) -> list[int]:
+def _strangers(owners: Iterable[set[int]], goal: Goal) -> list[int]:
     """Give the processes that have a socket on our ports which none of ours has."""
-    known = set(target.pids)
+    known = set(goal.pids)
     return sorted({pid for pids in owners if known and not pids & known for pid in pids})
 
 
@@ -171,9 +171,9 @@ def _ports(ours: list[Listener]) -> str:
     return ", ".join(map(str, sorted({one.port for one in ours})))
 
 
-def _overflow_remedies(facts: Facts, target: Target, cause: Cause) -> tuple[Remedy, ...]:
+def _overflow_remedies(facts: Facts, goal: Goal, cause: Cause) -> tuple[Remedy, ...]:
     if cause is Cause.BACKLOG:
-        need, current = accept_queue(target).value, facts.number("net.core.somaxconn")
+        need, current = accept_queue(goal).value, facts.number("net.core.somaxconn")
         return (
             (sysctl("net.core.somaxconn", need, current),)
             if current < need

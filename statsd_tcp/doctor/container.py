@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, memory, processors
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -15,7 +16,6 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     unit,
 )
-from statsd_tcp.doctor.target import Target, memory, processors
 
 __all__ = ["CHECKS"]
 
@@ -23,9 +23,9 @@ _THREADS = 32
 """Tasks beside the workers: the supervisor, its threads, replacements that start while others end."""
 
 
-def quota(facts: Facts, target: Target) -> Judgement:
+def quota(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the control group leaves enough processor time."""
-    group, need = facts.group, processors(target)
+    group, need = facts.group, processors(goal)
     seen = () if group.throttled is None else (Counter("cpu.stat: nr_throttled", group.throttled),)
     if group.quota is None:
         if group.throttled:
@@ -52,9 +52,9 @@ def quota(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def group_memory(facts: Facts, target: Target) -> Judgement:
+def group_memory(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the control group leaves enough memory, sockets included."""
-    group, need = facts.group, memory(target)
+    group, need = facts.group, memory(goal)
     seen = () if group.memory_hits is None else (Counter("memory.events: max + oom", group.memory_hits),)
     wanted = f"{need.value >> 20:,} MiB"
     if group.memory_limit is None:
@@ -77,12 +77,12 @@ def group_memory(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def tasks(facts: Facts, target: Target) -> Judgement:
+def tasks(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the service may start its workers."""
     group = facts.group
     seen = () if group.tasks_refused is None else (Counter("pids.events: max", group.tasks_refused),)
-    need = target.workers + _THREADS + (0 if target.pids else group.tasks or 0)
-    formula = f"workers + {_THREADS}" + ("" if target.pids else f" + {group.tasks or 0} in the group already")
+    need = goal.workers + _THREADS + (0 if goal.pids else group.tasks or 0)
+    formula = f"workers + {_THREADS}" + ("" if goal.pids else f" + {group.tasks or 0} in the group already")
     if group.tasks_limit is None:
         return fine("no limit", "the control group does not limit tasks", need, formula, counters=seen)
     current = f"{group.tasks_limit:,}"
@@ -94,13 +94,13 @@ def tasks(facts: Facts, target: Target) -> Judgement:
         needed=str(need),
         formula=formula,
         why="beyond it a worker can't be started (EAGAIN)",
-        weight=Weight.STOPS if group.tasks_limit < target.workers + 2 else Weight.WARNING,
+        weight=Weight.STOPS if group.tasks_limit < goal.workers + 2 else Weight.WARNING,
         counters=seen,
         remedies=(unit("TasksMax", need, group.tasks_limit),),
     )
 
 
-def namespace(facts: Facts, target: Target) -> Judgement:
+def namespace(facts: Facts, goal: Goal) -> Judgement:
     """Tell whose settings these are."""
     if facts.host_network:
         return fine("the host's", "settings of the network hold for everything on the host")

@@ -8,9 +8,9 @@ import msgspec
 
 from statsd_tcp.doctor import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Check, Judgement, Remedy, Result, Scope, Verdict, Weight
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["CHECKS", "UNCHECKED", "examine", "remedies", "shortfalls", "status"]
 
@@ -30,9 +30,9 @@ UNCHECKED = 3
 """Exit status: something that decides could not be checked."""
 
 
-def examine(facts: Facts, target: Target, checks: Iterable[Check] = CHECKS) -> list[Result]:
+def examine(facts: Facts, goal: Goal, checks: Iterable[Check] = CHECKS) -> list[Result]:
     """Make every check."""
-    return [Result(check, _judge(check, facts, target)) for check in checks]
+    return [Result(check, _judge(check, facts, goal)) for check in checks]
 
 
 def status(results: Sequence[Result]) -> int:
@@ -54,9 +54,9 @@ def remedies(results: Iterable[Result]) -> list[tuple[Result, Remedy]]:
     return list(found.values())
 
 
-def _judge(check: Check, facts: Facts, target: Target) -> Judgement:
+def _judge(check: Check, facts: Facts, goal: Goal) -> Judgement:
     try:
-        judgement = check.examine(facts, target)
+        judgement = check.examine(facts, goal)
         return judgement if check.scope is not Scope.HOST or facts.host_network else _for_the_host(judgement)
     except Unread as reason:
         return Judgement(verdict=Verdict.UNKNOWN, current="?", why=str(reason))
@@ -75,21 +75,21 @@ _HISTORY = "accept.overflows"
 """Tells of what was before this start, perhaps of other programs: not what will be."""
 
 
-def shortfalls(facts: Facts, target: Target) -> list[str]:
+def shortfalls(facts: Facts, goal: Goal) -> list[str]:
     """Give one line for each limit that the rate will hit, the worst first."""
     checks = [check for check in CHECKS if check.essential and check.id != _HISTORY]
-    short = [one for one in examine(facts, target, checks) if _is_short(one)]
-    return [_line(one, target) for one in sorted(short, key=lambda one: -one.judgement.weight)]
+    short = [one for one in examine(facts, goal, checks) if _is_short(one)]
+    return [_line(one, goal) for one in sorted(short, key=lambda one: -one.judgement.weight)]
 
 
 def _is_short(result: Result) -> bool:
     return result.judgement.weight > Weight.FINE and result.judgement.verdict in {Verdict.RAISE, Verdict.LOWER}
 
 
-def _line(result: Result, target: Target) -> str:
+def _line(result: Result, goal: Goal) -> str:
     judgement = result.judgement
     remedy = f": {judgement.remedies[0].do}" if judgement.remedies else ""
     return (
-        f"{result.check.title}: {judgement.current}, but {target.rate:,.0f} connections/s need {judgement.needed}"
+        f"{result.check.title}: {judgement.current}, but {goal.rate:,.0f} connections/s need {judgement.needed}"
         f"{remedy} [{result.check.id}]"
     )

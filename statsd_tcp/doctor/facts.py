@@ -10,7 +10,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from statsd_tcp.doctor.sources import Probes, Roots, Unread
+from statsd_tcp.doctor.probes import Probes, Roots, Unread
 from statsd_tcp.kernel.cards import Card, read_cards
 from statsd_tcp.kernel.groups import Group, read_group
 from statsd_tcp.kernel.rings import Ring

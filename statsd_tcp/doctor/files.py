@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from statsd_tcp.doctor.examination import remedies
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result, Scope
-from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.tracking import NOTRACK_FILE
 
 __all__ = ["DROP_IN_FILE", "SYSCTL_FILE", "drop_in", "remedy_files", "sysctl_conf"]
@@ -20,10 +20,10 @@ UNDO_FILE = "undo.sh"
 _Pairs = Sequence[tuple[Result, Remedy]]
 
 
-def remedy_files(results: Sequence[Result], target: Target) -> dict[str, str]:
+def remedy_files(results: Sequence[Result], goal: Goal) -> dict[str, str]:
     """Give the files by name; none where nothing is to be changed."""
     pairs = remedies(results)
-    head = f"# statscounter doctor: for {target.rate:,.0f} connections per second, {target.workers} workers.\n"
+    head = f"# statscounter doctor: for {goal.rate:,.0f} connections per second, {goal.workers} workers.\n"
     files = {
         SYSCTL_FILE: sysctl_conf(_of(pairs, "sysctl")),
         DROP_IN_FILE: drop_in(_of(pairs, "unit")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.doctor.accept import counters
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, accept_queue
 from statsd_tcp.doctor.judgement import (
     Check,
     Judgement,
@@ -16,14 +17,13 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.doctor.target import Target, accept_queue
 
 __all__ = ["CHECKS"]
 
 _FASTOPEN_SERVER = 2
 
 
-def syncookies(facts: Facts, target: Target) -> Judgement:
+def syncookies(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether cookies are on, and carry ordinary load."""
     current = facts.number("net.ipv4.tcp_syncookies")
     seen = counters(facts, "TcpExt.SyncookiesSent", "TcpExt.TCPReqQFullDoCookies")
@@ -54,7 +54,7 @@ def syncookies(facts: Facts, target: Target) -> Judgement:
     return fine(current, "the kernel's default; they are no substitute for a long queue", "1", counters=seen)
 
 
-def syn_backlog(facts: Facts, target: Target) -> Judgement:
+def syn_backlog(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the limit of half-open connections does anything."""
     current, cookies = facts.number("net.ipv4.tcp_max_syn_backlog"), facts.number("net.ipv4.tcp_syncookies")
     seen = counters(facts, "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies")
@@ -64,20 +64,20 @@ def syn_backlog(facts: Facts, target: Target) -> Judgement:
     return at_least(
         "net.ipv4.tcp_max_syn_backlog",
         current,
-        accept_queue(target),
+        accept_queue(goal),
         enough="consulted since tcp_syncookies is off",
         short="consulted since tcp_syncookies is off: beyond three quarters of it new clients are dropped",
         counters=seen,
     )
 
 
-def synack_retries(facts: Facts, target: Target) -> Judgement:
+def synack_retries(facts: Facts, goal: Goal) -> Judgement:
     """Judge when half-open connections are given up."""
     why = "how long a half-open connection is kept (5: 63 s); only in a SYN flood is 2 or 3 better"
     return irrelevant(facts.number("net.ipv4.tcp_synack_retries"), why)
 
 
-def fastopen(facts: Facts, target: Target) -> Judgement:
+def fastopen(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether a connection can come twice."""
     current = facts.number("net.ipv4.tcp_fastopen")
     seen = counters(facts, "TcpExt.TCPFastOpenPassive", "TcpExt.TCPFastOpenListenOverflow")

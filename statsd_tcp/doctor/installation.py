@@ -14,8 +14,8 @@ import msgspec
 
 from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.files import DROP_IN_FILE, SYSCTL_FILE, remedy_files
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result
-from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.tracking import NOTRACK_FILE, NOTRACK_TABLE
 
 __all__ = ["Effect", "Installation", "InstallationError", "Run"]
@@ -58,11 +58,11 @@ class Installation:
         self._run = run
         self._record_path = root / "var/lib/statscounter-doctor/before.json"
 
-    def apply(self, results: Sequence[Result], target: Target) -> list[Effect]:
+    def apply(self, results: Sequence[Result], goal: Goal) -> list[Effect]:
         """Install every remedy that the doctor does itself, and tell what took effect."""
         todo = [remedy for _, remedy in remedies(results) if remedy.automatic]
         sysctls = [one for one in todo if one.kind == "sysctl"]
-        files = remedy_files(results, target)
+        files = remedy_files(results, goal)
         places = self._places(todo, files)
         self._remember(sysctls, list(places), notrack=any(one.kind == "notrack" for one in todo))
         for place, text in places.items():

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.target import Need, Target
+from statsd_tcp.doctor.goal import Goal, Need
 
 __all__ = [
     "Check",
@@ -117,7 +117,7 @@ class Check(msgspec.Struct, frozen=True):
     layer: Layer
     scope: Scope
     title: str
-    examine: Callable[[Facts, Target], Judgement]
+    examine: Callable[[Facts, Goal], Judgement]
     source: str
     essential: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.doctor.accept import counters
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, Need, datagram_queue, descriptors, memory
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -18,7 +19,6 @@ from statsd_tcp.doctor.judgement import (
     sysctl,
     unit,
 )
-from statsd_tcp.doctor.target import Need, Target, datagram_queue, descriptors, memory
 
 __all__ = ["CHECKS"]
 
@@ -31,16 +31,16 @@ _UDP_SMALL = 768
 """Bytes that a small datagram takes of a receive buffer (its truesize)."""
 
 
-def open_files(facts: Facts, target: Target) -> Judgement:
+def open_files(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether a worker may open what comes at once after a stall."""
     soft, hard = facts.limits["Max open files"]
-    need = descriptors(target)
+    need = descriptors(goal)
     current = f"{_written(soft)}, hard {_written(hard)}"
     if hard is None or hard >= need.value:
         return fine(
             current, "the service raises the soft limit to the hard one itself", f"{need.value:,}", need.formula
         )
-    ordinary = target.rate * target.life / target.workers
+    ordinary = goal.rate * goal.life / goal.workers
     return Judgement(
         verdict=Verdict.RAISE,
         current=current,
@@ -52,22 +52,22 @@ def open_files(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def nr_open(facts: Facts, target: Target) -> Judgement:
+def nr_open(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the limit of one process can be as high as is needed."""
     return at_least(
         "fs.nr_open",
         facts.number("fs.nr_open"),
-        descriptors(target),
+        descriptors(goal),
         enough="the highest limit of open files that a process may have",
         short="LimitNOFILE= above it keeps the unit from starting",
     )
 
 
-def file_max(facts: Facts, target: Target) -> Judgement:
+def file_max(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether there are enough open files for all processes together."""
     used, _, most = facts.numbers("fs.file-nr")[:3]
-    one = descriptors(target)
-    need = Need(2 * target.workers * one.value, f"2·workers·{one.value:,}")
+    one = descriptors(goal)
+    need = Need(2 * goal.workers * one.value, f"2·workers·{one.value:,}")
     return at_least(
         "fs.file-max",
         most,
@@ -78,9 +78,9 @@ def file_max(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def orphans(facts: Facts, target: Target) -> Judgement:
+def orphans(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether closed connections have room until their clients confirm."""
-    need = Need(int(4 * 0.2 * target.rate), "4·rate·0.2 s round trip; the kernel may count each up to four times")
+    need = Need(int(4 * 0.2 * goal.rate), "4·rate·0.2 s round trip; the kernel may count each up to four times")
     seen = (Counter("sockstat: TCP orphan", facts.sockets.get("TCP.orphan", 0)),
             *counters(facts, "TcpExt.TCPAbortOnMemory"))  # fmt: skip
     return at_least(
@@ -93,7 +93,7 @@ def orphans(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def tcp_memory(facts: Facts, target: Target) -> Judgement:
+def tcp_memory(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the kernel runs short of memory for TCP."""
     _, pressure, most = facts.numbers("net.ipv4.tcp_mem")[:3]
     used = facts.sockets.get("TCP.mem", 0)
@@ -115,7 +115,7 @@ def tcp_memory(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def tcp_buffers(facts: Facts, target: Target) -> Judgement:
+def tcp_buffers(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether all connections begin with large buffers."""
     default = facts.numbers("net.ipv4.tcp_rmem")[1]
     if default <= _LARGE_BUFFER:
@@ -133,13 +133,13 @@ def tcp_buffers(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def udp_buffers(facts: Facts, target: Target) -> Judgement:
+def udp_buffers(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether datagrams find room while a worker is busy."""
-    if not target.udp_ports:
+    if not goal.udp_ports:
         return irrelevant("", "no listener takes datagrams")
     current = facts.number("net.core.rmem_default")
     seen = counters(facts, "Udp.RcvbufErrors", "Udp.InErrors")
-    value = int(target.rate * 0.1 / target.workers * _UDP_SMALL)
+    value = int(goal.rate * 0.1 / goal.workers * _UDP_SMALL)
     need = Need(value, f"rate·0.1 s/workers·{_UDP_SMALL} B, if as many datagrams come as connections")
     lost = next((one.value for one in seen if "RcvbufErrors" in one.name), 0)
     if current >= need.value and not lost:
@@ -158,11 +158,11 @@ def udp_buffers(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def unix_datagrams(facts: Facts, target: Target) -> Judgement:
+def unix_datagrams(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether datagrams find room in a Unix socket while its worker is busy."""
-    if not target.unixgram:
+    if not goal.unixgram:
         return irrelevant("", "no listener takes datagrams over a Unix socket")
-    current, need = facts.number("net.unix.max_dgram_qlen"), datagram_queue(target)
+    current, need = facts.number("net.unix.max_dgram_qlen"), datagram_queue(goal)
     return at_least(
         "net.unix.max_dgram_qlen",
         current,
@@ -173,9 +173,9 @@ def unix_datagrams(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def machine_memory(facts: Facts, target: Target) -> Judgement:
+def machine_memory(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the machine has the memory."""
-    need = memory(target)
+    need = memory(goal)
     current = f"{facts.memory >> 20:,} MiB"
     if facts.memory >= 2 * need.value:
         return fine(current, "with all queues full", f"{need.value >> 20:,} MiB", need.formula)

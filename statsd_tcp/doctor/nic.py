@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, bandwidth, softirq_processors
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -15,8 +16,7 @@ from statsd_tcp.doctor.judgement import (
     fine,
     irrelevant,
 )
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, bandwidth, softirq_processors
+from statsd_tcp.doctor.probes import Unread
 from statsd_tcp.kernel.cards import Card, interrupt_counts
 
 __all__ = ["CHECKS", "real_cards"]
@@ -36,9 +36,9 @@ def real_cards(facts: Facts) -> list[Card]:
     return cards
 
 
-def queues(facts: Facts, target: Target) -> Judgement:
+def queues(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the receive queues suffice for the kernel's part of the work."""
-    need = softirq_processors(target)
+    need = softirq_processors(goal)
     cards = real_cards(facts)
     current = ", ".join(f"{card.name} {card.queues}" for card in cards)
     few = [card for card in cards if max(card.queues, len(card.steered)) < need.value]
@@ -59,7 +59,7 @@ def queues(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def ring(facts: Facts, target: Target) -> Judgement:
+def ring(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether a receive ring overflows."""
     judged = [(card, facts.ring(card.name)) for card in real_cards(facts)]
     current = ", ".join(f"{card.name} {one.size} of {one.most}" for card, one in judged)
@@ -85,7 +85,7 @@ def ring(facts: Facts, target: Target) -> Judgement:
     return fine(current, "no card loses packets in its ring (or it is as long as it can be)", counters=counters)
 
 
-def interrupts(facts: Facts, target: Target) -> Judgement:
+def interrupts(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the interrupts of a card with several queues reach several processors."""
     cards = [card for card in real_cards(facts) if card.queues > 1]
     if not cards:
@@ -99,7 +99,7 @@ def interrupts(facts: Facts, target: Target) -> Judgement:
     worst, counts = max(known.items(), key=lambda item: max(item[1]) / sum(item[1]))
     if max(counts) / sum(counts) < ONE_TAKES_ALL:
         return fine(current, "several processors take the card's interrupts", "several CPUs")
-    need = softirq_processors(target)
+    need = softirq_processors(goal)
     return Judgement(
         verdict=Verdict.RAISE,
         current=current,
@@ -116,7 +116,7 @@ def interrupts(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def irqbalance(facts: Facts, target: Target) -> Judgement:
+def irqbalance(facts: Facts, goal: Goal) -> Judgement:
     """Tell who spreads the interrupts."""
     runs = facts.is_running("irqbalance")
     current = "runs" if runs else "does not run"
@@ -127,9 +127,9 @@ def irqbalance(facts: Facts, target: Target) -> Judgement:
     return fine(current, "interrupts stay where they are put: right if they are pinned by hand")
 
 
-def link(facts: Facts, target: Target) -> Judgement:
+def link(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the link carries the connections."""
-    need = bandwidth(target)
+    need = bandwidth(goal)
     speeds = {card.name: card.speed for card in real_cards(facts) if card.speed}
     if not speeds:
         raise Unread("the driver does not tell a speed (virtual cards have none)")
@@ -146,10 +146,10 @@ def link(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def pcie(facts: Facts, target: Target) -> Judgement:
+def pcie(facts: Facts, goal: Goal) -> Judgement:
     """Show why the bus is of no interest."""
     links = ", ".join(f"{card.name} {card.pcie}" for card in real_cards(facts) if card.pcie)
-    need = bandwidth(target)
+    need = bandwidth(goal)
     why = f"{need.value:,} Mbit/s of short connections are nothing to a bus: one lane of PCIe 1.0 carries 2,000"
     return irrelevant(links or "not told", why)
 

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, accept_queue
 from statsd_tcp.doctor.judgement import Counter
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, accept_queue
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["Cause", "Diagnosis", "overflow_cause", "tell_cause"]
 
@@ -29,13 +29,13 @@ class Diagnosis(NamedTuple):
     counters: tuple[Counter, ...] = ()
 
 
-def overflow_cause(facts: Facts, target: Target) -> Diagnosis:
+def overflow_cause(facts: Facts, goal: Goal) -> Diagnosis:
     """Tell why queues of this network namespace overflowed, from what can be seen now."""
     try:
         throttled = facts.group.throttled or 0
     except Unread:
         throttled = 0
-    return tell_cause(throttled, _shortest(facts, target), accept_queue(target).value)
+    return tell_cause(throttled, _shortest(facts, goal), accept_queue(goal).value)
 
 
 def tell_cause(throttled: int, limit: int | None, needed: int) -> Diagnosis:
@@ -55,10 +55,10 @@ def tell_cause(throttled: int, limit: int | None, needed: int) -> Diagnosis:
     return Diagnosis(Cause.SLOW, "the queue is long enough, so the workers do not keep up: more workers or processors")
 
 
-def _shortest(facts: Facts, target: Target) -> int | None:
+def _shortest(facts: Facts, goal: Goal) -> int | None:
     limits = []
     try:
-        limits = [one.queue.limit for one in facts.listeners if one.port in target.tcp_ports]
+        limits = [one.queue.limit for one in facts.listeners if one.port in goal.tcp_ports]
     except Unread:
         pass
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, processors, softirq_processors
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -16,8 +17,7 @@ from statsd_tcp.doctor.judgement import (
     unit,
 )
 from statsd_tcp.doctor.nic import real_cards
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, processors, softirq_processors
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["CHECKS"]
 
@@ -25,9 +25,9 @@ BUSIEST = 0.9
 """Share of the receiving work from which on one processor does it as good as alone."""
 
 
-def number(facts: Facts, target: Target) -> Judgement:
+def number(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether there are enough processors."""
-    usable, need = len(facts.processors), processors(target)
+    usable, need = len(facts.processors), processors(goal)
     current = f"{usable} of {len(facts.online) or usable}"
     if usable >= need.value:
         return fine(current, "that the service may use", str(need.value), need.formula)
@@ -44,14 +44,14 @@ def number(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def workers(facts: Facts, target: Target) -> Judgement:
+def workers(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether there is a processor for each worker."""
     usable = len(facts.processors)
-    if target.workers <= usable:
-        return fine(target.workers, "one worker uses one processor", f"at most {usable}", "processors that may be used")
+    if goal.workers <= usable:
+        return fine(goal.workers, "one worker uses one processor", f"at most {usable}", "processors that may be used")
     return Judgement(
         verdict=Verdict.LOWER,
-        current=str(target.workers),
+        current=str(goal.workers),
         needed=str(usable),
         formula="processors that may be used",
         why="workers that share a processor wait for each other, and their queues fill meanwhile",
@@ -59,10 +59,10 @@ def workers(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def receiving(facts: Facts, target: Target) -> Judgement:
+def receiving(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether one processor does all the receiving."""
     packets = [row.processed for row in facts.softnet]
-    need, everything = softirq_processors(target), sum(packets)
+    need, everything = softirq_processors(goal), sum(packets)
     if not everything:
         raise Unread("no packet has been received yet")
     share = max(packets) / everything
@@ -84,7 +84,7 @@ def receiving(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def nodes(facts: Facts, target: Target) -> Judgement:
+def nodes(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the workers run beside the card."""
     if len(facts.nodes) < 2:  # noqa: PLR2004 - one node is no NUMA
         return irrelevant("one node", "all memory is equally far from all processors")
@@ -97,7 +97,7 @@ def nodes(facts: Facts, target: Target) -> Judgement:
     current = f"{len(facts.nodes)} nodes, {name} on {node}"
     if not far:
         return fine(current, "all processors of the service are on the card's node", f"CPUs of node {node}")
-    if len(near) < target.workers:
+    if len(near) < goal.workers:
         return fine(current, f"node {node} has fewer processors than there are workers: use both", "")
     listed = facts.text(facts.roots.sys / f"devices/system/node/node{node}/cpulist").strip()
     return Judgement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, packets_per_processor, softirq_processors
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -18,8 +19,7 @@ from statsd_tcp.doctor.judgement import (
     sysctl,
 )
 from statsd_tcp.doctor.nic import real_cards
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, packets_per_processor, softirq_processors
+from statsd_tcp.doctor.probes import Unread
 from statsd_tcp.kernel.tables import total
 
 __all__ = ["CHECKS", "backlog", "packets_needed"]
@@ -28,7 +28,7 @@ SQUEEZED = 1e-4
 """Rounds cut short, as a share of packets, from which on the budget is worth a look."""
 
 
-def backlog(facts: Facts, target: Target) -> Judgement:
+def backlog(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the queue before the protocols suffices, where one is in the path."""
     current = facts.number("net.core.netdev_max_backlog")
     dropped = total(facts.softnet, "dropped")
@@ -40,7 +40,7 @@ def backlog(facts: Facts, target: Target) -> Judgement:
     return at_least(
         "net.core.netdev_max_backlog",
         current,
-        packets_per_processor(target, max(1, len(_steered(facts)))),
+        packets_per_processor(goal, max(1, len(_steered(facts)))),
         enough="loopback, veth, tunnels and steered packets wait here",
         short="packets of loopback, veth, tunnels and packet steering wait here; beyond it they are lost",
         weight=Weight.WARNING if dropped or steering else Weight.FINE,
@@ -48,7 +48,7 @@ def backlog(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def budget(facts: Facts, target: Target) -> Judgement:
+def budget(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether receiving stops with work left over."""
     rows = facts.softnet
     squeezed, processed = total(rows, "squeezed"), total(rows, "processed")
@@ -73,9 +73,9 @@ def budget(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def steering(facts: Facts, target: Target) -> Judgement:
+def steering(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether receiving should be spread in software."""
-    need = softirq_processors(target)
+    need = softirq_processors(goal)
     cards = real_cards(facts)
     current = ", ".join(f"{card.name}: {len(card.steered) or 'off'}" for card in cards)
     lacking = [card for card in cards if max(card.queues, len(card.steered)) < need.value]
@@ -99,15 +99,15 @@ def steering(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def flows(facts: Facts, target: Target) -> Judgement:
+def flows(facts: Facts, goal: Goal) -> Judgement:
     """Tell why receive flow steering is of no use."""
     why = "the table of flows is written by recvmsg and sendmsg: a short connection is over before it helps"
     return irrelevant(facts.number("net.core.rps_sock_flow_entries"), why)
 
 
-def packets_needed(facts: Facts, target: Target) -> int:
+def packets_needed(facts: Facts, goal: Goal) -> int:
     """Give how many packets the queue before the protocols must hold, where it is in the path."""
-    return int(packets_per_processor(target, max(1, len(_steered(facts)))).value)
+    return int(packets_per_processor(goal, max(1, len(_steered(facts)))).value)
 
 
 def _steered(facts: Facts) -> list[int]:

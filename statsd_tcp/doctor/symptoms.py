@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from statsd_tcp.doctor.goal import Goal, accept_queue, conntrack_entries, time_wait_buckets
 from statsd_tcp.doctor.overflow import Cause, tell_cause
-from statsd_tcp.doctor.target import Target, accept_queue, conntrack_entries, time_wait_buckets
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sample
 
@@ -32,7 +32,7 @@ class Growth(NamedTuple):
     before: Sample | None
     after: Sample
     queues: Sequence[AcceptQueue]
-    target: Target
+    goal: Goal
 
     def of(self, *names: str) -> int:
         """Give by how much counters grew together. One that was not there before has not grown, nor one that fell."""
@@ -67,7 +67,7 @@ def _always(text: str, setting: str, command: str) -> Callable[[Growth], Advice]
 
 
 def _overflow(growth: Growth) -> Advice:
-    need = accept_queue(growth.target).value
+    need = accept_queue(growth.goal).value
     limit = min((queue.limit for queue in growth.queues), default=None)
     diagnosis = tell_cause(growth.of("cgroup.throttled"), limit, need)
     text = f"clients found no room: {diagnosis.text}"
@@ -75,11 +75,11 @@ def _overflow(growth: Growth) -> Advice:
         return Advice(text, "net.core.somaxconn", f"sysctl -w net.core.somaxconn={need}, then restart the service")
     if diagnosis.cause is Cause.THROTTLED:
         return Advice(text, "cpu.max", "systemctl set-property statscounter.service CPUQuota=")
-    return Advice(text, "--workers", f"restart the service with more than --workers {growth.target.workers}")
+    return Advice(text, "--workers", f"restart the service with more than --workers {growth.goal.workers}")
 
 
 def _time_wait(growth: Growth) -> Advice:
-    need = time_wait_buckets(growth.target, 1 << 50).value
+    need = time_wait_buckets(growth.goal, 1 << 50).value
     return Advice(
         "connections end without TIME_WAIT, which costs no count",
         "net.ipv4.tcp_max_tw_buckets",
@@ -88,7 +88,7 @@ def _time_wait(growth: Growth) -> Advice:
 
 
 def _conntrack(growth: Growth) -> Advice:
-    need = conntrack_entries(growth.target, _CONNTRACK_TIME_WAIT).value
+    need = conntrack_entries(growth.goal, _CONNTRACK_TIME_WAIT).value
     return Advice(
         "connection tracking is full and drops new connections",
         "net.netfilter.nf_conntrack_max",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.doctor.accept import counters
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import TIME_WAIT, Goal, time_wait_buckets
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -17,35 +18,34 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import TIME_WAIT, Target, time_wait_buckets
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["CHECKS"]
 
 
-def buckets(facts: Facts, target: Target) -> Judgement:
+def buckets(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether there is room for the connections that we close first."""
     current = facts.number("net.ipv4.tcp_max_tw_buckets")
     seen = (*counters(facts, "TcpExt.TCPTimeWaitOverflow"), Counter("sockstat: TCP tw", facts.sockets.get("TCP.tw", 0)))
-    if not target.closes_first:
+    if not goal.closes_first:
         return irrelevant(f"{current:,}", "clients close first, and TIME_WAIT stays with them", counters=seen)
     return at_least(
         "net.ipv4.tcp_max_tw_buckets",
         current,
-        time_wait_buckets(target, facts.memory),
+        time_wait_buckets(goal, facts.memory),
         enough="who closes first keeps TIME_WAIT for 60 s: count-only ports do",
         short="count-only ports close first; beyond the limit connections end without TIME_WAIT, which costs no count",
         counters=seen,
     )
 
 
-def reuse(facts: Facts, target: Target) -> Judgement:
+def reuse(facts: Facts, goal: Goal) -> Judgement:
     """Tell what reuse of TIME_WAIT does for a server."""
     current = facts.number("net.ipv4.tcp_tw_reuse")
     return irrelevant(current, "only connect() looks at it: accepted connections never do; leave the default")
 
 
-def recycle(facts: Facts, target: Target) -> Judgement:
+def recycle(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the setting that breaks clients behind NAT is there."""
     name = "net.ipv4.tcp_tw_recycle"
     if not facts.has_sysctl(name):
@@ -65,18 +65,18 @@ def recycle(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def fin_timeout(facts: Facts, target: Target) -> Judgement:
+def fin_timeout(facts: Facts, goal: Goal) -> Judgement:
     """Tell what this timeout shortens."""
     current = facts.number("net.ipv4.tcp_fin_timeout")
     why = f"ends orphans in FIN_WAIT2, not TIME_WAIT, which is {TIME_WAIT} s whatever is set"
     return irrelevant(f"{current} s", why)
 
 
-def port_range(facts: Facts, target: Target) -> Judgement:
+def port_range(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether outgoing connections may take our ports."""
     low, high = facts.numbers("net.ipv4.ip_local_port_range")[:2]
     current = f"{low} to {high}"
-    inside = [port for port in target.ports if low <= port <= high]
+    inside = [port for port in goal.ports if low <= port <= high]
     if not inside:
         return irrelevant(current, "ports for connect(); a server's connections all use its one port")
     reserved = facts.sysctl("net.ipv4.ip_local_reserved_ports") if _has_reserved(facts) else ""
@@ -96,14 +96,14 @@ def port_range(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def hash_table(facts: Facts, target: Target) -> Judgement:
+def hash_table(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the table suffices for all connections, alive and in TIME_WAIT."""
     # Below 0: the table of the host, which this namespace shares.
     buckets = abs(facts.number("net.ipv4.tcp_ehash_entries")) if facts.version >= (6, 1) else 0
     if not buckets:
         raise Unread("this kernel does not tell the size of its table of connections (dmesg does, at boot)")
-    in_wait = TIME_WAIT * target.rate if target.closes_first else 0
-    entries = int(in_wait + target.rate * target.life)
+    in_wait = TIME_WAIT * goal.rate if goal.closes_first else 0
+    entries = int(in_wait + goal.rate * goal.life)
     formula = f"(60·rate + rate·life)/2 = {entries // 2:,}"
     if entries <= 2 * buckets:
         return fine(f"{buckets:,}", "a look-up passes two entries or less", f"{entries // 2:,}", formula)
@@ -117,10 +117,10 @@ def hash_table(facts: Facts, target: Target) -> Judgement:
     )
 
 
-def several_ports(facts: Facts, target: Target) -> Judgement:
+def several_ports(facts: Facts, goal: Goal) -> Judgement:
     """Tell whom more ports help."""
     why = "more ports give one client machine more addresses to use; each port's queue is split by workers anyway"
-    return irrelevant(", ".join(map(str, target.tcp_ports)), why)
+    return irrelevant(", ".join(map(str, goal.tcp_ports)), why)
 
 
 def _has_reserved(facts: Facts) -> bool:

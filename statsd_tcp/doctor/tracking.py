@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal, conntrack_entries
 from statsd_tcp.doctor.judgement import (
     Check,
     Counter,
@@ -16,8 +17,7 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target, conntrack_entries
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["CHECKS", "NOTRACK_FILE", "NOTRACK_TABLE", "notrack_rules"]
 
@@ -29,7 +29,7 @@ _EVENTS = ("drop", "early_drop", "insert_failed")
 _TIME_WAIT_DEFAULT = 120
 
 
-def table(facts: Facts, target: Target) -> Judgement:
+def table(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether the table of tracked connections holds them all."""
     if not facts.has_sysctl(_MAX):
         return irrelevant("not there", "connection tracking is not loaded")
@@ -37,12 +37,12 @@ def table(facts: Facts, target: Target) -> Judgement:
     seen = _seen(facts, tracked)
     if not tracked and not any(one.value for one in seen):
         return irrelevant(f"{most:,}", "loaded, but no rule makes it track anything here", counters=seen)
-    need = conntrack_entries(target, _time_wait(facts))
+    need = conntrack_entries(goal, _time_wait(facts))
     if most >= need.value:
         return fine(f"{most:,}", "every connection keeps an entry until long after its end", f"{need.value:,}",
                     need.formula, counters=seen)  # fmt: skip
-    seconds = most / target.rate
-    lasts = _time_wait(facts) + target.life
+    seconds = most / goal.rate
+    lasts = _time_wait(facts) + goal.life
     return Judgement(
         verdict=Verdict.RAISE,
         current=f"{most:,}",
@@ -51,16 +51,16 @@ def table(facts: Facts, target: Target) -> Judgement:
         why=f"full after {seconds:.0f} s at the rate, then new connections are dropped; best not to track them at all",
         weight=Weight.STOPS if seconds < lasts else Weight.WARNING,
         counters=seen,
-        remedies=(_notrack(facts, target), sysctl(_MAX, need.value, most, automatic=facts.host_network)),
+        remedies=(_notrack(facts, goal), sysctl(_MAX, need.value, most, automatic=facts.host_network)),
     )
 
 
-def time_wait(facts: Facts, target: Target) -> Judgement:
+def time_wait(facts: Facts, goal: Goal) -> Judgement:
     """Tell how long an ended connection keeps its entry."""
     if not facts.has_sysctl(_MAX) or not facts.number(_COUNT):
         return irrelevant("", "nothing is tracked")
     current = facts.number(_TIME_WAIT)
-    if conntrack_entries(target, current).value <= facts.number(_MAX):
+    if conntrack_entries(goal, current).value <= facts.number(_MAX):
         return fine(f"{current} s", "the table is large enough for it")
     shorter = 30
     if current <= shorter:
@@ -69,7 +69,7 @@ def time_wait(facts: Facts, target: Target) -> Judgement:
         verdict=Verdict.LOWER,
         current=f"{current} s",
         needed=f"{shorter} s",
-        formula=f"then {conntrack_entries(target, shorter).value:,} entries suffice",
+        formula=f"then {conntrack_entries(goal, shorter).value:,} entries suffice",
         why="the second-best remedy where tracking can't be avoided",
         weight=Weight.FINE,
         remedies=(sysctl(_TIME_WAIT, shorter, current, automatic=False),),
@@ -97,14 +97,14 @@ def notrack_rules(tcp_ports: tuple[int, ...], udp_ports: tuple[int, ...]) -> str
     )
 
 
-def _notrack(facts: Facts, target: Target) -> Remedy:
+def _notrack(facts: Facts, goal: Goal) -> Remedy:
     return Remedy(
         kind="notrack",
         automatic=not _may_translate(facts),
         do=f"nft -f {NOTRACK_FILE}   (statscounter doctor write DIR makes it; not where a NAT needs the tracking)",
         undo=f"nft delete table inet {NOTRACK_TABLE}",
         name=NOTRACK_TABLE,
-        value=notrack_rules(target.tcp_ports, target.udp_ports),
+        value=notrack_rules(goal.tcp_ports, goal.udp_ports),
     )
 
 

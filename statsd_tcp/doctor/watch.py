@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.symptoms import SYMPTOMS, Advice, Growth, Symptom
-from statsd_tcp.doctor.target import Target
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sample, Sampler
 
@@ -64,10 +64,10 @@ class _Case(msgspec.Struct):
 class Watch:
     """The findings and numbers of a service whose accept queues ``queues`` gives."""
 
-    def __init__(self, sampler: Sampler, queues: Callable[[], Sequence[AcceptQueue]], target: Target) -> None:
+    def __init__(self, sampler: Sampler, queues: Callable[[], Sequence[AcceptQueue]], goal: Goal) -> None:
         self._sampler = sampler
         self._queues = queues
-        self._target = target
+        self._goal = goal
         self._last: Sample | None = None
         self._cases: dict[str, _Case] = {}
 
@@ -75,7 +75,7 @@ class Watch:
         """Look again; ``now`` is in seconds of any clock that does not go back."""
         sample, queues = self._sampler.read(), self._queues()
         sample.counters["listen.drops"] = sum(queue.drops for queue in queues)
-        growth = Growth(self._last, sample, queues, self._target)
+        growth = Growth(self._last, sample, queues, self._goal)
         self._last = sample
         for symptom in SYMPTOMS:
             count = symptom.count(growth)

@@ -12,7 +12,7 @@ from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_
 from statsd_tcp.ledger.layout import SLOT_SIZE, Directory, LedgerCounts, LedgerError
 from statsd_tcp.ledger.slots import FAILED_READINGS, JOURNAL_HEAD, ledger_slots
 
-__all__ = ["Ledger", "Shelf"]
+__all__ = ["Ledger", "LedgerFolder"]
 
 _ASIDE = ".damaged"
 _UNREAD = ".unread"
@@ -83,7 +83,7 @@ class Ledger:
         return LedgerCounts(self.ledger_id, self.worker, self.map.boot_id, values)
 
 
-class Shelf:
+class LedgerFolder:
     """The ledgers in ``folder``. Used from the reactor's thread, but for `Ledger.map` of retired ones."""
 
     _log = Logger()

@@ -16,8 +16,8 @@ from yaml.nodes import Node
 
 from statsd_tcp.mapping.observing import HISTOGRAM, SUMMARY, chosen, modern, observing
 from statsd_tcp.mapping.patterns import PatternError, compile_regex
-from statsd_tcp.mapping.reading import MappingError, Source
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
+from statsd_tcp.mapping.yaml_source import MappingError, Source
 
 __all__ = ["DEFAULT_BUCKETS", "read_mapping", "read_mapping_file"]
 

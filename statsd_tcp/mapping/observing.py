@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from yaml.nodes import Node, ScalarNode
 
-from statsd_tcp.mapping.reading import Source
+from statsd_tcp.mapping.yaml_source import Source
 
 __all__ = ["HISTOGRAM", "SUMMARY", "chosen", "modern", "observing"]
 

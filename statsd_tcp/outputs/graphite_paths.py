@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from statsd_tcp.aggregate.alike import Spelling
+from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.wire.series import series_identity, split_identity
 
-__all__ = ["SPELLING", "clean", "name_and_tags"]
+__all__ = ["PATH_NAMES", "clean", "name_and_tags"]
 
 _CLEAN = re.compile(r"[a-zA-Z0-9_\-.;=]*\Z")
 _BLANKS = re.compile(r"\s+")
@@ -53,5 +53,5 @@ def _identity(path: str) -> str:
     return series_identity(name, [tag.partition("=")[::2] for tag in tags])
 
 
-SPELLING = Spelling(_PLAIN.match, _path, _identity)
+PATH_NAMES = PathNames(_PLAIN.match, _path, _identity)
 """What makes two series one for Graphite."""

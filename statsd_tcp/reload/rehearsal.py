@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from statsd_tcp.formats import check_formats, write_formats
-from statsd_tcp.kernel.processors import size_workers
+from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.table import Settings
 

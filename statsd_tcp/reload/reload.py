@@ -32,7 +32,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
 from statsd_tcp.supervisor.manifest import Manifest, write_manifest
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 
 __all__ = ["SIGNALS", "Renewal"]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from statsd_tcp.aggregate.timers import FIELDS, Bins
+from statsd_tcp.aggregate.timers import FIELDS, Histogram
 from statsd_tcp.settings.fields import arguments_of, split_fields
 
 __all__ = [
@@ -69,7 +69,7 @@ def parse_timer_fields(text: str) -> frozenset[str]:
     return wanted
 
 
-def parse_histogram(text: str) -> Bins:
+def parse_histogram(text: str) -> Histogram:
     """Read ``PART=LIMIT,LIMIT,...``: bins for the timers whose name contains PART; the last limit may be ``inf``."""
     metric, equals, limits = text.rpartition("=")
     if not equals:
@@ -77,7 +77,7 @@ def parse_histogram(text: str) -> Bins:
     bounds = [(part.strip(), _number(part.strip(), "the limit of a bin")) for part in limits.split(",")]
     if [bound for _, bound in bounds] != sorted(bound for _, bound in bounds):
         raise ValueError(f"{limits}: the limits do not rise")
-    return Bins(metric, tuple(bounds))
+    return Histogram(metric, tuple(bounds))
 
 
 def parse_idle_kinds(text: str) -> frozenset[str]:

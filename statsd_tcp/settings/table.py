@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from statsd_tcp.aggregate.timers import Bins
+from statsd_tcp.aggregate.timers import Histogram
 from statsd_tcp.mapping.rules import MappingRules
 from statsd_tcp.settings.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
 from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flush_interval: int
     percentiles: tuple[float, ...]
     timer_fields: frozenset[str]
-    histogram: tuple[Bins, ...]
+    histogram: tuple[Histogram, ...]
     delete_idle: frozenset[str]
     gauges_ttl: int
     series_ttl: float

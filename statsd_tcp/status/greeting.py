@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from statsd_tcp import __version__, native
 from statsd_tcp.sockets.listener import BoundListener, receive_buffer
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 
 __all__ = ["announce", "greeting"]
 

@@ -10,14 +10,14 @@ from twisted.logger import Logger
 
 from statsd_tcp.doctor.examination import shortfalls
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.sources import KernelProbes, Roots
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.goal import Goal
+from statsd_tcp.doctor.probes import KernelProbes, Roots
 from statsd_tcp.doctor.watch import Family, Finding, Watch
 from statsd_tcp.kernel.accept_queue import AcceptQueue, read_queue
 from statsd_tcp.kernel.samples import Sampler
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 
-__all__ = ["KernelWatch", "target_of"]
+__all__ = ["KernelWatch", "goal_of"]
 
 
 class KernelWatch:
@@ -28,9 +28,9 @@ class KernelWatch:
     def __init__(self, reactor: Any, plan: Plan, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
         self._reactor = reactor
         self._plan = plan
-        self._target = target_of(plan)
+        self._goal = goal_of(plan)
         self._roots = Roots(proc, sys)
-        self._watch = Watch(Sampler(proc, sys), self._queues, self._target)
+        self._watch = Watch(Sampler(proc, sys), self._queues, self._goal)
         self._broken = False
 
     def look(self) -> None:
@@ -50,7 +50,7 @@ class KernelWatch:
 
     def announce(self) -> None:
         """Log what will not hold at the target rate."""
-        for line in shortfalls(Facts(self._roots, KernelProbes()), self._target):
+        for line in shortfalls(Facts(self._roots, KernelProbes()), self._goal):
             self._log.warn("kernel: {line}", line=line)
 
     def families(self) -> list[Family]:
@@ -70,10 +70,10 @@ class KernelWatch:
         return found
 
 
-def target_of(plan: Plan) -> Target:
+def goal_of(plan: Plan) -> Goal:
     """Give what the machine is measured against: the target rate, and the shape of this service."""
     internet = [listener for listener in plan.listeners if not listener.endpoint.path]
-    return Target(
+    return Goal(
         rate=plan.settings.target_rate,
         workers=plan.workers,
         tcp_ports=tuple(sorted({listener.port for listener in internet if listener.stream})),

@@ -14,19 +14,19 @@ from zope.interface import implementer
 from statsd_tcp import __version__, native
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
-from statsd_tcp.kernel.processes import only_processor, open_descriptors, resident_memory
-from statsd_tcp.ledger.folder import Shelf
+from statsd_tcp.kernel.process_stats import only_processor, open_descriptors, resident_memory
+from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.health import Health
+from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
-from statsd_tcp.status.own import ListenerFacts, OwnMetrics, WorkerQueue
-from statsd_tcp.status.sources import ISources
+from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.place import State
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
 
 __all__ = ["Report"]
@@ -65,7 +65,7 @@ class Report:
         plan: Plan,
         supervisor: Supervisor,
         committer: Committer,
-        shelf: Shelf,
+        ledger_folder: LedgerFolder,
         health: Health,
         reload: Reloading,
         kernel: KernelWatch,
@@ -76,7 +76,7 @@ class Report:
         self._plan = plan
         self._supervisor = supervisor
         self._committer = committer
-        self._shelf = shelf
+        self._ledger_folder = ledger_folder
         self._health = health
         self._reload = reload
         self._kernel = kernel
@@ -88,7 +88,7 @@ class Report:
         """Note the totals of this moment, for the rates. To be called once a second."""
         snapshot = self.snapshot()
         if snapshot is not None:
-            totals = snapshot.totals(self._shelf.counts())
+            totals = snapshot.totals(self._ledger_folder.counts())
             self._samples.append(_Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES)))
 
     def snapshot(self) -> Snapshot | None:
@@ -105,7 +105,7 @@ class Report:
                 ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only) for listener in listeners
             ],
             worker_slots=[worker.number for worker in workers],
-            totals=snapshot.totals(self._shelf.counts()),
+            totals=snapshot.totals(self._ledger_folder.counts()),
             workers=_states(workers),
             worker_restarts=self._supervisor.restarts,
             accept_paused=self._paused(workers),
@@ -120,7 +120,7 @@ class Report:
             reactor_gap_seconds_max=_gap(workers),
             config_last_reload_successful=self._reload.successful is not False,
             series_dropped=snapshot.stats.dropped,
-            ledgers_set_aside=self._shelf.set_aside,
+            ledgers_set_aside=self._ledger_folder.set_aside,
             outputs=self.outputs(),
             kernel=self._kernel.families(),
         )
@@ -148,7 +148,7 @@ class Report:
     def status(self) -> dict[str, Any]:
         """Describe the service."""
         plan, snapshot = self._plan, self.snapshot()
-        totals = snapshot.totals(self._shelf.counts()) if snapshot else {}
+        totals = snapshot.totals(self._ledger_folder.counts()) if snapshot else {}
         queues = self._queues()
         ready, why = self.ready()
         return {

@@ -141,7 +141,7 @@ class Store:
     def delete(self, kind: Kind, patterns: Sequence[str]) -> list[Deletion]:
         """Forget series by their names, here and in the open slot, in one transaction; raises `StoreError`.
 
-        What patterns may be is said at `wire.written.matching`; what was found for each is given back.
+        What patterns may be is said at `wire.notation.matching`; what was found for each is given back.
         """
         slots = self.slots
         with translated(self._path):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan
 from statsd_tcp.store.slots import Slots
-from statsd_tcp.wire.written import matching
+from statsd_tcp.wire.notation import matching
 
 __all__ = ["DELETABLE", "Deletion", "Kind", "find", "leave_columns", "leave_slots"]
 

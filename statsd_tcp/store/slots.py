@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from statsd_tcp.aggregate.alike import Spelling
+from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import BadIntervalError, decode, encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.known import IdleRules, KnownRow, KnownSeries
+from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.overflow import admit
 from statsd_tcp.aggregate.slots import OpenSlot, slot_start
 from statsd_tcp.aggregate.timers import TimerRules
@@ -44,7 +44,7 @@ class SlotRules(msgspec.Struct, frozen=True, kw_only=True):
     """How slots are made: their length in seconds, the numbers of timers, and what becomes of the idle.
 
     ``outputs`` are the names of the outputs that results are queued for, ``queue`` how many may wait for each;
-    ``spelling`` is that of those which can't tell all series apart.
+    ``path_names`` is that of those which can't tell all series apart.
     """
 
     seconds: int = 10
@@ -53,7 +53,7 @@ class SlotRules(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     queue: int = DEFAULT_QUEUE
     max_series: int = MAX_SERIES
-    spelling: Spelling | None = None
+    path_names: PathNames | None = None
 
 
 class SlotState(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class Slots:
         self._rules = rules
         self._clock = clock
         self._queues = Queues(rules.outputs, rules.queue)
-        self._known = KnownSeries(rules.idle, rules.spelling)
+        self._known = KnownSeries(rules.idle, rules.path_names)
         self.open: OpenSlot | None = None
         self._loaded = False
         self._wrote = False
@@ -88,7 +88,7 @@ class Slots:
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open slot, the known series and the queues."""
-        self._known = KnownSeries(self._rules.idle, self._rules.spelling)
+        self._known = KnownSeries(self._rules.idle, self._rules.path_names)
         self.open = None
         for row in connection.execute("SELECT kind, identity, value, seen FROM slot_series"):
             self._known.load(KnownRow(*row))

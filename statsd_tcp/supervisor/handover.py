@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from statsd_tcp.children import Ending, Reaper
-from statsd_tcp.ledger.folder import Shelf
+from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.listener import stop_listening
@@ -59,14 +59,18 @@ class Succession:
         self._finished = finished
 
     def begin(
-        self, workers: Sequence[InheritedWorker], places: Sequence[Place], shelf: Shelf, ending: Sequence[int] = ()
+        self,
+        workers: Sequence[InheritedWorker],
+        places: Sequence[Place],
+        ledger_folder: LedgerFolder,
+        ending: Sequence[int] = (),
     ) -> None:
         """Adopt the workers, and begin to replace them. Those that are ``ending`` are only reaped."""
         self.running = True
         for pid in ending:
             self._reap(pid)
         for worker in workers:
-            self._adopt(worker, places, shelf)
+            self._adopt(worker, places, ledger_folder)
         for group, stay in self._heritage.shrunk:
             self._steer(group, stay)
         self._queue = [place for place in places if place.current is not None]
@@ -79,8 +83,8 @@ class Succession:
             self._call.cancel()
             self._call = None
 
-    def _adopt(self, worker: InheritedWorker, places: Sequence[Place], shelf: Shelf) -> None:
-        ledger = shelf.claim(worker.ledger_id)
+    def _adopt(self, worker: InheritedWorker, places: Sequence[Place], ledger_folder: LedgerFolder) -> None:
+        ledger = ledger_folder.claim(worker.ledger_id)
         if ledger is None:
             self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
             os.kill(worker.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from twisted.internet.error import ProcessExitedAlready
 
 from statsd_tcp.children import Ending, Printed, WorkerExit, environment
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.workers.control import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
+from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
 
 __all__ = ["Incarnation", "Outcome", "command", "outcome_of", "spawn"]
 

@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from statsd_tcp.children import Ending, Printed, Reaper, WorkerExit
-from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, spawn
 from statsd_tcp.supervisor.manifest import InheritedWorker
-from statsd_tcp.workers.control import (
+from statsd_tcp.workers.channel import (
     Boot,
     Channel,
     Collect,
@@ -70,7 +70,7 @@ class Place:
         sockets: list[socket.socket],
         listeners: list[tuple[str, str]],
         boot: Callable[[str], Boot],
-        shelf: Shelf,
+        ledger_folder: LedgerFolder,
         events: PlaceEvents,
     ) -> None:
         self._reactor = reactor
@@ -78,7 +78,7 @@ class Place:
         self._sockets = sockets
         self._listeners = listeners
         self._boot = boot
-        self._shelf = shelf
+        self._ledger_folder = ledger_folder
         self._events = events
         self._respawn: IDelayedCall | None = None
         self._replaced: Callable[[bool], None] | None = None
@@ -231,7 +231,7 @@ class Place:
 
     def _incarnate(self) -> Incarnation | None:
         try:
-            ledger, descriptor = self._shelf.make(self.number, self._listeners)
+            ledger, descriptor = self._ledger_folder.make(self.number, self._listeners)
         except OSError as error:
             self._events.unable(self, f"its ledger can't be made: {error}")
             return None

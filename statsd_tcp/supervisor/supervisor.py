@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.commit.committer import Committer
-from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.store.batch import Piece
@@ -24,9 +24,9 @@ from statsd_tcp.supervisor.handover import Succession
 from statsd_tcp.supervisor.incarnation import Outcome
 from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest
 from statsd_tcp.supervisor.place import Place, State
-from statsd_tcp.supervisor.plan import Plan
 from statsd_tcp.supervisor.stalls import StallWatch
-from statsd_tcp.workers.control import Gathered
+from statsd_tcp.supervisor.start_plan import Plan
+from statsd_tcp.workers.channel import Gathered
 
 __all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents", "WorkerFacts"]
 
@@ -86,7 +86,7 @@ class Supervisor(Service):
         self,
         reactor: Any,
         plan: Plan,
-        shelf: Shelf,
+        ledger_folder: LedgerFolder,
         committer: Committer,
         events: SupervisorEvents,
         manifest: Manifest | None = None,
@@ -94,7 +94,7 @@ class Supervisor(Service):
         self._reactor = reactor
         self._plan = plan
         self._manifest = manifest
-        self._shelf = shelf
+        self._ledger_folder = ledger_folder
         self._committer = committer
         self._events = events
         self._listening = False
@@ -130,7 +130,7 @@ class Supervisor(Service):
         if self._manifest is not None:
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
-            self._succession.begin(self._manifest.workers, self._places, self._shelf, self._manifest.ending)
+            self._succession.begin(self._manifest.workers, self._places, self._ledger_folder, self._manifest.ending)
         elif unwanted := self._plan.heritage.abandon():
             self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
@@ -304,10 +304,10 @@ class Supervisor(Service):
 
     def _make_place(self, number: int) -> Place:
         boot, sockets = partial(self._plan.boot, number), self._plan.sockets(number)
-        return Place(self._reactor, number, sockets, self._plan.directory(), boot, self._shelf, self)
+        return Place(self._reactor, number, sockets, self._plan.directory(), boot, self._ledger_folder, self)
 
     def _make_departing(self, number: int) -> Place:
-        return Place(self._reactor, number, [], [], partial(self._plan.boot, 0), self._shelf, self)
+        return Place(self._reactor, number, [], [], partial(self._plan.boot, 0), self._ledger_folder, self)
 
     def _start_collecting(self) -> None:
         self._collecting.start(COMMIT_PERIOD, now=False)
@@ -322,13 +322,13 @@ class Supervisor(Service):
             self._direction.begin(self._plan.listeners, inherited=self._manifest is not None)
 
     def _take_over(self) -> None:
-        found = self._shelf.find()
+        found = self._ledger_folder.find()
         if found and self._manifest is None:
             self._log.info("{found} ledgers of the last run are taken over", found=found)
 
     def _retire_orphans(self) -> None:
         self._orphan_check = None
-        if self._shelf.retire_orphans():
+        if self._ledger_folder.retire_orphans():
             self._orphan_check = self._reactor.callLater(ORPHAN_CHECK, self._retire_orphans)
 
     def _opened(self, _: None) -> None:

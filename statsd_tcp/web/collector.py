@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 import statsd_tcp
 from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
-from statsd_tcp.status.own import OwnMetrics
+from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS

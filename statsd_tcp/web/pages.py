@@ -8,7 +8,7 @@ import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from statsd_tcp.status.sources import ISources
+from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.web.dashboard import dashboard
 
 __all__ = ["STATUS_VERSION", "DashboardPage", "Folder", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]

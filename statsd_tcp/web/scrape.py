@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
-from statsd_tcp.status.own import OwnMetrics
-from statsd_tcp.status.sources import ISources
+from statsd_tcp.status.interfaces import ISources
+from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.web.exposition import Exposition

@@ -7,7 +7,7 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from statsd_tcp.status.sources import ISources
+from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.web.pages import DashboardPage, Folder, ReloadPage, StatePage, StatusPage
 from statsd_tcp.web.scrape import MetricsPage
 

@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from statsd_tcp.wire.events import read_special
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, Rejected
 from statsd_tcp.wire.samples import Sample
 from statsd_tcp.wire.shape import Shape, read_shape
-from statsd_tcp.wire.special import read_special
 from statsd_tcp.wire.values import read_values
 
 __all__ = ["Parsed", "What", "complete", "parse_line"]

@@ -16,12 +16,12 @@ from typing import Final
 
 import msgspec
 
+from statsd_tcp.wire.events import is_special
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.numbers import LIMIT, PACKED, read_number
 from statsd_tcp.wire.reasons import EMPTY_NAME, MALFORMED_LINE, MIXED_TAGGING_STYLES, NOT_UTF8, Rejected
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.series import series_identity
-from statsd_tcp.wire.special import is_special
 from statsd_tcp.wire.suffix import Part, Suffix, read_suffix
 from statsd_tcp.wire.tags import NO_TAGS, TaggedName, Tags, split_name
 from statsd_tcp.wire.values import read_values

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp import crash_points, native
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.workers.control import (
+from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     CHANNEL_DESCRIPTOR,
     FAILED,

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from statsd_tcp.aggregate.accepted import AcceptedLines
+from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import new_sums
@@ -29,7 +29,7 @@ from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.sockets.tls import server_context
 from statsd_tcp.wire.grammar import DIALECTS
-from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
+from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 
 __all__ = ["Worker"]
 

@@ -19,7 +19,7 @@ from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings, build_settings
 from statsd_tcp.startup import LOCK, StartError, lock_state, make_plan, state_directory
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 

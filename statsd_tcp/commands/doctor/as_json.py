@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Result
 from statsd_tcp.doctor.references import references
-from statsd_tcp.doctor.target import Target
 
 __all__ = ["JSON_VERSION", "results_json"]
 
@@ -17,13 +17,13 @@ JSON_VERSION = 1
 """Raised when a field changes its meaning or goes; new fields may come at any time."""
 
 
-def results_json(results: Sequence[Result], target: Target, kernel: str, status: int) -> str:
+def results_json(results: Sequence[Result], goal: Goal, kernel: str, status: int) -> str:
     """Write one JSON object."""
     document = {
         "version": JSON_VERSION,
         "status": status,
         "kernel": kernel,
-        "target": msgspec.to_builtins(target),
+        "target": msgspec.to_builtins(goal),
         "checks": [_check(result) for result in results],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

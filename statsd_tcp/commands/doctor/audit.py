@@ -42,8 +42,8 @@ def audit(options: DoctorOptions, service: Service) -> int:
     except OSError as error:
         print(f"statscounter doctor: audit {options.path}: can't be read: {error.strerror}", file=sys.stderr)
         return UNCHECKED
-    target = service.target(options.rate, options.stall, options.workers)
-    remarks = judge.audit(text, service.facts(), target)
+    goal = service.goal(options.rate, options.stall, options.workers)
+    remarks = judge.audit(text, service.facts(), goal)
     worst = judge.status(remarks)
     if options.json:
         print(_json(options.path, remarks, worst))

@@ -24,8 +24,8 @@ _SOME_NOT = 1
 
 def write(options: DoctorOptions, service: Service) -> int:
     """Write the remedies as files into a folder."""
-    target = service.target(options.rate, options.stall, options.workers)
-    files = remedy_files(examine(service.facts(), target), target)
+    goal = service.goal(options.rate, options.stall, options.workers)
+    files = remedy_files(examine(service.facts(), goal), goal)
     try:
         for name, text in files.items():
             path = options.path / name
@@ -44,8 +44,8 @@ def apply(options: DoctorOptions, service: Service) -> int:
     """Show the changes, ask, install them, and verify."""
     if os.geteuid():
         return _failed("apply: needs root; statscounter doctor write DIR makes the files for whoever is")
-    target = service.target(options.rate, options.stall, options.workers)
-    results = examine(service.facts(), target)
+    goal = service.goal(options.rate, options.stall, options.workers)
+    results = examine(service.facts(), goal)
     todo = [(result, remedy) for result, remedy in remedies(results) if remedy.automatic]
     if not todo:
         print("nothing to change")
@@ -56,7 +56,7 @@ def apply(options: DoctorOptions, service: Service) -> int:
         print(f"{what}{was}\n    {result.judgement.why}")
     if not _agreed(options, f"apply these {len(todo)} changes?"):
         return _SOME_NOT
-    return _report(lambda: _installation().apply(results, target))
+    return _report(lambda: _installation().apply(results, goal))
 
 
 def undo(options: DoctorOptions, service: Service) -> int:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from statsd_tcp.doctor.examination import UNCHECKED
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Judgement, Result, Verdict, Weight
-from statsd_tcp.doctor.target import Target
 
 __all__ = ["console_for", "hanging", "print_results", "verdict_style"]
 
@@ -50,10 +50,10 @@ def verdict_style(verdict: Verdict, weight: Weight) -> str:
 
 
 def print_results(
-    console: Console, results: Sequence[Result], target: Target, title: str, kernel: str, status: int, *, brief: bool
+    console: Console, results: Sequence[Result], goal: Goal, title: str, kernel: str, status: int, *, brief: bool
 ) -> None:
     """Print everything (``brief``: only what is not fine), and what it means."""
-    for line in _head(target, title, kernel):
+    for line in _head(goal, title, kernel):
         console.print(Text("\n".join(hanging(console, "", line))), soft_wrap=True)
     shown = [one for one in results if not brief or _matters(one.judgement)]
     for layer, group in groupby(shown, key=lambda result: result.check.layer):
@@ -62,17 +62,17 @@ def print_results(
         for result in group:
             _print_result(console, result)
     console.print()
-    summary = _SUMMARIES[status].format(rate=f"{target.rate:,.0f}")
+    summary = _SUMMARIES[status].format(rate=f"{goal.rate:,.0f}")
     console.print(Text("\n".join(hanging(console, "", summary)), style="bold"), soft_wrap=True)
     if any(remedy.automatic for one in results for remedy in one.judgement.remedies):
         console.print(Text("statscounter doctor write DIR makes files of the remedies, apply installs them"))
 
 
-def _head(target: Target, title: str, kernel: str) -> list[str]:
-    ports = [*(f"tcp:{port}" for port in target.tcp_ports), *(f"udp:{port}" for port in target.udp_ports)]
-    ports += [f"unixgram:{path}" for path in target.unixgram]
+def _head(goal: Goal, title: str, kernel: str) -> list[str]:
+    ports = [*(f"tcp:{port}" for port in goal.tcp_ports), *(f"udp:{port}" for port in goal.udp_ports)]
+    ports += [f"unixgram:{path}" for path in goal.unixgram]
     return [
-        f"{target.rate:,.0f} connections/s, {target.workers} workers, a stall of {target.stall:g} s to survive",
+        f"{goal.rate:,.0f} connections/s, {goal.workers} workers, a stall of {goal.stall:g} s to survive",
         f"{' '.join(ports)}; {title}",
         f"Linux {kernel}",
     ]

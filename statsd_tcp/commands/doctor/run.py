@@ -40,14 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check(options: DoctorOptions, service: Service) -> int:
     """Judge the machine, and print it."""
-    target, facts = service.target(options.rate, options.stall, options.workers), service.facts()
-    results = examine(facts, target)
+    goal, facts = service.goal(options.rate, options.stall, options.workers), service.facts()
+    results = examine(facts, goal)
     worst = status(results)
     kernel = facts.sysctl("kernel.osrelease")
     if options.json:
-        print(results_json(results, target, kernel, worst))
+        print(results_json(results, goal, kernel, worst))
     else:
-        print_results(console_for(sys.stdout), results, target, service.title, kernel, worst, brief=options.brief)
+        print_results(console_for(sys.stdout), results, goal, service.title, kernel, worst, brief=options.brief)
     return worst
 
 

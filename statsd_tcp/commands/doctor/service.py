@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.sources import KernelProbes, Roots
-from statsd_tcp.doctor.target import Target
-from statsd_tcp.kernel.processors import size_workers
+from statsd_tcp.doctor.goal import Goal
+from statsd_tcp.doctor.probes import KernelProbes, Roots
+from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.kernel.sock_diag import listeners
 
 __all__ = ["NoService", "Service", "enter_network", "no_service", "service_at", "service_of"]
@@ -46,14 +46,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     process: str = "self"
     workers: int | None = None
     pids: tuple[int, ...] = ()
-    tcp_ports: tuple[int, ...] = Target().tcp_ports
-    udp_ports: tuple[int, ...] = Target().udp_ports
+    tcp_ports: tuple[int, ...] = Goal().tcp_ports
+    udp_ports: tuple[int, ...] = Goal().udp_ports
     unixgram: tuple[str, ...] = ()
     closes_first: bool = True
 
-    def target(self, rate: float, stall: float, workers: int | None) -> Target:
+    def goal(self, rate: float, stall: float, workers: int | None) -> Goal:
         """Put together what the machine is measured against."""
-        return Target(
+        return Goal(
             rate=rate,
             stall=stall,
             workers=workers or self.workers or size_workers(None).workers,

@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection as Pipe
 
 from statsd_tcp.commands.load.kept import KeptConnections
 from statsd_tcp.commands.load.link import Link, PipeLink
-from statsd_tcp.commands.load.plan import Mode, Share
 from statsd_tcp.commands.load.results import Result
 from statsd_tcp.commands.load.short import ShortConnections
+from statsd_tcp.commands.load.workload import Mode, Share
 
 __all__ = ["READY", "generate", "raise_descriptor_limit", "work_through"]
 

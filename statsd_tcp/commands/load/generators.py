@@ -9,9 +9,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from statsd_tcp.commands.load.client import READY, generate
-from statsd_tcp.commands.load.plan import Share, Workload
 from statsd_tcp.commands.load.progress import Display
 from statsd_tcp.commands.load.results import Progress, Result
+from statsd_tcp.commands.load.workload import Share, Workload
 
 __all__ = ["GeneratorError", "Generators"]
 

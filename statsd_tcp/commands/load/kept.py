@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from statsd_tcp.commands.load.link import Link
 from statsd_tcp.commands.load.pace import Pace
-from statsd_tcp.commands.load.plan import Close, Share, payload, touched_lines
 from statsd_tcp.commands.load.results import Latencies, Outcome, Progress, Result, outcome_of
 from statsd_tcp.commands.load.sockets import ENDINGS, Dialer, Poller, RawSocket, abort, cause, is_established
+from statsd_tcp.commands.load.workload import Close, Share, payload, touched_lines
 
 __all__ = ["KeptConnections"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from statsd_tcp.commands.load.plan import Address, Close, Mode, Workload, source_addresses
+from statsd_tcp.commands.load.workload import Address, Close, Mode, Workload, source_addresses
 from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["LoadOptions", "add_arguments", "from_arguments"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from statsd_tcp.commands.load.plan import Mode, Share
 from statsd_tcp.commands.load.results import Result
+from statsd_tcp.commands.load.workload import Mode, Share
 
 __all__ = ["Pace"]
 

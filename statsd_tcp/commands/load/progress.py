@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from statsd_tcp.commands.load.plan import Mode, Workload
 from statsd_tcp.commands.load.results import Progress
+from statsd_tcp.commands.load.workload import Mode, Workload
 
 __all__ = ["Display", "LogLines", "TerminalLine", "progress_line", "progress_on"]
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from statsd_tcp.commands.load.options import LoadOptions
-from statsd_tcp.commands.load.plan import Mode
 from statsd_tcp.commands.load.results import OWN_FAILURES, Latencies, Result
 from statsd_tcp.commands.load.verify import Finding, Verdict
+from statsd_tcp.commands.load.workload import Mode
 
 __all__ = ["Report"]
 

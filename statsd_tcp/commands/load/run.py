@@ -10,11 +10,11 @@ from rich.console import Console
 from statsd_tcp.commands.load.client import raise_descriptor_limit
 from statsd_tcp.commands.load.generators import GeneratorError, Generators
 from statsd_tcp.commands.load.options import LoadOptions, add_arguments, from_arguments
-from statsd_tcp.commands.load.plan import Mode
 from statsd_tcp.commands.load.progress import progress_on
 from statsd_tcp.commands.load.report import Report
 from statsd_tcp.commands.load.results import Result
 from statsd_tcp.commands.load.verify import Finding, Patience, Verdict, Verifier, VerifyError, page_reader
+from statsd_tcp.commands.load.workload import Mode
 
 __all__ = ["add_arguments", "run"]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from statsd_tcp.commands.load.link import Link
 from statsd_tcp.commands.load.pace import Pace
-from statsd_tcp.commands.load.plan import Close, Share, payload, per_connection, touched_lines
 from statsd_tcp.commands.load.results import Latencies, Outcome, Progress, Result, outcome_of
 from statsd_tcp.commands.load.sockets import (
     EDGES,
@@ -24,6 +23,7 @@ from statsd_tcp.commands.load.sockets import (
     cause,
     is_established,
 )
+from statsd_tcp.commands.load.workload import Close, Share, payload, per_connection, touched_lines
 
 __all__ = ["ShortConnections"]
 

@@ -10,7 +10,7 @@ import struct
 # The type behind socket.socket, without the layer in Python that costs a microsecond for every connection.
 from _socket import socket as RawSocket  # noqa: N812
 
-from statsd_tcp.commands.load.plan import Workload
+from statsd_tcp.commands.load.workload import Workload
 
 __all__ = ["EDGES", "ENDINGS", "Dialer", "Poller", "RawSocket", "abort", "cause", "is_established"]
 

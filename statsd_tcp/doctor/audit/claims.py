@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from statsd_tcp.doctor.audit.opinion import Grade, Opinion
-from statsd_tcp.doctor.target import Target, softirq_processors
+from statsd_tcp.doctor.goal import Goal, softirq_processors
 
 __all__ = ["claims"]
 
@@ -104,13 +104,13 @@ _HARDWARE = (
 _CLAIMS = (*_LIMITS, *_CODE, *_TOOLS, *_HARDWARE)
 
 
-def claims(target: Target) -> tuple[tuple[re.Pattern[str], Opinion], ...]:
+def claims(goal: Goal) -> tuple[tuple[re.Pattern[str], Opinion], ...]:
     """Give the patterns with what is to be said about a line that they match, for this rate."""
-    return (*_CLAIMS, (_QUEUES, _about_queues(target)))
+    return (*_CLAIMS, (_QUEUES, _about_queues(goal)))
 
 
-def _about_queues(target: Target) -> Opinion:
-    need, source = softirq_processors(target), "scaling.rst: RSS"
+def _about_queues(goal: Goal) -> Opinion:
+    need, source = softirq_processors(goal), "scaling.rst: RSS"
     if need.value > 1:
         return Opinion(Grade.RIGHT, f"at this rate {need.value} processors must receive ({need.formula})", source)
     why = "one queue takes this rate: the best number is the smallest that does not overflow; -L resets the link"

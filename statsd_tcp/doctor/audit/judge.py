@@ -11,8 +11,8 @@ from statsd_tcp.doctor.audit.page import Line, lines_of
 from statsd_tcp.doctor.audit.plain_settings import PLAIN_RULES
 from statsd_tcp.doctor.audit.settings import RULES
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.sources import Unread
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.goal import Goal
+from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["audit", "status"]
 
@@ -25,13 +25,13 @@ _ECHO = re.compile(r"echo\s+[\"']?(?P<value>[^\"'>]+?)[\"']?\s*>\s*/proc/sys/(?P
 _COMMENT = re.compile(r"^\s*[#;]\s*-?(net|fs|vm|kernel)[./]")
 
 
-def audit(text: str, facts: Facts, target: Target) -> list[Remark]:
+def audit(text: str, facts: Facts, goal: Goal) -> list[Remark]:
     """Judge every line that says something that is known; a setting that is not known gets a remark as well."""
-    patterns = claims(target)
+    patterns = claims(goal)
     found: list[Remark] = []
     for line in lines_of(text):
         if not _COMMENT.match(line.text):
-            found += _settings(line, facts, target)
+            found += _settings(line, facts, goal)
         found += (
             Remark(line.number, _excerpt(line.text, match), opinion)
             for pattern, opinion in patterns
@@ -48,19 +48,19 @@ def status(remarks: Sequence[Remark]) -> int:
     return 1 if grades & {Grade.OUTDATED, Grade.IRRELEVANT, Grade.WRONG, Grade.UNKNOWN} else 0
 
 
-def _settings(line: Line, facts: Facts, target: Target) -> Iterator[Remark]:
+def _settings(line: Line, facts: Facts, goal: Goal) -> Iterator[Remark]:
     for match in (*_ASSIGNMENT.finditer(line.text), *_ECHO.finditer(line.text)):
         name = match["name"].replace("/", ".") if "/" in match["name"] else match["name"]
         value = " ".join(match["value"].split())
-        yield Remark(line.number, f"{name} = {value}", _opinion(name, value, facts, target))
+        yield Remark(line.number, f"{name} = {value}", _opinion(name, value, facts, goal))
 
 
-def _opinion(name: str, value: str, facts: Facts, target: Target) -> Opinion:
+def _opinion(name: str, value: str, facts: Facts, goal: Goal) -> Opinion:
     number = re.match(r"\d+", value)
     if name in RULES:
         if number is None:
             return Opinion(Grade.WRONG, f"{value!r} is not a number", "sysctl(8)")
-        return RULES[name](int(number[0]), facts, target)
+        return RULES[name](int(number[0]), facts, goal)
     for pattern, opinion in PLAIN_RULES:
         if pattern.match(name):
             return opinion

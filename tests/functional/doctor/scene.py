@@ -20,9 +20,9 @@ from typing import Any
 from statsd_tcp.commands.main import main
 from statsd_tcp.doctor.examination import examine
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.installation import Installation
-from statsd_tcp.doctor.sources import KernelProbes, Roots
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.probes import KernelProbes, Roots
 from statsd_tcp.doctor.tracking import notrack_rules
 from statsd_tcp.doctor.watch import Watch
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
@@ -147,14 +147,14 @@ def tracking(folder: Path) -> object:
 def installed(folder: Path) -> object:
     """Apply the remedies to this namespace, and undo them."""
     setting("net.core.somaxconn", 128)
-    target = Target(workers=1)
-    results = examine(Facts(Roots(), KernelProbes()), target)
+    goal = Goal(workers=1)
+    results = examine(Facts(Roots(), KernelProbes()), goal)
 
     def no_programs(command: object) -> str:
         raise OSError("not in this test")
 
     installation = Installation(folder, Path("/proc"), no_programs)
-    effects = [effect for effect in installation.apply(results, target) if effect.name == "net.core.somaxconn"]
+    effects = [effect for effect in installation.apply(results, goal) if effect.name == "net.core.somaxconn"]
     now = setting("net.core.somaxconn")
     installation.undo()
     return {"effects": effects, "now": now, "afterwards": setting("net.core.somaxconn")}
@@ -167,7 +167,7 @@ def watched(folder: Path) -> object:
         watch = Watch(
             Sampler(Path("/proc"), Path("/sys")),
             lambda: [read_queue(server)],
-            Target(workers=1),
+            Goal(workers=1),
         )
         watch.sample(0.0)
         quiet = len(watch.findings())

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import slots
-from statsd_tcp.aggregate.alike import Spelling
+from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
-from statsd_tcp.aggregate.known import IdleRules, KnownRow, KnownSeries
+from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.slots import OpenSlot, SlotResult, slot_start
 from statsd_tcp.aggregate.timers import TimerRules
 from tests.unit.aggregate.model import Chunk, chunks, expected
@@ -112,7 +112,7 @@ class AlikeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Know nothing yet."""
-        self.known = KnownSeries(IdleRules(), Spelling(str.islower, str.lower, str))
+        self.known = KnownSeries(IdleRules(), PathNames(str.islower, str.lower, str))
 
     def found(self, start: int, *news: Interval) -> dict[str, object]:
         """Close a slot, and give what is alike in it, by the kind."""

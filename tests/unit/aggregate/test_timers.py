@@ -7,12 +7,12 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.timers import Bins, TimerRules, clean_percentile, idle_timer, summarise
+from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile, idle_timer, summarise
 
 
-def bins(metric: str, *limits: float) -> Bins:
+def bins(metric: str, *limits: float) -> Histogram:
     """Make bins as they are written in a configuration."""
-    return Bins(metric, tuple((f"{limit:g}", limit) for limit in limits))
+    return Histogram(metric, tuple((f"{limit:g}", limit) for limit in limits))
 
 
 def summary(values: list[float], count: float | None = None, name: str = "t", **rules: object) -> dict[str, float]:

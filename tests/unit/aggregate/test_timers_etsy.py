@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.timers import Bins, TimerRules, summarise
+from statsd_tcp.aggregate.timers import Histogram, TimerRules, summarise
 
 SCRIPT = Path(__file__).with_name("etsy_timers.js")
 INTERVAL = 10
@@ -60,7 +60,7 @@ def ours(case: dict[str, Any]) -> dict[str, float]:
     rules = TimerRules(
         percentiles=tuple(map(float, case["percentiles"])),
         histograms=tuple(
-            Bins(each["metric"], tuple((str(limit), float(limit)) for limit in each["bins"]))
+            Histogram(each["metric"], tuple((str(limit), float(limit)) for limit in each["bins"]))
             for each in case["histogram"]
         ),
         only=frozenset(case["only"]),

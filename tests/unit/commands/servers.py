@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from statsd_tcp.commands.load.plan import Address, Close, Mode, Share, Workload
 from statsd_tcp.commands.load.results import Progress
+from statsd_tcp.commands.load.workload import Address, Close, Mode, Share, Workload
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE = 5.0

@@ -13,12 +13,12 @@ from statsd_tcp.commands.doctor.as_json import results_json
 from statsd_tcp.commands.doctor.render import console_for, hanging, print_results
 from statsd_tcp.commands.doctor.service import NoService, service_at, service_of
 from statsd_tcp.doctor.examination import CHECKS, examine, status
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Result
-from statsd_tcp.doctor.target import Target
 from tests.unit.commands.test_main import run
 from tests.unit.doctor.machines import folder, machine
 
-TARGET = Target(workers=2)
+TARGET = Goal(workers=2)
 
 
 class Terminal(io.StringIO):

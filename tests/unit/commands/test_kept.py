@@ -9,8 +9,8 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.kept import KeptConnections
-from statsd_tcp.commands.load.plan import Close, Mode, Share
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
+from statsd_tcp.commands.load.workload import Close, Mode, Share
 from tests.unit.commands.servers import (
     MemoryLink,
     close_at_once,

@@ -8,7 +8,7 @@ import socket
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.options import LoadOptions, add_arguments, from_arguments
-from statsd_tcp.commands.load.plan import Address, Close, Mode
+from statsd_tcp.commands.load.workload import Address, Close, Mode
 from statsd_tcp.commands.usage import UsageError
 
 DESCRIPTORS = 20_000

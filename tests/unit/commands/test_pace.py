@@ -7,8 +7,8 @@ import math
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.pace import BREATHER, Pace
-from statsd_tcp.commands.load.plan import Mode
 from statsd_tcp.commands.load.results import Result
+from statsd_tcp.commands.load.workload import Mode
 from tests.unit.commands.servers import share
 
 

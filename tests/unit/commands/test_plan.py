@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.commands.load.plan import Mode, Share, payload, per_connection, source_addresses, touched_lines
+from statsd_tcp.commands.load.workload import Mode, Share, payload, per_connection, source_addresses, touched_lines
 from tests.unit.commands.servers import share
 
 

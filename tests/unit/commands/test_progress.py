@@ -8,9 +8,9 @@ from dataclasses import replace
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.commands.load.plan import Mode
 from statsd_tcp.commands.load.progress import LogLines, TerminalLine, progress_line
 from statsd_tcp.commands.load.results import Progress
+from statsd_tcp.commands.load.workload import Mode
 from tests.unit.commands.servers import share
 
 HALF_WAY = Progress(begun=60, completed=45, failed=5, open=10, lines=45)

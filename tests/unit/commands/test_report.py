@@ -10,10 +10,10 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.options import LoadOptions
-from statsd_tcp.commands.load.plan import Mode
 from statsd_tcp.commands.load.report import Report
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
 from statsd_tcp.commands.load.verify import Expectation, judge
+from statsd_tcp.commands.load.workload import Mode
 from tests.unit.commands.servers import share
 
 

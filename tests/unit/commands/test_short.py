@@ -9,9 +9,9 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.commands.load.plan import Close, Mode, Share, source_addresses
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
 from statsd_tcp.commands.load.short import ShortConnections
+from statsd_tcp.commands.load.workload import Close, Mode, Share, source_addresses
 from tests.unit.commands.servers import (
     MemoryLink,
     abort_at_once,

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.committer import Committer
-from statsd_tcp.ledger import folder as shelf
+from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
-from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.slots import listener_slots
 from statsd_tcp.store.batch import CommitBatch, Piece
@@ -84,7 +84,7 @@ class CommitterTests(WorkersTestCase):
             self.reactor,
             self.pool,
             lambda: FailingStore(self.path),
-            self.shelf,
+            self.ledger_folder,
             self.recovery,
         )
         committer.after_commit.append(self._note_safe)
@@ -96,7 +96,7 @@ class CommitterTests(WorkersTestCase):
 
     def make_worker(self, number: int = 0) -> FakeWorker:
         """Start a worker."""
-        worker = FakeWorker(*self.shelf.make(number, LISTENERS))
+        worker = FakeWorker(*self.ledger_folder.make(number, LISTENERS))
         self.addCleanup(worker.map.close)
         return worker
 
@@ -109,7 +109,7 @@ class CommitterTests(WorkersTestCase):
     def total(self, metric: str, worker: str = "", detail: str = "") -> int:
         """Give a durable total of the first listener, or of none."""
         assert self.committer.snapshot is not None
-        totals = self.committer.snapshot.totals(self.shelf.counts())
+        totals = self.committer.snapshot.totals(self.ledger_folder.counts())
         listener = "" if metric == RECOVERED_LINES else "tcp:8125"
         return totals.get(TotalKey(metric, listener, worker, detail), 0)
 
@@ -225,7 +225,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual((3, 2), (self.total(LINES), self.total(RECOVERED_LINES)))
         self.assertEqual((3, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
         self.assertEqual(1, self.total(CLOSED, "0", "killed"))
-        self.assertEqual(([], {}), (ledger_paths(self.folder), self.shelf.ledgers))
+        self.assertEqual(([], {}), (ledger_paths(self.folder), self.ledger_folder.ledgers))
 
     def test_the_row_goes_after_the_file(self) -> None:
         """The store remembers a folded ledger until its file is gone, and forgets it with the next commit."""
@@ -283,8 +283,8 @@ class CommitterTests(WorkersTestCase):
         self.assertIn(ledger_id, self.commit().ledgers)
         self.assertIn("can't be deleted", self.logged[0])
         patch.restore()
-        self.shelf.find()
-        self.shelf.retire_orphans()
+        self.ledger_folder.find()
+        self.ledger_folder.retire_orphans()
         self.assertEqual({"a": 1.0}, self.counters())
         self.assertEqual((1, 1, []), (self.total(LINES), self.total(ACCEPTED, "0"), ledger_paths(self.folder)))
 
@@ -298,9 +298,9 @@ class CommitterTests(WorkersTestCase):
         self.worker.map.close()
         self.successResultOf(self.committer.close())
         self._close_ledgers()
-        self.shelf.ledgers.clear()
-        self.shelf.find()
-        self.shelf.retire_orphans()
+        self.ledger_folder.ledgers.clear()
+        self.ledger_folder.find()
+        self.ledger_folder.retire_orphans()
         self.committer = self.make_committer()
         self.assertEqual({"a": 3.0}, self.counters())
 
@@ -316,7 +316,9 @@ class CommitterTests(WorkersTestCase):
         path = self.worker.ledger.path
         aside = path.with_suffix(".unread")
         self.assertEqual(f"{path}: 40 bytes of its journal are damaged; it is kept as {aside}", self.logged[-1])
-        self.assertEqual(([], 1, {}), (ledger_paths(self.folder), self.shelf.set_aside, self.shelf.ledgers))
+        self.assertEqual(
+            ([], 1, {}), (ledger_paths(self.folder), self.ledger_folder.set_aside, self.ledger_folder.ledgers)
+        )
         self.assertEqual((2, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
         with aside.open("r+b") as file:
             ring_at = self.worker.ledger.map.header.ring_at
@@ -356,7 +358,7 @@ class CommitterTests(WorkersTestCase):
         def refuse(path: Path) -> Ledger:
             raise PermissionError(13, "Permission denied", str(path))
 
-        patch = self.patch(shelf, "Ledger", refuse)
+        patch = self.patch(ledger_folder, "Ledger", refuse)
         self.next_run()
         self.assertEqual({"a": 1.0}, self.counters())
         patch.restore()
@@ -368,9 +370,9 @@ class CommitterTests(WorkersTestCase):
         """End this run as a kill would, and begin another one."""
         self.successResultOf(self.committer.close())
         self._close_ledgers()
-        self.shelf = Shelf(self.folder)
-        self.shelf.find()
-        self.shelf.retire_orphans()
+        self.ledger_folder = LedgerFolder(self.folder)
+        self.ledger_folder.find()
+        self.ledger_folder.retire_orphans()
         self.committer = self.make_committer()
 
     def test_the_end(self) -> None:

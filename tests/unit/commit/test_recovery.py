@@ -31,7 +31,7 @@ class RecoveryTests(WorkersTestCase):
 
     def make(self, worker: int) -> Ledger:
         """Make a ledger whose writer is gone."""
-        ledger, descriptor = self.shelf.make(worker, LISTENERS)
+        ledger, descriptor = self.ledger_folder.make(worker, LISTENERS)
         os.close(descriptor)
         return ledger
 

@@ -13,11 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import Command
-from statsd_tcp.console.session import IDLE_TIME, LONGEST_LINE, MOST_SESSIONS, QUIET_TIME, Console
+from statsd_tcp.console.session import IDLE_TIME, LONGEST_LINE, MOST_SESSIONS, QUIET_TIME, ConsoleFactory
 
 
-class FakeAnswers:
-    """Answers with the command itself; one called ``later`` when the test says so."""
+class FakeDispatch:
+    """Dispatch with the command itself; one called ``later`` when the test says so."""
 
     def __init__(self) -> None:
         self.waiting: list[Deferred[str]] = []
@@ -45,8 +45,8 @@ class SessionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Connect."""
-        self.clock, self.answers = Clock(), FakeAnswers()
-        self.console = Console(self.clock, self.answers)  # type: ignore[arg-type]
+        self.clock, self.dispatch = Clock(), FakeDispatch()
+        self.console = ConsoleFactory(self.clock, self.dispatch)  # type: ignore[arg-type]
         self.session, self.transport = self.connect()
 
     def connect(self) -> tuple[Any, Transport]:
@@ -81,9 +81,9 @@ class SessionTests(SynchronousTestCase):
         """A command waits for the reply to the one before."""
         self.session.dataReceived(b"later\nhelp\nlater\nstats\n")
         self.assert_said(b"")
-        self.answers.waiting[0].callback("<first>")
+        self.dispatch.waiting[0].callback("<first>")
         self.assert_said(b"<first><help>")
-        self.answers.waiting[1].callback("<second>")
+        self.dispatch.waiting[1].callback("<second>")
         self.assert_said(b"<second><stats>")
 
     def test_many_at_once(self) -> None:
@@ -102,7 +102,7 @@ class SessionTests(SynchronousTestCase):
         self.session.dataReceived(b"later\ndelcounters a")
         self.session.readConnectionLost()
         self.assert_said(b"")
-        self.answers.waiting[0].callback("<first>")
+        self.dispatch.waiting[0].callback("<first>")
         self.assert_said(b"<first><delcounters a>", closed=True)
 
     def test_half_close_at_rest(self) -> None:
@@ -115,9 +115,9 @@ class SessionTests(SynchronousTestCase):
         """A reply that comes after the client has gone is for nobody, and its other commands are not carried out."""
         self.session.dataReceived(b"later\nlater\n")
         self.session.connectionLost()
-        self.answers.waiting[0].callback("<first>")
+        self.dispatch.waiting[0].callback("<first>")
         self.assert_said(b"", closed=True)
-        self.assertEqual(1, len(self.answers.waiting))
+        self.assertEqual(1, len(self.dispatch.waiting))
 
     def test_no_newline(self) -> None:
         """A command that is complete is answered after a moment without its newline, which may come after that."""
@@ -145,7 +145,7 @@ class SessionTests(SynchronousTestCase):
         self.session.dataReceived(b"later\nhelp\n")
         producer: Any = self.transport.producer
         producer.pauseProducing()
-        self.answers.waiting[0].callback("<first>")
+        self.dispatch.waiting[0].callback("<first>")
         self.assert_said(b"<first>")
         producer.resumeProducing()
         self.assert_said(b"<help>")

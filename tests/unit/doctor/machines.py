@@ -10,9 +10,9 @@ from unittest import TestCase
 
 from statsd_tcp.doctor.examination import CHECKS, examine
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Judgement
-from statsd_tcp.doctor.sources import Roots
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.probes import Roots
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.rings import Ring
 from statsd_tcp.kernel.sock_diag import Listener
@@ -84,7 +84,7 @@ def machine(kind: str, root: Path) -> Facts:
     return Facts(Roots(root / "proc", root / "sys"), RecordedProbes(root / "probes.json"))
 
 
-def judge(facts: Facts, target: Target, check_id: str) -> Judgement:
+def judge(facts: Facts, target: Goal, check_id: str) -> Judgement:
     """Make one check."""
     wanted = [check for check in CHECKS if check.id == check_id]
     return examine(facts, target, wanted)[0].judgement

@@ -10,7 +10,7 @@ from statsd_tcp.doctor.audit.judge import audit, status
 from statsd_tcp.doctor.audit.opinion import Grade, Remark
 from statsd_tcp.doctor.audit.page import lines_of
 from statsd_tcp.doctor.facts import Facts
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.goal import Goal
 from tests.unit.doctor.machines import folder, machine
 
 RIGHT, OUTDATED, IRRELEVANT, WRONG, HARMFUL, UNKNOWN = Grade
@@ -77,9 +77,9 @@ class AuditTests(SynchronousTestCase):
         self.root = folder(self)
         self.facts = machine("vm", self.root)
 
-    def judged(self, text: str, target: Target | None = None, facts: Facts | None = None) -> list[Remark]:
+    def judged(self, text: str, goal: Goal | None = None, facts: Facts | None = None) -> list[Remark]:
         """Judge a text."""
-        return audit(text, facts or self.facts, target or Target(workers=2))
+        return audit(text, facts or self.facts, goal or Goal(workers=2))
 
     def grades(self, text: str) -> list[Grade]:
         """Give the grades of a text's lines."""
@@ -155,7 +155,7 @@ class AuditTests(SynchronousTestCase):
 
     def test_the_rate_matters(self) -> None:
         """Several queues are irrelevant at 10,000 connections a second, and right at 100,000."""
-        line, fast = "ethtool -L eth0 combined 8", Target(rate=100_000, workers=2)
+        line, fast = "ethtool -L eth0 combined 8", Goal(rate=100_000, workers=2)
         self.assertEqual([IRRELEVANT], self.grades(line))
         self.assertEqual(RIGHT, self.judged(line, fast)[0].opinion.grade)
 

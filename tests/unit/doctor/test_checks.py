@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.doctor.examination import CHECKS, UNCHECKED, examine, remedies, status
 from statsd_tcp.doctor.facts import Facts
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Judgement, Result, Verdict, Weight
-from statsd_tcp.doctor.sources import Roots
-from statsd_tcp.doctor.target import Target
+from statsd_tcp.doctor.probes import Roots
 from tests.unit.doctor.machines import KINDS, RecordedProbes, folder, judge, machine
 
 OK, RAISE, LOWER, DEAD, IRRELEVANT, UNKNOWN = Verdict
@@ -90,7 +90,7 @@ class MachineTests(SynchronousTestCase):
     def test_judgements(self) -> None:
         """Each check finds on each machine what was put there."""
         for kind, check, verdict, weight, current, needed, why in EXPECTED:
-            judgement = judge(self.facts(kind), Target(workers=WORKERS[kind]), check)
+            judgement = judge(self.facts(kind), Goal(workers=WORKERS[kind]), check)
             where = f"{kind} {check}: {judgement}"
             self.assertEqual((verdict, weight), (judgement.verdict, judgement.weight), where)
             self.assertIn(current, judgement.current, where)
@@ -100,13 +100,13 @@ class MachineTests(SynchronousTestCase):
     def test_status(self) -> None:
         """The exit status is the worst weight."""
         wanted = {"vm": 1, "container": 2, "centos7": 2, "numa": 0}
-        found = {kind: status(examine(self.facts(kind), Target(workers=WORKERS[kind]))) for kind in KINDS}
+        found = {kind: status(examine(self.facts(kind), Goal(workers=WORKERS[kind]))) for kind in KINDS}
         self.assertEqual(wanted, found)
 
     def test_what_is_to_be_changed_says_why_and_how(self) -> None:
         """A verdict that asks for a change names the needed value; every remedy has an undo."""
         for kind in KINDS:
-            for result in examine(self.facts(kind), Target(workers=WORKERS[kind])):
+            for result in examine(self.facts(kind), Goal(workers=WORKERS[kind])):
                 judgement = result.judgement
                 self.assertTrue(judgement.why, result.check.id)
                 if judgement.verdict in {Verdict.RAISE, Verdict.LOWER}:
@@ -118,30 +118,30 @@ class MachineTests(SynchronousTestCase):
     def test_nothing_is_lowered_automatically(self) -> None:
         """No remedy that the doctor carries out itself makes a number smaller."""
         for kind in KINDS:
-            for _, remedy in remedies(examine(self.facts(kind), Target(workers=WORKERS[kind]))):
+            for _, remedy in remedies(examine(self.facts(kind), Goal(workers=WORKERS[kind]))):
                 if remedy.automatic and remedy.kind == "sysctl" and remedy.previous.isdigit():
                     self.assertGreater(int(remedy.value), int(remedy.previous), remedy.name)
 
     def test_the_host_is_left_alone_from_a_container(self) -> None:
         """In a network namespace of its own the doctor changes nothing that belongs to the host."""
-        found = remedies(examine(self.facts("container"), Target(workers=1)))
+        found = remedies(examine(self.facts("container"), Goal(workers=1)))
         names = {remedy.name: remedy.automatic for _, remedy in found}
         self.assertEqual((False, True), (names["net.core.rmem_default"], names["net.core.somaxconn"]))
 
     def test_a_folklore_setting_is_never_recommended(self) -> None:
         """tw_reuse, fin_timeout and the port range are not among the remedies of any machine."""
         for kind in KINDS:
-            names = {remedy.name for _, remedy in remedies(examine(self.facts(kind), Target(workers=1)))}
+            names = {remedy.name for _, remedy in remedies(examine(self.facts(kind), Goal(workers=1)))}
             self.assertFalse(
                 names & {"net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_fin_timeout", "net.ipv4.ip_local_port_range"}
             )
 
     def test_a_higher_rate_needs_more(self) -> None:
         """At 100,000 connections per second one queue and two processors do not do."""
-        facts, target = self.facts("vm"), Target(rate=100_000, workers=2)
-        self.assertEqual(RAISE, judge(facts, target, "nic.queues").verdict)
-        self.assertEqual(STOPS, judge(facts, target, "cpu.number").weight)
-        self.assertIn("there are 2", judge(facts, target, "softirq.rps").why)
+        facts, goal = self.facts("vm"), Goal(rate=100_000, workers=2)
+        self.assertEqual(RAISE, judge(facts, goal, "nic.queues").verdict)
+        self.assertEqual(STOPS, judge(facts, goal, "cpu.number").weight)
+        self.assertIn("there are 2", judge(facts, goal, "softirq.rps").why)
 
 
 class ChangedMachineTests(SynchronousTestCase):
@@ -156,13 +156,13 @@ class ChangedMachineTests(SynchronousTestCase):
         """Write a file below the root."""
         (self.root / name).write_text(text)
 
-    def judged(self, check: str, target: Target | None = None) -> Judgement:
+    def judged(self, check: str, goal: Goal | None = None) -> Judgement:
         """Make one check."""
-        return judge(machine("vm", self.root), target or Target(workers=2), check)
+        return judge(machine("vm", self.root), goal or Goal(workers=2), check)
 
     def test_unix_datagrams(self) -> None:
         """With a listener for Unix datagrams the length of its queue counts, which the kernel has at ten."""
-        name, listening = "proc/sys/net/unix/max_dgram_qlen", Target(workers=2, unixgram=("/run/x",))
+        name, listening = "proc/sys/net/unix/max_dgram_qlen", Goal(workers=2, unixgram=("/run/x",))
         self.assertEqual(IRRELEVANT, self.judged("mem.unix-datagrams").verdict)
         self.assertEqual(UNKNOWN, self.judged("mem.unix-datagrams", listening).verdict)
         (self.root / name).parent.mkdir()
@@ -185,7 +185,7 @@ class ChangedMachineTests(SynchronousTestCase):
         judgement = self.judged("conntrack.max")
         self.assertEqual((RAISE, STOPS), (judgement.verdict, judgement.weight))
         self.assertEqual(["notrack", "sysctl"], [remedy.kind for remedy in judgement.remedies])
-        self.assertEqual(OK, self.judged("conntrack.max", Target(rate=1000, workers=2)).verdict)
+        self.assertEqual(OK, self.judged("conntrack.max", Goal(rate=1000, workers=2)).verdict)
 
     def test_steered_packets(self) -> None:
         """With receive packet steering packets do wait in the backlog."""
@@ -226,8 +226,8 @@ class ChangedMachineTests(SynchronousTestCase):
             folder = self.root / f"proc/{pid}/fd"
             folder.mkdir(parents=True)
             (folder / "4").symlink_to(f"socket:[{inode}]")
-        self.assertIn("process 60 listens", self.judged("accept.foreign", Target(workers=1, pids=(50,))).why)
-        self.assertEqual(OK, self.judged("accept.foreign", Target(workers=1, pids=(50, 60))).verdict)
+        self.assertIn("process 60 listens", self.judged("accept.foreign", Goal(workers=1, pids=(50,))).why)
+        self.assertEqual(OK, self.judged("accept.foreign", Goal(workers=1, pids=(50, 60))).verdict)
 
     def test_reserved_ports(self) -> None:
         """A port that is reserved can't be taken, whatever the range; the rest is added to what is reserved."""
@@ -243,7 +243,7 @@ class ChangedMachineTests(SynchronousTestCase):
         judgement = self.judged("accept.somaxconn")
         self.assertEqual(UNKNOWN, judgement.verdict)
         self.assertIn("no such file", judgement.why)
-        self.assertEqual(UNCHECKED, status(examine(machine("vm", self.root), Target(workers=2))))
+        self.assertEqual(UNCHECKED, status(examine(machine("vm", self.root), Goal(workers=2))))
 
     def test_nonsense(self) -> None:
         """A file that says something else than it should is unknown, and no error."""
@@ -256,16 +256,16 @@ class ChangedMachineTests(SynchronousTestCase):
         """A machine of which nothing can be read is unknown throughout, without an error."""
         empty = folder(self)
         facts = Facts(Roots(empty / "proc", empty / "sys"), RecordedProbes(empty / "none"))
-        verdicts = {result.judgement.verdict for result in examine(facts, Target(workers=1))}
+        verdicts = {result.judgement.verdict for result in examine(facts, Goal(workers=1))}
         self.assertTrue(verdicts <= {UNKNOWN, IRRELEVANT, OK})
-        self.assertEqual(UNCHECKED, status(examine(facts, Target(workers=1))))
+        self.assertEqual(UNCHECKED, status(examine(facts, Goal(workers=1))))
 
     def test_shut_network(self) -> None:
         """Settings of a network that we can't enter are unknown: our own would mislead."""
         facts = Facts(Roots(self.root / "proc", self.root / "sys", shut="run as root"), RecordedProbes(self.root / "x"))
-        self.assertEqual("run as root", judge(facts, Target(workers=1), "accept.somaxconn").why)
-        self.assertEqual("run as root", judge(facts, Target(workers=1), "nic.queues").why)
-        self.assertEqual(OK, judge(facts, Target(workers=1), "fd.nr-open").verdict)
+        self.assertEqual("run as root", judge(facts, Goal(workers=1), "accept.somaxconn").why)
+        self.assertEqual("run as root", judge(facts, Goal(workers=1), "nic.queues").why)
+        self.assertEqual(OK, judge(facts, Goal(workers=1), "fd.nr-open").verdict)
 
 
 class CheckTableTests(SynchronousTestCase):

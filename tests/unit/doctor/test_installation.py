@@ -8,13 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.doctor.examination import examine
 from statsd_tcp.doctor.files import remedy_files
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
 from statsd_tcp.doctor.judgement import Result
-from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.tracking import notrack_rules
 from tests.unit.doctor.machines import folder, machine
 
-TARGET = Target(workers=2)
+TARGET = Goal(workers=2)
 SOMAXCONN = "proc/sys/net/core/somaxconn"
 
 
@@ -84,11 +84,11 @@ class FileTests(MachineTestCase):
     def test_nothing_to_do(self) -> None:
         """A machine that is fine gets no files."""
         root = folder(self)
-        self.assertEqual({}, remedy_files(examine(machine("numa", root), Target(workers=40)), Target(workers=40)))
+        self.assertEqual({}, remedy_files(examine(machine("numa", root), Goal(workers=40)), Goal(workers=40)))
 
     def test_affinity_is_left_to_people(self) -> None:
         """Keeping the service to the card's node is only suggested: it takes processors away."""
-        files = remedy_files(examine(machine("numa", folder(self)), Target(workers=8)), Target(workers=8))
+        files = remedy_files(examine(machine("numa", folder(self)), Goal(workers=8)), Goal(workers=8))
         self.assertIn("# by hand: CPUAffinity=32-63\n", files["statscounter.service.d/50-doctor.conf"])
 
     def test_notrack_rules(self) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.symptoms import SYMPTOMS
-from statsd_tcp.doctor.target import Target
 from statsd_tcp.doctor.watch import Watch
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.kernel.samples import Sampler
@@ -26,7 +26,7 @@ class WatchTests(SynchronousTestCase):
         self.queues = [AcceptQueue(0, 4096, 0), AcceptQueue(0, 4096, 5)]
         self.netstat(0, 0, 0, 0)
         sampler = Sampler(self.root / "proc", self.root / "sys")
-        self.watch = Watch(sampler, lambda: self.queues, Target(workers=2))
+        self.watch = Watch(sampler, lambda: self.queues, Goal(workers=2))
         self.watch.sample(0.0)
 
     def netstat(self, *values: int) -> None:
@@ -62,7 +62,7 @@ class WatchTests(SynchronousTestCase):
         """Drops of a long queue name the control group if it throttled meanwhile, else the workers."""
         self.queues[:] = [AcceptQueue(65535, 65535, 6)]
         self.put("sys/fs/cgroup/cpu/cpu.stat", "nr_throttled 1\n")
-        watch = Watch(Sampler(self.root / "proc", self.root / "sys"), lambda: self.queues, Target(workers=2))
+        watch = Watch(Sampler(self.root / "proc", self.root / "sys"), lambda: self.queues, Goal(workers=2))
         watch.sample(0.0)
         self.queues[:] = [AcceptQueue(65535, 65535, 7)]
         watch.sample(1.0)
@@ -148,7 +148,7 @@ class WatchTests(SynchronousTestCase):
     def test_empty_machine(self) -> None:
         """Without anything to read there is nothing to say, and no error."""
         nothing = Path("/nonexistent")
-        watch = Watch(Sampler(nothing, nothing), list, Target(workers=1))
+        watch = Watch(Sampler(nothing, nothing), list, Goal(workers=1))
         watch.sample(0.0)
         watch.sample(1.0)
         self.assertEqual([], watch.findings())

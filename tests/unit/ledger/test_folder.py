@@ -1,4 +1,4 @@
-"""The shelf: ledgers of living workers, and those that an earlier run left."""
+"""The ledger_folder: ledgers of living workers, and those that an earlier run left."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from statsd_tcp.ledger import file
-from statsd_tcp.ledger import folder as shelf
+from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import ledger_paths, lock_ledger
-from statsd_tcp.ledger.folder import Ledger, Shelf
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import SlotName
 from statsd_tcp.ledger.slots import HEARTBEAT, listener_slots
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase
@@ -20,26 +20,26 @@ class ShelfTests(WorkersTestCase):
 
     def make(self, worker: int = 0) -> Ledger:
         """Make a ledger whose writer is gone at once."""
-        ledger, descriptor = self.shelf.make(worker, LISTENERS)
+        ledger, descriptor = self.ledger_folder.make(worker, LISTENERS)
         os.close(descriptor)
         return ledger
 
-    def next_run(self) -> Shelf:
-        """Make the shelf of a later run in the same folder."""
-        later = Shelf(self.folder)
+    def next_run(self) -> LedgerFolder:
+        """Make the ledger_folder of a later run in the same folder."""
+        later = LedgerFolder(self.folder)
         self.addCleanup(self.close_all, later)
         return later
 
-    def close_all(self, shelf: Shelf) -> None:
-        """Unmap a shelf's ledgers."""
-        for ledger in shelf.ledgers.values():
+    def close_all(self, ledger_folder: LedgerFolder) -> None:
+        """Unmap a ledger_folder's ledgers."""
+        for ledger in ledger_folder.ledgers.values():
             ledger.map.close()
 
     def test_make(self) -> None:
         """A new ledger is the worker's, is locked, and is read."""
-        ledger, descriptor = self.shelf.make(5, LISTENERS)
+        ledger, descriptor = self.ledger_folder.make(5, LISTENERS)
         self.assertEqual((5, False), (ledger.worker, ledger.retired))
-        self.assertEqual({ledger.ledger_id: ledger}, self.shelf.ledgers)
+        self.assertEqual({ledger.ledger_id: ledger}, self.ledger_folder.ledgers)
         self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
         os.close(descriptor)
         os.close(lock_ledger(ledger.path))
@@ -51,20 +51,20 @@ class ShelfTests(WorkersTestCase):
             raise OSError(errno.EMFILE, "too many")
 
         for name in ("lock_ledger", "Ledger"):
-            patch = self.patch(shelf, name, fail)
-            self.assertEqual(errno.EMFILE, self.assertRaises(OSError, self.shelf.make, 0, LISTENERS).errno)
+            patch = self.patch(ledger_folder, name, fail)
+            self.assertEqual(errno.EMFILE, self.assertRaises(OSError, self.ledger_folder.make, 0, LISTENERS).errno)
             patch.restore()
-        self.assertEqual(({}, []), (self.shelf.ledgers, ledger_paths(self.folder)))
+        self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
 
     def test_counts(self) -> None:
         """The slots of every ledger are read under their names."""
-        ledger, descriptor = self.shelf.make(2, LISTENERS)
+        ledger, descriptor = self.ledger_folder.make(2, LISTENERS)
         writer = file.LedgerMap(descriptor, str(ledger.path), writable=True)
         os.close(descriptor)
         places = listener_slots(1)
         writer.slots[places.accepted], writer.slots[places.eof], writer.slots[HEARTBEAT] = 7, 3, 99
         writer.close()
-        (counts,) = self.shelf.counts()
+        (counts,) = self.ledger_folder.counts()
         self.assertEqual((ledger.ledger_id, 2), (counts.ledger_id, counts.worker))
         self.assertEqual(7, counts.values[SlotName("accepted", "tcp:8888")])
         self.assertEqual(3, counts.values[SlotName("closed", "tcp:8888", "eof")])
@@ -111,7 +111,7 @@ class ShelfTests(WorkersTestCase):
     def test_a_writer_that_lives_on(self) -> None:
         """An orphan with a living writer isn't retired until that has gone."""
         dead = self.make(0)
-        living, descriptor = self.shelf.make(1, LISTENERS)
+        living, descriptor = self.ledger_folder.make(1, LISTENERS)
         later = self.next_run()
         later.find()
         self.assertEqual(1, later.retire_orphans())
@@ -157,16 +157,16 @@ class ShelfTests(WorkersTestCase):
     def test_remove(self) -> None:
         """A removed ledger is neither in memory nor on the disk."""
         ledger = self.make()
-        self.shelf.remove(ledger)
-        self.assertEqual(({}, []), (self.shelf.ledgers, ledger_paths(self.folder)))
-        self.assertEqual([], self.shelf.counts())
+        self.ledger_folder.remove(ledger)
+        self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
+        self.assertEqual([], self.ledger_folder.counts())
 
     def test_removed_by_somebody_else(self) -> None:
         """A file that is gone already is no error."""
         ledger = self.make()
         ledger.path.unlink()
-        self.shelf.remove(ledger)
-        self.assertEqual({}, self.shelf.ledgers)
+        self.ledger_folder.remove(ledger)
+        self.assertEqual({}, self.ledger_folder.ledgers)
 
     def test_a_copy(self) -> None:
         """A ledger under a name that isn't its own is set aside: its lines must not be read twice."""
@@ -181,9 +181,9 @@ class ShelfTests(WorkersTestCase):
     def test_set_aside(self) -> None:
         """A ledger that is given up is kept under another name, and later runs count it and leave it alone."""
         ledger = self.make()
-        self.shelf.give_up(ledger, "it is damaged")
+        self.ledger_folder.give_up(ledger, "it is damaged")
         aside = ledger.path.with_suffix(".unread")
         self.assertEqual(f"{ledger.path}: it is damaged; it is kept as {aside}", self.logged[-1])
-        self.assertEqual((1, {}), (self.shelf.set_aside, self.shelf.ledgers))
+        self.assertEqual((1, {}), (self.ledger_folder.set_aside, self.ledger_folder.ledgers))
         later = self.next_run()
         self.assertEqual((0, 1, {ledger.ledger_id}), (later.find(), later.set_aside, later.names()))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.document import DEFAULT_BUCKETS, read_mapping, read_mapping_file
-from statsd_tcp.mapping.reading import MappingError
 from statsd_tcp.mapping.rules import PLAIN, Rule, Treatment
+from statsd_tcp.mapping.yaml_source import MappingError
 from tests.unit.mapping.cases import GOOD, REFUSED
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.alike import Alike
+from statsd_tcp.aggregate.collisions import Collision
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.graphite_names import OwnNumbers, points
 from statsd_tcp.outputs.graphite_paths import clean
@@ -126,7 +126,7 @@ class SameNameTests(SynchronousTestCase):
             seconds=10,
             counters={"a/b": 2.0, "x": 1.0, "a-b": 3.0},
             timers={"a b": {"sum": 1.0}, "a  b": {"sum": 2.0}},
-            alike=(Alike("counters", ("a-b", "a/b"), 5.0), Alike("timers", ("a b", "a  b"), {"sum": 3.0})),
+            alike=(Collision("counters", ("a-b", "a/b"), 5.0), Collision("timers", ("a b", "a  b"), {"sum": 3.0})),
         )
         found = list(points(slot, NameRules(), OWN))
         self.assertEqual(len(found), len(dict(found)))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.alike import alike
-from statsd_tcp.outputs.graphite_paths import SPELLING
+from statsd_tcp.aggregate.collisions import collisions
+from statsd_tcp.outputs.graphite_paths import PATH_NAMES
 from statsd_tcp.wire.series import series_identity
 
 _TEXT = st.text("ab/- _;=ü", min_size=1, max_size=3)
@@ -35,7 +35,7 @@ class AlikeTests(SynchronousTestCase):
         ]
         for names, expected in cases:
             with self.subTest(names=names):
-                self.assertEqual(list(alike(SPELLING, dict.fromkeys(names))), expected)
+                self.assertEqual(list(collisions(PATH_NAMES, dict.fromkeys(names))), expected)
 
     @settings(deadline=None, max_examples=300)
     @given(st.sets(identities, max_size=12))
@@ -43,8 +43,8 @@ class AlikeTests(SynchronousTestCase):
         """Two series are in one group if and only if they have one path."""
         paths: dict[str, set[str]] = {}
         for name in names:
-            paths.setdefault(SPELLING.written(name), set()).add(name)
+            paths.setdefault(PATH_NAMES.written(name), set()).add(name)
         expected = {frozenset(members) for members in paths.values() if len(members) > 1}
-        found = [frozenset(members) for members in alike(SPELLING, dict.fromkeys(names))]
+        found = [frozenset(members) for members in collisions(PATH_NAMES, dict.fromkeys(names))]
         self.assertEqual(set(found), expected)
         self.assertEqual(len(found), len(expected))

@@ -15,11 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.slots import SlotResult
-from statsd_tcp.aggregate.timers import Bins
+from statsd_tcp.aggregate.timers import Histogram
 from statsd_tcp.outputs import plugins
-from statsd_tcp.outputs.console import as_json, as_table
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
+from statsd_tcp.outputs.terminal import as_json, as_table
 from statsd_tcp.service import make_outputs, slot_rules
 from statsd_tcp.settings.outputs import (
     PluginSpec,
@@ -71,7 +71,9 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_percentiles("90, 99.9,-10,90"), (90.0, 99.9, -10.0))
         self.assertEqual(parse_percentiles("none"), ())
         self.assertEqual(parse_timer_fields("count, upper_percent"), {"count", "upper_percent"})
-        self.assertEqual(parse_histogram("a=b=1,2.5,inf"), Bins("a=b", (("1", 1.0), ("2.5", 2.5), ("inf", math.inf))))
+        self.assertEqual(
+            parse_histogram("a=b=1,2.5,inf"), Histogram("a=b", (("1", 1.0), ("2.5", 2.5), ("inf", math.inf)))
+        )
         self.assertEqual(parse_histogram("=5").metric, "")
         self.assertEqual(parse_idle_kinds("all"), {"c", "g", "ms", "s"})
         self.assertEqual(parse_idle_kinds("counters,timers"), {"c", "ms"})

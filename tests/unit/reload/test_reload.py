@@ -91,7 +91,7 @@ class ReapTests(WorkersTestCase):
         reactor = MemoryReactorClock()
         child = subprocess.Popen(["sleep", "60"])
         succession = Succession(reactor, Heritage(()), _nobody, list)
-        succession.begin([], [], self.shelf, [child.pid, 1 << 22])
+        succession.begin([], [], self.ledger_folder, [child.pid, 1 << 22])
         os.kill(child.pid, signal.SIGKILL)
         (reader,) = reactor.getReaders()
         reader.doRead()

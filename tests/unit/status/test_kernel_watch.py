@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.settings.table import build_settings
-from statsd_tcp.status.kernel_watch import KernelWatch, target_of
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.status.kernel_watch import KernelWatch, goal_of
+from statsd_tcp.supervisor.start_plan import Plan
 from tests.unit.doctor.machines import folder, machine
 
 NETSTAT = "TcpExt: TCPReqQFullDrop\nTcpExt: {}\n"
@@ -112,17 +112,15 @@ class TargetTests(SynchronousTestCase):
     """What the machine is measured against."""
 
     def test_target(self) -> None:
-        """The target is the rate asked for, and the service's own workers and ports."""
+        """The goal is the rate asked for, and the service's own workers and ports."""
         listeners = [
             FakeListener(parse_listen("tcp:8125"), 8125),
             FakeListener(parse_listen("udp:0"), 4711),
             FakeListener(parse_listen("unix:/run/x"), 0),
             FakeListener(parse_listen("unixgram:/run/y"), 0),
         ]
-        target = target_of(plan(listeners, "20000"))
-        self.assertEqual(
-            (20000, 2, (8125,), (4711,)), (target.rate, target.workers, target.tcp_ports, target.udp_ports)
-        )
-        self.assertEqual(("/run/y",), target.unixgram)
-        self.assertFalse(target.closes_first)
-        self.assertTrue(target_of(plan([FakeListener(parse_count("tcp:8888"), 8888)])).closes_first)
+        goal = goal_of(plan(listeners, "20000"))
+        self.assertEqual((20000, 2, (8125,), (4711,)), (goal.rate, goal.workers, goal.tcp_ports, goal.udp_ports))
+        self.assertEqual(("/run/y",), goal.unixgram)
+        self.assertFalse(goal.closes_first)
+        self.assertTrue(goal_of(plan([FakeListener(parse_count("tcp:8888"), 8888)])).closes_first)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statsd_tcp.aggregate.alike import Spelling
+from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
-from statsd_tcp.aggregate.known import IdleRules
+from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.store import queues
 from statsd_tcp.store.batch import CommitBatch, Piece
@@ -76,8 +76,10 @@ class ClosingTests(SlotTestCase):
     """When a slot ends."""
 
     def test_series_that_are_alike(self) -> None:
-        """An output gets with the slot what those series are together that its spelling makes alike."""
-        store = self.open_with(SlotRules(seconds=10, outputs=("one",), spelling=Spelling(str.islower, str.lower, str)))
+        """An output gets with the slot what those series are together whose paths are the same."""
+        store = self.open_with(
+            SlotRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
+        )
         times = {"t": {1.0: 1.0}, "T": {2.0: 1.0}}
         self.commit(store, Interval(counters={"a": 1.5, "A": 1.0}, times=times, sets={"s": {"x"}, "S": {"x", "y"}}))
         self.at(11)

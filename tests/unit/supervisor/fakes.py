@@ -1,4 +1,4 @@
-"""A reactor that spawns nothing, a pool without threads, and a shelf in a folder of its own."""
+"""A reactor that spawns nothing, a pool without threads, and a ledger_folder in a folder of its own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commit.replay import Replay, replay
-from statsd_tcp.ledger import folder as shelf
+from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import create_ledger
-from statsd_tcp.ledger.folder import Ledger, Shelf
-from statsd_tcp.workers.control import Channel, Message
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
+from statsd_tcp.workers.channel import Channel, Message
 
 RING_SIZE = 1 << 19
 LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]
@@ -190,7 +190,7 @@ def break_off(channel: Channel) -> None:
 
 
 class WorkersTestCase(SynchronousTestCase):
-    """A test with a reactor, a folder, and a shelf."""
+    """A test with a reactor, a folder, and a ledger_folder."""
 
     def setUp(self) -> None:
         """Make them."""
@@ -199,8 +199,8 @@ class WorkersTestCase(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         # The journals of tests need not be large.
-        self.patch(shelf, "create_ledger", partial(create_ledger, ring_size=RING_SIZE))
-        self.shelf = Shelf(self.folder)
+        self.patch(ledger_folder, "create_ledger", partial(create_ledger, ring_size=RING_SIZE))
+        self.ledger_folder = LedgerFolder(self.folder)
         self.addCleanup(self._close_ledgers)
         self.logged: list[str] = []
         observer: Any = self._observe
@@ -208,7 +208,7 @@ class WorkersTestCase(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def _close_ledgers(self) -> None:
-        for ledger in self.shelf.ledgers.values():
+        for ledger in self.ledger_folder.ledgers.values():
             ledger.map.close()
 
     def _observe(self, event: Any) -> None:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import statsd_tcp
 from statsd_tcp.children import Ending, WorkerExit, environment
 from statsd_tcp.supervisor.incarnation import command, spawn
-from statsd_tcp.workers.control import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
+from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
 from tests.unit.descriptors import open_here
 from tests.unit.supervisor.fakes import FakeReactor
 

@@ -6,14 +6,14 @@ import errno
 import os
 import socket
 
-from statsd_tcp.ledger import folder as shelf
+from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.incarnation import Outcome
 from statsd_tcp.supervisor.place import Place
-from statsd_tcp.workers.control import (
+from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     FAILED,
     FIRST_SOCKET,
@@ -82,7 +82,13 @@ class PlaceTestCase(WorkersTestCase):
         self.addCleanup(self.socket.close)
         self.events = RecordedEvents()
         self.place = Place(
-            self.reactor, 4, [self.socket], LISTENERS, lambda path: Boot(path, (), 10, 60.0), self.shelf, self.events
+            self.reactor,
+            4,
+            [self.socket],
+            LISTENERS,
+            lambda path: Boot(path, (), 10, 60.0),
+            self.ledger_folder,
+            self.events,
         )
 
     @property
@@ -113,7 +119,7 @@ class StartTests(PlaceTestCase):
     def test_boot(self) -> None:
         """A new worker has its ledger, locked, its socket, and is told the rest."""
         self.place.start()
-        (ledger,) = self.shelf.ledgers.values()
+        (ledger,) = self.ledger_folder.ledgers.values()
         self.assertEqual(4, ledger.worker)
         inherited = self.process.arguments["childFDs"]
         self.assertEqual(self.socket.fileno(), inherited[FIRST_SOCKET])
@@ -127,7 +133,7 @@ class StartTests(PlaceTestCase):
         spawn = self.reactor.spawnProcess
 
         def watch(*arguments: object, **keywords: dict[int, int]) -> FakeProcess:
-            (ledger,) = self.shelf.ledgers.values()
+            (ledger,) = self.ledger_folder.ledgers.values()
             self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
             inherited = os.fstat(keywords["childFDs"][LEDGER_DESCRIPTOR])
             seen.append(os.path.samestat(inherited, ledger.path.stat()))
@@ -136,7 +142,7 @@ class StartTests(PlaceTestCase):
         self.patch(self.reactor, "spawnProcess", watch)
         self.place.start()
         self.assertEqual([True], seen)
-        (ledger,) = self.shelf.ledgers.values()
+        (ledger,) = self.ledger_folder.ledgers.values()
         os.close(lock_ledger(ledger.path))
 
     def test_nothing_stays_open(self) -> None:
@@ -163,14 +169,14 @@ class StartTests(PlaceTestCase):
         self.make_ready()
         message = Gathered(0, 8, b"x")
         say(self.channel, message)
-        (ledger_id,) = self.shelf.ledgers
+        (ledger_id,) = self.ledger_folder.ledgers
         self.assertEqual([(ledger_id, message)], self.events.messages)
 
     def test_committed(self) -> None:
         """Only the worker with that ledger is told what is committed, and only what it does not know."""
         self.make_ready()
         heard(self.channel)
-        (ledger_id,) = self.shelf.ledgers
+        (ledger_id,) = self.ledger_folder.ledgers
         self.place.committed(safe(another=16))
         self.place.committed(safe(**{ledger_id: 8}))
         self.place.committed(safe(**{ledger_id: 8}))
@@ -232,7 +238,7 @@ class DeathTests(PlaceTestCase):
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
         self.assertEqual((2, "starting"), (len(self.reactor.processes), self.place.state))
-        self.assertEqual(2, len(self.shelf.ledgers))
+        self.assertEqual(2, len(self.ledger_folder.ledgers))
         say(self.channel, Ready())
         self.assertEqual("ready", self.place.state)
 
@@ -265,7 +271,7 @@ class DeathTests(PlaceTestCase):
     def test_a_late_committed(self) -> None:
         """What is committed of a dead worker's ledger concerns nobody any more."""
         self.make_ready()
-        (ledger_id,) = self.shelf.ledgers
+        (ledger_id,) = self.ledger_folder.ledgers
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
         heard(self.channel)
@@ -289,7 +295,7 @@ class UnableTests(PlaceTestCase):
         def full(*arguments: object, **keywords: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        patch = self.patch(shelf, "create_ledger", full)
+        patch = self.patch(ledger_folder, "create_ledger", full)
         self.place.start()
         patch.restore()
         self.assert_tried_again("its ledger can't be made: [Errno 28] No space left on device")
@@ -300,7 +306,7 @@ class UnableTests(PlaceTestCase):
         self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
         self.place.start()
         self.reactor.spawn_error = None
-        self.assertEqual([True, True], [ledger.retired for ledger in self.shelf.ledgers.values()])
+        self.assertEqual([True, True], [ledger.retired for ledger in self.ledger_folder.ledgers.values()])
         self.assert_tried_again("its process can't be made: [Errno 11] no more processes")
         self.assertEqual("starting", self.place.state)
         say(self.channel, Ready())
@@ -411,7 +417,7 @@ class ReplaceTests(PlaceTestCase):
         self.make_ready()
         self.reactor.advance(HEALTHY_LIFE)
         self.old_process, self.old_channel = self.process, self.channel
-        (self.old_ledger,) = self.shelf.ledgers
+        (self.old_ledger,) = self.ledger_folder.ledgers
         heard(self.channel)
         self.told: list[bool] = []
 

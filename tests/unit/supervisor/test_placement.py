@@ -10,14 +10,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.accept_queue import read_queue
-from statsd_tcp.kernel.processes import only_processor
+from statsd_tcp.kernel.process_stats import only_processor
 from statsd_tcp.settings.endpoints import parse_count
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
 from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Succession
-from statsd_tcp.supervisor.plan import Plan
+from statsd_tcp.supervisor.start_plan import Plan
 from tests.unit.supervisor.fakes import WorkersTestCase
 from tests.unit.supervisor.test_supervisor import SupervisorTestCase
 
@@ -86,7 +86,7 @@ class GoneTests(WorkersTestCase):
         )
         heritage.settle()
         clock = Clock()
-        Succession(clock, heritage, lambda _: self.fail("nobody departs"), list).begin([], [], self.shelf)
+        Succession(clock, heritage, lambda _: self.fail("nobody departs"), list).begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
 
@@ -107,7 +107,7 @@ class ShrinkTests(WorkersTestCase):
         direction = Direction([cpu + 1, cpu])
         direction.begin([listener], inherited=True)
         succession = Succession(clock, heritage, lambda _: self.fail("nobody departs"), list, direction)
-        succession.begin([], [], self.shelf)
+        succession.begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertFalse(succession.running)
         allowed = os.sched_getaffinity(0)

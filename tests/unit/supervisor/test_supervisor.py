@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
 from statsd_tcp.kernel.accept_queue import read_queue
-from statsd_tcp.ledger.folder import Shelf
+from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
@@ -26,7 +26,7 @@ from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, To
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.place import Place
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
-from statsd_tcp.workers.control import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
+from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
 from tests.unit.supervisor.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
 
@@ -114,12 +114,12 @@ class SupervisorTestCase(WorkersTestCase):
         self.events = FakeEvents()
         self.given_up = self.events.given_up
         self.committer = FakeCommitter()
-        self.supervisor = self.make_supervisor(self.shelf)
+        self.supervisor = self.make_supervisor(self.ledger_folder)
 
-    def make_supervisor(self, shelf: Shelf) -> Supervisor:
+    def make_supervisor(self, ledger_folder: LedgerFolder) -> Supervisor:
         """Make the supervisor."""
         committer: Any = self.committer
-        return Supervisor(self.reactor, self.plan, shelf, committer, self.events)
+        return Supervisor(self.reactor, self.plan, ledger_folder, committer, self.events)
 
     def start(self, *, ready: bool = True) -> None:
         """Start everything, and have all workers accept."""
@@ -442,7 +442,7 @@ class DeathTests(SupervisorTestCase):
         def full(*arguments: object) -> None:
             raise OSError(28, "no space")
 
-        self.patch(Shelf, "make", full)
+        self.patch(LedgerFolder, "make", full)
         self.start(ready=False)
         self.reactor.advance(1)
         self.assertEqual(1, len(self.given_up))
@@ -454,12 +454,12 @@ class TakeOverTests(SupervisorTestCase):
 
     def test_orphans(self) -> None:
         """Those whose writer has gone are retired at the start, the others when it has."""
-        earlier = Shelf(self.folder)
+        earlier = LedgerFolder(self.folder)
         dead, descriptor = earlier.make(0, self.plan.directory())
         os.close(descriptor)
         living, descriptor = earlier.make(1, self.plan.directory())
         self.start()
-        ours = self.supervisor._shelf.ledgers
+        ours = self.supervisor._ledger_folder.ledgers
         self.assertEqual([True, False], [ours[one.ledger_id].retired for one in (dead, living)])
         self.assertIn("2 ledgers of the last run are taken over", self.logged)
         os.close(descriptor)
@@ -470,7 +470,7 @@ class TakeOverTests(SupervisorTestCase):
 
     def test_the_stop_ends_the_waiting(self) -> None:
         """A service that stops doesn't wait for writers of an earlier run."""
-        earlier = Shelf(self.folder)
+        earlier = LedgerFolder(self.folder)
         living, descriptor = earlier.make(1, self.plan.directory())
         self.addCleanup(os.close, descriptor)
         self.addCleanup(living.map.close)
@@ -555,7 +555,7 @@ class ReportTests(SupervisorTestCase):
         reload: Any = SimpleNamespace(successful=None)
         self.health = Health(self.supervisor, committer, started_at=1.0)
         self.report = Report(
-            self.reactor, self.plan, self.supervisor, committer, self.shelf,
+            self.reactor, self.plan, self.supervisor, committer, self.ledger_folder,
             self.health, reload, kernel, [], RepeatTotals(()),
         )  # fmt: skip
         self.start()

@@ -12,8 +12,8 @@ from zope.interface import implementer
 
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.status.own import ListenerFacts, OwnMetrics, WorkerQueue
-from statsd_tcp.status.sources import ISources
+from statsd_tcp.status.interfaces import ISources
+from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from tests.unit.supervisor.fakes import ImmediatePool
 from tests.unit.web.tables import make_snapshot

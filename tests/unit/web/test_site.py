@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import statsd_tcp
-from statsd_tcp.status.own import OwnMetrics
+from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import Client, FakeReactor, FakeSources, make_own

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.ledger.slots import listener_slots
 from statsd_tcp.workers import process
-from statsd_tcp.workers.control import (
+from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     FAILED,
     Boot,
@@ -42,7 +42,7 @@ class WorkerProcessTests(WorkersTestCase):
     def setUp(self) -> None:
         """Make what the supervisor gives a worker: a channel, a ledger, a socket."""
         super().setUp()
-        self.ledger, self.lock = self.shelf.make(0, LISTENERS)
+        self.ledger, self.lock = self.ledger_folder.make(0, LISTENERS)
         self.addCleanup(os.close, self.lock)
         self.patch(process, "LEDGER_DESCRIPTOR", self.lock)
         self.frozen: list[bool] = []

@@ -17,7 +17,7 @@ from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_slots
 from statsd_tcp.workers import worker as worker_module
-from statsd_tcp.workers.control import Boot, Gathered, LaneSpec, Ready
+from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
 from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
 from tests.unit.ledger.cases import LedgerTestCase

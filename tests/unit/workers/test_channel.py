@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.workers.control import (
+from statsd_tcp.workers.channel import (
     Boot,
     Channel,
     Collect,

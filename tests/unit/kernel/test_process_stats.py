@@ -7,7 +7,7 @@ import resource
 import socket
 
 from statsd_tcp.kernel.port_owner import Owner, port_owner
-from statsd_tcp.kernel.processes import open_descriptors, resident_memory
+from statsd_tcp.kernel.process_stats import open_descriptors, resident_memory
 from tests.unit.doctor.trees import TreeTestCase
 
 HEADING = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -14,13 +14,13 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.outputs import ConsoleForm
-from statsd_tcp.wire.written import written
+from statsd_tcp.wire.notation import as_text
 
-__all__ = ["Console", "as_json", "as_table"]
+__all__ = ["TerminalOutput", "as_json", "as_table"]
 
 
 @implementer(IOutput)
-class Console:
+class TerminalOutput:
     """Writes slots to a stream, in a thread: who reads it may be slow."""
 
     def __init__(self, reactor: Any, stream: TextIO, form: ConsoleForm) -> None:
@@ -41,7 +41,7 @@ class Console:
 
 
 def as_json(slot: SlotResult) -> str:
-    """Write a slot as a line of JSON, with the series written as clients write them: ``name;key=value``."""
+    """Write a slot as a line of JSON, with the series as_text as clients write them: ``name;key=value``."""
     document = {
         "timestamp": slot.timestamp,
         "seconds": slot.seconds,
@@ -76,4 +76,4 @@ def _rows(slot: SlotResult) -> Iterator[str]:
 
 
 def _named(series: Mapping[str, Any]) -> dict[str, Any]:
-    return {written(identity): value for identity, value in series.items()}
+    return {as_text(identity): value for identity, value in series.items()}

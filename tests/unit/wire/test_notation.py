@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.wire.notation import as_text, matching
 from statsd_tcp.wire.series import series_identity
-from statsd_tcp.wire.written import matching, written
 
 PLAIN = "a.b"
 TAGGED = series_identity("a.b", [("k", "v"), ("bare", "")])
@@ -24,14 +24,14 @@ class WrittenTests(SynchronousTestCase):
 
     def test_written(self) -> None:
         """Tags follow the name in the order of their keys, and bare ones have no equals sign."""
-        self.assertEqual("a.b", written(PLAIN))
-        self.assertEqual("a.b;bare;k=v", written(TAGGED))
+        self.assertEqual("a.b", as_text(PLAIN))
+        self.assertEqual("a.b;bare;k=v", as_text(TAGGED))
 
     @given(_word, st.dictionaries(_word, _word))
     def test_found_again(self, name: str, tags: dict[str, str]) -> None:
-        """Whatever is written means the series that it was written from."""
+        """Whatever is as_text means the series that it was as_text from."""
         identity = series_identity(name, list(tags.items()))
-        self.assertEqual({identity}, matching(written(identity), {identity: 1}))
+        self.assertEqual({identity}, matching(as_text(identity), {identity: 1}))
 
 
 class MatchingTests(SynchronousTestCase):

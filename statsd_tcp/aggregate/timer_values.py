@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from statsd_tcp.aggregate.buckets import bucket_value
 from statsd_tcp.aggregate.timers import TimerRules, summarise
 
-__all__ = ["Observed"]
+__all__ = ["TimerValues"]
 
 _NOTHING: Mapping[float, float] = {}
 
 
-class Observed:
+class TimerValues:
     """How often each value was received, and how many events all of them stand for (``weight``).
 
     In buckets (``exact`` is False) the number, the sum, the sum of the squares, the lowest and the highest value
@@ -48,7 +48,7 @@ class Observed:
             self.values = _bucketed(self.values)
 
     @classmethod
-    def together(cls, parts: Sequence[Observed]) -> Observed:
+    def together(cls, parts: Sequence[TimerValues]) -> TimerValues:
         """Make one timer of several, at least one, which stay as they are."""
         whole = cls()
         for part in parts:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from statsd_tcp.wire.series import series_identity, split_identity
 
-__all__ = ["matching", "written"]
+__all__ = ["as_text", "matching"]
 
 
-def written(identity: str) -> str:
+def as_text(identity: str) -> str:
     """Write a series' name, with its tags in the order of their keys."""
     if "\n" not in identity:
         return identity
@@ -20,7 +20,7 @@ def written(identity: str) -> str:
 def matching(pattern: str, identities: Collection[str]) -> set[str]:
     """Find those of ``identities`` that a pattern means.
 
-    A pattern is a series as `written`; ``folder.*`` for all whose name begins with ``folder.``; or ``name;*`` for all
+    A pattern is a series as `as_text`; ``folder.*`` for all whose name begins with ``folder.``; or ``name;*`` for all
     of that name that have tags.
     """
     found = {identity for identity in (pattern, _identity(pattern)) if identity in identities}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.console.desk import output_rows, settings_rows
+from statsd_tcp.console.service_view import output_rows, settings_rows
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.table import OPTIONS, build_settings
 

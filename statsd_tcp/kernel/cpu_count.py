@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from statsd_tcp.kernel.groups import read_group
 
-__all__ = ["MOST_WORKERS", "Sizing", "size_workers"]
+__all__ = ["DEFAULT_MOST_WORKERS", "Sizing", "size_workers"]
 
-MOST_WORKERS = 8
+DEFAULT_MOST_WORKERS = 8
 """Workers started without being asked for. Eight take more than any network card of an ordinary machine brings."""
 
 
@@ -30,8 +30,8 @@ def size_workers(wanted: int | None, proc: Path = Path("/proc"), sys: Path = Pat
     quota = _quota(proc, sys)
     if quota is not None and quota < sizing.workers:
         sizing = Sizing(max(1, int(quota)), f"the control group's quota of {quota:g} processors")
-    if sizing.workers > MOST_WORKERS:
-        sizing = Sizing(MOST_WORKERS, f"{sizing.reason}, at most {MOST_WORKERS} unless asked for")
+    if sizing.workers > DEFAULT_MOST_WORKERS:
+        sizing = Sizing(DEFAULT_MOST_WORKERS, f"{sizing.reason}, at most {DEFAULT_MOST_WORKERS} unless asked for")
     return sizing
 
 

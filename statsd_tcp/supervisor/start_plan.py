@@ -10,7 +10,7 @@ from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.limits import connection_limit
 from statsd_tcp.sockets.listener import BoundListener
-from statsd_tcp.workers.control import FIRST_SOCKET, Boot, LaneSpec
+from statsd_tcp.workers.channel import FIRST_SOCKET, Boot, LaneSpec
 
 __all__ = ["Plan"]
 

@@ -16,14 +16,14 @@ from statsd_tcp.console.open_slot import LOOKS, Look
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
 
-__all__ = ["Answers", "Reply"]
+__all__ = ["Dispatch", "Reply"]
 
 Reply = str | bytes
 
 _log = Logger()
 
 
-class Answers:
+class Dispatch:
     """Carries out commands, for all connections. ``slot`` provides `IOpenSlot`, ``sources`` `IConsoleSources`."""
 
     def __init__(self, slot: Any, sources: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from zope.interface import Interface
 
-from statsd_tcp.status.own import OwnMetrics
+from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 
 __all__ = ["ISources"]

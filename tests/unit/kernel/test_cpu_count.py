@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from statsd_tcp.kernel.processors import MOST_WORKERS, Sizing, size_workers
+from statsd_tcp.kernel.cpu_count import DEFAULT_MOST_WORKERS, Sizing, size_workers
 from tests.unit.doctor.trees import TreeTestCase
 
 
@@ -76,6 +76,6 @@ class SizingTests(TreeTestCase):
 
     def test_the_most(self) -> None:
         """A large machine gets no more than a reasonable number."""
-        most = f"at most {MOST_WORKERS} unless asked for"
-        self.assert_sized(64, None, MOST_WORKERS, f"64 processors, {most}")
-        self.assert_sized(64, 20, MOST_WORKERS, f"the control group's quota of 20 processors, {most}")
+        most = f"at most {DEFAULT_MOST_WORKERS} unless asked for"
+        self.assert_sized(64, None, DEFAULT_MOST_WORKERS, f"64 processors, {most}")
+        self.assert_sized(64, 20, DEFAULT_MOST_WORKERS, f"the control group's quota of 20 processors, {most}")

@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from statsd_tcp.console.answers import Answers
 from statsd_tcp.console.commands import read_command
+from statsd_tcp.console.dispatch import Dispatch
+from statsd_tcp.console.interfaces import IConsoleSources, IOpenSlot
 from statsd_tcp.console.replies import as_json
-from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
 
@@ -101,11 +101,11 @@ class AnswersTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a service."""
         self.slot, self.sources = FakeSlot(), FakeSources()
-        self.answers = Answers(self.slot, self.sources)
+        self.dispatch = Dispatch(self.slot, self.sources)
 
     def answer(self, line: str) -> str:
         """Give the reply to a line."""
-        reply = self.successResultOf(self.answers.reply(read_command(line.encode())))
+        reply = self.successResultOf(self.dispatch.reply(read_command(line.encode())))
         return reply if isinstance(reply, str) else reply.decode()
 
     def test_fakes(self) -> None:

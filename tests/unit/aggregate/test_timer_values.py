@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.buckets import ERROR, SMALLEST, bucket_value
-from statsd_tcp.aggregate.observed import Observed
+from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.timers import TimerRules
 
 LARGEST = 2.0**53
@@ -46,13 +46,13 @@ class ObservedTests(SynchronousTestCase):
 
     def test_sampled_values(self) -> None:
         """The weight is that of all events; a value counts as often as it came."""
-        observed = Observed()
+        observed = TimerValues()
         observed.add({5.0: 20.0, 7.0: 1.0}, {5.0: 18.0})
         self.assertEqual((observed.weight, observed.values), (21.0, {5.0: 2.0, 7.0: 1.0}))
 
     def test_huge_weights(self) -> None:
         """However rounding falls with huge weights, a value came at least once."""
-        observed = Observed()
+        observed = TimerValues()
         observed.add({5.0: 1e17}, {5.0: 1e17})
         self.assertEqual(observed.values, {5.0: 1.0})
 
@@ -60,7 +60,7 @@ class ObservedTests(SynchronousTestCase):
     @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
     def test_in_buckets(self, parts: list[dict[float, float]], coarse_after: int) -> None:
         """In buckets some numbers stay exact, and the others are wrong by no more than their values may be."""
-        exact, coarse = Observed(), Observed()
+        exact, coarse = TimerValues(), TimerValues()
         for number, part in enumerate(parts):
             exact.add(part)
             coarse.add(part)
@@ -81,7 +81,7 @@ class ObservedTests(SynchronousTestCase):
     @given(received, received)
     def test_buckets_add_up(self, one: dict[float, float], two: dict[float, float]) -> None:
         """It makes no difference whether values came before or after the others were put into buckets."""
-        early, late = Observed(), Observed()
+        early, late = TimerValues(), TimerValues()
         early.add(one)
         early.coarsen()
         early.add(two)
@@ -94,14 +94,14 @@ class ObservedTests(SynchronousTestCase):
     @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
     def test_together(self, parts: list[dict[float, float]], coarse: int) -> None:
         """Several timers together are what one would be that had all their values."""
-        one, several = Observed(), [Observed() for _ in parts]
+        one, several = TimerValues(), [TimerValues() for _ in parts]
         for number, (timer, part) in enumerate(zip(several, parts, strict=True)):
             one.add(part)
             timer.add(part)
             if number == coarse:
                 timer.coarsen()
         rules = TimerRules(percentiles=(50.0,))
-        right, found = one.summary("t", 10, rules), Observed.together(several).summary("t", 10, rules)
+        right, found = one.summary("t", 10, rules), TimerValues.together(several).summary("t", 10, rules)
         size = max(map(abs, one.values))
         for name in ("count", "lower", "upper", "count_50"):
             self.assertEqual(found[name], right[name], name)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from statsd_tcp.aggregate.alike import Alike, Spelling, alike
+from statsd_tcp.aggregate.collisions import Collision, PathNames, collisions
 from statsd_tcp.aggregate.gauges import Change, apply_changes
-from statsd_tcp.aggregate.observed import Observed
 from statsd_tcp.aggregate.slots import OpenSlot, SlotResult
+from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 
 __all__ = ["IdleRules", "KnownRow", "KnownSeries"]
@@ -66,12 +66,12 @@ class _Gauge:
 class KnownSeries:
     """All known series. ``changed`` and ``gone`` say what is different from the disk since they were last emptied.
 
-    With a ``spelling`` results also say what those series are together that it makes alike.
+    With ``path_names``, results also say what those series are together that it makes alike.
     """
 
-    def __init__(self, rules: IdleRules, spelling: Spelling | None = None) -> None:
+    def __init__(self, rules: IdleRules, path_names: PathNames | None = None) -> None:
         self._rules = rules
-        self._spelling = spelling
+        self._path_names = path_names
         self._seen: dict[str, dict[str, int]] = {kind: {} for kind in _PLAIN_KINDS}
         self._gauges: dict[str, _Gauge] = {}
         self.changed: list[KnownRow] = []
@@ -131,23 +131,25 @@ class KnownSeries:
             bad_lines=slot.bad_lines,
             datagrams=slot.datagrams,
         )
-        joined = () if self._spelling is None else tuple(self._alike(self._spelling, slot, found, rules))
+        joined = () if self._path_names is None else tuple(self._alike(self._path_names, slot, found, rules))
         return msgspec.structs.replace(found, alike=joined, calculation=clock() - began)
 
-    def _alike(self, spelling: Spelling, slot: OpenSlot, found: SlotResult, rules: TimerRules) -> Iterator[Alike]:
+    def _alike(
+        self, path_names: PathNames, slot: OpenSlot, found: SlotResult, rules: TimerRules
+    ) -> Iterator[Collision]:
         """Work out what series that are alike are together, as if they had been one from the client on."""
-        groups = partial(alike, spelling)
+        groups = partial(collisions, path_names)
         for names in groups(found.counters):
-            yield Alike("counters", names, sum(found.counters[name] for name in names))
+            yield Collision("counters", names, sum(found.counters[name] for name in names))
         for names in groups(found.gauges):
             latest = max((self._gauges[name] for name in names), key=lambda gauge: (gauge.seen, gauge.changed_at))
-            yield Alike("gauges", names, latest.value)
+            yield Collision("gauges", names, latest.value)
         for names in groups(found.sets):
-            yield Alike("sets", names, len(set().union(*(slot.sets.get(name, ()) for name in names))))
+            yield Collision("sets", names, len(set().union(*(slot.sets.get(name, ()) for name in names))))
         for names in groups(found.timers):
             came = [slot.timers[name] for name in names if name in slot.timers]
-            whole = Observed.together(came).summary(names[0], slot.seconds, rules) if came else idle_timer(rules)
-            yield Alike("timers", names, dict(whole))
+            whole = TimerValues.together(came).summary(names[0], slot.seconds, rules) if came else idle_timer(rules)
+            yield Collision("timers", names, dict(whole))
 
     def _note(self, kind: str, came: Mapping[str, object], start: int) -> None:
         if kind in self._rules.delete:

@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-__all__ = ["Alike", "Kind", "Spelling", "alike"]
+__all__ = ["Collision", "Kind", "PathNames", "collisions"]
 
 Kind = Literal["counters", "gauges", "sets", "timers"]
 
 
-class Spelling(NamedTuple):
+class PathNames(NamedTuple):
     """How an output writes series: ``written`` gives its name for an identity.
 
     Most identities are plain: ``is_plain`` says so of those whose name is only written for them among the plain ones,
@@ -29,7 +29,7 @@ class Spelling(NamedTuple):
     plain: Callable[[str], str]
 
 
-class Alike(msgspec.Struct, frozen=True, array_like=True):
+class Collision(msgspec.Struct, frozen=True, array_like=True):
     """The series of one kind that are written under one name, and what they are together: a number, or a timer's."""
 
     kind: Kind
@@ -37,14 +37,14 @@ class Alike(msgspec.Struct, frozen=True, array_like=True):
     value: int | float | dict[str, float]
 
 
-def alike(spelling: Spelling, identities: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+def collisions(path_names: PathNames, identities: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
     """Give the groups of identities, of two and more, that are written alike; a plain one comes first."""
     groups: dict[str, list[str]] = {}
-    for identity in filterfalse(spelling.is_plain, identities):
-        groups.setdefault(spelling.written(identity), []).append(identity)
+    for identity in filterfalse(path_names.is_plain, identities):
+        groups.setdefault(path_names.written(identity), []).append(identity)
     for name, members in groups.items():
-        plain = spelling.plain(name)
-        if plain in identities and spelling.is_plain(plain):
+        plain = path_names.plain(name)
+        if plain in identities and path_names.is_plain(plain):
             members.insert(0, plain)
         if len(members) > 1:
             yield tuple(members)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.accepted import AcceptedLines
+from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.wire.grammar import DIALECTS
 from statsd_tcp.wire.line import parse_line

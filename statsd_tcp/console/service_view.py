@@ -15,9 +15,9 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
+from statsd_tcp.console.interfaces import IConsoleSources, IOpenSlot
 from statsd_tcp.console.open_slot import Look, look
 from statsd_tcp.console.replies import as_json
-from statsd_tcp.console.sources import IConsoleSources, IOpenSlot
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
 from statsd_tcp.settings.table import OPTIONS, Settings
@@ -25,7 +25,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.deletion import Deletion, Kind
 
-__all__ = ["Desk", "StoredSlot", "output_rows", "settings_rows"]
+__all__ = ["ServiceView", "StoredSlot", "output_rows", "settings_rows"]
 
 
 @implementer(IOpenSlot)
@@ -49,7 +49,7 @@ class StoredSlot:
 
 
 @implementer(IConsoleSources)
-class Desk:
+class ServiceView:
     """The rest of what the console shows."""
 
     def __init__(self, health: Health, report: Report, activity: Activity, settings: Settings) -> None:
