@@ -28,7 +28,7 @@ def names(wheel: Path) -> set[str]:
 
 def _metadata(wheel: Path, name: str) -> str:
     with zipfile.ZipFile(wheel) as archive:
-        return archive.read(f"statscounter-{__version__}.dist-info/{name}").decode()
+        return archive.read(f"statsd_tcp-{__version__}.dist-info/{name}").decode()
 
 
 def test_whole_package(names: set[str], source: Path) -> None:
@@ -72,13 +72,13 @@ def test_only_the_plugin_in_twisteds_folder(names: set[str]) -> None:
 def test_nothing_else(names: set[str]) -> None:
     """Tests, benchmarks and whatever else is in the checkout stay out."""
     tops = {name.split("/", maxsplit=1)[0] for name in names}
-    assert {"statsd_tcp", "twisted", f"statscounter-{__version__}.dist-info"} == tops
+    assert {"statsd_tcp", "twisted", f"statsd_tcp-{__version__}.dist-info"} == tops
 
 
 def test_metadata(wheel: Path) -> None:
     """Name, version, licence and the oldest Python are what the package says, and the command is declared."""
     metadata = email.message_from_string(_metadata(wheel, "METADATA"))
-    assert metadata["Name"] == "statscounter"
+    assert metadata["Name"] == "statsd-tcp"
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert "MIT" in {metadata["License"], metadata["License-Expression"]}
