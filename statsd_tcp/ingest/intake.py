@@ -42,6 +42,18 @@ class Intake:
 
     ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
     has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
+
+    What is read must be in the journal, or a kill loses it; what the store does not have yet must stay there. So a full
+    journal has to stop the reading, and each side stops the next:
+
+        disk slow -> commits wait -> journal full -> lanes pause -> socket buffers fill -> clients' sends block
+
+                  +---------------- the journal -----------------+
+        take ---> | released | not committed ...  head   | brim  | ---> full: lanes pause
+                  +----------------------------------------------+
+        release(committed) moves "released" on, and "brim" with it ---> resumed: lanes go on
+
+    TCP and Unix clients wait; datagrams are dropped by the kernel, which counts them.
     """
 
     __slots__ = (

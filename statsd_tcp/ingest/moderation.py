@@ -5,6 +5,16 @@ reports many at once. Likewise here: a wake-up of the reactor costs more than a 
 lane's socket is watched by the reactor and a connection is taken as it arrives. When connections come faster than
 about one a millisecond, the sockets are no longer watched; a timer looks at all of them a millisecond later, and again,
 until it has found nothing for a while.
+
+               3 or more found in one wake-up, or two wake-ups within a millisecond
+    +------+ ----------------------------------------------------------------> +------+
+    | rest |                                                                   | busy |
+    +------+ <---------------------------------------------------------------- +------+
+               16 polls in a row that found nothing
+
+    rest: the reactor watches every lane, and wakes one      busy: no socket is watched, a timer polls every lane
+
+The timer also runs at rest while a connection is put off or parked, since nothing else would look at it again.
 """
 
 from __future__ import annotations
@@ -62,6 +72,10 @@ class Moderator:
 
     ``failed`` is called with a `Failure` when a look raises: the worker can't go on then. ``gap_max`` is the longest
     time in nanoseconds by which a look came late.
+
+    The intake gathers what all lanes read, and is settled once for all of them: parsing a batch costs less than parsing
+    its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so that whoever has
+    read settles: `woken` itself, and through `settle_soon` the transports that the reactor wakes.
     """
 
     def __init__(self, reactor: IReactorTime, intake: Intake, failed: Callable[[Failure], None]) -> None:

@@ -10,6 +10,10 @@ __all__ = ["Occupancy"]
 class Occupancy:
     """The connections of one worker that outlived their first look.
 
+    An accepted connection holds a descriptor, and a process that has none left can accept nothing, not even to refuse
+    it. So accepting stops before that: what waits then waits in the kernel's queue, where it costs no descriptor and
+    the client sees a slow server instead of a reset.
+
     A lane that finds no room pauses and asks to be called by `when_room`. The lanes read and write ``open`` directly:
     they are on the hot path.
     """

@@ -36,7 +36,17 @@ class OutputFacts(NamedTuple):
 
 
 class Delivery(Service):
-    """Takes slots out of a queue and gives them to an output."""
+    """Takes slots out of a queue and gives them to an output.
+
+        idle --a commit has something new--> delivering --written: acknowledge--> the next one, or idle
+                                              |     ^
+                                        failed|     |the pause is over: the same one again
+                                              v     |
+                                              waiting (1 s, doubled up to 60 s)
+
+    An output that fails holds up nobody but itself. Its slots wait in the store, the oldest of them leaves when the
+    queue is full, and the ones in front of it are never skipped: a backend gets them in order.
+    """
 
     _log = Logger()
 

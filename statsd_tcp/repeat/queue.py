@@ -29,6 +29,9 @@ MOST_BYTES = 8 << 20
 class LineQueue:
     """Blocks of lines, each line of which ends in a newline. What comes when it is full is dropped.
 
+    Repeated lines are a copy: they are counted here already. So a target that does not take them must never slow the
+    clients down, and the newest are dropped, because the older ones may be half sent.
+
     ``sent`` and ``lost`` say what became of lines that were taken out. ``error`` is why they can't be sent.
     """
 

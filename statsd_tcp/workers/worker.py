@@ -119,7 +119,14 @@ class Worker:
         self._intake.release(offset)
 
     def drain(self, done: Callable[[], None]) -> None:
-        """Read and count all that waits, close every connection, and call ``done`` when all are closed."""
+        """Read and count all that waits, close every connection, and call ``done`` when all are closed.
+
+        1. Lanes stop accepting by themselves; the limit of open connections goes, since nobody waits for room any more.
+        2. The queues are read until they are empty, or for `LONGEST_DRAIN`. A connection in a queue is established for
+           its client, which may have sent its lines and gone: closing the socket would reset it, and lose them.
+        3. Connections on a transport of the reactor are read to the end of their buffers, and closed.
+        4. What was read is settled, so that the supervisor's last answer has all of it. Only then is ``done`` called.
+        """
         self._stop_beating()
         if self._closing is not None:
             self._closing.cancel()
@@ -188,6 +195,7 @@ class Worker:
         self._slots[GAP_MAX] = self._moderator.gap_max
 
     def _on_full(self) -> None:
+        # Ports that only count write no journal: they go on.
         for lane in self._lanes:
             if not isinstance(lane, CountLane):
                 lane.pause("journal")
