@@ -4,7 +4,7 @@
 
 Clients come open-loop and at random, send a line, half-close, and wait for the server's end; each is timed from the
 moment when it was due. While they come, in turn: nothing else happens; the metrics are scraped every second; every
-output slot is sent to Graphite; the workers are replaced (HUP) again and again.
+flush is sent to Graphite; the workers are replaced (HUP) again and again.
 """
 
 import argparse

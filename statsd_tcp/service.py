@@ -26,7 +26,7 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.dispatch import Dispatch
-from statsd_tcp.console.service_view import ServiceView, StoredSlot
+from statsd_tcp.console.service_view import ServiceView, StoredFlush
 from statsd_tcp.console.session import ConsoleFactory
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
@@ -50,14 +50,14 @@ from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.store.database import Store
-from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 
-__all__ = ["SAME_SIGNAL", "OrderedService", "SecondSignal", "Service", "give_up", "make_outputs", "slot_rules"]
+__all__ = ["SAME_SIGNAL", "OrderedService", "SecondSignal", "Service", "flush_rules", "give_up", "make_outputs"]
 
 _log = Logger()
 
@@ -78,12 +78,12 @@ def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
     return outputs
 
 
-def slot_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> SlotRules:
-    """Say how slots are made."""
-    return SlotRules(
+def flush_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> FlushRules:
+    """Say how flushes are made."""
+    return FlushRules(
         seconds=settings.flush_interval,
         timers=TimerRules(percentiles=settings.percentiles, histograms=settings.histogram, only=settings.timer_fields),
-        idle=IdleRules(delete=settings.delete_idle, gauge_slots=settings.gauges_ttl, ttl=settings.series_ttl),
+        idle=IdleRules(delete=settings.delete_idle, gauge_flushes=settings.gauges_ttl, ttl=settings.series_ttl),
         outputs=tuple(outputs),
         queue=settings.output_queue,
         max_series=settings.max_series,
@@ -91,14 +91,14 @@ def slot_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> SlotRules:
     )
 
 
-def _store_opener(plan: Plan, rules: SlotRules) -> Callable[[], Store]:
+def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
     """Give a function that opens the store, for the thread that it is to belong to."""
 
     def open_store() -> Store:
         settings = plan.settings
         mapper = None if settings.mapping is None else Mapper(settings.mapping)
         ttl, most = settings.series_ttl, settings.max_series
-        return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, slots=rules, mapper=mapper)
+        return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, flushes=rules, mapper=mapper)
 
     return open_store
 
@@ -163,7 +163,7 @@ class Service(OrderedService):
         self._lock = lock
         self._inherited = manifest is not None
         settings = plan.settings
-        rules = slot_rules(settings, outputs)
+        rules = flush_rules(settings, outputs)
         ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, Recovery(reactor))
@@ -203,7 +203,7 @@ class Service(OrderedService):
         )
         self._add_parts(rules)
 
-    def _add_parts(self, rules: SlotRules) -> None:
+    def _add_parts(self, rules: FlushRules) -> None:
         """Add what starts and stops, in the order in which it stops, and what hears of commits."""
         reactor, plan = self._reactor, self._plan
         heard = self._committer.after_commit
@@ -218,9 +218,9 @@ class Service(OrderedService):
         if plan.admin is not None:
             activity = Activity(reactor)
             heard.append(activity.look)
-            slot = StoredSlot(self._committer, rules.timers)
+            flush = StoredFlush(self._committer, rules.timers)
             view = ServiceView(self._health, self._report, activity, plan.settings)
-            WebService(reactor, plan.admin, ConsoleFactory(reactor, Dispatch(slot, view))).setServiceParent(self)
+            WebService(reactor, plan.admin, ConsoleFactory(reactor, Dispatch(flush, view))).setServiceParent(self)
 
     def startService(self) -> None:
         """Start everything, in the process that stays."""

@@ -1,4 +1,4 @@
-"""The series that outputs were told of: what makes an idle one appear in the next slot, until it is forgotten."""
+"""The series that outputs were told of: what makes an idle one appear in the next flush, until it is forgotten."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.aggregate.collisions import Collision, PathNames, collisions
+from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush
 from statsd_tcp.aggregate.gauges import Change, apply_changes
-from statsd_tcp.aggregate.slots import OpenSlot, SlotResult
 from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 
@@ -26,18 +26,18 @@ _PLAIN_KINDS = ("c", "ms", "s")
 class IdleRules(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a series to which nothing comes.
 
-    ``delete`` are the kinds (``c``, ``g``, ``ms``, ``s``) that are left out of a slot in which nothing came; gauges
-    only after ``gauge_slots`` slots, the one in which they came last among them. The others are forgotten after
+    ``delete`` are the kinds (``c``, ``g``, ``ms``, ``s``) that are left out of a flush in which nothing came; gauges
+    only after ``gauge_flushes`` flushes, the one in which they came last among them. The others are forgotten after
     ``ttl`` seconds.
     """
 
     delete: frozenset[str] = frozenset()
-    gauge_slots: int = 1
+    gauge_flushes: int = 1
     ttl: float = 7 * 86400.0
 
 
 class KnownRow(NamedTuple):
-    """A series as it is kept on the disk. ``seen`` is the slot in which it came last; ``value`` is a gauge's."""
+    """A series as it is kept on the disk. ``seen`` is the flush in which it came last; ``value`` is a gauge's."""
 
     kind: str
     identity: str
@@ -46,7 +46,7 @@ class KnownRow(NamedTuple):
 
 
 class _Gauge:
-    """A gauge's value, the ticks of its last setting and its last change, and the slot in which it came last."""
+    """A gauge's value, the ticks of its last setting and its last change, and the flush in which it came last."""
 
     __slots__ = ("changed_at", "seen", "set_at", "value")
 
@@ -93,7 +93,7 @@ class KnownSeries:
         return self._gauges if kind == "g" else self._seen[kind]
 
     def gauges(self) -> Iterator[tuple[str, float]]:
-        """Give the gauges' values at the end of the last slot."""
+        """Give the gauges' values at the end of the last flush."""
         return ((identity, gauge.value) for identity, gauge in self._gauges.items())
 
     def forget(self, kind: str, identity: str) -> bool:
@@ -105,37 +105,37 @@ class KnownSeries:
         self.gone.append((kind, identity))
         return True
 
-    def close(self, slot: OpenSlot, rules: TimerRules, clock: Callable[[], float]) -> SlotResult:
-        """Work out the result of a slot, with what is idle in it. ``clock`` gives seconds, to tell how long it took."""
+    def close(self, flush: OpenFlush, rules: TimerRules, clock: Callable[[], float]) -> FlushResult:
+        """Work out the result of a flush, with what is idle in it. ``clock`` gives seconds, to time it."""
         began = clock()
-        self._note("c", slot.counters, slot.start)
-        self._note("ms", slot.timers, slot.start)
-        self._note("s", slot.sets, slot.start)
-        self._change_gauges(slot)
-        self._forget_idle(slot)
-        counters = dict.fromkeys(self._seen["c"], 0.0) | slot.counters
-        sets = dict.fromkeys(self._seen["s"], 0) | {identity: len(members) for identity, members in slot.sets.items()}
+        self._note("c", flush.counters, flush.start)
+        self._note("ms", flush.timers, flush.start)
+        self._note("s", flush.sets, flush.start)
+        self._change_gauges(flush)
+        self._forget_idle(flush)
+        counters = dict.fromkeys(self._seen["c"], 0.0) | flush.counters
+        sets = dict.fromkeys(self._seen["s"], 0) | {identity: len(members) for identity, members in flush.sets.items()}
         idle = idle_timer(rules)
         timers: dict[str, Mapping[str, float]] = dict.fromkeys(self._seen["ms"], idle)
-        for identity, observed in slot.timers.items():
-            timers[identity] = observed.summary(identity, slot.seconds, rules)
+        for identity, observed in flush.timers.items():
+            timers[identity] = observed.summary(identity, flush.seconds, rules)
         gauges = dict(self.gauges())
-        found = SlotResult(
-            start=slot.start,
-            seconds=slot.seconds,
+        found = FlushResult(
+            start=flush.start,
+            seconds=flush.seconds,
             counters=counters,
             gauges=gauges,
             sets=sets,
             timers=timers,
-            lines=slot.lines,
-            bad_lines=slot.bad_lines,
-            datagrams=slot.datagrams,
+            lines=flush.lines,
+            bad_lines=flush.bad_lines,
+            datagrams=flush.datagrams,
         )
-        joined = () if self._path_names is None else tuple(self._alike(self._path_names, slot, found, rules))
+        joined = () if self._path_names is None else tuple(self._alike(self._path_names, flush, found, rules))
         return msgspec.structs.replace(found, alike=joined, calculation=clock() - began)
 
     def _alike(
-        self, path_names: PathNames, slot: OpenSlot, found: SlotResult, rules: TimerRules
+        self, path_names: PathNames, flush: OpenFlush, found: FlushResult, rules: TimerRules
     ) -> Iterator[Collision]:
         """Work out what series that are alike are together, as if they had been one from the client on."""
         groups = partial(collisions, path_names)
@@ -145,10 +145,10 @@ class KnownSeries:
             latest = max((self._gauges[name] for name in names), key=lambda gauge: (gauge.seen, gauge.changed_at))
             yield Collision("gauges", names, latest.value)
         for names in groups(found.sets):
-            yield Collision("sets", names, len(set().union(*(slot.sets.get(name, ()) for name in names))))
+            yield Collision("sets", names, len(set().union(*(flush.sets.get(name, ()) for name in names))))
         for names in groups(found.timers):
-            came = [slot.timers[name] for name in names if name in slot.timers]
-            whole = TimerValues.together(came).summary(names[0], slot.seconds, rules) if came else idle_timer(rules)
+            came = [flush.timers[name] for name in names if name in flush.timers]
+            whole = TimerValues.together(came).summary(names[0], flush.seconds, rules) if came else idle_timer(rules)
             yield Collision("timers", names, dict(whole))
 
     def _note(self, kind: str, came: Mapping[str, object], start: int) -> None:
@@ -161,23 +161,23 @@ class KnownSeries:
                 seen[identity] = start
                 self.changed.append(KnownRow(kind, identity, 0.0, start))
 
-    def _change_gauges(self, slot: OpenSlot) -> None:
-        for identity, changes in slot.gauges.items():
+    def _change_gauges(self, flush: OpenFlush) -> None:
+        for identity, changes in flush.gauges.items():
             gauge = self._gauges.get(identity)
             if gauge is None:
-                gauge = self._gauges[identity] = _Gauge(0.0, slot.start)
+                gauge = self._gauges[identity] = _Gauge(0.0, flush.start)
             gauge.change(changes)
-            gauge.seen = slot.start
-            self.changed.append(KnownRow("g", identity, gauge.value, slot.start))
+            gauge.seen = flush.start
+            self.changed.append(KnownRow("g", identity, gauge.value, flush.start))
 
-    def _forget_idle(self, slot: OpenSlot) -> None:
-        cut = slot.end - self._rules.ttl
+    def _forget_idle(self, flush: OpenFlush) -> None:
+        cut = flush.end - self._rules.ttl
         for kind, seen in self._seen.items():
             # Those of a kind that is not kept were known before it was said so.
             gone = list(seen) if kind in self._rules.delete else [name for name, when in seen.items() if when < cut]
             for identity in gone:
                 self.forget(kind, identity)
         if "g" in self._rules.delete:
-            cut = max(cut, slot.end - self._rules.gauge_slots * slot.seconds)
+            cut = max(cut, flush.end - self._rules.gauge_flushes * flush.seconds)
         for identity in [identity for identity, gauge in self._gauges.items() if gauge.seen < cut]:
             self.forget("g", identity)

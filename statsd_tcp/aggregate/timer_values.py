@@ -1,4 +1,4 @@
-"""All values of one timer during a slot: exact as long as they are few, in buckets from then on."""
+"""All values of one timer during a flush: exact as long as they are few, in buckets from then on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TimerValues:
         return whole
 
     def summary(self, name: str, seconds: float, rules: TimerRules) -> dict[str, float]:
-        """Work out the numbers of a slot of so many seconds, as `timers.summarise` does."""
+        """Work out the numbers of a flush of so many seconds, as `timers.summarise` does."""
         fields = summarise(name, self.values, self.weight, seconds, rules)
         if not self.exact:
             known = {

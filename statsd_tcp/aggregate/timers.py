@@ -1,4 +1,4 @@
-"""What a timer was during a slot, as etsy's server works it out: from how often each value came.
+"""What a timer was during a flush, as etsy's server works it out: from how often each value came.
 
 Order statistics are made of the values that were received; only ``count`` and ``count_ps`` are corrected for
 sampling. A rank is rounded half up, and of a single value every percentile is that value.
@@ -76,7 +76,7 @@ def summarise(
 ) -> dict[str, float]:
     """Work out a timer of which each value was ``received`` so often, at least one of them.
 
-    ``count`` is how many events these stand for, ``seconds`` the length of the slot. ``name`` is only for finding
+    ``count`` is how many events these stand for, ``seconds`` the length of the flush. ``name`` is only for finding
     the histogram.
     """
     steps = _steps(received)

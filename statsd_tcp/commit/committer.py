@@ -122,13 +122,13 @@ class Committer:
         """Call a function with the store in the store's thread, between two commits; it fails before the first one."""
         return deferToThreadPool(self._reactor, self._pool, lambda: question(self._opened()))
 
-    def after(self, output: str, slot_id: int) -> Deferred[Queued | None]:
-        """Read the first slot behind that one which waits for an output."""
-        return self.ask(lambda store: store.after(output, slot_id))
+    def after(self, output: str, flush_id: int) -> Deferred[Queued | None]:
+        """Read the first flush behind that one which waits for an output."""
+        return self.ask(lambda store: store.after(output, flush_id))
 
-    def acknowledge(self, output: str, slot_id: int) -> None:
-        """Have a slot that an output has written taken out with the next commit."""
-        self._delivered.append((output, slot_id))
+    def acknowledge(self, output: str, flush_id: int) -> None:
+        """Have a flush that an output has written taken out with the next commit."""
+        self._delivered.append((output, flush_id))
 
     async def _finish(self) -> None:
         await self.commit()

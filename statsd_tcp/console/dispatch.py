@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
-from statsd_tcp.console.open_slot import LOOKS, Look
+from statsd_tcp.console.open_flush import LOOKS, Look
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
 
@@ -24,10 +24,10 @@ _log = Logger()
 
 
 class Dispatch:
-    """Carries out commands, for all connections. ``slot`` provides `IOpenSlot`, ``sources`` `IConsoleSources`."""
+    """Carries out commands, for all connections. ``flush`` provides `IOpenFlush`, ``sources`` `IConsoleSources`."""
 
-    def __init__(self, slot: Any, sources: Any) -> None:
-        self._slot = slot
+    def __init__(self, flush: Any, sources: Any) -> None:
+        self._flush = flush
         self._sources = sources
         self._commands: dict[str, Callable[[Sequence[str]], Reply | Deferred[Reply]]] = {
             "help": lambda _: replies.HELP,
@@ -62,11 +62,11 @@ class Dispatch:
         return replies.health(self._sources.up)
 
     def _look(self, kind: Look, _: Sequence[str]) -> Deferred[Reply]:
-        found: Deferred[Any] = self._slot.look(kind)
+        found: Deferred[Any] = self._flush.look(kind)
         return found.addCallback(replies.dump)
 
     def _delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[Reply]:
-        done: Deferred[Any] = self._slot.delete(kind, patterns)
+        done: Deferred[Any] = self._flush.delete(kind, patterns)
         return done.addCallback(replies.deleted)
 
 

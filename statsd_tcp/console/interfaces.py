@@ -8,17 +8,17 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from statsd_tcp.console.open_slot import Look
+from statsd_tcp.console.open_flush import Look
 from statsd_tcp.store.deletion import Deletion, Kind
 
-__all__ = ["IConsoleSources", "IOpenSlot"]
+__all__ = ["IConsoleSources", "IOpenFlush"]
 
 
-class IOpenSlot(Interface):
-    """The output slot that is open, and the series that are known. The Deferreds fail with `StoreError`."""
+class IOpenFlush(Interface):
+    """The output flush that is open, and the series that are known. The Deferreds fail with `StoreError`."""
 
     def look(kind: Look) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
-        """Give the series of a kind with what has come for them in this slot, by their written names, as JSON."""
+        """Give the series of a kind with what has come for them in this flush, by their written names, as JSON."""
 
     def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:  # noqa: N805
         """Delete series and their durable totals, and give what was found for each pattern."""

@@ -15,8 +15,8 @@ from zope.interface import implementer
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.interfaces import IConsoleSources, IOpenSlot
-from statsd_tcp.console.open_slot import Look, look
+from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
+from statsd_tcp.console.open_flush import Look, look
 from statsd_tcp.console.replies import as_json
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
@@ -25,12 +25,12 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.deletion import Deletion, Kind
 
-__all__ = ["ServiceView", "StoredSlot", "output_rows", "settings_rows"]
+__all__ = ["ServiceView", "StoredFlush", "output_rows", "settings_rows"]
 
 
-@implementer(IOpenSlot)
-class StoredSlot:
-    """The open slot as the store has it, which is about a second behind the clients."""
+@implementer(IOpenFlush)
+class StoredFlush:
+    """The open flush as the store has it, which is about a second behind the clients."""
 
     def __init__(self, committer: Committer, timers: TimerRules) -> None:
         self._committer = committer

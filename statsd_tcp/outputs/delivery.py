@@ -1,4 +1,4 @@
-"""Delivering slots to one output: in order, again and again until each is written, at its own pace."""
+"""Delivering flushes to one output: in order, again and again until each is written, at its own pace."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OutputFacts(NamedTuple):
 
 
 class Delivery(Service):
-    """Takes slots out of a queue and gives them to an output.
+    """Takes flushes out of a queue and gives them to an output.
 
         idle --a commit has something new--> delivering --written: acknowledge--> the next one, or idle
                                               |     ^
@@ -44,7 +44,7 @@ class Delivery(Service):
                                               v     |
                                               waiting (1 s, doubled up to 60 s)
 
-    An output that fails holds up nobody but itself. Its slots wait in the store, the oldest of them leaves when the
+    An output that fails holds up nobody but itself. Its flushes wait in the store, the oldest of them leaves when the
     queue is full, and the ones in front of it are never skipped: a backend gets them in order.
     """
 
@@ -69,13 +69,15 @@ class Delivery(Service):
 
     def facts(self) -> OutputFacts:
         """Describe how it does."""
-        slots, _, dropped = self._waiting
-        return OutputFacts(self.output_name, slots, self._sent, self._failed, dropped, self._last_success, self._error)
+        flushes, _, dropped = self._waiting
+        return OutputFacts(
+            self.output_name, flushes, self._sent, self._failed, dropped, self._last_success, self._error
+        )
 
     def look(self, snapshot: Snapshot) -> None:
         """See what waits after a commit, and begin if there is something new."""
-        if snapshot.slots is not None:
-            self._waiting = snapshot.slots.queues.get(self.output_name, self._waiting)
+        if snapshot.flushes is not None:
+            self._waiting = snapshot.flushes.queues.get(self.output_name, self._waiting)
         if self.running and self._work is None and self._waiting.newest > self._done:
             work = Deferred.fromCoroutine(self._deliver_all())
             self._work = work
@@ -103,25 +105,25 @@ class Delivery(Service):
                 await maybeDeferred(self.output.deliver, queued.result)
             except CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - an output may be anybody's; the slot waits
+            except Exception as error:  # noqa: BLE001 - an output may be anybody's; the flush waits
                 self._note_failure(error)
                 await deferLater(self._reactor, self._pause(self._attempts))
             else:
-                self._note_success(queued.slot_id)
+                self._note_success(queued.flush_id)
 
-    def _note_success(self, slot_id: int) -> None:
+    def _note_success(self, flush_id: int) -> None:
         if self._error:
             self._log.info("output {name} works again", name=self.output_name)
-        self._done = slot_id
+        self._done = flush_id
         self._attempts, self._error = 0, ""
         self._sent += 1
         self._last_success = self._wall()
-        self._queue.acknowledge(self.output_name, slot_id)
+        self._queue.acknowledge(self.output_name, flush_id)
 
     def _note_failure(self, error: Exception) -> None:
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if text != self._error:
-            self._log.error("output {name}: {text}; its slots wait", name=self.output_name, text=text)
+            self._log.error("output {name}: {text}; its flushes wait", name=self.output_name, text=text)
         self._error = text
         self._failed += 1
         self._attempts += 1

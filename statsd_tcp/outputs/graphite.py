@@ -1,7 +1,7 @@
-"""Graphite: each slot over a connection of its own to carbon, in its text or its pickle protocol.
+"""Graphite: each flush over a connection of its own to carbon, in its text or its pickle protocol.
 
 Neither protocol has an answer. But a peer that has read everything up to our end closes its own side, in good
-order, and one that died or was cut off doesn't: so a slot counts as written when the connection has ended well on
+order, and one that died or was cut off doesn't: so a flush counts as written when the connection has ended well on
 both sides, theirs after ours. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each
 name and time.
 """
@@ -26,7 +26,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.graphite_names import OwnNumbers, Point, points
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.graphite import GraphiteTarget
@@ -66,7 +66,7 @@ _STALL_TIMEOUT = 30.0
 
 
 class NotTakenError(Exception):
-    """A slot was perhaps not read to its end by the peer."""
+    """A flush was perhaps not read to its end by the peer."""
 
 
 def unacknowledged(connection: socket.socket) -> int:
@@ -79,7 +79,7 @@ def unacknowledged(connection: socket.socket) -> int:
 
 @implementer(IOutput)
 class Graphite:
-    """Sends slots to one carbon."""
+    """Sends flushes to one carbon."""
 
     def __init__(
         self,
@@ -96,10 +96,10 @@ class Graphite:
         self._own = OwnNumbers()
         self._last = 0
 
-    async def deliver(self, slot: SlotResult) -> None:
-        """Send a slot; raises an error of the connection, or `NotTakenError`."""
-        lag = max(0, slot.start - self._last) if self._last else 0
-        chunks = self._chunks(slot, self._own._replace(lag=lag))
+    async def deliver(self, flush: FlushResult) -> None:
+        """Send a flush; raises an error of the connection, or `NotTakenError`."""
+        lag = max(0, flush.start - self._last) if self._last else 0
+        chunks = self._chunks(flush, self._own._replace(lag=lag))
         began = self._wall()
         try:
             sender = _Sender(self._reactor, chunks, self._missing)
@@ -118,14 +118,14 @@ class Graphite:
             flush_length=length,
             calculation_time=spent,
         )
-        self._last = slot.timestamp
+        self._last = flush.timestamp
 
     def stop(self) -> None:
-        """Do nothing: there is no connection between slots."""
+        """Do nothing: there is no connection between flushes."""
 
-    def _chunks(self, slot: SlotResult, own: OwnNumbers) -> Iterator[bytes]:
+    def _chunks(self, flush: FlushResult, own: OwnNumbers) -> Iterator[bytes]:
         write = as_pickles if self._target.pickles else as_text
-        return write(points(slot, self._target.names, own), slot.timestamp)
+        return write(points(flush, self._target.names, own), flush.timestamp)
 
 
 @implementer(IPullProducer, IHalfCloseableProtocol)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.graphite_paths import name_and_tags
 from statsd_tcp.settings.graphite import NameRules
 
@@ -33,23 +33,23 @@ Point = tuple[str, float]
 """A path and its value."""
 
 
-def points(slot: SlotResult, rules: NameRules, own: OwnNumbers) -> Iterator[Point]:
-    """Give all that is said about a slot, in etsy's order."""
+def points(flush: FlushResult, rules: NameRules, own: OwnNumbers) -> Iterator[Point]:
+    """Give all that is said about a flush, in etsy's order."""
     spaces = _Spaces(rules)
-    slot = slot.joined()
-    yield from _counters(slot, rules, spaces)
-    for identity, fields in slot.timers.items():
+    flush = flush.joined()
+    yield from _counters(flush, rules, spaces)
+    for identity, fields in flush.timers.items():
         name, tail = spaces.split(identity)
         for field, value in fields.items():
             yield f"{spaces.timers}{name}.{field}{tail}", value
-    for identity, value in slot.gauges.items():
+    for identity, value in flush.gauges.items():
         name, tail = spaces.split(identity)
         yield f"{spaces.gauges}{name}{tail}", value
     yield f"{spaces.gauges}{rules.stats}.timestamp_lag{spaces.suffix}", own.lag
-    for identity, members in slot.sets.items():
+    for identity, members in flush.sets.items():
         name, tail = spaces.split(identity)
         yield f"{spaces.sets}{name}.count{tail}", members
-    yield from _own(slot, rules, spaces, own)
+    yield from _own(flush, rules, spaces, own)
 
 
 class _Spaces:
@@ -79,32 +79,32 @@ def _joined(*parts: str) -> str:
     return ".".join(parts)
 
 
-def _counters(slot: SlotResult, rules: NameRules, spaces: _Spaces) -> Iterator[Point]:
+def _counters(flush: FlushResult, rules: NameRules, spaces: _Spaces) -> Iterator[Point]:
     counts_space, rate, count = ("stats_counts.", "", "") if rules.legacy else (spaces.counters, ".rate", ".count")
-    counters = dict(slot.counters)
-    for name, number in _counted(slot).items():
+    counters = dict(flush.counters)
+    for name, number in _counted(flush).items():
         # Whoever sends a counter of that name adds to it, as with etsy's server.
         identity = f"{rules.stats}.{name}"
         counters[identity] = counters.get(identity, 0.0) + number
     for identity, value in counters.items():
         name, tail = spaces.split(identity)
-        yield f"{spaces.counters}{name}{rate}{tail}", value / slot.seconds
+        yield f"{spaces.counters}{name}{rate}{tail}", value / flush.seconds
         if rules.counts:
             yield f"{counts_space}{name}{count}{tail}", value
 
 
-def _counted(slot: SlotResult) -> dict[str, int]:
-    return {"bad_lines_seen": slot.bad_lines, "packets_received": slot.datagrams, "metrics_received": slot.lines}
+def _counted(flush: FlushResult) -> dict[str, int]:
+    return {"bad_lines_seen": flush.bad_lines, "packets_received": flush.datagrams, "metrics_received": flush.lines}
 
 
-def _own(slot: SlotResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -> Iterator[Point]:
+def _own(flush: FlushResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -> Iterator[Point]:
     space = _before(spaces.own.rstrip("."), rules.stats)
     # Of all names only this one begins with the prefix of the service's own in the legacy name space.
     first = f"{rules.stats}." if rules.legacy else space
     # Three counters and the lag are ours, and are counted by etsy as everybody's.
-    ours = {*(f"{rules.stats}.{name}" for name in _counted(slot))} - slot.counters.keys()
-    lag = {f"{rules.stats}.timestamp_lag"} - slot.gauges.keys()
-    yield f"{first}numStats{spaces.suffix}", len(slot) + len(ours) + len(lag)
+    ours = {*(f"{rules.stats}.{name}" for name in _counted(flush))} - flush.counters.keys()
+    lag = {f"{rules.stats}.timestamp_lag"} - flush.gauges.keys()
+    yield f"{first}numStats{spaces.suffix}", len(flush) + len(ours) + len(lag)
     graphite = {
         "calculationtime": own.calculation_time,
         "last_exception": own.last_exception,
@@ -114,4 +114,4 @@ def _own(slot: SlotResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers) -
     }
     for name, value in graphite.items():
         yield f"{space}graphiteStats.{name}{spaces.suffix}", value
-    yield f"{space}processing_time{spaces.suffix}", round(slot.calculation * _MILLISECONDS)
+    yield f"{space}processing_time{spaces.suffix}", round(flush.calculation * _MILLISECONDS)

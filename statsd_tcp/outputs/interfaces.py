@@ -1,4 +1,4 @@
-"""What an output is: a place to which every slot's result is written, in order, until it was written."""
+"""What an output is: a place to which every flush's result is written, in order, until it was written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from zope.interface import Interface
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 
 __all__ = ["GROUP", "IOutput", "OutputFactory"]
 
@@ -16,12 +16,12 @@ GROUP = "statscounter.outputs"
 
 
 class IOutput(Interface):
-    """Somewhere that slots are written to. All calls come from the reactor's thread, and must not wait."""
+    """Somewhere that flushes are written to. All calls come from the reactor's thread, and must not wait."""
 
-    def deliver(slot: SlotResult) -> Awaitable[None] | None:  # noqa: N805 - an interface's methods have no self
-        """Write one slot; fires when it is written, or fails, and then the same slot is given again later.
+    def deliver(flush: FlushResult) -> Awaitable[None] | None:  # noqa: N805 - an interface's methods have no self
+        """Write one flush; fires when it is written, or fails, and then the same flush is given again later.
 
-        Slots come one after the other in the order of time, the next one when this one is written. After a crash the
+        Flushes come one after the other in the order of time, the next one when this one is written. After a crash the
         last one may come a second time. A coroutine does as well as a Deferred.
         """
 

@@ -1,4 +1,4 @@
-"""Slots on the terminal: for people, or as one line of JSON each."""
+"""Flushes on the terminal: for people, or as one line of JSON each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.outputs import ConsoleForm
 from statsd_tcp.wire.notation import as_text
@@ -21,57 +21,57 @@ __all__ = ["TerminalOutput", "as_json", "as_table"]
 
 @implementer(IOutput)
 class TerminalOutput:
-    """Writes slots to a stream, in a thread: who reads it may be slow."""
+    """Writes flushes to a stream, in a thread: who reads it may be slow."""
 
     def __init__(self, reactor: Any, stream: TextIO, form: ConsoleForm) -> None:
         self._reactor = reactor
         self._stream = stream
         self._write = as_json if form == "json" else as_table
 
-    def deliver(self, slot: SlotResult) -> Deferred[None]:
-        """Write a slot."""
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._print, slot)
+    def deliver(self, flush: FlushResult) -> Deferred[None]:
+        """Write a flush."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._print, flush)
 
     def stop(self) -> None:
         """Do nothing: the stream is not ours."""
 
-    def _print(self, slot: SlotResult) -> None:
-        self._stream.write(self._write(slot))
+    def _print(self, flush: FlushResult) -> None:
+        self._stream.write(self._write(flush))
         self._stream.flush()
 
 
-def as_json(slot: SlotResult) -> str:
-    """Write a slot as a line of JSON, with the series as_text as clients write them: ``name;key=value``."""
+def as_json(flush: FlushResult) -> str:
+    """Write a flush as a line of JSON, with the series written as clients write them: ``name;key=value``."""
     document = {
-        "timestamp": slot.timestamp,
-        "seconds": slot.seconds,
-        "counters": _named(slot.counters),
-        "counter_rates": {name: value / slot.seconds for name, value in _named(slot.counters).items()},
-        "gauges": _named(slot.gauges),
-        "sets": _named(slot.sets),
-        "timers": _named(slot.timers),
-        "lines": slot.lines,
-        "bad_lines": slot.bad_lines,
-        "datagrams": slot.datagrams,
+        "timestamp": flush.timestamp,
+        "seconds": flush.seconds,
+        "counters": _named(flush.counters),
+        "counter_rates": {name: value / flush.seconds for name, value in _named(flush.counters).items()},
+        "gauges": _named(flush.gauges),
+        "sets": _named(flush.sets),
+        "timers": _named(flush.timers),
+        "lines": flush.lines,
+        "bad_lines": flush.bad_lines,
+        "datagrams": flush.datagrams,
     }
     return msgspec.json.encode(document).decode() + "\n"
 
 
-def as_table(slot: SlotResult) -> str:
-    """Write a slot for people."""
-    return "\n".join(_rows(slot)) + "\n"
+def as_table(flush: FlushResult) -> str:
+    """Write a flush for people."""
+    return "\n".join(_rows(flush)) + "\n"
 
 
-def _rows(slot: SlotResult) -> Iterator[str]:
-    when = datetime.fromtimestamp(slot.timestamp, UTC)
-    yield f"{when:%Y-%m-%d %H:%M:%S}Z  {slot.seconds} s, {slot.lines} lines, {slot.bad_lines} of them bad"
-    for name, total in sorted(_named(slot.counters).items()):
-        yield f"  counter  {name}  {total:g}  ({total / slot.seconds:g}/s)"
-    for name, value in sorted(_named(slot.gauges).items()):
+def _rows(flush: FlushResult) -> Iterator[str]:
+    when = datetime.fromtimestamp(flush.timestamp, UTC)
+    yield f"{when:%Y-%m-%d %H:%M:%S}Z  {flush.seconds} s, {flush.lines} lines, {flush.bad_lines} of them bad"
+    for name, total in sorted(_named(flush.counters).items()):
+        yield f"  counter  {name}  {total:g}  ({total / flush.seconds:g}/s)"
+    for name, value in sorted(_named(flush.gauges).items()):
         yield f"  gauge    {name}  {value:g}"
-    for name, members in sorted(_named(slot.sets).items()):
+    for name, members in sorted(_named(flush.sets).items()):
         yield f"  set      {name}  {members}"
-    for name, fields in sorted(_named(slot.timers).items()):
+    for name, fields in sorted(_named(flush.timers).items()):
         yield f"  timer    {name}  {' '.join(f'{field}={number:g}' for field, number in fields.items())}"
 
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 ConsoleForm = Literal["human", "json"]
-"""How slots are printed."""
+"""How flushes are printed."""
 
 IDLE_KINDS = {"counters": "c", "gauges": "g", "timers": "ms", "sets": "s"}
 """The names of the kinds, as they are written in options, and the kinds."""

@@ -193,7 +193,7 @@ OPTIONS = (
     ),
     Option(
         "flush-interval", "", _whole(1, 86_400), "10", False,
-        "seconds of an output slot, aligned to the clock: outputs other than /metrics get one result for each "
+        "seconds of an output flush, aligned to the clock: outputs other than /metrics get one result for each "
         "[default: 10]",
     ),
     Option(
@@ -210,12 +210,12 @@ OPTIONS = (
     ),
     Option(
         "delete-idle", "", parse_idle_kinds, None, False,
-        "leave series out of a slot in which nothing came to them: all, or some of counters,gauges,timers,sets "
+        "leave series out of a flush in which nothing came to them: all, or some of counters,gauges,timers,sets "
         "[default: they stay, with zeros]",
     ),
     Option(
         "gauges-ttl", "", _whole(1, 1_000_000), "1", False,
-        "with --delete-idle=gauges: slots that a gauge stays without news [default: 1]",
+        "with --delete-idle=gauges: flushes that a gauge stays without news [default: 1]",
     ),
     Option(
         "series-ttl", "", _seconds(60, 3650 * _DAY), "604800", False,
@@ -227,21 +227,21 @@ OPTIONS = (
     ),
     Option(
         "graphite", "", parse_graphite, (), True,
-        "send slots to carbon: tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; "
+        "send flushes to carbon: tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; "
         "repeatable",
     ),
-    Option("console", "", parse_console, None, False, "print slots: human or json"),
+    Option("console", "", parse_console, None, False, "print flushes: human or json"),
     Option(
         "repeat", "", parse_repeat, (), True,
         "send accepted lines on to another StatsD server: udp:HOST:PORT or tcp:HOST:PORT; repeatable",
     ),
     Option(
         "output", "", parse_plugin, (), True,
-        "send slots to an output of another package: NAME[:key=value...]; repeatable",
+        "send flushes to an output of another package: NAME[:key=value...]; repeatable",
     ),
     Option(
         "output-queue", "", _whole(1, 10_000_000), "8640", False,
-        "slots that may wait for an output that doesn't take them; the oldest go first [default: 8640]",
+        "flushes that may wait for an output that doesn't take them; the oldest go first [default: 8640]",
     ),
     Option(
         "mapping", "", _mapping, None, False,

@@ -41,7 +41,7 @@ def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -
 
 
 def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> SeriesPlan:
-    """Put down how many members each set had in a slot that has ended; those to which nothing came had none."""
+    """Put down how many members each set had in a flush that has ended; those to which nothing came had none."""
     plan = SeriesPlan({}, [], [])
     if counts is None:
         return plan

@@ -16,9 +16,10 @@ from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
-from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_slots
+from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_flushes
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
+from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
 from statsd_tcp.store.schema import prepare
@@ -27,8 +28,7 @@ from statsd_tcp.store.series import (
     SeriesPlan,
     SeriesRow,
 )
-from statsd_tcp.store.sets import SetSlot, SetsPlan
-from statsd_tcp.store.slots import LAG, MAX_SERIES, SlotRules, Slots
+from statsd_tcp.store.sets import SetFlush, SetsPlan
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.traits import from_row
 from statsd_tcp.store.transaction import Plan, write
@@ -57,7 +57,7 @@ _EXPIRY_STEPS = 10
 """Series with a time to live of their own are looked at so often in the shortest of those times."""
 
 _SET_SECONDS = 10
-"""The length of the slots in which the members of sets are counted, if output slots have none."""
+"""The length of the flushes in which the members of sets are counted, if output flushes have none."""
 
 _LOCK_TIMEOUT = 1.0
 
@@ -65,7 +65,7 @@ _LOCK_TIMEOUT = 1.0
 class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
-    ``series_ttl`` is in seconds, ``max_series`` how many series there may be; ``slots`` says how output slots are
+    ``series_ttl`` is in seconds, ``max_series`` how many series there may be; ``flushes`` says how output flushes are
     made, None makes none; ``mapper`` gives series their names, None leaves them as they are. ``wall`` and
     ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file can't be opened, is damaged, or isn't
     ours.
@@ -77,7 +77,7 @@ class Store:
         *,
         series_ttl: float = SERIES_TTL,
         max_series: int = MAX_SERIES,
-        slots: SlotRules | None = None,
+        flushes: FlushRules | None = None,
         mapper: Mapper | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -96,9 +96,9 @@ class Store:
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._room = Room(self._columns, max_series)
-        self.slots = None if slots is None else Slots(slots, monotonic)
+        self.flushes = None if flushes is None else Flushes(flushes, monotonic)
         self._mapper = mapper
-        self._sets = SetSlot(_SET_SECONDS if slots is None else slots.seconds)
+        self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
         self._windows = Windows(monotonic)
         self._connection = _open(path)
         try:
@@ -131,27 +131,27 @@ class Store:
         self.snapshot = self._picture(tuple(plan.refused))
         return self.snapshot
 
-    def after(self, output: str, slot_id: int) -> Queued | None:
-        """Read the first slot behind that one which waits for an output; raises `StoreError`."""
-        if self.slots is None:
+    def after(self, output: str, flush_id: int) -> Queued | None:
+        """Read the first flush behind that one which waits for an output; raises `StoreError`."""
+        if self.flushes is None:
             return None
         with translated(self._path):
-            return self.slots.after(self._connection, output, slot_id)
+            return self.flushes.after(self._connection, output, flush_id)
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> list[Deletion]:
-        """Forget series by their names, here and in the open slot, in one transaction; raises `StoreError`.
+        """Forget series by their names, here and in the open flush, in one transaction; raises `StoreError`.
 
         What patterns may be is said at `wire.notation.matching`; what was found for each is given back.
         """
-        slots = self.slots
+        flushes = self.flushes
         with translated(self._path):
-            if slots is not None:
-                slots.recall(self._connection)
-            deletions = find(kind, patterns, self._columns, slots)
+            if flushes is not None:
+                flushes.recall(self._connection)
+            deletions = find(kind, patterns, self._columns, flushes)
             gone = {identity for deletion in deletions for identity in deletion.identities}
             plan = Plan(self._book.copy(), leave_columns(kind, gone, self._columns), [], self._now(), False)
-            if slots is not None and gone:
-                plan.slots = lambda connection: leave_slots(connection, kind, gone, slots)
+            if flushes is not None and gone:
+                plan.flushes = lambda connection: leave_flushes(connection, kind, gone, flushes)
             self._write(plan)
         self._apply(plan)
         # These were not idle.
@@ -163,8 +163,8 @@ class Store:
         try:
             write(self._connection, plan, self._columns, self._next_id)
         except BaseException:
-            if self.slots is not None:
-                self.slots.forget()
+            if self.flushes is not None:
+                self.flushes.forget()
             raise
 
     def _load(self) -> None:
@@ -183,14 +183,14 @@ class Store:
             columns.load_traits(traits)
             if columns.kind in _OBSERVED_KINDS:
                 self._units.hold(columns.kind, columns.positions)
-        if self.slots is not None:
-            self.slots.load(self._connection)
-            self._begin_sets(self.slots)
+        if self.flushes is not None:
+            self.flushes.load(self._connection)
+            self._begin_sets(self.flushes)
 
-    def _begin_sets(self, slots: Slots) -> None:
-        if slots.open is not None:
-            members = slots.open.sets if self._mapper is None else self._mapper.sets(slots.open.sets)
-            self._sets.begin(slots.open.start, members)
+    def _begin_sets(self, flushes: Flushes) -> None:
+        if flushes.open is not None:
+            members = flushes.open.sets if self._mapper is None else self._mapper.sets(flushes.open.sets)
+            self._sets.begin(flushes.open.start, members)
 
     def _start_clock(self) -> None:
         # Idle time is what this and earlier processes saw pass. A clock that is set, or wrong for a while
@@ -229,7 +229,7 @@ class Store:
         mapped = mapped._replace(news=room.news)
         sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - LAG)
         series = self._plan_series(mapped, sets)
-        plan = Plan(book, series, refused, now, due, self._slot_work(living, recovered, batch.delivered))
+        plan = Plan(book, series, refused, now, due, self._flush_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
         if due:
             self._plan_expiry(plan)
@@ -237,14 +237,14 @@ class Store:
             changes.expired = sorted({*changes.expired, *positions})
         return plan
 
-    def _slot_work(
+    def _flush_work(
         self, living: Sequence[Interval], recovered: list[Interval], delivered: Sequence[tuple[str, int]]
     ) -> Callable[[sqlite3.Connection], None] | None:
-        slots, wall = self.slots, self._wall()
-        if slots is None or not (living or recovered or delivered or slots.due(wall)):
+        flushes, wall = self.flushes, self._wall()
+        if flushes is None or not (living or recovered or delivered or flushes.due(wall)):
             return None
         news = _merged(living)
-        return lambda connection: slots.write(connection, wall, recovered, news, delivered)
+        return lambda connection: flushes.write(connection, wall, recovered, news, delivered)
 
     def _mapped(self, news: Interval) -> Mapped:
         return Mapped(news, {}) if self._mapper is None else self._mapper.apply(news)
@@ -313,7 +313,7 @@ class Store:
             distributions=distributions,
             stats=self._stats(),
             refused=refused,
-            slots=None if self.slots is None else self.slots.state(),
+            flushes=None if self.flushes is None else self.flushes.state(),
             sets=sets,
             windows=self._windows,
         )

@@ -1,4 +1,4 @@
-"""Series that are deleted by their names: which they are, and how they leave the open output slot."""
+"""Series that are deleted by their names: which they are, and how they leave the open output flush."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from statsd_tcp.aggregate.encoding import decode, encode
+from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan
-from statsd_tcp.store.slots import Slots
 from statsd_tcp.wire.notation import matching
 
-__all__ = ["DELETABLE", "Deletion", "Kind", "find", "leave_columns", "leave_slots"]
+__all__ = ["DELETABLE", "Deletion", "Kind", "find", "leave_columns", "leave_flushes"]
 
 Kind = Literal["counters", "gauges", "timers"]
 
@@ -40,14 +40,16 @@ class Deletion(NamedTuple):
     identities: Sequence[str]
 
 
-def find(kind: Kind, patterns: Sequence[str], columns: Sequence[SeriesColumns], slots: Slots | None) -> list[Deletion]:
+def find(
+    kind: Kind, patterns: Sequence[str], columns: Sequence[SeriesColumns], flushes: Flushes | None
+) -> list[Deletion]:
     """Find the series for each pattern (see `matching`); one that several mean is the first one's."""
     places = _PLACES[kind]
     everywhere: list[Collection[str]] = [each.positions for each in columns if each.kind in places.columns]
-    if slots is not None:
-        everywhere.append(slots.known.identities(places.known))
-        if slots.open is not None:
-            everywhere.append(_in_slot(slots, kind))
+    if flushes is not None:
+        everywhere.append(flushes.known.identities(places.known))
+        if flushes.open is not None:
+            everywhere.append(_in_flush(flushes, kind))
     seen: set[str] = set()
     result = []
     for pattern in patterns:
@@ -67,23 +69,23 @@ def leave_columns(kind: Kind, gone: Collection[str], columns: Sequence[SeriesCol
     ]
 
 
-def leave_slots(connection: sqlite3.Connection, kind: Kind, gone: Collection[str], slots: Slots) -> None:
-    """Take these series out of what is known for the outputs, and out of the open slot, in the file and in memory."""
+def leave_flushes(connection: sqlite3.Connection, kind: Kind, gone: Collection[str], flushes: Flushes) -> None:
+    """Take these series out of what is known for the outputs, and out of the open flush, in the file and in memory."""
     places = _PLACES[kind]
     for identity in gone:
-        if slots.known.forget(places.known, identity):
-            # Not when the slot is closed: until then it may be there again.
-            slots.known.gone.remove((places.known, identity))
+        if flushes.known.forget(places.known, identity):
+            # Not when the flush is closed: until then it may be there again.
+            flushes.known.gone.remove((places.known, identity))
             connection.execute("DELETE FROM slot_series WHERE kind = ? AND identity = ?", (places.known, identity))
-    if slots.open is not None:
-        here = _in_slot(slots, kind)
+    if flushes.open is not None:
+        here = _in_flush(flushes, kind)
         for identity in gone:
             here.pop(identity, None)
         _strip_parts(connection, places.fields, gone)
 
 
-def _in_slot(slots: Slots, kind: Kind) -> dict[str, object]:
-    found: dict[str, object] = getattr(slots.open, kind)
+def _in_flush(flushes: Flushes, kind: Kind) -> dict[str, object]:
+    found: dict[str, object] = getattr(flushes.open, kind)
     return found
 
 

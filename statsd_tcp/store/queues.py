@@ -1,4 +1,4 @@
-"""The slots that wait for their outputs: in the file, in order, bounded; the oldest go first."""
+"""The flushes that wait for their outputs: in the file, in order, bounded; the oldest go first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 
 __all__ = ["QUEUE_BYTES", "IQueue", "Queued", "Queues", "Waiting"]
 
 QUEUE_BYTES = 1 << 30
-"""So much may wait for one output on the disk, however few slots it is."""
+"""So much may wait for one output on the disk, however few flushes it is."""
 
 LARGEST = 1 << 28
 """A compressed result that is larger can't be kept: SQLite takes no more than a gigabyte in one row."""
@@ -25,38 +25,38 @@ LARGEST = 1 << 28
 # The names of fields repeat themselves in every timer: a tenth of the size for a hundredth of a second a megabyte.
 _LEVEL = 1
 
-_decoder = msgspec.msgpack.Decoder(SlotResult)
+_decoder = msgspec.msgpack.Decoder(FlushResult)
 
 
 class Queued(NamedTuple):
-    """A slot that waits: the number by which it is acknowledged, and the result."""
+    """A flush that waits: the number by which it is acknowledged, and the result."""
 
-    slot_id: int
-    result: SlotResult
+    flush_id: int
+    result: FlushResult
 
 
 class Waiting(NamedTuple):
-    """What waits for one output: how many slots, the newest one's number (0: none), and how many were dropped."""
+    """What waits for one output: how many flushes, the newest one's number (0: none), and how many were dropped."""
 
-    slots: int
+    flushes: int
     newest: int
     dropped: int
 
 
 class IQueue(Interface):
-    """Where slots wait."""
+    """Where flushes wait."""
 
-    def after(output: str, slot_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
-        """Read the first slot behind that one."""
+    def after(output: str, flush_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
+        """Read the first flush behind that one."""
 
-    def acknowledge(output: str, slot_id: int) -> None:  # noqa: N805
-        """Say that a slot is written; it is taken out with the next commit."""
+    def acknowledge(output: str, flush_id: int) -> None:  # noqa: N805
+        """Say that a flush is written; it is taken out with the next commit."""
 
 
 class Queues:
     """One queue for each output. The sizes are in memory too; `load` reads them.
 
-    ``longest`` is the number of slots that may wait for one output.
+    ``longest`` is the number of flushes that may wait for one output.
     """
 
     def __init__(self, outputs: Sequence[str], longest: int, most_bytes: int = QUEUE_BYTES) -> None:
@@ -70,9 +70,9 @@ class Queues:
         for queue in self._queues.values():
             queue.clear()
         rows = "SELECT output, slot, length(payload) FROM slot_queue JOIN slot_results ON id = slot ORDER BY slot"
-        for output, slot_id, size in connection.execute(rows):
+        for output, flush_id, size in connection.execute(rows):
             if output in self._queues:
-                self._queues[output].append((slot_id, size))
+                self._queues[output].append((flush_id, size))
 
     def waiting(self) -> Mapping[str, Waiting]:
         """Tell what waits for each output."""
@@ -81,37 +81,37 @@ class Queues:
             for output, queue in self._queues.items()
         }
 
-    def put(self, connection: sqlite3.Connection, result: SlotResult) -> None:
+    def put(self, connection: sqlite3.Connection, result: FlushResult) -> None:
         """Queue a result for every output."""
         payload = zlib.compress(msgspec.msgpack.encode(result), _LEVEL)
         if len(payload) > LARGEST:
             for output in self._queues:
                 self._dropped[output] += 1
             return
-        slot_id = connection.execute("INSERT INTO slot_results (payload) VALUES (?)", (payload,)).lastrowid or 0
+        flush_id = connection.execute("INSERT INTO slot_results (payload) VALUES (?)", (payload,)).lastrowid or 0
         for output, queue in self._queues.items():
-            connection.execute("INSERT INTO slot_queue (output, slot) VALUES (?, ?)", (output, slot_id))
-            queue.append((slot_id, len(payload)))
+            connection.execute("INSERT INTO slot_queue (output, slot) VALUES (?, ?)", (output, flush_id))
+            queue.append((flush_id, len(payload)))
             self._shorten(connection, output, queue)
         marks = ", ".join("?" * len(self._queues))
         connection.execute(f"DELETE FROM slot_queue WHERE output NOT IN ({marks})", tuple(self._queues))  # noqa: S608
         self._sweep(connection)
 
     def acknowledge(self, connection: sqlite3.Connection, delivered: Iterable[tuple[str, int]]) -> None:
-        """Take out what outputs have written: pairs of an output and the number of a slot."""
-        for output, slot_id in delivered:
-            connection.execute("DELETE FROM slot_queue WHERE output = ? AND slot = ?", (output, slot_id))
+        """Take out what outputs have written: pairs of an output and the number of a flush."""
+        for output, flush_id in delivered:
+            connection.execute("DELETE FROM slot_queue WHERE output = ? AND slot = ?", (output, flush_id))
             queue = self._queues.get(output, deque())
-            if queue and queue[0][0] == slot_id:
+            if queue and queue[0][0] == flush_id:
                 queue.popleft()
         self._sweep(connection)
 
-    def after(self, connection: sqlite3.Connection, output: str, slot_id: int) -> Queued | None:
-        """Read the first slot behind that one which waits for an output."""
+    def after(self, connection: sqlite3.Connection, output: str, flush_id: int) -> Queued | None:
+        """Read the first flush behind that one which waits for an output."""
         row = connection.execute(
             "SELECT id, payload FROM slot_queue JOIN slot_results ON id = slot"
             " WHERE output = ? AND slot > ? ORDER BY slot LIMIT 1",
-            (output, slot_id),
+            (output, flush_id),
         ).fetchone()
         return None if row is None else Queued(row[0], _decoded(row[1]))
 
@@ -128,7 +128,7 @@ class Queues:
         connection.execute("DELETE FROM slot_results WHERE id NOT IN (SELECT slot FROM slot_queue)")
 
 
-def _decoded(payload: bytes) -> SlotResult:
+def _decoded(payload: bytes) -> FlushResult:
     try:
         return _decoder.decode(zlib.decompress(payload))
     except zlib.error as error:

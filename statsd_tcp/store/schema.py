@@ -47,7 +47,7 @@ _TABLES = (
         bounds BLOB,
         counts BLOB
     )""",
-    # The open output slot, as the intervals that were added to it; the first part may be empty.
+    # The open output flush, as the intervals that were added to it; the first part may be empty.
     """CREATE TABLE slot_parts (
         id INTEGER PRIMARY KEY,
         start INTEGER NOT NULL,
@@ -62,7 +62,7 @@ _TABLES = (
         seen INTEGER NOT NULL,
         PRIMARY KEY (kind, identity)
     ) WITHOUT ROWID""",
-    # Slots that wait for their outputs. An id is never used again: outputs are remembered by it where they are.
+    # Flushes that wait for their outputs. An id is never used again: outputs are remembered by it where they are.
     "CREATE TABLE slot_results (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL)",
     """CREATE TABLE slot_queue (
         output TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""Sets as gauges: how many different members came in the last slot of the clock that has ended."""
+"""Sets as gauges: how many different members came in the last flush of the clock that has ended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 from statsd_tcp.mapping.rules import Treatment
 
-__all__ = ["SetSlot", "SetsPlan"]
+__all__ = ["SetFlush", "SetsPlan"]
 
 
 class SetsPlan(msgspec.Struct, frozen=True):
     """What news do to the sets.
 
-    ``counts``: the number of members of each set of a slot that has ended, None if none has; ``treatments`` are
-    those of these sets. ``start``: the beginning of the slot that is open then.
+    ``counts``: the number of members of each set of a flush that has ended, None if none has; ``treatments`` are
+    those of these sets. ``start``: the beginning of the flush that is open then.
     """
 
     counts: Mapping[str, int] | None
@@ -25,8 +25,8 @@ class SetsPlan(msgspec.Struct, frozen=True):
     news_treatments: Mapping[str, Treatment]
 
 
-class SetSlot:
-    """The members that came in the open slot, in memory only. ``seconds`` is the length of a slot."""
+class SetFlush:
+    """The members that came in the open flush, in memory only. ``seconds`` is the length of a flush."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
@@ -35,7 +35,7 @@ class SetSlot:
         self._treatments: dict[str, Treatment] = {}
 
     def begin(self, start: int, members: Mapping[str, set[str]]) -> None:
-        """Go on with a slot that an earlier process began."""
+        """Go on with a flush that an earlier process began."""
         self._start = start
         self._members = {identity: set(each) for identity, each in members.items()}
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.ledger.layout import LedgerCounts, SlotName
-from statsd_tcp.store.slots import SlotState
+from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Windows
 
@@ -157,7 +157,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything durable after one commit.
 
     ``settled`` are the totals without the ledgers that aren't folded yet; `totals` adds those. ``refused``
-    are the intervals that this commit dropped. ``slots`` is None where the store keeps none. ``windows`` are the
+    are the intervals that this commit dropped. ``flushes`` is None where the store keeps none. ``windows`` are the
     one thing that goes on changing: the quantiles are those of the moment at which they are read.
     """
 
@@ -169,7 +169,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     distributions: SeriesTable
     stats: StoreStats
     refused: tuple[Refusal, ...] = ()
-    slots: SlotState | None = None
+    flushes: FlushState | None = None
     sets: SeriesTable = _NO_SETS
     windows: Windows | None = None
 

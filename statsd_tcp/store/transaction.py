@@ -33,7 +33,7 @@ _DROP_TRAITS = "DELETE FROM traits WHERE id = ?"
 class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
-    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``slots``, if
+    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
     there is something to do about them, is called inside the transaction. ``sets`` are their members, which are in
     memory only.
     """
@@ -43,14 +43,14 @@ class Plan(msgspec.Struct):
     refused: list[Refusal]
     now: float
     checked_expiry: bool
-    slots: Callable[[sqlite3.Connection], None] | None = None
+    flushes: Callable[[sqlite3.Connection], None] | None = None
     overflowed: int = 0
     refused_series: int = 0
     sets: SetsPlan | None = None
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return self.slots is None and not self.book.changed() and all(changes.is_empty() for changes in self.series)
+        return self.flushes is None and not self.book.changed() and all(changes.is_empty() for changes in self.series)
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
@@ -66,8 +66,8 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns, first_id))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))
-        if plan.slots is not None:
-            plan.slots(connection)
+        if plan.flushes is not None:
+            plan.flushes(connection)
         connection.execute("COMMIT")
     except BaseException:
         # After some errors, as a full disk, SQLite has rolled back by itself.

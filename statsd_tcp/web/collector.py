@@ -168,19 +168,19 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
 def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
     outputs = {(facts.name,): facts for facts in own.outputs}
     for name, text in (
-        ("sent", "Slots (repeat: lines) that an output has written."),
+        ("sent", "Flushes (repeat: lines) that an output has written."),
         ("failed", "Attempts to write, or to connect, that failed."),
-        ("dropped", "Slots (repeat: lines) that an output never got."),
+        ("dropped", "Flushes (repeat: lines) that an output never got."),
     ):
         rows = {key: float(getattr(facts, name)) for key, facts in outputs.items()}
         yield _counter(f"output_{name}", text, ("output",), rows)
     queued = {key: float(facts.queued) for key, facts in outputs.items()}
-    yield _gauge("output_queued", "Slots (repeat: lines) that wait for an output.", ("output",), queued)
+    yield _gauge("output_queued", "Flushes (repeat: lines) that wait for an output.", ("output",), queued)
     last = {key: facts.last_success for key, facts in outputs.items()}
     text = "When an output last wrote, 0 for never."
     yield _gauge("output_last_success_timestamp_seconds", text, ("output",), last)
-    approximated = 0 if snapshot.slots is None else snapshot.slots.approximated
-    text = "Timers of which a slot had too many different values to keep them exactly."
+    approximated = 0 if snapshot.flushes is None else snapshot.flushes.approximated
+    text = "Timers of which a flush had too many different values to keep them exactly."
     yield _counter("timers_approximated", text, (), {(): approximated})
 
 

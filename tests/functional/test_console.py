@@ -77,7 +77,7 @@ def dump(port: int, kind: str) -> dict[str, Any]:
 
 @pytest.fixture
 def service(start_service: ServiceMaker) -> Service:
-    """Give a service with a console, and slots so long that none ends in a test."""
+    """Give a service with a console, and flushes so long that none ends in a test."""
     return start_service(workers=2, admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
 
 
@@ -117,7 +117,7 @@ def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
 
 
 def test_dumps(service: Service) -> None:
-    """The dumps are JSON of the slot that is open."""
+    """The dumps are JSON of the flush that is open."""
     port = fill(service)
     own = {"statsd.bad_lines_seen": 1, "statsd.packets_received": 1, "statsd.metrics_received": 8}
     assert dump(port, "counters") == {"a.b": 3, "a.c": 1, "plain": 2} | own

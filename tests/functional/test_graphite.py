@@ -1,4 +1,4 @@
-"""Slots to Graphite: a real carbon, and what is in its files afterwards."""
+"""Flushes to Graphite: a real carbon, and what is in its files afterwards."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def total(carbon: Carbon, path: str) -> float:
 
 
 def graphite(port: int, *more: str) -> list[str]:
-    """Give the options for slots of a second that go to carbon."""
+    """Give the options for flushes of a second that go to carbon."""
     return ["--flush-interval=1", f"--graphite={':'.join(('tcp', '127.0.0.1', str(port), *more))}"]
 
 
@@ -69,7 +69,7 @@ def test_what_arrives_is_what_was_sent(carbon: Carbon, start_service: ServiceMak
     service = start_service(more=graphite(port, f"protocol={protocol}"))
     half_close(service.port("lines"), LINES)
     until(lambda: largest(carbon, "stats_counts.hits") == 7.0, "the counter has arrived")
-    # What was sent in one connection may be in two slots, if it came at the end of one.
+    # What was sent in one connection may be in two flushes, if it came at the end of one.
     until(lambda: {path: largest(carbon, path) for path in EXPECTED} == EXPECTED, "all has arrived")
 
 
@@ -84,13 +84,13 @@ def test_the_new_namespace(carbon: Carbon, start_service: ServiceMaker) -> None:
 
 
 def send_and_settle(service: Service, lines: bytes) -> None:
-    """Send, and wait until the slot in which that came has ended."""
+    """Send, and wait until the flush in which that came has ended."""
     half_close(service.port("lines"), lines)
     service.settled()
 
 
 def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> None:
-    """While carbon is down its slots wait; when it is back they are delivered in order, and none is missing."""
+    """While carbon is down its flushes wait; when it is back they are delivered in order, and none is missing."""
     service = start_service(more=graphite(carbon.text_port))
     name = f"graphite:127.0.0.1:{carbon.text_port}"
     send_and_settle(service, b"hits:1|c\n")
@@ -107,11 +107,11 @@ def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> N
     assert levels == sorted(levels), "in order, a gauge that only rises never falls"
     # What carbon had read, and not yet written when it was stopped, is its own loss.
     times = sorted(when for when in carbon.points("statsd.numStats") if when > down)
-    assert times == list(range(down + 1, down + 1 + len(times))), "there is a point for every slot"
+    assert times == list(range(down + 1, down + 1 + len(times))), "there is a point for every flush"
 
 
-def test_a_restart_in_mid_slot(carbon: Carbon, start_service: ServiceMaker) -> None:
-    """What came before and after a restart in the same slot is one point."""
+def test_a_restart_in_mid_flush(carbon: Carbon, start_service: ServiceMaker) -> None:
+    """What came before and after a restart in the same flush is one point."""
     seconds = 8
     options = [f"--flush-interval={seconds}", f"--graphite=tcp:127.0.0.1:{carbon.text_port}"]
     service = start_service(more=options)
@@ -123,7 +123,7 @@ def test_a_restart_in_mid_slot(carbon: Carbon, start_service: ServiceMaker) -> N
     until(lambda: total(carbon, "stats_counts.hits") == 3.0, "all has arrived")
     counts = carbon.points("stats_counts.hits")
     assert all(when % seconds == 0 for when in counts)
-    # The restart may have fallen on the end of a slot; then the two are in two.
+    # The restart may have fallen on the end of a flush; then the two are in two.
     found = [value for value in counts.values() if value]
     assert found in ([3.0], [1.0, 2.0])
     if found == [3.0]:
@@ -131,7 +131,7 @@ def test_a_restart_in_mid_slot(carbon: Carbon, start_service: ServiceMaker) -> N
 
 
 def test_kill_and_restart(carbon: Carbon, start_service: ServiceMaker) -> None:
-    """What was counted but not yet committed when the service was killed is in the slots too, once."""
+    """What was counted but not yet committed when the service was killed is in the flushes too, once."""
     service = start_service(more=graphite(carbon.text_port))
     for _ in range(5):
         half_close(service.port("lines"), b"hits:1|c\n")
@@ -144,11 +144,11 @@ def test_kill_and_restart(carbon: Carbon, start_service: ServiceMaker) -> None:
 
 
 def test_a_backend_that_ends_too_early(start_service: ServiceMaker) -> None:
-    """A backend that ends in good order, while more is on its way to it, gets the whole slot again."""
+    """A backend that ends in good order, while more is on its way to it, gets the whole flush again."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.settimeout(PATIENCE)
-        # Much less than the slot with all the counters has, and more than one without.
+        # Much less than the flush with all the counters has, and more than one without.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         service = start_service(more=graphite(listener.getsockname()[1]))
         half_close(service.port("lines"), b"".join(b"some.longer.name.of.a.counter.%d:1|c\n" % n for n in range(400)))
@@ -181,7 +181,7 @@ def _read_to_the_end(connection: socket.socket) -> bytes:
 
 
 def test_a_full_queue(start_service: ServiceMaker) -> None:
-    """When more slots wait than may, the oldest go, and they are counted."""
+    """When more flushes wait than may, the oldest go, and they are counted."""
     port = free_port()
     service = start_service(more=[*graphite(port), "--output-queue=2"])
     name = f"graphite:127.0.0.1:{port}"

@@ -57,7 +57,7 @@ def make_etsy(tmp_path: Path) -> Iterator[Any]:
 
 
 def flushed(sink: Sink) -> tuple[dict[str, float], dict[str, float]]:
-    """Give what was flushed in the slot with the lines and in the one after it, once both are there."""
+    """Give what was flushed in the flush with the lines and in the one after it, once both are there."""
 
     def found() -> list[int]:
         rich = [number for number, flush in enumerate(sink.flushes) if _metrics_received(flush)]
@@ -65,7 +65,7 @@ def flushed(sink: Sink) -> tuple[dict[str, float], dict[str, float]]:
 
     numbers = until(found, "the lines were flushed")
     if len(numbers) > 1:
-        pytest.skip("the lines came at the end of a slot, and are in two")
+        pytest.skip("the lines came at the end of a flush, and are in two")
     return _comparable(sink.flushes[numbers[0]]), _comparable(sink.flushes[numbers[0] + 1])
 
 

@@ -39,7 +39,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_the_example_of_the_documentation(make_service: ServiceMaker, installed: Path, tmp_path: Path) -> None:
-    """The documented example, installed as a package, gets every slot, each counter exactly once."""
+    """The documented example, installed as a package, gets every flush, each counter exactly once."""
     path = tmp_path / "counters.jsonl"
     more = ["--flush-interval=1", f"--output=jsonl:path={path}"]
     service: Service = make_service(more=more, environ={"PYTHONPATH": str(installed)}).start()
@@ -73,15 +73,15 @@ def test_more_series_than_there_may_be(start_service: ServiceMaker) -> None:
 
 
 def test_the_console(start_service: ServiceMaker) -> None:
-    """On the terminal every slot is a line of JSON between the lines of the log."""
+    """On the terminal every flush is a line of JSON between the lines of the log."""
     service = start_service(more=["--flush-interval=1", "--console=json"])
     half_close(service.port("lines"), b"hits:2|c\ntime:5|ms\n")
 
     def found() -> list[dict[str, Any]]:
-        slots = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
-        return [slot for slot in slots if slot["counters"].get("hits")]
+        flushes = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+        return [flush for flush in flushes if flush["counters"].get("hits")]
 
-    slot = until(found, "the slot is printed")[0]
-    assert slot["counters"] == {"hits": 2.0}
-    assert slot["timers"]["time"]["upper_90"] == 5.0
-    assert slot["lines"] == 2
+    flush = until(found, "the flush is printed")[0]
+    assert flush["counters"] == {"hits": 2.0}
+    assert flush["timers"]["time"]["upper_90"] == 5.0
+    assert flush["lines"] == 2

@@ -12,7 +12,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Backend:
-    """Takes Graphite's text protocol. A slot is kept when its connection ended well; while down it resets every one."""
+    """Takes Graphite's text protocol. A flush is kept when its connection ended well; while down it resets each."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -20,7 +20,7 @@ class Backend:
         self.accepted = 0
         self.down = False
         self.newest = 0
-        """The latest time of a slot that was kept. Slots come in order: all that ended before it have been."""
+        """The latest time of a flush that was kept. Flushes come in order: all that ended before it have been."""
         self._points: dict[tuple[str, int], float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 

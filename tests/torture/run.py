@@ -29,13 +29,13 @@ from tests.torture.violence import Victim, Violence, quiet
 __all__ = ["can_isolate", "compare", "main", "make_victim", "remains", "report", "settled", "tell_all", "verdict"]
 
 SETTLED = 120.0
-"""Seconds until all is counted at the end: slots that a backend missed are tried again after a while."""
+"""Seconds until all is counted at the end: flushes that a backend missed are tried again after a while."""
 
-SLOT = 1
-"""Seconds that an output slot has."""
+FLUSH = 1
+"""Seconds that an output flush has."""
 
 PAGES = 4
-"""Descriptors that may be open for a moment: pages that are being asked for, the store's files, a slot on its way."""
+"""Descriptors that may be open for a moment: pages that are being asked for, the store's files, a flush on its way."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def make_victim(folder: Path, workers: int, backend: Backend) -> Victim:
     """Make a service on ports that stay the same over its restarts."""
     tcp = f"tcp:{{}}:{LOOPBACK}:name={{}}"
-    more = [f"--flush-interval={SLOT}", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
+    more = [f"--flush-interval={FLUSH}", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
     listen, count = [tcp.format(free_port(), "lines")], [tcp.format(free_port(), "bare")]
     http = f"tcp:{free_port()}:{LOOPBACK}"
     return Victim(folder, options(folder / "state", workers=workers, listen=listen, count=count, http=http, more=more))
@@ -74,10 +74,10 @@ def in_kernel(victim: Victim, backend: Backend, books: Books) -> Row:
 def settled(victim: Victim, backend: Backend) -> Metrics:
     """Wait until all that came is counted, and has been delivered to the backend; give a scrape from after that."""
     until(lambda: quiet(victim), "all is counted", SETTLED)
-    # What came last is in a slot that ends by then. To count commits instead would not do: on a busy machine
+    # What came last is in a flush that ends by then. To count commits instead would not do: on a busy machine
     # several may fall into a second, and the delivery comes after them.
-    last = time.time() + SLOT
-    until(lambda: backend.newest > last, "all slots are delivered", SETTLED)
+    last = time.time() + FLUSH
+    until(lambda: backend.newest > last, "all flushes are delivered", SETTLED)
     return until(lambda: quiet(victim), "all is counted", SETTLED)
 
 

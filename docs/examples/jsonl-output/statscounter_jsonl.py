@@ -1,4 +1,4 @@
-"""An output of statscounter: appends the counters of every slot to a file, as a line of JSON."""
+"""An output of statscounter: appends the counters of every flush to a file, as a line of JSON."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.interfaces import IOutput
 
 
@@ -17,13 +17,13 @@ class JsonLines:
     def __init__(self, reactor: Any, path: str) -> None:
         self.reactor, self.path = reactor, Path(path)
 
-    def deliver(self, slot: SlotResult) -> Any:
-        # A disk may be slow and the reactor must not wait. The slot is written when this Deferred fires.
-        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.append, slot)
+    def deliver(self, flush: FlushResult) -> Any:
+        # A disk may be slow and the reactor must not wait. The flush is written when this Deferred fires.
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.append, flush)
 
-    def append(self, slot: SlotResult) -> None:
+    def append(self, flush: FlushResult) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": slot.timestamp, "counters": dict(slot.counters)}) + "\n")
+            file.write(json.dumps({"time": flush.timestamp, "counters": dict(flush.counters)}) + "\n")
 
     def stop(self) -> None:
         pass

@@ -42,7 +42,7 @@ class BucketTests(SynchronousTestCase):
 
 
 class ObservedTests(SynchronousTestCase):
-    """All values of a slot."""
+    """All values of a flush."""
 
     def test_sampled_values(self) -> None:
         """The weight is that of all events; a value counts as often as it came."""

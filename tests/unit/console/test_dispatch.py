@@ -13,12 +13,12 @@ from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
-from statsd_tcp.console.interfaces import IConsoleSources, IOpenSlot
+from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.replies import as_json
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
 
-# Recorded from statsd 0.9.0 of the npm registry, which had the series of `FakeSlot`.
+# Recorded from statsd 0.9.0 of the npm registry, which had the series of `FakeFlush`.
 ETSY = (
     ("HELP", "ERROR\n"),
     ("", "ERROR\n"),
@@ -45,9 +45,9 @@ HELP = (
 )
 
 
-@implementer(IOpenSlot)
-class FakeSlot:
-    """A slot with a few series."""
+@implementer(IOpenFlush)
+class FakeFlush:
+    """A flush with a few series."""
 
     def __init__(self) -> None:
         self.series: dict[str, dict[str, Any]] = {
@@ -87,7 +87,7 @@ class FakeSources:
 
     def workers(self) -> list[dict[str, Any]]:
         """Give a worker."""
-        return [{"slot": 0, "pid": 77}]
+        return [{"flush": 0, "pid": 77}]
 
     def config(self) -> Iterator[tuple[str, object]]:
         """Give two settings."""
@@ -100,8 +100,8 @@ class AnswersTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a service."""
-        self.slot, self.sources = FakeSlot(), FakeSources()
-        self.dispatch = Dispatch(self.slot, self.sources)
+        self.flush, self.sources = FakeFlush(), FakeSources()
+        self.dispatch = Dispatch(self.flush, self.sources)
 
     def answer(self, line: str) -> str:
         """Give the reply to a line."""
@@ -110,7 +110,7 @@ class AnswersTests(SynchronousTestCase):
 
     def test_fakes(self) -> None:
         """What the tests use has what the console asks for."""
-        verifyObject(IOpenSlot, self.slot)
+        verifyObject(IOpenFlush, self.flush)
         verifyObject(IConsoleSources, self.sources)
 
     def test_as_etsy(self) -> None:
@@ -132,11 +132,11 @@ class AnswersTests(SynchronousTestCase):
 
     def test_dumps(self) -> None:
         """A dump is JSON, with an end."""
-        for kind, series in self.slot.series.items():
+        for kind, series in self.flush.series.items():
             text, end, rest = self.answer(kind).partition("\nEND\n\n")
             self.assertEqual((series, "\nEND\n\n", ""), (json.loads(text), end, rest))
-        self.assertEqual([{"slot": 0, "pid": 77}], json.loads(self.answer("workers").removesuffix("END\n\n")))
-        self.slot.series["sets"] = {}
+        self.assertEqual([{"flush": 0, "pid": 77}], json.loads(self.answer("workers").removesuffix("END\n\n")))
+        self.flush.series["sets"] = {}
         self.assertEqual("{}\nEND\n\n", self.answer("sets"))
 
     def test_health(self) -> None:
@@ -148,16 +148,16 @@ class AnswersTests(SynchronousTestCase):
 
     def test_tags(self) -> None:
         """A deleted series is named with its tags as they are written."""
-        self.slot.series["counters"] = {"a.b\nk\nv": 1}
+        self.flush.series["counters"] = {"a.b\nk\nv": 1}
         self.assertEqual("deleted: a.b;k=v\nEND\n\n", self.answer("delcounters a.*"))
 
     def test_store_fails(self) -> None:
         """A store that can't be read is an error with its reason, in one line."""
-        self.slot.error = StoreError("the store\nis not open yet")
+        self.flush.error = StoreError("the store\nis not open yet")
         self.assertEqual("ERROR: the store is not open yet\n", self.answer("counters"))
 
     def test_fault(self) -> None:
         """A fault of the program is an error, and logged."""
-        self.slot.error = ZeroDivisionError("division by zero")
+        self.flush.error = ZeroDivisionError("division by zero")
         self.assertEqual("ERROR: division by zero\n", self.answer("counters"))
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))

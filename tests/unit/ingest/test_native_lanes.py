@@ -203,7 +203,7 @@ class SameJournalTests(IngestTestCase):
         self.assertEqual([b"a:0|c\n", b"a:1|c\n", b"a:2|c\n"], [frame.lines for frame in frames])
 
     def test_wrong_arguments(self) -> None:
-        """Slots that aren't there and rings too small to read into are refused before anything is accepted."""
+        """Flushes that aren't there and rings too small to read into are refused before anything is accepted."""
         self.connect()
         descriptor = self.listener.fileno()
         good = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, 2)

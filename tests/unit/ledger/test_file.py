@@ -53,7 +53,7 @@ class LedgerFileTests(LedgerTestCase):
         self.assertEqual(5, len({self.map(path).ledger_id for path in paths}))
 
     def test_alignment(self) -> None:
-        """Slots are aligned, so that a number is stored in one piece; the ring begins on a cache line."""
+        """Flushes are aligned, so that a number is stored in one piece; the ring begins on a cache line."""
         header = self.map(self.create()).header
         self.assertEqual((0, 0), (header.slots_at % 8, header.ring_at % 64))
 

@@ -75,7 +75,7 @@ class ShelfTests(WorkersTestCase):
         """A connection that comes and goes while the slots are read is never closed without being accepted."""
 
         class Racing:
-            """Slots in which a connection is accepted and closed between two readings."""
+            """Flushes in which a connection is accepted and closed between two readings."""
 
             def __init__(self, numbers: list[int], first: int) -> None:
                 self.numbers, self.first = numbers, first

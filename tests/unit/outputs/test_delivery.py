@@ -1,4 +1,4 @@
-"""Delivering slots: the order, the pauses, and what is acknowledged."""
+"""Delivering flushes: the order, the pauses, and what is acknowledged."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.delivery import Delivery
 from statsd_tcp.outputs.interfaces import IOutput
+from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.queues import IQueue, Queued, Waiting
-from statsd_tcp.store.slots import SlotState
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.web.tables import make_snapshot
 
 
 @implementer(IQueue)
 class Queue:
-    """A queue in memory; an acknowledged slot goes with the next commit."""
+    """A queue in memory; an acknowledged flush goes with the next commit."""
 
     def __init__(self, number: int) -> None:
-        self.waiting = [Queued(index, SlotResult(start=10 * index, seconds=10)) for index in range(1, number + 1)]
+        self.waiting = [Queued(index, FlushResult(start=10 * index, seconds=10)) for index in range(1, number + 1)]
         self.acknowledged: list[tuple[str, int]] = []
         self.broken = False
 
-    def after(self, output: str, slot_id: int) -> Deferred[Queued | None]:
-        """Give the first slot behind that one."""
+    def after(self, output: str, flush_id: int) -> Deferred[Queued | None]:
+        """Give the first flush behind that one."""
         if self.broken:
             return fail(OSError("disk"))
-        return succeed(next((queued for queued in self.waiting if queued.slot_id > slot_id), None))
+        return succeed(next((queued for queued in self.waiting if queued.flush_id > flush_id), None))
 
-    def acknowledge(self, output: str, slot_id: int) -> None:
+    def acknowledge(self, output: str, flush_id: int) -> None:
         """Note it."""
-        self.acknowledged.append((output, slot_id))
+        self.acknowledged.append((output, flush_id))
 
     def picture(self) -> Snapshot:
         """Make what a commit gives."""
-        newest = self.waiting[-1].slot_id if self.waiting else 0
-        state = SlotState({"out": Waiting(len(self.waiting), newest, 7)}, 0)
-        return msgspec.structs.replace(make_snapshot(), slots=state)
+        newest = self.waiting[-1].flush_id if self.waiting else 0
+        state = FlushState({"out": Waiting(len(self.waiting), newest, 7)}, 0)
+        return msgspec.structs.replace(make_snapshot(), flushes=state)
 
 
 @implementer(IOutput)
@@ -55,9 +55,9 @@ class Output:
         self.cancelled = 0
         self.stopped = False
 
-    def deliver(self, slot: SlotResult) -> Deferred[None]:
-        """Note the slot."""
-        self.starts.append(slot.start)
+    def deliver(self, flush: FlushResult) -> Deferred[None]:
+        """Note the flush."""
+        self.starts.append(flush.start)
         self.pending = Deferred(self._cancelled)
         return self.pending
 
@@ -78,7 +78,7 @@ class DeliveryTests(SynchronousTestCase):
         self.output = Output()
 
     def start(self, number: int) -> Delivery:
-        """Begin with so many slots that wait."""
+        """Begin with so many flushes that wait."""
         self.queue = Queue(number)
         delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
         delivery.startService()
@@ -91,7 +91,7 @@ class DeliveryTests(SynchronousTestCase):
         verifyObject(IQueue, Queue(0))
 
     def test_in_order(self) -> None:
-        """Slots come one after the other, each acknowledged when it is written."""
+        """Flushes come one after the other, each acknowledged when it is written."""
         delivery = self.start(3)
         self.assertEqual(self.output.starts, [10])
         self.output.pending.callback(None)
@@ -99,7 +99,7 @@ class DeliveryTests(SynchronousTestCase):
         self.output.pending.callback(None)
         self.clock.advance(5)
         self.output.pending.callback(None)
-        self.assertEqual([slot_id for _, slot_id in self.queue.acknowledged], [1, 2, 3])
+        self.assertEqual([flush_id for _, flush_id in self.queue.acknowledged], [1, 2, 3])
         facts = delivery.facts()
         self.assertEqual((facts.sent, facts.failed, facts.queued, facts.dropped, facts.last_success), (3, 0, 3, 7, 5.0))
 
@@ -111,14 +111,14 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(self.output.starts, [10])
 
     def test_new_ones(self) -> None:
-        """A slot that comes later is given when a commit shows it."""
+        """A flush that comes later is given when a commit shows it."""
         delivery = self.start(0)
-        self.queue.waiting.append(Queued(4, SlotResult(start=40, seconds=10)))
+        self.queue.waiting.append(Queued(4, FlushResult(start=40, seconds=10)))
         delivery.look(self.queue.picture())
         self.assertEqual(self.output.starts, [40])
 
     def test_again_and_again(self) -> None:
-        """A slot that fails is given again after a pause that doubles up to a minute, and is logged once."""
+        """A flush that fails is given again after a pause that doubles up to a minute, and is logged once."""
         with capturedLogs() as events:
             delivery = self.start(2)
             pauses = []
@@ -135,13 +135,13 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(pauses, sorted(pauses))
         self.assertLess(pauses[0], 4)
         self.assertTrue(50 < pauses[-1] < 75, pauses)
-        self.assertEqual(len([event for event in events if "its slots wait" in event["log_format"]]), 1)
+        self.assertEqual(len([event for event in events if "its flushes wait" in event["log_format"]]), 1)
         self.assertEqual((delivery.facts().failed, delivery.facts().error), (9, "no route"))
         self.output.pending.callback(None)
         self.assertEqual((delivery.facts().error, self.output.starts[-1]), ("", 20))
 
     def test_the_oldest_may_go_meanwhile(self) -> None:
-        """When the queue has dropped a slot during a pause, the next one is given."""
+        """When the queue has dropped a flush during a pause, the next one is given."""
         self.start(3)
         self.output.pending.errback(OSError())
         del self.queue.waiting[0]

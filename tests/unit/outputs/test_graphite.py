@@ -1,4 +1,4 @@
-"""Slots on their way to carbon: the bytes, the connection, and when a slot counts as written."""
+"""Flushes on their way to carbon: the bytes, the connection, and when a flush counts as written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.graphite import Graphite, NotTakenError, as_pickles, as_text
 from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
 
-SLOT = SlotResult(start=1000, seconds=10, counters={"hits": 25.0})
+FLUSH = FlushResult(start=1000, seconds=10, counters={"hits": 25.0})
 
 
 class Transport(StringTransport):
@@ -57,9 +57,9 @@ class Peer:
         self.protocol: Any = None
         self.transport = Transport()
 
-    def deliver(self, slot: SlotResult = SLOT) -> Deferred[None]:
-        """Have a slot delivered, up to the attempt to connect."""
-        delivered = Deferred.fromCoroutine(self.graphite.deliver(slot))
+    def deliver(self, flush: FlushResult = FLUSH) -> Deferred[None]:
+        """Have a flush delivered, up to the attempt to connect."""
+        delivered = Deferred.fromCoroutine(self.graphite.deliver(flush))
         # The endpoint looks the name up first, and the fake reactor answers at once.
         self.reactor.advance(0)
         return delivered
@@ -94,10 +94,10 @@ class Peer:
 
 
 class DeliveryTests(SynchronousTestCase):
-    """One connection for each slot."""
+    """One connection for each flush."""
 
-    def test_a_slot_that_is_read_is_written(self) -> None:
-        """A slot counts as written when the peer has ended the connection after our end."""
+    def test_a_flush_that_is_read_is_written(self) -> None:
+        """A flush counts as written when the peer has ended the connection after our end."""
         peer = Peer()
         delivered = peer.deliver()
         self.assertEqual(peer.reactor.tcpClients[0][:2], ("127.0.0.1", 2003))
@@ -112,7 +112,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(peer.reactor.getDelayedCalls(), [])
 
     def test_a_connection_that_breaks(self) -> None:
-        """A connection that is reset, before or after our end, means that the slot may not have been read."""
+        """A connection that is reset, before or after our end, means that the flush may not have been read."""
         for whole in (False, True):
             with self.subTest(whole=whole):
                 peer = Peer()
@@ -155,7 +155,7 @@ class DeliveryTests(SynchronousTestCase):
         self.failureResultOf(delivered, NotTakenError)
 
     def test_nobody_there(self) -> None:
-        """A refused connection is an error, and is told of in the next slot."""
+        """A refused connection is an error, and is told of in the next flush."""
         peer = Peer()
         peer.reactor.advance(50)
         delivered = peer.deliver()
@@ -193,7 +193,7 @@ class DeliveryTests(SynchronousTestCase):
         self.failureResultOf(delivered)
 
     def test_what_it_says_about_itself(self) -> None:
-        """The next slot says when the last one was written, its length, and how far apart the two were."""
+        """The next flush says when the last one was written, its length, and how far apart the two were."""
         peer = Peer()
         delivered = peer.deliver()
         peer.accept()
@@ -202,7 +202,7 @@ class DeliveryTests(SynchronousTestCase):
         peer.reactor.advance(5)
         peer.end()
         self.successResultOf(delivered)
-        peer.deliver(SlotResult(start=1030, seconds=10))
+        peer.deliver(FlushResult(start=1030, seconds=10))
         peer.accept()
         lines = peer.read().decode().splitlines()
         for line in (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.collisions import Collision
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.graphite_names import OwnNumbers, points
 from statsd_tcp.outputs.graphite_paths import clean
 from statsd_tcp.settings.graphite import NameRules
@@ -15,7 +15,7 @@ from statsd_tcp.wire.series import series_identity
 
 TAGGED = series_identity("hits", [("code", "200"), ("bare", "")])
 
-SLOT = SlotResult(
+FLUSH = FlushResult(
     start=1000,
     seconds=10,
     counters={"hits": 25.0, TAGGED: 5.0},
@@ -58,8 +58,8 @@ LEGACY = {
 
 
 def paths(**rules: object) -> dict[str, float]:
-    """Give all points of the slot."""
-    return dict(points(SLOT, NameRules(**rules), OWN))  # type: ignore[arg-type]
+    """Give all points of the flush."""
+    return dict(points(FLUSH, NameRules(**rules), OWN))  # type: ignore[arg-type]
 
 
 class NamespaceTests(SynchronousTestCase):
@@ -121,14 +121,14 @@ class SameNameTests(SynchronousTestCase):
 
     def test_alike(self) -> None:
         """What series are together that can't be told apart stands at their path, once."""
-        slot = SlotResult(
+        flush = FlushResult(
             start=1000,
             seconds=10,
             counters={"a/b": 2.0, "x": 1.0, "a-b": 3.0},
             timers={"a b": {"sum": 1.0}, "a  b": {"sum": 2.0}},
             alike=(Collision("counters", ("a-b", "a/b"), 5.0), Collision("timers", ("a b", "a  b"), {"sum": 3.0})),
         )
-        found = list(points(slot, NameRules(), OWN))
+        found = list(points(flush, NameRules(), OWN))
         self.assertEqual(len(found), len(dict(found)))
         expected = {"stats_counts.a-b": 5.0, "stats.a-b": 0.5, "stats_counts.x": 1.0, "stats.timers.a_b.sum": 3.0}
         self.assertEqual({path: dict(found).get(path) for path in expected}, expected)
@@ -136,9 +136,9 @@ class SameNameTests(SynchronousTestCase):
 
     def test_own_counters(self) -> None:
         """A counter with the name of one of the service's own adds to it."""
-        slot = SlotResult(start=1000, seconds=10, counters={"statsd.bad_lines_seen": 4.0}, bad_lines=3)
+        flush = FlushResult(start=1000, seconds=10, counters={"statsd.bad_lines_seen": 4.0}, bad_lines=3)
         found = [
-            value for path, value in points(slot, NameRules(), OWN) if path.endswith("counts.statsd.bad_lines_seen")
+            value for path, value in points(flush, NameRules(), OWN) if path.endswith("counts.statsd.bad_lines_seen")
         ]
         self.assertEqual(found, [7.0])
 
@@ -167,8 +167,8 @@ class CleanTests(SynchronousTestCase):
         """Whatever is in a name or a tag, its path has no blank, and as many tags as it should."""
         without = {key.replace("\n", ""): value.replace("\n", "") for key, value in tags.items()}
         identity = series_identity(name.replace("\n", ""), list(without.items()))
-        slot = SlotResult(start=0, seconds=10, gauges={identity: 1.0})
-        found = [path for path, _ in points(slot, NameRules(), OWN) if path.startswith("stats.gauges.")]
+        flush = FlushResult(start=0, seconds=10, gauges={identity: 1.0})
+        found = [path for path, _ in points(flush, NameRules(), OWN) if path.startswith("stats.gauges.")]
         self.assertRegex(found[0], r"\A[a-zA-Z0-9_.;=-]*\Z")
         if without:
             self.assertEqual(found[0].count(";"), len(without))

@@ -14,13 +14,13 @@ from twisted.internet.testing import MemoryReactorClock as Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from statsd_tcp.aggregate.slots import SlotResult
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.aggregate.timers import Histogram
 from statsd_tcp.outputs import plugins
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
 from statsd_tcp.outputs.terminal import as_json, as_table
-from statsd_tcp.service import make_outputs, slot_rules
+from statsd_tcp.service import flush_rules, make_outputs
 from statsd_tcp.settings.outputs import (
     PluginSpec,
     parse_console,
@@ -38,7 +38,7 @@ from statsd_tcp.wire.series import series_identity
 class Kept:
     """An output that does nothing."""
 
-    def deliver(self, slot: SlotResult) -> None:
+    def deliver(self, flush: FlushResult) -> None:
         """Do nothing."""
 
     def stop(self) -> None:
@@ -105,12 +105,12 @@ class SettingsTests(SynchronousTestCase):
     """All options together."""
 
     def test_defaults(self) -> None:
-        """Without options there is no output, and slots are as etsy's."""
+        """Without options there is no output, and flushes are as etsy's."""
         found = settings()
         self.assertEqual(make_outputs(Clock(), found), {})
-        rules = slot_rules(found, {})
+        rules = flush_rules(found, {})
         self.assertEqual((rules.seconds, rules.timers.percentiles, rules.timers.only), (10, (90.0,), frozenset()))
-        self.assertEqual((rules.idle.delete, rules.idle.gauge_slots, rules.idle.ttl), (frozenset(), 1, 604_800.0))
+        self.assertEqual((rules.idle.delete, rules.idle.gauge_flushes, rules.idle.ttl), (frozenset(), 1, 604_800.0))
         self.assertEqual((rules.max_series, rules.queue, rules.outputs), (1_000_000, 8_640, ()))
 
     def test_given(self) -> None:
@@ -128,10 +128,10 @@ class SettingsTests(SynchronousTestCase):
             histogram=["a=1"],
             timer_fields="count",
         )
-        rules = slot_rules(found, make_outputs(Clock(), found))
+        rules = flush_rules(found, make_outputs(Clock(), found))
         self.assertEqual(rules.outputs, ("graphite:a:2003", "graphite:b:2003", "console"))
         self.assertEqual((rules.seconds, rules.timers.percentiles, rules.queue, rules.max_series), (60, (50.0,), 7, 5))
-        self.assertEqual((rules.idle.delete, rules.idle.gauge_slots, rules.idle.ttl), ({"g"}, 3, 3600.0))
+        self.assertEqual((rules.idle.delete, rules.idle.gauge_flushes, rules.idle.ttl), ({"g"}, 3, 3600.0))
         self.assertEqual((rules.timers.only, rules.timers.histograms[0].metric), ({"count"}, "a"))
 
     def test_off(self) -> None:
@@ -184,7 +184,7 @@ class PluginTests(SynchronousTestCase):
 class ConsoleTests(SynchronousTestCase):
     """What is printed."""
 
-    SLOT = SlotResult(
+    FLUSH = FlushResult(
         start=1_700_000_000,
         seconds=10,
         counters={series_identity("hits", [("code", "200"), ("bare", "")]): 5.0},
@@ -196,8 +196,8 @@ class ConsoleTests(SynchronousTestCase):
     )
 
     def test_json(self) -> None:
-        """A slot is one line of JSON, with the tags behind the names."""
-        text = as_json(self.SLOT)
+        """A flush is one line of JSON, with the tags behind the names."""
+        text = as_json(self.FLUSH)
         self.assertEqual(text.count("\n"), 1)
         found = json.loads(text)
         self.assertEqual(found["timestamp"], 1_700_000_010)
@@ -209,7 +209,7 @@ class ConsoleTests(SynchronousTestCase):
     def test_human(self) -> None:
         """For people there is a line for each series, with what matters of its kind."""
         self.assertEqual(
-            as_table(self.SLOT).splitlines(),
+            as_table(self.FLUSH).splitlines(),
             [
                 "2023-11-14 22:13:30Z  10 s, 8 lines, 1 of them bad",
                 "  counter  hits;bare;code=200  5  (0.5/s)",
@@ -224,5 +224,5 @@ class ConsoleTests(SynchronousTestCase):
         stream = io.StringIO()
         self.patch(sys, "__stdout__", stream)
         output = make_outputs(Clock(), settings(console="human"))["console"]
-        output._print(self.SLOT)  # type: ignore[attr-defined]
+        output._print(self.FLUSH)  # type: ignore[attr-defined]
         self.assertIn("hits", stream.getvalue())

@@ -1,4 +1,4 @@
-"""Series deleted by their names: from the totals, from the open slot and from what is known, for good."""
+"""Series deleted by their names: from the totals, from the open flush and from what is known, for good."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store.database import StoreError
 from statsd_tcp.store.deletion import Deletion, Kind
-from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.store.flushes import FlushRules
 from tests.unit.store.cases import values
-from tests.unit.store.test_slots import SlotTestCase
+from tests.unit.store.test_flushes import FlushTestCase
 
 TAGGED = "a.b\nk\nv"
 
@@ -24,8 +24,8 @@ ALL = Interval(
 )
 
 
-class DeletionTestCase(SlotTestCase):
-    """A store with a few series of each kind, in the middle of a slot."""
+class DeletionTestCase(FlushTestCase):
+    """A store with a few series of each kind, in the middle of a flush."""
 
     def setUp(self) -> None:
         """Fill the store."""
@@ -40,13 +40,13 @@ class DeletionTestCase(SlotTestCase):
         self.assertIsInstance(deletions[0], Deletion)
         return {pattern: list(identities) for pattern, identities in deletions}
 
-    def reopen(self, rules: SlotRules | None = None) -> None:
+    def reopen(self, rules: FlushRules | None = None) -> None:
         """Close the store and open it again."""
         self.store.close()
         self.store = self.open_with() if rules is None else self.open_with(rules)
 
     def result(self) -> Any:
-        """End the slot, and give its result."""
+        """End the flush, and give its result."""
         self.at(10)
         self.commit(self.store)
         return self.results(self.store)[-1]
@@ -98,7 +98,7 @@ class DeletionTests(DeletionTestCase):
         self.assertEqual(0.0, self.results(self.store)[-1].counters["ab"])
 
     def test_idle(self) -> None:
-        """A series that is only known from earlier slots is found, and isn't in the next one."""
+        """A series that is only known from earlier flushes is found, and isn't in the next one."""
         self.result()
         self.assertEqual({"ab": ["ab"]}, self.delete("counters", "ab"))
         self.at(20)
@@ -116,8 +116,8 @@ class DeletionTests(DeletionTestCase):
         self.assertEqual({"x.*": []}, self.delete("counters", "x.*"))
         self.assertEqual(before, [values(table) for table in self.store.snapshot.tables()])
 
-    def test_without_slots(self) -> None:
-        """A store without slots forgets totals."""
+    def test_without_flushes(self) -> None:
+        """A store without flushes forgets totals."""
         self.store.close()
         store = self.open()
         self.assertEqual([("ab", ["ab"])], store.delete("counters", ["ab"]))
@@ -128,7 +128,7 @@ class DurableDeletionTests(DeletionTestCase):
     """What a restart or an error makes of it."""
 
     def test_restart(self) -> None:
-        """After a restart in the same slot the series are still deleted, and the others are still there."""
+        """After a restart in the same flush the series are still deleted, and the others are still there."""
         self.delete("counters", "a.*")
         self.delete("timers", "t")
         self.delete("gauges", "g")

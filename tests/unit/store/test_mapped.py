@@ -9,7 +9,7 @@ from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits, refit
 from tests.unit.store.cases import StoreTestCase, counts, values
@@ -37,10 +37,10 @@ def windows(snapshot: Snapshot) -> int:
 class MappedStoreCase(StoreTestCase):
     """A store with a mapping."""
 
-    def mapped(self, text: str, slots: SlotRules | None = None) -> Store:
+    def mapped(self, text: str, flushes: FlushRules | None = None) -> Store:
         """Open the store with the mapping of a file."""
         clocks = self.clocks
-        store = Store(self.path, mapper=mapper(text), slots=slots, wall=clocks.wall, monotonic=clocks.monotonic)
+        store = Store(self.path, mapper=mapper(text), flushes=flushes, wall=clocks.wall, monotonic=clocks.monotonic)
         self.addCleanup(store.close)
         return store
 
@@ -217,8 +217,8 @@ class SetTests(MappedStoreCase):
         """Commit members of a set, and give what the sets are."""
         return values(self.commit(store, Interval(sets={"u.a": members} if members else {})).sets)
 
-    def test_the_last_slot_counts(self) -> None:
-        """A set is how many different members came in the last slot of the clock; none came, none are there."""
+    def test_the_last_flush_counts(self) -> None:
+        """A set is how many different members came in the last flush of the clock; none came, none are there."""
         self.clocks.now = 1_700_000_001.0
         store = self.mapped("mappings: [{match: u.*, name: u, help: Users}]")
         self.assertEqual(self.counts(store, {"x", "y"}), {})
@@ -232,9 +232,9 @@ class SetTests(MappedStoreCase):
         self.assertEqual(traits(store.snapshot.sets), {"u": Traits(help="Users")})
 
     def test_a_restart_in_the_middle(self) -> None:
-        """The value stays; where output slots are kept, so do the members of the open one."""
+        """The value stays; where output flushes are kept, so do the members of the open one."""
         self.clocks.now = 1_700_000_001.0
-        rules = SlotRules(seconds=10, outputs=("graphite",))
+        rules = FlushRules(seconds=10, outputs=("graphite",))
         text = "mappings: [{match: u.*, name: u}]"
         self.counts(self.mapped(text, rules), {"x", "y"})
         store = self.mapped(text, rules)

@@ -1,4 +1,4 @@
-"""Tests of slots: what is in one, and what is said about it when it is closed."""
+"""Tests of flushes: what is in one, and what is said about it when it is closed."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate import slots
+from statsd_tcp.aggregate import flushes
 from statsd_tcp.aggregate.collisions import PathNames
+from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
-from statsd_tcp.aggregate.slots import OpenSlot, SlotResult, slot_start
 from statsd_tcp.aggregate.timers import TimerRules
 from tests.unit.aggregate.model import Chunk, chunks, expected
 
 RULES = TimerRules(percentiles=())
 
 
-def close(known: KnownSeries, start: int, *news: Interval) -> SlotResult:
-    """Close a slot of ten seconds in which these intervals came."""
-    slot = OpenSlot(start, 10)
+def close(known: KnownSeries, start: int, *news: Interval) -> FlushResult:
+    """Close a flush of ten seconds in which these intervals came."""
+    flush = OpenFlush(start, 10)
     for interval in news:
-        slot.add(interval)
-    return known.close(slot, RULES, lambda: 0.0)
+        flush.add(interval)
+    return known.close(flush, RULES, lambda: 0.0)
 
 
 def gauge(*changes: tuple[int, bool, float]) -> Interval:
@@ -36,14 +36,14 @@ class StartTests(SynchronousTestCase):
     """The clock."""
 
     def test_aligned(self) -> None:
-        """Slots begin at multiples of their length."""
+        """Flushes begin at multiples of their length."""
         cases = [(1000.0, 10, 1000), (1009.99, 10, 1000), (1010.0, 10, 1010), (7.5, 60, 0), (61.0, 1, 61)]
         for now, seconds, start in cases:
-            self.assertEqual(slot_start(now, seconds), start)
+            self.assertEqual(flush_start(now, seconds), start)
 
 
 class CloseTests(SynchronousTestCase):
-    """What a slot amounts to."""
+    """What a flush amounts to."""
 
     def test_everything(self) -> None:
         """Counters and timers add up, sets are counted, gauges are followed, and so are lines."""
@@ -79,7 +79,7 @@ class CloseTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(st.lists(chunks(), min_size=1, max_size=3))
     def test_parts_and_whole(self, received: list[list[Chunk]]) -> None:
-        """Intervals that come one after the other make the same slot as their sum."""
+        """Intervals that come one after the other make the same flush as their sum."""
         intervals = [expected(each) for each in received]
         apart = close(KnownSeries(IdleRules()), 0, *intervals)
         together = close(KnownSeries(IdleRules()), 0, merge(intervals))
@@ -87,24 +87,24 @@ class CloseTests(SynchronousTestCase):
 
     def test_too_many_values(self) -> None:
         """A timer with too many different values is counted, and its sum is still exact."""
-        self.patch(slots, "EXACT_VALUES", 10)
-        slot = OpenSlot(0, 10)
-        slot.add(Interval(times={"t": {float(value): 1.0 for value in range(1, 11)}, "u": {1.0: 1.0}}))
-        self.assertEqual(slot.approximated, 0)
-        slot.add(Interval(times={"t": {float(value): 1.0 for value in range(100, 1000)}}))
-        self.assertEqual(slot.approximated, 1)
-        found = KnownSeries(IdleRules()).close(slot, RULES, lambda: 0.0)
+        self.patch(flushes, "EXACT_VALUES", 10)
+        flush = OpenFlush(0, 10)
+        flush.add(Interval(times={"t": {float(value): 1.0 for value in range(1, 11)}, "u": {1.0: 1.0}}))
+        self.assertEqual(flush.approximated, 0)
+        flush.add(Interval(times={"t": {float(value): 1.0 for value in range(100, 1000)}}))
+        self.assertEqual(flush.approximated, 1)
+        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
         self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
         self.assertEqual(found.timers["t"]["upper"], 999.0)
-        self.assertLess(len(slot.timers["t"].values), 300)
+        self.assertLess(len(flush.timers["t"].values), 300)
 
     def test_too_many_in_all(self) -> None:
         """When there are very many values in all timers, each of them may only have few."""
-        self.patch(slots, "EXACT_IN_ALL", 100)
-        self.patch(slots, "FEW_VALUES", 5)
-        slot = OpenSlot(0, 10)
-        slot.add(Interval(times={name: {float(value): 1.0 for value in range(60)} for name in "abc"}))
-        self.assertEqual([slot.timers[name].exact for name in "abc"], [True, True, False])
+        self.patch(flushes, "EXACT_IN_ALL", 100)
+        self.patch(flushes, "FEW_VALUES", 5)
+        flush = OpenFlush(0, 10)
+        flush.add(Interval(times={name: {float(value): 1.0 for value in range(60)} for name in "abc"}))
+        self.assertEqual([flush.timers[name].exact for name in "abc"], [True, True, False])
 
 
 class AlikeTests(SynchronousTestCase):
@@ -115,7 +115,7 @@ class AlikeTests(SynchronousTestCase):
         self.known = KnownSeries(IdleRules(), PathNames(str.islower, str.lower, str))
 
     def found(self, start: int, *news: Interval) -> dict[str, object]:
-        """Close a slot, and give what is alike in it, by the kind."""
+        """Close a flush, and give what is alike in it, by the kind."""
         return {one.kind: one.value for one in close(self.known, start, *news).alike}
 
     def test_nothing(self) -> None:
@@ -170,7 +170,7 @@ class IdleTests(SynchronousTestCase):
         )
 
     def test_they_stay(self) -> None:
-        """An idle counter, timer or set is 0 in the next slot, and a gauge is what it was."""
+        """An idle counter, timer or set is 0 in the next flush, and a gauge is what it was."""
         known = KnownSeries(IdleRules())
         close(known, 1000, self.some())
         found = close(known, 1010)
@@ -178,7 +178,7 @@ class IdleTests(SynchronousTestCase):
         self.assertEqual(found.timers, {"t": {"count": 0.0, "count_ps": 0.0}})
 
     def test_they_go(self) -> None:
-        """Where it is asked for, an idle series of its kind is not in the slot."""
+        """Where it is asked for, an idle series of its kind is not in the flush."""
         whole = {"counters": {"c": 0.0}, "sets": {"s": 0}, "gauges": {"g": 5.0}}
         for kind, name in (("c", "counters"), ("s", "sets"), ("g", "gauges"), ("ms", "timers")):
             with self.subTest(kind=kind):
@@ -190,8 +190,8 @@ class IdleTests(SynchronousTestCase):
                     self.assertEqual(getattr(found, other), {} if other == name else series)
 
     def test_gauges_may_stay_longer(self) -> None:
-        """A gauge stays for the slots that are asked for, counted from the one in which it came last."""
-        known = KnownSeries(IdleRules(delete=frozenset("g"), gauge_slots=3))
+        """A gauge stays for the flushes that are asked for, counted from the one in which it came last."""
+        known = KnownSeries(IdleRules(delete=frozenset("g"), gauge_flushes=3))
         close(known, 1000, gauge((1, False, 5.0)))
         seen = [close(known, start).gauges for start in (1010, 1020, 1030, 1040)]
         self.assertEqual(seen, [{"g": 5.0}, {"g": 5.0}, {}, {}])
@@ -204,7 +204,7 @@ class IdleTests(SynchronousTestCase):
         self.assertEqual(close(known, 1020, gauge((9, True, 2.0))).gauges, {"g": 2.0})
 
     def test_late_changes_of_a_gauge(self) -> None:
-        """What happened before the last setting has no effect, also when that was in an earlier slot."""
+        """What happened before the last setting has no effect, also when that was in an earlier flush."""
         known = KnownSeries(IdleRules())
         close(known, 1000, gauge((100, False, 5.0)))
         self.assertEqual(close(known, 1010, gauge((50, True, 9.0))).gauges, {"g": 5.0})
@@ -237,7 +237,7 @@ def save(known: KnownSeries, rows: dict[tuple[str, str], KnownRow]) -> None:
     known.gone.clear()
 
 
-def contents(result: SlotResult) -> Iterable[object]:
+def contents(result: FlushResult) -> Iterable[object]:
     """Give what matters of a result."""
     return (result.counters, result.gauges, result.sets, result.timers)
 
@@ -252,8 +252,8 @@ class DurableTests(SynchronousTestCase):
         st.integers(1, 3),
     )
     def test_a_restart_changes_nothing(self, received: list[list[Chunk]], delete: set[str], ttl: int) -> None:
-        """Whoever loads what was written after each slot says the same about the next one."""
-        rules = IdleRules(delete=frozenset(delete), gauge_slots=ttl)
+        """Whoever loads what was written after each flush says the same about the next one."""
+        rules = IdleRules(delete=frozenset(delete), gauge_flushes=ttl)
         running = KnownSeries(rules)
         rows: dict[tuple[str, str], KnownRow] = {}
         for number, each in enumerate(received):

@@ -1,4 +1,4 @@
-"""One output slot: everything that came between two moments of the clock, and the result that the outputs get."""
+"""One output flush: everything that came between two moments of the clock, and the result that the outputs get."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.timer_values import TimerValues
 
-__all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "OpenSlot", "SlotResult", "slot_start"]
+__all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "FlushResult", "OpenFlush", "flush_start"]
 
 EXACT_VALUES = 8_192
-"""So many different values of a timer are kept exactly in a slot: about 1 MB of memory."""
+"""So many different values of a timer are kept exactly in a flush: about 1 MB of memory."""
 
 EXACT_IN_ALL = 2_000_000
 """When all timers together have so many, each may only have `FEW_VALUES`."""
@@ -24,14 +24,14 @@ FEW_VALUES = 256
 _NO_WEIGHTS: Mapping[float, float] = {}
 
 
-class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an output gets: the numbers of one slot, by the identity of each series (see ``wire.series``).
+class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an output gets: the numbers of one flush, by the identity of each series (see ``wire.series``).
 
-    * ``start`` and ``seconds``: when the slot began, in seconds since 1970, and how long it was.
+    * ``start`` and ``seconds``: when the flush began, in seconds since 1970, and how long it was.
     * ``counters``: how much each went up; divided by ``seconds`` it is a rate. ``gauges``: their values at
       the end. ``sets``: how many different members came. ``timers``: by name what etsy's server would send, such as
       ``count``, ``mean_90`` or ``histogram.bin_10``.
-    * ``lines``, ``bad_lines``, ``datagrams``: what was received in the slot.
+    * ``lines``, ``bad_lines``, ``datagrams``: what was received in the flush.
     * ``calculation``: how long it took to work all this out, in seconds.
     * ``alike``: what those series are together that Graphite can't tell apart, see `joined`.
 
@@ -52,14 +52,14 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timestamp(self) -> int:
-        """Give the slot's end, which is its time in the outputs, in seconds since 1970."""
+        """Give the flush's end, which is its time in the outputs, in seconds since 1970."""
         return self.start + self.seconds
 
     def __len__(self) -> int:
         """Count the series."""
         return len(self.counters) + len(self.gauges) + len(self.sets) + len(self.timers)
 
-    def joined(self) -> SlotResult:
+    def joined(self) -> FlushResult:
         """Give the result with one series, the first of each group, in place of those that are alike."""
         if not self.alike:
             return self
@@ -71,13 +71,13 @@ class SlotResult(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, alike=(), **kinds)
 
 
-def slot_start(now: float, seconds: int) -> int:
-    """Give the beginning of the slot that ``now`` is in."""
+def flush_start(now: float, seconds: int) -> int:
+    """Give the beginning of the flush that ``now`` is in."""
     return int(now // seconds) * seconds
 
 
-class OpenSlot:
-    """What has come so far in the slot that begins at ``start``.
+class OpenFlush:
+    """What has come so far in the flush that begins at ``start``.
 
     ``approximated`` counts the timers that had too many different values to be kept exactly.
     """

@@ -1,12 +1,12 @@
-"""A look at the open output slot: what has come so far, as the outputs would get it if the slot ended now."""
+"""A look at the open output flush: what has come so far, as the outputs would get it if the flush ended now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from statsd_tcp.aggregate.flushes import OpenFlush
 from statsd_tcp.aggregate.known_series import KnownSeries
-from statsd_tcp.aggregate.slots import OpenSlot
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 from statsd_tcp.store.database import Store
 from statsd_tcp.wire.notation import as_text
@@ -24,17 +24,17 @@ def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
     Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following
     ``timers``. Series that are known but idle are there with zeros. Gauges: their last committed values.
     """
-    slots = store.slots
+    flushes = store.flushes
     if kind == "gauges":
         found: Mapping[str, Any] = dict(store.snapshot.gauges.items())
-    elif slots is None or slots.open is None:
+    elif flushes is None or flushes.open is None:
         found = {}
     elif kind == "counters":
-        found = _counters(slots.open, slots.known)
+        found = _counters(flushes.open, flushes.known)
     elif kind == "sets":
-        found = _sets(slots.open, slots.known)
+        found = _sets(flushes.open, flushes.known)
     else:
-        found = _timers(slots.open, slots.known, timers)
+        found = _timers(flushes.open, flushes.known, timers)
     return dict(sorted((as_text(identity), _shown(value)) for identity, value in found.items()))
 
 
@@ -45,21 +45,21 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, int) else {name: _shown(number) for name, number in value.items()}
 
 
-def _counters(slot: OpenSlot, known: KnownSeries) -> Mapping[str, float]:
+def _counters(flush: OpenFlush, known: KnownSeries) -> Mapping[str, float]:
     # etsy's server counts these as counters among the others.
     own = {
-        "statsd.bad_lines_seen": float(slot.bad_lines),
-        "statsd.packets_received": float(slot.datagrams),
-        "statsd.metrics_received": float(slot.lines),
+        "statsd.bad_lines_seen": float(flush.bad_lines),
+        "statsd.packets_received": float(flush.datagrams),
+        "statsd.metrics_received": float(flush.lines),
     }
-    return own | dict.fromkeys(known.identities("c"), 0.0) | slot.counters
+    return own | dict.fromkeys(known.identities("c"), 0.0) | flush.counters
 
 
-def _sets(slot: OpenSlot, known: KnownSeries) -> Mapping[str, int]:
-    members = {identity: len(each) for identity, each in slot.sets.items()}
+def _sets(flush: OpenFlush, known: KnownSeries) -> Mapping[str, int]:
+    members = {identity: len(each) for identity, each in flush.sets.items()}
     return dict.fromkeys(known.identities("s"), 0) | members
 
 
-def _timers(slot: OpenSlot, known: KnownSeries, rules: TimerRules) -> Mapping[str, Mapping[str, float]]:
-    summaries = {identity: each.summary(identity, slot.seconds, rules) for identity, each in slot.timers.items()}
+def _timers(flush: OpenFlush, known: KnownSeries, rules: TimerRules) -> Mapping[str, Mapping[str, float]]:
+    summaries = {identity: each.summary(identity, flush.seconds, rules) for identity, each in flush.timers.items()}
     return dict.fromkeys(known.identities("ms"), idle_timer(rules)) | summaries

@@ -1,12 +1,12 @@
-"""A look at the open slot."""
+"""A look at the open flush."""
 
 from __future__ import annotations
 
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
-from statsd_tcp.console.open_slot import look
-from statsd_tcp.store.slots import SlotRules
-from tests.unit.store.test_slots import SlotTestCase
+from statsd_tcp.console.open_flush import look
+from statsd_tcp.store.flushes import FlushRules
+from tests.unit.store.test_flushes import FlushTestCase
 
 SOME = Interval(
     listeners={"tcp:1": ListenerCounts(lines=9, datagrams=2)},
@@ -22,8 +22,8 @@ NOTHING = dict.fromkeys(OWN, 0)
 TIMERS = TimerRules(only=frozenset({"count", "mean"}))
 
 
-class LookTests(SlotTestCase):
-    """What is shown of a slot, and of what is idle."""
+class LookTests(FlushTestCase):
+    """What is shown of a flush, and of what is idle."""
 
     def test_what_has_come(self) -> None:
         """Series are shown by their written names, in order, with what came for them; whole numbers without a point."""
@@ -36,7 +36,7 @@ class LookTests(SlotTestCase):
         self.assertEqual({"t": {"count": 4, "mean": 15}}, look(store, "timers", TIMERS))
 
     def test_idle(self) -> None:
-        """In the next slot the series are still there, with zeros, and gauges with their values."""
+        """In the next flush the series are still there, with zeros, and gauges with their values."""
         store = self.open_with()
         self.commit(store, SOME)
         self.at(10)
@@ -47,8 +47,8 @@ class LookTests(SlotTestCase):
         self.assertEqual({"t": {"count": 0}}, look(store, "timers", TIMERS))
 
     def test_without_outputs(self) -> None:
-        """Where no output has to be told of what is idle, only gauges outlive the slot."""
-        store = self.open_with(SlotRules(seconds=10))
+        """Where no output has to be told of what is idle, only gauges outlive the flush."""
+        store = self.open_with(FlushRules(seconds=10))
         self.commit(store, SOME)
         self.assertEqual({"s": 2}, look(store, "sets", TIMERS))
         self.at(10)
@@ -56,7 +56,7 @@ class LookTests(SlotTestCase):
         found = [look(store, kind, TIMERS) for kind in ("counters", "sets", "gauges", "timers")]
         self.assertEqual([NOTHING, {}, {"g": 5}, {}], found)
 
-    def test_no_slots(self) -> None:
-        """Before the first commit, and in a store without slots, there is nothing."""
+    def test_no_flushes(self) -> None:
+        """Before the first commit, and in a store without flushes, there is nothing."""
         self.assertEqual({}, look(self.open_with(), "timers", TIMERS))
         self.assertEqual({}, look(self.open(), "counters", TIMERS))

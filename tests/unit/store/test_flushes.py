@@ -1,4 +1,4 @@
-"""Slots in the store: what is closed when, and what a restart or a failed commit changes about it: nothing."""
+"""Flushes in the store: what is closed when, and what a restart or a failed commit changes about it: nothing."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.known_series import IdleRules
-from statsd_tcp.aggregate.slots import SlotResult
 from statsd_tcp.store import queues
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.slots import SlotRules
+from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.store.cases import StoreTestCase, counts
 
-RULES = SlotRules(seconds=10, outputs=("one", "two"))
+RULES = FlushRules(seconds=10, outputs=("one", "two"))
 
 
 def hits(number: float, lines: int = 1) -> Interval:
@@ -28,19 +28,19 @@ def hits(number: float, lines: int = 1) -> Interval:
     return Interval(listeners={"tcp:1": ListenerCounts(lines=lines)}, counters={"hits": number})
 
 
-class SlotTestCase(StoreTestCase):
-    """A store with slots of ten seconds, and a wall clock at the beginning of one."""
+class FlushTestCase(StoreTestCase):
+    """A store with flushes of ten seconds, and a wall clock at the beginning of one."""
 
     def setUp(self) -> None:
-        """Put the clock to the beginning of a slot."""
+        """Put the clock to the beginning of a flush."""
         super().setUp()
         self.start = int(self.clocks.now)
         self.offset = 0
 
-    def open_with(self, rules: SlotRules = RULES) -> Store:
+    def open_with(self, rules: FlushRules = RULES) -> Store:
         """Open the store, for the time of the test."""
         clocks = self.clocks
-        store = Store(self.path, slots=rules, wall=clocks.wall, monotonic=clocks.monotonic)
+        store = Store(self.path, flushes=rules, wall=clocks.wall, monotonic=clocks.monotonic)
         self.addCleanup(store.close)
         return store
 
@@ -58,27 +58,27 @@ class SlotTestCase(StoreTestCase):
         """Set the clocks to so many seconds after the test's beginning."""
         self.clocks.advance(self.start + seconds - self.clocks.now)
 
-    def results(self, store: Store, output: str = "one") -> list[SlotResult]:
+    def results(self, store: Store, output: str = "one") -> list[FlushResult]:
         """Read all that waits for an output."""
-        found: list[SlotResult] = []
-        slot_id = 0
-        while (queued := store.after(output, slot_id)) is not None:
-            slot_id = queued.slot_id
+        found: list[FlushResult] = []
+        flush_id = 0
+        while (queued := store.after(output, flush_id)) is not None:
+            flush_id = queued.flush_id
             found.append(queued.result)
         return found
 
     def counted(self, store: Store) -> dict[int, float]:
-        """Give the counter in all that waits, by the seconds since the beginning at which the slots begin."""
+        """Give the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
         return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}
 
 
-class ClosingTests(SlotTestCase):
-    """When a slot ends."""
+class ClosingTests(FlushTestCase):
+    """When a flush ends."""
 
     def test_series_that_are_alike(self) -> None:
-        """An output gets with the slot what those series are together whose paths are the same."""
+        """An output gets with the flush what those series are together whose paths are the same."""
         store = self.open_with(
-            SlotRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
+            FlushRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
         )
         times = {"t": {1.0: 1.0}, "T": {2.0: 1.0}}
         self.commit(store, Interval(counters={"a": 1.5, "A": 1.0}, times=times, sets={"s": {"x"}, "S": {"x", "y"}}))
@@ -89,8 +89,8 @@ class ClosingTests(SlotTestCase):
         self.assertEqual((found["counters"], found["sets"]), (2.5, 2))
         self.assertEqual(result.joined().timers["t"]["sum"], 3.0)
 
-    def test_what_comes_in_a_slot_is_one_result(self) -> None:
-        """What is committed in the ten seconds of a slot, and right after its end, is one result."""
+    def test_what_comes_in_a_flush_is_one_result(self) -> None:
+        """What is committed in the ten seconds of a flush, and right after its end, is one result."""
         store = self.open_with()
         for second in range(1, 13):
             self.at(second + 0.01)
@@ -100,7 +100,7 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(self.results(store), self.results(store, "two"))
 
     def test_a_commit_between_belongs_to_the_next(self) -> None:
-        """A slot that has ended stays closed, also for a commit that comes shortly after."""
+        """A flush that has ended stays closed, also for a commit that comes shortly after."""
         store = self.open_with()
         for second in (1, 10.01, 10.2, 11, 20.01):
             self.at(second)
@@ -108,15 +108,15 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 2.0, 10: 3.0})
 
     def test_a_late_commit(self) -> None:
-        """What is committed well after the end of a slot is in the next one."""
+        """What is committed well after the end of a flush is in the next one."""
         store = self.open_with()
         for second in (9, 10.8, 20.01):
             self.at(second)
             self.commit(store, hits(1.0))
         self.assertEqual(self.counted(store), {0: 1.0, 10: 2.0})
 
-    def test_a_slot_without_anything(self) -> None:
-        """A slot in which nothing came has a result too, also one in which there was no commit."""
+    def test_a_flush_without_anything(self) -> None:
+        """A flush in which nothing came has a result too, also one in which there was no commit."""
         store = self.open_with()
         for second in (1, 10.01, 40.01):
             self.at(second)
@@ -124,7 +124,7 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 1.0, 10: 0.0, 20: 0.0, 30: 0.0})
 
     def test_a_long_silence(self) -> None:
-        """When the machine slept there is no result for every slot of its sleep."""
+        """When the machine slept there is no result for every flush of its sleep."""
         store = self.open_with()
         self.at(1)
         self.commit(store, hits(1.0))
@@ -133,7 +133,7 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 1.0})
 
     def test_a_clock_that_is_set_back(self) -> None:
-        """After the clock was set back slots are those of the new time."""
+        """After the clock was set back flushes are those of the new time."""
         store = self.open_with()
         self.at(1)
         self.commit(store, hits(1.0))
@@ -144,15 +144,15 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 1.0, -3600: 6.0})
 
     def test_without_outputs(self) -> None:
-        """Without outputs the open slot can be looked at, and nothing of it is written."""
-        store = self.open_with(SlotRules())
+        """Without outputs the open flush can be looked at, and nothing of it is written."""
+        store = self.open_with(FlushRules())
         self.at(1)
         snapshot = self.commit(store, hits(3.0))
-        assert store.slots is not None
-        assert store.slots.open is not None
-        self.assertEqual(store.slots.open.counters, {"hits": 3.0})
-        assert snapshot.slots is not None
-        self.assertEqual(snapshot.slots.queues, {})
+        assert store.flushes is not None
+        assert store.flushes.open is not None
+        self.assertEqual(store.flushes.open.counters, {"hits": 3.0})
+        assert snapshot.flushes is not None
+        self.assertEqual(snapshot.flushes.queues, {})
         self.at(10.01)
         self.commit(store)
         tables = ("slot_parts", "slot_results", "slot_queue", "slot_series")
@@ -160,10 +160,10 @@ class ClosingTests(SlotTestCase):
         self.assertEqual(counts, [(0,)] * len(tables))
 
 
-class RestartTests(SlotTestCase):
+class RestartTests(FlushTestCase):
     """What is left in the file."""
 
-    def test_in_mid_slot(self) -> None:
+    def test_in_mid_flush(self) -> None:
         """What was committed before and after a restart is one result."""
         store = self.open_with()
         self.at(3)
@@ -177,7 +177,7 @@ class RestartTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 3.0})
 
     def test_what_a_dead_process_left(self) -> None:
-        """What is replayed from before a crash is in the slot of then; what is new is in the slot of now."""
+        """What is replayed from before a crash is in the flush of then; what is new is in the flush of now."""
         store = self.open_with()
         self.at(3)
         self.commit(store, hits(1.0))
@@ -193,7 +193,7 @@ class RestartTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 3.0, 20: 4.0})
 
     def test_right_behind_the_end(self) -> None:
-        """A restart right after the end of a slot does not open it again."""
+        """A restart right after the end of a flush does not open it again."""
         store = self.open_with()
         self.at(9)
         self.commit(store, hits(1.0))
@@ -208,12 +208,12 @@ class RestartTests(SlotTestCase):
         self.assertEqual(self.counted(store), {0: 1.0, 10: 2.0})
 
     def test_another_length(self) -> None:
-        """A slot that was opened with another length is closed with that length."""
+        """A flush that was opened with another length is closed with that length."""
         store = self.open_with()
         self.at(3)
         self.commit(store, hits(1.0))
         store.close()
-        store = self.open_with(SlotRules(seconds=60, outputs=("one",)))
+        store = self.open_with(FlushRules(seconds=60, outputs=("one",)))
         self.at(12)
         self.commit(store, hits(2.0))
         result = self.results(store)[0]
@@ -267,36 +267,36 @@ class RestartTests(SlotTestCase):
         store.close()
 
 
-class QueueTests(SlotTestCase):
+class QueueTests(FlushTestCase):
     """What waits for outputs."""
 
-    def fill(self, store: Store, slots: int) -> None:
-        """Close so many slots."""
-        for number in range(slots):
+    def fill(self, store: Store, flushes: int) -> None:
+        """Close so many flushes."""
+        for number in range(flushes):
             self.at(10 * number + 1)
             self.commit(store, hits(number + 1.0))
-        self.at(10 * slots + 0.01)
+        self.at(10 * flushes + 0.01)
         self.commit(store)
 
     def test_what_is_delivered_goes(self) -> None:
-        """An acknowledged slot waits no more, for that output; when it waits for none it is deleted."""
+        """An acknowledged flush waits no more, for that output; when it waits for none it is deleted."""
         store = self.open_with()
         self.fill(store, 2)
         first = store.after("one", 0)
         assert first is not None
-        snapshot = self.commit(store, delivered=[("one", first.slot_id)])
-        assert snapshot.slots is not None
-        self.assertEqual([each.slots for each in snapshot.slots.queues.values()], [1, 2])
+        snapshot = self.commit(store, delivered=[("one", first.flush_id)])
+        assert snapshot.flushes is not None
+        self.assertEqual([each.flushes for each in snapshot.flushes.queues.values()], [1, 2])
         self.assertEqual(list(self.counted(store)), [10])
         self.assertEqual(len(self.results(store, "two")), 2)
-        self.commit(store, delivered=[("two", first.slot_id)])
+        self.commit(store, delivered=[("two", first.flush_id)])
         self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (1,))
 
     def test_the_oldest_go(self) -> None:
-        """Of more slots than may wait the oldest go, and are counted for each output."""
-        store = self.open_with(SlotRules(seconds=10, outputs=("one", "two"), queue=2))
+        """Of more flushes than may wait the oldest go, and are counted for each output."""
+        store = self.open_with(FlushRules(seconds=10, outputs=("one", "two"), queue=2))
         self.fill(store, 5)
-        state = store.snapshot.slots
+        state = store.snapshot.flushes
         assert state is not None
         self.assertEqual(state.queues["one"][::2], (2, 3))
         self.assertEqual(self.counted(store), {30: 4.0, 40: 5.0})
@@ -307,7 +307,7 @@ class QueueTests(SlotTestCase):
         store = self.open_with()
         self.fill(store, 2)
         store.close()
-        store = self.open_with(SlotRules(seconds=10, outputs=("two", "three")))
+        store = self.open_with(FlushRules(seconds=10, outputs=("two", "three")))
         self.assertEqual((len(self.results(store, "two")), self.results(store, "three")), (2, []))
         self.at(30.01)
         self.commit(store)
@@ -320,7 +320,7 @@ class QueueTests(SlotTestCase):
         self.patch(queues, "LARGEST", 10)
         store = self.open_with()
         self.fill(store, 1)
-        state = store.snapshot.slots
+        state = store.snapshot.flushes
         assert state is not None
         self.assertEqual(state.queues["one"][::2], (0, 1))
         self.assertEqual(self.results(store), [])
@@ -339,17 +339,17 @@ class QueueTests(SlotTestCase):
         first = store.after("one", 0)
         assert first is not None
         store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON slot_parts BEGIN SELECT nope; END")
-        self.assertRaises(StoreError, self.commit, store, hits(1.0), delivered=[("one", first.slot_id)])
+        self.assertRaises(StoreError, self.commit, store, hits(1.0), delivered=[("one", first.flush_id)])
         store._connection.execute("DROP TRIGGER stop")
         self.assertEqual(len(self.results(store)), 1)
 
 
-class LimitTests(SlotTestCase):
+class LimitTests(FlushTestCase):
     """More series than there may be."""
 
-    def test_slots_have_the_limit_too(self) -> None:
-        """In a slot, too, counters beyond the limit are added to one for all, and gauges are refused."""
-        store = self.open_with(SlotRules(seconds=10, outputs=("one",), max_series=3))
+    def test_flushes_have_the_limit_too(self) -> None:
+        """In a flush, too, counters beyond the limit are added to one for all, and gauges are refused."""
+        store = self.open_with(FlushRules(seconds=10, outputs=("one",), max_series=3))
         self.at(1)
         self.commit(store, Interval(counters={"a": 1.0, "b": 2.0}))
         self.at(2)
@@ -360,9 +360,9 @@ class LimitTests(SlotTestCase):
         self.assertEqual(result.counters, {"a": 1.0, "b": 3.0, "c": 4.0, "statscounter_overflow.c": 8.0})
         self.assertEqual(result.gauges, {})
 
-    def test_idle_series_make_room_in_slots(self) -> None:
-        """Series that outputs leave out when they are idle take no room in the next slot."""
-        rules = SlotRules(seconds=10, outputs=("one",), max_series=2, idle=IdleRules(delete=frozenset("c")))
+    def test_idle_series_make_room_in_flushes(self) -> None:
+        """Series that outputs leave out when they are idle take no room in the next flush."""
+        rules = FlushRules(seconds=10, outputs=("one",), max_series=2, idle=IdleRules(delete=frozenset("c")))
         store = self.open_with(rules)
         for number, names in enumerate(("ab", "cd")):
             self.at(10 * number + 1)
@@ -372,7 +372,7 @@ class LimitTests(SlotTestCase):
         self.assertEqual([set(result.counters) for result in self.results(store)], [set("ab"), set("cd")])
 
 
-class DamageTests(SlotTestCase):
+class DamageTests(FlushTestCase):
     """A file that was spoiled."""
 
     def test_a_spoiled_part(self) -> None:
