@@ -210,14 +210,14 @@ class Service(OrderedService):
         heard.append(self._supervisor.committed)
         for delivery in self._deliveries:
             delivery.setServiceParent(self)
-            heard.append(delivery.look)
+            heard.append(delivery.committed)
         self._supervisor.setServiceParent(self)
         if plan.http is not None:
             site = make_site(reactor, self._report, plan.settings.counter_suffix)
             WebService(reactor, plan.http, site).setServiceParent(self)
         if plan.admin is not None:
             activity = Activity(reactor)
-            heard.append(activity.look)
+            heard.append(activity.committed)
             flush = StoredFlush(self._committer, rules.timers)
             view = ServiceView(self._health, self._report, activity, plan.settings)
             WebService(reactor, plan.admin, ConsoleFactory(reactor, Dispatch(flush, view))).setServiceParent(self)
@@ -244,9 +244,9 @@ class Service(OrderedService):
 
     def every_second(self) -> None:
         """Do what is due once a second."""
-        self._reload.look()
+        self._reload.resume()
         self._report.sample()
-        self._kernel.look()
+        self._kernel.check()
         if self._health.healthy()[0]:
             self._notifier.alive()
 

@@ -21,7 +21,7 @@ class Activity:
         self._heard = self._bad = self._bad_before = 0
         self._begun = False
 
-    def look(self, snapshot: Snapshot) -> None:
+    def committed(self, snapshot: Snapshot) -> None:
         """Take note of a commit. What was in the store before the first one doesn't count."""
         totals = snapshot.settled.items()
         heard = sum(value for key, value in totals if key.metric in _HEARD)

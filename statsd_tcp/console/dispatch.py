@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
-from statsd_tcp.console.open_flush import LOOKS, Look
+from statsd_tcp.console.open_flush import GROUPS, Group
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
 
@@ -37,8 +37,8 @@ class Dispatch:
             "config": lambda _: "\n" + replies.pairs(sources.config()),
             "health": self._health,
         }
-        for look in LOOKS:
-            self._commands[look] = partial(self._look, look)
+        for group in GROUPS:
+            self._commands[group] = partial(self._series, group)
         for kind in DELETABLE:
             self._commands[f"del{kind}"] = partial(self._delete, kind)
 
@@ -61,8 +61,8 @@ class Dispatch:
             self._sources.up = up
         return replies.health(self._sources.up)
 
-    def _look(self, kind: Look, _: Sequence[str]) -> Deferred[Reply]:
-        found: Deferred[Any] = self._flush.look(kind)
+    def _series(self, kind: Group, _: Sequence[str]) -> Deferred[Reply]:
+        found: Deferred[Any] = self._flush.series(kind)
         return found.addCallback(replies.dump)
 
     def _delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[Reply]:

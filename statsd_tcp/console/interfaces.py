@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from statsd_tcp.console.open_flush import Look
+from statsd_tcp.console.open_flush import Group
 from statsd_tcp.store.deletion import Deletion, Kind
 
 __all__ = ["IConsoleSources", "IOpenFlush"]
@@ -17,7 +17,7 @@ __all__ = ["IConsoleSources", "IOpenFlush"]
 class IOpenFlush(Interface):
     """The output flush that is open, and the series that are known. The Deferreds fail with `StoreError`."""
 
-    def look(kind: Look) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
+    def series(kind: Group) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
         """Give the series of a kind with what has come for them in this flush, by their written names, as JSON."""
 
     def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:  # noqa: N805

@@ -11,14 +11,14 @@ from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 from statsd_tcp.store.database import Store
 from statsd_tcp.wire.notation import as_text
 
-__all__ = ["LOOKS", "Look", "look"]
+__all__ = ["GROUPS", "Group", "open_series"]
 
-Look = Literal["counters", "gauges", "sets", "timers"]
+Group = Literal["counters", "gauges", "sets", "timers"]
 
-LOOKS: tuple[Look, ...] = ("counters", "gauges", "sets", "timers")
+GROUPS: tuple[Group, ...] = ("counters", "gauges", "sets", "timers")
 
 
-def look(store: Store, kind: Look, timers: TimerRules) -> dict[str, Any]:
+def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]:
     """Give the series of a kind by their names as text, in the order of these. To be called in the store's thread.
 
     Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following

@@ -16,7 +16,7 @@ from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
-from statsd_tcp.console.open_flush import Look, look
+from statsd_tcp.console.open_flush import Group, open_series
 from statsd_tcp.console.replies import as_json
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
@@ -36,9 +36,9 @@ class StoredFlush:
         self._committer = committer
         self._timers = timers
 
-    def look(self, kind: Look) -> Deferred[bytes]:
+    def series(self, kind: Group) -> Deferred[bytes]:
         """Give the series of a kind, written where they are found: the reactor would stand still for it."""
-        return self._committer.ask(lambda store: as_json(look(store, kind, self._timers)))
+        return self._committer.ask(lambda store: as_json(open_series(store, kind, self._timers)))
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
         """Delete series; when it is done, the pages don't show them either."""

@@ -74,7 +74,7 @@ class Delivery(Service):
             self.output_name, flushes, self._sent, self._failed, dropped, self._last_success, self._error
         )
 
-    def look(self, snapshot: Snapshot) -> None:
+    def committed(self, snapshot: Snapshot) -> None:
         """See what waits after a commit, and begin if there is something new."""
         if snapshot.flushes is not None:
             self._waiting = snapshot.flushes.queues.get(self.output_name, self._waiting)

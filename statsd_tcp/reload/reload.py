@@ -105,7 +105,7 @@ class Renewal:
         renewing.addErrback(lambda failure: self._log.failure("a reload failed", failure=failure))
         renewing.addCallback(self._done)
 
-    def look(self) -> None:
+    def resume(self) -> None:
         """Begin what had to wait. To be called every now and then."""
         if self._once_more and not self._running and not self._supervisor.replacing:
             self._once_more = False

@@ -36,7 +36,7 @@ class Lookup:
         self._next = float("-inf")
         self._running = False
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Look up what may have changed. To be called as often as one likes, while there is something to send."""
         if self._running or self._reactor.seconds() < self._next:
             return

@@ -115,7 +115,7 @@ class DatagramSender:
         self._send_later()
 
     def _prepare(self) -> None:
-        self._lookup.look()
+        self._lookup.refresh()
         self._ready.extend(cut(self._queue.take()))
 
     def _send_one(self) -> bool:

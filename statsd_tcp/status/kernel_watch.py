@@ -33,7 +33,7 @@ class KernelWatch:
         self._watch = Watch(Sampler(proc, sys), self._queues, self._goal)
         self._broken = False
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look at the kernel, and log what is news. To be called once a second."""
         if self._broken:
             return

@@ -51,7 +51,7 @@ class StallWatch:
         self.avoided: frozenset[int] = frozenset()
         """The numbers of the workers that get no new connections at the moment."""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look at every worker that accepts, and do what is to be done."""
         now = self._clock()
         # When we were held up ourselves, so may everybody have been: the machine slept, or a debugger had us.

@@ -339,7 +339,7 @@ class Supervisor(Service):
         """Ask every worker; whoever didn't answer the last time isn't waited for."""
         try:
             self._events.every_second()
-            self._stalls.look()
+            self._stalls.check()
             self._ask()
         except Exception:  # noqa: BLE001  (a LoopingCall that raises stops for ever, and with it all commits)
             self._log.failure("a round of collecting failed")

@@ -25,7 +25,7 @@ class ActivityTests(SynchronousTestCase):
         self.clock = Clock()
         self.activity = Activity(self.clock)
         self.clock.advance(0.5)
-        self.activity.look(snapshot(lines=100, bad_lines=7, datagrams=3))
+        self.activity.committed(snapshot(lines=100, bad_lines=7, datagrams=3))
 
     def test_at_first(self) -> None:
         """What the store had from earlier doesn't count: nothing has come since the start."""
@@ -40,8 +40,8 @@ class ActivityTests(SynchronousTestCase):
             {"lines": 101, "bad_lines": 8, "datagrams": 4, "empty_lines": 1},
         ):
             self.clock.advance(10)
-            self.activity.look(snapshot(**totals))
+            self.activity.committed(snapshot(**totals))
             self.assertEqual(0, self.activity.silence)
         self.clock.advance(5)
-        self.activity.look(snapshot(lines=101, bad_lines=8, datagrams=4, empty_lines=1))
+        self.activity.committed(snapshot(lines=101, bad_lines=8, datagrams=4, empty_lines=1))
         self.assertEqual((5, 1), (self.activity.silence, self.activity.bad_lines))

@@ -50,7 +50,7 @@ class FakeFlush:
     """A flush with a few series."""
 
     def __init__(self) -> None:
-        self.series: dict[str, dict[str, Any]] = {
+        self.rows: dict[str, dict[str, Any]] = {
             "counters": {"a.b": 3, "a.c": 1, "plain": 2},
             "timers": {"foo.bar": {"count": 1, "mean": 12}},
             "gauges": {"g1": 5},
@@ -58,13 +58,13 @@ class FakeFlush:
         }
         self.error: Exception | None = None
 
-    def look(self, kind: str) -> Deferred[bytes]:
+    def series(self, kind: str) -> Deferred[bytes]:
         """Give what there is, or fail."""
-        return succeed(as_json(self.series[kind])) if self.error is None else fail(self.error)
+        return succeed(as_json(self.rows[kind])) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
         """Delete from what there is."""
-        return succeed([Deletion(pattern, self._delete(self.series[kind], pattern)) for pattern in patterns])
+        return succeed([Deletion(pattern, self._delete(self.rows[kind], pattern)) for pattern in patterns])
 
     def _delete(self, series: dict[str, Any], pattern: str) -> list[str]:
         folder = pattern.removesuffix("*") if pattern.endswith(".*") else "\0"
@@ -132,11 +132,11 @@ class AnswersTests(SynchronousTestCase):
 
     def test_dumps(self) -> None:
         """A dump is JSON, with an end."""
-        for kind, series in self.flush.series.items():
+        for kind, series in self.flush.rows.items():
             text, end, rest = self.answer(kind).partition("\nEND\n\n")
             self.assertEqual((series, "\nEND\n\n", ""), (json.loads(text), end, rest))
         self.assertEqual([{"flush": 0, "pid": 77}], json.loads(self.answer("workers").removesuffix("END\n\n")))
-        self.flush.series["sets"] = {}
+        self.flush.rows["sets"] = {}
         self.assertEqual("{}\nEND\n\n", self.answer("sets"))
 
     def test_health(self) -> None:
@@ -148,7 +148,7 @@ class AnswersTests(SynchronousTestCase):
 
     def test_tags(self) -> None:
         """A deleted series is named with its tags as they are written."""
-        self.flush.series["counters"] = {"a.b\nk\nv": 1}
+        self.flush.rows["counters"] = {"a.b\nk\nv": 1}
         self.assertEqual("deleted: a.b;k=v\nEND\n\n", self.answer("delcounters a.*"))
 
     def test_store_fails(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
-from statsd_tcp.console.open_flush import look
+from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.store.flushes import FlushRules
 from tests.unit.store.test_flushes import FlushTestCase
 
@@ -29,11 +29,11 @@ class LookTests(FlushTestCase):
         """Series are shown by their written names, in order, with what came for them; whole numbers without a point."""
         store = self.open_with()
         self.commit(store, SOME)
-        self.assertEqual('{"a;k=v": 0.5, "b": 1, ', repr(look(store, "counters", TIMERS)).replace("'", '"')[:23])
-        self.assertEqual({"a;k=v": 0.5, "b": 1} | OWN, look(store, "counters", TIMERS))
-        self.assertEqual({"s": 2}, look(store, "sets", TIMERS))
-        self.assertEqual({"g": 5}, look(store, "gauges", TIMERS))
-        self.assertEqual({"t": {"count": 4, "mean": 15}}, look(store, "timers", TIMERS))
+        self.assertEqual('{"a;k=v": 0.5, "b": 1, ', repr(open_series(store, "counters", TIMERS)).replace("'", '"')[:23])
+        self.assertEqual({"a;k=v": 0.5, "b": 1} | OWN, open_series(store, "counters", TIMERS))
+        self.assertEqual({"s": 2}, open_series(store, "sets", TIMERS))
+        self.assertEqual({"g": 5}, open_series(store, "gauges", TIMERS))
+        self.assertEqual({"t": {"count": 4, "mean": 15}}, open_series(store, "timers", TIMERS))
 
     def test_idle(self) -> None:
         """In the next flush the series are still there, with zeros, and gauges with their values."""
@@ -41,22 +41,22 @@ class LookTests(FlushTestCase):
         self.commit(store, SOME)
         self.at(10)
         self.commit(store)
-        self.assertEqual({"a;k=v": 0, "b": 0} | NOTHING, look(store, "counters", TIMERS))
-        self.assertEqual({"s": 0}, look(store, "sets", TIMERS))
-        self.assertEqual({"g": 5}, look(store, "gauges", TIMERS))
-        self.assertEqual({"t": {"count": 0}}, look(store, "timers", TIMERS))
+        self.assertEqual({"a;k=v": 0, "b": 0} | NOTHING, open_series(store, "counters", TIMERS))
+        self.assertEqual({"s": 0}, open_series(store, "sets", TIMERS))
+        self.assertEqual({"g": 5}, open_series(store, "gauges", TIMERS))
+        self.assertEqual({"t": {"count": 0}}, open_series(store, "timers", TIMERS))
 
     def test_without_outputs(self) -> None:
         """Where no output has to be told of what is idle, only gauges outlive the flush."""
         store = self.open_with(FlushRules(seconds=10))
         self.commit(store, SOME)
-        self.assertEqual({"s": 2}, look(store, "sets", TIMERS))
+        self.assertEqual({"s": 2}, open_series(store, "sets", TIMERS))
         self.at(10)
         self.commit(store)
-        found = [look(store, kind, TIMERS) for kind in ("counters", "sets", "gauges", "timers")]
+        found = [open_series(store, kind, TIMERS) for kind in ("counters", "sets", "gauges", "timers")]
         self.assertEqual([NOTHING, {}, {"g": 5}, {}], found)
 
     def test_no_flushes(self) -> None:
         """Before the first commit, and in a store without flushes, there is nothing."""
-        self.assertEqual({}, look(self.open_with(), "timers", TIMERS))
-        self.assertEqual({}, look(self.open(), "counters", TIMERS))
+        self.assertEqual({}, open_series(self.open_with(), "timers", TIMERS))
+        self.assertEqual({}, open_series(self.open(), "counters", TIMERS))

@@ -82,7 +82,7 @@ class DeliveryTests(SynchronousTestCase):
         self.queue = Queue(number)
         delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
         delivery.startService()
-        delivery.look(self.queue.picture())
+        delivery.committed(self.queue.picture())
         return delivery
 
     def test_interfaces(self) -> None:
@@ -107,14 +107,14 @@ class DeliveryTests(SynchronousTestCase):
         """What was written isn't given again while its acknowledgement waits for a commit."""
         delivery = self.start(1)
         self.output.pending.callback(None)
-        delivery.look(self.queue.picture())
+        delivery.committed(self.queue.picture())
         self.assertEqual(self.output.starts, [10])
 
     def test_new_ones(self) -> None:
         """A flush that comes later is given when a commit shows it."""
         delivery = self.start(0)
         self.queue.waiting.append(Queued(4, FlushResult(start=40, seconds=10)))
-        delivery.look(self.queue.picture())
+        delivery.committed(self.queue.picture())
         self.assertEqual(self.output.starts, [40])
 
     def test_again_and_again(self) -> None:
@@ -154,7 +154,7 @@ class DeliveryTests(SynchronousTestCase):
         self.successResultOf(delivery.stopService())
         self.assertEqual((self.output.cancelled, self.output.stopped), (1, True))
         self.assertEqual((delivery.facts().failed, self.queue.acknowledged), (0, []))
-        delivery.look(self.queue.picture())
+        delivery.committed(self.queue.picture())
         self.assertEqual(self.output.starts, [10])
 
     def test_stopping_in_a_pause(self) -> None:
@@ -177,7 +177,7 @@ class DeliveryTests(SynchronousTestCase):
         self.queue.broken = True
         delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
         delivery.startService()
-        delivery.look(self.queue.picture())
+        delivery.committed(self.queue.picture())
         self.assertEqual((self.output.starts, delivery.facts().error), ([], "disk"))
         self.queue.broken = False
         self.clock.advance(5)

@@ -137,7 +137,7 @@ class DatagramSenderTests(DatagramSenderTestCase):
 
     def sockets_made(self) -> None:
         """Have the socket made, with nothing sent yet."""
-        self.sender._lookup.look()
+        self.sender._lookup.refresh()
 
     def test_full(self) -> None:
         """Beyond the limit lines are dropped and counted, not kept."""

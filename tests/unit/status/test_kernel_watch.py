@@ -53,7 +53,7 @@ class KernelWatchTests(SynchronousTestCase):
         self.count(0)
         self.clock = Clock()
         self.watch = KernelWatch(self.clock, plan([]), self.root / "proc", self.root / "sys")
-        self.watch.look()
+        self.watch.check()
 
     def count(self, value: int) -> None:
         """Set the counter."""
@@ -63,7 +63,7 @@ class KernelWatchTests(SynchronousTestCase):
         """Look again a second later; gives what was logged."""
         self.clock.advance(1)
         with capturedLogs() as logged:
-            self.watch.look()
+            self.watch.check()
         return list(logged)
 
     def test_nothing_to_say(self) -> None:

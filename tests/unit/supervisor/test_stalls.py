@@ -54,7 +54,7 @@ class StallWatchTests(SynchronousTestCase):
             for place in self.places:
                 if place.number not in silent:
                     place.beat = self.now
-            self.watch.look()
+            self.watch.check()
 
     def queued(self, clients: int) -> list[int]:
         """Connect, and give how many wait in each worker's queue; then empty the queues."""
@@ -117,7 +117,7 @@ class StallWatchTests(SynchronousTestCase):
     def test_we_slept(self) -> None:
         """After a long sleep of the supervisor itself nobody is blamed."""
         self.now += int(100 * SECOND)
-        self.watch.look()
+        self.watch.check()
         self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
 
     def test_without_a_datagram_socket(self) -> None:
