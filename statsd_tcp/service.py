@@ -22,6 +22,7 @@ from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.console.activity import Activity
@@ -166,8 +167,11 @@ class Service(OrderedService):
         rules = flush_rules(settings, outputs)
         ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
-        self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, Recovery(reactor))
-        self._supervisor = Supervisor(reactor, plan, ledger_folder, self._committer, self, manifest)
+        children = Children(reactor)
+        self._committer = Committer(
+            reactor, self._pool, _store_opener(plan, rules), ledger_folder, Recovery(reactor, children)
+        )
+        self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._repeats = RepeatTotals([target.label for target in settings.repeat])
         self._kernel = KernelWatch(reactor, plan)
@@ -180,6 +184,7 @@ class Service(OrderedService):
         )
         self._reload = Renewal(
             reactor,
+            children,
             plan,
             self._supervisor,
             self._committer,

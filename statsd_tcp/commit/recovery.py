@@ -14,18 +14,15 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from statsd_tcp.children import environment
+from statsd_tcp.children import Child, Children, Ending, environment
 from statsd_tcp.commit.replay import Replay
 from statsd_tcp.commit.replay_process import BEGUN
 from statsd_tcp.ledger.folder import Ledger
 
-__all__ = ["MOST_FAILURES", "IRecovery", "Reader", "Recovery"]
+__all__ = ["MOST_FAILURES", "IRecovery", "Recovery"]
 
 MOST_FAILURES = 2
 """So often reading one journal may fail, over all starts of the service."""
@@ -63,35 +60,6 @@ class IRecovery(Protocol):
         """Read nothing more; what isn't read will be the next time it is asked for."""
 
 
-class Reader(ProcessProtocol):
-    """Hears from one reading process. ``ended`` gets what it found, or why it found nothing, and if it had begun."""
-
-    def __init__(self, ended: Callable[[Replay | str, bool], None]) -> None:
-        self._ended = ended
-        self._said = b""
-        self._complaint = b""
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep what it says."""
-        if childFD == 1:
-            self._said += data
-        else:
-            self._complaint += data
-
-    def processEnded(self, reason: Failure) -> None:
-        """Judge it."""
-        self._ended(self._outcome(getattr(reason.value, "signal", None)), self._said.startswith(BEGUN))
-
-    def _outcome(self, number: int | None) -> Replay | str:
-        if number:
-            return f"the reading process was killed ({signal.Signals(number).name})"
-        try:
-            return msgspec.msgpack.decode(self._said.removeprefix(BEGUN), type=Replay)
-        except msgspec.MsgspecError:
-            last = self._complaint.decode(errors="replace").strip().rpartition("\n")[2]
-            return last or "the reading process said nothing"
-
-
 class _Job(NamedTuple):
     ledger: Ledger
     start: int
@@ -103,10 +71,11 @@ class Recovery:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, children: Children) -> None:
         self._reactor = reactor
+        self._children = children
         self._jobs: list[_Job] = []
-        self._process: Any = None
+        self._reader: Child | None = None
         self._call: IDelayedCall | None = None
         self._delay = RETRY
         self._stopped: Deferred[None] | None = None
@@ -119,7 +88,7 @@ class Recovery:
         if ledger_id in self.results or any(job.ledger.ledger_id == ledger_id for job in self._jobs):
             return
         self._jobs.append(_Job(ledger, start, found))
-        if self._process is None and self._call is None:
+        if self._reader is None and self._call is None:
             self._begin()
 
     @property
@@ -144,12 +113,12 @@ class Recovery:
     def stop(self) -> Deferred[None]:
         """Read nothing more; what isn't read will be the next time it is asked for."""
         self._jobs.clear()
-        if self._process is None:
+        if self._reader is None:
             self._cancel()
             return succeed(None)
         # Its end is not a failure of the journal's.
         self._stopped = Deferred()
-        self._kill()
+        self._reader.kill()
         return self._stopped
 
     def _begin(self) -> None:
@@ -161,36 +130,33 @@ class Recovery:
             self._finish(job, Replay(job.start, job.start, fault="it could not be read, time and again"))
             return
         try:
-            self._process = self._spawn(job)
+            self._reader = self._start(job)
         except OSError as error:
             self._log.error("a journal can't be read for now: {error}", error=error)
             self._call = self._reactor.callLater(RETRY, self._begin)
         else:
-            self._call = self._reactor.callLater(LONGEST_READING, self._kill)
+            self._call = self._reactor.callLater(LONGEST_READING, self._reader.kill)
 
-    def _spawn(self, job: _Job) -> Any:
-        arguments = ["-P", "-m", "statsd_tcp.commit.replay_process", str(job.ledger.path), str(job.start)]
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            return self._reactor.spawnProcess(
-                Reader(self._ended),
-                sys.executable,
-                [sys.executable, *arguments],
-                env=environment(os.environ),
-                childFDs={0: null, 1: "r", 2: "r"},
-            )
-        finally:
-            os.close(null)
+    def _start(self, job: _Job) -> Child:
+        module = ["-P", "-m", "statsd_tcp.commit.replay_process"]
+        said, complaint = bytearray(), bytearray()
+        reader = self._children.start(
+            [sys.executable, *module, str(job.ledger.path), str(job.start)],
+            environment(os.environ),
+            {1: said.extend, 2: complaint.extend},
+        )
+        reader.ended.addCallback(self._ended, said, complaint)
+        return reader
 
-    def _ended(self, outcome: Replay | str, begun: bool) -> None:
-        self._process = None
+    def _ended(self, ending: Ending, said: bytearray, complaint: bytearray) -> None:
+        self._reader = None
         self._cancel()
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             self._jobs.clear()
             stopped.callback(None)
         elif self._jobs:
-            self._judge(self._jobs[0], outcome, begun)
+            self._judge(self._jobs[0], _outcome(ending, said, complaint), said.startswith(BEGUN))
 
     def _judge(self, job: _Job, outcome: Replay | str, begun: bool) -> None:
         if isinstance(outcome, Replay):
@@ -209,20 +175,25 @@ class Recovery:
         self._jobs.remove(job)
         self.results[job.ledger.ledger_id] = result
         job.found()
-        if self._process is None and self._call is None:
+        if self._reader is None and self._call is None:
             self._begin()
         self._check_settled()
-
-    def _kill(self) -> None:
-        try:
-            self._process.signalProcess(signal.SIGKILL)
-        except ProcessExitedAlready:
-            pass
 
     def _cancel(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
+
+
+def _outcome(ending: Ending, said: bytearray, complaint: bytearray) -> Replay | str:
+    """Return what a reading process found, or why it found nothing."""
+    if ending.signal is not None:
+        return f"the reading process was killed ({signal.Signals(ending.signal).name})"
+    try:
+        return msgspec.msgpack.decode(said.removeprefix(BEGUN), type=Replay)
+    except msgspec.MsgspecError:
+        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        return last or "the reading process said nothing"
 
 
 def _leave(result: object, timeout: float) -> None:

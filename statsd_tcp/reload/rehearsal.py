@@ -7,16 +7,13 @@ its offer and end. So the new code, its plugins and the new configuration are al
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
+from statsd_tcp.children import Children, Lines
 from statsd_tcp.formats import check_formats, write_formats
 from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
@@ -30,7 +27,7 @@ VARIABLE = "STATSCOUNTER_CHECK"
 LONGEST_CHECK = 30.0
 """Seconds that the child may take: many times what it needs on a busy machine."""
 
-_MARK = b"statscounter-offer:"
+_MARK = "statscounter-offer:"
 
 
 class RefusedError(Exception):
@@ -59,51 +56,27 @@ def make_offer(settings: Settings, running: str) -> NoReturn:
     offer = Offer(
         [*settings.listen, *settings.count], settings.http, settings.admin, size_workers(settings.workers).workers
     )
-    sys.stdout.buffer.write(_MARK + msgspec.json.encode(offer) + b"\n")
+    sys.stdout.buffer.write(_MARK.encode() + msgspec.json.encode(offer) + b"\n")
     sys.stdout.buffer.flush()
     raise SystemExit(0)
 
 
-class _Child(ProcessProtocol):
-    """Reads what the child says."""
-
-    def __init__(self) -> None:
-        self.said = b""
-        self.ended: Deferred[Offer] = Deferred()
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep it."""
-        self.said += data
-
-    def processEnded(self, reason: Failure) -> None:
-        """Judge it."""
-        lines = self.said.splitlines()
-        offers = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
-        try:
-            self.ended.callback(msgspec.json.decode(offers[-1], type=Offer))
-        except (IndexError, msgspec.MsgspecError):
-            last = next((line for line in reversed(lines) if line.strip()), b"the check ended without a word")
-            self.ended.errback(RefusedError(last.decode(errors="replace")))
+async def request_offer(reactor: Any, children: Children, command: Sequence[str], environ: Mapping[str, str]) -> Offer:
+    """Run the child, and return its offer; raises `RefusedError`, and `OSError` if there is no child."""
+    said: list[str] = []
+    pipes = {1: Lines(said.append), 2: Lines(said.append)}
+    child = children.start(command, {**environ, VARIABLE: write_formats()}, pipes)
+    limit: IDelayedCall = reactor.callLater(LONGEST_CHECK, child.kill)
+    await child.ended
+    if limit.active():
+        limit.cancel()
+    return _judge(said)
 
 
-def request_offer(reactor: Any, executable: str, arguments: list[str], environ: Mapping[str, str]) -> Deferred[Offer]:
-    """Run the child; fires with its offer, or fails with `RefusedError`."""
-    child = _Child()
-    process = reactor.spawnProcess(
-        child, executable, [executable, *arguments], env={**environ, VARIABLE: write_formats()}
-    )
-    limit: IDelayedCall = reactor.callLater(LONGEST_CHECK, _kill, process)
-
-    def ended(result: Offer | Failure) -> Offer | Failure:
-        if limit.active():
-            limit.cancel()
-        return result
-
-    return child.ended.addBoth(ended)
-
-
-def _kill(process: Any) -> None:
+def _judge(said: Sequence[str]) -> Offer:
+    offers = [line.removeprefix(_MARK) for line in said if line.startswith(_MARK)]
     try:
-        process.signalProcess("KILL")
-    except ProcessExitedAlready:
-        pass
+        return msgspec.json.decode(offers[-1], type=Offer)
+    except (IndexError, msgspec.MsgspecError):
+        last = next((line for line in reversed(said) if line.strip()), "the check ended without a word")
+        raise RefusedError(last) from None

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.rehearsal import Offer, RefusedError, request_offer
@@ -62,6 +63,7 @@ class Renewal:
     def __init__(
         self,
         reactor: Any,
+        children: Children,
         plan: Plan,
         supervisor: Supervisor,
         committer: Committer,
@@ -72,6 +74,7 @@ class Renewal:
         reloads: int = 0,
     ) -> None:
         self._reactor = reactor
+        self._children = children
         self._plan = plan
         self._supervisor = supervisor
         self._committer = committer
@@ -133,8 +136,9 @@ class Renewal:
         self._notifier.reloading()
         self._log.info("a reload was asked for: the new code and configuration are tried in a child")
         try:
-            offer = await request_offer(self._reactor, sys.executable, self._again.arguments, os.environ)
-        except RefusedError as error:
+            command = [sys.executable, *self._again.arguments]
+            offer = await request_offer(self._reactor, self._children, command, os.environ)
+        except (OSError, RefusedError) as error:
             self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
             return
         made: list[BoundListener] = []

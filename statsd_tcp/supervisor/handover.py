@@ -6,8 +6,6 @@ connections are steered to the others first, then the worker reads its queue to 
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from statsd_tcp.children import Ending, Reaper
+from statsd_tcp.children import Children
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage
@@ -42,6 +40,7 @@ class Succession:
     def __init__(
         self,
         reactor: Any,
+        children: Children,
         heritage: Heritage,
         make_departing: Callable[[int], Place],
         finished: Callable[[], object],
@@ -49,6 +48,7 @@ class Succession:
     ) -> None:
         self._direction = direction or Direction()
         self._reactor = reactor
+        self._children = children
         self._heritage = heritage
         self._make_departing = make_departing
         self._queue: list[Place] = []
@@ -68,7 +68,7 @@ class Succession:
         """Adopt the workers, and begin to replace them. Those that are ``ending`` are only reaped."""
         self.running = True
         for pid in ending:
-            self._reap(pid)
+            self._children.inherit(pid)
         for worker in workers:
             self._adopt(worker, places, ledger_folder)
         for group, stay in self._heritage.shrunk:
@@ -87,8 +87,7 @@ class Succession:
         ledger = ledger_folder.claim(worker.ledger_id)
         if ledger is None:
             self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
-            os.kill(worker.pid, signal.SIGKILL)
-            self._reap(worker.pid)
+            self._children.inherit(worker.pid).kill()
             return
         if worker.number < len(places):
             place = places[worker.number]
@@ -96,12 +95,6 @@ class Succession:
             place = self._make_departing(worker.number)
             self.departing.append(place)
         place.adopt(worker, ledger)
-
-    def _reap(self, pid: int) -> None:
-        try:
-            Reaper(self._reactor, pid, _forget)
-        except ProcessLookupError:
-            pass
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:
@@ -159,7 +152,3 @@ def _close(one: socket.socket) -> None:
     one.close()
     if is_file:
         remove_path(name)
-
-
-def _forget(ending: Ending) -> None:
-    """Let the dead be: all that one had to say was heard before."""

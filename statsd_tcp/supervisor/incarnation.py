@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
-from twisted.internet.error import ProcessExitedAlready
-
-from statsd_tcp.children import Ending, Printed, WorkerExit, environment
+from statsd_tcp.children import Child, Children, Ending, Lines, environment
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
 
-__all__ = ["Incarnation", "Outcome", "command", "outcome_of", "spawn"]
+__all__ = ["Incarnation", "Outcome", "command", "outcome_of", "start_worker"]
 
 Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
 """How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
@@ -31,19 +29,14 @@ class End(NamedTuple):
 class Incarnation:
     """A worker as its supervisor knows it.
 
-    ``started`` and ``ready_at`` are the reactor's seconds; ``told`` is up to where it knows its
-    journal to be in the store.
+    ``ready_at`` are the reactor's seconds; ``told`` is up to where it knows its journal to be in the store.
     """
 
-    def __init__(self, ledger: Ledger, started: float, pid: int = 0) -> None:
+    def __init__(self, ledger: Ledger, child: Child) -> None:
         self.ledger = ledger
-        self.started = started
+        self.child = child
         self.ready_at: float | None = None
         self.channel: Channel | None = None
-        self.process: Any = None
-        self.pipes: list[Printed] = []
-        self.pid = pid
-        self.ending: Ending | None = None
         self.channel_ended = False
         self.stalled = False
         self.told = 0
@@ -59,23 +52,10 @@ class Incarnation:
         self.channel.send(message)
         return True
 
-    def printed(self) -> list[int]:
-        """Give the descriptors from which its output is read."""
-        pipes = self.pipes if self.process is None else self.process.pipes.values()
-        return [pipe.fileno() for pipe in pipes if pipe.fileno() >= 0]
-
-    def kill(self) -> None:
-        """End the process at once."""
-        if self.ending is not None:
-            return
-        try:
-            if self.process is not None:
-                self.process.signalProcess(signal.SIGKILL)
-            else:
-                # Not reaped yet: the number is still this process's.
-                os.kill(self.pid, signal.SIGKILL)
-        except (ProcessExitedAlready, ProcessLookupError):
-            pass
+    @property
+    def is_over(self) -> bool:
+        """Return whether it is reaped, and all that it sent has been received."""
+        return self.child.ending is not None and self.channel_ended
 
 
 def command(worker: int) -> list[str]:
@@ -84,28 +64,30 @@ def command(worker: int) -> list[str]:
     return [sys.executable, "-P", "-m", "statsd_tcp.workers.process", str(worker)]
 
 
-def spawn(reactor: Any, protocol: WorkerExit, worker: int, channel: int, ledger: int, sockets: Sequence[int]) -> Any:
-    """Start a worker that inherits these descriptors at the places where it expects them; give its transport."""
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    inherited: dict[int, int | str] = {
-        0: null,
-        1: "r",
-        2: "r",
+def start_worker(
+    children: Children,
+    number: int,
+    channel: int,
+    ledger: int,
+    sockets: Sequence[int],
+    printed: Callable[[str], object],
+) -> Child:
+    """Start a worker that has these descriptors where it expects them; ``printed`` gets each line of its output.
+
+    Raises `OSError`.
+    """
+    descriptors = {
         CHANNEL_DESCRIPTOR: channel,
         LEDGER_DESCRIPTOR: ledger,
         **dict(enumerate(sockets, FIRST_SOCKET)),
     }
-    try:
-        return reactor.spawnProcess(
-            protocol, sys.executable, command(worker), env=environment(os.environ), childFDs=inherited
-        )
-    finally:
-        os.close(null)
+    pipes = {1: Lines(printed), 2: Lines(printed)}
+    return children.start(command(number), environment(os.environ), pipes, descriptors)
 
 
 def outcome_of(incarnation: Incarnation) -> End:
     """Say how a worker ended."""
-    ending = incarnation.ending or Ending()
+    ending = incarnation.child.ending or Ending()
     if incarnation.ready_at is None:
         return End("boot", f"could not start ({_words(ending)})")
     if incarnation.stalled:

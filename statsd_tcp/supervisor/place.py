@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from statsd_tcp.children import Ending, Printed, Reaper, WorkerExit
+from statsd_tcp.children import Child, Children, Ending, Lines
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
-from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, spawn
+from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, start_worker
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.workers.channel import (
     Boot,
@@ -66,6 +66,7 @@ class Place:
     def __init__(
         self,
         reactor: Any,
+        children: Children,
         number: int,
         sockets: list[socket.socket],
         listeners: list[tuple[str, str]],
@@ -74,6 +75,7 @@ class Place:
         events: PlaceEvents,
     ) -> None:
         self._reactor = reactor
+        self._children = children
         self.number = number
         self._sockets = sockets
         self._listeners = listeners
@@ -92,7 +94,7 @@ class Place:
     @property
     def pid(self) -> int:
         """Give the worker's process number, 0 if there is none."""
-        return self.current.pid if self.current else 0
+        return self.current.child.pid if self.current else 0
 
     @property
     def short_lives(self) -> int:
@@ -130,7 +132,7 @@ class Place:
         """Kill those that don't accept yet."""
         for one in self.incarnations:
             if one.ready_at is None:
-                one.kill()
+                one.child.kill()
 
     def release(self) -> None:
         """Start the worker that is missing, if one is."""
@@ -151,20 +153,14 @@ class Place:
 
     def adopt(self, inherited: InheritedWorker, ledger: Ledger) -> None:
         """Go on with a worker that another image of the supervisor started."""
-        incarnation = Incarnation(ledger, self._reactor.seconds(), inherited.pid)
+        pipes = [(descriptor, Lines(self._printed)) for descriptor in inherited.printed]
+        incarnation = self._watched(ledger, self._children.inherit(inherited.pid, pipes))
         incarnation.ready_at = self._reactor.seconds()
         if inherited.leaving:
             self.leaving.append(incarnation)
         else:
             self.current = incarnation
             self.state = "ready"
-        for descriptor in inherited.printed:
-            os.set_blocking(descriptor, False)
-            incarnation.pipes.append(Printed(self._reactor, descriptor, self._printed))
-        try:
-            Reaper(self._reactor, inherited.pid, lambda ending: self._exited(incarnation, ending))
-        except ProcessLookupError:
-            incarnation.ending = Ending()
         self._open_channel(incarnation, inherited.channel)
         # The transport has a descriptor of its own.
         os.close(inherited.channel)
@@ -201,11 +197,11 @@ class Place:
         return [
             InheritedWorker(
                 number=self.number,
-                pid=one.pid,
+                pid=one.child.pid,
                 ledger_id=one.ledger.ledger_id,
                 channel=one.channel.descriptor(),
                 unread=one.channel.unread(),
-                printed=one.printed(),
+                printed=one.child.pipes,
                 leaving=one is not self.current,
             )
             for one in self.incarnations
@@ -220,14 +216,14 @@ class Place:
         self.state = "draining" if self.incarnations else "stopped"
         for one in self.incarnations:
             if one.ready_at is None:
-                one.kill()
+                one.child.kill()
             else:
                 one.send(Drain())
 
     def kill(self) -> None:
         """End the workers at once."""
         for one in self.incarnations:
-            one.kill()
+            one.child.kill()
 
     def _incarnate(self) -> Incarnation | None:
         try:
@@ -245,31 +241,31 @@ class Place:
             os.close(descriptor)
 
     def _spawn(self, ledger: Ledger, descriptor: int) -> Incarnation:
-        incarnation = Incarnation(ledger, self._reactor.seconds())
         ours, theirs = socket.socketpair()
         try:
             ours.setblocking(False)
-            incarnation.process = spawn(
-                self._reactor,
-                WorkerExit(self._printed, lambda ending: self._exited(incarnation, ending)),
-                self.number,
-                theirs.fileno(),
-                descriptor,
-                [one.fileno() for one in self._sockets],
+            sockets = [one.fileno() for one in self._sockets]
+            child = start_worker(
+                self._children, self.number, theirs.fileno(), descriptor, sockets, printed=self._printed
             )
-            incarnation.pid = incarnation.process.pid
+            incarnation = self._watched(ledger, child)
             try:
                 self._open_channel(incarnation, ours.fileno())
             except OSError as error:
                 # Its end comes as any other's does.
                 self._events.unable(self, f"it can't be spoken to: {error}")
                 incarnation.channel_ended = True
-                incarnation.kill()
+                child.kill()
             else:
                 incarnation.send(self._boot(str(ledger.path)))
         finally:
             ours.close()
             theirs.close()
+        return incarnation
+
+    def _watched(self, ledger: Ledger, child: Child) -> Incarnation:
+        incarnation = Incarnation(ledger, child)
+        child.ended.addCallback(self._exited, incarnation)
         return incarnation
 
     def _open_channel(self, incarnation: Incarnation, descriptor: int) -> None:
@@ -311,8 +307,7 @@ class Place:
     def _printed(self, line: str) -> None:
         self._log.error("worker {number}: {line}", number=self.number, line=line)
 
-    def _exited(self, incarnation: Incarnation, ending: Ending) -> None:
-        incarnation.ending = ending
+    def _exited(self, ending: Ending, incarnation: Incarnation) -> None:
         self._check_over(incarnation)
 
     def _channel_ended(self, incarnation: Incarnation) -> None:
@@ -320,7 +315,7 @@ class Place:
         self._check_over(incarnation)
 
     def _check_over(self, incarnation: Incarnation) -> None:
-        if incarnation.ending is None or not incarnation.channel_ended:
+        if not incarnation.is_over:
             return
         incarnation.ledger.retired = True
         if incarnation in self.leaving:

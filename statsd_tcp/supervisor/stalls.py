@@ -68,7 +68,7 @@ class StallWatch:
     def _kill(self, place: Place) -> None:
         if place.current is not None:
             place.current.stalled = True
-            place.current.kill()
+            place.current.child.kill()
 
     def _silence(self, place: Place, now: int) -> float:
         """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""

@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
@@ -85,6 +86,7 @@ class Supervisor(Service):
     def __init__(
         self,
         reactor: Any,
+        children: Children,
         plan: Plan,
         ledger_folder: LedgerFolder,
         committer: Committer,
@@ -92,6 +94,7 @@ class Supervisor(Service):
         manifest: Manifest | None = None,
     ) -> None:
         self._reactor = reactor
+        self._children = children
         self._plan = plan
         self._manifest = manifest
         self._ledger_folder = ledger_folder
@@ -114,7 +117,7 @@ class Supervisor(Service):
         self._direction = Direction(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._places, plan.listeners, direction=self._direction)
         self._succession = Succession(
-            reactor, plan.heritage, self._make_departing, events.reloaded, direction=self._direction
+            reactor, children, plan.heritage, self._make_departing, events.reloaded, direction=self._direction
         )
 
     def privilegedStartService(self) -> None:
@@ -175,7 +178,8 @@ class Supervisor(Service):
         workers = [worker for place in self._all_places for worker in place.handed_on()]
         pids = {worker.pid for worker in workers}
         processes = [one for place in self._all_places for one in place.incarnations]
-        return workers, [one.pid for one in processes if one.pid and one.ending is None and one.pid not in pids]
+        living = [one.child.pid for one in processes if one.child.ending is None]
+        return workers, [pid for pid in living if pid not in pids]
 
     @property
     def replacing(self) -> bool:
@@ -304,10 +308,14 @@ class Supervisor(Service):
 
     def _make_place(self, number: int) -> Place:
         boot, sockets = partial(self._plan.boot, number), self._plan.sockets(number)
-        return Place(self._reactor, number, sockets, self._plan.directory(), boot, self._ledger_folder, self)
+        return Place(
+            self._reactor, self._children, number, sockets, self._plan.directory(), boot, self._ledger_folder, self
+        )
 
     def _make_departing(self, number: int) -> Place:
-        return Place(self._reactor, number, [], [], partial(self._plan.boot, 0), self._ledger_folder, self)
+        return Place(
+            self._reactor, self._children, number, [], [], partial(self._plan.boot, 0), self._ledger_folder, self
+        )
 
     def _start_collecting(self) -> None:
         self._collecting.start(COMMIT_PERIOD, now=False)

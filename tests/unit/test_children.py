@@ -1,50 +1,99 @@
-"""What adopted workers print: lines, and the end of the pipe."""
+"""What children say, as it comes through a pipe, and the environment that they are given."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
+from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.children import Printed
+import statsd_tcp
+from statsd_tcp.children import Lines, Pipe, environment
+
+HOME = str(Path(statsd_tcp.__file__).parent.parent)
 
 
-class PrintedTests(SynchronousTestCase):
+class EnvironmentTests(SynchronousTestCase):
+    """The environment of a child."""
+
+    def test_environment(self) -> None:
+        """The child finds the package where we did, and what the operator has set."""
+        self.assertEqual({"A": "b", "PYTHONPATH": HOME}, environment({"A": "b"}))
+        self.assertEqual(f"{HOME}:/x", environment({"PYTHONPATH": "/x"})["PYTHONPATH"])
+
+    def test_installed(self) -> None:
+        """An installed package is found without help."""
+        self.patch(sysconfig, "get_path", lambda name: HOME)
+        self.assertEqual({"A": "b"}, environment({"A": "b"}))
+
+    def test_the_operator_s_environment_is_left_alone(self) -> None:
+        """What was inherited is not changed."""
+        inherited = {"PYTHONPATH": "/x"}
+        environment(inherited)
+        self.assertEqual({"PYTHONPATH": "/x"}, inherited)
+
+
+class LinesTests(SynchronousTestCase):
+    """Pieces become lines."""
+
+    def test_pieces(self) -> None:
+        """A line is given when it is whole, however it comes, and the last one at the end."""
+        for pieces, lines in (
+            ([b"one\ntw", b"o", b"\n\xff\n", b""], ["one", "two", "\N{REPLACEMENT CHARACTER}"]),
+            ([b"one\nlast words"], ["one"]),
+            ([b"one\nlast words", b""], ["one", "last words"]),
+            ([b""], []),
+            ([b"\n", b""], [""]),
+        ):
+            seen: list[str] = []
+            receive = Lines(seen.append)
+            for piece in pieces:
+                receive(piece)
+            self.assertEqual(lines, seen)
+
+
+class PipeTests(SynchronousTestCase):
     """A pipe with a test at its other end."""
 
     def setUp(self) -> None:
         """Open it."""
         self.reactor = MemoryReactor()
-        self.lines: list[str] = []
+        self.received: list[bytes] = []
         reading, self.writing = os.pipe()
-        os.set_blocking(reading, False)
-        self.printed = Printed(self.reactor, reading, self.lines.append)
-        self.addCleanup(self.printed.close)
+        self.pipe = Pipe(self.reactor, reading, self.received.append)
+        self.addCleanup(self.pipe.finish)
 
-    def test_lines(self) -> None:
-        """Each line is given when it is whole, and the last one at the end."""
-        os.write(self.writing, b"one\ntw")
-        self.printed.doRead()
-        self.assertEqual(["one"], self.lines)
-        os.write(self.writing, b"o\nrest")
+    def test_end(self) -> None:
+        """What comes is given on, and the end as well; then the pipe is closed."""
+        os.write(self.writing, b"one")
+        self.pipe.doRead()
+        self.assertEqual([b"one"], self.received)
         os.close(self.writing)
-        self.printed.doRead()
-        self.printed.doRead()
-        self.assertEqual(["one", "two", "rest"], self.lines)
-        self.assertEqual((-1, []), (self.printed.fileno(), self.reactor.getReaders()))
+        self.pipe.doRead()
+        self.assertEqual([b"one", b""], self.received)
+        self.assertEqual((-1, []), (self.pipe.fileno(), self.reactor.getReaders()))
 
     def test_nothing_yet(self) -> None:
         """Being called without need does no harm."""
-        self.printed.doRead()
-        self.assertEqual([], self.lines)
+        self.pipe.doRead()
+        self.assertEqual([], self.received)
+        os.close(self.writing)
+
+    def test_finished(self) -> None:
+        """When the process has ended its last words are read, and nothing that somebody else may write after them."""
+        os.write(self.writing, b"last words")
+        self.pipe.finish()
+        self.assertEqual(([b"last words", b""], -1), (self.received, self.pipe.fileno()))
+        self.assertRaises(BrokenPipeError, os.write, self.writing, b"more")
         os.close(self.writing)
 
     def test_dropped(self) -> None:
         """When the reactor finds the other end closed and drops the pipe, its descriptor is closed."""
-        reading = self.printed.fileno()
+        reading = self.pipe.fileno()
         os.close(self.writing)
-        self.printed.connectionLost(Failure(ConnectionDone()))
+        self.pipe.connectionLost(Failure(ConnectionDone()))
         self.assertRaises(OSError, os.fstat, reading)

@@ -14,7 +14,7 @@ from statsd_tcp.commit.replay import Replay
 from statsd_tcp.commit.replay_process import BEGUN
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.folder import Ledger
-from tests.unit.supervisor.fakes import LISTENERS, FakeProcess, WorkersTestCase
+from tests.unit.supervisor.fakes import LISTENERS, FakeChild, WorkersTestCase
 
 WHOLE = Replay(8, 72, b"interval")
 
@@ -25,7 +25,7 @@ class RecoveryTests(WorkersTestCase):
     def setUp(self) -> None:
         """Make it, and two ledgers of dead workers."""
         super().setUp()
-        self.recovery = Recovery(self.reactor)
+        self.recovery = Recovery(self.reactor, self.children)
         self.calls = 0
         self.first, self.second = self.make(0), self.make(1)
 
@@ -39,26 +39,26 @@ class RecoveryTests(WorkersTestCase):
         """Count the calls."""
         self.calls += 1
 
-    def answer(self, process: FakeProcess, replay: Replay) -> None:
+    def answer(self, process: FakeChild, replay: Replay) -> None:
         """Let a process find something."""
-        process.protocol.childDataReceived(1, BEGUN + msgspec.msgpack.encode(replay))
+        process.say(BEGUN + msgspec.msgpack.encode(replay), pipe=1)
         process.end()
 
-    def break_down(self, process: FakeProcess, *, status: int | None = 1, number: int | None = None) -> None:
+    def break_down(self, process: FakeChild, *, status: int | None = 1, number: int | None = None) -> None:
         """Let a process fail that has begun to read."""
-        process.protocol.childDataReceived(1, BEGUN)
+        process.say(BEGUN, pipe=1)
         process.end(status, number)
 
     def test_one_after_the_other(self) -> None:
         """Journals are read one at a time, in the order asked for; what each gives is there under its ledger's id."""
         self.recovery.read(self.first, 8, self.note)
         self.recovery.read(self.second, 0, self.note)
-        (process,) = self.reactor.processes
-        self.assertEqual([str(self.first.path), "8"], process.arguments["args"][-2:])
+        (process,) = self.children.started
+        self.assertEqual([str(self.first.path), "8"], list(process.command[-2:]))
         self.answer(process, WHOLE)
         self.assertEqual({self.first.ledger_id: WHOLE}, self.recovery.results)
-        self.assertEqual((1, 2), (self.calls, len(self.reactor.processes)))
-        self.answer(self.reactor.processes[1], WHOLE)
+        self.assertEqual((1, 2), (self.calls, len(self.children.started)))
+        self.answer(self.children.started[1], WHOLE)
         self.assertEqual((2, 2, False), (self.calls, len(self.recovery.results), self.recovery.busy))
         self.assertEqual([], self.reactor.getDelayedCalls())
 
@@ -66,26 +66,26 @@ class RecoveryTests(WorkersTestCase):
         """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
         for _ in range(2):
             self.recovery.read(self.first, 8, self.note)
-        self.answer(self.reactor.processes[0], WHOLE)
+        self.answer(self.children.started[0], WHOLE)
         self.recovery.read(self.first, 8, self.note)
-        self.assertEqual(1, len(self.reactor.processes))
+        self.assertEqual(1, len(self.children.started))
 
     def test_damaged(self) -> None:
         """A journal that is not whole gives what is, with its fault."""
         self.recovery.read(self.first, 8, self.note)
-        self.answer(self.reactor.processes[0], Replay(8, 72, b"interval", "28 bytes are damaged"))
+        self.answer(self.children.started[0], Replay(8, 72, b"interval", "28 bytes are damaged"))
         self.assertEqual("28 bytes are damaged", self.recovery.results[self.first.ledger_id].fault)
 
     def test_two_failures(self) -> None:
         """A journal whose reading fails is tried once more a second later, and given up then; both are told."""
         self.recovery.read(self.first, 8, self.note)
-        self.break_down(self.reactor.processes[0], status=None, number=signal.SIGSEGV)
+        self.break_down(self.children.started[0], status=None, number=signal.SIGSEGV)
         self.assertEqual((1, {}), (self.first.failed_readings, self.recovery.results))
         self.reactor.advance(RETRY)
-        self.reactor.processes[1].protocol.childDataReceived(2, b"Traceback\nValueError: what a line\n")
-        self.break_down(self.reactor.processes[1])
+        self.children.started[1].say(b"Traceback\nValueError: what a line\n")
+        self.break_down(self.children.started[1])
         self.reactor.advance(RETRY)
-        self.assertEqual(2, len(self.reactor.processes))
+        self.assertEqual(2, len(self.children.started))
         found = self.recovery.results[self.first.ledger_id]
         self.assertEqual((8, 8, {}), (found.start, found.end, decode(found.payload).counters))
         self.assertIn("could not be read", found.fault)
@@ -104,7 +104,7 @@ class RecoveryTests(WorkersTestCase):
             self.first.note_failed_reading()
         self.assertEqual(2, Ledger(self.first.path).failed_readings)
         self.recovery.read(self.first, 0, self.note)
-        self.assertEqual([], self.reactor.processes)
+        self.assertEqual([], self.children.started)
         self.assertNotEqual("", self.recovery.results[self.first.ledger_id].fault)
 
     def test_one_fails_and_another_one_waits(self) -> None:
@@ -112,41 +112,41 @@ class RecoveryTests(WorkersTestCase):
         self.recovery.read(self.first, 8, self.note)
         self.recovery.read(self.second, 8, self.note)
         for _ in range(2):
-            self.break_down(self.reactor.processes[-1])
+            self.break_down(self.children.started[-1])
             self.reactor.advance(RETRY)
-        self.answer(self.reactor.processes[-1], WHOLE)
+        self.answer(self.children.started[-1], WHOLE)
         self.assertEqual({self.first.ledger_id, self.second.ledger_id}, set(self.recovery.results))
 
     def test_takes_too_long(self) -> None:
         """A process that doesn't end is killed, and that is a failure."""
         self.recovery.read(self.first, 8, self.note)
         self.reactor.advance(LONGEST_READING)
-        (process,) = self.reactor.processes
-        self.assertEqual([signal.SIGKILL], process.signals)
+        (process,) = self.children.started
+        self.assertEqual(1, process.kills)
         self.break_down(process, status=None, number=signal.SIGKILL)
         self.assertEqual(1, self.first.failed_readings)
 
     def test_no_process(self) -> None:
         """That no process can be made is not the journal's fault: it is tried until it works."""
-        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.recovery.read(self.first, 8, self.note)
         for _ in range(5):
             self.reactor.advance(RETRY)
         self.assertEqual((0, {}), (self.first.failed_readings, self.recovery.results))
-        self.reactor.spawn_error = None
+        self.children.error = None
         self.reactor.advance(RETRY)
-        self.assertEqual(1, len(self.reactor.processes))
+        self.assertEqual(1, len(self.children.started))
 
     def test_fails_before_it_has_begun(self) -> None:
         """A process that fails before it looks at the journal says nothing against it: it is tried ever more slowly."""
         self.recovery.read(self.first, 8, self.note)
         for _ in range(10):
-            process = self.reactor.processes[-1]
-            process.protocol.childDataReceived(2, b"ModuleNotFoundError: No module named 'msgspec'\n")
+            process = self.children.started[-1]
+            process.say(b"ModuleNotFoundError: No module named 'msgspec'\n")
             process.end(1)
             self.reactor.advance(LONGEST_RETRY)
-        self.assertEqual((11, 0, {}), (len(self.reactor.processes), self.first.failed_readings, self.recovery.results))
-        self.answer(self.reactor.processes[-1], WHOLE)
+        self.assertEqual((11, 0, {}), (len(self.children.started), self.first.failed_readings, self.recovery.results))
+        self.answer(self.children.started[-1], WHOLE)
         self.assertEqual("", self.recovery.results[self.first.ledger_id].fault)
 
     def test_stop(self) -> None:
@@ -154,18 +154,18 @@ class RecoveryTests(WorkersTestCase):
         self.recovery.read(self.first, 8, self.note)
         stopped = self.recovery.stop()
         self.assertNoResult(stopped)
-        (process,) = self.reactor.processes
-        self.assertEqual([signal.SIGKILL], process.signals)
+        (process,) = self.children.started
+        self.assertEqual(1, process.kills)
         process.end(None, signal.SIGKILL)
         self.successResultOf(stopped)
         self.assertEqual((0, []), (self.first.failed_readings, self.reactor.getDelayedCalls()))
         self.recovery.read(self.first, 8, self.note)
-        self.assertEqual(2, len(self.reactor.processes))
+        self.assertEqual(2, len(self.children.started))
 
     def test_stop_while_it_waits(self) -> None:
         """A stop between two attempts leaves nothing behind."""
         self.recovery.read(self.first, 8, self.note)
-        self.break_down(self.reactor.processes[0])
+        self.break_down(self.children.started[0])
         self.successResultOf(self.recovery.stop())
         self.assertEqual(([], False), (self.reactor.getDelayedCalls(), self.recovery.busy))
 
@@ -175,14 +175,14 @@ class RecoveryTests(WorkersTestCase):
         self.recovery.read(self.first, 8, self.note)
         early, late = self.recovery.settled(), self.recovery.settled()
         self.assertNoResult(early)
-        self.answer(self.reactor.processes[0], WHOLE)
+        self.answer(self.children.started[0], WHOLE)
         self.successResultOf(early)
         self.successResultOf(late)
         self.recovery.read(self.second, 8, self.note)
         impatient = self.recovery.settled()
         self.reactor.advance(LAST_READING)
         self.successResultOf(impatient)
-        self.answer(self.reactor.processes[1], WHOLE)
+        self.answer(self.children.started[1], WHOLE)
 
     def test_the_ledger_stays_as_it_is(self) -> None:
         """Counting a failure changes nothing else in the file."""

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.children import Children
 from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.rehearsal import Offer, RefusedError
 from statsd_tcp.reload.reload import Renewal
 from statsd_tcp.settings.endpoints import parse_listen
-from statsd_tcp.sockets.inheritance import Heritage
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
-from statsd_tcp.supervisor.handover import Succession
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
-from statsd_tcp.supervisor.place import Place
-from tests.unit.supervisor.fakes import WorkersTestCase
 
 
 def renewal(plan: Any, lock: int = 0) -> Renewal:
@@ -29,7 +24,9 @@ def renewal(plan: Any, lock: int = 0) -> Renewal:
     supervisor: Any = SimpleNamespace(restarts={}, handed_on=lambda: ([], []))
     health: Any = SimpleNamespace(started_at=1.0, up=True)
     committer: Any = None
-    return Renewal(MemoryReactorClock(), plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
+    reactor = MemoryReactorClock()
+    children = Children(reactor)
+    return Renewal(reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
 
 
 class RenewalTests(SynchronousTestCase):
@@ -81,24 +78,3 @@ class ManifestTests(SynchronousTestCase):
         environ: dict[str, str] = {}
         write_manifest(manifest, environ)
         self.assertEqual(manifest, read_manifest(environ))
-
-
-class ReapTests(WorkersTestCase):
-    """The children that an earlier image didn't wait for."""
-
-    def test_reaped(self) -> None:
-        """A child that is only to be reaped is no zombie when it ends, and one that is gone already does no harm."""
-        reactor = MemoryReactorClock()
-        child = subprocess.Popen(["sleep", "60"])
-        succession = Succession(reactor, Heritage(()), _nobody, list)
-        succession.begin([], [], self.ledger_folder, [child.pid, 1 << 22])
-        os.kill(child.pid, signal.SIGKILL)
-        (reader,) = reactor.getReaders()
-        reader.doRead()
-        self.assertRaises(ChildProcessError, os.waitpid, child.pid, os.WNOHANG)
-        child.wait()
-        succession.stop()
-
-
-def _nobody(number: int) -> Place:
-    raise AssertionError(number)

@@ -1,10 +1,10 @@
-"""A reactor that spawns nothing, a pool without threads, and a ledger_folder in a folder of its own."""
+"""Children that do not exist, a pool without threads, and ledgers in a folder of its own."""
 
 from __future__ import annotations
 
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.children import Child, Children, Ending, Received
 from statsd_tcp.commit.replay import Replay, replay
 from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import create_ledger
@@ -31,53 +31,75 @@ _LENGTH = struct.Struct(">I")
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
-class FakeProcess:
-    """A process that lives until a test ends it."""
+class FakeChild(Child):
+    """A child that lives until a test ends it."""
 
-    def __init__(self, protocol: Any, arguments: dict[str, Any], pid: int) -> None:
-        self.protocol = protocol
-        self.arguments = arguments
+    def __init__(
+        self,
+        pid: int,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        pipes: Mapping[int, Received],
+        descriptors: Mapping[int, int],
+    ) -> None:
         self.pid = pid
-        self.signals: list[int] = []
-        self.pipes: dict[int, Any] = {}
-        self.ended = False
+        self.command = command
+        self.environ = environ
+        self.received = pipes
+        self.descriptors = descriptors
+        self.ended = Deferred()
+        self.ending = None
+        self.kills = 0
 
-    def signalProcess(self, number: int) -> None:
-        """Note a signal."""
-        if self.ended:
-            raise ProcessExitedAlready
-        self.signals.append(number)
+    @property
+    def pipes(self) -> list[int]:
+        """Have none."""
+        return []
 
-    def print(self, data: bytes) -> None:
-        """Write on standard error."""
-        self.protocol.childDataReceived(2, data)
+    def kill(self) -> None:
+        """Count."""
+        self.kills += 1
+
+    def say(self, data: bytes, pipe: int = 2) -> None:
+        """Write into a pipe: on standard error by default."""
+        self.received[pipe](data)
 
     def end(self, status: int | None = 0, number: int | None = None) -> None:
         """End with an exit status, or by a signal."""
-        self.ended = True
-        error = ProcessDone(0) if status == 0 and number is None else ProcessTerminated(status, number, None)
-        self.protocol.processEnded(Failure(error))
+        for received in self.received.values():
+            received(b"")
+        self.ending = Ending(status, number)
+        self.ended.callback(self.ending)
+
+
+class FakeChildren(Children):
+    """Starts children that do not exist. With an ``error`` it starts none."""
+
+    def __init__(self) -> None:
+        self.started: list[FakeChild] = []
+        self.error: OSError | None = None
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        pipes: Mapping[int, Received],
+        descriptors: Mapping[int, int] | None = None,
+    ) -> FakeChild:
+        """Make a child that does not exist."""
+        if self.error is not None:
+            raise self.error
+        self.started.append(FakeChild(1000 + len(self.started), argv, environ, pipes, descriptors or {}))
+        return self.started[-1]
 
 
 class FakeReactor(MemoryReactorClock):
-    """A clock, processes that don't exist, and channels with nobody behind them."""
+    """A clock, and channels with nobody behind them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.processes: list[FakeProcess] = []
         self.channels: list[Channel] = []
-        self.spawn_error: OSError | None = None
         self.adoption_error: OSError | None = None
-
-    def spawnProcess(self, processProtocol: Any, executable: str, args: Any = (), **arguments: Any) -> FakeProcess:
-        """Make a process that doesn't exist."""
-        if self.spawn_error is not None:
-            raise self.spawn_error
-        process = FakeProcess(
-            processProtocol, {"executable": executable, "args": args, **arguments}, 1000 + len(self.processes)
-        )
-        self.processes.append(process)
-        return process
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
         """Connect a channel to a transport in memory."""
@@ -190,11 +212,12 @@ def break_off(channel: Channel) -> None:
 
 
 class WorkersTestCase(SynchronousTestCase):
-    """A test with a reactor, a folder, and a ledger_folder."""
+    """A test with a reactor, children that do not exist, and a folder of ledgers."""
 
     def setUp(self) -> None:
         """Make them."""
         self.reactor = FakeReactor()
+        self.children = FakeChildren()
         folder = TemporaryDirectory(prefix="statscounter-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)

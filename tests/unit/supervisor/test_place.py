@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Mapping, Sequence
 
+from statsd_tcp.children import Received
 from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.ledger.folder import Ledger
@@ -28,7 +30,7 @@ from statsd_tcp.workers.channel import (
     Retire,
 )
 from tests.unit.descriptors import open_here
-from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeProcess, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeChild, WorkersTestCase, break_off, heard, say
 
 
 def safe(**offsets: int) -> dict[str, LedgerState]:
@@ -83,6 +85,7 @@ class PlaceTestCase(WorkersTestCase):
         self.events = RecordedEvents()
         self.place = Place(
             self.reactor,
+            self.children,
             4,
             [self.socket],
             LISTENERS,
@@ -92,9 +95,9 @@ class PlaceTestCase(WorkersTestCase):
         )
 
     @property
-    def process(self) -> FakeProcess:
+    def process(self) -> FakeChild:
         """The process that was started last."""
-        return self.reactor.processes[-1]
+        return self.children.started[-1]
 
     @property
     def channel(self) -> Channel:
@@ -103,7 +106,7 @@ class PlaceTestCase(WorkersTestCase):
 
     def make_ready(self) -> None:
         """Start a worker that accepts."""
-        if not self.reactor.processes or self.process.ended:
+        if not self.children.started or self.process.ending:
             self.place.start()
         say(self.channel, Ready())
 
@@ -121,25 +124,30 @@ class StartTests(PlaceTestCase):
         self.place.start()
         (ledger,) = self.ledger_folder.ledgers.values()
         self.assertEqual(4, ledger.worker)
-        inherited = self.process.arguments["childFDs"]
+        inherited = self.process.descriptors
         self.assertEqual(self.socket.fileno(), inherited[FIRST_SOCKET])
         self.assertEqual([Boot(str(ledger.path), (), 10, 60.0)], heard(self.channel))
         self.assertEqual(("starting", self.process.pid), (self.place.state, self.place.pid))
-        self.assertEqual("4", self.process.arguments["args"][-1])
+        self.assertEqual("4", self.process.command[-1])
 
     def test_the_lock_is_the_worker_s(self) -> None:
         """While the process is made the ledger is locked; our own copy of the lock is closed then."""
         seen: list[bool] = []
-        spawn = self.reactor.spawnProcess
+        start = self.children.start
 
-        def watch(*arguments: object, **keywords: dict[int, int]) -> FakeProcess:
+        def watch(
+            argv: Sequence[str],
+            environ: Mapping[str, str],
+            pipes: Mapping[int, Received],
+            descriptors: Mapping[int, int],
+        ) -> FakeChild:
             (ledger,) = self.ledger_folder.ledgers.values()
             self.assertRaises(BlockingIOError, lock_ledger, ledger.path)
-            inherited = os.fstat(keywords["childFDs"][LEDGER_DESCRIPTOR])
+            inherited = os.fstat(descriptors[LEDGER_DESCRIPTOR])
             seen.append(os.path.samestat(inherited, ledger.path.stat()))
-            return spawn(*arguments, **keywords)  # type: ignore[arg-type]
+            return start(argv, environ, pipes, descriptors)
 
-        self.patch(self.reactor, "spawnProcess", watch)
+        self.patch(self.children, "start", watch)
         self.place.start()
         self.assertEqual([True], seen)
         (ledger,) = self.ledger_folder.ledgers.values()
@@ -186,7 +194,7 @@ class StartTests(PlaceTestCase):
     def test_what_it_prints(self) -> None:
         """What a worker prints is logged with its number."""
         self.place.start()
-        self.process.print(b"Traceback {braces}\n")
+        self.process.say(b"Traceback {braces}\n")
         self.assertEqual(["worker 4: Traceback {braces}"], self.logged)
 
 
@@ -237,7 +245,7 @@ class DeathTests(PlaceTestCase):
         self.make_ready()
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
-        self.assertEqual((2, "starting"), (len(self.reactor.processes), self.place.state))
+        self.assertEqual((2, "starting"), (len(self.children.started), self.place.state))
         self.assertEqual(2, len(self.ledger_folder.ledgers))
         say(self.channel, Ready())
         self.assertEqual("ready", self.place.state)
@@ -247,13 +255,13 @@ class DeathTests(PlaceTestCase):
         for delay in (0, 0.1, 0.2, 0.4):
             self.make_ready()
             self.die()
-            started = len(self.reactor.processes)
+            started = len(self.children.started)
             if delay:
                 self.assertEqual(("waiting", 0), (self.place.state, self.place.pid))
                 self.reactor.advance(delay - 0.01)
-                self.assertEqual(started, len(self.reactor.processes))
+                self.assertEqual(started, len(self.children.started))
                 self.reactor.advance(0.02)
-                self.assertEqual(started + 1, len(self.reactor.processes))
+                self.assertEqual(started + 1, len(self.children.started))
             self.assertEqual("starting", self.place.state)
 
     def test_short_lives(self) -> None:
@@ -303,9 +311,9 @@ class UnableTests(PlaceTestCase):
 
     def test_no_process(self) -> None:
         """Without a process it is the same, and the ledgers that were made for it are folded."""
-        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.place.start()
-        self.reactor.spawn_error = None
+        self.children.error = None
         self.assertEqual([True, True], [ledger.retired for ledger in self.ledger_folder.ledgers.values()])
         self.assert_tried_again("its process can't be made: [Errno 11] no more processes")
         self.assertEqual("starting", self.place.state)
@@ -317,11 +325,11 @@ class UnableTests(PlaceTestCase):
         self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
         self.place.start()
         self.reactor.adoption_error = None
-        self.assertEqual([KILLED], self.process.signals)
+        self.assertEqual(1, self.process.kills)
         self.assertEqual(1, len(self.events.unables))
         self.process.end(None, KILLED)
         self.assertEqual(("boot", "could not start (SIGKILL)"), self.events.deaths[-1][1:])
-        self.assertEqual((2, "starting"), (len(self.reactor.processes), self.place.state))
+        self.assertEqual((2, "starting"), (len(self.children.started), self.place.state))
 
 
 class StopTests(PlaceTestCase):
@@ -336,14 +344,14 @@ class StopTests(PlaceTestCase):
         say(self.channel, Gathered(0, 8, b"x", last=True))
         self.assertFalse(self.channel.connected)
         self.process.end(0)
-        self.assertEqual(("stopped", None, 1), (self.place.state, self.place.current, len(self.reactor.processes)))
+        self.assertEqual(("stopped", None, 1), (self.place.state, self.place.current, len(self.children.started)))
         self.assertEqual((1, "exit"), (len(self.events.messages), self.events.deaths[0][1]))
 
     def test_never_ready(self) -> None:
         """A worker that doesn't accept yet has nothing to hand over, and is killed."""
         self.place.start()
         self.place.stop()
-        self.assertEqual([KILLED], self.process.signals)
+        self.assertEqual(1, self.process.kills)
         self.die()
         self.assertEqual("stopped", self.place.state)
 
@@ -367,9 +375,9 @@ class StopTests(PlaceTestCase):
         self.make_ready()
         self.place.hold()
         self.die()
-        self.assertEqual(("stopped", 1), (self.place.state, len(self.reactor.processes)))
+        self.assertEqual(("stopped", 1), (self.place.state, len(self.children.started)))
         self.place.release()
-        self.assertEqual(("starting", 2), (self.place.state, len(self.reactor.processes)))
+        self.assertEqual(("starting", 2), (self.place.state, len(self.children.started)))
 
     def test_held_while_waiting(self) -> None:
         """A place that waits for its next worker, and is held, waits no more; released it has one at once."""
@@ -387,25 +395,23 @@ class StopTests(PlaceTestCase):
         self.make_ready()
         self.place.hold()
         self.place.release()
-        self.assertEqual(("ready", 1), (self.place.state, len(self.reactor.processes)))
+        self.assertEqual(("ready", 1), (self.place.state, len(self.children.started)))
 
     def test_give_up(self) -> None:
         """A worker that doesn't accept yet can be given up; one that does stays."""
         self.place.start()
         self.place.give_up()
-        self.assertEqual([KILLED], self.process.signals)
+        self.assertEqual(1, self.process.kills)
         self.die()
         self.make_ready()
         self.place.give_up()
-        self.assertEqual([], self.process.signals)
+        self.assertEqual(0, self.process.kills)
 
     def test_kill(self) -> None:
-        """A worker can be ended at once; one that has ended already is no error."""
+        """A worker can be ended at once."""
         self.make_ready()
         self.place.kill()
-        self.assertEqual([KILLED], self.process.signals)
-        self.process.ended = True
-        self.place.kill()
+        self.assertEqual(1, self.process.kills)
 
 
 class ReplaceTests(PlaceTestCase):
@@ -425,7 +431,7 @@ class ReplaceTests(PlaceTestCase):
         """Ask for a successor."""
         self.place.replace(self.told.append)
 
-    def end(self, process: FakeProcess, channel: Channel, status: int = 0) -> None:
+    def end(self, process: FakeChild, channel: Channel, status: int = 0) -> None:
         """Let a worker end."""
         break_off(channel)
         process.end(status)
@@ -447,7 +453,7 @@ class ReplaceTests(PlaceTestCase):
         say(self.old_channel, Gathered(0, 8, b"x", last=True))
         self.old_process.end(0)
         self.assertEqual([self.old_ledger], self.events.left_ledgers)
-        self.assertEqual(([], 2, "ready"), (self.events.deaths, len(self.reactor.processes), self.place.state))
+        self.assertEqual(([], 2, "ready"), (self.events.deaths, len(self.children.started), self.place.state))
         self.assertEqual([(self.old_ledger, 8)], [(ledger, one.end) for ledger, one in self.events.messages])
 
     def test_the_successor_can_t_start(self) -> None:
@@ -461,7 +467,7 @@ class ReplaceTests(PlaceTestCase):
 
     def test_no_successor(self) -> None:
         """So it is when no process can be made for it."""
-        self.reactor.spawn_error = OSError(errno.EAGAIN, "no more processes")
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.replace()
         self.assertEqual(([False], "ready"), (self.told, self.place.state))
 
@@ -469,7 +475,7 @@ class ReplaceTests(PlaceTestCase):
         """When the old one dies before the new one accepts, the new one is its replacement."""
         self.replace()
         self.end(self.old_process, self.old_channel)
-        self.assertEqual(("starting", 2), (self.place.state, len(self.reactor.processes)))
+        self.assertEqual(("starting", 2), (self.place.state, len(self.children.started)))
         say(self.channel, Ready())
         self.assertEqual(("ready", self.process.pid), (self.place.state, self.place.pid))
         self.assertEqual(1, len(self.told))
@@ -478,7 +484,7 @@ class ReplaceTests(PlaceTestCase):
         """A place that is about to have a new worker needs no other."""
         self.end(self.old_process, self.old_channel)
         self.replace()
-        self.assertEqual(([True], 2), (self.told, len(self.reactor.processes)))
+        self.assertEqual(([True], 2), (self.told, len(self.children.started)))
 
     def test_stop(self) -> None:
         """When the service stops all workers of the place drain, and one that doesn't accept yet is killed."""
@@ -490,8 +496,8 @@ class ReplaceTests(PlaceTestCase):
             heard(one)
         self.place.stop()
         self.assertEqual([[Drain()], [Drain()]], [heard(one) for one in (self.old_channel, second)])
-        self.assertEqual(([], [KILLED]), (self.old_process.signals, self.process.signals))
-        for process, channel in zip(self.reactor.processes, self.reactor.channels, strict=True):
+        self.assertEqual((0, 1), (self.old_process.kills, self.process.kills))
+        for process, channel in zip(self.children.started, self.reactor.channels, strict=True):
             self.assertEqual("draining", self.place.state)
             self.end(process, channel)
         self.assertEqual(("stopped", []), (self.place.state, self.place.incarnations))
@@ -501,4 +507,4 @@ class ReplaceTests(PlaceTestCase):
         self.place.depart()
         self.assertEqual(([Retire()], "stopped"), (heard(self.old_channel), self.place.state))
         self.end(self.old_process, self.old_channel)
-        self.assertEqual(([self.old_ledger], 1), (self.events.left_ledgers, len(self.reactor.processes)))
+        self.assertEqual(([self.old_ledger], 1), (self.events.left_ledgers, len(self.children.started)))

@@ -86,7 +86,9 @@ class GoneTests(WorkersTestCase):
         )
         heritage.settle()
         clock = Clock()
-        Succession(clock, heritage, lambda _: self.fail("nobody departs"), list).begin([], [], self.ledger_folder)
+        Succession(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list).begin(
+            [], [], self.ledger_folder
+        )
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
 
@@ -106,7 +108,7 @@ class ShrinkTests(WorkersTestCase):
         cpu, clock = min(os.sched_getaffinity(0)), Clock()
         direction = Direction([cpu + 1, cpu])
         direction.begin([listener], inherited=True)
-        succession = Succession(clock, heritage, lambda _: self.fail("nobody departs"), list, direction)
+        succession = Succession(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list, direction)
         succession.begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertFalse(succession.running)

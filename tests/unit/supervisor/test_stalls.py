@@ -28,7 +28,7 @@ class FakePlace:
         self.beat = SECOND
         self.killed = 0
         ledger = SimpleNamespace(slot=lambda _: self.beat)
-        self.current: Any = SimpleNamespace(ledger=ledger, stalled=False, kill=self.kill)
+        self.current: Any = SimpleNamespace(ledger=ledger, stalled=False, child=SimpleNamespace(kill=self.kill))
 
     def kill(self) -> None:
         """Count."""

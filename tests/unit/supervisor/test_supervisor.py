@@ -27,7 +27,7 @@ from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.place import Place
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
-from tests.unit.supervisor.fakes import KILLED, FakeProcess, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, FakeChild, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
 
 DRAIN_TIMEOUT = 5.0
@@ -119,7 +119,7 @@ class SupervisorTestCase(WorkersTestCase):
     def make_supervisor(self, ledger_folder: LedgerFolder) -> Supervisor:
         """Make the supervisor."""
         committer: Any = self.committer
-        return Supervisor(self.reactor, self.plan, ledger_folder, committer, self.events)
+        return Supervisor(self.reactor, self.children, self.plan, ledger_folder, committer, self.events)
 
     def start(self, *, ready: bool = True) -> None:
         """Start everything, and have all workers accept."""
@@ -139,11 +139,11 @@ class SupervisorTestCase(WorkersTestCase):
         """Let a second pass."""
         self.reactor.advance(1)
 
-    def worker(self, number: int) -> tuple[Place, FakeProcess, Channel]:
+    def worker(self, number: int) -> tuple[Place, FakeChild, Channel]:
         """Give the present worker of a place."""
         place = self.supervisor._places[number]
-        index = next(i for i, process in enumerate(self.reactor.processes) if process.pid == place.pid)
-        return place, self.reactor.processes[index], self.reactor.channels[index]
+        index = next(i for i, process in enumerate(self.children.started) if process.pid == place.pid)
+        return place, self.children.started[index], self.reactor.channels[index]
 
     def answer(self, number: int, interval: bytes = b"x", *, last: bool = False) -> None:
         """Let a worker answer."""
@@ -175,9 +175,9 @@ class StartTests(SupervisorTestCase):
     def test_workers(self) -> None:
         """Every place gets a worker, with the sockets of its own."""
         self.start(ready=False)
-        self.assertEqual(2, len(self.reactor.processes))
-        for number, process in enumerate(self.reactor.processes):
-            inherited = process.arguments["childFDs"]
+        self.assertEqual(2, len(self.children.started))
+        for number, process in enumerate(self.children.started):
+            inherited = process.descriptors
             for index, listener in enumerate(self.plan.listeners):
                 self.assertEqual(listener.sockets[number][0].fileno(), inherited[FIRST_SOCKET + index])
 
@@ -384,7 +384,7 @@ class HandedOnTests(SupervisorTestCase):
         channel: Any = self.worker(1)[2]
         channel.transport.fileno = lambda: 5
         workers, ending = self.supervisor.handed_on()
-        self.assertEqual(([1], [one.pid]), ([worker.number for worker in workers], ending))
+        self.assertEqual(([1], [one.child.pid]), ([worker.number for worker in workers], ending))
 
 
 class DeathTests(SupervisorTestCase):
@@ -428,7 +428,7 @@ class DeathTests(SupervisorTestCase):
 
     def test_no_processes(self) -> None:
         """When no process can be made, and none ever was, the service ends as well."""
-        self.reactor.spawn_error = OSError(11, "no more processes")
+        self.children.error = OSError(11, "no more processes")
         self.start(ready=False)
         self.reactor.advance(1)
         self.assertEqual(1, len(self.given_up))
@@ -512,7 +512,7 @@ class StopTests(SupervisorTestCase):
         self.assertEqual((self.before + 1, True), (self.committer.commits, self.committer.closed))
         self.assertEqual(2, len(self.committer.added))
         self.assertEqual([], self.reactor.getDelayedCalls())
-        self.assertEqual(2, len(self.reactor.processes))
+        self.assertEqual(2, len(self.children.started))
 
     def test_no_more_rounds(self) -> None:
         """Nobody is asked any more, and nobody is replaced."""
@@ -521,7 +521,7 @@ class StopTests(SupervisorTestCase):
         self.assertEqual([], heard(self.reactor.channels[0]))
         self.die(0)
         self.reactor.advance(1)
-        self.assertEqual(2, len(self.reactor.processes))
+        self.assertEqual(2, len(self.children.started))
         self.assertEqual(0, sum(self.supervisor.restarts.values()))
 
     def test_out_of_time(self) -> None:
@@ -529,7 +529,7 @@ class StopTests(SupervisorTestCase):
         self.finish(0)
         self.reactor.advance(DRAIN_TIMEOUT)
         process = self.worker(1)[1]
-        self.assertEqual([KILLED], process.signals)
+        self.assertEqual(1, process.kills)
         self.assertNoResult(self.stopped)
         ledger = self.supervisor._places[1].current.ledger  # type: ignore[union-attr]
         self.die(1)
@@ -541,7 +541,7 @@ class StopTests(SupervisorTestCase):
         """A second signal kills all workers that are left."""
         self.finish(0)
         self.supervisor.kill()
-        self.assertEqual([KILLED], self.worker(1)[1].signals)
+        self.assertEqual(1, self.worker(1)[1].kills)
 
 
 class ReportTests(SupervisorTestCase):

@@ -1,0 +1,82 @@
+"""Children of the service have what they are given, whatever the service's own parent left open."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+LEAVE_OPEN = "import os, sys; os.dup2(os.open(sys.argv[1], 0), 20); os.dup2(20, 3); os.execv(sys.argv[2], sys.argv[2:])"
+"""A program that leaves a file open at 3 and 20, and becomes another one."""
+
+REHEARSED = b"STATSCOUNTER_CHECK="
+
+GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "socket", 7: "socket"}
+"""What a worker finds at the numbers that it does not choose itself; the channel at 3 it has at another one by then."""
+
+OPENED = Counter({"ledger": 1, "socket": 1, "pipe": 2, "eventpoll": 2})
+"""What it has elsewhere: the ledger's map, the channel, and its reactor's."""
+
+
+def opened(pid: int) -> dict[int, str]:
+    """Return where the descriptors of a process lead; of one that ends meanwhile those that are left."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = str(entry.readlink())
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def kind(link: str) -> str:
+    """Say in a word what is open there."""
+    inner = re.fullmatch(r"anon_inode:\[(.*)\]|(pipe|socket):.*|.*\.(ledger)", link)
+    return next(filter(None, inner.groups())) if inner else link
+
+
+def rehearsals(service: Service) -> list[dict[int, str]]:
+    """Return what the children have open in which the next image is tried."""
+    supervisor = service.process.pid
+    found = []
+    for pid in map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()):
+        try:
+            # Until it has become another program it has all that we have.
+            if REHEARSED in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(opened(pid))
+        except OSError:
+            pass
+    return found
+
+
+def check_workers(service: Service) -> None:
+    """Check that every worker has exactly what it was given, and what it opened itself."""
+    for pid in service.worker_pids().values():
+        links = {number: kind(link) for number, link in opened(pid).items()}
+        assert {number: links.pop(number) for number in GIVEN} == GIVEN
+        assert Counter(links.values()) == OPENED
+
+
+def test_descriptors_of_the_parent(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """What the service's parent left open reaches no child, neither at the start nor after reloads."""
+    file = tmp_path / "left-open"
+    file.touch()
+    service = start_service(prefix=[sys.executable, "-c", LEAVE_OPEN, str(file)], workers=2)
+    check_workers(service)
+    for number in (1, 2):
+        os.kill(service.process.pid, signal.SIGHUP)
+        (tried,) = until(lambda: rehearsals(service), "a rehearsal runs")
+        assert str(file) not in tried.values()
+        until(lambda: service.log.count("the reload is complete") == number, "the reload is complete")  # noqa: B023
+        until(service.is_ready, "the service is ready")
+        until(lambda: not any(worker["leaving"] for worker in service.status()["workers"]), "the old ones are gone")
+        check_workers(service)
+    left = opened(service.process.pid)
+    assert [left[number] for number in (3, 20)] == [str(file), str(file)]
