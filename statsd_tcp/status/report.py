@@ -25,14 +25,14 @@ from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
-from statsd_tcp.supervisor.place import State
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
+from statsd_tcp.supervisor.worker_slot import State
 
 __all__ = ["Report"]
 
 STATES = get_args(State)
-"""The states of a worker's place, as the metrics name them."""
+"""The states of a worker's slot, as the metrics name them."""
 
 RATE_SPAN = 10
 """Seconds over which the status page's rates are taken."""

@@ -1,1 +1,1 @@
-"""The supervisor: places and lives of worker processes, and what one image of it hands to the next."""
+"""The supervisor: slots and lives of worker processes, and what one image of it hands to the next."""

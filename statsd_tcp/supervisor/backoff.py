@@ -12,7 +12,7 @@ LONGEST_DELAY = 5.0
 
 
 class Backoff:
-    """The delays of one worker's place: none after a healthy life, doubling while lives are short."""
+    """The delays of one worker's slot: none after a healthy life, doubling while lives are short."""
 
     def __init__(self) -> None:
         self._delay = 0.0

@@ -1,6 +1,6 @@
 """After a change of image: the workers that were there are adopted, and replaced one after the other.
 
-A worker that the new configuration has no place for leaves without a successor. Its sockets leave their groups: new
+A worker that the new configuration has no slot for leaves without a successor. Its sockets leave their groups: new
 connections are steered to the others first, then the worker reads its queue to the end, and only then they are closed.
 """
 
@@ -21,16 +21,16 @@ from statsd_tcp.sockets.listener import stop_listening
 from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
-from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.worker_slot import WorkerSlot
 
-__all__ = ["HANDSHAKES", "Succession"]
+__all__ = ["HANDSHAKES", "Handover"]
 
 HANDSHAKES = 0.5
 """Seconds for handshakes that had begun when a group was steered elsewhere: they end in the queue where they began."""
 
 
-class Succession:
-    """One round of replacing. ``make_departing`` makes a place without sockets, for a worker that has none any more.
+class Handover:
+    """One round of replacing. ``make_departing`` makes a slot without sockets, for a worker that has none any more.
 
     ``finished`` is called when all is as the new configuration wants it.
     """
@@ -42,7 +42,7 @@ class Succession:
         reactor: Any,
         children: Children,
         heritage: Heritage,
-        make_departing: Callable[[int], Place],
+        make_departing: Callable[[int], WorkerSlot],
         finished: Callable[[], object],
         direction: Direction | None = None,
     ) -> None:
@@ -51,17 +51,17 @@ class Succession:
         self._children = children
         self._heritage = heritage
         self._make_departing = make_departing
-        self._queue: list[Place] = []
+        self._queue: list[WorkerSlot] = []
         self._call: IDelayedCall | None = None
         self._pause = HANDSHAKES
-        self.departing: list[Place] = []
+        self.departing: list[WorkerSlot] = []
         self.running = False
         self._finished = finished
 
     def begin(
         self,
         workers: Sequence[InheritedWorker],
-        places: Sequence[Place],
+        slots: Sequence[WorkerSlot],
         ledger_folder: LedgerFolder,
         ending: Sequence[int] = (),
     ) -> None:
@@ -70,10 +70,10 @@ class Succession:
         for pid in ending:
             self._children.inherit(pid)
         for worker in workers:
-            self._adopt(worker, places, ledger_folder)
+            self._adopt(worker, slots, ledger_folder)
         for group, stay in self._heritage.shrunk:
             self._steer(group, stay)
-        self._queue = [place for place in places if place.current is not None]
+        self._queue = [slot for slot in slots if slot.current is not None]
         self._call = self._reactor.callLater(0, self._next)
 
     def stop(self) -> None:
@@ -83,18 +83,18 @@ class Succession:
             self._call.cancel()
             self._call = None
 
-    def _adopt(self, worker: InheritedWorker, places: Sequence[Place], ledger_folder: LedgerFolder) -> None:
+    def _adopt(self, worker: InheritedWorker, slots: Sequence[WorkerSlot], ledger_folder: LedgerFolder) -> None:
         ledger = ledger_folder.claim(worker.ledger_id)
         if ledger is None:
             self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
             self._children.inherit(worker.pid).kill()
             return
-        if worker.number < len(places):
-            place = places[worker.number]
+        if worker.number < len(slots):
+            slot = slots[worker.number]
         else:
-            place = self._make_departing(worker.number)
-            self.departing.append(place)
-        place.adopt(worker, ledger)
+            slot = self._make_departing(worker.number)
+            self.departing.append(slot)
+        slot.adopt(worker, ledger)
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:
@@ -119,8 +119,8 @@ class Succession:
             self._call = self._reactor.callLater(0, self._next)
 
     def _depart(self) -> None:
-        for place in self.departing:
-            place.depart()
+        for slot in self.departing:
+            slot.depart()
         self._call = self._reactor.callLater(self._pause, self._close)
 
     def _close(self) -> None:

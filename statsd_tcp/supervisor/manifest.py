@@ -24,7 +24,7 @@ _LARGEST = 1 << 28
 
 
 class InheritedWorker(msgspec.Struct, frozen=True):
-    """A worker that lives on: its place, its process, its ledger, and the descriptors that lead to it.
+    """A worker that lives on: its slot, its process, its ledger, and the descriptors that lead to it.
 
     ``unread`` is the beginning of a message that its channel has brought. ``printed`` are the pipes with its output.
     """

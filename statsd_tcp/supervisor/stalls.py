@@ -17,7 +17,7 @@ from statsd_tcp.ledger.slots import HEARTBEAT
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import attach, program_without
-from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.worker_slot import WorkerSlot
 
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
 
@@ -38,13 +38,13 @@ class StallWatch:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        slots: Sequence[WorkerSlot],
         listeners: Sequence[BoundListener],
         clock: Callable[[], int] = time.monotonic_ns,
         direction: Direction | None = None,
     ) -> None:
         self._direction = direction or Direction()
-        self._places = places
+        self._slots = slots
         self._listeners = listeners
         self._clock = clock
         self._last = clock()
@@ -58,29 +58,29 @@ class StallWatch:
         held_up, self._last = (now - self._last) / _NANOSECONDS > AVOIDED_AFTER, now
         if held_up:
             return
-        silent = {place: self._silence(place, now) for place in self._places if place.state == "ready"}
-        self._avoid(frozenset(place.number for place, age in silent.items() if age > AVOIDED_AFTER))
-        for place, age in silent.items():
+        silent = {slot: self._silence(slot, now) for slot in self._slots if slot.state == "ready"}
+        self._avoid(frozenset(slot.number for slot, age in silent.items() if age > AVOIDED_AFTER))
+        for slot, age in silent.items():
             if age > KILLED_AFTER:
-                self._log.error("worker {number} is killed after {age:.1f} s", number=place.number, age=age)
-                self._kill(place)
+                self._log.error("worker {number} is killed after {age:.1f} s", number=slot.number, age=age)
+                self._kill(slot)
 
-    def _kill(self, place: Place) -> None:
-        if place.current is not None:
-            place.current.stalled = True
-            place.current.child.kill()
+    def _kill(self, slot: WorkerSlot) -> None:
+        if slot.current is not None:
+            slot.current.stalled = True
+            slot.current.child.kill()
 
-    def _silence(self, place: Place, now: int) -> float:
+    def _silence(self, slot: WorkerSlot, now: int) -> float:
         """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""
-        if place.current is None:
+        if slot.current is None:
             return 0.0
-        beat = place.current.ledger.slot(HEARTBEAT)
+        beat = slot.current.ledger.slot(HEARTBEAT)
         return max(0.0, (now - beat) / _NANOSECONDS) if beat else 0.0
 
     def _avoid(self, numbers: frozenset[int]) -> None:
         if numbers == self.avoided:
             return
-        everybody = len(numbers) == len(self._places)
+        everybody = len(numbers) == len(self._slots)
         for listener in self._listeners:
             for group in listener.groups if not everybody else ():
                 self._steer(group, numbers)

@@ -53,8 +53,8 @@ class Plan(NamedTuple):
         lanes: list[LaneSpec] = []
         for index, listener in enumerate(self.listeners):
             for one in listener.sockets[worker]:
-                place = FIRST_SOCKET + len(lanes)
-                lanes.append(LaneSpec(place, int(one.family), index, _kind(listener), listener.endpoint.framing))
+                descriptor = FIRST_SOCKET + len(lanes)
+                lanes.append(LaneSpec(descriptor, int(one.family), index, _kind(listener), listener.endpoint.framing))
         tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
         settings = self.settings
         cpu = self.cpus[worker] if settings.pin else None

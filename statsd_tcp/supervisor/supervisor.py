@@ -21,12 +21,12 @@ from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import Snapshot
-from statsd_tcp.supervisor.handover import Succession
-from statsd_tcp.supervisor.incarnation import Outcome
+from statsd_tcp.supervisor.handover import Handover
 from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest
-from statsd_tcp.supervisor.place import Place, State
 from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.supervisor.start_plan import Plan
+from statsd_tcp.supervisor.worker_process import Outcome
+from statsd_tcp.supervisor.worker_slot import State, WorkerSlot
 from statsd_tcp.workers.channel import Gathered
 
 __all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents", "WorkerFacts"]
@@ -113,10 +113,10 @@ class Supervisor(Service):
         self._announced = False
         self.draining = False
         self.restarts: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
-        self._places = [self._make_place(number) for number in range(plan.workers)]
+        self._slots = [self._make_slot(number) for number in range(plan.workers)]
         self._direction = Direction(plan.cpus if plan.settings.steer else ())
-        self._stalls = StallWatch(self._places, plan.listeners, direction=self._direction)
-        self._succession = Succession(
+        self._stalls = StallWatch(self._slots, plan.listeners, direction=self._direction)
+        self._handover = Handover(
             reactor, children, plan.heritage, self._make_departing, events.reloaded, direction=self._direction
         )
 
@@ -133,13 +133,13 @@ class Supervisor(Service):
         if self._manifest is not None:
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
-            self._succession.begin(self._manifest.workers, self._places, self._ledger_folder, self._manifest.ending)
+            self._handover.begin(self._manifest.workers, self._slots, self._ledger_folder, self._manifest.ending)
         elif unwanted := self._plan.heritage.abandon():
             self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
-        for place in self._places:
-            if place.state == "stopped":
-                place.start()
+        for slot in self._slots:
+            if slot.state == "stopped":
+                slot.start()
         self._start_collecting()
         self._committer.commit().addCallback(self._opened)
 
@@ -155,36 +155,36 @@ class Supervisor(Service):
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         self._deadline = self._reactor.callLater(self._plan.settings.drain_timeout, self._out_of_time)
-        self._succession.stop()
-        for place in self._all_places:
-            place.stop()
+        self._handover.stop()
+        for slot in self._all_slots:
+            slot.stop()
         self._check_stopped()
         return stopped
 
     def kill(self) -> None:
         """End all workers at once; their ledgers keep what they counted."""
-        for place in self._all_places:
-            place.kill()
+        for slot in self._all_slots:
+            slot.kill()
 
     def workers(self) -> list[WorkerFacts]:
         """Return what is known of each worker, by number."""
-        return [self._facts(place) for place in self._places]
+        return [self._facts(slot) for slot in self._slots]
 
     def handed_on(self) -> tuple[list[InheritedWorker], list[int]]:
         """Return the workers that the next image goes on with, and the processes that are only to be reaped.
 
         A worker that is only starting ends with its channel, and is reaped as those that have said their last word.
         """
-        workers = [worker for place in self._all_places for worker in place.handed_on()]
+        workers = [worker for slot in self._all_slots for worker in slot.handed_on()]
         pids = {worker.pid for worker in workers}
-        processes = [one for place in self._all_places for one in place.incarnations]
+        processes = [one for slot in self._all_slots for one in slot.processes]
         living = [one.child.pid for one in processes if one.child.ending is None]
         return workers, [pid for pid in living if pid not in pids]
 
     @property
     def replacing(self) -> bool:
         """Tell whether workers are being replaced by those of a newer code or configuration."""
-        return self._succession.running
+        return self._handover.running
 
     @property
     def waits_for_workers(self) -> bool:
@@ -194,29 +194,29 @@ class Supervisor(Service):
     @property
     def has_starting(self) -> bool:
         """Return whether a worker has been started that does not accept yet, as far as is known."""
-        return any(one.ready_at is None for place in self._all_places for one in place.incarnations)
+        return any(one.ready_at is None for slot in self._all_slots for one in slot.processes)
 
     def pause(self) -> None:
         """Ask the workers for nothing more, start none, and give up those that do not accept yet."""
-        for place in self._places:
-            place.hold()
+        for slot in self._slots:
+            slot.hold()
         if self._collecting.running:
             self._collecting.stop()
-        for place in self._all_places:
-            place.give_up()
+        for slot in self._all_slots:
+            slot.give_up()
 
     def resume(self) -> None:
         """Ask the workers again, and start those that are missing."""
         if self.draining:
             return
-        for place in self._places:
-            place.release()
+        for slot in self._slots:
+            slot.release()
         if not self._collecting.running:
             self._start_collecting()
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the service works, and if not, why."""
-        failing = [place for place in self._places if place.short_lives >= BOOT_TRIES]
+        failing = [slot for slot in self._slots if slot.short_lives >= BOOT_TRIES]
         if failing and not self.draining:
             return False, f"worker {failing[0].number} keeps dying"
         return True, "ok"
@@ -225,7 +225,7 @@ class Supervisor(Service):
         """Tell whether every listener has an accepting worker, and if not, why."""
         if self.draining:
             return False, "draining"
-        able = [place.number for place in self._places if self._is_able(place)]
+        able = [slot.number for slot in self._slots if self._is_able(slot)]
         unserved = [one.label for one in self._plan.listeners if not any(one.sockets[number] for number in able)]
         if unserved:
             return False, f"no worker accepts at {', '.join(unserved)}"
@@ -233,18 +233,18 @@ class Supervisor(Service):
 
     def committed(self, snapshot: Snapshot) -> None:
         """Tell the workers up to where their journals are in the store."""
-        for place in self._all_places:
-            place.committed(snapshot.ledgers)
+        for slot in self._all_slots:
+            slot.committed(snapshot.ledgers)
 
-    # What places tell.
+    # What slots tell.
 
-    def ready(self, place: Place) -> None:
+    def ready(self, slot: WorkerSlot) -> None:
         """Note that a worker accepts; when it is the first time that all do, say so."""
         self._ever_ready = True
         self._boot_failures = 0
         if self._announced:
-            self._log.info("worker {number} accepts (pid {pid})", number=place.number, pid=place.pid)
-        elif all(one.state == "ready" for one in self._places):
+            self._log.info("worker {number} accepts (pid {pid})", number=slot.number, pid=slot.pid)
+        elif all(one.state == "ready" for one in self._slots):
             self._announced = True
             self._events.all_accept()
 
@@ -258,20 +258,20 @@ class Supervisor(Service):
         if (unasked or not self._awaited) and not self.draining:
             self._committer.commit()
 
-    def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
+    def gone(self, slot: WorkerSlot, ledger: Ledger, outcome: Outcome, how: str) -> None:
         """Note that a worker is dead."""
         self._answered(ledger)
         if self.draining:
             self._check_stopped()
             return
         self.restarts[outcome] += 1
-        self._log.error("worker {number} {how}", number=place.number, how=how)
+        self._log.error("worker {number} {how}", number=slot.number, how=how)
         if outcome == "boot":
             self._count_boot_failure(f"one {how}; the lines above say why")
         if not self.draining:
             self._committer.commit()
 
-    def left(self, place: Place, ledger: Ledger) -> None:
+    def left(self, slot: WorkerSlot, ledger: Ledger) -> None:
         """Note that a worker that had been replaced is gone."""
         self._answered(ledger)
         if self.draining:
@@ -279,26 +279,26 @@ class Supervisor(Service):
         else:
             self._committer.commit()
 
-    def unable(self, place: Place, why: str) -> None:
+    def unable(self, slot: WorkerSlot, why: str) -> None:
         """Say that a worker can't be started for now."""
-        self._log.error("worker {number} can't be started: {why}", number=place.number, why=why)
+        self._log.error("worker {number} can't be started: {why}", number=slot.number, why=why)
         self._count_boot_failure(why)
 
     # Our own.
 
     @property
-    def _all_places(self) -> list[Place]:
-        """All places, also those that are being given up."""
-        return [*self._places, *self._succession.departing]
+    def _all_slots(self) -> list[WorkerSlot]:
+        """All slots, also those that are being given up."""
+        return [*self._slots, *self._handover.departing]
 
-    def _facts(self, place: Place) -> WorkerFacts:
-        ledger = place.current.ledger if place.current is not None else None
-        avoided = place.number in self._stalls.avoided
-        return WorkerFacts(place.number, place.state, place.pid, avoided, len(place.leaving), ledger)
+    def _facts(self, slot: WorkerSlot) -> WorkerFacts:
+        ledger = slot.current.ledger if slot.current is not None else None
+        avoided = slot.number in self._stalls.avoided
+        return WorkerFacts(slot.number, slot.state, slot.pid, avoided, len(slot.leaving), ledger)
 
-    def _is_able(self, place: Place) -> bool:
+    def _is_able(self, slot: WorkerSlot) -> bool:
         # One that gives no sign of life has no new connections, and accepts none of those that wait for it.
-        return place.state == "ready" and place.number not in self._stalls.avoided
+        return slot.state == "ready" and slot.number not in self._stalls.avoided
 
     def _count_boot_failure(self, why: str) -> None:
         if not self._ever_ready and not self.draining:
@@ -306,14 +306,14 @@ class Supervisor(Service):
             if self._boot_failures >= BOOT_TRIES:
                 self._stop_for(f"workers can't start: {why}")
 
-    def _make_place(self, number: int) -> Place:
+    def _make_slot(self, number: int) -> WorkerSlot:
         boot, sockets = partial(self._plan.boot, number), self._plan.sockets(number)
-        return Place(
+        return WorkerSlot(
             self._reactor, self._children, number, sockets, self._plan.directory(), boot, self._ledger_folder, self
         )
 
-    def _make_departing(self, number: int) -> Place:
-        return Place(
+    def _make_departing(self, number: int) -> WorkerSlot:
+        return WorkerSlot(
             self._reactor, self._children, number, [], [], partial(self._plan.boot, 0), self._ledger_folder, self
         )
 
@@ -357,7 +357,7 @@ class Supervisor(Service):
             # What was gathered already waits for a commit that works: the rest is safer in the journals.
             self._committer.commit()
             return
-        self._awaited = {ledger_id for place in self._all_places for ledger_id in place.collect(self._asked)}
+        self._awaited = {ledger_id for slot in self._all_slots for ledger_id in slot.collect(self._asked)}
         self._asked |= self._awaited
         if not self._awaited:
             self._committer.commit()
@@ -368,19 +368,19 @@ class Supervisor(Service):
 
     def _stop_for(self, why: str) -> None:
         self.draining = True
-        for place in self._all_places:
-            place.stop()
+        for slot in self._all_slots:
+            slot.stop()
         self._events.give_up(why)
 
     def _out_of_time(self) -> None:
         self._deadline = None
-        late = [place for place in self._all_places if place.incarnations]
+        late = [slot for slot in self._all_slots if slot.processes]
         self._log.error("{late} workers did not finish in time and are killed", late=len(late))
-        for place in late:
-            place.kill()
+        for slot in late:
+            slot.kill()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or any(place.incarnations for place in self._all_places):
+        if self._stopped is None or any(slot.processes for slot in self._all_slots):
             return
         stopped, self._stopped = self._stopped, None
         if self._deadline is not None:

@@ -39,7 +39,7 @@ __all__ = ["main"]
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class WorkerProcess:
+class ChildEnd:
     """Connects one `Worker` to its channel, and ends the process when either is done."""
 
     def __init__(self, reactor: Any) -> None:
@@ -146,7 +146,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     reactor = _light_reactor()
     crash_points.arm(os.environ, crash_points.WORKER)
-    WorkerProcess(reactor).open(CHANNEL_DESCRIPTOR)
+    ChildEnd(reactor).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)
     return 0
 

@@ -1,4 +1,4 @@
-"""How long a dead worker's place stays empty."""
+"""How long a dead worker's slot stays empty."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
 from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.status.greeting import greeting
-from statsd_tcp.supervisor.handover import HANDSHAKES, Succession
+from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
 from tests.unit.supervisor.fakes import WorkersTestCase
 from tests.unit.supervisor.test_supervisor import SupervisorTestCase
@@ -86,7 +86,7 @@ class GoneTests(WorkersTestCase):
         )
         heritage.settle()
         clock = Clock()
-        Succession(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list).begin(
+        Handover(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list).begin(
             [], [], self.ledger_folder
         )
         clock.pump([0, HANDSHAKES, HANDSHAKES])
@@ -108,10 +108,10 @@ class ShrinkTests(WorkersTestCase):
         cpu, clock = min(os.sched_getaffinity(0)), Clock()
         direction = Direction([cpu + 1, cpu])
         direction.begin([listener], inherited=True)
-        succession = Succession(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list, direction)
-        succession.begin([], [], self.ledger_folder)
+        handover = Handover(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list, direction)
+        handover.begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
-        self.assertFalse(succession.running)
+        self.assertFalse(handover.running)
         allowed = os.sched_getaffinity(0)
         self.addCleanup(os.sched_setaffinity, 0, allowed)
         os.sched_setaffinity(0, {cpu})

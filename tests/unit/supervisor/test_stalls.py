@@ -19,8 +19,8 @@ from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 SECOND = 1_000_000_000
 
 
-class FakePlace:
-    """A place with a worker whose heartbeat the test decides."""
+class FakeSlot:
+    """A slot with a worker whose heartbeat the test decides."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -41,19 +41,19 @@ class StallWatchTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Begin a second after the boot, all workers beating."""
         self.now = SECOND
-        self.places = [FakePlace(number) for number in range(3)]
+        self.slots = [FakeSlot(number) for number in range(3)]
         self.listener = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 3)
         self.addCleanup(self.listener.close)
         self.listener.listen(128)
-        self.watch = StallWatch(self.places, [self.listener], lambda: self.now)  # type: ignore[arg-type]
+        self.watch = StallWatch(self.slots, [self.listener], lambda: self.now)  # type: ignore[arg-type]
 
     def pass_time(self, seconds: float, *silent: int) -> None:
         """Let so many seconds pass, in which only those workers give no sign of life, and look every second."""
         for _ in range(int(seconds)):
             self.now += SECOND
-            for place in self.places:
-                if place.number not in silent:
-                    place.beat = self.now
+            for slot in self.slots:
+                if slot.number not in silent:
+                    slot.beat = self.now
             self.watch.check()
 
     def queued(self, clients: int) -> list[int]:
@@ -70,12 +70,12 @@ class StallWatchTests(SynchronousTestCase):
     def test_all_well(self) -> None:
         """Workers that beat are left alone for as long as they do."""
         self.pass_time(60)
-        self.assertEqual((frozenset(), [0, 0, 0]), (self.watch.avoided, [place.killed for place in self.places]))
+        self.assertEqual((frozenset(), [0, 0, 0]), (self.watch.avoided, [slot.killed for slot in self.slots]))
 
     def test_avoided(self) -> None:
         """A silent worker gets no new connections, and is not killed yet."""
         self.pass_time(AVOIDED_AFTER + 1, 1)
-        self.assertEqual((frozenset({1}), 0), (self.watch.avoided, self.places[1].killed))
+        self.assertEqual((frozenset({1}), 0), (self.watch.avoided, self.slots[1].killed))
         waiting = self.queued(40)
         self.assertEqual((0, 40), (waiting[1], sum(waiting)))
 
@@ -92,7 +92,7 @@ class StallWatchTests(SynchronousTestCase):
         cpu = min(os.sched_getaffinity(0))
         direction = Direction([cpu + 1, cpu, cpu + 2])
         direction.begin([self.listener], inherited=False)
-        self.watch = StallWatch(self.places, [self.listener], lambda: self.now, direction)  # type: ignore[arg-type]
+        self.watch = StallWatch(self.slots, [self.listener], lambda: self.now, direction)  # type: ignore[arg-type]
         allowed = os.sched_getaffinity(0)
         self.addCleanup(os.sched_setaffinity, 0, allowed)
         os.sched_setaffinity(0, {cpu})
@@ -106,8 +106,8 @@ class StallWatchTests(SynchronousTestCase):
     def test_killed(self) -> None:
         """One that stays silent is killed, and known to have stalled; the others are not touched."""
         self.pass_time(KILLED_AFTER + 1, 2)
-        self.assertEqual([0, 0, 1], [place.killed for place in self.places])
-        self.assertTrue(self.places[2].current.stalled)
+        self.assertEqual([0, 0, 1], [slot.killed for slot in self.slots])
+        self.assertTrue(self.slots[2].current.stalled)
 
     def test_everybody(self) -> None:
         """When all are silent nobody is avoided in the kernel, since somebody must have the connections."""
@@ -118,7 +118,7 @@ class StallWatchTests(SynchronousTestCase):
         """After a long sleep of the supervisor itself nobody is blamed."""
         self.now += int(100 * SECOND)
         self.watch.check()
-        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
+        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.slots[0].killed))
 
     def test_without_a_datagram_socket(self) -> None:
         """A worker without a datagram socket is avoided where it has one; the group of the others stays as it is."""
@@ -127,7 +127,7 @@ class StallWatchTests(SynchronousTestCase):
         datagrams.sockets.append([])
         steered: list[int] = []
         self.patch(stalls, "attach", lambda member, _: steered.append(member.type))
-        self.watch = StallWatch(self.places, [datagrams, self.listener], lambda: self.now)  # type: ignore[arg-type]
+        self.watch = StallWatch(self.slots, [datagrams, self.listener], lambda: self.now)  # type: ignore[arg-type]
         self.pass_time(AVOIDED_AFTER + 1, 2)
         self.assertEqual([socket.SOCK_STREAM], steered)
         self.pass_time(1)
@@ -140,10 +140,10 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_time(AVOIDED_AFTER + 1, 1)
         self.assertGreater(self.queued(120)[1], 0)
         self.pass_time(KILLED_AFTER, 1)
-        self.assertTrue(self.places[1].current.stalled)
+        self.assertTrue(self.slots[1].current.stalled)
 
     def test_starting(self) -> None:
         """A worker that is only starting isn't expected to beat."""
-        self.places[0].state = "starting"
+        self.slots[0].state = "starting"
         self.pass_time(KILLED_AFTER + 1, 0)
-        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.places[0].killed))
+        self.assertEqual((frozenset(), 0), (self.watch.avoided, self.slots[0].killed))

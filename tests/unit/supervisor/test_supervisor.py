@@ -24,8 +24,8 @@ from statsd_tcp.status.report import Report
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
-from statsd_tcp.supervisor.place import Place
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
+from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
 from tests.unit.supervisor.fakes import KILLED, FakeChild, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
@@ -139,11 +139,11 @@ class SupervisorTestCase(WorkersTestCase):
         """Let a second pass."""
         self.reactor.advance(1)
 
-    def worker(self, number: int) -> tuple[Place, FakeChild, Channel]:
-        """Give the present worker of a place."""
-        place = self.supervisor._places[number]
-        index = next(i for i, process in enumerate(self.children.started) if process.pid == place.pid)
-        return place, self.children.started[index], self.reactor.channels[index]
+    def worker(self, number: int) -> tuple[WorkerSlot, FakeChild, Channel]:
+        """Give the present worker of a slot."""
+        slot = self.supervisor._slots[number]
+        index = next(i for i, process in enumerate(self.children.started) if process.pid == slot.pid)
+        return slot, self.children.started[index], self.reactor.channels[index]
 
     def answer(self, number: int, interval: bytes = b"x", *, last: bool = False) -> None:
         """Let a worker answer."""
@@ -173,7 +173,7 @@ class StartTests(SupervisorTestCase):
         self.assertEqual((0, 16), read_queue(self.plan.listeners[0].sockets[0][0])[:2])
 
     def test_workers(self) -> None:
-        """Every place gets a worker, with the sockets of its own."""
+        """Every slot gets a worker, with the sockets of its own."""
         self.start(ready=False)
         self.assertEqual(2, len(self.children.started))
         for number, process in enumerate(self.children.started):
@@ -290,7 +290,7 @@ class RoundTests(SupervisorTestCase):
         self.answer(1, b"y")
         self.assertEqual(1, self.commits)
         self.assertEqual([b"x", b"y"], [one.payload for one in self.committer.added])
-        ledgers = [place.current.ledger.ledger_id for place in self.supervisor._places if place.current]
+        ledgers = [slot.current.ledger.ledger_id for slot in self.supervisor._slots if slot.current]
         self.assertEqual(ledgers, [one.ledger_id for one in self.committer.added])
 
     def test_nothing_received(self) -> None:
@@ -340,7 +340,7 @@ class RoundTests(SupervisorTestCase):
 
     def test_committed(self) -> None:
         """What is in the store is told once to the worker with that ledger, and to no other."""
-        current = self.supervisor._places[1].current
+        current = self.supervisor._slots[1].current
         assert current is not None
         state = LedgerState(current.ledger.ledger_id, 1, "", 8, folded=False, counts={})
         snapshot = msgspec.structs.replace(make_snapshot(), ledgers={state.ledger_id: state})
@@ -377,7 +377,7 @@ class HandedOnTests(SupervisorTestCase):
     def test_who_is_still_to_be_reaped(self) -> None:
         """A worker that has said its last word, and has not ended yet, is told of by its number only."""
         self.start()
-        one = self.supervisor._places[0].current
+        one = self.supervisor._slots[0].current
         assert one is not None
         one.channel_ended = True
         break_off(self.worker(0)[2])
@@ -531,7 +531,7 @@ class StopTests(SupervisorTestCase):
         process = self.worker(1)[1]
         self.assertEqual(1, process.kills)
         self.assertNoResult(self.stopped)
-        ledger = self.supervisor._places[1].current.ledger  # type: ignore[union-attr]
+        ledger = self.supervisor._slots[1].current.ledger  # type: ignore[union-attr]
         self.die(1)
         self.successResultOf(self.stopped)
         self.assertTrue(ledger.retired)
@@ -562,7 +562,7 @@ class ReportTests(SupervisorTestCase):
 
     def set_slot(self, number: int, index: int, value: int) -> None:
         """Store into a worker's ledger as the worker would."""
-        current = self.supervisor._places[number].current
+        current = self.supervisor._slots[number].current
         assert current is not None
         with current.ledger.path.open("r+b") as file:
             file.seek(current.ledger.map.header.slots_at + 8 * index)
@@ -583,7 +583,7 @@ class ReportTests(SupervisorTestCase):
         self.assertEqual((True, "ok"), self.report.healthy())
 
     def test_own_metrics(self) -> None:
-        """The numbers come from the ledgers, the sockets, the places and the kernel."""
+        """The numbers come from the ledgers, the sockets, the slots and the kernel."""
         self.set_slot(1, listener_slots(0).accepted, 5)
         self.set_slot(1, listener_slots(0).paused, 1)
         self.set_slot(0, GAP_MAX, 250_000_000)
@@ -600,7 +600,7 @@ class ReportTests(SupervisorTestCase):
         )
 
     def test_status(self) -> None:
-        """The status names listeners with their real ports, and workers with place, state and heartbeat."""
+        """The status names listeners with their real ports, and workers with slot, state and heartbeat."""
         self.set_slot(0, HEARTBEAT, 1)
         status = self.report.status()
         self.assertEqual([one.port for one in self.plan.listeners], [one["port"] for one in status["listeners"]])

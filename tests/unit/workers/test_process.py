@@ -27,7 +27,7 @@ from statsd_tcp.workers.channel import (
     Message,
     Ready,
 )
-from statsd_tcp.workers.process import WorkerProcess
+from statsd_tcp.workers.process import ChildEnd
 from tests.unit.ingest.loopback import make_listener
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
 
@@ -36,7 +36,7 @@ class Exited(BaseException):
     """Stands for the end of the process."""
 
 
-class WorkerProcessTests(WorkersTestCase):
+class ChildEndTests(WorkersTestCase):
     """A worker process without the process."""
 
     def setUp(self) -> None:
@@ -54,7 +54,7 @@ class WorkerProcessTests(WorkersTestCase):
         self.reactor.running = True
         theirs, ours = socket.socketpair()
         self.addCleanup(theirs.close)
-        self.process = WorkerProcess(self.reactor)
+        self.process = ChildEnd(self.reactor)
         self.process.open(ours.detach())
         (self.channel,) = self.reactor.channels
         self.listener = make_listener()

@@ -1,4 +1,4 @@
-"""A worker's place: filled, spoken to, refilled, emptied."""
+"""A worker's slot: filled, spoken to, refilled, emptied."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
-from statsd_tcp.supervisor.incarnation import Outcome
-from statsd_tcp.supervisor.place import Place
+from statsd_tcp.supervisor.worker_process import Outcome
+from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     FAILED,
@@ -42,7 +42,7 @@ def safe(**offsets: int) -> dict[str, LedgerState]:
 
 
 class RecordedEvents:
-    """What a place told."""
+    """What a slot told."""
 
     def __init__(self) -> None:
         self.ready_count = 0
@@ -51,7 +51,7 @@ class RecordedEvents:
         self.unables: list[str] = []
         self.left_ledgers: list[str] = []
 
-    def ready(self, place: Place) -> None:
+    def ready(self, slot: WorkerSlot) -> None:
         """Count."""
         self.ready_count += 1
 
@@ -59,31 +59,31 @@ class RecordedEvents:
         """Note it."""
         self.messages.append((ledger.ledger_id, message))
 
-    def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
+    def gone(self, slot: WorkerSlot, ledger: Ledger, outcome: Outcome, how: str) -> None:
         """Note it; the ledger must be final by now."""
         assert ledger.retired
         self.deaths.append((ledger.ledger_id, outcome, how))
 
-    def left(self, place: Place, ledger: Ledger) -> None:
+    def left(self, slot: WorkerSlot, ledger: Ledger) -> None:
         """Note it; the ledger must be final by now."""
         assert ledger.retired
         self.left_ledgers.append(ledger.ledger_id)
 
-    def unable(self, place: Place, why: str) -> None:
+    def unable(self, slot: WorkerSlot, why: str) -> None:
         """Note it."""
         self.unables.append(why)
 
 
-class PlaceTestCase(WorkersTestCase):
-    """A test with one place."""
+class SlotTestCase(WorkersTestCase):
+    """A test with one slot."""
 
     def setUp(self) -> None:
-        """Make the place, with one socket."""
+        """Make the slot, with one socket."""
         super().setUp()
         self.socket = socket.socket()
         self.addCleanup(self.socket.close)
         self.events = RecordedEvents()
-        self.place = Place(
+        self.slot = WorkerSlot(
             self.reactor,
             self.children,
             4,
@@ -107,7 +107,7 @@ class PlaceTestCase(WorkersTestCase):
     def make_ready(self) -> None:
         """Start a worker that accepts."""
         if not self.children.started or self.process.ending:
-            self.place.start()
+            self.slot.start()
         say(self.channel, Ready())
 
     def die(self, status: int | None = None, number: int | None = KILLED) -> None:
@@ -116,18 +116,18 @@ class PlaceTestCase(WorkersTestCase):
         self.process.end(status, number)
 
 
-class StartTests(PlaceTestCase):
+class StartTests(SlotTestCase):
     """A worker is started."""
 
     def test_boot(self) -> None:
         """A new worker has its ledger, locked, its socket, and is told the rest."""
-        self.place.start()
+        self.slot.start()
         (ledger,) = self.ledger_folder.ledgers.values()
         self.assertEqual(4, ledger.worker)
         inherited = self.process.descriptors
         self.assertEqual(self.socket.fileno(), inherited[FIRST_SOCKET])
         self.assertEqual([Boot(str(ledger.path), (), 10, 60.0)], heard(self.channel))
-        self.assertEqual(("starting", self.process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(("starting", self.process.pid), (self.slot.state, self.slot.pid))
         self.assertEqual("4", self.process.command[-1])
 
     def test_the_lock_is_the_worker_s(self) -> None:
@@ -148,7 +148,7 @@ class StartTests(PlaceTestCase):
             return start(argv, environ, pipes, descriptors)
 
         self.patch(self.children, "start", watch)
-        self.place.start()
+        self.slot.start()
         self.assertEqual([True], seen)
         (ledger,) = self.ledger_folder.ledgers.values()
         os.close(lock_ledger(ledger.path))
@@ -164,12 +164,12 @@ class StartTests(PlaceTestCase):
 
     def test_ready(self) -> None:
         """A worker that says so accepts; only then can it be asked for anything."""
-        self.place.start()
+        self.slot.start()
         heard(self.channel)
-        self.assertFalse(self.place.collect())
+        self.assertFalse(self.slot.collect())
         say(self.channel, Ready())
-        self.assertEqual(("ready", 1), (self.place.state, self.events.ready_count))
-        self.assertTrue(self.place.collect())
+        self.assertEqual(("ready", 1), (self.slot.state, self.events.ready_count))
+        self.assertTrue(self.slot.collect())
         self.assertEqual([Collect()], heard(self.channel))
 
     def test_gathered(self) -> None:
@@ -185,20 +185,20 @@ class StartTests(PlaceTestCase):
         self.make_ready()
         heard(self.channel)
         (ledger_id,) = self.ledger_folder.ledgers
-        self.place.committed(safe(another=16))
-        self.place.committed(safe(**{ledger_id: 8}))
-        self.place.committed(safe(**{ledger_id: 8}))
-        self.place.committed(safe(**{ledger_id: 24}))
+        self.slot.committed(safe(another=16))
+        self.slot.committed(safe(**{ledger_id: 8}))
+        self.slot.committed(safe(**{ledger_id: 8}))
+        self.slot.committed(safe(**{ledger_id: 24}))
         self.assertEqual([Committed(8), Committed(24)], heard(self.channel))
 
     def test_what_it_prints(self) -> None:
         """What a worker prints is logged with its number."""
-        self.place.start()
+        self.slot.start()
         self.process.say(b"Traceback {braces}\n")
         self.assertEqual(["worker 4: Traceback {braces}"], self.logged)
 
 
-class DeathTests(PlaceTestCase):
+class DeathTests(SlotTestCase):
     """A worker dies."""
 
     def test_both_ends(self) -> None:
@@ -236,7 +236,7 @@ class DeathTests(PlaceTestCase):
 
     def test_boot_failure(self) -> None:
         """A worker that never accepted could not start."""
-        self.place.start()
+        self.slot.start()
         self.die(CANNOT_BOOT, None)
         self.assertEqual(("boot", "could not start (exit status 3)"), self.events.deaths[-1][1:])
 
@@ -245,10 +245,10 @@ class DeathTests(PlaceTestCase):
         self.make_ready()
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
-        self.assertEqual((2, "starting"), (len(self.children.started), self.place.state))
+        self.assertEqual((2, "starting"), (len(self.children.started), self.slot.state))
         self.assertEqual(2, len(self.ledger_folder.ledgers))
         say(self.channel, Ready())
-        self.assertEqual("ready", self.place.state)
+        self.assertEqual("ready", self.slot.state)
 
     def test_delays(self) -> None:
         """After several short lives the next worker waits."""
@@ -257,12 +257,12 @@ class DeathTests(PlaceTestCase):
             self.die()
             started = len(self.children.started)
             if delay:
-                self.assertEqual(("waiting", 0), (self.place.state, self.place.pid))
+                self.assertEqual(("waiting", 0), (self.slot.state, self.slot.pid))
                 self.reactor.advance(delay - 0.01)
                 self.assertEqual(started, len(self.children.started))
                 self.reactor.advance(0.02)
                 self.assertEqual(started + 1, len(self.children.started))
-            self.assertEqual("starting", self.place.state)
+            self.assertEqual("starting", self.slot.state)
 
     def test_short_lives(self) -> None:
         """Short lives count until a worker has lived for long, even while it lives."""
@@ -270,11 +270,11 @@ class DeathTests(PlaceTestCase):
             self.make_ready()
             self.die()
             self.reactor.advance(1)
-        self.assertEqual(3, self.place.short_lives)
+        self.assertEqual(3, self.slot.short_lives)
         self.make_ready()
-        self.assertEqual(3, self.place.short_lives)
+        self.assertEqual(3, self.slot.short_lives)
         self.reactor.advance(HEALTHY_LIFE)
-        self.assertEqual(0, self.place.short_lives)
+        self.assertEqual(0, self.slot.short_lives)
 
     def test_a_late_committed(self) -> None:
         """What is committed of a dead worker's ledger concerns nobody any more."""
@@ -283,18 +283,18 @@ class DeathTests(PlaceTestCase):
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
         heard(self.channel)
-        self.place.committed(safe(**{ledger_id: 8}))
+        self.slot.committed(safe(**{ledger_id: 8}))
         self.assertEqual([], heard(self.channel))
 
 
-class UnableTests(PlaceTestCase):
+class UnableTests(SlotTestCase):
     """No worker can be started."""
 
     def assert_tried_again(self, words: str) -> None:
         """Check that it was said, twice in a row, that nothing is left of it, and that it is tried again."""
         self.assertEqual(2, len(self.events.unables))
         self.assertIn(words, self.events.unables[0])
-        self.assertEqual(("waiting", 0), (self.place.state, self.place.pid))
+        self.assertEqual(("waiting", 0), (self.slot.state, self.slot.pid))
         self.reactor.advance(0.1)
 
     def test_no_ledger(self) -> None:
@@ -304,117 +304,117 @@ class UnableTests(PlaceTestCase):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         patch = self.patch(ledger_folder, "create_ledger", full)
-        self.place.start()
+        self.slot.start()
         patch.restore()
         self.assert_tried_again("its ledger can't be made: [Errno 28] No space left on device")
-        self.assertEqual("starting", self.place.state)
+        self.assertEqual("starting", self.slot.state)
 
     def test_no_process(self) -> None:
         """Without a process it is the same, and the ledgers that were made for it are folded."""
         self.children.error = OSError(errno.EAGAIN, "no more processes")
-        self.place.start()
+        self.slot.start()
         self.children.error = None
         self.assertEqual([True, True], [ledger.retired for ledger in self.ledger_folder.ledgers.values()])
         self.assert_tried_again("its process can't be made: [Errno 11] no more processes")
-        self.assertEqual("starting", self.place.state)
+        self.assertEqual("starting", self.slot.state)
         say(self.channel, Ready())
-        self.assertEqual("ready", self.place.state)
+        self.assertEqual("ready", self.slot.state)
 
     def test_no_channel(self) -> None:
         """A worker that was made but can't be spoken to is ended, and replaced when it is reaped."""
         self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
-        self.place.start()
+        self.slot.start()
         self.reactor.adoption_error = None
         self.assertEqual(1, self.process.kills)
         self.assertEqual(1, len(self.events.unables))
         self.process.end(None, KILLED)
         self.assertEqual(("boot", "could not start (SIGKILL)"), self.events.deaths[-1][1:])
-        self.assertEqual((2, "starting"), (len(self.children.started), self.place.state))
+        self.assertEqual((2, "starting"), (len(self.children.started), self.slot.state))
 
 
-class StopTests(PlaceTestCase):
+class StopTests(SlotTestCase):
     """The service stops."""
 
     def test_drain(self) -> None:
         """A worker is asked to drain, is let go when it has handed over everything, and isn't replaced."""
         self.make_ready()
         heard(self.channel)
-        self.place.stop()
-        self.assertEqual(("draining", [Drain()]), (self.place.state, heard(self.channel)))
+        self.slot.stop()
+        self.assertEqual(("draining", [Drain()]), (self.slot.state, heard(self.channel)))
         say(self.channel, Gathered(0, 8, b"x", last=True))
         self.assertFalse(self.channel.connected)
         self.process.end(0)
-        self.assertEqual(("stopped", None, 1), (self.place.state, self.place.current, len(self.children.started)))
+        self.assertEqual(("stopped", None, 1), (self.slot.state, self.slot.current, len(self.children.started)))
         self.assertEqual((1, "exit"), (len(self.events.messages), self.events.deaths[0][1]))
 
     def test_never_ready(self) -> None:
         """A worker that doesn't accept yet has nothing to hand over, and is killed."""
-        self.place.start()
-        self.place.stop()
+        self.slot.start()
+        self.slot.stop()
         self.assertEqual(1, self.process.kills)
         self.die()
-        self.assertEqual("stopped", self.place.state)
+        self.assertEqual("stopped", self.slot.state)
 
     def test_while_waiting(self) -> None:
-        """A place that waits for its next worker waits no more."""
+        """A slot that waits for its next worker waits no more."""
         for _ in range(2):
             self.make_ready()
             self.die()
-        self.assertEqual("waiting", self.place.state)
-        self.place.stop()
-        self.assertEqual(("stopped", []), (self.place.state, self.reactor.getDelayedCalls()))
+        self.assertEqual("waiting", self.slot.state)
+        self.slot.stop()
+        self.assertEqual(("stopped", []), (self.slot.state, self.reactor.getDelayedCalls()))
 
     def test_empty(self) -> None:
-        """A place that was never filled stops without ado."""
-        self.place.stop()
-        self.place.kill()
-        self.assertEqual("stopped", self.place.state)
+        """A slot that was never filled stops without ado."""
+        self.slot.stop()
+        self.slot.kill()
+        self.assertEqual("stopped", self.slot.state)
 
     def test_held(self) -> None:
-        """A place that is held isn't filled again until it is released."""
+        """A slot that is held isn't filled again until it is released."""
         self.make_ready()
-        self.place.hold()
+        self.slot.hold()
         self.die()
-        self.assertEqual(("stopped", 1), (self.place.state, len(self.children.started)))
-        self.place.release()
-        self.assertEqual(("starting", 2), (self.place.state, len(self.children.started)))
+        self.assertEqual(("stopped", 1), (self.slot.state, len(self.children.started)))
+        self.slot.release()
+        self.assertEqual(("starting", 2), (self.slot.state, len(self.children.started)))
 
     def test_held_while_waiting(self) -> None:
-        """A place that waits for its next worker, and is held, waits no more; released it has one at once."""
+        """A slot that waits for its next worker, and is held, waits no more; released it has one at once."""
         for _ in range(2):
             self.make_ready()
             self.die()
-        self.assertEqual("waiting", self.place.state)
-        self.place.hold()
-        self.assertEqual(("stopped", []), (self.place.state, self.reactor.getDelayedCalls()))
-        self.place.release()
-        self.assertEqual("starting", self.place.state)
+        self.assertEqual("waiting", self.slot.state)
+        self.slot.hold()
+        self.assertEqual(("stopped", []), (self.slot.state, self.reactor.getDelayedCalls()))
+        self.slot.release()
+        self.assertEqual("starting", self.slot.state)
 
     def test_held_in_good_health(self) -> None:
-        """Holding and releasing a place whose worker lives changes nothing."""
+        """Holding and releasing a slot whose worker lives changes nothing."""
         self.make_ready()
-        self.place.hold()
-        self.place.release()
-        self.assertEqual(("ready", 1), (self.place.state, len(self.children.started)))
+        self.slot.hold()
+        self.slot.release()
+        self.assertEqual(("ready", 1), (self.slot.state, len(self.children.started)))
 
     def test_give_up(self) -> None:
         """A worker that doesn't accept yet can be given up; one that does stays."""
-        self.place.start()
-        self.place.give_up()
+        self.slot.start()
+        self.slot.give_up()
         self.assertEqual(1, self.process.kills)
         self.die()
         self.make_ready()
-        self.place.give_up()
+        self.slot.give_up()
         self.assertEqual(0, self.process.kills)
 
     def test_kill(self) -> None:
         """A worker can be ended at once."""
         self.make_ready()
-        self.place.kill()
+        self.slot.kill()
         self.assertEqual(1, self.process.kills)
 
 
-class ReplaceTests(PlaceTestCase):
+class ReplaceTests(SlotTestCase):
     """A worker is replaced by one with the same sockets."""
 
     def setUp(self) -> None:
@@ -429,7 +429,7 @@ class ReplaceTests(PlaceTestCase):
 
     def replace(self) -> None:
         """Ask for a successor."""
-        self.place.replace(self.told.append)
+        self.slot.replace(self.told.append)
 
     def end(self, process: FakeChild, channel: Channel, status: int = 0) -> None:
         """Let a worker end."""
@@ -440,20 +440,20 @@ class ReplaceTests(PlaceTestCase):
         """The old worker goes on until the new one accepts; then it serves its clients to their end."""
         self.replace()
         self.assertEqual(([], []), (self.told, heard(self.old_channel)))
-        self.assertEqual(("ready", self.old_process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(("ready", self.old_process.pid), (self.slot.state, self.slot.pid))
         say(self.channel, Ready())
         self.assertEqual(([True], [Retire()]), (self.told, heard(self.old_channel)))
-        self.assertEqual(("ready", self.process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(("ready", self.process.pid), (self.slot.state, self.slot.pid))
 
     def test_the_old_one_ends(self) -> None:
         """When its last client has gone the old worker's ledger is final; that is no death, and nobody replaces it."""
         self.replace()
         say(self.channel, Ready())
-        self.assertEqual(2, len(self.place.collect()))
+        self.assertEqual(2, len(self.slot.collect()))
         say(self.old_channel, Gathered(0, 8, b"x", last=True))
         self.old_process.end(0)
         self.assertEqual([self.old_ledger], self.events.left_ledgers)
-        self.assertEqual(([], 2, "ready"), (self.events.deaths, len(self.children.started), self.place.state))
+        self.assertEqual(([], 2, "ready"), (self.events.deaths, len(self.children.started), self.slot.state))
         self.assertEqual([(self.old_ledger, 8)], [(ledger, one.end) for ledger, one in self.events.messages])
 
     def test_the_successor_can_t_start(self) -> None:
@@ -461,7 +461,7 @@ class ReplaceTests(PlaceTestCase):
         self.replace()
         self.end(self.process, self.channel, CANNOT_BOOT)
         self.assertEqual([False], self.told)
-        self.assertEqual(("ready", self.old_process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(("ready", self.old_process.pid), (self.slot.state, self.slot.pid))
         self.assertEqual(["its successor could not start (exit status 3)"], self.events.unables)
         self.assertEqual([], heard(self.old_channel))
 
@@ -469,42 +469,42 @@ class ReplaceTests(PlaceTestCase):
         """So it is when no process can be made for it."""
         self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.replace()
-        self.assertEqual(([False], "ready"), (self.told, self.place.state))
+        self.assertEqual(([False], "ready"), (self.told, self.slot.state))
 
     def test_the_old_one_dies_meanwhile(self) -> None:
         """When the old one dies before the new one accepts, the new one is its replacement."""
         self.replace()
         self.end(self.old_process, self.old_channel)
-        self.assertEqual(("starting", 2), (self.place.state, len(self.children.started)))
+        self.assertEqual(("starting", 2), (self.slot.state, len(self.children.started)))
         say(self.channel, Ready())
-        self.assertEqual(("ready", self.process.pid), (self.place.state, self.place.pid))
+        self.assertEqual(("ready", self.process.pid), (self.slot.state, self.slot.pid))
         self.assertEqual(1, len(self.told))
 
     def test_not_ready(self) -> None:
-        """A place that is about to have a new worker needs no other."""
+        """A slot that is about to have a new worker needs no other."""
         self.end(self.old_process, self.old_channel)
         self.replace()
         self.assertEqual(([True], 2), (self.told, len(self.children.started)))
 
     def test_stop(self) -> None:
-        """When the service stops all workers of the place drain, and one that doesn't accept yet is killed."""
+        """When the service stops all workers of the slot drain, and one that doesn't accept yet is killed."""
         self.replace()
         say(self.channel, Ready())
         second = self.channel
         self.replace()
         for one in (self.old_channel, second):
             heard(one)
-        self.place.stop()
+        self.slot.stop()
         self.assertEqual([[Drain()], [Drain()]], [heard(one) for one in (self.old_channel, second)])
         self.assertEqual((0, 1), (self.old_process.kills, self.process.kills))
         for process, channel in zip(self.children.started, self.reactor.channels, strict=True):
-            self.assertEqual("draining", self.place.state)
+            self.assertEqual("draining", self.slot.state)
             self.end(process, channel)
-        self.assertEqual(("stopped", []), (self.place.state, self.place.incarnations))
+        self.assertEqual(("stopped", []), (self.slot.state, self.slot.processes))
 
     def test_depart(self) -> None:
-        """A place that is given up has no worker that accepts; its clients are served to their end."""
-        self.place.depart()
-        self.assertEqual(([Retire()], "stopped"), (heard(self.old_channel), self.place.state))
+        """A slot that is given up has no worker that accepts; its clients are served to their end."""
+        self.slot.depart()
+        self.assertEqual(([Retire()], "stopped"), (heard(self.old_channel), self.slot.state))
         self.end(self.old_process, self.old_channel)
         self.assertEqual(([self.old_ledger], 1), (self.events.left_ledgers, len(self.children.started)))

@@ -1,4 +1,4 @@
-"""One place for a worker, which is kept filled: spawned, listened to, replaced when it dies or is outdated."""
+"""One slot for a worker, which is kept filled: spawned, listened to, replaced when it dies or is outdated."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from statsd_tcp.children import Child, Children, Ending, Lines
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
-from statsd_tcp.supervisor.incarnation import Incarnation, Outcome, outcome_of, start_worker
 from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.supervisor.worker_process import Outcome, WorkerProcess, outcome_of, start_worker
 from statsd_tcp.workers.channel import (
     Boot,
     Channel,
@@ -29,32 +29,32 @@ from statsd_tcp.workers.channel import (
     one_channel,
 )
 
-__all__ = ["Place", "PlaceEvents", "State"]
+__all__ = ["SlotEvents", "State", "WorkerSlot"]
 
 State = Literal["starting", "ready", "draining", "waiting", "stopped"]
 
 
-class PlaceEvents(Protocol):
-    """What a place tells the supervisor."""
+class SlotEvents(Protocol):
+    """What a slot tells the supervisor."""
 
-    def ready(self, place: Place) -> None:
+    def ready(self, slot: WorkerSlot) -> None:
         """A worker accepts."""
 
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
         """A worker sent what it gathered."""
 
-    def gone(self, place: Place, ledger: Ledger, outcome: Outcome, how: str) -> None:
-        """The place's worker is dead, and its ledger's numbers are final."""
+    def gone(self, slot: WorkerSlot, ledger: Ledger, outcome: Outcome, how: str) -> None:
+        """The slot's worker is dead, and its ledger's numbers are final."""
 
-    def left(self, place: Place, ledger: Ledger) -> None:
+    def left(self, slot: WorkerSlot, ledger: Ledger) -> None:
         """A worker that had been replaced has ended, and its ledger's numbers are final."""
 
-    def unable(self, place: Place, why: str) -> None:
+    def unable(self, slot: WorkerSlot, why: str) -> None:
         """A worker could not be started."""
 
 
-class Place:
-    """The place number ``number``, with the sockets of its own.
+class WorkerSlot:
+    """The slot number ``number``, with the sockets of its own.
 
     ``boot`` makes the first message to a worker out of the path of its ledger. ``current`` is the worker that accepts,
     or is about to; ``successor`` one that is to take over from it; ``leaving`` are those that were replaced and still
@@ -72,7 +72,7 @@ class Place:
         listeners: list[tuple[str, str]],
         boot: Callable[[str], Boot],
         ledger_folder: LedgerFolder,
-        events: PlaceEvents,
+        events: SlotEvents,
     ) -> None:
         self._reactor = reactor
         self._children = children
@@ -87,9 +87,9 @@ class Place:
         self._held = False
         self.backoff = Backoff()
         self.state: State = "stopped"
-        self.current: Incarnation | None = None
-        self.successor: Incarnation | None = None
-        self.leaving: list[Incarnation] = []
+        self.current: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
+        self.leaving: list[WorkerProcess] = []
 
     @property
     def pid(self) -> int:
@@ -104,8 +104,8 @@ class Place:
         return self.backoff.short_lives
 
     @property
-    def incarnations(self) -> list[Incarnation]:
-        """Give all processes of this place."""
+    def processes(self) -> list[WorkerProcess]:
+        """Give all processes of this slot."""
         return [one for one in (self.current, self.successor, *self.leaving) if one is not None]
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class Place:
             self.state = "stopped"
             return
         self.state = "starting"
-        self.current = self._incarnate()
+        self.current = self._start_process()
         # Who was told that it can't be done may have stopped everything.
         if self.current is None and self.state == "starting":
             self._start_later(self.backoff.after(0.0))
@@ -130,7 +130,7 @@ class Place:
 
     def give_up(self) -> None:
         """Kill those that don't accept yet."""
-        for one in self.incarnations:
+        for one in self.processes:
             if one.ready_at is None:
                 one.child.kill()
 
@@ -147,25 +147,25 @@ class Place:
             done(True)
             return
         self._replaced = done
-        self.successor = self._incarnate()
+        self.successor = self._start_process()
         if self.successor is None:
             self._finish_replacing(False)
 
     def adopt(self, inherited: InheritedWorker, ledger: Ledger) -> None:
         """Go on with a worker that another image of the supervisor started."""
         pipes = [(descriptor, Lines(self._printed)) for descriptor in inherited.printed]
-        incarnation = self._watched(ledger, self._children.inherit(inherited.pid, pipes))
-        incarnation.ready_at = self._reactor.seconds()
+        process = self._watched(ledger, self._children.inherit(inherited.pid, pipes))
+        process.ready_at = self._reactor.seconds()
         if inherited.leaving:
-            self.leaving.append(incarnation)
+            self.leaving.append(process)
         else:
-            self.current = incarnation
+            self.current = process
             self.state = "ready"
-        self._open_channel(incarnation, inherited.channel)
+        self._open_channel(process, inherited.channel)
         # The transport has a descriptor of its own.
         os.close(inherited.channel)
-        if inherited.unread and incarnation.channel is not None:
-            incarnation.channel.dataReceived(inherited.unread)
+        if inherited.unread and process.channel is not None:
+            process.channel.dataReceived(inherited.unread)
 
     def depart(self) -> None:
         """Let the present worker serve its clients to their end, without a successor."""
@@ -187,7 +187,7 @@ class Place:
 
     def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
         """Tell each worker up to where its journal is in the store, when that is further than it was told."""
-        for one in self.incarnations:
+        for one in self.processes:
             state = ledgers.get(one.ledger.ledger_id)
             if state is not None and state.committed > one.told and one.send(Committed(state.committed)):
                 one.told = state.committed
@@ -204,7 +204,7 @@ class Place:
                 printed=one.child.pipes,
                 leaving=one is not self.current,
             )
-            for one in self.incarnations
+            for one in self.processes
             if one.ready_at is not None and one.channel is not None and one.channel.connected
         ]
 
@@ -213,8 +213,8 @@ class Place:
         if self._respawn is not None:
             self._respawn.cancel()
             self._respawn = None
-        self.state = "draining" if self.incarnations else "stopped"
-        for one in self.incarnations:
+        self.state = "draining" if self.processes else "stopped"
+        for one in self.processes:
             if one.ready_at is None:
                 one.child.kill()
             else:
@@ -222,10 +222,10 @@ class Place:
 
     def kill(self) -> None:
         """End the workers at once."""
-        for one in self.incarnations:
+        for one in self.processes:
             one.child.kill()
 
-    def _incarnate(self) -> Incarnation | None:
+    def _start_process(self) -> WorkerProcess | None:
         try:
             ledger, descriptor = self._ledger_folder.make(self.number, self._listeners)
         except OSError as error:
@@ -240,7 +240,7 @@ class Place:
         finally:
             os.close(descriptor)
 
-    def _spawn(self, ledger: Ledger, descriptor: int) -> Incarnation:
+    def _spawn(self, ledger: Ledger, descriptor: int) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         try:
             ours.setblocking(False)
@@ -248,46 +248,46 @@ class Place:
             child = start_worker(
                 self._children, self.number, theirs.fileno(), descriptor, sockets, printed=self._printed
             )
-            incarnation = self._watched(ledger, child)
+            process = self._watched(ledger, child)
             try:
-                self._open_channel(incarnation, ours.fileno())
+                self._open_channel(process, ours.fileno())
             except OSError as error:
                 # Its end comes as any other's does.
                 self._events.unable(self, f"it can't be spoken to: {error}")
-                incarnation.channel_ended = True
+                process.channel_ended = True
                 child.kill()
             else:
-                incarnation.send(self._boot(str(ledger.path)))
+                process.send(self._boot(str(ledger.path)))
         finally:
             ours.close()
             theirs.close()
-        return incarnation
+        return process
 
-    def _watched(self, ledger: Ledger, child: Child) -> Incarnation:
-        incarnation = Incarnation(ledger, child)
-        child.ended.addCallback(self._exited, incarnation)
-        return incarnation
+    def _watched(self, ledger: Ledger, child: Child) -> WorkerProcess:
+        process = WorkerProcess(ledger, child)
+        child.ended.addCallback(self._exited, process)
+        return process
 
-    def _open_channel(self, incarnation: Incarnation, descriptor: int) -> None:
+    def _open_channel(self, process: WorkerProcess, descriptor: int) -> None:
         channel = Channel(
-            lambda message: self._received(incarnation, message),
-            lambda: self._channel_ended(incarnation),
+            lambda message: self._received(process, message),
+            lambda: self._channel_ended(process),
         )
         self._reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, one_channel(channel))
-        incarnation.channel = channel
+        process.channel = channel
 
-    def _received(self, incarnation: Incarnation, message: Message) -> None:
+    def _received(self, process: WorkerProcess, message: Message) -> None:
         if isinstance(message, Gathered):
-            self._events.gathered(incarnation.ledger, message)
-            if message.last and incarnation.channel is not None:
-                incarnation.channel.close()
+            self._events.gathered(process.ledger, message)
+            if message.last and process.channel is not None:
+                process.channel.close()
         elif isinstance(message, Ready):
-            incarnation.ready_at = self._reactor.seconds()
-            self._accepts(incarnation)
+            process.ready_at = self._reactor.seconds()
+            self._accepts(process)
 
-    def _accepts(self, incarnation: Incarnation) -> None:
-        if incarnation is self.successor:
-            before, self.current, self.successor = self.current, incarnation, None
+    def _accepts(self, process: WorkerProcess) -> None:
+        if process is self.successor:
+            before, self.current, self.successor = self.current, process, None
             if before is not None:
                 self._retire(before)
             self._finish_replacing(True)
@@ -295,9 +295,9 @@ class Place:
             self.state = "ready"
             self._events.ready(self)
 
-    def _retire(self, incarnation: Incarnation) -> None:
-        self.leaving.append(incarnation)
-        incarnation.send(Retire())
+    def _retire(self, process: WorkerProcess) -> None:
+        self.leaving.append(process)
+        process.send(Retire())
 
     def _finish_replacing(self, succeeded: bool) -> None:
         done, self._replaced = self._replaced, None
@@ -307,31 +307,31 @@ class Place:
     def _printed(self, line: str) -> None:
         self._log.error("worker {number}: {line}", number=self.number, line=line)
 
-    def _exited(self, ending: Ending, incarnation: Incarnation) -> None:
-        self._check_over(incarnation)
+    def _exited(self, ending: Ending, process: WorkerProcess) -> None:
+        self._check_over(process)
 
-    def _channel_ended(self, incarnation: Incarnation) -> None:
-        incarnation.channel_ended = True
-        self._check_over(incarnation)
+    def _channel_ended(self, process: WorkerProcess) -> None:
+        process.channel_ended = True
+        self._check_over(process)
 
-    def _check_over(self, incarnation: Incarnation) -> None:
-        if not incarnation.is_over:
+    def _check_over(self, process: WorkerProcess) -> None:
+        if not process.is_over:
             return
-        incarnation.ledger.retired = True
-        if incarnation in self.leaving:
-            self.leaving.remove(incarnation)
+        process.ledger.retired = True
+        if process in self.leaving:
+            self.leaving.remove(process)
             self._note_empty()
-            self._events.left(self, incarnation.ledger)
-        elif incarnation is self.successor:
+            self._events.left(self, process.ledger)
+        elif process is self.successor:
             self.successor = None
             self._note_empty()
-            self._events.unable(self, f"its successor {outcome_of(incarnation).how}")
-            self._events.left(self, incarnation.ledger)
+            self._events.unable(self, f"its successor {outcome_of(process).how}")
+            self._events.left(self, process.ledger)
             self._finish_replacing(False)
         else:
-            self._lost(incarnation)
+            self._lost(process)
 
-    def _lost(self, incarnation: Incarnation) -> None:
+    def _lost(self, process: WorkerProcess) -> None:
         self.current = None
         if self.state == "draining":
             self._note_empty()
@@ -342,12 +342,12 @@ class Place:
             self._finish_replacing(True)
         else:
             self.state = "stopped"
-            self._start_later(self.backoff.after(incarnation.life(self._reactor.seconds())))
-        outcome, how = outcome_of(incarnation)
-        self._events.gone(self, incarnation.ledger, outcome, how)
+            self._start_later(self.backoff.after(process.life(self._reactor.seconds())))
+        outcome, how = outcome_of(process)
+        self._events.gone(self, process.ledger, outcome, how)
 
     def _note_empty(self) -> None:
-        if self.state == "draining" and not self.incarnations:
+        if self.state == "draining" and not self.processes:
             self.state = "stopped"
 
     def _start_later(self, delay: float) -> None:

@@ -12,7 +12,7 @@ from statsd_tcp.children import Child, Children, Ending, Lines, environment
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
 
-__all__ = ["Incarnation", "Outcome", "command", "outcome_of", "start_worker"]
+__all__ = ["Outcome", "WorkerProcess", "command", "outcome_of", "start_worker"]
 
 Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
 """How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
@@ -26,7 +26,7 @@ class End(NamedTuple):
     how: str
 
 
-class Incarnation:
+class WorkerProcess:
     """A worker as its supervisor knows it.
 
     ``ready_at`` are the reactor's seconds; ``told`` is up to where it knows its journal to be in the store.
@@ -85,12 +85,12 @@ def start_worker(
     return children.start(command(number), environment(os.environ), pipes, descriptors)
 
 
-def outcome_of(incarnation: Incarnation) -> End:
+def outcome_of(process: WorkerProcess) -> End:
     """Say how a worker ended."""
-    ending = incarnation.child.ending or Ending()
-    if incarnation.ready_at is None:
+    ending = process.child.ending or Ending()
+    if process.ready_at is None:
         return End("boot", f"could not start ({_words(ending)})")
-    if incarnation.stalled:
+    if process.stalled:
         return End("stalled", f"had stalled and was killed ({_words(ending)})")
     if ending.signal is not None:
         return End("signal", f"was killed ({_words(ending)})")

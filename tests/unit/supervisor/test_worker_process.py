@@ -7,7 +7,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.supervisor.incarnation import command, start_worker
+from statsd_tcp.supervisor.worker_process import command, start_worker
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
 from tests.unit.supervisor.fakes import FakeChild, FakeChildren
 
