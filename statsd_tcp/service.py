@@ -38,7 +38,7 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
 from statsd_tcp.outputs.terminal import TerminalOutput
 from statsd_tcp.reload.command_line import command_again
-from statsd_tcp.reload.reload import Renewal
+from statsd_tcp.reload.reload import Reload
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
@@ -182,7 +182,7 @@ class Service(OrderedService):
             started_at=manifest.started_at if manifest else 0.0,
             up=manifest is None or manifest.up,
         )
-        self._reload = Renewal(
+        self._reload = Reload(
             reactor,
             children,
             plan,

@@ -18,7 +18,7 @@ from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import activated_descriptors, describe_sockets
-from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
 from statsd_tcp.sockets.tls import TlsError
@@ -51,10 +51,10 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
     lock = lock_state(folder) if manifest is None else manifest.lock
     _check_store(folder / STORE)
     bound: list[BoundListener] = []
-    heritage = Heritage(_left_to_us(environ, manifest))
+    inherited = InheritedSockets(_left_to_us(environ, manifest))
     try:
-        plan = _bind_all(settings, folder, bound, heritage)
-        heritage.settle()
+        plan = _bind_all(settings, folder, bound, inherited)
+        inherited.settle()
         return plan, lock
     except StartError:
         # Ports end with the process, but the files of Unix sockets don't.
@@ -70,11 +70,11 @@ def _left_to_us(environ: Mapping[str, str], manifest: Manifest | None) -> list[I
     return describe_sockets(activated_descriptors(dict(environ), os.getpid()))
 
 
-def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], heritage: Heritage) -> Plan:
+def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], inherited: InheritedSockets) -> Plan:
     """Bind everything; what is bound is added to ``listeners`` at once."""
 
     def bind(endpoint: Endpoint, workers: int, option: str) -> BoundListener:
-        return _bind(endpoint, workers, option, heritage)
+        return _bind(endpoint, workers, option, inherited)
 
     sizing = size_workers(settings.workers)
     # One by one: when the next can't be bound, those before it must be known.
@@ -91,7 +91,7 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
         descriptors=raise_descriptor_limit(),
         backlog=listen_backlog(),
         state_dir=folder,
-        heritage=heritage,
+        inherited=inherited,
         cpus=place_workers(sizing.workers, read_layout()) if settings.pin or settings.steer else (),
     )
     _check_descriptors(plan)
@@ -157,9 +157,9 @@ def _check_store(path: Path) -> None:
             raise StartError(str(error)) from None
 
 
-def _bind(endpoint: Endpoint, workers: int, option: str, heritage: Heritage) -> BoundListener:
+def _bind(endpoint: Endpoint, workers: int, option: str, inherited: InheritedSockets) -> BoundListener:
     try:
-        return heritage.take(endpoint, workers) or bind_listener(endpoint, workers)
+        return inherited.take(endpoint, workers) or bind_listener(endpoint, workers)
     except TlsError as error:
         raise StartError(f"--{option} {endpoint.scheme}:{endpoint.port}: {error}") from None
     except OSError as error:

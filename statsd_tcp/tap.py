@@ -18,7 +18,7 @@ from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
-from statsd_tcp.reload.rehearsal import make_offer
+from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
 from statsd_tcp.startup import StartError, make_plan
@@ -108,7 +108,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             from twisted.internet import reactor
         outputs = make_outputs(reactor, settings)
         if running := os.environ.pop(OFFER, ""):
-            make_offer(settings, running)
+            rehearse(settings, running)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)

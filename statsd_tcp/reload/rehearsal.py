@@ -1,7 +1,7 @@
 """What a next image of the service would want: found out by a child that runs it up to the point where it would start.
 
 The child is the very command that would replace the supervisor, with a variable in its environment that makes it print
-its offer and end. So the new code, its plugins and the new configuration are all tried, and nothing is touched.
+what it wants and end. So the new code, its plugins and the new configuration are all tried, and nothing is touched.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.table import Settings
 
-__all__ = ["VARIABLE", "Offer", "RefusedError", "make_offer", "request_offer"]
+__all__ = ["VARIABLE", "RefusedError", "Wanted", "rehearse", "start_rehearsal"]
 
 VARIABLE = "STATSCOUNTER_CHECK"
 """Has the child check only, and names the formats of the supervisor that asks (`statsd_tcp.formats`)."""
@@ -28,13 +28,14 @@ LONGEST_CHECK = 30.0
 """Seconds that the child may take: many times what it needs on a busy machine."""
 
 _MARK = "statscounter-offer:"
+"""Begins the line that says what is wanted. The word is that of release 0.1.0, whose supervisor reads it too."""
 
 
 class RefusedError(Exception):
     """The next image can't be started; the text is the last thing that it said."""
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True):
     """The endpoints that the next image wants to listen on, and for how many workers."""
 
     streams: list[Endpoint]
@@ -43,7 +44,7 @@ class Offer(msgspec.Struct, frozen=True):
     workers: int
 
 
-def make_offer(settings: Settings, running: str) -> NoReturn:
+def rehearse(settings: Settings, running: str) -> NoReturn:
     """Print what these settings want, and end the process: it was started to find that out.
 
     ``running`` names the formats of the supervisor that runs; raise `FormatError` if they cannot be taken over.
@@ -53,16 +54,18 @@ def make_offer(settings: Settings, running: str) -> NoReturn:
     import statsd_tcp.ingest.tls_lane
     import statsd_tcp.workers.process  # noqa: F401
 
-    offer = Offer(
+    wanted = Wanted(
         [*settings.listen, *settings.count], settings.http, settings.admin, size_workers(settings.workers).workers
     )
-    sys.stdout.buffer.write(_MARK.encode() + msgspec.json.encode(offer) + b"\n")
+    sys.stdout.buffer.write(_MARK.encode() + msgspec.json.encode(wanted) + b"\n")
     sys.stdout.buffer.flush()
     raise SystemExit(0)
 
 
-async def request_offer(reactor: Any, children: Children, command: Sequence[str], environ: Mapping[str, str]) -> Offer:
-    """Run the child, and return its offer; raises `RefusedError`, and `OSError` if there is no child."""
+async def start_rehearsal(
+    reactor: Any, children: Children, command: Sequence[str], environ: Mapping[str, str]
+) -> Wanted:
+    """Run the child, and return what it wants; raises `RefusedError`, and `OSError` if there is no child."""
     said: list[str] = []
     pipes = {1: Lines(said.append), 2: Lines(said.append)}
     child = children.start(command, {**environ, VARIABLE: write_formats()}, pipes)
@@ -73,10 +76,10 @@ async def request_offer(reactor: Any, children: Children, command: Sequence[str]
     return _judge(said)
 
 
-def _judge(said: Sequence[str]) -> Offer:
-    offers = [line.removeprefix(_MARK) for line in said if line.startswith(_MARK)]
+def _judge(said: Sequence[str]) -> Wanted:
+    marked = [line.removeprefix(_MARK) for line in said if line.startswith(_MARK)]
     try:
-        return msgspec.json.decode(offers[-1], type=Offer)
+        return msgspec.json.decode(marked[-1], type=Wanted)
     except (IndexError, msgspec.MsgspecError):
         last = next((line for line in reversed(said) if line.strip()), "the check ended without a word")
         raise RefusedError(last) from None

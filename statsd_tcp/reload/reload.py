@@ -25,9 +25,9 @@ from twisted.logger import Logger
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.reload.command_line import Again
-from statsd_tcp.reload.rehearsal import Offer, RefusedError, request_offer
+from statsd_tcp.reload.rehearsal import RefusedError, Wanted, start_rehearsal
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.sockets.inheritance import InheritedListener, same_address
+from statsd_tcp.sockets.inherited import InheritedListener, same_address
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.systemd import Notifier
@@ -36,7 +36,7 @@ from statsd_tcp.supervisor.manifest import Manifest, write_manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 
-__all__ = ["SIGNALS", "Renewal"]
+__all__ = ["SIGNALS", "Reload"]
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
@@ -52,7 +52,7 @@ START_TRIES = 500
 clients when it is given up."""
 
 
-class Renewal:
+class Reload:
     """Replaces the running image on request. Requests that come meanwhile are one more, afterwards.
 
     ``again`` is the command line. ``successful`` tells about the last request, None before the first.
@@ -104,7 +104,7 @@ class Renewal:
             self._once_more = True
             return
         self._running = True
-        renewing = Deferred.fromCoroutine(self._renew())
+        renewing = Deferred.fromCoroutine(self._reload())
         renewing.addErrback(lambda failure: self._log.failure("a reload failed", failure=failure))
         renewing.addCallback(self._done)
 
@@ -129,7 +129,7 @@ class Renewal:
         except OSError as error:
             self._log.warn("the file with our process number stays: {error}", error=error)
 
-    async def _renew(self) -> None:
+    async def _reload(self) -> None:
         if self._committer.failure:
             self._log.error("the reload is refused while commits fail")
             return
@@ -137,13 +137,13 @@ class Renewal:
         self._log.info("a reload was asked for: the new code and configuration are tried in a child")
         try:
             command = [sys.executable, *self._again.arguments]
-            offer = await request_offer(self._reactor, self._children, command, os.environ)
+            wanted = await start_rehearsal(self._reactor, self._children, command, os.environ)
         except (OSError, RefusedError) as error:
             self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
             return
         made: list[BoundListener] = []
         try:
-            self._prepare(offer, made)
+            self._prepare(wanted, made)
         except (OSError, RefusedError) as error:
             for listener in made:
                 listener.close()
@@ -160,21 +160,21 @@ class Renewal:
             self._exec(made)
         self._supervisor.resume()
 
-    def _prepare(self, offer: Offer, made: list[BoundListener]) -> None:
+    def _prepare(self, wanted: Wanted, made: list[BoundListener]) -> None:
         """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
         plan = self._plan
         have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
-        for endpoint in offer.streams:
+        for endpoint in wanted.streams:
             found = _find(endpoint, have)
             if found is None:
-                made.append(bind_listener(endpoint, offer.workers))
-            elif offer.workers > len(found.sockets) and found.in_groups and not found.can_grow:
+                made.append(bind_listener(endpoint, wanted.workers))
+            elif wanted.workers > len(found.sockets) and found.in_groups and not found.can_grow:
                 there = len(found.sockets)
                 raise RefusedError(
                     f"{found.label} has sockets for {there} workers, and this process may not bind more, as after a "
                     f"change of user: restart the service, or ask for --workers {there}"
                 )
-        for service in (offer.http, offer.admin):
+        for service in (wanted.http, wanted.admin):
             if service is not None and _find(service, have) is None:
                 made += [bind_listener(service, 1)]
 

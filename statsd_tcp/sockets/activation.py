@@ -15,7 +15,7 @@ from typing import NamedTuple
 from twisted.internet import endpoints
 
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.sockets.inheritance import InheritedListener
+from statsd_tcp.sockets.inherited import InheritedListener
 
 __all__ = ["Passed", "activated_descriptors", "describe_sockets", "kept_name"]
 

@@ -45,8 +45,8 @@ class BoundListener:
     """One endpoint with its bound sockets: ``sockets[worker]`` are that worker's, one for each address family.
 
     A Unix stream socket is there once for each worker, a datagram one for the one that reads it. The last workers may
-    have no UDP socket, see `Heritage`. ``tls`` is what a TLS listener's workers need besides. ``ordered`` tells whether
-    the sockets are in the order in which they began to listen, which is that of their indexes in their groups.
+    have no UDP socket, see `InheritedSockets`. ``tls`` is what a TLS listener's workers need besides. ``ordered`` tells
+    whether the sockets are in the order in which they began to listen, which is that of their indexes in their groups.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from statsd_tcp.children import Children
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.sockets.direction import Direction
-from statsd_tcp.sockets.inheritance import Heritage
+from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.listener import stop_listening
 from statsd_tcp.sockets.steering import attach, program_without
 from statsd_tcp.sockets.unix import remove_path
@@ -41,7 +41,7 @@ class Handover:
         self,
         reactor: Any,
         children: Children,
-        heritage: Heritage,
+        inherited: InheritedSockets,
         make_departing: Callable[[int], WorkerSlot],
         finished: Callable[[], object],
         direction: Direction | None = None,
@@ -49,7 +49,7 @@ class Handover:
         self._direction = direction or Direction()
         self._reactor = reactor
         self._children = children
-        self._heritage = heritage
+        self._inherited = inherited
         self._make_departing = make_departing
         self._queue: list[WorkerSlot] = []
         self._call: IDelayedCall | None = None
@@ -71,7 +71,7 @@ class Handover:
             self._children.inherit(pid)
         for worker in workers:
             self._adopt(worker, slots, ledger_folder)
-        for group, stay in self._heritage.shrunk:
+        for group, stay in self._inherited.shrunk:
             self._steer(group, stay)
         self._queue = [slot for slot in slots if slot.current is not None]
         self._call = self._reactor.callLater(0, self._next)
@@ -108,7 +108,7 @@ class Handover:
             self._queue.pop(0).replace(self._replaced)
         else:
             # Where no socket goes, no handshake can be on its way to one.
-            goes = self.departing or self._heritage.rest or self._heritage.shrunk
+            goes = self.departing or self._inherited.rest or self._inherited.shrunk
             self._pause = HANDSHAKES if goes else 0.0
             self._call = self._reactor.callLater(self._pause, self._depart)
 
@@ -125,17 +125,17 @@ class Handover:
 
     def _close(self) -> None:
         self._call = None
-        for row in self._heritage.rest.values():
+        for row in self._inherited.rest.values():
             for one in row:
                 _close(one)
-        self._heritage.rest.clear()
-        for group, _ in self._heritage.shrunk:
+        self._inherited.rest.clear()
+        for group, _ in self._inherited.shrunk:
             try:
                 self._direction.restore(group[0])
             except OSError:
                 # The program goes on choosing among those that stayed.
                 pass
-        self._heritage.shrunk.clear()
+        self._inherited.shrunk.clear()
         self.running = False
         self._log.info("the reload is complete")
         self._finished()

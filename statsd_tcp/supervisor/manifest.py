@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from statsd_tcp.formats import MANIFEST
-from statsd_tcp.sockets.inheritance import InheritedListener
+from statsd_tcp.sockets.inherited import InheritedListener
 
 __all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
 

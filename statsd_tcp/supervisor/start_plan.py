@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from statsd_tcp.settings.table import Settings
-from statsd_tcp.sockets.inheritance import Heritage
+from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.limits import connection_limit
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.workers.channel import FIRST_SOCKET, Boot, LaneSpec
@@ -18,7 +18,7 @@ __all__ = ["Plan"]
 class Plan(NamedTuple):
     """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
 
-    ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``heritage``
+    ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``inherited``
     has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of
     each worker; empty when it doesn't matter.
     """
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     descriptors: int
     backlog: int
     state_dir: Path
-    heritage: Heritage = Heritage(())
+    inherited: InheritedSockets = InheritedSockets(())
     cpus: tuple[int, ...] = ()
 
     def sockets(self, worker: int) -> list[socket.socket]:

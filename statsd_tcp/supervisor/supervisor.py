@@ -117,7 +117,7 @@ class Supervisor(Service):
         self._direction = Direction(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._slots, plan.listeners, direction=self._direction)
         self._handover = Handover(
-            reactor, children, plan.heritage, self._make_departing, events.reloaded, direction=self._direction
+            reactor, children, plan.inherited, self._make_departing, events.reloaded, direction=self._direction
         )
 
     def privilegedStartService(self) -> None:
@@ -134,7 +134,7 @@ class Supervisor(Service):
             self.restarts.update(self._manifest.restarts)
             self._announced = self._ever_ready = True
             self._handover.begin(self._manifest.workers, self._slots, self._ledger_folder, self._manifest.ending)
-        elif unwanted := self._plan.heritage.abandon():
+        elif unwanted := self._plan.inherited.abandon():
             self._log.warn("{unwanted} sockets were passed to us that no option asks for", unwanted=unwanted)
         self._retire_orphans()
         for slot in self._slots:

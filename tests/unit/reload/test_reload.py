@@ -11,25 +11,25 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.children import Children
 from statsd_tcp.reload.command_line import Again
-from statsd_tcp.reload.rehearsal import Offer, RefusedError
-from statsd_tcp.reload.reload import Renewal
+from statsd_tcp.reload.rehearsal import RefusedError, Wanted
+from statsd_tcp.reload.reload import Reload
 from statsd_tcp.settings.endpoints import parse_listen
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
 
 
-def renewal(plan: Any, lock: int = 0) -> Renewal:
+def reload(plan: Any, lock: int = 0) -> Reload:
     """Make a reload of a service without workers."""
     supervisor: Any = SimpleNamespace(restarts={}, handed_on=lambda: ([], []))
     health: Any = SimpleNamespace(started_at=1.0, up=True)
     committer: Any = None
     reactor = MemoryReactorClock()
     children = Children(reactor)
-    return Renewal(reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
+    return Reload(reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
 
 
-class RenewalTests(SynchronousTestCase):
+class ReloadTests(SynchronousTestCase):
     """A supervisor with two listeners for two workers."""
 
     def setUp(self) -> None:
@@ -37,7 +37,7 @@ class RenewalTests(SynchronousTestCase):
         self.tcp = self.bind("tcp:0:interface=127.0.0.1")
         self.udp = self.bind("udp:0:interface=127.0.0.1")
         self.plan: Any = SimpleNamespace(listeners=[self.tcp, self.udp], http=None, admin=None)
-        self.renewal = renewal(self.plan)
+        self.reload = reload(self.plan)
 
     def bind(self, text: str) -> BoundListener:
         """Bind a listener for two workers."""
@@ -45,23 +45,23 @@ class RenewalTests(SynchronousTestCase):
         self.addCleanup(listener.close)
         return listener
 
-    def offer(self, workers: int) -> Offer:
+    def wanted(self, workers: int) -> Wanted:
         """Want the same listeners for so many workers."""
-        return Offer([self.tcp.endpoint, self.udp.endpoint], None, None, workers)
+        return Wanted([self.tcp.endpoint, self.udp.endpoint], None, None, workers)
 
     def test_more_workers(self) -> None:
         """Sockets for more workers are left to the next image: this one binds none."""
         made: list[BoundListener] = []
-        self.renewal._prepare(self.offer(4), made)
+        self.reload._prepare(self.wanted(4), made)
         self.assertEqual(([], 2, 2), (made, len(self.tcp.sockets), len(self.udp.sockets)))
 
     def test_more_workers_after_a_change_of_user(self) -> None:
         """More workers are refused where their sockets could not be bound; as many as before are not."""
         self.patch(os, "geteuid", lambda: os.getuid() + 1)
-        error = self.assertRaises(RefusedError, self.renewal._prepare, self.offer(3), [])
+        error = self.assertRaises(RefusedError, self.reload._prepare, self.wanted(3), [])
         self.assertIn(f"{self.tcp.label} has sockets for 2 workers", str(error))
         self.assertIn("restart the service", str(error))
-        self.renewal._prepare(self.offer(2), [])
+        self.reload._prepare(self.wanted(2), [])
 
 
 class ManifestTests(SynchronousTestCase):
@@ -72,7 +72,7 @@ class ManifestTests(SynchronousTestCase):
         listener = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 1)
         self.addCleanup(listener.close)
         plan = SimpleNamespace(listeners=[listener], http=None, admin=None)
-        manifest: Manifest = renewal(plan, listener.sockets[0][0].fileno())._manifest([])
+        manifest: Manifest = reload(plan, listener.sockets[0][0].fileno())._manifest([])
         numbers = [row[0].fileno() for row in listener.sockets]
         self.assertEqual([numbers[0], *numbers], manifest.descriptors())
         environ: dict[str, str] = {}

@@ -13,7 +13,7 @@ from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.kernel.process_stats import only_processor
 from statsd_tcp.settings.endpoints import parse_count
 from statsd_tcp.sockets.direction import Direction
-from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
@@ -81,12 +81,12 @@ class GoneTests(WorkersTestCase):
         copies = [row[0].dup() for row in before.sockets]
         for copy in copies:
             self.addCleanup(copy.close)
-        heritage = Heritage(
+        inherited = InheritedSockets(
             [InheritedListener(before.endpoint, before.port, [[row[0].detach()] for row in before.sockets])]
         )
-        heritage.settle()
+        inherited.settle()
         clock = Clock()
-        Handover(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list).begin(
+        Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list).begin(
             [], [], self.ledger_folder
         )
         clock.pump([0, HANDSHAKES, HANDSHAKES])
@@ -101,14 +101,14 @@ class ShrinkTests(WorkersTestCase):
         before = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 3)
         before.listen(64)
         rows = [[one.detach() for one in row] for row in before.sockets]
-        heritage = Heritage([InheritedListener(before.endpoint, before.port, rows)])
-        listener = heritage.take(before.endpoint, 2)
+        inherited = InheritedSockets([InheritedListener(before.endpoint, before.port, rows)])
+        listener = inherited.take(before.endpoint, 2)
         assert listener is not None
         self.addCleanup(listener.close)
         cpu, clock = min(os.sched_getaffinity(0)), Clock()
         direction = Direction([cpu + 1, cpu])
         direction.begin([listener], inherited=True)
-        handover = Handover(clock, self.children, heritage, lambda _: self.fail("nobody departs"), list, direction)
+        handover = Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list, direction)
         handover.begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertFalse(handover.running)

@@ -13,7 +13,7 @@ from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.listener import BoundListener, bind_row, share
 from statsd_tcp.sockets.tls import read_tls
 
-__all__ = ["Heritage", "InheritedListener", "same_address"]
+__all__ = ["InheritedListener", "InheritedSockets", "same_address"]
 
 
 class InheritedListener(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ def _address(endpoint: Endpoint) -> tuple[str, int, str | None, str]:
     return kind, endpoint.port, endpoint.interface, endpoint.path
 
 
-class Heritage:
+class InheritedSockets:
     """The sockets that were left to us. What nobody takes is left in ``rest``, to be closed when nobody queues there.
 
     ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor doesn't get.

@@ -11,9 +11,9 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
-from statsd_tcp.sockets import inheritance
+from statsd_tcp.sockets import inherited as inherited_module
 from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
-from statsd_tcp.sockets.inheritance import Heritage, InheritedListener
+from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, bind_row
 from statsd_tcp.sockets.steering import Instruction, attach
 
@@ -31,7 +31,7 @@ def same(listener: BoundListener) -> InheritedListener:
     return InheritedListener(listener.endpoint, listener.port, rows)
 
 
-class HeritageTests(SynchronousTestCase):
+class InheritedSocketsTests(SynchronousTestCase):
     """What an earlier image left."""
 
     def bind(self, text: str, workers: int = 2) -> BoundListener:
@@ -41,9 +41,9 @@ class HeritageTests(SynchronousTestCase):
         listener.listen(16)
         return listener
 
-    def take(self, heritage: Heritage, endpoint: Endpoint, workers: int) -> BoundListener:
+    def take(self, inherited: InheritedSockets, endpoint: Endpoint, workers: int) -> BoundListener:
         """Take a listener that must be there."""
-        found = heritage.take(endpoint, workers)
+        found = inherited.take(endpoint, workers)
         assert found is not None
         self.addCleanup(found.close)
         return found
@@ -51,24 +51,24 @@ class HeritageTests(SynchronousTestCase):
     def test_the_same(self) -> None:
         """A listener is found by its address, and keeps its sockets and its port."""
         before = self.bind("tcp:0:interface=127.0.0.1")
-        heritage = Heritage([left(before)])
-        found = self.take(heritage, parse_listen("tcp:0:interface=127.0.0.1:dialect=dogstatsd"), 2)
+        inherited = InheritedSockets([left(before)])
+        found = self.take(inherited, parse_listen("tcp:0:interface=127.0.0.1:dialect=dogstatsd"), 2)
         self.assertEqual((before.port, "dogstatsd"), (found.port, found.endpoint.dialect))
         self.assertEqual(
             [row[0].getsockname() for row in before.sockets], [row[0].getsockname() for row in found.sockets]
         )
-        self.assertIsNone(heritage.take(before.endpoint, 2))
+        self.assertIsNone(inherited.take(before.endpoint, 2))
 
     def test_another_kind(self) -> None:
         """A port that carried lines can become one that only counts: it is the same sockets."""
         before = self.bind("tcp:0:interface=127.0.0.1")
-        found = self.take(Heritage([left(before)]), parse_count("tcp:0:interface=127.0.0.1"), 2)
+        found = self.take(InheritedSockets([left(before)]), parse_count("tcp:0:interface=127.0.0.1"), 2)
         self.assertTrue(found.endpoint.count_only)
 
     def test_more_workers(self) -> None:
         """More workers than there were get sockets of the same group."""
         before = self.bind("tcp:0:interface=127.0.0.1")
-        found = self.take(Heritage([left(before)]), before.endpoint, 4)
+        found = self.take(InheritedSockets([left(before)]), before.endpoint, 4)
         found.listen(16)
         self.assertEqual([before.port] * 4, [row[0].getsockname()[1] for row in found.sockets])
         self.assertTrue(found.in_groups)
@@ -80,9 +80,9 @@ class HeritageTests(SynchronousTestCase):
         def refuse(*_: object) -> list[socket.socket]:
             raise OSError(errno.EADDRINUSE, "Address already in use")
 
-        self.patch(inheritance, "bind_row", refuse)
+        self.patch(inherited_module, "bind_row", refuse)
         with capturedLogs() as logs:
-            datagrams = self.take(Heritage([left(udp)]), udp.endpoint, 3)
+            datagrams = self.take(InheritedSockets([left(udp)]), udp.endpoint, 3)
         self.assertEqual([1, 1, 0], [len(row) for row in datagrams.sockets])
         self.assertEqual([2], [len(group) for group in datagrams.groups])
         self.assertEqual([2], [event["worker"] for event in logs])
@@ -91,10 +91,10 @@ class HeritageTests(SynchronousTestCase):
         """Sockets that release 0.1.0 bound ahead are left over, to be closed."""
         before = self.bind("tcp:0:interface=127.0.0.1")
         (ahead,) = bind_row(before.endpoint, before.sockets[0])
-        inherited = msgspec.structs.replace(left(before), spare=[[ahead.detach()]])
-        heritage = Heritage([inherited])
-        self.assertEqual(2, len(self.take(heritage, before.endpoint, 2).sockets))
-        self.assertEqual(1, heritage.abandon())
+        listener = msgspec.structs.replace(left(before), spare=[[ahead.detach()]])
+        inherited = InheritedSockets([listener])
+        self.assertEqual(2, len(self.take(inherited, before.endpoint, 2).sockets))
+        self.assertEqual(1, inherited.abandon())
 
     def test_sockets_that_nobody_can_join(self) -> None:
         """Where no more can be bound workers share what there is, in turn, and nothing is left over when they go."""
@@ -103,15 +103,15 @@ class HeritageTests(SynchronousTestCase):
         def refuse(*_: object) -> list[socket.socket]:
             raise OSError(errno.EADDRINUSE, "Address already in use")
 
-        self.patch(inheritance, "bind_row", refuse)
+        self.patch(inherited_module, "bind_row", refuse)
         with capturedLogs() as logs:
-            found = self.take(Heritage([left(before)]), before.endpoint, 5)
+            found = self.take(InheritedSockets([left(before)]), before.endpoint, 5)
         ((first,), (second,)) = found.sockets[:2]
         self.assertEqual([[first], [second], [first], [second], [first]], found.sockets)
         self.assertEqual(([2, 3, 4], False), ([event["worker"] for event in logs], found.in_groups))
-        heritage = Heritage([same(found)])
-        self.assertEqual(2, len(self.take(heritage, before.endpoint, 2).sockets))
-        self.assertEqual(({}, []), (heritage.rest, heritage.shrunk))
+        inherited = InheritedSockets([same(found)])
+        self.assertEqual(2, len(self.take(inherited, before.endpoint, 2).sockets))
+        self.assertEqual(({}, []), (inherited.rest, inherited.shrunk))
 
     def test_no_memory(self) -> None:
         """Any other error is not borne."""
@@ -120,10 +120,10 @@ class HeritageTests(SynchronousTestCase):
         def refuse(*_: object) -> list[socket.socket]:
             raise OSError(errno.ENOBUFS, "No buffer space available")
 
-        self.patch(inheritance, "bind_row", refuse)
-        heritage = Heritage([same(before)])
-        self.assertRaises(OSError, heritage.take, before.endpoint, 2)
-        for one in heritage._opened.values():
+        self.patch(inherited_module, "bind_row", refuse)
+        inherited = InheritedSockets([same(before)])
+        self.assertRaises(OSError, inherited.take, before.endpoint, 2)
+        for one in inherited._opened.values():
             one.close()
 
     def test_a_shared_socket_and_fewer_workers(self) -> None:
@@ -132,11 +132,11 @@ class HeritageTests(SynchronousTestCase):
         self.addCleanup(one.close)
         (before,) = describe_sockets([Passed(os.dup(one.fileno()))])
         endpoint = parse_listen(f"tcp:{one.getsockname()[1]}:interface=127.0.0.1")
-        two = Heritage([before]).take(endpoint, 2)
+        two = InheritedSockets([before]).take(endpoint, 2)
         assert two is not None
-        heritage = Heritage([same(two)])
-        found = self.take(heritage, endpoint, 1)
-        self.assertEqual(({}, []), (heritage.rest, heritage.shrunk))
+        inherited = InheritedSockets([same(two)])
+        found = self.take(inherited, endpoint, 1)
+        self.assertEqual(({}, []), (inherited.rest, inherited.shrunk))
         self.assertGreaterEqual(found.sockets[0][0].fileno(), 0)
 
     def test_who_waits_is_not_reset(self) -> None:
@@ -145,30 +145,30 @@ class HeritageTests(SynchronousTestCase):
         attach(before.sockets[0][0], [Instruction(0x06, 0, 0, 1)])
         client = socket.create_connection(("127.0.0.1", before.port))
         self.addCleanup(client.close)
-        heritage = Heritage([left(before)])
-        found = self.take(heritage, before.endpoint, 1)
+        inherited = InheritedSockets([left(before)])
+        found = self.take(inherited, before.endpoint, 1)
         self.assertEqual(1, len(found.sockets))
-        self.assertEqual(1, heritage.abandon())
+        self.assertEqual(1, inherited.abandon())
         before.sockets[1][0].accept()[0].close()
 
     def test_fewer_workers(self) -> None:
         """Sockets of workers that are no more are left over, with how the group was."""
         before = self.bind("tcp:0:interface=127.0.0.1", 3)
-        heritage = Heritage([left(before)])
-        found = self.take(heritage, before.endpoint, 1)
-        self.assertEqual((1, [1, 2]), (len(found.sockets), sorted(heritage.rest)))
-        ((group, stay),) = heritage.shrunk
+        inherited = InheritedSockets([left(before)])
+        found = self.take(inherited, before.endpoint, 1)
+        self.assertEqual((1, [1, 2]), (len(found.sockets), sorted(inherited.rest)))
+        ((group, stay),) = inherited.shrunk
         self.assertEqual((3, 1), (len(group), stay))
-        self.assertEqual(2, heritage.abandon())
+        self.assertEqual(2, inherited.abandon())
 
     def test_not_wanted(self) -> None:
         """What nobody takes is left over, and closed when it is abandoned."""
         before = self.bind("tcp:0:interface=127.0.0.1")
-        inherited = left(before)
-        heritage = Heritage([inherited])
-        heritage.settle()
-        self.assertEqual(2, heritage.abandon())
-        self.assertRaises(OSError, os.fstat, inherited.rows[0][0])
+        listener = left(before)
+        inherited = InheritedSockets([listener])
+        inherited.settle()
+        self.assertEqual(2, inherited.abandon())
+        self.assertRaises(OSError, os.fstat, listener.rows[0][0])
 
 
 class ActivationTests(SynchronousTestCase):
@@ -191,7 +191,7 @@ class ActivationTests(SynchronousTestCase):
         one = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(one.close)
         (listener,) = describe_sockets([Passed(os.dup(one.fileno()))])
-        found = Heritage([listener]).take(parse_listen(f"tcp:{one.getsockname()[1]}:interface=127.0.0.1"), 3)
+        found = InheritedSockets([listener]).take(parse_listen(f"tcp:{one.getsockname()[1]}:interface=127.0.0.1"), 3)
         assert found is not None
         self.addCleanup(found.close)
         self.assertEqual((3, 1, False), (len(found.sockets), sum(map(len, found.descriptors())), found.in_groups))
@@ -201,7 +201,7 @@ class ActivationTests(SynchronousTestCase):
         before = bind_listener(parse_listen("tcp:0"), 2)
         self.addCleanup(before.close)
         inherited = describe_sockets([Passed(os.dup(one.fileno())) for row in before.sockets for one in row])
-        found = Heritage(inherited).take(parse_listen(f"tcp:{before.port}"), 2)
+        found = InheritedSockets(inherited).take(parse_listen(f"tcp:{before.port}"), 2)
         assert found is not None
         self.addCleanup(found.close)
         self.assertEqual(
