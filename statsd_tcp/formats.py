@@ -4,7 +4,7 @@ A reload puts new code beside things that the code before it has made. Each kind
 when code that knows the number before could not read it, or would read it wrongly:
 
     manifest   what the supervisor tells its next image (`supervisor.manifest`)
-    channel    what supervisor and workers say to each other, and the intervals in it (`workers.control`)
+    channel    what supervisor and workers say to each other, and the intervals in it (`workers.channel`)
     ledger     the file of one worker's life, and its journal (`ledger.layout`)
 
 A supervisor that is to be replaced names its own numbers to the rehearsal of the new code, as

@@ -49,8 +49,8 @@ class Page(NamedTuple):
 
 
 def script(name: str) -> str:
-    """Give the path of a script of the environment that runs the tests."""
-    return str(Path(sys.executable).with_name(name))
+    """Give the path of a script of the environment that runs the tests, if it is not a path already."""
+    return str(Path(sys.executable).parent / name)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
