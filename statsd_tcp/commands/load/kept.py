@@ -10,44 +10,40 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from statsd_tcp.commands.load.connections import CONNECTING, ENDING, SENDING, Connection, Connections
 from statsd_tcp.commands.load.link import Link
-from statsd_tcp.commands.load.pace import Pace
-from statsd_tcp.commands.load.results import Latencies, Outcome, Progress, Result, outcome_of
-from statsd_tcp.commands.load.sockets import ENDINGS, Dialer, Poller, RawSocket, abort, cause, is_established
+from statsd_tcp.commands.load.sockets import ENDINGS, RawSocket, abort
 from statsd_tcp.commands.load.workload import Close, Share, payload, touched_lines
 
 __all__ = ["KeptConnections"]
 
-SWEEP = 0.05
 # Sends that are begun before looking for answers.
 BATCH = 64
-ANSWER = 1024
-
-CONNECTING, SENDING, ENDING, ENDED = range(4)
 
 
-class Connection:
+class KeptConnection(Connection):
     """One kept connection.
 
     ``turns`` are the due times of the sends that wait, ``offset`` is how much of the first is out. ``moved``
     is when it last got on; if it then has something to do for longer than the timeout, it is given up.
     """
 
-    __slots__ = ("descriptor", "done", "events", "moved", "offset", "payload", "sock", "state", "turns")
+    __slots__ = ("events", "moved", "offset", "turns")
 
     def __init__(self, sock: RawSocket, now: float, data: bytes) -> None:
-        self.sock = sock
-        self.descriptor = sock.fileno()
-        self.payload = data
+        super().__init__(sock, data, 0)
         self.moved = now
         self.offset = 0
-        self.done = 0
-        self.state = CONNECTING
         self.events = ENDINGS | select.EPOLLOUT
         self.turns: deque[float] = deque()
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether it was established for certain, because it could send."""
+        return self.state in {SENDING, ENDING}
 
-class KeptConnections:
+
+class KeptConnections(Connections[KeptConnection]):
     """A share of a run in the mode kept. ``start`` is the run's begin on ``clock``, in seconds.
 
     At a given rate the sends go round the connections, each at its own time. Otherwise a connection sends
@@ -55,35 +51,20 @@ class KeptConnections:
     """
 
     def __init__(self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
-        work = share.work
-        self._share, self._work, self._link, self._clock = share, work, link, clock
-        self._dialer, self._poller = Dialer(work), Poller()
-        self._result, self._latencies = Result(began=start, ended=start), Latencies()
-        self._pace = Pace(share, start, self._result)
-        self._paced = work.rate is not None
+        super().__init__(share, start, link, clock)
+        self._paced = share.work.rate is not None
         self._to_open, self._opened = int(share.connections), 0
-        self._open: dict[int, Connection] = {}
-        self._round: list[Connection] = []
+        self._round: list[KeptConnection] = []
         self._handshakes = 0
-        self._next_sweep = start
         self._over = False
 
-    def run(self) -> Result:
-        """Do the share's work; returns when every connection has ended."""
-        now = self._clock()
-        while self._open or not self._over:
-            self._open_more(now)
-            if self._paced:
-                self._deal(now)
-            if now >= self._next_sweep:
-                self._sweep(now)
-            for descriptor, events in self._poller.wait(self._idle(now)):
-                self._guarded(self._answer, self._open[descriptor], events)
-            now = self._clock()
-        self._poller.close()
-        self._link.report(self._progress())
-        self._result.latencies = self._latencies.encode()
-        return self._result
+    def _goes_on(self, now: float) -> bool:
+        return not self._over
+
+    def _act(self, now: float) -> None:
+        self._open_more(now)
+        if self._paced:
+            self._deal(now)
 
     def _open_more(self, now: float) -> None:
         """Open the rest, with no more handshakes under way at once than the server's queue should bear."""
@@ -106,16 +87,10 @@ class KeptConnections:
                 self._guarded(self._push, connection)
             now = self._clock()
 
-    def _idle(self, now: float) -> float:
-        due = self._pace.due(now) if self._paced and self._round else math.inf
-        return min(due, self._next_sweep) - now
+    def _due(self, now: float) -> float:
+        return self._pace.due(now) if self._paced and self._round else math.inf
 
-    def _sweep(self, now: float) -> None:
-        self._next_sweep = now + SWEEP
-        self._latencies.settle()
-        self._link.report(self._progress())
-        if self._link.stopped():
-            self._pace.stop()
+    def _check_times(self, now: float) -> None:
         if not self._over and (self._pace.over(now) or self._nobody_left()):
             self._over, self._to_open = True, self._opened
             for connection in list(self._open.values()):
@@ -127,12 +102,8 @@ class KeptConnections:
     def _nobody_left(self) -> bool:
         return self._opened == self._to_open and not self._open
 
-    def _has_to_move(self, connection: Connection) -> bool:
+    def _has_to_move(self, connection: KeptConnection) -> bool:
         return connection.state != SENDING or bool(connection.turns) or not self._paced
-
-    def _progress(self) -> Progress:
-        result = self._result
-        return Progress(result.begun, result.completed, result.failed, len(self._open), result.lines)
 
     # One connection, from its begin to its end.
 
@@ -143,29 +114,13 @@ class KeptConnections:
         except OSError as error:
             self._result.failure(error.errno or 0)
             return
-        connection = Connection(sock, now, payload(self._work.line, self._work.lines, number))
+        connection = KeptConnection(sock, now, payload(self._work.line, self._work.lines, number))
         self._open[connection.descriptor] = connection
         self._round.append(connection)
         self._handshakes += 1
         self._poller.watch(connection.descriptor, connection.events)
 
-    def _guarded(self, step: Callable[..., None], connection: Connection, *arguments: int) -> None:
-        try:
-            step(connection, *arguments)
-        except OSError as error:
-            self._fail(connection, cause(connection.sock, error.errno or 0))
-
-    def _answer(self, connection: Connection, events: int) -> None:
-        if events & select.EPOLLERR:
-            code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, "connection")
-        if events & select.EPOLLOUT:
-            self._writable(connection)
-        if events & (ENDINGS | select.EPOLLHUP) and connection.state != ENDED:
-            self._readable(connection)
-
-    def _writable(self, connection: Connection) -> None:
+    def _writable(self, connection: KeptConnection) -> None:
         if not self._over:  # then there is one timeout for all that is left to do
             connection.moved = self._clock()
         if connection.state == CONNECTING:
@@ -177,7 +132,7 @@ class KeptConnections:
         if connection.state == SENDING:
             self._push(connection)
 
-    def _push(self, connection: Connection) -> None:
+    def _push(self, connection: KeptConnection) -> None:
         """Send what waits, as far as the kernel takes it."""
         if not self._paced and not connection.turns and not self._over:
             connection.turns.append(connection.moved)
@@ -193,7 +148,7 @@ class KeptConnections:
         elif self._paced:
             self._want(connection, ENDINGS)
 
-    def _send_turn(self, connection: Connection) -> None:
+    def _send_turn(self, connection: KeptConnection) -> None:
         data = connection.payload
         while connection.offset < len(data):
             # A view, and only where it is needed: a slow server takes a large send in many small steps.
@@ -207,18 +162,18 @@ class KeptConnections:
         connection.offset = 0
         connection.done += 1
 
-    def _want(self, connection: Connection, events: int) -> None:
+    def _want(self, connection: KeptConnection, events: int) -> None:
         if connection.events != events:
             connection.events = events
             self._poller.modify(connection.descriptor, events)
 
-    def _wind_up(self, connection: Connection) -> None:
+    def _wind_up(self, connection: KeptConnection) -> None:
         """The time is over: send what is begun or was due, then end."""
         connection.moved = self._clock()
         if connection.state == SENDING:
             self._push(connection)
 
-    def _finish(self, connection: Connection) -> None:
+    def _finish(self, connection: KeptConnection) -> None:
         close = self._work.close
         connection.state = ENDING
         if close is Close.HALF:
@@ -229,37 +184,16 @@ class KeptConnections:
             abort(connection.sock)
         self._complete(connection)
 
-    def _readable(self, connection: Connection) -> None:
-        try:
-            while connection.sock.recv(ANSWER):
-                pass
-        except BlockingIOError:
-            return
-        self._result.certain += 1
-        if connection.state == ENDING:
-            self._result.certain_lines += connection.done * self._work.lines
-            self._complete(connection)
-        else:
-            self._result.failures[Outcome.CUT_SHORT] += 1
-            self._result.established += 1
-            self._end(connection)
-
-    def _complete(self, connection: Connection) -> None:
+    def _complete(self, connection: KeptConnection) -> None:
         self._result.completed += 1
         self._result.established += 1
         self._end(connection)
 
-    def _fail(self, connection: Connection, code: int) -> None:
-        self._result.failure(code)
-        known = outcome_of(code) is Outcome.RESET or connection.state in {SENDING, ENDING}
-        self._result.established += bool(known or is_established(connection.sock))
+    def _lose(self, connection: KeptConnection) -> None:
         self._end(connection)
 
-    def _end(self, connection: Connection) -> None:
+    def _end(self, connection: KeptConnection) -> None:
         self._result.lines += touched_lines(connection.payload[: connection.offset])
         self._handshakes -= connection.state == CONNECTING
-        connection.state = ENDED
-        connection.sock.close()
-        del self._open[connection.descriptor]
         self._round.remove(connection)
-        self._result.ended = self._clock()
+        self._close(connection, self._clock())

@@ -215,7 +215,7 @@ class FailedTests(SynchronousTestCase):
 
     def test_reset_between_two_calls(self) -> None:
         """A call that finds the connection gone is a reset, not an error of its own."""
-        with serving(close_at_once) as (port, _), mock.patch("statsd_tcp.commands.load.short.Dialer") as dialer:
+        with serving(close_at_once) as (port, _), mock.patch("statsd_tcp.commands.load.connections.Dialer") as dialer:
             gone = socket.socket()
             dialer.return_value.dial.return_value = gone
             dialer.return_value.is_through.return_value = True

@@ -1,0 +1,164 @@
+"""What short and kept connections have in common: one loop over one epoll, and each connection ends in one outcome."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from statsd_tcp.commands.load.link import Link
+from statsd_tcp.commands.load.pace import Pace
+from statsd_tcp.commands.load.results import Latencies, Outcome, Progress, Result, outcome_of
+from statsd_tcp.commands.load.sockets import ENDINGS, Dialer, Poller, RawSocket, cause, is_established
+from statsd_tcp.commands.load.workload import Share
+
+__all__ = ["CONNECTING", "ENDED", "ENDING", "SENDING", "WAITING", "Connection", "Connections"]
+
+# Look after timeouts, reports and the wish to stop this often, in seconds: the only wake-ups of a quiet run.
+SWEEP = 0.05
+# Servers of this kind say nothing; what one says all the same is thrown away.
+ANSWER = 1024
+
+CONNECTING, WAITING, SENDING, ENDING, ENDED = range(5)
+"""The states of a connection, in this order; WAITING is for the time at which it is to send."""
+
+
+class Connection:
+    """One connection: its socket, what it sends and its state. ``done`` is how many times it has sent all of that."""
+
+    __slots__ = ("descriptor", "done", "payload", "sock", "state")
+
+    def __init__(self, sock: RawSocket, data: bytes, done: int) -> None:
+        self.sock = sock
+        self.descriptor = sock.fileno()
+        self.payload = data
+        self.done = done
+        self.state = CONNECTING
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether it was established for certain, because it could send."""
+        raise NotImplementedError
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Connections(Generic[C]):
+    """A share of a run. ``start`` is the run's begin on ``clock``, in seconds."""
+
+    def __init__(self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
+        work = share.work
+        self._share, self._work, self._link, self._clock = share, work, link, clock
+        self._dialer, self._poller = Dialer(work), Poller()
+        self._result, self._latencies = Result(began=start, ended=start), Latencies()
+        self._pace = Pace(share, start, self._result)
+        # In the order in which they began.
+        self._open: dict[int, C] = {}
+        self._next_sweep = start
+
+    def run(self) -> Result:
+        """Do the share's work; returns when every connection has ended."""
+        now = self._clock()
+        while self._open or self._goes_on(now):
+            self._act(now)
+            if now >= self._next_sweep:
+                self._sweep(now)
+            for descriptor, events in self._poller.wait(min(self._due(now), self._next_sweep) - now):
+                self._guarded(self._answer, self._open[descriptor], events)
+            now = self._clock()
+        self._poller.close()
+        self._link.report(self._progress())
+        self._result.latencies = self._latencies.encode()
+        return self._result
+
+    def _goes_on(self, now: float) -> bool:
+        """Return whether there is more to do, though no connection is open."""
+        raise NotImplementedError
+
+    def _act(self, now: float) -> None:
+        """Begin and send what is due."""
+        raise NotImplementedError
+
+    def _due(self, now: float) -> float:
+        """Return the time at which `_act` has something to do; infinite if that depends on the connections."""
+        raise NotImplementedError
+
+    def _sweep(self, now: float) -> None:
+        self._next_sweep = now + SWEEP
+        self._latencies.settle()
+        self._link.report(self._progress())
+        if self._link.stopped():
+            self._pace.stop()
+        self._check_times(now)
+
+    def _check_times(self, now: float) -> None:
+        """End the connections that have taken too long, or all when the time of the run is over."""
+        raise NotImplementedError
+
+    def _progress(self) -> Progress:
+        result = self._result
+        return Progress(result.begun, result.completed, result.failed, len(self._open), result.lines)
+
+    # One connection.
+
+    def _guarded(self, step: Callable[..., None], connection: C, *arguments: int) -> None:
+        """Take a step; a socket's error is the end of its connection, not of the run."""
+        try:
+            step(connection, *arguments)
+        except OSError as error:
+            self._fail(connection, cause(connection.sock, error.errno or 0))
+
+    def _answer(self, connection: C, events: int) -> None:
+        """The kernel has something to say about a connection."""
+        # A reset after the FIN (a server without room for a TIME_WAIT) takes nothing from one that brought nothing.
+        if events & select.EPOLLERR and not (connection.state == ENDING and not connection.payload):
+            code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, "connection")
+        if events & select.EPOLLOUT:
+            self._writable(connection)
+        if events & (ENDINGS | select.EPOLLHUP) and connection.state != ENDED:
+            self._readable(connection)
+
+    def _writable(self, connection: C) -> None:
+        """Go on with a connection whose handshake is done, or which the kernel takes more from."""
+        raise NotImplementedError
+
+    def _readable(self, connection: C) -> None:
+        try:
+            while connection.sock.recv(ANSWER):
+                pass
+        except BlockingIOError:
+            return
+        self._result.certain += 1
+        if connection.state == ENDING:
+            self._result.certain_lines += connection.done * self._work.lines
+            self._complete(connection)
+        else:
+            self._result.established += 1
+            self._result.failures[Outcome.CUT_SHORT] += 1
+            self._lose(connection)
+
+    def _fail(self, connection: C, code: int) -> None:
+        self._result.failure(code)
+        # Only an established connection is reset, and only one can have sent.
+        known = outcome_of(code) is Outcome.RESET or connection.has_sent
+        self._result.established += bool(known or is_established(connection.sock))
+        self._lose(connection)
+
+    def _complete(self, connection: C) -> None:
+        """Count a connection that went as it should, and end it."""
+        raise NotImplementedError
+
+    def _lose(self, connection: C) -> None:
+        """Count what went out on a connection that failed, and end it."""
+        raise NotImplementedError
+
+    def _close(self, connection: C, now: float) -> None:
+        connection.state = ENDED
+        connection.sock.close()
+        del self._open[connection.descriptor]
+        self._result.ended = now
