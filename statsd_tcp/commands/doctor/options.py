@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from statsd_tcp.commands.arguments import count, positive, service_url
 from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["ACTIONS", "DoctorOptions", "add_arguments", "from_arguments"]
@@ -61,14 +59,14 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     def add(name: str, usual: object, **how: Any) -> None:
         parser.add_argument(name, default=default or usual, **how)
 
-    add("--target-rate", 10_000.0, type=_positive, metavar="R", help="connections per second (default: 10000)")
-    add("--stall", 2.0, type=_positive, metavar="S",
+    add("--target-rate", 10_000.0, type=positive, metavar="R", help="connections per second (default: 10000)")
+    add("--stall", 2.0, type=positive, metavar="S",
         help="seconds without a worker that the queues must bridge (default: 2)")  # fmt: skip
-    add("--workers", None, type=_whole, metavar="N",
+    add("--workers", None, type=count, metavar="N",
         help="worker processes (default: the service's, or one per processor)")  # fmt: skip
-    add("--status-url", "", type=_url, metavar="URL",
+    add("--status-url", None, type=service_url, metavar="URL",
         help="take ports, workers and network from a running service, as http://127.0.0.1:9102")  # fmt: skip
-    add("--pid", None, type=_whole, metavar="PID", help="the same from its supervisor's process")
+    add("--pid", None, type=count, metavar="PID", help="the same from its supervisor's process")
     add("--json", False, action="store_true", help="print the result as JSON")
     add("--brief", False, action="store_true", help="show only what is not fine")
     add("--yes", False, action="store_true", help="apply and undo: do not ask")
@@ -84,40 +82,9 @@ def from_arguments(given: argparse.Namespace) -> DoctorOptions:
         rate=given.target_rate,
         stall=given.stall,
         workers=given.workers,
-        status_url=given.status_url,
+        status_url=given.status_url or "",
         pid=given.pid,
         json=given.json,
         brief=given.brief,
         yes=given.yes,
     )
-
-
-def _checked(allowed: Callable[[float], bool], words: str) -> Callable[[str], float]:
-    def check(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and allowed(value)):
-            raise argparse.ArgumentTypeError(f"{text!r} {words}")
-        return value
-
-    return check
-
-
-_positive = _checked(lambda value: value > 0, "is not a number above 0")
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _url(text: str) -> str:
-    if not text:
-        return ""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the service's address, as http://127.0.0.1:9102")
-    return text.rstrip("/").removesuffix("/api/v1/status").removesuffix("/metrics")

@@ -6,11 +6,10 @@ import argparse
 import math
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
+from statsd_tcp.commands.arguments import count, not_negative, positive, service_url
 from statsd_tcp.commands.load.workload import Address, Close, Mode, Workload, source_addresses
 from statsd_tcp.commands.usage import UsageError
 
@@ -63,20 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="connections (mode kept: lines) per second, or max (default: max)")  # fmt: skip
     add(
         "--connections",
-        type=_positive_int,
+        type=count,
         metavar="N",
         help="how many in all (default: 10000; mode kept: 64)",
     )
-    add("--duration", type=_positive, metavar="S", help="start none after S seconds (mode kept: 10)")
-    add("--processes", type=_positive_int, metavar="P", help="generator processes (default: half the CPUs)")
-    add("--concurrency", type=_positive_int, metavar="C",
+    add("--duration", type=positive, metavar="S", help="start none after S seconds (mode kept: 10)")
+    add("--processes", type=count, metavar="P", help="generator processes (default: half the CPUs)")
+    add("--concurrency", type=count, metavar="C",
         help="open at once at most (default: 64, at a given rate 10000)")  # fmt: skip
-    add("--lines", type=_positive_int, metavar="N", help="lines per connection (mode kept: per send)")
+    add("--lines", type=count, metavar="N", help="lines per connection (mode kept: per send)")
     add("--line", type=_line, default="load.hits:1|c", metavar="TEMPLATE",
         help="what a line says; {connection} and {line} are replaced by numbers")  # fmt: skip
     add(
         "--late",
-        type=_not_negative,
+        type=not_negative,
         default=0.0,
         metavar="MS",
         help="milliseconds from handshake to first byte",
@@ -85,26 +84,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who ends a connection and how: server, half, fin or reset")  # fmt: skip
     add(
         "--sources",
-        type=_positive_int,
+        type=count,
         metavar="N",
         help="source addresses 127.x.y.z (default: 64 on loopback)",
     )
     add(
         "--timeout",
-        type=_positive,
+        type=positive,
         default=5.0,
         metavar="S",
         help="give a connection up after S seconds (default: 5)",
     )
     add(
         "--verify",
-        type=_url,
+        type=service_url,
         metavar="URL",
         help="compare with the server's own counts, as http://127.0.0.1:9102",
     )
     add(
         "--verify-timeout",
-        type=_positive,
+        type=positive,
         default=10.0,
         metavar="S",
         help="wait so long for the counts (default: 10)",
@@ -234,48 +233,11 @@ def _target(text: str) -> tuple[str, int]:
     return host[1:-1] if bracketed else host, int(port)
 
 
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
-    return value
-
-
-def _checked(read: Callable[[str], float], allowed: Callable[[float], bool], words: str) -> Callable[[str], float]:
-    def check(text: str) -> float:
-        value = read(text)
-        if not allowed(value):
-            raise argparse.ArgumentTypeError(f"{text!r} {words}")
-        return value
-
-    return check
-
-
-_positive = _checked(_number, lambda value: value > 0, "is not above 0")
-_not_negative = _checked(_number, lambda value: value >= 0, "is below 0")
-
-
-def _positive_int(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def _rate(text: str) -> float:
-    return math.inf if text == "max" else _positive(text)
+    return math.inf if text == "max" else positive(text)
 
 
 def _line(text: str) -> str:
     if not text or "\n" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not one line")
     return text
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the service's address, as http://127.0.0.1:9102")
-    return text.rstrip("/").removesuffix("/metrics")

@@ -69,9 +69,9 @@ class DefaultsTests(SynchronousTestCase):
         self.assertEqual((), options("--target", "tcp:192.0.2.1:8125").workload.sources)
 
     def test_verify_takes_either_address(self) -> None:
-        """The service's address and that of its metrics are the same."""
-        for url in ("http://127.0.0.1:9102", "http://127.0.0.1:9102/", "http://127.0.0.1:9102/metrics"):
-            self.assertEqual("http://127.0.0.1:9102", options("--verify", url).verify)
+        """The service's address, that of its metrics and that of its status are the same."""
+        for path in ("", "/", "/metrics", "/api/v1/status"):
+            self.assertEqual("http://127.0.0.1:9102", options("--verify", f"http://127.0.0.1:9102{path}").verify)
 
     def test_late_is_in_milliseconds(self) -> None:
         """--late is given in milliseconds and kept in seconds."""
@@ -95,7 +95,9 @@ class RefusalTests(SynchronousTestCase):
             ("--connections", "0"),
             ("--connections", "1.5"),
             ("--duration", "-1"),
+            ("--duration", "long"),
             ("--late", "-1"),
+            ("--late", "nan"),
             ("--line", ""),
             ("--line", "a:1|c\nb:1|c"),
             ("--verify", "127.0.0.1:9102"),
