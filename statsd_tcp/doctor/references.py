@@ -5,8 +5,6 @@
 | listen(2)                 | https://manpages.debian.org/listen.2                            |
 | net/core/dev.c: netif_rx  | https://git.kernel.org/(...)/torvalds/linux.git/tree/net/core/dev.c |
 | RFC 7413 section 6.3.1    | https://www.rfc-editor.org/rfc/rfc7413                          |
-
-What begins with ``docs/`` or ``benchmarks/`` is a file of this project, and leads nowhere else.
 """
 
 from __future__ import annotations

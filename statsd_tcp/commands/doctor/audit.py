@@ -1,4 +1,4 @@
-"""``statscounter doctor audit FILE``: someone else's advice, judged line by line; printed for people or as JSON."""
+"""``statscounter doctor audit FILE``: the settings in someone else's advice, judged; printed for people or as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STYLES = {
     Grade.UNKNOWN: "magenta",
 }
 _LARGEST = 4 << 20
-"""Bytes of the largest page that is taken for advice."""
+"""Bytes of the largest file that is taken for advice."""
 
 
 def audit(options: DoctorOptions, service: Service) -> int:

@@ -14,7 +14,7 @@ __all__ = ["ACTIONS", "DoctorOptions", "add_arguments", "from_arguments"]
 
 ACTIONS = {
     "check": "judge this machine (the default); changes nothing",
-    "audit": "judge advice, a sysctl file or a saved page; changes nothing",
+    "audit": "judge the settings in a file: a sysctl file, a script, a saved page; changes nothing",
     "write": "write the remedies as files, and what undoes them",
     "apply": "install the remedies and verify what took effect (root; asks first)",
     "undo": "put back what apply changed (root; asks first)",

@@ -1,13 +1,12 @@
-"""The audit of a whole text: which lines say something, and what that is worth."""
+"""The audit of a whole text, a sysctl file, a script or a page: the settings in it, and what they are worth."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from statsd_tcp.doctor.audit.claims import claims
+from statsd_tcp.doctor.audit.commands import COMMANDS
 from statsd_tcp.doctor.audit.opinion import Grade, Opinion, Remark
-from statsd_tcp.doctor.audit.page import Line, lines_of
 from statsd_tcp.doctor.audit.plain_settings import PLAIN_RULES
 from statsd_tcp.doctor.audit.settings import RULES
 from statsd_tcp.doctor.facts import Facts
@@ -16,9 +15,9 @@ from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["audit", "status"]
 
-# net.core.somaxconn = 32768     net/core/somaxconn=32768     sysctl -w net.core.somaxconn="32768"
+# net.core.somaxconn = 32768     net/core/somaxconn=32768     sysctl -w net.core.somaxconn="32768"     <pre>net.core...
 _ASSIGNMENT = re.compile(
-    r"(?:^|[\s`'\"])-?(?P<name>(?:net|fs|vm|kernel|dev)[./][\w./*-]+?)\s*=\s*[\"']?(?P<value>[^\"'#;`|&]+)"
+    r"(?:^|[\s`'\">])-?(?P<name>(?:net|fs|vm|kernel|dev)[./][\w./*-]+?)\s*=\s*[\"']?(?P<value>[^\"'#;`|&<]+)"
 )
 # echo 32768 > /proc/sys/net/core/somaxconn
 _ECHO = re.compile(r"echo\s+[\"']?(?P<value>[^\"'>]+?)[\"']?\s*>\s*/proc/sys/(?P<name>[\w./-]+)")
@@ -26,17 +25,11 @@ _COMMENT = re.compile(r"^\s*[#;]\s*-?(net|fs|vm|kernel)[./]")
 
 
 def audit(text: str, facts: Facts, goal: Goal) -> list[Remark]:
-    """Judge every line that says something that is known; a setting that is not known gets a remark as well."""
-    patterns = claims(goal)
+    """Judge every setting in a text of any kind; one that is not known gets a remark as well."""
     found: list[Remark] = []
-    for line in lines_of(text):
-        if not _COMMENT.match(line.text):
-            found += _settings(line, facts, goal)
-        found += (
-            Remark(line.number, _excerpt(line.text, match), opinion)
-            for pattern, opinion in patterns
-            if (match := pattern.search(line.text))
-        )
+    for number, line in enumerate(text.splitlines(), 1):
+        if not _COMMENT.match(line):
+            found += (Remark(number, subject, opinion) for subject, opinion in _judged(line.strip(), facts, goal))
     return found
 
 
@@ -48,15 +41,18 @@ def status(remarks: Sequence[Remark]) -> int:
     return 1 if grades & {Grade.OUTDATED, Grade.IRRELEVANT, Grade.WRONG, Grade.UNKNOWN} else 0
 
 
-def _settings(line: Line, facts: Facts, goal: Goal) -> Iterator[Remark]:
-    for match in (*_ASSIGNMENT.finditer(line.text), *_ECHO.finditer(line.text)):
+def _judged(line: str, facts: Facts, goal: Goal) -> Iterator[tuple[str, Opinion]]:
+    for match in (*_ASSIGNMENT.finditer(line), *_ECHO.finditer(line)):
         name = match["name"].replace("/", ".") if "/" in match["name"] else match["name"]
         value = " ".join(match["value"].split())
-        yield Remark(line.number, f"{name} = {value}", _opinion(name, value, facts, goal))
+        yield f"{name} = {value}", _opinion(name, value, facts, goal)
+    for pattern, judge in COMMANDS:
+        for match in pattern.finditer(line):
+            yield " ".join(match[0].split()), judge(match["value"], goal)
 
 
 def _opinion(name: str, value: str, facts: Facts, goal: Goal) -> Opinion:
-    number = re.match(r"\d+", value)
+    number = re.match(r"\d{1,20}(?!\d)", value)
     if name in RULES:
         if number is None:
             return Opinion(Grade.WRONG, f"{value!r} is not a number", "sysctl(8)")
@@ -73,15 +69,3 @@ def _unknown(name: str, facts: Facts) -> Opinion:
     except Unread as reason:
         return Opinion(Grade.UNKNOWN, f"not known to the doctor, and not found here ({reason})", "sysctl(8)")
     return Opinion(Grade.UNKNOWN, "not known to the doctor; this kernel has it", "sysctl(8)")
-
-
-def _excerpt(text: str, match: re.Match[str]) -> str:
-    """Give the line, or of a long one the words around what was found."""
-    if len(text) <= _LONGEST:
-        return text
-    begin = max(0, match.start() - _AROUND)
-    end = min(len(text), match.end() + _AROUND)
-    return ("…" if begin else "") + text[begin:end].strip() + ("…" if end < len(text) else "")
-
-
-_LONGEST, _AROUND = 72, 12

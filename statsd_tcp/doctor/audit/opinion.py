@@ -29,7 +29,7 @@ class Opinion(msgspec.Struct, frozen=True):
 
 
 class Remark(msgspec.Struct, frozen=True):
-    """An opinion on one thing in one line of the advice: the number of the line, and the words that are meant."""
+    """An opinion on one setting in one line of the advice: the number of the line, and what it sets."""
 
     line: int
     subject: str

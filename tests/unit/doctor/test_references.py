@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.doctor.audit import claims, plain_settings, settings
+from statsd_tcp.doctor.audit import commands, plain_settings, settings
 from statsd_tcp.doctor.examination import CHECKS
 from statsd_tcp.doctor.references import references
 
@@ -30,7 +30,6 @@ class ReferencesTests(SynchronousTestCase):
             },
             "Linux 5.4: include/linux/socket.h": {"include/linux/socket.h": f"{code}include/linux/socket.h"},
             "RFC 7413 section 6.3.1": {"RFC 7413": "https://www.rfc-editor.org/rfc/rfc7413"},
-            "docs/tuning.md": {},
             "/proc/meminfo": {},
         }
         for source, expected in cases.items():
@@ -38,17 +37,9 @@ class ReferencesTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """Whatever the doctor names as a source has an address, if it is of a kind that can have one."""
-        texts = "".join(Path(module.__file__ or "").read_text() for module in (claims, plain_settings, settings))
+        texts = "".join(Path(module.__file__ or "").read_text() for module in (commands, plain_settings, settings))
         named = set(re.findall(r'"([^"\n]+)"', texts)) | {check.source for check in CHECKS}
-        sources = {text for text in named if LEADING.search(text) and not text.startswith("docs/")}
+        sources = {text for text in named if LEADING.search(text)}
         self.assertGreater(len(sources), 50)
         for source in sources:
             self.assertTrue(references(source), source)
-
-    def test_files_of_the_project(self) -> None:
-        """Sources that are files of the project are there."""
-        checkout = Path(__file__).parents[3]
-        texts = "".join(Path(module.__file__ or "").read_text() for module in (claims, plain_settings, settings))
-        files = {*re.findall(r'"((?:docs|benchmarks)/[^":]+)', texts)}
-        self.assertIn("docs/tuning.md", files)
-        self.assertEqual([], [name for name in files if not (checkout / name).exists()])
