@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, get_args
@@ -22,6 +23,7 @@ from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.handover import Handover
+from statsd_tcp.supervisor.launcher import Launcher
 from statsd_tcp.supervisor.manifest import InheritedWorker, Manifest
 from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.supervisor.start_plan import Plan
@@ -307,15 +309,18 @@ class Supervisor(Service):
                 self._stop_for(f"workers can't start: {why}")
 
     def _make_slot(self, number: int) -> WorkerSlot:
-        boot, sockets = partial(self._plan.boot, number), self._plan.sockets(number)
-        return WorkerSlot(
-            self._reactor, self._children, number, sockets, self._plan.directory(), boot, self._ledger_folder, self
-        )
+        return self._slot_with(number, self._plan.sockets(number), self._plan.directory())
 
     def _make_departing(self, number: int) -> WorkerSlot:
-        return WorkerSlot(
-            self._reactor, self._children, number, [], [], partial(self._plan.boot, 0), self._ledger_folder, self
-        )
+        slot = self._slot_with(number, [], [])
+        # It has no sockets for a worker more: one that dies there has left a little early.
+        slot.hold()
+        return slot
+
+    def _slot_with(self, number: int, sockets: list[socket.socket], listeners: list[tuple[str, str]]) -> WorkerSlot:
+        boot = partial(self._plan.boot, number)
+        launcher = Launcher(self._reactor, self._children, number, sockets, listeners, boot, self._ledger_folder)
+        return WorkerSlot(self._reactor, launcher, self)
 
     def _start_collecting(self) -> None:
         self._collecting.start(COMMIT_PERIOD, now=False)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+import socket
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
-from statsd_tcp.children import Child, Children, Ending, Lines, environment
+from statsd_tcp.children import Child, Ending
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Channel, Message
+from statsd_tcp.store.snapshot import LedgerState
+from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.workers.channel import Channel, Collect, Committed, Gathered, Message, Ready, one_channel
 
-__all__ = ["Outcome", "WorkerProcess", "command", "outcome_of", "start_worker"]
+__all__ = ["Outcome", "ProcessEvents", "WorkerProcess", "outcome_of"]
 
 Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
 """How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
@@ -26,63 +27,95 @@ class End(NamedTuple):
     how: str
 
 
+class ProcessEvents(Protocol):
+    """What a worker process tells its slot."""
+
+    def accepts(self, process: WorkerProcess) -> None:
+        """It accepts."""
+
+    def gathered(self, process: WorkerProcess, message: Gathered) -> None:
+        """It sent what it gathered."""
+
+    def over(self, process: WorkerProcess) -> None:
+        """It is reaped, and all that it sent was told: its ledger's numbers are final."""
+
+
 class WorkerProcess:
     """A worker as its supervisor knows it.
 
-    ``ready_at`` are the reactor's seconds; ``told`` is up to where it knows its journal to be in the store.
+    ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is.
     """
 
-    def __init__(self, ledger: Ledger, child: Child) -> None:
+    def __init__(self, reactor: Any, ledger: Ledger, child: Child, events: ProcessEvents) -> None:
+        self._reactor = reactor
+        self._events = events
         self.ledger = ledger
         self.child = child
         self.ready_at: float | None = None
-        self.channel: Channel | None = None
+        self.channel = Channel(self._received, self._channel_ended)
         self.channel_ended = False
         self.stalled = False
-        self.told = 0
+        self._told = 0
+        child.ended.addCallback(self._exited)
 
-    def life(self, now: float) -> float:
-        """Give for how many seconds it has accepted."""
-        return 0.0 if self.ready_at is None else now - self.ready_at
+    def open(self, descriptor: int) -> None:
+        """Speak to it over the socket at ``descriptor``, which the caller closes. Raises `OSError`."""
+        self._reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, one_channel(self.channel))
+
+    def life(self) -> float:
+        """Return for how many seconds it has accepted."""
+        return 0.0 if self.ready_at is None else self._reactor.seconds() - self.ready_at
 
     def send(self, message: Message) -> bool:
-        """Send it a message, if it can be spoken to; tell whether it can."""
-        if self.channel is None or self.channel_ended:
+        """Send it a message, if it can be spoken to; return whether it can."""
+        if self.channel_ended:
             return False
         self.channel.send(message)
         return True
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether it is reaped, and all that it sent has been received."""
-        return self.child.ending is not None and self.channel_ended
+    def collect(self) -> bool:
+        """Ask it for what it gathered, if it accepts; return whether it was asked."""
+        return self.ready_at is not None and self.send(Collect())
 
+    def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
+        """Tell it up to where its journal is in the store, when that is further than it was told."""
+        state = ledgers.get(self.ledger.ledger_id)
+        if state is not None and state.committed > self._told and self.send(Committed(state.committed)):
+            self._told = state.committed
 
-def command(worker: int) -> list[str]:
-    """Give the command line; the number in it is for whoever looks at the list of processes."""
-    # -P: nothing is imported from the folder in which the service happens to be started.
-    return [sys.executable, "-P", "-m", "statsd_tcp.workers.process", str(worker)]
+    def handed_on(self, number: int, *, leaving: bool) -> InheritedWorker:
+        """Return what the next image of the supervisor shall know of it, as the worker of that number."""
+        return InheritedWorker(
+            number=number,
+            pid=self.child.pid,
+            ledger_id=self.ledger.ledger_id,
+            channel=self.channel.descriptor(),
+            unread=self.channel.unread(),
+            printed=self.child.pipes,
+            leaving=leaving,
+        )
 
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Gathered):
+            self._events.gathered(self, message)
+            if message.last:
+                self.channel.close()
+        elif isinstance(message, Ready):
+            self.ready_at = self._reactor.seconds()
+            self._events.accepts(self)
 
-def start_worker(
-    children: Children,
-    number: int,
-    channel: int,
-    ledger: int,
-    sockets: Sequence[int],
-    printed: Callable[[str], object],
-) -> Child:
-    """Start a worker that has these descriptors where it expects them; ``printed`` gets each line of its output.
+    def _exited(self, ending: Ending) -> None:
+        self._check_over()
 
-    Raises `OSError`.
-    """
-    descriptors = {
-        CHANNEL_DESCRIPTOR: channel,
-        LEDGER_DESCRIPTOR: ledger,
-        **dict(enumerate(sockets, FIRST_SOCKET)),
-    }
-    pipes = {1: Lines(printed), 2: Lines(printed)}
-    return children.start(command(number), environment(os.environ), pipes, descriptors)
+    def _channel_ended(self) -> None:
+        self.channel_ended = True
+        self._check_over()
+
+    def _check_over(self) -> None:
+        # What it sent before it died may still wait in the channel; and one that closed its channel may still run.
+        if self.child.ending is not None and self.channel_ended:
+            self.ledger.retired = True
+            self._events.over(self)
 
 
 def outcome_of(process: WorkerProcess) -> End:

@@ -92,6 +92,13 @@ class FakeChildren(Children):
         self.started.append(FakeChild(1000 + len(self.started), argv, environ, pipes, descriptors or {}))
         return self.started[-1]
 
+    def inherit(self, pid: int, pipes: Sequence[tuple[int, Received]] = ()) -> FakeChild:
+        """Go on with one that does not exist either."""
+        self.started.append(
+            FakeChild(pid, (), {}, {number: received for number, (_, received) in enumerate(pipes)}, {})
+        )
+        return self.started[-1]
+
 
 class FakeReactor(MemoryReactorClock):
     """A clock, and channels with nobody behind them."""

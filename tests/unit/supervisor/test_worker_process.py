@@ -1,45 +1,109 @@
-"""How a worker is started: its command, its environment, its descriptors."""
+"""A worker process, as its supervisor hears of it: through the channel, and when it ends."""
 
 from __future__ import annotations
 
 import os
-import sys
 
-from twisted.trial.unittest import SynchronousTestCase
+from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.store.snapshot import LedgerState
+from statsd_tcp.supervisor.worker_process import WorkerProcess, outcome_of
+from statsd_tcp.workers.channel import CANNOT_BOOT, FAILED, Collect, Committed, Gathered, Ready
+from tests.unit.supervisor.fakes import KILLED, LISTENERS, WorkersTestCase, break_off, heard, say
 
-from statsd_tcp.supervisor.worker_process import command, start_worker
-from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR
-from tests.unit.supervisor.fakes import FakeChild, FakeChildren
+
+class Told:
+    """What a process told."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def accepts(self, process: WorkerProcess) -> None:
+        """Note it."""
+        self.said.append("accepts")
+
+    def gathered(self, process: WorkerProcess, message: Gathered) -> None:
+        """Note it."""
+        self.said.append(message)
+
+    def over(self, process: WorkerProcess) -> None:
+        """Note it; the ledger must be final by now."""
+        assert process.ledger.retired
+        self.said.append("over")
 
 
-class StartTests(SynchronousTestCase):
-    """Starting a worker."""
+class WorkerProcessTests(WorkersTestCase):
+    """Processes that do not exist, with channels in memory."""
 
-    def start(self, *sockets: int) -> FakeChild:
-        """Start one."""
-        children, self.lines = FakeChildren(), list[str]()
-        start_worker(children, 7, 50, 51, sockets, self.lines.append)
-        return children.started[0]
+    def setUp(self) -> None:
+        """Make one."""
+        super().setUp()
+        self.told = Told()
+        self.process = self.make()
 
-    def test_command(self) -> None:
-        """The worker runs under our interpreter, imports nothing from the current folder, and shows its number."""
-        self.assertEqual([sys.executable, "-P", "-m", "statsd_tcp.workers.process", "7"], command(7))
-        self.assertEqual(command(7), self.start().command)
+    def make(self) -> WorkerProcess:
+        """Make a process with a ledger."""
+        self.ledger, lock = self.ledger_folder.make(4, LISTENERS)
+        os.close(lock)
+        self.child = self.children.start(["worker"], {}, {})
+        process = WorkerProcess(self.reactor, self.ledger, self.child, self.told)
+        process.open(0)
+        self.channel = self.reactor.channels[-1]
+        return process
 
-    def test_descriptors(self) -> None:
-        """Channel, ledger and sockets are where the worker expects them."""
-        expected = {CHANNEL_DESCRIPTOR: 50, LEDGER_DESCRIPTOR: 51, FIRST_SOCKET: 52, FIRST_SOCKET + 1: 60}
-        self.assertEqual(expected, self.start(52, 60).descriptors)
+    def state(self, ledger: Ledger, offset: int) -> dict[str, LedgerState]:
+        """Say up to where the journal of a ledger is in the store."""
+        name = ledger.ledger_id
+        return {name: LedgerState(name, 0, "", offset, folded=False, counts={})}
 
-    def test_own_environment(self) -> None:
-        """The worker has our environment."""
-        self.patch(os, "environ", {"A": "b"})
-        self.assertEqual("b", self.start().environ["A"])
+    def test_accepts(self) -> None:
+        """A worker that says so accepts; only then can it be asked for anything."""
+        self.assertFalse(self.process.collect())
+        say(self.channel, Ready())
+        self.assertTrue(self.process.collect())
+        self.assertEqual((["accepts"], [Collect()]), (self.told.said, heard(self.channel)))
+        self.reactor.advance(3)
+        self.assertEqual(3, self.process.life())
 
-    def test_output(self) -> None:
-        """Both outputs are read, line by line, each for itself."""
-        worker = self.start()
-        worker.say(b"half a ", pipe=1)
-        worker.say(b"other\n", pipe=2)
-        worker.say(b"line\n", pipe=1)
-        self.assertEqual(["other", "half a line"], self.lines)
+    def test_committed(self) -> None:
+        """It is told what is committed of its own ledger, and only what it does not know."""
+        other, lock = self.ledger_folder.make(5, LISTENERS)
+        os.close(lock)
+        for ledger, offset in ((other, 16), (self.ledger, 8), (self.ledger, 8), (self.ledger, 24)):
+            self.process.committed(self.state(ledger, offset))
+        self.assertEqual([Committed(8), Committed(24)], heard(self.channel))
+
+    def test_both_ends(self) -> None:
+        """A worker is dead when it is reaped and its channel is read to the end, in whichever order."""
+        for channel_first in (True, False):
+            self.make()
+            self.told.said.clear()
+            ends = [lambda: break_off(self.channel), lambda: self.child.end(None, KILLED)]
+            first, second = ends if channel_first else reversed(ends)
+            first()
+            self.assertEqual(([], False), (self.told.said, self.ledger.retired))
+            second()
+            self.assertEqual(["over"], self.told.said)
+
+    def test_last_words(self) -> None:
+        """What a dead worker had sent is still taken; and nothing is sent to it."""
+        self.child.end(None, KILLED)
+        message = Gathered(0, 8, b"x", last=True)
+        say(self.channel, message)
+        self.assertEqual([message, "over"], self.told.said)
+        self.assertFalse(self.process.send(Collect()))
+
+    def test_how(self) -> None:
+        """How it died is said in words, and as one of the outcomes that are counted."""
+        for ready, stalled, status, number, outcome, how in (
+            (False, False, CANNOT_BOOT, None, "boot", "could not start (exit status 3)"),
+            (True, True, None, KILLED, "stalled", "had stalled and was killed (SIGKILL)"),
+            (True, False, None, KILLED, "signal", "was killed (SIGKILL)"),
+            (True, False, FAILED, None, "failure", "failed (exit status 70)"),
+            (True, False, 0, None, "exit", "ended"),
+        ):
+            process = self.make()
+            if ready:
+                say(self.channel, Ready())
+            process.stalled = stalled
+            self.child.end(status, number)
+            self.assertEqual((outcome, how), outcome_of(process))

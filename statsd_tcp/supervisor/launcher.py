@@ -1,0 +1,105 @@
+"""How the worker processes of one slot come: started with the slot's sockets, or left by another image of us."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.logger import Logger
+
+from statsd_tcp.children import Child, Children, Lines, environment
+from statsd_tcp.ledger.folder import Ledger, LedgerFolder
+from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.supervisor.worker_process import ProcessEvents, WorkerProcess
+from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot
+
+__all__ = ["LaunchError", "Launcher", "command"]
+
+
+class LaunchError(Exception):
+    """A worker can't be started; the text says what of it."""
+
+
+class Launcher:
+    """Makes processes for the slot ``number``, with the sockets of its own.
+
+    ``boot`` makes the first message to a worker out of the path of its ledger.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        children: Children,
+        number: int,
+        sockets: Sequence[socket.socket],
+        listeners: list[tuple[str, str]],
+        boot: Callable[[str], Boot],
+        ledger_folder: LedgerFolder,
+    ) -> None:
+        self._reactor = reactor
+        self._children = children
+        self.number = number
+        self._sockets = sockets
+        self._listeners = listeners
+        self._boot = boot
+        self._ledger_folder = ledger_folder
+
+    def start(self, events: ProcessEvents) -> WorkerProcess:
+        """Start a worker with a new ledger. Raises `LaunchError`."""
+        try:
+            ledger, lock = self._ledger_folder.make(self.number, self._listeners)
+        except OSError as error:
+            raise LaunchError(f"its ledger can't be made: {error}") from error
+        try:
+            return self._start_with(ledger, lock, events)
+        except OSError as error:
+            ledger.retired = True
+            raise LaunchError(f"its process can't be made: {error}") from error
+        finally:
+            os.close(lock)
+
+    def adopt(self, inherited: InheritedWorker, ledger: Ledger, events: ProcessEvents) -> WorkerProcess:
+        """Go on with a worker that another image of the supervisor started."""
+        pipes = [(descriptor, Lines(self._printed)) for descriptor in inherited.printed]
+        process = WorkerProcess(self._reactor, ledger, self._children.inherit(inherited.pid, pipes), events)
+        process.ready_at = self._reactor.seconds()
+        process.open(inherited.channel)
+        # The transport has a descriptor of its own.
+        os.close(inherited.channel)
+        if inherited.unread:
+            process.channel.dataReceived(inherited.unread)
+        return process
+
+    def _start_with(self, ledger: Ledger, lock: int, events: ProcessEvents) -> WorkerProcess:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            child = self._start_child(theirs.fileno(), lock)
+            process = WorkerProcess(self._reactor, ledger, child, events)
+            try:
+                process.open(ours.fileno())
+            except OSError:
+                child.kill()
+                raise
+        process.send(self._boot(str(ledger.path)))
+        return process
+
+    def _start_child(self, channel: int, lock: int) -> Child:
+        sockets = [one.fileno() for one in self._sockets]
+        descriptors = {CHANNEL_DESCRIPTOR: channel, LEDGER_DESCRIPTOR: lock, **dict(enumerate(sockets, FIRST_SOCKET))}
+        pipes = {1: Lines(self._printed), 2: Lines(self._printed)}
+        return self._children.start(command(self.number), environment(os.environ), pipes, descriptors)
+
+    def _printed(self, line: str) -> None:
+        self._log.error("worker {number}: {line}", number=self.number, line=line)
+
+
+def command(worker: int) -> list[str]:
+    """Return the command line; the number in it is for whoever looks at the list of processes."""
+    # -P: nothing is imported from the folder in which the service happens to be started.
+    return [sys.executable, "-P", "-m", "statsd_tcp.workers.process", str(worker)]
