@@ -1,4 +1,4 @@
-"""Which processor each worker is put on: the order in which the processors that may be used are dealt out.
+"""Which processor each worker is put on (``--pin``, ``--steer cpu``): the order in which the usable ones are dealt out.
 
 The affinity mask already is what the control group's cpuset leaves: sched_getaffinity(2) never gives a processor that
 sched_setaffinity(2) would refuse for its sake.

@@ -1,60 +1,57 @@
-"""Which socket of an SO_REUSEPORT group the kernel gives a new connection to, when its own hash won't do.
-
-A program in classic BPF, attached to any socket of the group, answers with an index into the group. It needs no
-privilege. Indexes follow the order in which the sockets began to listen; closing one moves the last into its place
-(socket(7), SO_ATTACH_REUSEPORT_CBPF).
-"""
+"""How the connections of a group are shared out: by the kernel's hash, or (``--steer cpu``) by processor."""
 
 from __future__ import annotations
 
-import ctypes
 import socket
-import struct
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-__all__ = ["Instruction", "attach", "detach", "program_by_cpu", "program_without"]
+from twisted.logger import Logger
 
-_SO_ATTACH_REUSEPORT_CBPF = 51
-_SO_DETACH_REUSEPORT_BPF = 68
+from statsd_tcp.sockets import bpf
+from statsd_tcp.sockets.bpf import Instruction, attach, detach
+from statsd_tcp.sockets.listener import BoundListener
 
-# linux/bpf_common.h and linux/filter.h
-_LOAD_WORD = 0x20
-_MODULO = 0x94
-_MULTIPLY = 0x24
-_ADD = 0x04
-_JUMP_AT_LEAST = 0x35
-_JUMP_EQUAL = 0x15
-_RETURN = 0x06
-_RETURN_A = 0x16
-_CPU = 0xFFFFF000 + 36
-_RANDOM = 0xFFFFF000 + 56
+__all__ = ["Steering", "program_by_cpu"]
 
 
-class Instruction(NamedTuple):
-    """One instruction: its code, where to jump if true and if false (so many instructions ahead), and its operand."""
+class Steering:
+    """The usual way for new connections. ``cpus`` has the processor of each worker; empty: the kernel's hash decides.
 
-    code: int
-    if_true: int
-    if_false: int
-    operand: int
-
-
-def program_without(excluded: Collection[int], size: int) -> list[Instruction]:
-    """Write a program that chooses at random among the sockets of a group of ``size`` that aren't ``excluded``.
-
-    Raises `ValueError` when none is left. It draws a number below the count of those that remain, and then steps over
-    the excluded ones, the lowest first.
+    Datagrams always go by the hash: what one client says of a gauge must stay in order, and clients change processors.
     """
-    left = size - len(set(excluded))
-    if left < 1:
-        raise ValueError("no socket is left to choose")
-    program = [Instruction(_LOAD_WORD, 0, 0, _RANDOM), Instruction(_MODULO, 0, 0, left)]
-    for index in sorted(set(excluded)):
-        program.append(Instruction(_JUMP_AT_LEAST, 0, 1, index))
-        program.append(Instruction(_ADD, 0, 0, 1))
-    program.append(Instruction(_RETURN_A, 0, 0, 0))
-    return program
+
+    _log = Logger()
+
+    def __init__(self, cpus: Sequence[int] = ()) -> None:
+        self._program = program_by_cpu(cpus) if len(cpus) > 1 else []
+
+    def begin(self, listeners: Sequence[BoundListener], *, inherited: bool) -> None:
+        """Steer all listeners, once they listen; an earlier image's ``inherited`` groups may be steered otherwise."""
+        for listener in listeners:
+            if listener.in_groups and not listener.ordered:
+                self._log.warn(
+                    "the order of the sockets that systemd passed for {label} is not known: connections go by hash, and"
+                    " also to a worker that gives no sign of life",
+                    label=listener.label,
+                )
+        if not self._program and not inherited:
+            return
+        members = [group[0] for listener in listeners for group in listener.groups]
+        for member in members:
+            try:
+                self.restore(member)
+            except OSError as error:
+                # Else there was nothing to detach.
+                if self._program and member.type == socket.SOCK_STREAM:
+                    self._log.error("connections can't be steered by processor, but by hash: {error}", error=error)
+                    return
+
+    def restore(self, member: socket.socket) -> None:
+        """Go back to the usual way in the group of ``member``; raises `OSError`."""
+        if self._program and member.type == socket.SOCK_STREAM:
+            attach(member, self._program)
+        else:
+            detach(member)
 
 
 def program_by_cpu(cpus: Sequence[int]) -> list[Instruction]:
@@ -66,37 +63,21 @@ def program_by_cpu(cpus: Sequence[int]) -> list[Instruction]:
     order = list(dict.fromkeys(cpus))
     if not order or any(cpu != order[index % len(order)] for index, cpu in enumerate(cpus)):
         raise ValueError("the processors were not dealt out in turn")
-    program = [Instruction(_LOAD_WORD, 0, 0, _CPU)]
+    program = [Instruction(bpf.LOAD_WORD, 0, 0, bpf.CPU)]
     if list(cpus) != list(range(len(cpus))):
         for first, cpu in enumerate(order):
             answer = _one_of(range(first, len(cpus), len(order)))
-            program += [Instruction(_JUMP_EQUAL, 0, len(answer), cpu), *answer]
-    return [*program, Instruction(_MODULO, 0, 0, len(cpus)), Instruction(_RETURN_A, 0, 0, 0)]
+            program += [Instruction(bpf.JUMP_EQUAL, 0, len(answer), cpu), *answer]
+    return [*program, Instruction(bpf.MODULO, 0, 0, len(cpus)), Instruction(bpf.RETURN_A, 0, 0, 0)]
 
 
 def _one_of(indexes: range) -> list[Instruction]:
     if len(indexes) == 1:
-        return [Instruction(_RETURN, 0, 0, indexes.start)]
+        return [Instruction(bpf.RETURN, 0, 0, indexes.start)]
     return [
-        Instruction(_LOAD_WORD, 0, 0, _RANDOM),
-        Instruction(_MODULO, 0, 0, len(indexes)),
-        Instruction(_MULTIPLY, 0, 0, indexes.step),
-        Instruction(_ADD, 0, 0, indexes.start),
-        Instruction(_RETURN_A, 0, 0, 0),
+        Instruction(bpf.LOAD_WORD, 0, 0, bpf.RANDOM),
+        Instruction(bpf.MODULO, 0, 0, len(indexes)),
+        Instruction(bpf.MULTIPLY, 0, 0, indexes.step),
+        Instruction(bpf.ADD, 0, 0, indexes.start),
+        Instruction(bpf.RETURN_A, 0, 0, 0),
     ]
-
-
-def attach(member: socket.socket, program: list[Instruction]) -> None:
-    """Let the program choose for the whole group of ``member``; raises `OSError`."""
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    member.setsockopt(
-        socket.SOL_SOCKET,
-        _SO_ATTACH_REUSEPORT_CBPF,
-        struct.pack("HP", len(program), ctypes.addressof(buffer)),
-    )
-
-
-def detach(member: socket.socket) -> None:
-    """Let the kernel's hash choose again; raises `OSError` on kernels before 5.3, which can't."""
-    member.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)

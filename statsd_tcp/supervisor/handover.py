@@ -15,10 +15,10 @@ from twisted.logger import Logger
 
 from statsd_tcp.children import Children
 from statsd_tcp.ledger.folder import LedgerFolder
-from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.bpf import attach, program_without
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.listener import stop_listening
-from statsd_tcp.sockets.steering import attach, program_without
+from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
@@ -44,9 +44,9 @@ class Handover:
         inherited: InheritedSockets,
         make_departing: Callable[[int], WorkerSlot],
         finished: Callable[[], object],
-        direction: Direction | None = None,
+        steering: Steering | None = None,
     ) -> None:
-        self._direction = direction or Direction()
+        self._steering = steering or Steering()
         self._reactor = reactor
         self._children = children
         self._inherited = inherited
@@ -131,7 +131,7 @@ class Handover:
         self._inherited.rest.clear()
         for group, _ in self._inherited.shrunk:
             try:
-                self._direction.restore(group[0])
+                self._steering.restore(group[0])
             except OSError:
                 # The program goes on choosing among those that stayed.
                 pass

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from twisted.logger import Logger
 
 from statsd_tcp.ledger.slots import HEARTBEAT
-from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.bpf import attach, program_without
 from statsd_tcp.sockets.listener import BoundListener
-from statsd_tcp.sockets.steering import attach, program_without
+from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
@@ -41,9 +41,9 @@ class StallWatch:
         slots: Sequence[WorkerSlot],
         listeners: Sequence[BoundListener],
         clock: Callable[[], int] = time.monotonic_ns,
-        direction: Direction | None = None,
+        steering: Steering | None = None,
     ) -> None:
-        self._direction = direction or Direction()
+        self._steering = steering or Steering()
         self._slots = slots
         self._listeners = listeners
         self._clock = clock
@@ -97,6 +97,6 @@ class StallWatch:
             if without and len(without) < len(group):
                 attach(group[0], program_without(without, len(group)))
             else:
-                self._direction.restore(group[0])
+                self._steering.restore(group[0])
         except OSError as error:
             self._log.error("the kernel can't be told to avoid a worker: {error}", error=error)

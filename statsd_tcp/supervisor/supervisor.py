@@ -19,7 +19,7 @@ from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
-from statsd_tcp.sockets.direction import Direction
+from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.handover import Handover
@@ -116,10 +116,10 @@ class Supervisor(Service):
         self.draining = False
         self.restarts: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
         self._slots = [self._make_slot(number) for number in range(plan.workers)]
-        self._direction = Direction(plan.cpus if plan.settings.steer else ())
-        self._stalls = StallWatch(self._slots, plan.listeners, direction=self._direction)
+        self._steering = Steering(plan.cpus if plan.settings.steer else ())
+        self._stalls = StallWatch(self._slots, plan.listeners, steering=self._steering)
         self._handover = Handover(
-            reactor, children, plan.inherited, self._make_departing, events.reloaded, direction=self._direction
+            reactor, children, plan.inherited, self._make_departing, events.reloaded, steering=self._steering
         )
 
     def privilegedStartService(self) -> None:
@@ -332,7 +332,7 @@ class Supervisor(Service):
             self._listening = True
             for listener in self._plan.listeners:
                 listener.listen(self._plan.backlog)
-            self._direction.begin(self._plan.listeners, inherited=self._manifest is not None)
+            self._steering.begin(self._plan.listeners, inherited=self._manifest is not None)
 
     def _take_over(self) -> None:
         found = self._ledger_folder.find()

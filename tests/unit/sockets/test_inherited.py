@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import inherited as inherited_module
 from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
+from statsd_tcp.sockets.bpf import Instruction, attach
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, bind_row
-from statsd_tcp.sockets.steering import Instruction, attach
 
 
 def left(listener: BoundListener) -> InheritedListener:

@@ -1,72 +1,150 @@
-"""The programs that choose a socket of a group, run by hand: what they answer on which processor."""
+"""Steering by processor, with real groups on loopback, where the sender's processor is the receiving one."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import os
+import socket
+from unittest import SkipTest
+
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.sockets.steering import program_by_cpu, program_without
-from tests.unit.sockets.bpf import run
+from statsd_tcp.kernel.accept_queue import read_queue
+from statsd_tcp.settings.endpoints import parse_count, parse_listen
+from statsd_tcp.sockets import steering
+from statsd_tcp.sockets.bpf import Instruction, attach
+from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.steering import Steering
 
-# The processors of the workers, and for each receiving processor the sockets that may be chosen.
-BY_CPU = (
-    ((0, 1), {0: {0}, 1: {1}, 2: {0}, 3: {1}}),
-    ((1, 0), {0: {1}, 1: {0}, 2: {0}, 3: {1}}),
-    ((0, 2, 4), {0: {0}, 2: {1}, 4: {2}, 1: {1}, 3: {0}, 5: {2}}),
-    ((4, 5, 6, 7), {4: {0}, 7: {3}, 0: {0}, 3: {3}, 9: {1}}),
-    ((0, 1, 0), {0: {0, 2}, 1: {1}, 2: {2}}),
-    ((3, 1, 3, 1, 3), {3: {0, 2, 4}, 1: {1, 3}, 0: {0}, 7: {2}}),
-    ((0, 0, 0), {0: {0, 1, 2}, 1: {1}}),
-)
-
-UNEVEN: tuple[tuple[int, ...], ...] = ((), (0, 0, 1), (0, 1, 1), (0, 1, 2, 1))
+CLIENTS = 12
+"""The chance that the hash puts all of them into a given one of two queues is one in 4096."""
 
 
-class ByCpuTests(SynchronousTestCase):
-    """A connection goes to the worker of the processor that received it."""
+class SteeringTests(SynchronousTestCase):
+    """Two workers, on two processors of this machine."""
 
-    def test_table(self) -> None:
-        """A processor's own workers are chosen, all of them in the end; without any, its number decides."""
-        for cpus, wanted in BY_CPU:
-            program = program_by_cpu(cpus)
-            found = {cpu: {run(program, cpu=cpu, random=random) for random in range(30)} for cpu in wanted}
-            self.assertEqual(wanted, found, cpus)
+    def setUp(self) -> None:
+        """Make the group."""
+        self.cpus = sorted(os.sched_getaffinity(0))[:2]
+        self.listener = bind_listener(parse_count("tcp:0"), 2)
+        self.addCleanup(self.listener.close)
+        self.listener.listen(64)
 
-    def test_in_order(self) -> None:
-        """Where worker k is on processor k no table is needed: three instructions, however many workers."""
-        self.assertEqual([3, 3], [len(program_by_cpu(range(size))) for size in (2, 256)])
+    def queues(self, cpu: int, host: str = "127.0.0.1") -> list[int]:
+        """Connect from a processor, and give how many connections each worker got."""
+        family = ":" in host
+        mine = [row[family] for row in self.listener.sockets]
+        before, allowed = [read_queue(one).length for one in mine], os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {cpu})
+        try:
+            for _ in range(CLIENTS):
+                self.addCleanup(socket.create_connection((host, self.listener.port)).close)
+        finally:
+            os.sched_setaffinity(0, allowed)
+        return [read_queue(one).length - length for one, length in zip(mine, before, strict=True)]
 
-    def test_not_in_turn(self) -> None:
-        """Processors that were not dealt out in turn are refused: several workers of one could not be found."""
-        for cpus in UNEVEN:
-            self.assertRaises(ValueError, program_by_cpu, cpus)
+    def begin(self, cpus: list[int], *, inherited: bool = False) -> Steering:
+        """Steer the group."""
+        made = Steering(cpus)
+        made.begin([self.listener], inherited=inherited)
+        return made
 
-    @given(
-        st.lists(st.integers(0, 1023), min_size=1, max_size=256, unique=True),
-        st.integers(1, 256),
-        st.integers(0, 1100),
-        st.integers(0, (1 << 32) - 1),
-    )
-    def test_every_machine(self, order: list[int], workers: int, cpu: int, random: int) -> None:
-        """Whatever the machine, the answer is a socket of the group, and one of that processor if it has any."""
-        cpus = [order[worker % len(order)] for worker in range(workers)]
-        answer = run(program_by_cpu(cpus), cpu=cpu, random=random)
-        self.assertLess(answer, workers)
-        self.assertEqual(cpu if cpu in cpus else cpus[cpu % workers], cpus[answer])
+    def need_two(self) -> None:
+        """Skip where there is one processor only."""
+        if len(self.cpus) == 1:
+            raise SkipTest("needs two processors")
 
+    def test_by_cpu(self) -> None:
+        """Each connection is in the queue of the worker on the processor that received it."""
+        self.need_two()
+        first, second = self.cpus
+        self.begin([first, second])
+        self.assertEqual([[CLIENTS, 0], [0, CLIENTS]], [self.queues(first), self.queues(second)])
 
-class WithoutTests(SynchronousTestCase):
-    """Some sockets are avoided."""
+    def test_the_other_way_round(self) -> None:
+        """It is the processors that count and not the order of the workers."""
+        self.need_two()
+        first, second = self.cpus
+        self.begin([second, first])
+        self.assertEqual([[0, CLIENTS], [CLIENTS, 0]], [self.queues(first), self.queues(second)])
 
-    @given(st.sets(st.integers(0, 40), max_size=40), st.integers(41, 60))
-    def test_the_others(self, excluded: set[int], size: int) -> None:
-        """Each of the others is as likely as any other, and no excluded one is ever chosen."""
-        left = size - len(excluded)
-        program = program_without(excluded, size)
-        found = [run(program, random=random) for random in range(left)]
-        self.assertEqual(sorted(set(range(size)) - excluded), sorted(found))
+    def test_both_families(self) -> None:
+        """IPv6 has groups of its own, which are steered as well."""
+        self.need_two()
+        if len(self.listener.sockets[0]) == 1:
+            raise SkipTest("needs IPv6")
+        self.begin(self.cpus)
+        self.assertEqual([0, CLIENTS], self.queues(self.cpus[1], "::1"))
 
-    def test_nobody_left(self) -> None:
-        """A group without any socket left can't be steered."""
-        self.assertRaises(ValueError, program_without, [0, 1], 2)
+    def test_restore(self) -> None:
+        """After another program in between, all is as it was before."""
+        self.need_two()
+        usual = self.begin(self.cpus)
+        attach(self.listener.sockets[0][0], [Instruction(0x06, 0, 0, 0)])
+        self.assertEqual([CLIENTS, 0], self.queues(self.cpus[1]))
+        usual.restore(self.listener.sockets[0][0])
+        self.assertEqual([0, CLIENTS], self.queues(self.cpus[1]))
+
+    def test_switched_off(self) -> None:
+        """What an earlier image had steered goes by the hash again when that isn't wanted any more."""
+        self.begin(self.cpus)
+        self.begin([], inherited=True)
+        found = [0, 0]
+        for _ in range(8):
+            found = [sum(pair) for pair in zip(found, self.queues(self.cpus[0]), strict=True)]
+            if all(found):
+                break
+        self.assertTrue(all(found), found)
+
+    def test_off(self) -> None:
+        """Without steering the kernel isn't told anything."""
+        called: list[str] = []
+        for name in ("attach", "detach"):
+            self.patch(steering, name, lambda *_, name=name: called.append(name))
+        self.begin([])
+        self.assertEqual([], called)
+
+    def test_one_worker(self) -> None:
+        """One worker gets everything without a program."""
+        called: list[str] = []
+        self.patch(steering, "attach", lambda *_: called.append("attach"))
+        self.begin(self.cpus[:1])
+        self.assertEqual([], called)
+
+    def test_datagrams(self) -> None:
+        """Datagrams are not steered: those of one client stay in order."""
+        attached: list[socket.socket] = []
+        self.patch(steering, "attach", lambda member, _: attached.append(member))
+        datagrams = bind_listener(parse_listen("udp:0:interface=127.0.0.1"), 2)
+        self.addCleanup(datagrams.close)
+        Steering([0, 1]).begin([datagrams, self.listener], inherited=False)
+        self.assertEqual(self.listener.sockets[0], attached)
+
+    def test_refused(self) -> None:
+        """A kernel that doesn't take the program costs one line, and the service goes on."""
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(steering, "attach", refuse)
+        with capturedLogs() as events:
+            self.begin(self.cpus * 2 if len(self.cpus) == 1 else self.cpus)
+        self.assertEqual(1, len(events))
+        self.assertIn("Operation not permitted", str(events[0]["error"]))
+
+    def test_an_unknown_order(self) -> None:
+        """Sockets whose order isn't known are not steered, and one line says so."""
+        attached: list[socket.socket] = []
+        self.patch(steering, "attach", lambda member, _: attached.append(member))
+        self.listener.ordered = False
+        with capturedLogs() as events:
+            self.begin(self.cpus * 2 if len(self.cpus) == 1 else self.cpus)
+        self.assertEqual(([], [self.listener.label]), (attached, [event["label"] for event in events]))
+
+    def test_shared(self) -> None:
+        """A socket that all workers share is in no group."""
+        attached: list[socket.socket] = []
+        self.patch(steering, "attach", lambda member, _: attached.append(member))
+        shared = BoundListener(self.listener.endpoint, self.listener.port, [self.listener.sockets[0]] * 2)
+        Steering([0, 1]).begin([shared], inherited=False)
+        self.assertEqual([], attached)

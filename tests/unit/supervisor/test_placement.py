@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.kernel.process_stats import only_processor
 from statsd_tcp.settings.endpoints import parse_count
-from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.listener import bind_listener
+from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
@@ -106,9 +106,9 @@ class ShrinkTests(WorkersTestCase):
         assert listener is not None
         self.addCleanup(listener.close)
         cpu, clock = min(os.sched_getaffinity(0)), Clock()
-        direction = Direction([cpu + 1, cpu])
-        direction.begin([listener], inherited=True)
-        handover = Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list, direction)
+        steering = Steering([cpu + 1, cpu])
+        steering.begin([listener], inherited=True)
+        handover = Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list, steering)
         handover.begin([], [], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertFalse(handover.running)

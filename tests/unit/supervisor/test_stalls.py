@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
-from statsd_tcp.sockets.direction import Direction
 from statsd_tcp.sockets.listener import bind_listener
+from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor import stalls
 from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
 
@@ -90,9 +90,9 @@ class StallWatchTests(SynchronousTestCase):
     def test_back_to_steering(self) -> None:
         """Where connections are steered, they are so again when the worker is back."""
         cpu = min(os.sched_getaffinity(0))
-        direction = Direction([cpu + 1, cpu, cpu + 2])
-        direction.begin([self.listener], inherited=False)
-        self.watch = StallWatch(self.slots, [self.listener], lambda: self.now, direction)  # type: ignore[arg-type]
+        steering = Steering([cpu + 1, cpu, cpu + 2])
+        steering.begin([self.listener], inherited=False)
+        self.watch = StallWatch(self.slots, [self.listener], lambda: self.now, steering)  # type: ignore[arg-type]
         allowed = os.sched_getaffinity(0)
         self.addCleanup(os.sched_setaffinity, 0, allowed)
         os.sched_setaffinity(0, {cpu})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statsd_tcp.sockets.steering import Instruction
+from statsd_tcp.sockets.bpf import Instruction
 
 __all__ = ["run"]
 

@@ -1,0 +1,73 @@
+"""Which socket of an SO_REUSEPORT group the kernel gives a new connection to, when its own hash won't do.
+
+A program in classic BPF, attached to any socket of the group, answers with an index into the group. It needs no
+privilege. Indexes follow the order in which the sockets began to listen; closing one moves the last into its place
+(socket(7), SO_ATTACH_REUSEPORT_CBPF).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from collections.abc import Collection
+from typing import NamedTuple
+
+__all__ = ["Instruction", "attach", "detach", "program_without"]
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_REUSEPORT_BPF = 68
+
+# linux/bpf_common.h and linux/filter.h
+LOAD_WORD = 0x20
+MODULO = 0x94
+MULTIPLY = 0x24
+ADD = 0x04
+JUMP_AT_LEAST = 0x35
+JUMP_EQUAL = 0x15
+RETURN = 0x06
+RETURN_A = 0x16
+CPU = 0xFFFFF000 + 36
+RANDOM = 0xFFFFF000 + 56
+
+
+class Instruction(NamedTuple):
+    """One instruction: its code, where to jump if true and if false (so many instructions ahead), and its operand."""
+
+    code: int
+    if_true: int
+    if_false: int
+    operand: int
+
+
+def program_without(excluded: Collection[int], size: int) -> list[Instruction]:
+    """Write a program that chooses at random among the sockets of a group of ``size`` that aren't ``excluded``.
+
+    Raises `ValueError` when none is left. It draws a number below the count of those that remain, and then steps over
+    the excluded ones, the lowest first.
+    """
+    left = size - len(set(excluded))
+    if left < 1:
+        raise ValueError("no socket is left to choose")
+    program = [Instruction(LOAD_WORD, 0, 0, RANDOM), Instruction(MODULO, 0, 0, left)]
+    for index in sorted(set(excluded)):
+        program.append(Instruction(JUMP_AT_LEAST, 0, 1, index))
+        program.append(Instruction(ADD, 0, 0, 1))
+    program.append(Instruction(RETURN_A, 0, 0, 0))
+    return program
+
+
+def attach(member: socket.socket, program: list[Instruction]) -> None:
+    """Let the program choose for the whole group of ``member``; raises `OSError`."""
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    member.setsockopt(
+        socket.SOL_SOCKET,
+        _SO_ATTACH_REUSEPORT_CBPF,
+        struct.pack("HP", len(program), ctypes.addressof(buffer)),
+    )
+
+
+def detach(member: socket.socket) -> None:
+    """Let the kernel's hash choose again; raises `OSError` on kernels before 5.3, which can't."""
+    member.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
