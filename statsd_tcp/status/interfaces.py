@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
@@ -14,6 +14,8 @@ __all__ = ["ISources"]
 
 class ISources(Interface):
     """Where the pages get their contents from: called in the reactor's thread, and must not wait."""
+
+    refusals = Attribute("The `status.refusals.Refusals` that count what the HTTP server refuses.")
 
     def snapshot() -> Snapshot | None:
         """Give what the last commit made; None before the store is open."""

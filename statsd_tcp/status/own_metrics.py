@@ -51,6 +51,7 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     worker_resident_memory_bytes: Mapping[int, int]
     reactor_gap_seconds_max: float
     series_dropped: Mapping[str, int]
+    http_refused: Mapping[str, int] = {}
     config_last_reload_successful: bool = True
     ledgers_set_aside: int = 0
     outputs: Sequence[OutputFacts] = ()

@@ -24,6 +24,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
+from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
@@ -82,6 +83,7 @@ class Report:
         self._kernel = kernel
         self._deliveries = deliveries
         self._repeats = repeats
+        self.refusals = Refusals()
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
 
     def sample(self) -> None:
@@ -118,6 +120,7 @@ class Report:
             worker_open_fds={number: open_descriptors(pid) for number, pid in pids.items()},
             worker_resident_memory_bytes={number: resident_memory(pid) for number, pid in pids.items()},
             reactor_gap_seconds_max=_gap(workers),
+            http_refused=self.refusals.counts,
             config_last_reload_successful=self._reload.successful is not False,
             series_dropped=snapshot.stats.dropped,
             ledgers_set_aside=self._ledger_folder.set_aside,
@@ -162,6 +165,7 @@ class Report:
                 for listener in plan.listeners
             ],
             "http": plan.http.addresses if plan.http else [],
+            "http_refused": self.refusals.counts,
             "admin": plan.admin.addresses if plan.admin else [],
             "workers": [_worker_status(worker) for worker in self._supervisor.workers()],
             "connection_limit_per_worker": plan.connections,

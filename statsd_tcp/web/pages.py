@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from twisted.web.resource import Resource
@@ -11,12 +11,20 @@ from twisted.web.server import Request
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.web.dashboard import dashboard
 
-__all__ = ["STATUS_VERSION", "DashboardPage", "Folder", "Page", "ReloadPage", "StatePage", "StatusPage", "plain_text"]
+__all__ = [
+    "STATUS_VERSION",
+    "DashboardPage",
+    "Folder",
+    "Page",
+    "RefusalPage",
+    "ReloadPage",
+    "StatePage",
+    "StatusPage",
+    "plain_text",
+]
 
 STATUS_VERSION = 1
 """Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
-
-_METHODS = (b"GET", b"HEAD")
 
 
 def plain_text(request: Request, code: int, text: str) -> bytes:
@@ -30,6 +38,9 @@ def plain_text(request: Request, code: int, text: str) -> bytes:
 class Page(Resource):
     """Something to read. Twisted's own answers to wrong paths and methods are deprecated, and log HEAD."""
 
+    methods: Sequence[str] = ("GET", "HEAD")
+    """The methods that `read` answers."""
+
     def read(self, request: Request) -> bytes | int:
         """Give the body, or NOT_DONE_YET; subclasses do."""
         raise NotImplementedError
@@ -40,10 +51,11 @@ class Page(Resource):
 
     def answer(self, request: Request) -> bytes | int:
         """Give the page, or tell which methods there are."""
-        if request.method in _METHODS:
+        if request.method.decode() in self.methods:
             return self.read(request)
-        request.setHeader("allow", b", ".join(_METHODS))
-        return plain_text(request, 405, "this page can only be read")
+        request.setHeader("allow", allowed := ", ".join((*self.methods, "OPTIONS")))
+        # Load balancers ask so whether a server is there.
+        return b"" if request.method == b"OPTIONS" else plain_text(request, 405, f"this page takes {allowed}")
 
     def render(self, request: Request) -> bytes | int:
         """Answer a request; to HEAD with the length only."""
@@ -60,6 +72,19 @@ class Folder(Page):
     def answer(self, request: Request) -> bytes | int:
         """Say that there is nothing here, to any method."""
         return plain_text(request, 404, "there is no such page")
+
+
+class RefusalPage(Page):
+    """What a request gets that is not let through to the pages."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__()
+        self._code = code
+        self._text = text
+
+    def answer(self, request: Request) -> bytes | int:
+        """Say why, to any method."""
+        return plain_text(request, self._code, self._text)
 
 
 class DashboardPage(Page):
@@ -93,15 +118,14 @@ class StatePage(Page):
 class ReloadPage(Page):
     """The page `/-/reload`: a POST asks for what HUP does."""
 
+    methods = ("POST", "PUT")
+
     def __init__(self, reload: Callable[[], None]) -> None:
         super().__init__()
         self._reload = reload
 
-    def answer(self, request: Request) -> bytes | int:
+    def read(self, request: Request) -> bytes:
         """Ask for it. Whether it was refused is seen in the metrics and in the log."""
-        if request.method != b"POST":
-            request.setHeader("allow", b"POST")
-            return plain_text(request, 405, "a reload is asked for by POST")
         self._reload()
         return plain_text(request, 202, "the reload has begun")
 

@@ -7,10 +7,12 @@ and compressed, in a thread of the pool, so that a long scrape holds nobody up.
 from __future__ import annotations
 
 import gzip
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.process_collector import ProcessCollector
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorThreads
@@ -22,13 +24,20 @@ from twisted.web.server import NOT_DONE_YET, Request
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.web.accept import wants_gzip, wants_openmetrics
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.web.pages import Page, plain_text
 
 __all__ = ["MetricsPage", "Scrape", "Scraper"]
 
-_OPENMETRICS = "application/openmetrics-text"
+_FORMATS: tuple[tuple[Callable[[Any], bytes], str], ...] = (
+    (generate_latest, "text/plain; version=0.0.4; charset=utf-8"),
+    (openmetrics_exposition.generate_latest, openmetrics_exposition.CONTENT_TYPE_LATEST),
+)
+"""How the service's own metrics are written, and what that is called: text, and OpenMetrics. The client's
+``choose_encoder`` would not do: it looks at no quality values, and escapes names as the scraper wishes."""
+
 _END = b"# EOF\n"
 
 _GZIP_LEVEL = 1
@@ -54,15 +63,15 @@ class Scraper:
 
     def write(self, own: OwnMetrics, snapshot: Snapshot, accept: str, accept_encoding: str) -> Scrape:
         """Write what the request's two headers ask for."""
-        encode, content_type = choose_encoder(accept)
-        openmetrics = content_type.startswith(_OPENMETRICS)
+        openmetrics = wants_openmetrics(accept)
+        encode, content_type = _FORMATS[openmetrics]
         registry = CollectorRegistry()
         registry.register(OwnCollector(own, snapshot, self._exposition.conflicts(snapshot)))
         registry.register(self._process)
         body = encode(registry).removesuffix(_END) + self._exposition.render(snapshot, openmetrics=openmetrics)
         if openmetrics:
             body += _END
-        compressed = gzip_accepted(accept_encoding)
+        compressed = wants_gzip(accept_encoding)
         return Scrape(content_type, gzip.compress(body, _GZIP_LEVEL) if compressed else body, compressed)
 
 

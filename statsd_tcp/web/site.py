@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.interfaces import IReactorThreads
 from twisted.web import http
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from statsd_tcp.status.interfaces import ISources
-from statsd_tcp.web.pages import DashboardPage, Folder, ReloadPage, StatePage, StatusPage
+from statsd_tcp.status.refusals import Refusals
+from statsd_tcp.web.pages import DashboardPage, Folder, RefusalPage, ReloadPage, StatePage, StatusPage
+from statsd_tcp.web.request import BareRequest, Channel
 from statsd_tcp.web.scrape import MetricsPage
 
 __all__ = ["make_site"]
@@ -32,7 +36,7 @@ def make_site(reactor: IReactorThreads, sources: ISources, counter_suffix: str =
     _put(root, "-/ready", ready)
     _put(root, "-/reload", ReloadPage(sources.reload))
     _put(root, "api/v1/status", StatusPage(sources))
-    return _QuietSite(root, timeout=_TIMEOUT, reactor=reactor)
+    return _QuietSite(root, sources.refusals, reactor)
 
 
 class _QuietSite(Site):
@@ -40,13 +44,38 @@ class _QuietSite(Site):
 
     noisy = False
     displayTracebacks = False
+    protocol = Channel  # type: ignore[assignment]
+
+    def __init__(self, root: Resource, refusals: Refusals, reactor: Any) -> None:
+        super().__init__(root, BareRequest, timeout=_TIMEOUT, reactor=reactor)
+        self.refusals = refusals
 
     def logPrefix(self) -> str:
         """Say what begins and ends to answer on a port."""
         return "HTTP"
 
+    def getResourceFor(self, request: Request) -> Resource:
+        """Find the page of a request, or what is wrong with it."""
+        if not _is_text(request):
+            return self._refused(400, "header", "a header field is no text")
+        page: Resource = super().getResourceFor(request)
+        return page
+
+    def _refused(self, code: int, reason: str, text: str) -> Resource:
+        self.refusals.note(reason, text)
+        return RefusalPage(code, text)
+
     def log(self, request: http.Request) -> None:
         """Leave the request unlogged."""
+
+
+def _is_text(request: Request) -> bool:
+    try:
+        for _, values in request.requestHeaders.getAllRawHeaders():
+            b"".join(values).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _put(root: Resource, path: str, page: Resource) -> None:

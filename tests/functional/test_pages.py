@@ -106,7 +106,7 @@ def test_wrong_requests(service: Service) -> None:
         connection.request("DELETE", "/metrics")
         answer = connection.getresponse()
         answer.read()
-        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
         connection.request("HEAD", "/healthz")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["content-length"], answer.read()) == (200, "3", b"")

@@ -14,6 +14,7 @@ from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
+from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from tests.unit.supervisor.fakes import ImmediatePool
 from tests.unit.web.tables import make_snapshot
@@ -67,6 +68,7 @@ class FakeSources:
         self.current: Snapshot | None = make_snapshot(("c", "hits.page\nk\né", 5.0), ("ms", "t", 1500.0, 2.0))
         self.state = (True, "")
         self.readiness = (True, "")
+        self.refusals = Refusals()
         self.reloads = 0
         self.commit_error = ""
 
@@ -136,13 +138,33 @@ class FakeReactor(MemoryReactorClock):
         """Do nothing."""
 
 
+class Transport(StringTransport):
+    """A connection in memory that remembers how it was ended."""
+
+    ended = False
+    aborted = False
+
+    def loseWriteConnection(self) -> None:
+        """Remember that nothing more will be written."""
+        self.ended = True
+
+    def abortConnection(self) -> None:
+        """Remember that."""
+        self.aborted = True
+
+
 class Client:
     """An HTTP client on a connection of its own."""
 
     def __init__(self, site: Site) -> None:
-        self.protocol = site.buildProtocol(None)
-        self.transport = StringTransport()
+        self.protocol: Any = site.buildProtocol(None)
+        self.transport = Transport()
         self.protocol.makeConnection(self.transport)
+
+    def send_raw(self, *pieces: bytes) -> None:
+        """Send bytes as they are, in as many pieces."""
+        for piece in pieces:
+            self.protocol.dataReceived(piece)
 
     def send(self, path: str, method: str = "GET", **headers: str) -> None:
         """Send a request."""

@@ -1,0 +1,25 @@
+"""What the HTTP server has refused: counted by reason, and each reason said once in the log."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+__all__ = ["REASONS", "Refusals"]
+
+REASONS = ("body", "header")
+"""Why a request is refused: its body is too long; its header is no text, or cannot be."""
+
+
+class Refusals:
+    """Counts refusals. Whoever sends the requests chooses how many there are, so the log has one line for a reason."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(REASONS, 0)
+
+    def note(self, reason: str, text: str) -> None:
+        """Count a refusal; ``text`` is what the client was told, in one line."""
+        self.counts[reason] += 1
+        if self.counts[reason] == 1:
+            self._log.warn("an HTTP request was refused, further ones like it are only counted: {text}", text=text)

@@ -1,0 +1,96 @@
+"""The edge to the clients: what a request may bring with it.
+
+Twisted's server keeps the body of every request, a long one in a temporary file, before it looks for the page. No page
+here has a use for one. So a body is thrown away as it comes, and one that is too long ends the connection.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.server import Request
+
+__all__ = ["LONGEST_BODY", "BareRequest", "Channel"]
+
+LONGEST_BODY = 1 << 16
+"""Bytes: many times what a sidecar sends along when it asks for a reload."""
+
+_LINGER = 2.0
+"""Seconds during which a client that was refused may go on sending. What it sends to a closed socket would be answered
+with a reset, which can overtake the answer."""
+
+_LAST_WORDS = 15.0
+"""Seconds that a client which has idled may take to read what is still under way to it."""
+
+
+class Channel(HTTPChannel):
+    """One client. It may be refused before its request is complete: then the connection ends with that answer."""
+
+    site: Any
+    transport: Any
+    _leaving = False
+    _refused = False
+
+    def refuse(self, code: int, reason: str, text: str) -> None:
+        """Answer with a status and one line in ASCII, count it under ``reason``, and close."""
+        if self._refused:
+            return
+        self._refused = self._leaving = True
+        self.site.refusals.note(reason, text)
+        head = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d"
+        self.transport.write(head % (code, RESPONSES[code], len(text) + 1) + f"\r\n\r\n{text}\n".encode())
+        self.transport.loseWriteConnection()
+        self.setTimeout(_LINGER)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what comes, unless the client was refused."""
+        if not self._refused:
+            super().dataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header field; Twisted reads a length of any number of digits, and Python does not."""
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            self.refuse(400, "header", "the Content-Length is no number of bytes")
+            return False
+
+    def allContentReceived(self) -> None:
+        """Answer a request that is complete."""
+        if not self._refused:
+            super().allContentReceived()
+
+    def timeoutConnection(self) -> None:
+        """Close the connection of a client that idles, at once if it does not even read. It is not worth a log line."""
+        if self._leaving:
+            self.transport.abortConnection()
+        else:
+            self._leaving = True
+            self.setTimeout(_LAST_WORDS)
+            self.loseConnection()
+
+
+class BareRequest(Request):
+    """A request without its body."""
+
+    channel: Any
+    _received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body that is too long at once; its client may have waited for that before sending it."""
+        self.content = BytesIO()
+        if length is not None and length > LONGEST_BODY:
+            self.requestHeaders.removeHeader(b"expect")
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Throw a part of the body away."""
+        self._received += len(data)
+        if self._received > LONGEST_BODY:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        text = f"no page takes more than {LONGEST_BODY} bytes with a request"
+        self.channel.refuse(413, "body", text)
