@@ -1,39 +1,38 @@
 """Release 0.1.0, which newer code must be able to follow: its wheel, and a state folder that it left when killed.
 
-``python -m tests.packaging.release`` makes the state folder again, with the wheel, and writes down what the release
-itself makes of it. The scene is the same for both: two workers, listeners of each dialect, a mapping file, two outputs
-that nobody takes from, and a repeater.
+The service that left it had two workers, listeners of each dialect, a mapping file, two outputs that nobody took from,
+and a repeater. `tests.packaging.make_release` has made it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socketserver
 import sqlite3
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
-import time
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tests.functional.clients import Burst, bare, datagram, half_close
 from tests.functional.metrics import Metrics
-from tests.functional.processes import MARK, held
+from tests.functional.processes import MARK
 from tests.functional.service import BARE, CHECKOUT, DATAGRAMS, LINES, LOOPBACK, Service, options
 from tests.functional.waiting import until
 from tests.packaging.environment import Environment, clean_environ
 
 __all__ = [
-    "FOLDER",
+    "CLIENTS",
+    "EXPECTED",
+    "NOBODY",
+    "QUEUED",
+    "STATE",
+    "UNREAD",
     "WHEEL",
     "Backend",
     "Expected",
@@ -65,42 +64,9 @@ QUEUED = 2
 
 DOGS = f"tcp:0:{LOOPBACK}:dialect=dogstatsd:name=dogs"
 
-EVERY_TYPE = (
-    b"hits:3|c\nhits:2|c|@0.5\nlevel:5|g\nlevel:+3|g\ntime:320|ms\ntime:100|ms|@0.1\nsize:7|h\nspread:4.5|d\n"
-    b"users:ann|s\nusers:bob|s\na page/one:1|c\ntagged:1|c|#code:200,env:prod\napi.get.home.time:30|ms\n"
-    b"api.put.cart.time:250|ms\nqueue.mail.depth:4|g\nnoise.x:1|c\nbad\n\n"
-    b"_e{5,4}:title|text\n_sc|name|0\n"
-)
-OPEN = b"hits:10|c\nlevel:-2|g\ntime:40|ms\nusers:cid|s\nlate:1|c\n"
 UNREAD = b"hits:100|c\nlevel:42|g\ntime:50|ms\nusers:dot|s\napi.get.home.time:90|ms\n"
-UNREADABLE = b"lost:1|c\n"
-REPEATED = 20
-"""How many clients send the last two."""
-
-_MESSAGES = """
-import json, msgspec
-from statsd_tcp.aggregate.encoding import encode
-from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.endpoints import Endpoint
-from statsd_tcp.ingest.inheritance import InheritedListener
-from statsd_tcp.ingest.tls import TlsMaterial
-from statsd_tcp.repeat.counts import Repeated
-from statsd_tcp.repeat.target import Target
-from statsd_tcp.workers.control import Boot, Collect, Committed, Drain, Gathered, LaneSpec, Ready, Retire
-from statsd_tcp.workers.manifest import InheritedWorker, Manifest
-
-interval = Interval(samples={"c": 1}, counters={"hits": 2.5}, times={"t": {3.0: 1.0}}, sets={"u": {"ann"}})
-listener = InheritedListener(Endpoint("tcp", 8125, "127.0.0.1", name="lines"), 8125, [[5], [6]], [[7]], False)
-said = [
-    Boot("/state/ledgers/x", (LaneSpec(5, 2, 0, "lines"), LaneSpec(6, 2, 1, "tls", "length")), 9, 60.0,
-         {1: TlsMaterial(b"key", b"chain", b"ca")}, (Target("udp", "127.0.0.1", 8125),), 3),
-    Collect(), Committed(4096), Drain(), Retire(), Ready(),
-    Gathered(64, 128, encode(interval), True, (Repeated("repeat:udp:127.0.0.1:8125", 3, 1, 2, 4, "why"),)),
-    Manifest(3, [listener], [], [InheritedWorker(0, 99, "ab", 8, b"half", [9], True)], {"signal": 2}, 5.5, 1,
-             "/run/x.pid", False, [77]),
-]
-print(json.dumps({type(one).__name__: msgspec.msgpack.encode(one).hex() for one in said}))
-"""
+CLIENTS = 20
+"""What only the journals have, and how many clients sent it."""
 
 _VOLATILE = re.compile(r"graphiteStats|processing_time|timestamp_lag")
 """Of what a delivery says about itself: nothing that was kept."""
@@ -263,81 +229,6 @@ def ended(service: Service) -> Iterator[Service]:
         service.end()
 
 
-def _make_state(folder: Path, environment: Environment) -> None:
-    """Leave a state folder with everything in it that can be there."""
-    crashing = release_service(folder, environment, scene(workers=1), STATSCOUNTER_CRASH="in-replay:2")
-    with ended(crashing):
-        crashing.start()
-        half_close(crashing.port("lines"), EVERY_TYPE)
-        crashing.settled()
-        _kill_workers(crashing, UNREADABLE)
-        until(lambda: "it is kept as" in crashing.log, "a journal is set aside")
-        crashing.stop()
-    service = release_service(folder, environment, scene())
-    with ended(service):
-        service.start()
-        _all_listeners(service)
-        name = f"graphite:127.0.0.1:{NOBODY[1]}"
-        # The flush that has just begun is the one that will be open.
-        service.wait_for(QUEUED, "statscounter_output_queued", output=name)
-        half_close(service.port("lines"), OPEN)
-        service.settled()
-        _kill_workers(service, UNREAD, supervisor=True)
-        assert service.wait_ended() == -signal.SIGKILL
-
-
-def _kill_workers(service: Service, lines: bytes, *, supervisor: bool = False) -> None:
-    """Kill the workers, and perhaps all else, with lines that are in their journals and nowhere else."""
-    port, workers = service.port("lines"), service.worker_pids()
-    with held(service.process.pid):
-        assert Burst(lambda: half_close(port, lines), REPEATED).run() == (REPEATED, 0, 0)
-        for pid in workers.values():
-            os.kill(pid, signal.SIGKILL)
-        if supervisor:
-            service.kill()
-
-
-def _all_listeners(service: Service) -> None:
-    lines, dogs, count = (service.port(name) for name in ("lines", "dogs", "bare"))
-    for _ in range(5):
-        half_close(lines, EVERY_TYPE)
-        half_close(dogs, EVERY_TYPE)
-        bare(count)
-    datagram(service.port("datagrams"), EVERY_TYPE)
-    service.settled()
-
-
-def _check_state(state: Path) -> None:
-    """Fail unless everything is there; SQLite's own log is written back meanwhile."""
-    suffixes = sorted(path.suffix for path in (state / "ledgers").iterdir())
-    assert suffixes == [".ledger", ".ledger", ".unread"], suffixes
-    with closing(sqlite3.connect(state / "totals.sqlite")) as store:
-        (parts,) = store.execute("SELECT count(*) FROM slot_parts WHERE length(payload) > 0").fetchone()
-        queues = store.execute("SELECT count(*) FROM slot_queue GROUP BY output").fetchall()
-    assert parts, "no flush is open"
-    assert queues == [(QUEUED,), (QUEUED,)], queues
-
-
-def _make_expected(folder: Path, environment: Environment) -> dict[str, Any]:
-    """Have the release itself go on with the state folder that was packed."""
-    with ExitStack() as stack:
-        backends = [stack.enter_context(Backend()) for _ in NOBODY]
-        ports = [backend.port for backend in backends]
-        unpack_state(folder / "state")
-        _check_state(folder / "state")
-        last = open_until(folder / "state")
-        until(lambda: time.time() > last, "the open flush is over, as it is whenever the state folder is used")
-        move_queues(folder / "state", ports)
-        service = stack.enter_context(ended(release_service(folder, environment, scene(ports))))
-        totals = go_on(service, backends, last)
-        said = json.loads(environment.run("python", "-c", _MESSAGES).stdout)
-        return {
-            "totals": totals,
-            "delivered": [list(map(str, delivered(backend, last))) for backend in backends],
-            "messages": said,
-        }
-
-
 def open_until(state: Path) -> int:
     """Return when the open flush of a state folder ends, in seconds since 1970."""
     with closing(sqlite3.connect(state / "totals.sqlite")) as store:
@@ -348,24 +239,7 @@ def open_until(state: Path) -> int:
 def go_on(service: Service, backends: Sequence[Backend], last: int) -> dict[str, float]:
     """Start a service with the state folder; return the totals when journals are read and flushes are delivered."""
     service.start()
-    service.wait_for(REPEATED * len(UNREAD.splitlines()), "statscounter_recovered_lines_total")
+    service.wait_for(CLIENTS * len(UNREAD.splitlines()), "statscounter_recovered_lines_total")
     for backend in backends:
         until(lambda: any(point.time >= last for point in backend.points), "all that waited is delivered")  # noqa: B023
     return durable(service.settled())
-
-
-def main() -> None:
-    """Make ``state.tar.gz`` and ``expected.json`` again."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        environment = environment_with(WHEEL, folder / "venv")
-        _make_state(folder / "made", environment)
-        with tarfile.open(STATE, "w:gz") as archive:
-            for path in sorted((folder / "made" / "state").iterdir()):
-                archive.add(path, path.name)
-        expected = _make_expected(folder / "expected", environment)
-        EXPECTED.write_text(json.dumps(expected, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

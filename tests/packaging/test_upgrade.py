@@ -84,14 +84,14 @@ def test_reload(wheel: Path, tmp_path: Path) -> None:
         half_close(lines, b"after:1|c\n")
         until(lambda: told.of(b"after:1|c"), "lines are repeated")
         assert (short.sent.failed, counted.sent.failed) == ([], [])
-        hits = 8 + release.REPEATED + 1 + short.completed + len(alive)
+        hits = 8 + release.CLIENTS + 1 + short.completed + len(alive)
         service.wait_for(hits, "hits")
         for one in kept:
             one.close()
         metrics = service.settled()
         assert metrics.total("hits") == hits
         assert metrics.total("statscounter_recovered_lines_total") > 0
-        assert metrics.accepted("lines") == 8 + release.REPEATED + 2 + short.completed
+        assert metrics.accepted("lines") == 8 + release.CLIENTS + 2 + short.completed
         assert metrics.closed("lines").get("killed", 0) == len(kept) - len(alive)
         assert metrics.accepted("bare") == counted.completed
         assert min(short.completed, counted.completed) > 0
@@ -115,7 +115,7 @@ def die_with_unread_lines(service: Service) -> None:
     """Kill a worker with lines that only its journal has, and wait until another one and a first reading were tried."""
     lines, pid = service.port("lines"), service.worker_pids()[0]
     with held(service.process.pid):
-        assert Burst(lambda: half_close(lines, LINE), release.REPEATED).run().completed == release.REPEATED
+        assert Burst(lambda: half_close(lines, LINE), release.CLIENTS).run().completed == release.CLIENTS
         os.kill(pid, signal.SIGKILL)
     until(lambda: service.worker_pids().get(0, pid) != pid and service.is_ready(), "another worker accepts")
     # The program that 0.1.0 reads journals with is not there any more: it tries again until it is replaced itself.
