@@ -12,7 +12,7 @@ __all__ = ["PATIENCE", "until"]
 PATIENCE = 30.0
 """Seconds until a wait gives up: the machine may be busy, and no test is about speed."""
 
-_PAUSE = 0.005
+_PAUSE = 0.002
 
 _T = TypeVar("_T")
 
