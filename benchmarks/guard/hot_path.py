@@ -24,17 +24,17 @@ from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ingest.moderation import QUIET_LOOKS, Moderator
+from statsd_tcp.ingest.moderation import QUIET_POLLS, Moderator
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ledger.cells import ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.slots import ledger_slots, listener_slots
 from statsd_tcp.wire.grammar import Grammar
 
 Work = Callable[[], None]
 
 CLIENTS = 128
-"""Connected at once: fewer than one look accepts."""
+"""Connected at once: fewer than one poll accepts."""
 ROUNDS = 16
 WARM_UP_ROUNDS = 4
 """Python adapts its bytecode to what it meets first."""
@@ -87,14 +87,14 @@ class Scene:
     def __init__(self, *, native: bool = False) -> None:
         self._native = native
         self.reactor = cast("Any", Turned())
-        slots = memoryview(bytearray(8 * len(ledger_slots(["tcp"])))).cast("Q")
+        cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
         self.tally = Tally(Grammar(), ["tcp"], new_sums=sums.new_sums if native else None)
-        journal = Journal(memoryview(bytearray(RING_SIZE)), slots)
+        journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
         self.intake = Intake(journal, self.tally, 1, full=_fail, resumed=_fail)
         self.moderator = Moderator(self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
         self.listener.setblocking(False)
-        self._common = (self.reactor, self.listener, slots, listener_slots(0), self.moderator, _fail)
+        self._common = (self.reactor, self.listener, cells, listener_cells(0), self.moderator, _fail)
 
     def count_lane(self) -> AcceptLane:
         """A port that counts."""
@@ -122,7 +122,7 @@ class Scene:
         self.moderator._run_if_needed(0)  # noqa: SLF001
 
     def tick(self) -> None:
-        """Let a millisecond pass: everything that is due looks."""
+        """Let a millisecond pass: everything that is due polls."""
         self.reactor.turn()
 
     def forget(self) -> None:
@@ -206,23 +206,23 @@ def late(counted: Counted, *, native: bool = False) -> int:
 
 
 def quiet(counted: Counted) -> int:
-    """Looks under load that find nothing."""
+    """Polls under load that find nothing."""
     scene = Scene()
     scene.begin(scene.line_lane())
 
-    def look() -> None:
-        for _ in range(QUIET_LOOKS - 1):
+    def poll() -> None:
+        for _ in range(QUIET_POLLS - 1):
             scene.tick()
 
     def one(counts: bool) -> None:
         clients = [socket.create_connection(scene.listener.getsockname())]
         send(clients)
         scene.tick()
-        (counted if counts else _do)(look)
+        (counted if counts else _do)(poll)
         close(clients)
 
     rounds(one)
-    return ROUNDS * (QUIET_LOOKS - 1)
+    return ROUNDS * (QUIET_POLLS - 1)
 
 
 def _lines(counted: Counted, make: Callable[[int], bytes], *, native: bool) -> int:

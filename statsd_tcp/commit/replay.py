@@ -7,9 +7,9 @@ import msgspec
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.tally import tally_for
+from statsd_tcp.ledger.cells import JOURNAL_HEAD
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import read_frames
-from statsd_tcp.ledger.slots import JOURNAL_HEAD
 
 __all__ = ["Replay", "replay"]
 
@@ -37,7 +37,7 @@ def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
     listeners = ledger.directory.listeners
     tally = tally_for(listeners)
     end = start
-    head = ledger.slots[JOURNAL_HEAD] if until is None else until
+    head = ledger.cells[JOURNAL_HEAD] if until is None else until
     for frame in read_frames(ledger.ring, start, head):
         if frame.listener >= len(listeners):
             break

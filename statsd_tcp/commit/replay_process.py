@@ -15,8 +15,8 @@ import msgspec
 
 from statsd_tcp import crash_points
 from statsd_tcp.commit.replay import replay
+from statsd_tcp.ledger.cells import FAILED_READINGS
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.slots import FAILED_READINGS
 
 __all__ = ["BEGUN", "main"]
 
@@ -31,7 +31,7 @@ def main(path: str, start: int) -> None:
     os.nice(NICENESS)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     ledger = LedgerMap(descriptor, path, writable=False)
-    crash_points.arm(os.environ, crash_points.READING, ledger.slots[FAILED_READINGS])
+    crash_points.arm(os.environ, crash_points.READING, ledger.cells[FAILED_READINGS])
     with os.fdopen(1, "wb", closefd=False) as output:
         output.write(BEGUN)
         output.flush()

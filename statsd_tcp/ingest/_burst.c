@@ -28,21 +28,21 @@ enum {
     ALIGNMENT = 8,
 };
 
-/* Where in the ledger's slots a listener's counts are, and the journal's head. */
+/* Where in the ledger's cells a listener's counts are, and the journal's head. */
 typedef struct {
     Py_ssize_t accepted, eof, reset, error, journal_head;
-} Places;
+} Indexes;
 
 /* One run of accepts on a line port. */
 typedef struct {
-    uint64_t *slots;
+    uint64_t *cells;
     unsigned char *ring;
     uint64_t size, head, brim, tick, received;
     uint32_t listener;
     int reads;         /* of one connection at most */
     Py_ssize_t at_once; /* bytes in one read at most */
     int ended;
-    Places places;
+    Indexes indexes;
     PyObject *chunks, *gauges, *unfinished;
 } Run;
 
@@ -66,10 +66,10 @@ static uint32_t crc_of(uint32_t crc, const unsigned char *data, size_t length)
     return crc;
 }
 
-static void count(uint64_t *slots, Py_ssize_t place)
+static void count(uint64_t *cells, Py_ssize_t place)
 {
     /* A single writer; readers in other processes must never see half a number. */
-    __atomic_store_n(&slots[place], slots[place] + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&cells[place], cells[place] + 1, __ATOMIC_RELEASE);
 }
 
 static void put32(unsigned char *to, uint32_t value)
@@ -108,7 +108,7 @@ static void append(Run *run, const unsigned char *lines, uint32_t length)
     copy_into_ring(run, run->head, head, sizeof head);
     copy_into_ring(run, run->head + FRAME_HEAD, lines, length);
     run->head += (FRAME_HEAD + (uint64_t)length + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
-    __atomic_store_n(&run->slots[run->places.journal_head], run->head, __ATOMIC_RELEASE);
+    __atomic_store_n(&run->cells[run->indexes.journal_head], run->head, __ATOMIC_RELEASE);
 }
 
 static int keep(PyObject *list, PyObject *item)
@@ -152,7 +152,7 @@ static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t
 static int end(Run *run, int connection, Py_ssize_t reason)
 {
     /* Counted first: if we die in between, our death closes it. */
-    count(run->slots, reason);
+    count(run->cells, reason);
     close(connection);
     return 0;
 }
@@ -163,11 +163,11 @@ static int serve(Run *run, int connection)
     for (int reads = 0; reads < run->reads && run->head <= run->brim; reads++) {
         ssize_t length = recv(connection, data, (size_t)run->at_once, MSG_DONTWAIT);
         if (length == 0)
-            return end(run, connection, run->places.eof);
+            return end(run, connection, run->indexes.eof);
         if (length < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK)
                 break;
-            return end(run, connection, errno == ECONNRESET ? run->places.reset : run->places.error);
+            return end(run, connection, errno == ECONNRESET ? run->indexes.reset : run->indexes.error);
         }
         if (data[length - 1] != '\n')
             return leave(run, connection, data, length);
@@ -197,11 +197,11 @@ static int sizes_fit(const Run *run)
     return 0;
 }
 
-static int slots_reach(const Py_buffer *slots, const Py_ssize_t *places, size_t number)
+static int cells_reach(const Py_buffer *cells, const Py_ssize_t *indexes, size_t number)
 {
     for (size_t at = 0; at < number; at++)
-        if (places[at] < 0 || places[at] >= slots->len / (Py_ssize_t)sizeof(uint64_t)) {
-            PyErr_SetString(PyExc_IndexError, "no such slot");
+        if (indexes[at] < 0 || indexes[at] >= cells->len / (Py_ssize_t)sizeof(uint64_t)) {
+            PyErr_SetString(PyExc_IndexError, "no such cell");
             return 0;
         }
     return 1;
@@ -214,7 +214,7 @@ static PyObject *accept_run(Run *run, int listener, int budget)
         int connection = accept_one(listener, &error);
         if (connection < 0)
             break;
-        count(run->slots, run->places.accepted);
+        count(run->cells, run->indexes.accepted);
         taken++;
         if (serve(run, connection) < 0)
             return NULL;
@@ -228,15 +228,15 @@ static PyObject *lines(PyObject *module, PyObject *args)
     int listener, budget;
     unsigned int index;
     unsigned long long brim, tick;
-    Py_buffer slots, ring;
+    Py_buffer cells, ring;
     Run run = {0};
-    Places *places = &run.places;
-    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK:lines", &listener, &budget, &run.reads, &run.at_once, &slots,
-                          &places->accepted, &places->eof, &places->reset, &places->error, &places->journal_head, &ring,
+    Indexes *indexes = &run.indexes;
+    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK:lines", &listener, &budget, &run.reads, &run.at_once, &cells,
+                          &indexes->accepted, &indexes->eof, &indexes->reset, &indexes->error, &indexes->journal_head, &ring,
                           &index, &brim, &tick))
         return NULL;
     PyObject *result = NULL;
-    run.slots = slots.buf;
+    run.cells = cells.buf;
     run.ring = ring.buf;
     run.size = (uint64_t)ring.len;
     run.listener = index;
@@ -246,15 +246,15 @@ static PyObject *lines(PyObject *module, PyObject *args)
     run.gauges = PyList_New(0);
     run.unfinished = PyList_New(0);
     if (run.chunks && run.gauges && run.unfinished &&
-        slots_reach(&slots, (const Py_ssize_t *)places, sizeof *places / sizeof(Py_ssize_t))) {
-        run.head = run.slots[places->journal_head];
+        cells_reach(&cells, (const Py_ssize_t *)indexes, sizeof *indexes / sizeof(Py_ssize_t))) {
+        run.head = run.cells[indexes->journal_head];
         if (sizes_fit(&run))
             result = accept_run(&run, listener, budget);
     }
     Py_XDECREF(run.chunks);
     Py_XDECREF(run.gauges);
     Py_XDECREF(run.unfinished);
-    PyBuffer_Release(&slots);
+    PyBuffer_Release(&cells);
     PyBuffer_Release(&ring);
     return result;
 }
@@ -262,24 +262,24 @@ static PyObject *lines(PyObject *module, PyObject *args)
 static PyObject *bare(PyObject *module, PyObject *args)
 {
     int listener, budget, taken = 0, error = 0;
-    Py_buffer slots;
-    Py_ssize_t places[3]; /* accepted, counted, reset */
+    Py_buffer cells;
+    Py_ssize_t indexes[3]; /* accepted, counted, reset */
     static char bin[LARGEST_READ];
-    if (!PyArg_ParseTuple(args, "iiw*(nnn):bare", &listener, &budget, &slots, &places[0], &places[1], &places[2]))
+    if (!PyArg_ParseTuple(args, "iiw*(nnn):bare", &listener, &budget, &cells, &indexes[0], &indexes[1], &indexes[2]))
         return NULL;
-    int good = slots_reach(&slots, places, 3);
+    int good = cells_reach(&cells, indexes, 3);
     while (good && taken < budget) {
         int connection = accept_one(listener, &error);
         if (connection < 0)
             break;
-        count(slots.buf, places[0]);
+        count(cells.buf, indexes[0]);
         taken++;
         /* Read once: closing with unread data would send a reset. */
         int broken = recv(connection, bin, sizeof bin, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
-        count(slots.buf, places[broken ? 2 : 1]);
+        count(cells.buf, indexes[broken ? 2 : 1]);
         close(connection);
     }
-    PyBuffer_Release(&slots);
+    PyBuffer_Release(&cells);
     return good ? Py_BuildValue("(ii)", taken, error) : NULL;
 }
 

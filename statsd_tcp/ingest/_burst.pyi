@@ -7,15 +7,15 @@ def lines(
     budget: int,
     reads: int,
     at_once: int,
-    slots: memoryview,
-    places: tuple[int, int, int, int, int],
+    cells: memoryview,
+    indexes: tuple[int, int, int, int, int],
     ring: memoryview,
     index: int,
     brim: int,
     tick: int,
     /,
 ) -> tuple[int, int, list[bytes], list[tuple[int, bytes]], int, int, list[tuple[int, bytes]]]: ...
-def bare(listener: int, budget: int, slots: memoryview, places: tuple[int, int, int], /) -> tuple[int, int]: ...
+def bare(listener: int, budget: int, cells: memoryview, indexes: tuple[int, int, int], /) -> tuple[int, int]: ...
 def datagrams(
     port: socket, most: int, buffer: memoryview, batch: int, largest: int, /
 ) -> tuple[int, int, int, int, int]: ...

@@ -18,7 +18,7 @@ from statsd_tcp.wire.reasons import TRUNCATED
 __all__ = ["DatagramLane", "ReadDatagrams", "UnixDatagramLane", "read_datagrams"]
 
 BUDGET = 256
-"""Datagrams read in one look."""
+"""Datagrams read in one poll."""
 
 BATCH_SIZE = 49152
 """Bytes of lines that are given on together, so that many small datagrams share one frame of the journal."""
@@ -62,7 +62,7 @@ def read_datagrams(
 
 @implementer(IReadDescriptor)
 class DatagramLane:
-    """One UDP socket. ``lost`` is called when the reactor drops the lane because a look raised."""
+    """One UDP socket. ``lost`` is called when the reactor drops the lane because a poll raised."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class DatagramLane:
         if not self._stopped:
             self._moderator.add(self)
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Read up to the budget, and say how many datagrams it were."""
         taken = 0
         while taken < BUDGET and not self._intake.is_full:
@@ -145,7 +145,7 @@ class DatagramLane:
         self._port.close()
 
     def stop(self) -> None:
-        """Read no more, for good, but for what `look` is called for."""
+        """Stop reading for good; only a call of `poll` still reads."""
         self._stopped = True
         self._moderator.remove(self)
 
@@ -194,6 +194,6 @@ class UnixDatagramLane(DatagramLane):
             self.watch()
 
     def stop(self) -> None:
-        """Read no more, for good, but for what `look` is called for."""
+        """Stop reading for good; only a call of `poll` still reads."""
         self._stopped = True
         self.unwatch()

@@ -18,12 +18,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ledger.slots import ListenerSlots
+from statsd_tcp.ledger.cells import ListenerCells
 
 __all__ = ["RECEIVE_SIZE", "AcceptLane", "CountLane"]
 
 BUDGET = 256
-"""Connections accepted in one look, so that long-lived connections and timers get their turn: some 4 milliseconds."""
+"""Connections accepted in one poll, so that long-lived connections and timers get their turn: some 4 milliseconds."""
 
 RECEIVE_SIZE = 65536
 """Bytes read at once."""
@@ -40,26 +40,26 @@ _STREAM = socket.SOCK_STREAM
 class AcceptLane:
     """One listening socket and what becomes of its connections. `serve` is what the two kinds of lane differ in.
 
-    ``lost`` is called when the reactor drops the lane because a look raised: nobody would accept any more.
+    ``lost`` is called when the reactor drops the lane because a poll raised: nobody would accept any more.
     """
 
     def __init__(
         self,
         reactor: Any,
         listener: socket.socket,
-        slots: memoryview,
-        places: ListenerSlots,
+        cells: memoryview,
+        indexes: ListenerCells,
         moderator: Moderator,
         lost: Callable[[Failure], None],
     ) -> None:
-        """Serve ``listener``, which must not block, counting in the ledger's ``slots`` at these places."""
+        """Serve ``listener``, which must not block, counting in the ledger's ``cells`` at these indexes."""
         self._reactor = reactor
         self._listener = listener
         self._family = listener.family
         # The method of the C class: it gives the bare descriptor, without wrapping it in a socket object.
         self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001
-        self._slots = slots
-        self._places = places
+        self._cells = cells
+        self._indexes = indexes
         self._moderator = moderator
         self._lost = lost
         self._retry: IDelayedCall | None = None
@@ -102,8 +102,8 @@ class AcceptLane:
     def pause(self, why: str) -> None:
         """Accept nothing, until `resume` was called for every reason to pause."""
         if not self.holds:
-            # A number, not a flag: the lanes of a listener's two address families share the slot.
-            self._slots[self._places.paused] += 1
+            # A number, not a flag: the lanes of a listener's two address families share the cell.
+            self._cells[self._indexes.paused] += 1
         self.holds.add(why)
         self._moderator.remove(self)
 
@@ -113,18 +113,18 @@ class AcceptLane:
             return
         self.holds.remove(why)
         if not self.holds:
-            self._slots[self._places.paused] -= 1
+            self._cells[self._indexes.paused] -= 1
             if not self._stopped:
                 self._moderator.add(self)
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Accept up to the budget, and say how many it were."""
-        accept, serve, slots, accepted = self._accept, self.serve, self._slots, self._places.accepted
+        accept, serve, cells, accepted = self._accept, self.serve, self._cells, self._indexes.accepted
         taken = 0
         try:
             while taken < BUDGET and self.may_accept():
                 descriptor, _ = accept()
-                slots[accepted] += 1
+                cells[accepted] += 1
                 taken += 1
                 serve(descriptor)
         except BlockingIOError:
@@ -138,7 +138,7 @@ class AcceptLane:
         self._listener.close()
 
     def stop(self) -> None:
-        """Accept no more, for good, but for what `look` is called for."""
+        """Stop accepting for good; only a call of `poll` still accepts."""
         self._stopped = True
         self._moderator.remove(self)
         if self._retry is not None:
@@ -155,8 +155,8 @@ class AcceptLane:
 
     def exhausted(self, number: int) -> None:
         """Count an error of the machine's, and accept nothing for a moment if it is short of something."""
-        places = self._places
-        self._slots[places.accept_errors.get(number, places.other_accept_error)] += 1
+        indexes = self._indexes
+        self._cells[indexes.accept_errors.get(number, indexes.other_accept_error)] += 1
         if number in _EXHAUSTED and self._retry is None:
             self.pause("descriptors")
             self._retry = self._reactor.callLater(FULL_PAUSE, self._try_again)
@@ -175,13 +175,13 @@ class CountLane(AcceptLane):
         Closing with unread data sends a reset: a client that had sent something would see an error instead of an end.
         """
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
-        reason = self._places.counted
+        reason = self._indexes.counted
         try:
             connection.recv(RECEIVE_SIZE, _DONTWAIT)
         except BlockingIOError:
             pass
         except OSError:
-            reason = self._places.reset
+            reason = self._indexes.reset
         # Counted first: if we die in between, our death closes it.
-        self._slots[reason] += 1
+        self._cells[reason] += 1
         connection.close()

@@ -16,17 +16,17 @@ from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.wire.grammar import Framing
 
-__all__ = ["READS_AT_THE_END", "READS_PER_LOOK", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
+__all__ = ["READS_AT_THE_END", "READS_PER_POLL", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
 
-READS_PER_LOOK = 4
-"""Reads of one connection in one look, so that one fast sender can't own the reactor."""
+READS_PER_POLL = 4
+"""Reads of one connection in one poll, so that one fast sender cannot own the reactor."""
 
 READS_AT_THE_END = 256
 """Reads of one connection when the service stops: 16 MiB, more than a socket's buffer usually holds. Who keeps sending
 must not keep the service from its end."""
 
-LOOKS_AT_REST = 1
-"""So often, a millisecond apart, an unfinished connection is looked at again before the reactor gets it. At rest
+POLLS_AT_REST = 1
+"""So often, a millisecond apart, an unfinished connection is polled again before the reactor gets it. At rest
 wake-ups are dearer than a transport; under load it is parked."""
 
 HandOver = Callable[[raw_socket, LineStream], None]
@@ -70,20 +70,20 @@ class LineLane(AcceptLane):
         return False
 
     def serve(self, descriptor: int) -> None:
-        """Read what a client has sent. One that isn't done is looked at again a little later."""
+        """Read what a client has sent. One that isn't done is polled again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream = self.read(connection, None)
         self.close_or_wait(descriptor, connection, reason, stream)
 
     def close_or_wait(self, descriptor: int, connection: raw_socket, reason: int, stream: LineStream | None) -> None:
-        """Close a connection after its first look, or have it looked at again if there is no reason to."""
+        """Close a connection after its first poll, or have it polled again if there is no reason to."""
         if reason:
             # Counted first: if we die in between, our death closes it.
-            self._slots[reason] += 1
+            self._cells[reason] += 1
             connection.close()
         else:
             self.occupancy.open += 1
-            unfinished = UnfinishedConnection(self, connection, stream, LOOKS_AT_REST)
+            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST)
             if not self._moderator.busy or not self.park(descriptor, unfinished):
                 unfinished.put_off()
 
@@ -91,11 +91,11 @@ class LineLane(AcceptLane):
         self,
         connection: raw_socket,
         stream: LineStream | None,
-        reads: int = READS_PER_LOOK,
+        reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
     ) -> tuple[int, LineStream | None]:
-        """Read what is there; give the slot of the reason to close it, or 0 while the client isn't done.
+        """Read what is there; give the cell of the reason to close it, or 0 while the client isn't done.
 
         A stream is made only for a connection that needs one: most bring whole lines. If the client is known to have
         ``ended``, a read that could have brought more was the last one.
@@ -116,12 +116,12 @@ class LineLane(AcceptLane):
                 else:
                     stream = stream or self.make_stream()
                     if not stream.feed(data):
-                        return self._places.error, stream
+                        return self._indexes.error, stream
                 if not ended or len(data) == RECEIVE_SIZE:
                     continue
             if stream is not None:
                 stream.finish(clean=True)
-            return self._places.eof, stream
+            return self._indexes.eof, stream
         return 0, stream
 
     def make_stream(self) -> LineStream:
@@ -129,7 +129,7 @@ class LineLane(AcceptLane):
         return LineStream(self._intake, self._index, self._max_line, self._framing)
 
     def put_off(self, connection: UnfinishedConnection) -> None:
-        """Have a connection looked at again in the next look."""
+        """Have a connection polled again in the next poll."""
         self._moderator.put_off(connection)
 
     def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
@@ -142,8 +142,8 @@ class LineLane(AcceptLane):
         return True
 
     def close(self, connection: raw_socket, reason: int) -> None:
-        """Close a connection that was open for more than one look, and count why."""
-        self._slots[reason] += 1
+        """Close a connection that was open for more than one poll, and count why."""
+        self._cells[reason] += 1
         connection.close()
         self.occupancy.leave()
 
@@ -158,60 +158,60 @@ class LineLane(AcceptLane):
                 return False
             # The client has reset the connection since the last read, which found nothing.
             stream.finish(clean=False)
-            self.close(connection, self._places.reset)
+            self.close(connection, self._indexes.reset)
         return True
 
     def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
         """End a connection whose client isn't done, because the service stops."""
         if stream is not None:
             stream.finish(clean=False)
-        self.close(connection, self._places.shutdown)
+        self.close(connection, self._indexes.shutdown)
 
     def _broken(self, stream: LineStream | None, error: OSError) -> int:
         if stream is not None:
             stream.finish(clean=False)
-        return self._places.reset if error.errno == errno.ECONNRESET else self._places.error
+        return self._indexes.reset if error.errno == errno.ECONNRESET else self._indexes.error
 
     def _room_again(self) -> None:
         self.resume("connections")
 
 
 class UnfinishedConnection:
-    """A connection of a line lane whose client wasn't done at the first look."""
+    """A connection of a line lane whose client wasn't done at the first poll."""
 
-    __slots__ = ("_connection", "_lane", "_looks", "_stream", "until")
+    __slots__ = ("_connection", "_lane", "_polls", "_stream", "until")
 
-    def __init__(self, lane: LineLane, connection: raw_socket, stream: LineStream | None, looks: int) -> None:
-        """Look again ``looks`` times at most."""
+    def __init__(self, lane: LineLane, connection: raw_socket, stream: LineStream | None, polls: int) -> None:
+        """Poll again ``polls`` times at most."""
         self._lane = lane
         self._connection = connection
         self._stream = stream
-        self._looks = looks
+        self._polls = polls
         self.until = 0
 
     def put_off(self) -> None:
-        """Have it looked at again."""
+        """Have it polled again."""
         self._lane.put_off(self)
 
     def ready(self, events: int) -> bool:
         """Read what the kernel says has come, and tell whether the connection is closed now."""
         lane = self._lane
-        # Data alone is read once: were there more, the next look would be told. All else is read to the end.
-        reads = 1 if events == EPOLLIN else READS_PER_LOOK
+        # Data alone is read once: were there more, the next poll would be told. All else is read to the end.
+        reads = 1 if events == EPOLLIN else READS_PER_POLL
         ended = events == lane.end_of_stream
         reason, self._stream = lane.read(self._connection, self._stream, reads, ended=ended)
         if reason:
             lane.close(self._connection, reason)
         return reason != 0
 
-    def look(self) -> None:
-        """Read what has come; hand the connection over when it has been looked at often enough."""
+    def poll(self) -> None:
+        """Read what has come; hand the connection over when it has been polled often enough."""
         reason, self._stream = self._lane.read(self._connection, self._stream)
         if reason:
             self._lane.close(self._connection, reason)
             return
-        if self._looks > 1:
-            self._looks -= 1
+        if self._polls > 1:
+            self._polls -= 1
         elif self._lane.give_away(self._connection, self._stream):
             return
         self.put_off()

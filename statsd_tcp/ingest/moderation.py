@@ -1,9 +1,9 @@
-"""When the lanes look at their sockets: at once when it is quiet, once a millisecond under load.
+"""When the lanes poll their sockets: at once when it is quiet, once a millisecond under load.
 
 A network card that interrupts for every packet keeps the processor busy with interrupts; so it waits a little and
 reports many at once. Likewise here: a wake-up of the reactor costs more than a short connection does. At rest each
 lane's socket is watched by the reactor and a connection is taken as it arrives. When connections come faster than
-about one a millisecond, the sockets are no longer watched; a timer looks at all of them a millisecond later, and again,
+about one a millisecond, the sockets are no longer watched; a timer polls all of them a millisecond later, and again,
 until it has found nothing for a while.
 
                3 or more found in one wake-up, or two wake-ups within a millisecond
@@ -14,7 +14,7 @@ until it has found nothing for a while.
 
     rest: the reactor watches every lane, and wakes one      busy: no socket is watched, a timer polls every lane
 
-The timer also runs at rest while a connection is put off or parked, since nothing else would look at it again.
+The timer also runs at rest while a connection is put off or parked, since nothing else would poll it again.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from statsd_tcp.ingest.parking import Parked, Parking
 __all__ = ["Lane", "Moderator"]
 
 INTERVAL = 0.001
-"""Seconds between two looks under load. The kernel's timer for epoll_wait has no finer grain."""
+"""Seconds between two polls under load. The kernel's timer for epoll_wait has no finer grain."""
 
 BUSY_BATCH = 3
 """So many connections in one wake-up mean load."""
 
 BACKLOGGED = 256
-"""A look that found so many has likely left some: the next one comes at once, after whatever else is due."""
+"""A poll that found so many has likely left some: the next one comes at once, after whatever else is due."""
 
 BUSY_GAP = 1_000_000
 """A wake-up so few nanoseconds after the one before means load."""
 
-QUIET_LOOKS = 16
-"""After so many looks in a row that found nothing the sockets are watched again."""
+QUIET_POLLS = 16
+"""After so many polls in a row that found nothing the sockets are watched again."""
 
 
 class Lane(Protocol):
@@ -56,22 +56,22 @@ class Lane(Protocol):
     def unwatch(self) -> None:
         """Don't."""
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Take what is there, up to the lane's budget, and say how much it was."""
 
 
 class Unfinished(Parked, Protocol):
-    """A connection whose client isn't done: put off to the next look, or parked."""
+    """A connection whose client isn't done: put off to the next poll, or parked."""
 
     def drain(self) -> None:
         """Read what has come since, and end it."""
 
 
 class Moderator:
-    """Decides when every lane of one worker looks at its socket.
+    """Decides when every lane of one worker polls its socket.
 
-    ``failed`` is called with a `Failure` when a look raises: the worker can't go on then. ``gap_max`` is the longest
-    time in nanoseconds by which a look came late.
+    ``failed`` is called with a `Failure` when a poll raises: the worker can't go on then. ``gap_max`` is the longest
+    time in nanoseconds by which a poll came late.
 
     The intake gathers what all lanes read, and is settled once for all of them: parsing a batch costs less than parsing
     its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so that whoever has
@@ -106,9 +106,9 @@ class Moderator:
             lane.unwatch()
 
     def woken(self, lane: Lane) -> None:
-        """Let a lane look whose socket has become readable, and judge whether there is load."""
+        """Let a lane poll whose socket has become readable, and judge whether there is load."""
         now = self._intake.tick = time.monotonic_ns()
-        found = lane.look()
+        found = lane.poll()
         self._intake.settle()
         if found >= BUSY_BATCH or now - self._last < BUSY_GAP:
             self._begin()
@@ -116,22 +116,22 @@ class Moderator:
         self._run_if_needed(found)
 
     def read_at_once(self, lane: Lane) -> None:
-        """Let a lane look that can't wait, and that says nothing about the load of the others."""
+        """Let a lane poll that can't wait, and that says nothing about the load of the others."""
         self._intake.tick = time.monotonic_ns()
-        lane.look()
+        lane.poll()
         self.settle_soon()
 
     def settle_soon(self) -> None:
-        """Settle the intake at the next look if there is load, else now."""
+        """Settle the intake at the next poll if there is load, else now."""
         if not self.busy:
             self._intake.settle()
 
     def put_off(self, connection: Unfinished) -> None:
-        """Look at the connection again in the next look."""
+        """Poll the connection again next time."""
         self._again.append(connection)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Poll no more."""
         for lane in list(self._lanes):
             self.remove(lane)
         if self._call is not None:
@@ -168,31 +168,31 @@ class Moderator:
     def _run(self) -> None:
         self._call = None
         try:
-            found = self._look()
+            found = self._poll()
         except Exception:  # noqa: BLE001  (the edge of the event loop: a dead timer would be a silent listener)
             self._failed(Failure())
         else:
             self._run_if_needed(found)
 
-    def _look(self) -> int:
+    def _poll(self) -> int:
         now = self._intake.tick = time.monotonic_ns()
         self._note_gap(now)
         found = 0
-        # Those that wait come first: what a lane puts off or parks now isn't due in this look.
+        # Those that wait come first: what a lane puts off or parks now isn't due in this poll.
         due, self._again = self._again, []
         for connection in due:
-            connection.look()
-        self.parking.look()
+            connection.poll()
+        self.parking.poll()
         if self.busy:
             for lane in tuple(self._lanes):
-                found += lane.look()
+                found += lane.poll()
         self._intake.settle()
         self._judge(found)
         return found
 
     def _judge(self, found: int) -> None:
         self._quiet = 0 if found else self._quiet + 1
-        if self.busy and self._quiet >= QUIET_LOOKS:
+        if self.busy and self._quiet >= QUIET_POLLS:
             self._end()
 
     def _note_gap(self, now: int) -> None:

@@ -1,6 +1,6 @@
 """The accept lanes whose inner loop is in C (`_burst.c`).
 
-A connection that has sent everything by the time of the look, in reads that end in newlines, is done in C; all else is
+A connection that has sent everything by the time of the poll, in reads that end in newlines, is done in C; all else is
 left to the same methods as in Python. So the two differ in their cost only, and the same tests run against both.
 """
 
@@ -15,7 +15,7 @@ from statsd_tcp.ingest import lane, line_lane
 from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ledger.slots import JOURNAL_HEAD
+from statsd_tcp.ledger.cells import JOURNAL_HEAD
 
 try:
     from statsd_tcp.ingest import _burst
@@ -37,12 +37,12 @@ class NativeCountLane(CountLane):
         """The arguments are the accept lane's."""
         super().__init__(*args)
         self._burst = _burst.bare
-        places = self._places
-        self._counts = (places.accepted, places.counted, places.reset)
+        indexes = self._indexes
+        self._counts = (indexes.accepted, indexes.counted, indexes.reset)
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Accept up to the budget, and say how many it were."""
-        taken, error = self._burst(self.fileno(), lane.BUDGET, self._slots, self._counts)
+        taken, error = self._burst(self.fileno(), lane.BUDGET, self._cells, self._counts)
         if error not in {0, errno.EAGAIN}:
             self.exhausted(error)
         return taken
@@ -55,10 +55,10 @@ class NativeLineLane(LineLane):
         """The arguments are the line lane's."""
         super().__init__(*args, **keywords)
         self._burst = _burst.lines
-        places = self._places
-        self._counts = (places.accepted, places.eof, places.reset, places.error, JOURNAL_HEAD)
+        indexes = self._indexes
+        self._counts = (indexes.accepted, indexes.eof, indexes.reset, indexes.error, JOURNAL_HEAD)
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Accept up to the budget, and say how many it were."""
         taken = error = 0
         while taken < lane.BUDGET and self.may_accept():
@@ -75,9 +75,9 @@ class NativeLineLane(LineLane):
         accepted, error, chunks, gauges, received, intake.tick, unfinished = self._burst(
             self.fileno(),
             budget,
-            line_lane.READS_PER_LOOK,
+            line_lane.READS_PER_POLL,
             line_lane.RECEIVE_SIZE,
-            self._slots,
+            self._cells,
             self._counts,
             intake.journal.ring,
             self._index,
@@ -95,7 +95,7 @@ class NativeLineLane(LineLane):
         reason, stream = 0, None
         if data:
             stream = self.make_stream()
-            reason = self._places.error
+            reason = self._indexes.error
             if stream.feed(data):
                 reason, stream = self.read(connection, stream)
         self.close_or_wait(descriptor, connection, reason, stream)

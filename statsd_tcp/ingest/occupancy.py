@@ -8,7 +8,7 @@ __all__ = ["Occupancy"]
 
 
 class Occupancy:
-    """The connections of one worker that outlived their first look.
+    """The connections of one worker that outlived their first poll.
 
     An accepted connection holds a descriptor, and a process that has none left can accept nothing, not even to refuse
     it. So accepting stops before that: what waits then waits in the kernel's queue, where it costs no descriptor and

@@ -1,7 +1,7 @@
 """Connections that were accepted under load before their clients had sent everything, watched all together.
 
-To read each of them at every look would cost more than they do, and so would a transport of Twisted's for each. They
-have an epoll of their own: one call when a connection comes, and one for all of them at each look. What stays here for
+To read each of them at every poll would cost more than they do, and so would a transport of Twisted's for each. They
+have an epoll of their own: one call when a connection comes, and one for all of them at each poll. What stays here for
 too long goes to the reactor.
 """
 
@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 __all__ = ["PATIENCE", "Parked", "Parking", "end_of_stream"]
 
 PATIENCE = 15
-"""Looks after which a connection has waited long enough here; a transport is worth its price then."""
+"""Polls after which a connection has waited long enough here; a transport is worth its price then."""
 
 # EPOLLPRI is watched for what it says beside the others: a read stops short of urgent data.
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI
@@ -29,14 +29,14 @@ def end_of_stream(family: int) -> int:
 
 
 class Parked(Protocol):
-    """A connection that waits here. ``until`` is the look at which it has waited long enough."""
+    """A connection that waits here. ``until`` is the poll at which it has waited long enough."""
 
     until: int
 
     def ready(self, events: int) -> bool:
         """Read what has come, and tell whether the connection is closed now."""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read what has come for the last time here, and find the connection another place."""
 
 
@@ -62,7 +62,7 @@ class Parking(Generic[_P]):
         connection.until = self._turn + PATIENCE
         self._parked[descriptor] = connection
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read those that have news, and send on those that have waited long enough."""
         self._turn += 1
         parked = self._parked
@@ -89,4 +89,4 @@ class Parking(Generic[_P]):
         for descriptor, connection in late:
             del self._parked[descriptor]
             self._epoll.unregister(descriptor)
-            connection.look()
+            connection.poll()

@@ -19,7 +19,7 @@ from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.stream import LineStream
-from statsd_tcp.ledger.slots import ListenerSlots
+from statsd_tcp.ledger.cells import ListenerCells
 
 __all__ = ["LineFactory", "LineProtocol"]
 
@@ -49,27 +49,27 @@ class LineProtocol(Protocol):
         stream = self._stream
         self.heard = stream.intake.tick = time.monotonic_ns()
         if not stream.feed(data):
-            self.end(self.factory.places.error)
+            self.end(self.factory.indexes.error)
         self.factory.moderator.settle_soon()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count why it ended; after a clean end by the client an unterminated line counts."""
-        places = self.factory.places
+        indexes = self.factory.indexes
         ended = self._reason or self.reason_of(reason)
-        self._stream.finish(clean=ended == places.eof)
+        self._stream.finish(clean=ended == indexes.eof)
         self.factory.moderator.settle_soon()
         self.factory.left(self, ended)
 
     def reason_of(self, lost: Failure) -> int:
-        """Give the slot of the reason for which the other side, or the network, has ended the connection."""
-        return self.factory.places.eof if lost.check(ConnectionDone) else self.factory.places.reset
+        """Give the cell of the reason for which the other side, or the network, has ended the connection."""
+        return self.factory.indexes.eof if lost.check(ConnectionDone) else self.factory.indexes.reset
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """Close what a client has sent over a Unix socket besides its lines."""
         os.close(descriptor)
 
     def end(self, reason: int) -> None:
-        """Close the connection for a reason of ours, given as its slot."""
+        """Close the connection for a reason of ours, given as its cell."""
         self._reason = reason
         if self.transport is not None:
             self.transport.loseConnection()
@@ -79,7 +79,7 @@ class LineProtocol(Protocol):
         self.end(self.read_rest() or reason)
 
     def read_rest(self) -> int:
-        """Read without waiting; give the slot of the reason if the client has ended the connection, else 0."""
+        """Read without waiting; give the cell of the reason if the client has ended the connection, else 0."""
         receive = cast("Any", self.transport).getHandle().recv
         for _ in range(READS_AT_THE_END):
             if self._stream.intake.is_full:
@@ -89,12 +89,12 @@ class LineProtocol(Protocol):
             except BlockingIOError:
                 break
             except OSError as error:
-                places = self.factory.places
-                return places.reset if error.errno == errno.ECONNRESET else places.error
+                indexes = self.factory.indexes
+                return indexes.reset if error.errno == errno.ECONNRESET else indexes.error
             if not data:
-                return self.factory.places.eof
+                return self.factory.indexes.eof
             if not self._stream.feed(data):
-                return self.factory.places.error
+                return self.factory.indexes.error
         return 0
 
 
@@ -106,16 +106,16 @@ class LineFactory(Factory):
     def __init__(
         self,
         reactor: Any,
-        slots: memoryview,
-        places: ListenerSlots,
+        cells: memoryview,
+        indexes: ListenerCells,
         moderator: Moderator,
         occupancy: Occupancy,
         idle_timeout: float,
     ) -> None:
         """Close connections after ``idle_timeout`` seconds without a byte."""
         self._reactor = reactor
-        self._slots = slots
-        self.places = places
+        self._cells = cells
+        self.indexes = indexes
         self.moderator = moderator
         self._occupancy = occupancy
         self._idle = int(idle_timeout * _NANOSECONDS)
@@ -155,7 +155,7 @@ class LineFactory(Factory):
     def left(self, protocol: LineProtocol, reason: int) -> None:
         """Note the end of one."""
         self._protocols.discard(protocol)
-        self._slots[reason] += 1
+        self._cells[reason] += 1
         self._occupancy.leave()
 
     def pause(self) -> None:
@@ -178,14 +178,14 @@ class LineFactory(Factory):
             self._sweep.cancel()
             self._sweep = None
         for protocol in list(self._protocols):
-            protocol.drain(self.places.shutdown)
+            protocol.drain(self.indexes.shutdown)
 
     def _sweep_idle(self) -> None:
         self._sweep = None
         if not self._paused:
             latest = time.monotonic_ns() - self._idle
             for protocol in [one for one in self._protocols if one.heard < latest]:
-                protocol.end(self.places.idle)
+                protocol.end(self.indexes.idle)
         if self._protocols:
             self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
 

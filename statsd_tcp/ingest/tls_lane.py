@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
-from statsd_tcp.ingest.line_lane import LOOKS_AT_REST, READS_AT_THE_END, READS_PER_LOOK, LineLane, UnfinishedConnection
+from statsd_tcp.ingest.line_lane import POLLS_AT_REST, READS_AT_THE_END, READS_PER_POLL, LineLane, UnfinishedConnection
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
 from statsd_tcp.ingest.stream import LineStream
 
@@ -28,8 +28,8 @@ __all__ = ["HANDSHAKE_TIMEOUT", "TlsFactory", "TlsLane", "TlsProtocol"]
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds in which a handshake must be through: two round trips, and a client that may be busy."""
 
-BETWEEN_LOOKS = 1.0
-"""Seconds between two looks for handshakes that take too long, while there are any."""
+BETWEEN_CHECKS = 1.0
+"""Seconds between two checks for handshakes that take too long, while there are any."""
 
 _NANOSECONDS = 1_000_000_000
 _STREAM = socket.SOCK_STREAM
@@ -43,13 +43,13 @@ class TlsLane(LineLane):
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
         if not self.give_away(connection, None):
-            UnfinishedConnection(self, connection, None, LOOKS_AT_REST).put_off()
+            UnfinishedConnection(self, connection, None, POLLS_AT_REST).put_off()
 
     def read(
         self,
         connection: raw_socket,
         stream: LineStream | None,
-        reads: int = READS_PER_LOOK,
+        reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
     ) -> tuple[int, LineStream | None]:
@@ -75,10 +75,10 @@ class TlsProtocol(LineProtocol):
         self.factory.done(self)
 
     def reason_of(self, lost: Failure) -> int:
-        """Give the slot of the reason. Only an end that TLS has announced is a clean one."""
+        """Give the cell of the reason. Only an end that TLS has announced is a clean one."""
         if self.secure and not lost.check(Error):
             return super().reason_of(lost)
-        return self.factory.places.error
+        return self.factory.indexes.error
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count why it ended."""
@@ -92,9 +92,9 @@ class TlsProtocol(LineProtocol):
             cast("Any", self.transport).transport.loseConnection()
 
     def read_rest(self) -> int:
-        """Read and decrypt without waiting; give the slot of the reason if the connection has ended, else 0."""
+        """Read and decrypt without waiting; give the cell of the reason if the connection has ended, else 0."""
         tls = cast("Any", self.transport)
-        places, connection = self.factory.places, tls.transport
+        indexes, connection = self.factory.indexes, tls.transport
         receive = connection.getHandle().recv
         for _ in range(READS_AT_THE_END):
             if self._stream.intake.is_full:
@@ -104,12 +104,12 @@ class TlsProtocol(LineProtocol):
             except BlockingIOError:
                 break
             except OSError:
-                return places.reset
+                return indexes.reset
             if not data:
-                return places.reset
+                return indexes.reset
             tls.dataReceived(data)
             if connection.disconnecting:
-                return places.eof if self.secure else places.error
+                return indexes.eof if self.secure else indexes.error
         return 0
 
 
@@ -123,7 +123,7 @@ class TlsFactory(LineFactory):
         self.outermost.noisy = False
         # In the order in which they began, so that those that take too long come first.
         self._handshakes: dict[TlsProtocol, int] = {}
-        self._look: IDelayedCall | None = None
+        self._check: IDelayedCall | None = None
 
     def make_protocol(self, stream: LineStream) -> LineProtocol:
         """Make the protocol of a connection of which nothing is read yet."""
@@ -132,8 +132,8 @@ class TlsFactory(LineFactory):
     def begun(self, protocol: TlsProtocol) -> None:
         """Note a handshake that has begun."""
         self._handshakes[protocol] = time.monotonic_ns()
-        if self._look is None:
-            self._look = self._reactor.callLater(BETWEEN_LOOKS, self._end_late)
+        if self._check is None:
+            self._check = self._reactor.callLater(BETWEEN_CHECKS, self._end_late)
 
     def done(self, protocol: TlsProtocol) -> None:
         """Note that a handshake is over, in whatever way."""
@@ -141,15 +141,15 @@ class TlsFactory(LineFactory):
 
     def drain(self) -> None:
         """Read what has come on every connection, and end them all."""
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
         super().drain()
 
     def _end_late(self) -> None:
-        self._look = None
+        self._check = None
         latest = time.monotonic_ns() - int(HANDSHAKE_TIMEOUT * _NANOSECONDS)
         for protocol in [one for one, since in self._handshakes.items() if since < latest]:
-            protocol.end(self.places.error)
+            protocol.end(self.indexes.error)
         if self._handshakes:
-            self._look = self._reactor.callLater(BETWEEN_LOOKS, self._end_late)
+            self._check = self._reactor.callLater(BETWEEN_CHECKS, self._end_late)

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from statsd_tcp.ledger.layout import (
-    SLOT_SIZE,
+    CELL_SIZE,
     Directory,
     Header,
     LedgerError,
@@ -30,7 +30,7 @@ SUFFIX = ".ledger"
 
 
 class LedgerMap:
-    """A ledger file in memory. ``slots`` is an array of unsigned 64-bit numbers, ``ring`` the bytes of the journal."""
+    """A ledger file in memory. ``cells`` is an array of unsigned 64-bit numbers, ``ring`` the bytes of the journal."""
 
     def __init__(self, descriptor: int, path: str, *, writable: bool) -> None:
         """Map the file behind ``descriptor``, which the caller keeps and closes; raises `LedgerError`, `OSError`."""
@@ -45,9 +45,9 @@ class LedgerMap:
         header = self.header
         directory = view[header.directory_at : header.directory_at + header.directory_size]
         self.directory = read_directory(bytes(directory), path)
-        if len(self.directory.slots) != header.slot_count:
-            raise LedgerError(f"{path}: {len(self.directory.slots)} names for {header.slot_count} slots")
-        self.slots = view[header.slots_at : header.slots_at + header.slot_count * SLOT_SIZE].cast("Q")
+        if len(self.directory.cells) != header.cell_count:
+            raise LedgerError(f"{path}: {len(self.directory.cells)} names for {header.cell_count} cells")
+        self.cells = view[header.cells_at : header.cells_at + header.cell_count * CELL_SIZE].cast("Q")
         self.ring = view[header.ring_at : header.file_size]
 
     @property
@@ -62,7 +62,7 @@ class LedgerMap:
 
     def close(self) -> None:
         """Unmap the file. Its numbers stay in it."""
-        self.slots.release()
+        self.cells.release()
         self.ring.release()
         # The map has a descriptor of its own, and with it the writer's lock.
         self._map.close()
@@ -89,7 +89,7 @@ def create_ledger(
     """
     ledger_id = uuid.uuid4().bytes
     packed = pack_directory(directory)
-    header = plan_header(worker, created, ledger_id, boot_id, packed, len(directory.slots), ring_size)
+    header = plan_header(worker, created, ledger_id, boot_id, packed, len(directory.cells), ring_size)
     path = folder / f"{ledger_id.hex()}{SUFFIX}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

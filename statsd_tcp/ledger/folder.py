@@ -8,9 +8,9 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
-from statsd_tcp.ledger.layout import SLOT_SIZE, Directory, LedgerCounts, LedgerError
-from statsd_tcp.ledger.slots import FAILED_READINGS, JOURNAL_HEAD, ledger_slots
+from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
 
 __all__ = ["Ledger", "LedgerFolder"]
 
@@ -45,38 +45,38 @@ class Ledger:
         """Give the number of the worker that writes it."""
         return self.map.header.worker
 
-    def slot(self, index: int) -> int:
-        """Read one slot."""
-        return int(self.map.slots[index])
+    def cell(self, index: int) -> int:
+        """Read one cell."""
+        return int(self.map.cells[index])
 
     @property
     def head(self) -> int:
         """Give where the journal ends."""
-        return self.slot(JOURNAL_HEAD)
+        return self.cell(JOURNAL_HEAD)
 
     @property
     def failed_readings(self) -> int:
         """Give how often reading the journal has failed since the worker died."""
-        return self.slot(FAILED_READINGS)
+        return self.cell(FAILED_READINGS)
 
     def note_failed_reading(self) -> None:
         """Count one more, in the file itself: whoever starts the service next must know."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            number = (self.failed_readings + 1).to_bytes(SLOT_SIZE, "little")
-            os.pwrite(descriptor, number, self.map.header.slots_at + FAILED_READINGS * SLOT_SIZE)
+            number = (self.failed_readings + 1).to_bytes(CELL_SIZE, "little")
+            os.pwrite(descriptor, number, self.map.header.cells_at + FAILED_READINGS * CELL_SIZE)
         finally:
             os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
-        """Read all slots.
+        """Read all cells.
 
         Everything else is read before the accepted connections are, so that no more were closed than accepted.
         """
-        slots = self.map.slots
-        names = self.map.directory.slots
-        values = dict(zip(names, slots.tolist(), strict=True))
-        accepted = slots.tolist()
+        cells = self.map.cells
+        names = self.map.directory.cells
+        values = dict(zip(names, cells.tolist(), strict=True))
+        accepted = cells.tolist()
         for index, name in enumerate(names):
             if name.metric == "accepted":
                 values[name] = accepted[index]
@@ -104,7 +104,7 @@ class LedgerFolder:
 
         Raises `OSError`, as on a full disk.
         """
-        directory = Directory(ledger_slots([label for label, _ in listeners]), listeners)
+        directory = Directory(ledger_cells([label for label, _ in listeners]), listeners)
         path = create_ledger(self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id)
         try:
             ledger = Ledger(path)
@@ -150,7 +150,7 @@ class LedgerFolder:
         return len(waiting)
 
     def counts(self) -> list[LedgerCounts]:
-        """Read the slots of all ledgers."""
+        """Read the cells of all ledgers."""
         return [ledger.counts() for ledger in self.ledgers.values()]
 
     def names(self) -> set[str]:

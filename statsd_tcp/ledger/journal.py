@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 
 __all__ = ["Frame", "Journal", "read_frames"]
 
@@ -31,15 +31,15 @@ _ALIGNMENT = 8
 class Journal:
     """The writing side of a ledger's ring. One worker has it."""
 
-    __slots__ = ("_size", "head", "released", "ring", "slots")
+    __slots__ = ("_size", "cells", "head", "released", "ring")
 
-    def __init__(self, ring: memoryview, slots: memoryview) -> None:
-        """Go on where the ledger's slots say."""
+    def __init__(self, ring: memoryview, cells: memoryview) -> None:
+        """Go on where the ledger's cells say."""
         self.ring = ring
         self._size = len(ring)
-        self.slots = slots
-        self.head: int = slots[JOURNAL_HEAD]
-        self.released: int = slots[JOURNAL_RELEASED]
+        self.cells = cells
+        self.head: int = cells[JOURNAL_HEAD]
+        self.released: int = cells[JOURNAL_RELEASED]
 
     def room(self) -> int:
         """Give how many bytes of lines certainly fit as one frame."""
@@ -59,16 +59,16 @@ class Journal:
         else:
             self._wrap(at, _FRAME.pack(length, crc, tick, listener, received, datagrams, 0) + lines)
         self.head = head = head + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
-        self.slots[JOURNAL_HEAD] = head
+        self.cells[JOURNAL_HEAD] = head
 
     def catch_up(self) -> None:
-        """Go on behind the frames that were published without this object, through its ``ring`` and ``slots``."""
-        self.head = self.slots[JOURNAL_HEAD]
+        """Go on behind the frames that were published without this object, through its ``ring`` and ``cells``."""
+        self.head = self.cells[JOURNAL_HEAD]
 
     def release(self, committed: int) -> None:
         """Give the space before that offset back: what lay there is in the store."""
         if committed > self.released:
-            self.released = self.slots[JOURNAL_RELEASED] = committed
+            self.released = self.cells[JOURNAL_RELEASED] = committed
 
     def _wrap(self, at: int, frame: bytes) -> None:
         first = self._size - at

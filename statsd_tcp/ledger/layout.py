@@ -1,11 +1,11 @@
 """The format of a ledger file: one file per incarnation of a worker, memory-mapped by its writer and its readers.
 
     +--------+-----------+-------------------+----------------------------------+
-    | header | directory | slots             | ring                             |
+    | header | directory | cells             | ring                             |
     | 128 B  | JSON      | 64-bit unsigned   | frames of complete lines         |
     +--------+-----------+-------------------+----------------------------------+
 
-The header says where the parts are. The directory names each slot. A slot has one writer, its worker, and is stored in
+The header says where the parts are. The directory names each cell. A cell has one writer, its worker, and is stored in
 one aligned 64-bit access, so that a reader never sees half a number. Numbers are little-endian. The ring's frames are
 described in `statsd_tcp.ledger.journal`.
 """
@@ -22,11 +22,11 @@ import msgspec
 from statsd_tcp.formats import LEDGER
 
 __all__ = [
+    "CellName",
     "Directory",
     "Header",
     "LedgerCounts",
     "LedgerError",
-    "SlotName",
     "pack_header",
     "read_directory",
     "read_header",
@@ -34,7 +34,7 @@ __all__ = [
 
 MAGIC = b"STSCLEDG"
 HEADER_SIZE = 128
-SLOT_SIZE = 8
+CELL_SIZE = 8
 CACHE_LINE = 64
 
 _HEADER = struct.Struct("<8sIIQ16s16sQQQQQQ")
@@ -47,17 +47,17 @@ class LedgerError(Exception):
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """The variable part of a ledger file: its slots' names in their order, and its listeners' labels and dialects.
+    """The variable part of a ledger file: its cells' names in their order, and its listeners' labels and dialects.
 
     A frame of the journal names its listener by the place among ``listeners``.
     """
 
-    slots: list[SlotName]
+    cells: list[CellName] = msgspec.field(name="slots")
     listeners: list[tuple[str, str]]
 
 
-class SlotName(NamedTuple):
-    """What one slot counts: the metric, the listener's label, and the reason or errno ("" where there is none)."""
+class CellName(NamedTuple):
+    """What one cell counts: the metric, the listener's label, and the reason or errno ("" where there is none)."""
 
     metric: str
     listener: str = ""
@@ -65,23 +65,23 @@ class SlotName(NamedTuple):
 
 
 class LedgerCounts(msgspec.Struct, frozen=True):
-    """One ledger as it was read now: its id, its worker's slot, its boot, and what its slots count.
+    """One ledger as it was read now: its id, its worker's slot, its boot, and what its cells count.
 
-    Slots that hold no durable count (the heartbeat, the journal's offsets, ``paused``) may be among the
+    Cells that hold no durable count (the heartbeat, the journal's offsets, ``paused``) may be among the
     values; the store leaves them out.
     """
 
     ledger_id: str
     worker: int
     boot_id: str
-    values: Mapping[SlotName, int]
+    values: Mapping[CellName, int]
 
 
 class Header(NamedTuple):
     """The fixed part of a ledger file.
 
     ``ledger_id`` and ``boot_id`` are 16 bytes each; ``created`` is wall time in nanoseconds; the rest are offsets and
-    sizes in bytes, but for ``slot_count``.
+    sizes in bytes, but for ``cell_count``.
     """
 
     worker: int
@@ -90,8 +90,8 @@ class Header(NamedTuple):
     boot_id: bytes
     directory_at: int
     directory_size: int
-    slots_at: int
-    slot_count: int
+    cells_at: int
+    cell_count: int
     ring_at: int
     ring_size: int
 
@@ -107,12 +107,12 @@ def plan_header(
     ledger_id: bytes,
     boot_id: bytes,
     directory: bytes,
-    slot_count: int,
+    cell_count: int,
     ring_size: int,
 ) -> Header:
     """Lay the parts out one behind the other, each from a cache line of its own."""
-    slots_at = _aligned(HEADER_SIZE + len(directory), CACHE_LINE)
-    ring_at = _aligned(slots_at + slot_count * SLOT_SIZE, CACHE_LINE)
+    cells_at = _aligned(HEADER_SIZE + len(directory), CACHE_LINE)
+    ring_at = _aligned(cells_at + cell_count * CELL_SIZE, CACHE_LINE)
     return Header(
         worker,
         created,
@@ -120,8 +120,8 @@ def plan_header(
         boot_id,
         HEADER_SIZE,
         len(directory),
-        slots_at,
-        slot_count,
+        cells_at,
+        cell_count,
         ring_at,
         ring_size,
     )

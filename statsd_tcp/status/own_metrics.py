@@ -34,7 +34,7 @@ class WorkerQueue(msgspec.Struct, frozen=True):
 class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """What `/metrics` says about the service itself, read at the moment of the scrape.
 
-    ``totals`` is what `Snapshot.totals` gave with the ledgers' live slots. The other mappings have every
+    ``totals`` is what `Snapshot.totals` gave with the ledgers' live cells. The other mappings have every
     label value that is known, with 0 where nothing happened. ``worker_slots`` are the slots of all workers,
     alive or not.
     """

@@ -15,8 +15,8 @@ from statsd_tcp import __version__, native
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.process_stats import only_processor, open_descriptors, resident_memory
+from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT
 from statsd_tcp.ledger.folder import LedgerFolder
-from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
@@ -212,7 +212,7 @@ def _states(workers: Sequence[WorkerFacts]) -> dict[str, int]:
 
 
 def _gap(workers: Sequence[WorkerFacts]) -> float:
-    gaps = [worker.ledger.slot(GAP_MAX) for worker in workers if worker.ledger is not None]
+    gaps = [worker.ledger.cell(GAP_MAX) for worker in workers if worker.ledger is not None]
     return max(gaps, default=0) / _NANOSECONDS
 
 
@@ -221,7 +221,7 @@ def _worker_status(worker: WorkerFacts) -> dict[str, Any]:
     result["avoided"] = worker.avoided
     if worker.ledger is not None:
         result["leaving"] = worker.leaving
-        beat = worker.ledger.slot(HEARTBEAT)
+        beat = worker.ledger.cell(HEARTBEAT)
         age = max(0, time.monotonic_ns() - beat) if beat else 0
         result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
         result["cpu"] = only_processor(worker.pid)

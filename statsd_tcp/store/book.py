@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.ledger.layout import LedgerCounts, SlotName
+from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import (
     ACCEPTED,
@@ -73,8 +73,8 @@ class Book:
 
     def load_ledger(self, row: LedgerRow) -> None:
         """Take in a row of the file."""
-        slots = msgspec.json.decode(row.counts, type=list[tuple[str, str, str, int]])
-        counts = {SlotName(*name): value for *name, value in slots}
+        cells = msgspec.json.decode(row.counts, type=list[tuple[str, str, str, int]])
+        counts = {CellName(*name): value for *name, value in cells}
         folded = row.state == _FOLDED
         self.ledgers[row.ledger_id] = LedgerState(*row[:4], folded, counts)
 
@@ -84,7 +84,7 @@ class Book:
         self.settled[TotalKey(row.metric, **labels)] = row.value
 
     def take_counts(self, reading: LedgerCounts) -> None:
-        """Note a ledger's slots; a slot never falls, whatever a power loss has left in the file."""
+        """Note a ledger's cells; a cell never falls, whatever a power loss has left in the file."""
         state = self.ledgers.get(reading.ledger_id)
         if state is None:
             state = LedgerState(reading.ledger_id, reading.worker, reading.boot_id, 0, False, {})
@@ -153,12 +153,12 @@ class Book:
             self._touched_totals.add(key)
 
 
-def _with_killed(state: LedgerState) -> dict[SlotName, int]:
+def _with_killed(state: LedgerState) -> dict[CellName, int]:
     counts = dict(state.counts)
     for listener, still_open in _open_connections(state).items():
-        # What is missing was closed by the death. After a power loss the slots on the disk may be of
+        # What is missing was closed by the death. After a power loss the cells on the disk may be of
         # different moments, with more closed than accepted: what was closed had been accepted.
-        name = SlotName(CLOSED, listener, KILLED) if still_open > 0 else SlotName(ACCEPTED, listener)
+        name = CellName(CLOSED, listener, KILLED) if still_open > 0 else CellName(ACCEPTED, listener)
         counts[name] = counts.get(name, 0) + abs(still_open)
     return counts
 
@@ -187,8 +187,8 @@ def _interval_totals(interval: Interval) -> Iterator[tuple[TotalKey, int]]:
 
 
 def _ledger_row(state: LedgerState) -> LedgerRow:
-    slots = [[*name, value] for name, value in state.counts.items()]
-    counts = msgspec.json.encode(slots).decode()
+    cells = [[*name, value] for name, value in state.counts.items()]
+    counts = msgspec.json.encode(cells).decode()
     status = _FOLDED if state.folded else _LIVE
     return LedgerRow(state.ledger_id, state.worker, state.boot_id, state.committed, status, counts)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from statsd_tcp.ledger.layout import LedgerCounts, SlotName
+from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Windows
@@ -39,7 +39,7 @@ __all__ = [
     "add_counts",
 ]
 
-# The names of the durable totals. The first three are also the names of the ledger's slots.
+# The names of the durable totals. The first three are also the names of the ledger's cells.
 ACCEPTED = "accepted"
 CLOSED = "closed"
 ACCEPT_ERRORS = "accept_errors"
@@ -80,7 +80,7 @@ class LedgerState(msgspec.Struct, frozen=True):
     boot_id: str
     committed: int
     folded: bool
-    counts: Mapping[SlotName, int]
+    counts: Mapping[CellName, int]
 
 
 class Refusal(NamedTuple):
@@ -178,10 +178,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return (self.counters, self.gauges, self.times, self.distributions, self.sets)
 
     def totals(self, live: Iterable[LedgerCounts] = ()) -> dict[TotalKey, int]:
-        """Add up the durable totals, with slots that were read after the commit where ``live`` has them.
+        """Add up the durable totals, with cells that were read after the commit where ``live`` has them.
 
         Totals made this way never fall, whatever happens to the ledgers in between: a folded one is not taken
-        from ``live``, and of an open one each slot's larger number counts. ``live`` must not have ledgers
+        from ``live``, and of an open one each cell's larger number counts. ``live`` must not have ledgers
         that the store was told to forget.
         """
         result = dict(self.settled)
@@ -197,8 +197,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
 
-def larger(first: Mapping[SlotName, int], second: Mapping[SlotName, int]) -> dict[SlotName, int]:
-    """Merge two readings of the same slots: the larger number of each."""
+def larger(first: Mapping[CellName, int], second: Mapping[CellName, int]) -> dict[CellName, int]:
+    """Merge two readings of the same cells: the larger number of each."""
     result = dict(first)
     for name, value in second.items():
         if name.metric in _SLOT_TOTALS and value > result.get(name, 0):
@@ -206,7 +206,7 @@ def larger(first: Mapping[SlotName, int], second: Mapping[SlotName, int]) -> dic
     return result
 
 
-def add_counts(totals: dict[TotalKey, int], worker: int, counts: Mapping[SlotName, int]) -> None:
+def add_counts(totals: dict[TotalKey, int], worker: int, counts: Mapping[CellName, int]) -> None:
     """Add a ledger's counts to the totals, under its worker's slot."""
     for name, value in counts.items():
         if name.metric in _SLOT_TOTALS:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from statsd_tcp.ledger.slots import HEARTBEAT
+from statsd_tcp.ledger.cells import HEARTBEAT
 from statsd_tcp.sockets.bpf import attach, program_without
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import Steering
@@ -74,7 +74,7 @@ class StallWatch:
         """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""
         if slot.current is None:
             return 0.0
-        beat = slot.current.ledger.slot(HEARTBEAT)
+        beat = slot.current.ledger.cell(HEARTBEAT)
         return max(0.0, (now - beat) / _NANOSECONDS) if beat else 0.0
 
     def _avoid(self, numbers: frozenset[int]) -> None:

@@ -324,7 +324,7 @@ class Supervisor(Service):
 
     def _start_collecting(self) -> None:
         self._collecting.start(COMMIT_PERIOD, now=False)
-        # From the second time on it comes with the clock's seconds, right behind the ends of output slots.
+        # From the second time on it comes with the clock's seconds, right behind the ends of flushes.
         self._collecting.starttime = math.floor(self._reactor.seconds()) + AFTER_SECOND
 
     def _listen(self) -> None:

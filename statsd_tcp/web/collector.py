@@ -23,7 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 import statsd_tcp
-from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
+from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store

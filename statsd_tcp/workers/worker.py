@@ -23,9 +23,9 @@ from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.sockets.tls import server_context
 from statsd_tcp.wire.grammar import DIALECTS
@@ -34,13 +34,13 @@ from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 __all__ = ["Worker"]
 
 CLOSING_CHECK = 0.005
-"""Seconds between two looks whether the reactor has closed all connections, at the end."""
+"""Seconds between two checks whether the reactor has closed all connections, at the end."""
 
 HEARTBEAT_PERIOD = 1.0
 """Seconds between two signs of life of a worker that nobody asks anything."""
 
 RETIRED_CHECK = 0.25
-"""Seconds between two looks whether the last client of a retired worker has gone."""
+"""Seconds between two checks whether the last client of a retired worker has gone."""
 
 LONGEST_DRAIN = 1.0
 """Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
@@ -68,7 +68,7 @@ class Worker:
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
-        self._slots = ledger.slots
+        self._cells = ledger.cells
         self._send = send
         self._failed = failed
         listeners = ledger.directory.listeners
@@ -76,7 +76,7 @@ class Worker:
         self._tally = tally_for(
             listeners, AcceptedLines(self._repeater.send) if self._repeater else None, new_sums if in_c else None
         )
-        journal = Journal(ledger.ring, ledger.slots)
+        journal = Journal(ledger.ring, ledger.cells)
         self._intake = Intake(journal, self._tally, len(listeners), full=self._on_full, resumed=self._on_room)
         self._collected = self._intake.journal.head
         self._moderator = Moderator(reactor, self._intake, failed)
@@ -151,7 +151,7 @@ class Worker:
         self._intake.tick = time.monotonic_ns()
         for lane in self._lanes:
             lane.stop()
-            lane.look()
+            lane.poll()
             lane.let_go()
         self._lanes = []
         self._intake.settle()
@@ -168,7 +168,7 @@ class Worker:
 
     def _drain_once(self) -> int:
         self._intake.tick = time.monotonic_ns()
-        taken = sum(lane.look() for lane in self._lanes)
+        taken = sum(lane.poll() for lane in self._lanes)
         for connection in self._moderator.unfinished():
             connection.drain()
         return taken
@@ -191,8 +191,8 @@ class Worker:
             self._beating = None
 
     def _beat(self) -> None:
-        self._slots[HEARTBEAT] = time.monotonic_ns()
-        self._slots[GAP_MAX] = self._moderator.gap_max
+        self._cells[HEARTBEAT] = time.monotonic_ns()
+        self._cells[GAP_MAX] = self._moderator.gap_max
 
     def _on_full(self) -> None:
         # Ports that only count write no journal: they go on.
@@ -219,8 +219,8 @@ class Worker:
             return lane(*common, self._kinds.read_datagrams)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
-        places = listener_slots(spec.index)
-        serving = (self._reactor, listener, self._slots, places, self._moderator, self._failed)
+        indexes = listener_cells(spec.index)
+        serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
         if spec.kind == "count":
             return self._kinds.counting(*serving)
         return self._kind_of(spec)(
@@ -251,8 +251,8 @@ class Worker:
     def _make_factory(self, index: int) -> LineFactory:
         common = (
             self._reactor,
-            self._slots,
-            listener_slots(index),
+            self._cells,
+            listener_cells(index),
             self._moderator,
             self._occupancy,
             self._boot.idle_timeout,

@@ -163,10 +163,10 @@ def kill_with_unread(service: Service, lines: int) -> None:
 
 def without_failures(data: bytes) -> bytes:
     """Set the number of failures in a ledger to 0."""
+    from statsd_tcp.ledger.cells import FAILED_READINGS
     from statsd_tcp.ledger.layout import read_header
-    from statsd_tcp.ledger.slots import FAILED_READINGS
 
-    at = read_header(data, len(data), "x").slots_at + 8 * FAILED_READINGS
+    at = read_header(data, len(data), "x").cells_at + 8 * FAILED_READINGS
     assert data[at] == 2
     return data[:at] + bytes(8) + data[at + 8 :]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from statsd_tcp.ledger.cells import JOURNAL_HEAD
 from statsd_tcp.ledger.layout import read_header
-from statsd_tcp.ledger.slots import JOURNAL_HEAD
 from tests.functional.clients import Burst, bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import held, marked
@@ -52,7 +52,7 @@ def change(path: Path, edit: Callable[[bytearray], None]) -> None:
 def ring_of(data: bytearray) -> tuple[int, int]:
     """Give where a ledger's ring begins, and the offset at which its journal ends."""
     header = read_header(bytes(data), len(data), "x")
-    at = header.slots_at + 8 * JOURNAL_HEAD
+    at = header.cells_at + 8 * JOURNAL_HEAD
     return header.ring_at, int.from_bytes(data[at : at + 8], "little")
 
 

@@ -207,7 +207,7 @@ def quiet(victim: Victim) -> Metrics | None:
         return None
     metrics, alive = Metrics(page.decode()), [worker for worker in json.loads(status)["workers"] if worker["pid"]]
     waiting = ("statscounter_accept_queue_length", "statscounter_connections_open")
-    # One slot is always there: that it was delivered is noted with the next one.
+    # One flush is always there: that it was delivered is noted with the next one.
     if any(metrics.total(name) for name in waiting) or metrics.total("statscounter_output_queued") > 1:
         return None
     return metrics if sum(name.endswith(".ledger") for name in victim.ledgers) == len(alive) else None

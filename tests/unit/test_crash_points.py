@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import crash_points
 from statsd_tcp.crash_points import POINTS, READING, SUPERVISOR, VARIABLE, WORKER, CrashPointError, arm
+from statsd_tcp.ledger.cells import GLOBAL_CELLS
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.slots import GLOBAL_SLOTS
 
 
 class ArmTests(SynchronousTestCase):
@@ -22,7 +22,7 @@ class ArmTests(SynchronousTestCase):
         self.patch(os, "kill", lambda *arguments: self.kills.append(arguments))
         for name in ("append", "release"):
             self.patch(Journal, name, getattr(Journal, name))
-        self.journal = Journal(memoryview(bytearray(4096)), memoryview(bytearray(8 * len(GLOBAL_SLOTS))).cast("Q"))
+        self.journal = Journal(memoryview(bytearray(4096)), memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q"))
 
     def test_off(self) -> None:
         """Without the variable every method is the one that was written."""

@@ -8,9 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from statsd_tcp.commands.store.reading import StoreReader
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
 from statsd_tcp.ledger.layout import LedgerError
-from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED
 
 __all__ = ["check_store"]
@@ -74,7 +74,7 @@ def _ledger(path: Path, committed: dict[str, int]) -> list[str]:
     finally:
         os.close(descriptor)
     # The head is read last: the others only ever follow it.
-    released, head = ledger.slots[JOURNAL_RELEASED], ledger.slots[JOURNAL_HEAD]
+    released, head = ledger.cells[JOURNAL_RELEASED], ledger.cells[JOURNAL_HEAD]
     offset = committed.get(ledger.ledger_id, 0)
     if not released <= head:
         return [f"{path}: released up to {released}, but written only up to {head}"]

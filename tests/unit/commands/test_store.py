@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.commands.main import main
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
-from statsd_tcp.ledger.layout import Directory, LedgerCounts, SlotName
-from statsd_tcp.ledger.slots import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_slots
+from statsd_tcp.ledger.layout import CellName, Directory, LedgerCounts
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
@@ -34,7 +34,7 @@ class StoreCommandTests(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         (self.folder / LEDGERS).mkdir()
-        values = {SlotName("accepted", "tcp:1"): 3, SlotName("closed", "tcp:1", "eof"): 3}
+        values = {CellName("accepted", "tcp:1"): 3, CellName("closed", "tcp:1", "eof"): 3}
         interval = Interval(counters={"hits\nhost\ta".replace("\t", "\n"): 5.0}, gauges={"temp": [(1, False, 20.5)]})
         store = Store(self.folder / STORE)
         store.commit(
@@ -62,7 +62,7 @@ class StoreCommandTests(SynchronousTestCase):
 
     def make_ledger(self) -> LedgerMap:
         """Make a ledger file as a worker would have it."""
-        directory = Directory(ledger_slots(["tcp:1"]), [("tcp:1", "etsy")])
+        directory = Directory(ledger_cells(["tcp:1"]), [("tcp:1", "etsy")])
         path = create_ledger(
             self.folder / LEDGERS, 0, directory, created=1, boot_id=bytes.fromhex(BOOT), ring_size=4096
         )
@@ -109,7 +109,7 @@ class StoreCommandTests(SynchronousTestCase):
     def test_ledger_offsets(self) -> None:
         """A ledger that gave back more of its journal than it wrote is a finding."""
         ledger = self.make_ledger()
-        ledger.slots[JOURNAL_HEAD], ledger.slots[JOURNAL_RELEASED] = 8, 16
+        ledger.cells[JOURNAL_HEAD], ledger.cells[JOURNAL_RELEASED] = 8, 16
         status, out, _ = self.run_command("check")
         self.assertEqual((1, f"{ledger.path}: released up to 16, but written only up to 8\n"), (status, out))
 

@@ -11,10 +11,10 @@ from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger import folder as ledger_folder
+from statsd_tcp.ledger.cells import listener_cells
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.slots import listener_slots
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
@@ -29,17 +29,17 @@ class FakeWorker:
         self.ledger = ledger
         self.map = LedgerMap(descriptor, str(ledger.path), writable=True)
         os.close(descriptor)
-        self.journal = Journal(self.map.ring, self.map.slots)
+        self.journal = Journal(self.map.ring, self.map.cells)
         self.tally = tally_for(LISTENERS)
         self.collected = 0
 
     def receive(self, lines: bytes) -> None:
         """Take lines from a connection that ends."""
-        places = listener_slots(0)
-        self.map.slots[places.accepted] += 1
+        indexes = listener_cells(0)
+        self.map.cells[indexes.accepted] += 1
         self.journal.append(0, lines, 1, len(lines))
         self.tally.add(0, lines, 1)
-        self.map.slots[places.eof] += 1
+        self.map.cells[indexes.eof] += 1
 
     def gather(self) -> Piece:
         """Give what was aggregated since the last time."""
@@ -219,7 +219,7 @@ class CommitterTests(WorkersTestCase):
         self.committer.add(self.worker.gather())
         self.commit()
         self.worker.receive(b"a:2|c\nb:1|c\n")
-        self.worker.map.slots[listener_slots(0).accepted] += 1
+        self.worker.map.cells[listener_cells(0).accepted] += 1
         self.worker.die()
         self.assertEqual({"a": 3.0, "b": 1.0}, self.counters())
         self.assertEqual((3, 2), (self.total(LINES), self.total(RECOVERED_LINES)))
@@ -335,7 +335,7 @@ class CommitterTests(WorkersTestCase):
     def test_a_ledger_that_is_gone(self) -> None:
         """Of a ledger that vanished between two runs what the store has is settled, and the rest is reported."""
         self.worker.receive(b"a:1|c\n")
-        self.worker.map.slots[listener_slots(0).accepted] += 1
+        self.worker.map.cells[listener_cells(0).accepted] += 1
         self.committer.add(self.worker.gather())
         self.commit()
         self.worker.map.close()

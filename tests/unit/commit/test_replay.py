@@ -32,7 +32,7 @@ class ReplayTests(LedgerTestCase):
         """Make a ledger and open its journal."""
         super().setUp()
         self.ledger: LedgerMap = self.map(self.create(), writable=True)
-        self.journal = Journal(self.ledger.ring, self.ledger.slots)
+        self.journal = Journal(self.ledger.ring, self.ledger.cells)
 
     def test_nothing(self) -> None:
         """An empty journal gives an empty interval."""
@@ -94,7 +94,7 @@ class ReplayTests(LedgerTestCase):
     def test_committed_and_replayed_make_the_whole(self, frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
         """Wherever the last commit was, what it had and what is replayed are together what one worker counts."""
         ledger = self.map(self.create(), writable=True)
-        journal = Journal(ledger.ring, ledger.slots)
+        journal = Journal(ledger.ring, ledger.cells)
         whole, before = tally_for(LISTENERS), tally_for(LISTENERS)
         cut = data.draw(st.integers(0, len(frames)))
         committed = 0

@@ -28,8 +28,8 @@ from statsd_tcp.ingest.native_lanes import LaneKinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ledger.cells import CLOSE_REASONS, GLOBAL_CELLS, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.slots import CLOSE_REASONS, GLOBAL_SLOTS, ledger_slots, listener_slots
 
 PATIENCE = 10.0
 """Seconds that a test waits for the kernel before it fails."""
@@ -40,7 +40,7 @@ RING_SIZE = 1 << 20
 
 
 class LoopbackReactor(MemoryReactorClock):
-    """A clock that a test advances, and descriptors that are looked at once for each `turn`."""
+    """A clock that a test advances, and descriptors that are polled once for each `turn`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,15 +186,15 @@ class IngestTestCase(SynchronousTestCase):
         self.reactor = LoopbackReactor()
         for module in (intake, moderation, protocol):
             self.patch(module, "time", VirtualTime(self.reactor))
-        self.slots = memoryview(bytearray(8 * len(ledger_slots(["tcp:1"])))).cast("Q")
-        self.places = listener_slots(0)
+        self.cells = memoryview(bytearray(8 * len(ledger_cells(["tcp:1"])))).cast("Q")
+        self.indexes = listener_cells(0)
         self.tally = RecordingTally()
-        self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.slots)
+        self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.cells)
         self.intake = Intake(self.journal, self.tally, 1, full=list, resumed=list)
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)
-        self.factory = LineFactory(self.reactor, self.slots, self.places, self.moderator, self.occupancy, IDLE_TIMEOUT)
+        self.factory = LineFactory(self.reactor, self.cells, self.indexes, self.moderator, self.occupancy, IDLE_TIMEOUT)
         self.listener = make_listener()
         self.addCleanup(self.listener.close)
         self.addCleanup(self._close_transports)
@@ -226,7 +226,7 @@ class IngestTestCase(SynchronousTestCase):
         return lane
 
     def _common(self) -> tuple[Any, ...]:
-        return (self.reactor, self.listener, self.slots, self.places, self.moderator, self.failures.append)
+        return (self.reactor, self.listener, self.cells, self.indexes, self.moderator, self.failures.append)
 
     def connect(self) -> Client:
         """Make a client, and wait until its connection waits to be accepted."""
@@ -239,7 +239,7 @@ class IngestTestCase(SynchronousTestCase):
         """Make a client whose connection is the ordinary lane's from its first byte; give its transport too."""
         client = self.connect()
         descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]
-        self.slots[self.places.accepted] += 1
+        self.cells[self.indexes.accepted] += 1
         self.occupancy.open += 1
         known = set(self.factory._protocols)
         connection = raw_socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
@@ -258,21 +258,21 @@ class IngestTestCase(SynchronousTestCase):
     @property
     def accepted(self) -> int:
         """How many were accepted, as the ledger has it."""
-        return int(self.slots[self.places.accepted])
+        return int(self.cells[self.indexes.accepted])
 
     @property
     def closed(self) -> dict[str, int]:
         """How many were closed, by reason, without those that are 0."""
-        first = self.places.eof
-        numbers = self.slots[first : first + len(CLOSE_REASONS)].tolist()
+        first = self.indexes.eof
+        numbers = self.cells[first : first + len(CLOSE_REASONS)].tolist()
         return {reason: number for reason, number in zip(CLOSE_REASONS, numbers, strict=True) if number}
 
     def errors(self, name: str) -> int:
         """How many errors of accept(2) were counted under a name."""
-        names = [(slot.metric, slot.detail) for slot in ledger_slots(["tcp:1"])]
-        return int(self.slots[names.index(("accept_errors", name))])
+        names = [(cell.metric, cell.detail) for cell in ledger_cells(["tcp:1"])]
+        return int(self.cells[names.index(("accept_errors", name))])
 
     @property
-    def other_slots(self) -> list[int]:
-        """The slots that no connection may touch: all before the listener's."""
-        return self.slots[: len(GLOBAL_SLOTS)].tolist()
+    def other_cells(self) -> list[int]:
+        """The cells that no connection may touch: all before the listener's."""
+        return self.cells[: len(GLOBAL_CELLS)].tolist()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from statsd_tcp.ingest import lane
 from statsd_tcp.ingest.lane import FULL_PAUSE, AcceptLane
-from statsd_tcp.ledger.slots import ACCEPT_ERRNOS
+from statsd_tcp.ledger.cells import ACCEPT_ERRNOS
 from tests.unit.descriptors import open_here
 from tests.unit.ingest.loopback import IngestTestCase
 
@@ -22,7 +22,7 @@ class CountLaneTests(IngestTestCase):
         lane = self.count_lane()
         silent, talkative = self.connect(), self.connect()
         talkative.send(b"GET / HTTP/1.1\r\n\r\n")
-        self.assertEqual(2, lane.look())
+        self.assertEqual(2, lane.poll())
         self.assertEqual((2, {"counted": 2}), (self.accepted, self.closed))
         self.assertEqual([b"", b""], [silent.end(), talkative.end()])
         self.assertEqual([], self.tally.lines)
@@ -31,7 +31,7 @@ class CountLaneTests(IngestTestCase):
         """A client that has reset the connection before it is accepted is counted under that reason."""
         lane = self.count_lane()
         self.connect().reset()
-        self.assertEqual(1, lane.look())
+        self.assertEqual(1, lane.poll())
         self.assertEqual((1, {"reset": 1}), (self.accepted, self.closed))
 
     def test_woken(self) -> None:
@@ -42,12 +42,12 @@ class CountLaneTests(IngestTestCase):
         self.assertEqual((1, {"counted": 1}), (self.accepted, self.closed))
 
     def test_budget(self) -> None:
-        """One look takes no more than the budget; the next takes the rest."""
+        """One poll takes no more than the budget; the next takes the rest."""
         self.patch(lane, "BUDGET", 3)
         taking = self.count_lane()
         for _ in range(5):
             self.connect()
-        self.assertEqual([3, 2, 0], [taking.look() for _ in range(3)])
+        self.assertEqual([3, 2, 0], [taking.poll() for _ in range(3)])
         self.assertEqual(5, self.accepted)
 
     def test_many(self) -> None:
@@ -85,20 +85,20 @@ class ExhaustedTests(IngestTestCase):
         return self.accept()
 
     def fail_with(self, number: int) -> None:
-        """Let a look fail."""
+        """Let a poll fail."""
         self.error = OSError(number, os.strerror(number))
-        self.assertEqual(0, self.lane.look())
+        self.assertEqual(0, self.lane.poll())
 
     def test_pause_and_resume(self) -> None:
         """Out of descriptors nothing is accepted for a moment and the client waits; then it goes on."""
         client = self.connect()
         self.fail_with(errno.EMFILE)
-        self.assertEqual((1, 1), (self.errors("EMFILE"), self.slots[self.places.paused]))
+        self.assertEqual((1, 1), (self.errors("EMFILE"), self.cells[self.indexes.paused]))
         self.reactor.turn()
         self.assertEqual((1, 0), (self.errors("EMFILE"), self.accepted))
         self.error = None
         self.reactor.advance(FULL_PAUSE)
-        self.assertEqual(0, self.slots[self.places.paused])
+        self.assertEqual(0, self.cells[self.indexes.paused])
         self.reactor.turn()
         self.assertEqual((1, {"counted": 1}), (self.accepted, self.closed))
         self.assertEqual(b"", client.end())
@@ -125,7 +125,7 @@ class ExhaustedTests(IngestTestCase):
     def test_a_client_s_error_is_no_reason_to_pause(self) -> None:
         """A connection that was aborted while it waited doesn't stop the lane."""
         self.fail_with(errno.ECONNABORTED)
-        self.assertEqual(0, self.slots[self.places.paused])
+        self.assertEqual(0, self.cells[self.indexes.paused])
         self.assertIn(self.lane, self.reactor.getReaders())
 
     def test_stopped_in_the_pause(self) -> None:
@@ -137,7 +137,7 @@ class ExhaustedTests(IngestTestCase):
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_exhausted_after_the_stop(self) -> None:
-        """Nor does one that runs out of descriptors in its last look."""
+        """Nor does one that runs out of descriptors in its last poll."""
         self.lane.stop()
         self.fail_with(errno.EMFILE)
         self.reactor.advance(10 * FULL_PAUSE)
@@ -154,38 +154,38 @@ class PauseTests(IngestTestCase):
         lane.pause("two")
         lane.pause("two")
         lane.resume("two")
-        self.assertEqual((1, []), (self.slots[self.places.paused], self.reactor.getReaders()))
+        self.assertEqual((1, []), (self.cells[self.indexes.paused], self.reactor.getReaders()))
         lane.resume("one")
-        self.assertEqual((0, [lane]), (self.slots[self.places.paused], self.reactor.getReaders()))
+        self.assertEqual((0, [lane]), (self.cells[self.indexes.paused], self.reactor.getReaders()))
 
     def test_two_address_families(self) -> None:
-        """A listener's two lanes share one slot, which stays up until both accept."""
+        """A listener's two lanes share one cell, which stays up until both accept."""
         first, second = self.count_lane(), self.count_lane()
         first.pause("descriptors")
         second.pause("descriptors")
         first.resume("descriptors")
-        self.assertEqual(1, self.slots[self.places.paused])
+        self.assertEqual(1, self.cells[self.indexes.paused])
         second.resume("descriptors")
-        self.assertEqual(0, self.slots[self.places.paused])
+        self.assertEqual(0, self.cells[self.indexes.paused])
 
     def test_a_reason_that_was_not_given(self) -> None:
         """Taking back what was never said changes nothing."""
         lane = self.count_lane()
         lane.resume("whatever")
-        self.assertEqual(0, self.slots[self.places.paused])
+        self.assertEqual(0, self.cells[self.indexes.paused])
 
     def test_stopped(self) -> None:
-        """A stopped lane isn't watched, whatever is resumed later, but can still be told to look."""
+        """A stopped lane isn't watched, whatever is resumed later, but can still be told to poll."""
         lane = self.count_lane()
         lane.pause("journal")
         lane.stop()
         lane.resume("journal")
         self.assertEqual([], self.reactor.getReaders())
         self.connect()
-        self.assertEqual(1, lane.look())
+        self.assertEqual(1, lane.poll())
 
     def test_paused_under_load(self) -> None:
-        """A lane that is resumed while there is load is looked at by the timer, not watched."""
+        """A lane that is resumed while there is load is polled by the timer, not watched."""
         lane = self.count_lane()
         for _ in range(3):
             self.connect()
@@ -201,7 +201,7 @@ class PauseTests(IngestTestCase):
 
 
 class FaultTests(IngestTestCase):
-    """A fault of the program's in a look."""
+    """A fault of the program's in a poll."""
 
     def make_faulty(self, lane: AcceptLane) -> None:
         """Let the next connection meet a fault."""
@@ -225,7 +225,7 @@ class FaultTests(IngestTestCase):
         self.assert_failed(self.reactor.turn)
 
     def test_under_load(self) -> None:
-        """So it is when the moderator's timer looks."""
+        """So it is when the moderator's timer polls."""
         self.make_faulty(self.count_lane())
         self.moderator._begin()
         self.moderator._run_if_needed(0)

@@ -74,14 +74,14 @@ class DatagramLaneTests(IngestTestCase):
     def test_one_frame_for_a_batch(self) -> None:
         """Many small datagrams share one frame of the journal."""
         self.send(*[b"a"] * 20)
-        self.assertEqual(20, self.lane.look())
+        self.assertEqual(20, self.lane.poll())
         self.assertEqual((32 + 40) // 8 * 8, self.journal.head)
 
     def test_budget(self) -> None:
-        """One look takes no more than the budget."""
+        """One poll takes no more than the budget."""
         self.patch(datagrams, "BUDGET", 3)
         self.send(*[b"a"] * 5)
-        self.assertEqual([3, 2, 0], [self.lane.look() for _ in range(3)])
+        self.assertEqual([3, 2, 0], [self.lane.poll() for _ in range(3)])
 
     def test_largest_datagram(self) -> None:
         """The largest datagram there is comes whole."""
@@ -95,9 +95,9 @@ class DatagramLaneTests(IngestTestCase):
         while not self.intake.is_full:
             self.intake.take(0, b"x" * 60000 + b"\n", 60001)
         self.send(b"a", b"b")
-        self.assertEqual(0, self.lane.look())
+        self.assertEqual(0, self.lane.poll())
         self.intake.release(self.journal.head)
-        self.assertEqual(2, self.lane.look())
+        self.assertEqual(2, self.lane.poll())
 
     def test_pause_and_resume(self) -> None:
         """A paused lane isn't watched until it is resumed."""
@@ -107,26 +107,26 @@ class DatagramLaneTests(IngestTestCase):
         self.assertEqual([self.lane], self.reactor.getReaders())
 
     def test_stopped(self) -> None:
-        """A stopped lane isn't watched again, but can be told to look."""
+        """A stopped lane isn't watched again, but can be told to poll."""
         self.lane.pause("journal")
         self.lane.stop()
         self.lane.resume("journal")
         self.assertEqual([], self.reactor.getReaders())
         self.send(b"a")
-        self.assertEqual(1, self.lane.look())
+        self.assertEqual(1, self.lane.poll())
 
     def test_an_error_on_the_socket(self) -> None:
         """An error that the kernel reports once costs no datagram before or after it."""
         refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
         self.patch(self, "kinds", self.kinds._replace(read_datagrams=read_datagrams))
         lane = self.make_lane(FailingSocket(b"a", refused, b"b", refused, refused, b"c"))
-        lane.look()
+        lane.poll()
         self.intake.settle()
         self.assertEqual([b"a", b"b", b"c"], self.tally.lines)
         self.assertEqual(3, self.tally.datagram_count)
 
     def test_dropped_by_the_reactor(self) -> None:
-        """A look that raises is the worker's failure: nobody would read any more."""
+        """A poll that raises is the worker's failure: nobody would read any more."""
         self.patch(self.intake.__class__, "take", _fault)
         self.send(b"a")
         self.reactor.turn()

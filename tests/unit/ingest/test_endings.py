@@ -7,14 +7,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ingest import line_lane, parking
+from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD
 from statsd_tcp.ledger.journal import read_frames
-from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, wait_readable
 
 _T = TypeVar("_T", bound="type[SynchronousTestCase]")
 
-Step = bytes | Literal["fin", "reset", "look", "silence"]
-"""What the client does (bytes are sent), or the server: ``look`` reads what has come."""
+Step = bytes | Literal["fin", "reset", "poll", "silence"]
+"""What the client does (bytes are sent), or the server: ``poll`` reads what has come."""
 
 
 class Case(NamedTuple):
@@ -30,40 +30,40 @@ class Case(NamedTuple):
 
 CASES = (
     Case("nothing_sent", "A client that sends nothing and goes is counted, and no line.", ("fin",), "eof"),
-    Case("nothing_sent_late", "So is one that takes its time.", ("look", "look", "fin"), "eof"),
+    Case("nothing_sent_late", "So is one that takes its time.", ("poll", "poll", "fin"), "eof"),
     Case("one_line", "A line with its newline is a line.", (b"a:1|c\n", "fin"), "eof", (b"a:1|c",)),
     Case("lines_at_once", "Lines that come together stay in order.", (b"a\nb\nc\n", "fin"), "eof", (b"a", b"b", b"c")),
-    Case("pieces", "Lines in several pieces are all taken.", (b"a\n", "look", b"b\n", "fin"), "eof", (b"a", b"b")),
+    Case("pieces", "Lines in several pieces are all taken.", (b"a\n", "poll", b"b\n", "fin"), "eof", (b"a", b"b")),
     Case("crlf", "A carriage return stays for the grammar.", (b"a\r\nb\r\n", "fin"), "eof", (b"a\r", b"b\r")),
-    Case("split_crlf", "CRLF may be split between its bytes.", (b"a\r", "look", b"\n", "fin"), "eof", (b"a\r",)),
-    Case("split", "A line may be split anywhere.", (b"a:1", "look", b"|c\nb", "look", b":2\n", "fin"), "eof",
+    Case("split_crlf", "CRLF may be split between its bytes.", (b"a\r", "poll", b"\n", "fin"), "eof", (b"a\r",)),
+    Case("split", "A line may be split anywhere.", (b"a:1", "poll", b"|c\nb", "poll", b":2\n", "fin"), "eof",
          (b"a:1|c", b"b:2")),
-    Case("trickle", "A line may come byte by byte.", (b"a", "look", b":", "look", b"1", "look", b"\n", "fin"), "eof",
+    Case("trickle", "A line may come byte by byte.", (b"a", "poll", b":", "poll", b"1", "poll", b"\n", "fin"), "eof",
          (b"a:1",)),
     Case("empty_lines", "Empty lines are passed on, to be counted apart.", (b"\n\na\n", "fin"), "eof",
          (b"", b"", b"a")),
     Case("tail", "The last line needs no newline when the client ends cleanly.", (b"a\nb:2", "fin"), "eof",
          (b"a", b"b:2")),
-    Case("split_tail", "Nor does it when it came in pieces.", (b"b", "look", b":2", "look", "fin"), "eof", (b"b:2",)),
-    Case("reset", "A reset without a byte is a reset.", ("look", "reset"), "reset"),
+    Case("split_tail", "Nor does it when it came in pieces.", (b"b", "poll", b":2", "poll", "fin"), "eof", (b"b:2",)),
+    Case("reset", "A reset without a byte is a reset.", ("poll", "reset"), "reset"),
     Case("reset_at_once", "Lines that came before a reset count.", (b"a\n", "reset"), "reset", (b"a",)),
-    Case("reset_later", "They do when they were read before it.", (b"a\n", "look", "reset"), "reset", (b"a",)),
-    Case("reset_tail", "After a reset half a line is no line.", (b"a\nb:2", "look", "reset"), "reset", (b"a",),
+    Case("reset_later", "They do when they were read before it.", (b"a\n", "poll", "reset"), "reset", (b"a",)),
+    Case("reset_tail", "After a reset half a line is no line.", (b"a\nb:2", "poll", "reset"), "reset", (b"a",),
          {"truncated": 1}),
-    Case("idle", "Who sends nothing for too long is closed.", ("look", "silence"), "idle"),
-    Case("idle_lines", "Its lines count.", (b"a\n", "look", "silence"), "idle", (b"a",)),
-    Case("idle_tail", "Half a line of it doesn't.", (b"a\nb:2", "look", "silence"), "idle", (b"a",), {"truncated": 1}),
-    Case("longest", "A line of exactly the limit is a line.", (b"x" * (MAX_LINE - 1), "look", b"y\n", "fin"), "eof",
+    Case("idle", "Who sends nothing for too long is closed.", ("poll", "silence"), "idle"),
+    Case("idle_lines", "Its lines count.", (b"a\n", "poll", "silence"), "idle", (b"a",)),
+    Case("idle_tail", "Half a line of it doesn't.", (b"a\nb:2", "poll", "silence"), "idle", (b"a",), {"truncated": 1}),
+    Case("longest", "A line of exactly the limit is a line.", (b"x" * (MAX_LINE - 1), "poll", b"y\n", "fin"), "eof",
          (b"x" * (MAX_LINE - 1) + b"y",)),
     Case("too_long", "A longer one is dropped up to its newline; the connection stays.",
-         (b"a\n" + b"x" * MAX_LINE, "look", b"xx", "look", b"x\nb\n", "look", b"c\n", "fin"), "eof",
+         (b"a\n" + b"x" * MAX_LINE, "poll", b"xx", "poll", b"x\nb\n", "poll", b"c\n", "fin"), "eof",
          (b"a", b"b", b"c"), {"line_too_long": 1}),
-    Case("too_long_tail", "One that never ends is dropped once.", (b"x" * (MAX_LINE + 1), "look", b"x", "fin"), "eof",
+    Case("too_long_tail", "One that never ends is dropped once.", (b"x" * (MAX_LINE + 1), "poll", b"x", "fin"), "eof",
          (), {"line_too_long": 1}),
     Case("too_long_reset", "One that a reset cuts off isn't truncated as well.",
-         (b"x" * (MAX_LINE + 1), "look", "reset"), "reset", (), {"line_too_long": 1}),
+         (b"x" * (MAX_LINE + 1), "poll", "reset"), "reset", (), {"line_too_long": 1}),
     Case("two_too_long", "Each of several too long lines counts.",
-         (b"x" * (MAX_LINE + 1), "look", b"\n" + b"y" * (MAX_LINE + 1), "look", b"\nb\n", "fin"), "eof", (b"b",),
+         (b"x" * (MAX_LINE + 1), "poll", b"\n" + b"y" * (MAX_LINE + 1), "poll", b"\nb\n", "fin"), "eof", (b"b",),
          {"line_too_long": 2}),
     Case("binary", "Any byte but the newline is part of a line.", (b"\0\xff\r\n\x80", "fin"), "eof",
          (b"\0\xff\r", b"\x80")),
@@ -107,17 +107,17 @@ class EndingTestCase(IngestTestCase):
                 client.reset()
                 for one in self.server_ends():
                     wait_readable(one)
-            elif step == "look":
-                self.look()
+            elif step == "poll":
+                self.poll()
             else:
                 self.silence()
         for _ in range(3):
-            self.look()
+            self.poll()
         if "reset" not in case.steps:
             self.assertEqual(b"", client.end())
         self.check(case, sent)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Let the server read what has come."""
         self.reactor.turn()
         self.tick()
@@ -140,11 +140,11 @@ class EndingTestCase(IngestTestCase):
 
     def check_journal(self, case: Case) -> None:
         """Compare the journal with the lines: it has all, and nothing else."""
-        head = self.slots[JOURNAL_HEAD]
+        head = self.cells[JOURNAL_HEAD]
         frames = list(read_frames(self.journal.ring, 0, head))
         self.assertEqual(b"".join(line + b"\n" for line in case.lines), b"".join(one.lines for one in frames))
         self.assertEqual(head, frames[-1].next if frames else 0)
-        self.assertEqual(0, self.slots[HEARTBEAT])
+        self.assertEqual(0, self.cells[HEARTBEAT])
 
 
 @with_cases
@@ -153,7 +153,7 @@ class AcceptLaneTests(EndingTestCase):
 
     def begin(self) -> Client:
         """Connect to a lane that is patient."""
-        self.patch(line_lane, "LOOKS_AT_REST", 12)
+        self.patch(line_lane, "POLLS_AT_REST", 12)
         self.line_lane()
         return self.connect()
 
@@ -179,10 +179,10 @@ class ParkedTests(EndingTestCase):
         self.line_lane()
         return self.connect()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Let the server read what has come, as if others were coming, too."""
         self.moderator._quiet = 0
-        super().look()
+        super().poll()
 
     def silence(self) -> None:
         """Let so much time pass that the server must have enough."""
@@ -216,7 +216,7 @@ class ProtocolTests(EndingTestCase):
 
 @with_cases
 class HandOverTests(EndingTestCase):
-    """The accept lane begins, and hands the connection over after its second look."""
+    """The accept lane begins, and hands the connection over after its second poll."""
 
     def begin(self) -> Client:
         """Connect to a lane as it is at rest."""

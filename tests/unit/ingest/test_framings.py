@@ -34,7 +34,7 @@ class LengthTests(IngestTestCase):
         )
         self.lane.start()
 
-    def look(self, times: int = 1) -> None:
+    def poll(self, times: int = 1) -> None:
         """Let the server read what has come."""
         for _ in range(times):
             self.reactor.turn()
@@ -43,11 +43,11 @@ class LengthTests(IngestTestCase):
         self.intake.settle()
 
     def test_short(self) -> None:
-        """A client that sends whole packets and goes is done at the first look."""
+        """A client that sends whole packets and goes is done at the first poll."""
         client = self.connect()
         client.send(packet(b"a\nb") + packet(b"c\n"))
         client.fin()
-        self.look()
+        self.poll()
         self.assertEqual(([b"a", b"b", b"c"], {"eof": 1}), (self.tally.lines, self.closed))
         self.assertEqual((0, 13), (self.reactor.adopted, self.tally.bytes))
 
@@ -55,21 +55,21 @@ class LengthTests(IngestTestCase):
         """A read that ends in a newline needn't end in a whole packet."""
         client = self.connect()
         client.send(struct.pack("<I", 4) + b"a\n")
-        self.look()
+        self.poll()
         self.assertEqual([], self.tally.lines)
         client.send(b"b\n")
-        self.look(3)
+        self.poll(3)
         self.assertEqual([b"a", b"b"], self.tally.lines)
 
     def test_handed_over(self) -> None:
         """A client that stays goes on on the ordinary lane in the middle of a packet."""
         client = self.connect()
         client.send(packet(b"a") + packet(b"bcd")[:5])
-        self.look(3)
+        self.poll(3)
         self.assertEqual((1, [b"a"]), (self.reactor.adopted, self.tally.lines))
         client.send(b"cd" + packet(b"e"))
         client.fin()
-        self.look(2)
+        self.poll(2)
         self.assertEqual(([b"a", b"bcd", b"e"], {"eof": 1}), (self.tally.lines, self.closed))
 
     def test_truncated(self) -> None:
@@ -77,14 +77,14 @@ class LengthTests(IngestTestCase):
         client = self.connect()
         client.send(packet(b"a") + packet(b"bcd")[:-1])
         client.fin()
-        self.look()
+        self.poll()
         self.assertEqual(([b"a"], {"truncated": 1}), (self.tally.lines, dict(self.tally.rejected)))
 
     def test_wrong_length_at_once(self) -> None:
         """A client that sends bare lines is closed for an error, and counted as one bad line."""
         client = self.connect()
         client.send(b"a:1|c\nb:2|c\n")
-        self.look()
+        self.poll()
         self.assertEqual(({"error": 1}, {"malformed_line": 1}), (self.closed, dict(self.tally.rejected)))
         self.assertEqual(([], 12, 0), (self.tally.lines, self.tally.bytes, self.occupancy.open))
 
@@ -92,20 +92,20 @@ class LengthTests(IngestTestCase):
         """So is one that goes wrong on the ordinary lane; what came before counts."""
         client = self.connect()
         client.send(packet(b"a"))
-        self.look(3)
+        self.poll(3)
         client.send(packet(b"b") + b"\xff" * 8 + packet(b"c"))
-        self.look(2)
+        self.poll(2)
         self.assertEqual((1, {"error": 1}), (self.reactor.adopted, self.closed))
         self.assertEqual(([b"a", b"b"], {"malformed_line": 1}), (self.tally.lines, dict(self.tally.rejected)))
 
     def test_wrong_length_at_the_end(self) -> None:
         """So is one whose wrong length is found when the service stops."""
         client, stay = self.connect(), self.connect()
-        self.look(3)
+        self.poll(3)
         client.send(b"\xff" * 8)
         stay.send(packet(b"a"))
         self.factory.drain()
-        self.look()
+        self.poll()
         self.assertEqual(({"error": 1, "shutdown": 1}, [b"a"]), (self.closed, self.tally.lines))
         self.assertEqual({"malformed_line": 1}, dict(self.tally.rejected))
 
@@ -142,7 +142,7 @@ class UnixDatagramTests(IngestTestCase):
         self.assertEqual(([b"a", b"b", b"c"], 3), (self.tally.lines, self.tally.datagram_count))
 
     def test_at_once_under_load(self) -> None:
-        """Under load, when all other sockets are looked at once a millisecond, this one is read as before."""
+        """Under load, when all other sockets are polled once a millisecond, this one is read as before."""
         self.moderator._begin()
         self.client.send(b"a")
         self.reactor.turn()
@@ -166,7 +166,7 @@ class UnixDatagramTests(IngestTestCase):
         self.assertEqual([40000, 65536], [len(line) for line in self.tally.lines])
 
     def test_pause_resume_stop(self) -> None:
-        """Paused or stopped it isn't watched; stopped it can still be told to look."""
+        """Paused or stopped it isn't watched; stopped it can still be told to poll."""
         self.lane.pause("journal")
         self.assertEqual([], self.reactor.getReaders())
         self.lane.resume("journal")
@@ -176,4 +176,4 @@ class UnixDatagramTests(IngestTestCase):
         self.assertEqual([], self.reactor.getReaders())
         self.client.send(b"a")
         wait_readable(self.port)
-        self.assertEqual(1, self.lane.look())
+        self.assertEqual(1, self.lane.poll())

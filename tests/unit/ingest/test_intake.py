@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ledger.cells import GLOBAL_CELLS
 from statsd_tcp.ledger.journal import FRAME_HEAD, Journal, read_frames
-from statsd_tcp.ledger.slots import GLOBAL_SLOTS
 from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase, RecordingTally
 
 LINE = b"x" * 60000 + b"\n"
@@ -117,8 +117,8 @@ class FullTests(IngestTestCase):
     @given(st.lists(st.tuples(st.integers(1, 1 << 17), st.booleans()), max_size=40))
     def test_nothing_is_overwritten(self, chunks: list[tuple[int, bool]]) -> None:
         """As long as reading stops when it must, no frame that isn't committed is ever overwritten."""
-        slots = memoryview(bytearray(8 * len(GLOBAL_SLOTS))).cast("Q")
-        journal = Journal(memoryview(bytearray(RING_SIZE)), slots)
+        cells = memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q")
+        journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
         intake = Intake(journal, RecordingTally(), 1, full=list, resumed=list)
         for size, commit in chunks:
             if intake.is_full or commit:

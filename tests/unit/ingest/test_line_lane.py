@@ -18,30 +18,30 @@ class CapTests(IngestTestCase):
         self.occupancy.limit = 2
         lane = self.line_lane()
         first, *_ = (self.connect() for _ in range(3))
-        self.assertEqual(2, lane.look())
-        self.assertEqual((2, 1), (self.occupancy.open, self.slots[self.places.paused]))
+        self.assertEqual(2, lane.poll())
+        self.assertEqual((2, 1), (self.occupancy.open, self.cells[self.indexes.paused]))
         self.assertEqual([], self.reactor.getReaders())
         first.fin()
-        self.look()
-        self.assertEqual((1, 0), (self.occupancy.open, self.slots[self.places.paused]))
-        self.look()
+        self.poll()
+        self.assertEqual((1, 0), (self.occupancy.open, self.cells[self.indexes.paused]))
+        self.poll()
         self.assertEqual((3, {"eof": 1}, 2), (self.accepted, self.closed, self.occupancy.open))
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Let the server read what has come."""
         self.reactor.turn()
         self.moderator._run_if_needed(0)
         self.tick()
 
     def test_finished_connections_take_no_room(self) -> None:
-        """A connection that is done in its first look never counts as open."""
+        """A connection that is done in its first poll never counts as open."""
         self.occupancy.limit = 1
         lane = self.line_lane()
         for _ in range(5):
             client = self.connect()
             client.send(b"a\n")
             client.fin()
-        self.assertEqual(5, lane.look())
+        self.assertEqual(5, lane.poll())
         self.assertEqual((5, {"eof": 5}, 0), (self.accepted, self.closed, self.occupancy.open))
 
     def test_handed_over_connections_count(self) -> None:
@@ -50,14 +50,14 @@ class CapTests(IngestTestCase):
         self.line_lane()
         client = self.connect()
         for _ in range(3):
-            self.look()
+            self.poll()
         self.assertEqual((1, 1), (self.reactor.adopted, self.occupancy.open))
         self.connect()
-        self.look()
-        self.assertEqual((1, 1), (self.accepted, self.slots[self.places.paused]))
+        self.poll()
+        self.assertEqual((1, 1), (self.accepted, self.cells[self.indexes.paused]))
         client.fin()
-        self.look()
-        self.look()
+        self.poll()
+        self.poll()
         self.assertEqual(({"eof": 1}, 2), (self.closed, self.accepted))
 
 
@@ -77,18 +77,18 @@ class FullTests(IngestTestCase):
         self.fill()
         client = self.connect()
         client.send(b"a\n")
-        self.assertEqual((0, 0), (lane.look(), self.accepted))
+        self.assertEqual((0, 0), (lane.poll(), self.accepted))
         self.intake.release(self.journal.head)
-        self.assertEqual(1, lane.look())
+        self.assertEqual(1, lane.poll())
         self.intake.settle()
         self.assertEqual([b"a"], self.tally.lines)
 
     def test_unfinished_connections_wait(self) -> None:
         """What is read would have nowhere to go: nothing is read from connections that were put off either."""
-        self.patch(line_lane, "LOOKS_AT_REST", 12)
+        self.patch(line_lane, "POLLS_AT_REST", 12)
         lane = self.line_lane()
         clients = [self.connect() for _ in range(4)]
-        lane.look()
+        lane.poll()
         self.fill()
         for client in clients:
             client.send(b"a\n")
@@ -108,12 +108,12 @@ class FullTests(IngestTestCase):
             client = self.connect()
             client.send(line)
             client.fin()
-        taken = lane.look()
+        taken = lane.poll()
         self.assertTrue(self.intake.is_full)
         self.assertLess(taken, 25)
         self.assertLess(self.journal.head - self.journal.released, len(self.journal.ring))
         self.intake.release(self.journal.head)
-        self.assertEqual(25 - taken, lane.look())
+        self.assertEqual(25 - taken, lane.poll())
         self.moderator._run_if_needed(0)
         self.tick()
         self.assertEqual(({"eof": 25}, 25), (self.closed, len(self.tally.lines)))
@@ -123,16 +123,16 @@ class ReadTests(IngestTestCase):
     """How much is read from one connection."""
 
     def test_reads_per_look(self) -> None:
-        """One look reads a connection a few times at most, so that one sender can't own the reactor."""
+        """One poll reads a connection a few times at most, so that one sender can't own the reactor."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
-        self.patch(line_lane, "LOOKS_AT_REST", 12)
+        self.patch(line_lane, "POLLS_AT_REST", 12)
         lane = self.line_lane()
         client = self.connect()
         client.send(b"a\n" * 10)
         client.fin()
-        lane.look()
+        lane.poll()
         self.intake.settle()
-        self.assertEqual(line_lane.READS_PER_LOOK, len(self.tally.lines))
+        self.assertEqual(line_lane.READS_PER_POLL, len(self.tally.lines))
         self.moderator._run_if_needed(0)
         self.tick(3)
         self.assertEqual((10, {"eof": 1}), (len(self.tally.lines), self.closed))
@@ -142,11 +142,11 @@ class ReadTests(IngestTestCase):
         lane = self.line_lane()
         client = self.connect()
         client.send(b"a\nb")
-        lane.look()
+        lane.poll()
         (unfinished,) = self.moderator.unfinished()
         connection = unfinished._connection  # type: ignore[attr-defined]
         os.close(connection.detach())
-        unfinished.look()
+        unfinished.poll()
         self.intake.settle()
         self.assertEqual(({"error": 1}, [b"a"]), (self.closed, self.tally.lines))
         self.assertEqual({"truncated": 1}, self.tally.rejected)
@@ -164,7 +164,7 @@ class HandOverTests(IngestTestCase):
         self.reactor.turn()
 
     def test_after_one_millisecond_at_rest(self) -> None:
-        """At rest a connection is looked at once more, then the reactor has it, with what was read."""
+        """At rest a connection is polled once more, then the reactor has it, with what was read."""
         self.unfinished()
         self.assertEqual(0, self.reactor.adopted)
         self.tick()
@@ -193,7 +193,7 @@ class HandOverTests(IngestTestCase):
         self.unfinished()
         self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
         self.tick()
-        self.assertEqual((1, 1), (self.errors("EMFILE"), self.slots[self.places.paused]))
+        self.assertEqual((1, 1), (self.errors("EMFILE"), self.cells[self.indexes.paused]))
         self.assertEqual((1, {}), (self.occupancy.open, self.closed))
         self.reactor.adoption_error = None
         self.tick()
@@ -201,7 +201,7 @@ class HandOverTests(IngestTestCase):
         self.client.send(b"|c\n")
         self.reactor.advance(FULL_PAUSE)
         self.reactor.turn()
-        self.assertEqual(([b"a:1|c"], 0), (self.tally.lines, self.slots[self.places.paused]))
+        self.assertEqual(([b"a:1|c"], 0), (self.tally.lines, self.cells[self.indexes.paused]))
 
     def test_finished_while_it_stays(self) -> None:
         """A connection that stays for want of a descriptor is still read, and counted when its client is done."""
@@ -214,22 +214,22 @@ class HandOverTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_reset_in_between(self) -> None:
-        """A client that resets after the last look and before the hand-over ended with a reset."""
+        """A client that resets after the last poll and before the hand-over ended with a reset."""
         self.unfinished()
         self.reactor.adoption_error = OSError(errno.ENOTCONN, "not connected")
         self.tick()
         self.assertEqual(({"reset": 1}, 0), (self.closed, self.occupancy.open))
-        self.assertEqual(({"truncated": 1}, 0), (self.tally.rejected, self.slots[self.places.paused]))
+        self.assertEqual(({"truncated": 1}, 0), (self.tally.rejected, self.cells[self.indexes.paused]))
 
 
 class DrainTests(IngestTestCase):
     """The service stops while connections are put off."""
 
     def drain(self, *sent: bytes, fin: bool = False) -> None:
-        """Accept a client that sends so many pieces after the first look, and end."""
+        """Accept a client that sends so many pieces after the first poll, and end."""
         lane = self.line_lane()
         client = self.connect()
-        lane.look()
+        lane.poll()
         for piece in sent:
             client.send(piece)
         if fin:
@@ -251,7 +251,7 @@ class DrainTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a", b"b"]), (self.closed, self.tally.lines))
 
     def test_more_than_one_look_reads(self) -> None:
-        """All that waits is read, not only what one look takes."""
+        """All that waits is read, not only what one poll takes."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
         self.drain(b"a\n" * 50)
         self.assertEqual(({"shutdown": 1}, 50), (self.closed, len(self.tally.lines)))

@@ -1,10 +1,10 @@
-"""The moderator: watched at rest, a look every millisecond under load, and the connections that aren't finished."""
+"""The moderator: watched at rest, a poll every millisecond under load, and the connections that aren't finished."""
 
 from __future__ import annotations
 
 import socket
 
-from statsd_tcp.ingest.moderation import BACKLOGGED, BUSY_BATCH, QUIET_LOOKS
+from statsd_tcp.ingest.moderation import BACKLOGGED, BUSY_BATCH, QUIET_POLLS
 from statsd_tcp.ingest.parking import PATIENCE
 from tests.unit.ingest.loopback import IngestTestCase
 
@@ -15,7 +15,7 @@ class FakeLane:
     def __init__(self) -> None:
         self.watched = False
         self.finds: list[int] = []
-        self.looks = 0
+        self.polls = 0
         self.error: Exception | None = None
 
     def watch(self) -> None:
@@ -27,19 +27,19 @@ class FakeLane:
         """Note it."""
         self.watched = False
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Find the next of the numbers given, then nothing."""
-        self.looks += 1
+        self.polls += 1
         if self.error is not None:
             raise self.error
         return self.finds.pop(0) if self.finds else 0
 
 
 class FakeUnfinished:
-    """A connection that counts how often it was looked at."""
+    """A connection that counts how often it was polled."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.polls = 0
         self.until = 0
         self.error: Exception | None = None
 
@@ -47,9 +47,9 @@ class FakeUnfinished:
         """Stay as it is."""
         return False
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Count."""
-        self.looks += 1
+        self.polls += 1
         if self.error is not None:
             raise self.error
 
@@ -58,19 +58,19 @@ class FakeUnfinished:
 
 
 class PuttingOffLane(FakeLane):
-    """A lane that puts a connection off in each look."""
+    """A lane that puts a connection off in each poll."""
 
     def __init__(self, test: ModeratorTests) -> None:
         super().__init__()
         self._test = test
         self.made: list[FakeUnfinished] = []
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """Take one connection that isn't done."""
         connection = FakeUnfinished()
         self.made.append(connection)
         self._test.moderator.put_off(connection)
-        return super().look()
+        return super().poll()
 
 
 class ModeratorTests(IngestTestCase):
@@ -84,7 +84,7 @@ class ModeratorTests(IngestTestCase):
             self.moderator.add(lane)
 
     def wake(self, lane: FakeLane, *finds: int) -> None:
-        """Have a lane's socket become readable, and find so many in this and the following looks."""
+        """Have a lane's socket become readable, and find so many in this and the following polls."""
         lane.finds += finds
         self.moderator.woken(lane)
 
@@ -97,18 +97,18 @@ class ModeratorTests(IngestTestCase):
         """One connection at rest is taken at once and leaves everything at rest."""
         self.tick(10)
         self.wake(self.lanes[0], 1)
-        self.assertEqual(1, self.lanes[0].looks)
+        self.assertEqual(1, self.lanes[0].polls)
         self.assertFalse(self.moderator.busy)
         self.assertTrue(self.lanes[0].watched)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_a_batch_is_load(self) -> None:
-        """Several connections in one wake-up end the watching of all lanes; each is looked at every millisecond."""
+        """Several connections in one wake-up end the watching of all lanes; each is polled every millisecond."""
         self.wake(self.lanes[0], BUSY_BATCH)
         self.assertTrue(self.moderator.busy)
         self.assertEqual([False, False], [lane.watched for lane in self.lanes])
         self.tick(5)
-        self.assertEqual([6, 5], [lane.looks for lane in self.lanes])
+        self.assertEqual([6, 5], [lane.polls for lane in self.lanes])
 
     def test_wake_ups_in_quick_succession_are_load(self) -> None:
         """Single connections less than a millisecond apart are load, a millisecond apart they are not."""
@@ -122,9 +122,9 @@ class ModeratorTests(IngestTestCase):
         self.assertTrue(self.moderator.busy)
 
     def test_back_to_rest(self) -> None:
-        """After enough looks that found nothing the lanes are watched again, and the timer ends."""
+        """After enough polls that found nothing the lanes are watched again, and the timer ends."""
         self.wake(self.lanes[0], BUSY_BATCH)
-        self.tick(QUIET_LOOKS - 1)
+        self.tick(QUIET_POLLS - 1)
         self.assertTrue(self.moderator.busy)
         self.tick()
         self.assertFalse(self.moderator.busy)
@@ -132,56 +132,56 @@ class ModeratorTests(IngestTestCase):
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_a_find_begins_the_quiet_anew(self) -> None:
-        """Only looks in a row that found nothing count as quiet."""
+        """Only polls in a row that found nothing count as quiet."""
         self.wake(self.lanes[0], BUSY_BATCH)
-        self.tick(QUIET_LOOKS - 1)
+        self.tick(QUIET_POLLS - 1)
         self.lanes[1].finds = [1]
-        self.tick(QUIET_LOOKS)
+        self.tick(QUIET_POLLS)
         self.assertTrue(self.moderator.busy)
 
     def test_a_full_batch_is_followed_at_once(self) -> None:
-        """A look that found a whole budget is followed by another without a millisecond's wait."""
+        """A poll that found a whole budget is followed by another without a millisecond's wait."""
         self.wake(self.lanes[0], BACKLOGGED, BACKLOGGED, 1)
         self.reactor.advance(0)
-        self.assertEqual(3, self.lanes[0].looks)
+        self.assertEqual(3, self.lanes[0].polls)
         self.reactor.advance(0)
-        self.assertEqual(3, self.lanes[0].looks)
+        self.assertEqual(3, self.lanes[0].polls)
         self.tick()
-        self.assertEqual(4, self.lanes[0].looks)
+        self.assertEqual(4, self.lanes[0].polls)
 
     def test_a_removed_lane(self) -> None:
-        """A lane that was removed is neither watched nor looked at, and gets its turn when it is back."""
+        """A lane that was removed is neither watched nor polled, and gets its turn when it is back."""
         self.moderator.remove(self.lanes[0])
         self.assertFalse(self.lanes[0].watched)
         self.wake(self.lanes[1], BUSY_BATCH)
         self.tick(2)
-        self.assertEqual(0, self.lanes[0].looks)
+        self.assertEqual(0, self.lanes[0].polls)
         self.moderator.add(self.lanes[0])
         self.assertFalse(self.lanes[0].watched)
         self.tick(1)
-        self.assertEqual(1, self.lanes[0].looks)
+        self.assertEqual(1, self.lanes[0].polls)
 
     def test_put_off(self) -> None:
-        """A connection that is put off is looked at in the next look, once."""
+        """A connection that is put off is polled in the next poll, once."""
         connections = [FakeUnfinished() for _ in range(3)]
         for connection in connections[:2]:
             self.moderator.put_off(connection)
         self.wake(self.lanes[0], BUSY_BATCH)
-        self.assertEqual([0, 0, 0], [connection.looks for connection in connections])
+        self.assertEqual([0, 0, 0], [connection.polls for connection in connections])
         self.tick()
         self.moderator.put_off(connections[2])
-        self.assertEqual([1, 1, 0], [connection.looks for connection in connections])
+        self.assertEqual([1, 1, 0], [connection.polls for connection in connections])
         self.tick(2)
-        self.assertEqual([1, 1, 1], [connection.looks for connection in connections])
+        self.assertEqual([1, 1, 1], [connection.polls for connection in connections])
 
     def test_the_timer_at_rest(self) -> None:
-        """At rest the timer runs only as long as a connection is put off, and looks at no lane."""
+        """At rest the timer runs only as long as a connection is put off, and polls at no lane."""
         connection = FakeUnfinished()
         self.moderator.put_off(connection)
         self.wake(self.lanes[0], 1)
         self.tick()
-        self.assertEqual(1, connection.looks)
-        self.assertEqual(1, self.lanes[0].looks)
+        self.assertEqual(1, connection.polls)
+        self.assertEqual(1, self.lanes[0].polls)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_the_timer_while_one_is_parked(self) -> None:
@@ -193,31 +193,31 @@ class ModeratorTests(IngestTestCase):
         self.moderator.parking.add(ours.fileno(), connection)
         self.wake(self.lanes[0], 1)
         self.tick(PATIENCE - 1)
-        self.assertEqual(0, connection.looks)
+        self.assertEqual(0, connection.polls)
         self.assertEqual(1, len(self.reactor.getDelayedCalls()))
         self.tick()
-        self.assertEqual(1, connection.looks)
+        self.assertEqual(1, connection.polls)
         self.assertEqual([], self.reactor.getDelayedCalls())
 
-    def test_nothing_is_looked_at_twice_in_one_look(self) -> None:
-        """A connection that a lane puts off under load has its turn in the next look, not in the same one."""
+    def test_nothing_is_polled_twice_at_once(self) -> None:
+        """A connection that a lane puts off under load has its turn in the next poll, not in the same one."""
         lane = PuttingOffLane(self)
         self.moderator.add(lane)
         self.wake(self.lanes[0], BUSY_BATCH)
         self.tick()
-        self.assertEqual([0], [one.looks for one in lane.made])
+        self.assertEqual([0], [one.polls for one in lane.made])
         self.tick()
-        self.assertEqual([1, 0], [one.looks for one in lane.made])
+        self.assertEqual([1, 0], [one.polls for one in lane.made])
 
     def test_everything_is_settled_after_a_look(self) -> None:
-        """What a look brought is in the tally when it ends, with the time of the look."""
+        """What a poll brought is in the tally when it ends, with the time of the poll."""
         self.intake.take(0, b"a:1|c\n", 6)
         self.wake(self.lanes[0], 1)
         self.assertEqual([b"a:1|c"], self.tally.lines)
         self.assertEqual([1000_000_000_000], self.tally.ticks)
 
     def test_settle_soon(self) -> None:
-        """Lines of the ordinary lane are settled at once at rest, and with the next look under load."""
+        """Lines of the ordinary lane are settled at once at rest, and with the next poll under load."""
         self.intake.take(0, b"a:1|c\n", 6)
         self.moderator.settle_soon()
         self.assertEqual([b"a:1|c"], self.tally.lines)
@@ -229,7 +229,7 @@ class ModeratorTests(IngestTestCase):
         self.assertEqual([b"a:1|c", b"b:1|c"], self.tally.lines)
 
     def test_a_look_that_raises(self) -> None:
-        """A lane that raises in the timer's look is reported as the worker's failure, and nothing runs on."""
+        """A lane that raises in the timer's poll is reported as the worker's failure, and nothing runs on."""
         self.wake(self.lanes[0], BUSY_BATCH)
         self.lanes[1].error = ZeroDivisionError("a fault")
         self.tick()
@@ -246,7 +246,7 @@ class ModeratorTests(IngestTestCase):
         self.assertEqual(1, len(self.failures))
 
     def test_the_longest_gap(self) -> None:
-        """The gap is what a look under load came late by; a quiet hour is none."""
+        """The gap is what a poll under load came late by; a quiet hour is none."""
         self.reactor.advance(3600)
         self.wake(self.lanes[0], BUSY_BATCH)
         self.assertEqual(0, self.moderator.gap_max)

@@ -12,8 +12,8 @@ from statsd_tcp import native
 from statsd_tcp.ingest import intake, native_lanes
 from statsd_tcp.ingest.lane import FULL_PAUSE
 from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
+from statsd_tcp.ledger.cells import JOURNAL_HEAD
 from statsd_tcp.ledger.journal import read_frames
-from statsd_tcp.ledger.slots import JOURNAL_HEAD
 from tests.unit.descriptors import open_here
 from tests.unit.ingest import (
     test_accept,
@@ -104,21 +104,21 @@ class SameJournalTests(IngestTestCase):
             client.socket.sendall(line)
             client.fin()
             self.intake.tick, start = number, self.journal.head
-            self.assertEqual(1, lane.look())
+            self.assertEqual(1, lane.poll())
             frames = list(read_frames(self.journal.ring, start, self.journal.head))
             self.assertEqual([(self.journal.head, number, 0, len(line), 0, line)], frames)
             self.intake.release(start)
         self.assertGreater(self.journal.head, len(self.journal.ring))
 
     def test_every_frame(self) -> None:
-        """All frames of one look are there, in the order of the connections, gauges with a tick of their own."""
+        """All frames of one poll are there, in the order of the connections, gauges with a tick of their own."""
         lane = self.line_lane()
         lines = [b"a:1|c\n", b"b:2|g\n", b"c:3|c\n", b"d:4|g\n"]
         for line in lines:
             client = self.connect()
             client.send(line)
             client.fin()
-        self.assertEqual(4, lane.look())
+        self.assertEqual(4, lane.poll())
         frames = list(read_frames(self.journal.ring, 0, self.journal.head))
         self.assertEqual(lines, [frame.lines for frame in frames])
         ticks = [frame.tick for frame in frames]
@@ -135,7 +135,7 @@ class SameJournalTests(IngestTestCase):
             client = self.connect()
             client.socket.sendall(line)
             client.fin()
-        self.assertEqual(3, lane.look())
+        self.assertEqual(3, lane.poll())
         self.assertEqual([b"a:1|g", b"a:2|g", b"a:3|g"], self.tally.lines)
         self.assertEqual(sorted(self.tally.ticks), self.tally.ticks)
         self.assertEqual(self.intake.tick, self.tally.ticks[-1])
@@ -148,13 +148,13 @@ class SameJournalTests(IngestTestCase):
             client = self.connect()
             client.socket.sendall(block)
             client.fin()
-        looks: list[int] = []
-        while sum(looks) < 2 * RING_SIZE // len(block):
-            looks.append(lane.look())
-            self.assertTrue(looks[-1])
+        polls: list[int] = []
+        while sum(polls) < 2 * RING_SIZE // len(block):
+            polls.append(lane.poll())
+            self.assertTrue(polls[-1])
             self.assertLess(self.journal.head - self.journal.released, RING_SIZE)
             self.intake.release(self.journal.head)
-        self.assertGreater(len(looks), 2)
+        self.assertGreater(len(polls), 2)
 
     def test_no_descriptor_left_open(self) -> None:
         """Each connection that is done in C is closed, whatever its end."""
@@ -167,7 +167,7 @@ class SameJournalTests(IngestTestCase):
                 client.fin()
             else:
                 client.reset()
-            self.assertEqual(1, lane.look())
+            self.assertEqual(1, lane.poll())
             client.socket.close()
         self.assertEqual({"eof": 20, "reset": 10}, self.closed)
         self.assertEqual(before, open_here())
@@ -179,12 +179,12 @@ class SameJournalTests(IngestTestCase):
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
         try:
-            self.assertEqual(0, lane.look())
+            self.assertEqual(0, lane.poll())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        self.assertEqual((1, 1, 0), (self.errors("EMFILE"), self.slots[self.places.paused], self.accepted))
+        self.assertEqual((1, 1, 0), (self.errors("EMFILE"), self.cells[self.indexes.paused], self.accepted))
         self.reactor.advance(FULL_PAUSE)
-        self.assertEqual(1, lane.look())
+        self.assertEqual(1, lane.poll())
 
     def test_nothing_told(self) -> None:
         """What was framed and never told to the tally, because the process died, is read back whole."""
@@ -193,11 +193,11 @@ class SameJournalTests(IngestTestCase):
             client = self.connect()
             client.socket.sendall(b"a:%d|c\n" % number)
             client.fin()
-        counts = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, JOURNAL_HEAD)
+        counts = (self.indexes.accepted, self.indexes.eof, self.indexes.reset, self.indexes.error, JOURNAL_HEAD)
         taken, *_ = _burst.lines(
-            self.listener.fileno(), 9, 4, 1 << 16, self.slots, counts, self.journal.ring, 0, self.intake.brim, 5
+            self.listener.fileno(), 9, 4, 1 << 16, self.cells, counts, self.journal.ring, 0, self.intake.brim, 5
         )
-        head = self.slots[JOURNAL_HEAD]
+        head = self.cells[JOURNAL_HEAD]
         frames = list(read_frames(self.journal.ring, 0, head))
         self.assertEqual((3, {"eof": 3}), (taken, self.closed))
         self.assertEqual([b"a:0|c\n", b"a:1|c\n", b"a:2|c\n"], [frame.lines for frame in frames])
@@ -206,19 +206,19 @@ class SameJournalTests(IngestTestCase):
         """Flushes that aren't there and rings too small to read into are refused before anything is accepted."""
         self.connect()
         descriptor = self.listener.fileno()
-        good = (self.places.accepted, self.places.eof, self.places.reset, self.places.error, 2)
+        good = (self.indexes.accepted, self.indexes.eof, self.indexes.reset, self.indexes.error, 2)
         ring = self.journal.ring
-        for places, room, at_once, error in (
-            ((1, 2, 3, 4, len(self.slots)), ring, 100, IndexError),
+        for indexes, room, at_once, error in (
+            ((1, 2, 3, 4, len(self.cells)), ring, 100, IndexError),
             ((-1, 2, 3, 4, 5), ring, 100, IndexError),
             (good, ring[: 1 << 10], 100, ValueError),
             (good, ring, (1 << 16) + 1, ValueError),
             (good, ring, 0, ValueError),
         ):
             with self.assertRaises(error):
-                _burst.lines(descriptor, 9, 4, at_once, self.slots, places, room, 0, 1 << 18, 1)
+                _burst.lines(descriptor, 9, 4, at_once, self.cells, indexes, room, 0, 1 << 18, 1)
         with self.assertRaises(IndexError):
-            _burst.bare(descriptor, 9, self.slots, (1, 2, 1 << 40))
+            _burst.bare(descriptor, 9, self.cells, (1, 2, 1 << 40))
         self.assertEqual(0, self.accepted)
 
     def test_wrong_arguments_for_datagrams(self) -> None:
@@ -231,7 +231,7 @@ class SameJournalTests(IngestTestCase):
 
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""
-        self.assertEqual((0, errno.EBADF), _burst.bare(-1, 9, self.slots, (1, 2, 3)))
+        self.assertEqual((0, errno.EBADF), _burst.bare(-1, 9, self.cells, (1, 2, 3)))
 
 
 class ChoiceTests(IngestTestCase):

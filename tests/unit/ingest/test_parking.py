@@ -22,7 +22,7 @@ class FakeParked:
     def __init__(self, *, closes: bool = False) -> None:
         self.until = 0
         self.events: list[int] = []
-        self.looks = 0
+        self.polls = 0
         self._closes = closes
 
     def ready(self, events: int) -> bool:
@@ -30,9 +30,9 @@ class FakeParked:
         self.events.append(events)
         return self._closes
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Count."""
-        self.looks += 1
+        self.polls += 1
 
 
 class ParkingTests(SynchronousTestCase):
@@ -55,41 +55,41 @@ class ParkingTests(SynchronousTestCase):
         connection = FakeParked()
         client = self.park(connection)
         for _ in range(PATIENCE - 1):
-            self.parking.look()
-        self.assertEqual(([], 0, 1), (connection.events, connection.looks, len(self.parking)))
-        self.parking.look()
-        self.assertEqual(([], 1, 0), (connection.events, connection.looks, len(self.parking)))
+            self.parking.poll()
+        self.assertEqual(([], 0, 1), (connection.events, connection.polls, len(self.parking)))
+        self.parking.poll()
+        self.assertEqual(([], 1, 0), (connection.events, connection.polls, len(self.parking)))
         client.send(LINE)
-        self.parking.look()
-        self.assertEqual(([], 1), (connection.events, connection.looks))
+        self.parking.poll()
+        self.assertEqual(([], 1), (connection.events, connection.polls))
 
     def test_news(self) -> None:
-        """Only the connection that has news is told, at each look until it was read."""
+        """Only the connection that has news is told, at each poll until it was read."""
         one, other = FakeParked(), FakeParked()
         self.park(one).send(LINE)
         self.park(other)
-        self.parking.look()
-        self.parking.look()
+        self.parking.poll()
+        self.parking.poll()
         self.assertEqual(([select.EPOLLIN] * 2, []), (one.events, other.events))
 
     def test_closed(self) -> None:
         """A connection that says that it is closed waits no more."""
         connection = FakeParked(closes=True)
         self.park(connection).send(LINE)
-        self.parking.look()
+        self.parking.poll()
         self.assertEqual((1, 0), (len(connection.events), len(self.parking)))
 
     def test_each_in_its_time(self) -> None:
         """Those that came later wait longer."""
         early, late = FakeParked(), FakeParked()
         self.park(early)
-        self.parking.look()
+        self.parking.poll()
         self.park(late)
         for _ in range(PATIENCE - 1):
-            self.parking.look()
-        self.assertEqual((1, 0), (early.looks, late.looks))
-        self.parking.look()
-        self.assertEqual((1, 1), (early.looks, late.looks))
+            self.parking.poll()
+        self.assertEqual((1, 0), (early.polls, late.polls))
+        self.parking.poll()
+        self.assertEqual((1, 1), (early.polls, late.polls))
 
     def test_take(self) -> None:
         """All that wait can be taken, once."""
@@ -146,7 +146,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a:1|c"], 0), (self.closed, self.tally.lines, self.occupancy.open))
 
     def test_a_line_without_an_end(self) -> None:
-        """Data alone is read once at each look, and not asked for again before there is news."""
+        """Data alone is read once at each poll, and not asked for again before there is news."""
         client = self.park()
         client.send(LINE)
         self.tick(3)
@@ -198,7 +198,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_the_kernel_cannot_watch(self) -> None:
-        """A connection that can't be watched is looked at in the next look, and then the reactor has it."""
+        """A connection that can't be watched is polled in the next poll, and then the reactor has it."""
 
         def refuse(*_: object) -> None:
             raise OSError(errno.ENOSPC, "no watch left")
@@ -241,7 +241,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(({"shutdown": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_more_than_one_read_takes(self) -> None:
-        """A client that sends more than one read takes is read on in the following looks."""
+        """A client that sends more than one read takes is read on in the following polls."""
         client = self.park()
         block = LINE * (RECEIVE_SIZE // len(LINE) // 4)
         for _ in range(8):

@@ -91,8 +91,8 @@ class TlsTestCase(IngestTestCase):
         good = str(self.authority.issue("good"))
         self.factory = TlsFactory(
             self.reactor,
-            self.slots,
-            self.places,
+            self.cells,
+            self.indexes,
             self.moderator,
             self.occupancy,
             IDLE_TIMEOUT,

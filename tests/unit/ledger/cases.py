@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.ledger.cells import ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import Directory
-from statsd_tcp.ledger.slots import ledger_slots
 
 BOOT_ID = bytes(range(16))
 LISTENERS = [("tcp:8125", "etsy"), ("udp:8125", "dogstatsd")]
@@ -27,7 +27,7 @@ class LedgerTestCase(SynchronousTestCase):
 
     def create(self, worker: int = 3, ring_size: int = 4096) -> Path:
         """Make a ledger file."""
-        directory = Directory(ledger_slots([label for label, _ in LISTENERS]), LISTENERS)
+        directory = Directory(ledger_cells([label for label, _ in LISTENERS]), LISTENERS)
         return create_ledger(self.folder, worker, directory, created=1234, boot_id=BOOT_ID, ring_size=ring_size)
 
     def map(self, path: Path, *, writable: bool = False) -> LedgerMap:

@@ -10,18 +10,18 @@ import zlib
 from pathlib import Path
 
 from statsd_tcp.formats import LEDGER
-from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
-from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.ledger.layout import HEADER_SIZE, MAGIC, Directory, LedgerError, SlotName
-from statsd_tcp.ledger.slots import (
+from statsd_tcp.ledger.cells import (
     ACCEPT_ERRNOS,
     CLOSE_REASONS,
-    GLOBAL_SLOTS,
+    GLOBAL_CELLS,
     HEARTBEAT,
     JOURNAL_HEAD,
-    ledger_slots,
-    listener_slots,
+    ledger_cells,
+    listener_cells,
 )
+from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
+from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.layout import HEADER_SIZE, MAGIC, CellName, Directory, LedgerError
 from tests.unit.descriptors import open_here
 from tests.unit.ledger.cases import BOOT_ID, LISTENERS, LedgerTestCase
 
@@ -30,13 +30,13 @@ class LedgerFileTests(LedgerTestCase):
     """A ledger and its readers."""
 
     def test_a_new_ledger(self) -> None:
-        """A new ledger says whose it is, has its slots at 0, and every name has its slot."""
+        """A new ledger says whose it is, has its cells at 0, and every name has its cell."""
         path = self.create(worker=7)
         ledger = self.map(path)
         self.assertEqual((7, 1234), (ledger.header.worker, ledger.header.created))
         self.assertEqual((path.stem, BOOT_ID.hex()), (ledger.ledger_id, ledger.boot_id))
         self.assertEqual(LISTENERS, ledger.directory.listeners)
-        self.assertEqual([0] * len(ledger.directory.slots), ledger.slots.tolist())
+        self.assertEqual([0] * len(ledger.directory.cells), ledger.cells.tolist())
         self.assertEqual((4096, 0), (len(ledger.ring), sum(ledger.ring)))
 
     def test_all_space_is_allocated(self) -> None:
@@ -55,25 +55,25 @@ class LedgerFileTests(LedgerTestCase):
     def test_alignment(self) -> None:
         """Flushes are aligned, so that a number is stored in one piece; the ring begins on a cache line."""
         header = self.map(self.create()).header
-        self.assertEqual((0, 0), (header.slots_at % 8, header.ring_at % 64))
+        self.assertEqual((0, 0), (header.cells_at % 8, header.ring_at % 64))
 
     def test_a_reader_sees_what_the_writer_stores(self) -> None:
         """Writer and reader share the memory, and it outlives them."""
         path = self.create()
         writer, reader = self.map(path, writable=True), self.map(path)
-        writer.slots[HEARTBEAT] = 2**64 - 1
-        Journal(writer.ring, writer.slots).append(0, b"a\n", 1, 2)
-        self.assertEqual(2**64 - 1, reader.slots[HEARTBEAT])
+        writer.cells[HEARTBEAT] = 2**64 - 1
+        Journal(writer.ring, writer.cells).append(0, b"a\n", 1, 2)
+        self.assertEqual(2**64 - 1, reader.cells[HEARTBEAT])
         self.assertEqual(bytes(writer.ring), bytes(reader.ring))
         writer.close()
         again = self.map(path)
-        self.assertEqual((2**64 - 1, 40), (again.slots[HEARTBEAT], again.slots[JOURNAL_HEAD]))
+        self.assertEqual((2**64 - 1, 40), (again.cells[HEARTBEAT], again.cells[JOURNAL_HEAD]))
 
     def test_a_reader_can_t_write(self) -> None:
         """Who maps a ledger to read it can't change it."""
         reader = self.map(self.create())
         with self.assertRaises(TypeError):
-            reader.slots[0] = 1
+            reader.cells[0] = 1
 
     def test_no_room(self) -> None:
         """When the disk is full there is an error, and no file is left."""
@@ -161,12 +161,12 @@ class DamageTests(LedgerTestCase):
         self.assert_refused(self.altered(HEADER_SIZE, b"\0"), "directory is damaged")
 
     def test_a_directory_of_another_size(self) -> None:
-        """A directory that doesn't name every slot is refused."""
-        path = create_ledger(self.folder, 0, Directory([SlotName("a")], []), created=0, boot_id=BOOT_ID)
+        """A directory that doesn't name every cell is refused."""
+        path = create_ledger(self.folder, 0, Directory([CellName("a")], []), created=0, boot_id=BOOT_ID)
         content = bytearray(path.read_bytes())
         content[HEADER_SIZE:] = content[HEADER_SIZE:].replace(b'[["a","",""]]', b"[]           ")
         path.write_bytes(content)
-        self.assert_refused(path, "0 names for 1 slots")
+        self.assert_refused(path, "0 names for 1 cells")
 
 
 class LockTests(LedgerTestCase):
@@ -206,27 +206,27 @@ class LockTests(LedgerTestCase):
         self.assertTrue(fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
 
 
-class SlotTests(LedgerTestCase):
-    """Which slots there are."""
+class CellTests(LedgerTestCase):
+    """Which cells there are."""
 
     def test_places_and_names_agree(self) -> None:
         """Every place that a lane counts at has the name that a reader looks for."""
         labels = ["tcp:1", "tcp:2", "udp:1"]
-        names = ledger_slots(labels)
-        self.assertEqual(list(GLOBAL_SLOTS), names[: len(GLOBAL_SLOTS)])
+        names = ledger_cells(labels)
+        self.assertEqual(list(GLOBAL_CELLS), names[: len(GLOBAL_CELLS)])
         for index, label in enumerate(labels):
-            places = listener_slots(index)
-            self.assertEqual(SlotName("accepted", label), names[places.accepted])
-            self.assertEqual(SlotName("paused", label), names[places.paused])
+            places = listener_cells(index)
+            self.assertEqual(CellName("accepted", label), names[places.accepted])
+            self.assertEqual(CellName("paused", label), names[places.paused])
             for reason in CLOSE_REASONS:
-                self.assertEqual(SlotName("closed", label, reason), names[getattr(places, reason)])
-            for number, slot in places.accept_errors.items():
-                self.assertEqual(SlotName("accept_errors", label, errno.errorcode[number]), names[slot])
-            self.assertEqual(SlotName("accept_errors", label, "other"), names[places.other_accept_error])
+                self.assertEqual(CellName("closed", label, reason), names[getattr(places, reason)])
+            for number, cell in places.accept_errors.items():
+                self.assertEqual(CellName("accept_errors", label, errno.errorcode[number]), names[cell])
+            self.assertEqual(CellName("accept_errors", label, "other"), names[places.other_accept_error])
             self.assertEqual(len(ACCEPT_ERRNOS), len(places.accept_errors) + 1)
 
-    def test_no_slot_has_two_names(self) -> None:
+    def test_no_cell_has_two_names(self) -> None:
         """All names differ, and all places do."""
-        names = ledger_slots(["a", "b"])
+        names = ledger_cells(["a", "b"])
         self.assertEqual(len(names), len(set(names)))
-        self.assertEqual(len(names), listener_slots(1).paused + 1)
+        self.assertEqual(len(names), listener_cells(1).paused + 1)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from statsd_tcp.ledger import file
 from statsd_tcp.ledger import folder as ledger_folder
+from statsd_tcp.ledger.cells import HEARTBEAT, listener_cells
 from statsd_tcp.ledger.file import ledger_paths, lock_ledger
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
-from statsd_tcp.ledger.layout import SlotName
-from statsd_tcp.ledger.slots import HEARTBEAT, listener_slots
+from statsd_tcp.ledger.layout import CellName
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase
 
 
@@ -57,22 +57,22 @@ class ShelfTests(WorkersTestCase):
         self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
 
     def test_counts(self) -> None:
-        """The slots of every ledger are read under their names."""
+        """The cells of every ledger are read under their names."""
         ledger, descriptor = self.ledger_folder.make(2, LISTENERS)
         writer = file.LedgerMap(descriptor, str(ledger.path), writable=True)
         os.close(descriptor)
-        places = listener_slots(1)
-        writer.slots[places.accepted], writer.slots[places.eof], writer.slots[HEARTBEAT] = 7, 3, 99
+        places = listener_cells(1)
+        writer.cells[places.accepted], writer.cells[places.eof], writer.cells[HEARTBEAT] = 7, 3, 99
         writer.close()
         (counts,) = self.ledger_folder.counts()
         self.assertEqual((ledger.ledger_id, 2), (counts.ledger_id, counts.worker))
-        self.assertEqual(7, counts.values[SlotName("accepted", "tcp:8888")])
-        self.assertEqual(3, counts.values[SlotName("closed", "tcp:8888", "eof")])
-        self.assertEqual(0, counts.values[SlotName("accepted", "tcp:8125")])
-        self.assertEqual(99, ledger.slot(HEARTBEAT))
+        self.assertEqual(7, counts.values[CellName("accepted", "tcp:8888")])
+        self.assertEqual(3, counts.values[CellName("closed", "tcp:8888", "eof")])
+        self.assertEqual(0, counts.values[CellName("accepted", "tcp:8125")])
+        self.assertEqual(99, ledger.cell(HEARTBEAT))
 
     def test_accepted_is_read_last(self) -> None:
-        """A connection that comes and goes while the slots are read is never closed without being accepted."""
+        """A connection that comes and goes while the cells are read is never closed without being accepted."""
 
         class Racing:
             """Flushes in which a connection is accepted and closed between two readings."""
@@ -90,11 +90,11 @@ class ShelfTests(WorkersTestCase):
                 """Do nothing."""
 
         ledger = self.make()
-        ledger.map.slots.release()
-        first = listener_slots(0).accepted
-        ledger.map.slots = Racing([0] * len(ledger.map.directory.slots), first)  # type: ignore[assignment]
+        ledger.map.cells.release()
+        first = listener_cells(0).accepted
+        ledger.map.cells = Racing([0] * len(ledger.map.directory.cells), first)  # type: ignore[assignment]
         values = ledger.counts().values
-        accepted, closed = values[SlotName("accepted", "tcp:8125")], values[SlotName("closed", "tcp:8125", "eof")]
+        accepted, closed = values[CellName("accepted", "tcp:8125")], values[CellName("closed", "tcp:8125", "eof")]
         self.assertGreaterEqual(accepted, closed)
         self.assertEqual((2, 0), (accepted, closed))
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.ledger.cells import GLOBAL_CELLS, JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import FRAME_HEAD, Frame, Journal, read_frames
-from statsd_tcp.ledger.slots import GLOBAL_SLOTS, JOURNAL_HEAD, JOURNAL_RELEASED
 
 SIZE = 512
 U32, U64 = 2**32 - 1, 2**64 - 1
@@ -19,14 +19,14 @@ contents = st.tuples(
 
 
 class Ring:
-    """A ring in memory with its slots and its journal."""
+    """A ring in memory with its cells and its journal."""
 
     def __init__(self, size: int = SIZE, start: int = 0) -> None:
         self.memory = bytearray(size)
         self.ring = memoryview(self.memory)
-        self.slots = memoryview(bytearray(8 * len(GLOBAL_SLOTS))).cast("Q")
-        self.slots[JOURNAL_HEAD] = self.slots[JOURNAL_RELEASED] = start
-        self.journal = Journal(self.ring, self.slots)
+        self.cells = memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q")
+        self.cells[JOURNAL_HEAD] = self.cells[JOURNAL_RELEASED] = start
+        self.journal = Journal(self.ring, self.cells)
 
     def append(self, lines: bytes, tick: int = 1, listener: int = 0, received: int = 0, datagrams: int = 0) -> Frame:
         """Append a frame; give what a reader should see of it."""
@@ -35,7 +35,7 @@ class Ring:
 
     def read(self, start: int = 0) -> list[Frame]:
         """Read back from an offset."""
-        return list(read_frames(self.ring, start, self.slots[JOURNAL_HEAD]))
+        return list(read_frames(self.ring, start, self.cells[JOURNAL_HEAD]))
 
 
 class JournalTests(SynchronousTestCase):
@@ -46,12 +46,12 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual([], Ring().read())
 
     def test_the_head_is_published(self) -> None:
-        """The head in the ledger's slot is behind the last frame, on a multiple of eight bytes."""
+        """The head in the ledger's cell is behind the last frame, on a multiple of eight bytes."""
         ring = Ring()
         ring.append(b"a\n")
-        self.assertEqual((40, 40), (ring.journal.head, ring.slots[JOURNAL_HEAD]))
+        self.assertEqual((40, 40), (ring.journal.head, ring.cells[JOURNAL_HEAD]))
         ring.append(b"12345678")
-        self.assertEqual(80, ring.slots[JOURNAL_HEAD])
+        self.assertEqual(80, ring.cells[JOURNAL_HEAD])
 
     def test_room(self) -> None:
         """As many bytes as there is room for certainly fit, and after them there is none."""
@@ -70,13 +70,13 @@ class JournalTests(SynchronousTestCase):
         first, second = ring.append(b"a\n"), ring.append(b"b\n")
         ring.journal.release(second.next)
         ring.journal.release(first.next)
-        self.assertEqual(second.next, ring.slots[JOURNAL_RELEASED])
+        self.assertEqual(second.next, ring.cells[JOURNAL_RELEASED])
 
     def test_going_on(self) -> None:
-        """A journal that is opened again goes on where its slots say."""
+        """A journal that is opened again goes on where its cells say."""
         ring = Ring()
         first = ring.append(b"a\n")
-        ring.journal = Journal(ring.ring, ring.slots)
+        ring.journal = Journal(ring.ring, ring.cells)
         second = ring.append(b"b\n")
         self.assertEqual([first, second], ring.read())
 
@@ -147,8 +147,8 @@ class DamageTests(SynchronousTestCase):
         old = ring.append(b"old\n" * 10)
         ring.journal.release(old.next)
         before = bytes(ring.memory)
-        ring.slots[JOURNAL_HEAD] = ring.slots[JOURNAL_RELEASED] = SIZE
-        ring.journal = Journal(ring.ring, ring.slots)
+        ring.cells[JOURNAL_HEAD] = ring.cells[JOURNAL_RELEASED] = SIZE
+        ring.journal = Journal(ring.ring, ring.cells)
         ring.append(b"new\n" * 10)
         ring.memory[:] = before
         self.assertEqual([], ring.read(SIZE))
@@ -156,7 +156,7 @@ class DamageTests(SynchronousTestCase):
     def test_a_torn_head(self) -> None:
         """A head that lies within a frame ends the reading before that frame."""
         for cut in (1, 8, 40):
-            self.ring.slots[JOURNAL_HEAD] = self.frames[-1].next - cut
+            self.ring.cells[JOURNAL_HEAD] = self.frames[-1].next - cut
             self.assertEqual(self.frames[:-1], self.read())
 
     def test_impossible_offsets(self) -> None:

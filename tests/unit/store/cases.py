@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ledger.layout import LedgerCounts, SlotName
+from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot, TotalKey
 
@@ -35,12 +35,12 @@ class Clocks:
         self.ticks += seconds
 
 
-def counts(ledger_id: str, worker: int = 0, boot_id: str = "boot", **slots: int) -> LedgerCounts:
-    """Make a reading of a ledger; ``closed_eof=3`` is the slot ``closed`` with the detail ``eof``."""
+def counts(ledger_id: str, worker: int = 0, boot_id: str = "boot", **cells: int) -> LedgerCounts:
+    """Make a reading of a ledger; ``closed_eof=3`` is the cell ``closed`` with the detail ``eof``."""
     values = {}
-    for name, value in slots.items():
+    for name, value in cells.items():
         metric, _, detail = name.partition("_")
-        values[SlotName(metric, "tcp:1", detail)] = value
+        values[CellName(metric, "tcp:1", detail)] = value
     return LedgerCounts(ledger_id, worker, boot_id, values)
 
 

@@ -19,7 +19,7 @@ class LedgerTests(StoreTestCase):
     """Counts of ledgers, while their writers live and after."""
 
     def test_live_counts_are_totals(self) -> None:
-        """A ledger's slots are part of the totals, and only those that count."""
+        """A ledger's cells are part of the totals, and only those that count."""
         snapshot = self.open().commit(
             CommitBatch(
                 counts=[
@@ -38,7 +38,7 @@ class LedgerTests(StoreTestCase):
         )
 
     def test_fresher_readings(self) -> None:
-        """Totals with slots read later take the larger numbers, and ledgers that the store doesn't know."""
+        """Totals with cells read later take the larger numbers, and ledgers that the store doesn't know."""
         snapshot = self.open().commit(CommitBatch(counts=[counts("L1", accepted=5, closed_eof=4)]))
         live = [counts("L1", accepted=9, closed_eof=3), counts("L2", accepted=2)]
         self.assertEqual(
@@ -83,7 +83,7 @@ class LedgerTests(StoreTestCase):
         self.assertEqual(list(snapshot.ledgers), ["L2"])
         self.assertEqual(total(snapshot, "accepted"), 5)
 
-    def test_slots_that_fell_back_count_with_the_larger_number(self) -> None:
+    def test_cells_that_fell_back_count_with_the_larger_number(self) -> None:
         """After a power loss the file may have older numbers than the store: the larger counts."""
         store = self.open()
         store.commit(CommitBatch(counts=[counts("L1", accepted=10, closed_eof=4)]))
@@ -106,12 +106,12 @@ class LedgerTests(StoreTestCase):
         """Whatever order ledgers count, fold and go in, no total falls from one snapshot to the next."""
         path = self.path.with_name(f"{id(steps)}.db")
         store = Store(path)
-        slots: dict[str, int] = {}
+        cells: dict[str, int] = {}
         before: Mapping[TotalKey, int] = {}
         try:
             for ledger_id, more, dies in steps:
-                slots[ledger_id] = slots.get(ledger_id, 0) + more
-                reading = counts(ledger_id, accepted=slots[ledger_id])
+                cells[ledger_id] = cells.get(ledger_id, 0) + more
+                reading = counts(ledger_id, accepted=cells[ledger_id])
                 after = store.commit(CommitBatch(counts=[reading], folded=[ledger_id] * dies)).totals()
                 self.assertTrue(all(after[key] >= value for key, value in before.items()))
                 before = after

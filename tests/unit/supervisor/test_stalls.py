@@ -27,7 +27,7 @@ class FakeSlot:
         self.state = "ready"
         self.beat = SECOND
         self.killed = 0
-        ledger = SimpleNamespace(slot=lambda _: self.beat)
+        ledger = SimpleNamespace(cell=lambda _: self.beat)
         self.current: Any = SimpleNamespace(ledger=ledger, stalled=False, child=SimpleNamespace(kill=self.kill))
 
     def kill(self) -> None:

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
 from statsd_tcp.kernel.accept_queue import read_queue
+from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, listener_cells
 from statsd_tcp.ledger.folder import LedgerFolder
-from statsd_tcp.ledger.slots import GAP_MAX, HEARTBEAT, listener_slots
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.table import build_settings
@@ -560,12 +560,12 @@ class ReportTests(SupervisorTestCase):
         )  # fmt: skip
         self.start()
 
-    def set_slot(self, number: int, index: int, value: int) -> None:
+    def set_cell(self, number: int, index: int, value: int) -> None:
         """Store into a worker's ledger as the worker would."""
         current = self.supervisor._slots[number].current
         assert current is not None
         with current.ledger.path.open("r+b") as file:
-            file.seek(current.ledger.map.header.slots_at + 8 * index)
+            file.seek(current.ledger.map.header.cells_at + 8 * index)
             file.write(value.to_bytes(8, "little"))
 
     def test_ready(self) -> None:
@@ -584,9 +584,9 @@ class ReportTests(SupervisorTestCase):
 
     def test_own_metrics(self) -> None:
         """The numbers come from the ledgers, the sockets, the slots and the kernel."""
-        self.set_slot(1, listener_slots(0).accepted, 5)
-        self.set_slot(1, listener_slots(0).paused, 1)
-        self.set_slot(0, GAP_MAX, 250_000_000)
+        self.set_cell(1, listener_cells(0).accepted, 5)
+        self.set_cell(1, listener_cells(0).paused, 1)
+        self.set_cell(0, GAP_MAX, 250_000_000)
         own = self.report.own_metrics(make_snapshot())
         label = self.plan.listeners[0].label
         self.assertEqual(5, own.totals[TotalKey(ACCEPTED, label, "1")])
@@ -601,7 +601,7 @@ class ReportTests(SupervisorTestCase):
 
     def test_status(self) -> None:
         """The status names listeners with their real ports, and workers with slot, state and heartbeat."""
-        self.set_slot(0, HEARTBEAT, 1)
+        self.set_cell(0, HEARTBEAT, 1)
         status = self.report.status()
         self.assertEqual([one.port for one in self.plan.listeners], [one["port"] for one in status["listeners"]])
         self.assertEqual(["ready", "ready"], [one["state"] for one in status["workers"]])
@@ -614,9 +614,9 @@ class ReportTests(SupervisorTestCase):
 
     def test_open_connections(self) -> None:
         """What was accepted and not closed is open."""
-        self.set_slot(0, listener_slots(0).accepted, 5)
-        self.set_slot(0, listener_slots(0).eof, 3)
-        self.set_slot(1, listener_slots(0).accepted, 2)
+        self.set_cell(0, listener_cells(0).accepted, 5)
+        self.set_cell(0, listener_cells(0).eof, 3)
+        self.set_cell(1, listener_cells(0).accepted, 2)
         first = self.report.status()["listeners"][0]
         self.assertEqual((7, 4), (first["connections"], first["open"]))
 
@@ -624,7 +624,7 @@ class ReportTests(SupervisorTestCase):
         """Rates are taken between the oldest and the newest of the last samples, and are 0 before there are two."""
         self.assertEqual({"connections_per_second": 0.0, "lines_per_second": 0.0}, self.report.status()["rates"])
         for second in range(20):
-            self.set_slot(0, listener_slots(0).accepted, 100 * second)
+            self.set_cell(0, listener_cells(0).accepted, 100 * second)
             self.report.sample()
             self.reactor.advance(1)
         self.assertEqual(100.0, self.report.status()["rates"]["connections_per_second"])

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.ledger.slots import ACCEPT_ERRNOS, CLOSE_REASONS
+from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.wire.reasons import REASONS
 from tests.unit.web.fakes import make_own

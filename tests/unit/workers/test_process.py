@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from twisted.python.failure import Failure
 
-from statsd_tcp.ledger.slots import listener_slots
+from statsd_tcp.ledger.cells import listener_cells
 from statsd_tcp.workers import process
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
@@ -144,8 +144,8 @@ class ChildEndTests(WorkersTestCase):
         client.sendall(b"a:1|c\n")
         break_off(self.channel)
         self.assertTrue(self.reactor.hasStopped)
-        places = listener_slots(0)
-        self.assertEqual((1, 1), (self.ledger.slot(places.accepted), self.ledger.slot(places.shutdown)))
+        indexes = listener_cells(0)
+        self.assertEqual((1, 1), (self.ledger.cell(indexes.accepted), self.ledger.cell(indexes.shutdown)))
 
     def test_gone_before_the_boot(self) -> None:
         """A worker whose supervisor is gone before it said anything just ends."""

@@ -14,8 +14,8 @@ from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.slots import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_slots
 from statsd_tcp.workers import worker as worker_module
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
@@ -102,9 +102,9 @@ class WorkerTestCase(LedgerTestCase):
         (message,) = self.sent
         return message, decode(message.interval) if message.interval else Interval()
 
-    def slot(self, name: str) -> int:
-        """Read a slot of the listener of lines."""
-        return int(self.ledger.slots[getattr(listener_slots(LINES), name)])
+    def cell(self, name: str) -> int:
+        """Read a cell of the listener of lines."""
+        return int(self.ledger.cells[getattr(listener_cells(LINES), name)])
 
 
 class MovingTime(VirtualTime):
@@ -126,14 +126,14 @@ class ServingTests(WorkerTestCase):
     def test_ready(self) -> None:
         """A worker that accepts says so, and its heart beats."""
         self.assertEqual([Ready()], self.sent)
-        self.assertGreater(self.ledger.slots[HEARTBEAT], 0)
+        self.assertGreater(self.ledger.cells[HEARTBEAT], 0)
 
     def test_collect(self) -> None:
         """What was received is sent with the journal's offsets that it was made from, and the next time the rest."""
         self.lines(b"a:1|c\na:2|c\n")
         self.turn()
         first, interval = self.collect()
-        self.assertEqual((0, self.ledger.slots[JOURNAL_HEAD]), (first.start, first.end))
+        self.assertEqual((0, self.ledger.cells[JOURNAL_HEAD]), (first.start, first.end))
         self.assertEqual({"a": 3.0}, interval.counters)
         self.assertEqual({"tcp:8125": ListenerCounts(12, 2, 0, 0)}, interval.listeners)
         self.lines(b"a:5|c\n")
@@ -151,7 +151,7 @@ class ServingTests(WorkerTestCase):
         for _ in range(3):
             self.connect(self.counter).socket.close()
         self.turn()
-        self.assertEqual((3, 3), (self.slot("accepted"), self.slot("counted") + self.slot("reset")))
+        self.assertEqual((3, 3), (self.cell("accepted"), self.cell("counted") + self.cell("reset")))
 
     def test_datagrams(self) -> None:
         """Datagrams are lines of their listener."""
@@ -180,35 +180,35 @@ class ServingTests(WorkerTestCase):
         self.turn()
         message, _ = self.collect()
         self.worker.committed(message.end)
-        self.assertEqual(message.end, self.ledger.slots[JOURNAL_RELEASED])
+        self.assertEqual(message.end, self.ledger.cells[JOURNAL_RELEASED])
 
     def test_what_is_not_settled_yet(self) -> None:
-        """An answer covers the journal to its end, also what was waiting to be tallied with the next look."""
+        """An answer covers the journal to its end, also what was waiting to be tallied with the next poll."""
         client = self.connect()
         self.turn()
         self.worker._moderator.busy = True
         client.send(b"a:1|c\n")
         self.reactor.turn()
         message, interval = self.collect()
-        self.assertEqual(({"a": 1.0}, self.ledger.slots[JOURNAL_HEAD]), (interval.counters, message.end))
+        self.assertEqual(({"a": 1.0}, self.ledger.cells[JOURNAL_HEAD]), (interval.counters, message.end))
 
     def test_heartbeat(self) -> None:
         """Every collection is a heartbeat."""
-        before = self.ledger.slots[HEARTBEAT]
+        before = self.ledger.cells[HEARTBEAT]
         self.reactor.advance(1)
         self.collect()
-        self.assertEqual(before + 1_000_000_000, self.ledger.slots[HEARTBEAT])
+        self.assertEqual(before + 1_000_000_000, self.ledger.cells[HEARTBEAT])
 
     def test_a_long_lived_client(self) -> None:
         """A client that stays goes to the reactor, and is counted when it ends."""
         client = self.connect()
         self.turn()
-        self.assertEqual((1, 1), (self.reactor.adopted, self.slot("accepted")))
+        self.assertEqual((1, 1), (self.reactor.adopted, self.cell("accepted")))
         client.send(b"a:1|c\n")
         self.turn()
         client.fin()
         self.turn()
-        self.assertEqual((1, {"a": 1.0}), (self.slot("eof"), self.collect()[1].counters))
+        self.assertEqual((1, {"a": 1.0}), (self.cell("eof"), self.collect()[1].counters))
 
     def test_a_fault(self) -> None:
         """A fault in a lane ends the worker: nobody else would notice."""
@@ -216,7 +216,7 @@ class ServingTests(WorkerTestCase):
         self.lines(b"a:1|c\n")
         self.turn()
         self.assertEqual(1, len(self.failures))
-        self.assertEqual(1, self.slot("accepted"))
+        self.assertEqual(1, self.cell("accepted"))
 
 
 class FullTests(WorkerTestCase):
@@ -247,16 +247,16 @@ class FullTests(WorkerTestCase):
         self.reactor.advance(0)
         (message,) = self.sent
         self.assertEqual(count, decode(message.interval).listeners["tcp:8125"].lines)
-        self.assertEqual(message.end, self.ledger.slots[JOURNAL_HEAD])
+        self.assertEqual(message.end, self.ledger.cells[JOURNAL_HEAD])
         self.client.send(b"a:1|c\n")
         self.lines(b"b:1|c\n")
         self.connect(self.counter)
         self.turn()
-        self.assertEqual(message.end, self.ledger.slots[JOURNAL_HEAD])
-        self.assertEqual((2, 1), (self.slot("accepted"), self.slot("paused")))
+        self.assertEqual(message.end, self.ledger.cells[JOURNAL_HEAD])
+        self.assertEqual((2, 1), (self.cell("accepted"), self.cell("paused")))
         self.worker.committed(message.end)
         self.turn()
-        self.assertEqual((3, 0), (self.slot("accepted"), self.slot("paused")))
+        self.assertEqual((3, 0), (self.cell("accepted"), self.cell("paused")))
         self.assertEqual({"a": 1.0, "b": 1.0}, self.collect()[1].counters)
 
     def test_datagrams_wait(self) -> None:
@@ -266,12 +266,12 @@ class FullTests(WorkerTestCase):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"a:1|c", self.port.getsockname())
         wait_readable(self.port)
-        head = self.ledger.slots[JOURNAL_HEAD]
+        head = self.ledger.cells[JOURNAL_HEAD]
         self.turn()
-        self.assertEqual(head, self.ledger.slots[JOURNAL_HEAD])
+        self.assertEqual(head, self.ledger.cells[JOURNAL_HEAD])
         self.worker.committed(head)
         self.turn()
-        self.assertGreater(self.ledger.slots[JOURNAL_HEAD], head)
+        self.assertGreater(self.ledger.cells[JOURNAL_HEAD], head)
 
 
 class DrainTests(WorkerTestCase):
@@ -306,7 +306,7 @@ class DrainTests(WorkerTestCase):
         (message,) = self.sent
         self.assertTrue(message.last)
         self.assertEqual({"a": 190.0, "b": 1.0}, decode(message.interval).counters)
-        self.assertEqual((40, 20, 20), (self.slot("accepted"), self.slot("eof"), self.slot("counted")))
+        self.assertEqual((40, 20, 20), (self.cell("accepted"), self.cell("eof"), self.cell("counted")))
 
     def test_open_connections(self) -> None:
         """Open connections are read to what has come, and closed; every accepted one has its reason."""
@@ -317,7 +317,7 @@ class DrainTests(WorkerTestCase):
         for client in (adopted, unfinished):
             client.send(b"a:1|c\nb")
         self.drain()
-        self.assertEqual((2, 2), (self.slot("accepted"), self.slot("shutdown")))
+        self.assertEqual((2, 2), (self.cell("accepted"), self.cell("shutdown")))
         self.assertEqual(2, self.collect()[1].bad_lines["truncated"])
 
     def test_nothing_is_accepted_afterwards(self) -> None:
@@ -326,27 +326,27 @@ class DrainTests(WorkerTestCase):
         self.connect()
         self.connect()
         self.turn()
-        self.assertEqual((1, 1), (self.slot("accepted"), self.slot("paused")))
+        self.assertEqual((1, 1), (self.cell("accepted"), self.cell("paused")))
         self.worker._on_full()
         self.reactor.advance(0)
         self.drain()
         self.worker._on_room()
-        self.assertEqual(([], 2), (self.reactor.getReaders(), self.slot("accepted")))
+        self.assertEqual(([], 2), (self.reactor.getReaders(), self.cell("accepted")))
 
     def test_a_queue_that_is_never_empty(self) -> None:
         """A listener that always has another client doesn't keep the worker for ever."""
-        looks = 0
+        polls = 0
 
-        def look(lane: Any) -> int:
-            nonlocal looks
-            looks += 1
+        def poll(lane: Any) -> int:
+            nonlocal polls
+            polls += 1
             self.reactor.advance(0.1)
             return 1
 
-        patch = self.patch(CountLane, "look", look)
+        patch = self.patch(CountLane, "poll", poll)
         self.drain()
         patch.restore()
-        self.assertLess(looks, 20)
+        self.assertLess(polls, 20)
 
     def test_a_full_journal(self) -> None:
         """What has no room isn't read; what isn't committed is never overwritten."""
@@ -354,11 +354,11 @@ class DrainTests(WorkerTestCase):
         self.turn()
         while not self.worker._intake.is_full:
             self.worker._intake.take(LINES, b"x" * 60000 + b"\n", 60001)
-        head = self.ledger.slots[JOURNAL_HEAD]
+        head = self.ledger.cells[JOURNAL_HEAD]
         client.send(b"a:1|c\n" * 1000)
         self.drain()
-        self.assertEqual(head, self.ledger.slots[JOURNAL_HEAD])
-        self.assertLessEqual(head - self.ledger.slots[JOURNAL_RELEASED], RING_SIZE)
+        self.assertEqual(head, self.ledger.cells[JOURNAL_HEAD])
+        self.assertLessEqual(head - self.ledger.cells[JOURNAL_RELEASED], RING_SIZE)
 
 
 class CapTests(WorkerTestCase):
@@ -371,7 +371,7 @@ class CapTests(WorkerTestCase):
         self.worker.start()
         first, *_ = [self.connect() for _ in range(3)]
         self.turn()
-        self.assertEqual((2, 1), (self.slot("accepted"), self.slot("paused")))
+        self.assertEqual((2, 1), (self.cell("accepted"), self.cell("paused")))
         first.fin()
         self.turn()
-        self.assertEqual(3, self.slot("accepted"))
+        self.assertEqual(3, self.cell("accepted"))

@@ -1,0 +1,73 @@
+"""Which cells a worker's ledger has: the directory, made from the labels of its listeners."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from statsd_tcp.ledger.layout import CellName
+
+__all__ = [
+    "ACCEPT_ERRNOS",
+    "CLOSE_REASONS",
+    "FAILED_READINGS",
+    "GLOBAL_CELLS",
+    "HEARTBEAT",
+    "ListenerCells",
+    "ledger_cells",
+    "listener_cells",
+]
+
+CLOSE_REASONS = ("eof", "counted", "idle", "reset", "error", "shutdown")
+"""Why a worker closed a connection. ``killed`` is booked by the supervisor, for a worker that can't."""
+
+ACCEPT_ERRNOS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "other")
+"""The errors of accept(2) that are told apart."""
+
+HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED, FAILED_READINGS = range(5)
+"""The cells that every ledger begins with: the monotonic time in nanoseconds at which the worker was last alive, the
+longest gap in nanoseconds between two heartbeats beyond what was planned, the journal's two offsets in bytes, and how
+often reading the journal has failed after its worker's death. The last is the supervisor's, who writes it only then."""
+
+GLOBAL_CELLS = tuple(
+    CellName(name) for name in ("heartbeat", "gap_max", "journal_head", "journal_released", "failed_readings")
+)
+
+_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
+
+
+class ListenerCells(NamedTuple):
+    """Where one listener's cells are: indexes into the ledger."""
+
+    accepted: int
+    eof: int
+    counted: int
+    idle: int
+    reset: int
+    error: int
+    shutdown: int
+    accept_errors: dict[int, int]
+    other_accept_error: int
+    paused: int
+
+
+def ledger_cells(labels: Sequence[str]) -> list[CellName]:
+    """Name all cells of a worker that serves these listeners, in order."""
+    names = list(GLOBAL_CELLS)
+    for label in labels:
+        names.append(CellName("accepted", label))
+        names.extend(CellName("closed", label, reason) for reason in CLOSE_REASONS)
+        names.extend(CellName("accept_errors", label, name) for name in ACCEPT_ERRNOS)
+        names.append(CellName("paused", label))
+    return names
+
+
+def listener_cells(index: int) -> ListenerCells:
+    """Give the places of the cells of the listener with that index among the labels."""
+    first = len(GLOBAL_CELLS) + index * _PER_LISTENER
+    closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
+    errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))
+    by_errno = {getattr(errno, name): cell for name, cell in zip(ACCEPT_ERRNOS[:-1], errors, strict=False)}
+    eof, counted, idle, reset, error, shutdown = closed
+    return ListenerCells(first, eof, counted, idle, reset, error, shutdown, by_errno, errors[-1], errors.stop)
