@@ -20,7 +20,10 @@ BUILT_FROM := setup.cfg setup.py pyproject.toml $(wildcard statsd_tcp/*/*.c)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint torture bench guard clean system-packages stale
+# One process runs one test after the other, the longest first; ARGS="-n 0" is for a debugger.
+PARALLEL := -n auto
+
+.PHONY: help run test proof lint torture bench guard clean system-packages stale
 # The environment is made by one process at a time.
 .NOTPARALLEL:
 
@@ -38,8 +41,11 @@ run: $(HAS)service ## start the service in the foreground; ARGS are its options,
 	while wait "$$child" 2>/dev/null; status=$$?; kill -0 "$$child" 2>/dev/null; do :; done; \
 	test "$$status" -eq 130 || test "$$status" -eq 143 || exit "$$status"
 
-test: $(HAS)test ## run all tests; ARGS go to pytest
-	@"$(VENV)/bin/python" -m pytest $(ARGS)
+test: $(HAS)test ## run all tests but the proofs; ARGS go to pytest
+	@"$(VENV)/bin/python" -m pytest $(PARALLEL) $(ARGS)
+
+proof: $(HAS)test ## run the tests that take long; ARGS go to pytest
+	@"$(VENV)/bin/python" -m pytest -m proof $(ARGS)
 
 lint: $(HAS)lint ## check style, types and news fragments
 	@"$(VENV)/bin/ruff" check --quiet .

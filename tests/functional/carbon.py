@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
 
-__all__ = ["Carbon", "free_port", "need_carbon"]
+__all__ = ["Carbon", "need_carbon"]
 
 _CONF = """\
 [cache]
@@ -50,14 +51,6 @@ def need_carbon() -> None:
     for program in ("carbon-cache", "whisper-fetch"):
         if shutil.which(program) is None:
             pytest.skip(f"no {program}: apt-get install graphite-carbon")
-
-
-def free_port() -> int:
-    """Find a port that nobody has now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Carbon:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
 
 __all__ = ["Etsy", "Sink"]
 
@@ -52,9 +53,7 @@ class Etsy:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         folder.mkdir()
         script = self._script()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        self.port = free_port()
         own = {"address": "127.0.0.1", "port": self.port, "mgmt_address": "127.0.0.1", "mgmt_port": 0}
         (folder / "config.js").write_text(json.dumps({**own, **config}))
         self._log = folder / "etsy.log"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 from tests.functional.processes import MARK, end_all, new_mark
 from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
 
 __all__ = ["PROMETHEUS", "PROMTOOL", "Prometheus", "TextPage"]
 
@@ -73,9 +73,7 @@ class Prometheus:
             f"- {{job_name: {job}, static_configs: [{{targets: ['127.0.0.1:{at}']}}]}}" for job, at in jobs.items()
         ]
         (folder / "prometheus.yml").write_text("\n".join(lines) + "\n")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._mark = new_mark()
         self._process: subprocess.Popen[bytes] | None = None

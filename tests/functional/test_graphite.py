@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.carbon import Carbon, free_port, need_carbon
+from tests.functional.carbon import Carbon, need_carbon
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.service import Service
 from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
 
 LINES = (
     b"hits:3|c\nhits:2|c|@0.5\ntime:320|ms\ntime:100|ms|@0.1\nlevel:5|g\nlevel:+3|g\nusers:a|s\nusers:b|s\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.functional.metrics import Metrics
 from tests.functional.processes import marked
 from tests.functional.service import DATAGRAMS, LINES, LOOPBACK, Service
 from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
 
 LINE = b"hits:1|c\n"
 COMPLETE = "the reload is complete"
@@ -209,8 +209,7 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
     file = tmp_path / "statscounter.toml"
     listen = f'listen = ["{LINES}", "{DATAGRAMS}"]\n'
     file.write_text(listen)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        more = free.getsockname()[1]
+    more = free_port()
     service = start_service(more=[f"--config={file}"], without=["--listen"], workers=2)
     lines, bares = under_load(service)
     with lines, bares:

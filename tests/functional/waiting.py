@@ -8,8 +8,8 @@ from typing import TypeVar
 
 __all__ = ["PATIENCE", "until"]
 
-PATIENCE = 30.0
-"""Seconds until a wait gives up: the machine may be busy, and no test is about speed."""
+PATIENCE = 120.0
+"""Seconds until a wait gives up: the machine may be busy with other tests, and no test is about speed."""
 
 _PAUSE = 0.02
 

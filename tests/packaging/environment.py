@@ -13,8 +13,11 @@ from pathlib import Path
 
 __all__ = ["Environment", "build_wheel", "clean_environ", "index_reachable", "make_environment"]
 
-INSTALL_SECONDS = 300
-"""A slow package index is allowed that long for everything that the wheel depends on."""
+INSTALL_SECONDS = 600
+"""A slow package index is allowed that long for everything that the wheel depends on, and a busy machine for the
+rest."""
+
+_BORROWED = "borrowed.pth"
 
 _PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "TMPDIR")
 
@@ -29,7 +32,7 @@ def build_wheel(source: Path, **environ: str) -> Path:
     """Build the wheel of a copy of the checkout and give its path."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
     built = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environ}
+        command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, env={**os.environ, **environ}
     )
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = (source / "dist").glob("*.whl")
@@ -37,11 +40,15 @@ def build_wheel(source: Path, **environ: str) -> Path:
 
 
 class Environment:
-    """A virtual environment. ``borrowing``: its dependencies are those of the tests' own environment."""
+    """A virtual environment."""
 
-    def __init__(self, root: Path, *, borrowing: bool = False) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.borrowing = borrowing
+
+    @property
+    def borrowing(self) -> bool:
+        """Return whether its dependencies are those of the tests' own environment."""
+        return any(self.root.glob(f"lib/*/site-packages/{_BORROWED}"))
 
     def program(self, name: str) -> str:
         """Give the path of a program of this environment."""
@@ -57,50 +64,38 @@ class Environment:
             env=clean_environ(self.root) if environ is None else dict(environ),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=INSTALL_SECONDS,
             check=False,
         )
 
     def pip(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run this environment's pip with the caller's own settings: its index may be a mirror."""
-        command = [self.program("python"), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-        return _run_pip(command)
+        """Run the tests' pip for this environment with the caller's own settings: its index may be a mirror."""
+        return _run_pip(["--python", self.program("python"), *map(str, arguments)])
 
     def borrow(self) -> None:
         """Let this environment use the packages and programs of the tests' own, but not the checkout."""
         purelib = self.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
         # Path files are only read in the environment's own folder: the checkout's there has no effect here.
-        Path(purelib.strip(), "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        Path(purelib.strip(), _BORROWED).write_text(sysconfig.get_path("purelib") + "\n")
         for entry in distribution("twisted").entry_points.select(group="console_scripts"):
             script = Path(self.program(entry.name))
             imports = f"from {entry.module} import {entry.attr.split('.')[0]}"
             script.write_text(f"#!{self.program('python')}\n{imports}\n{entry.attr}()\n")
             script.chmod(0o755)
-        self.borrowing = True
 
 
 def make_environment(root: Path) -> Environment:
-    """Make an environment with pip and nothing else."""
-    venv.create(root, with_pip=True, symlinks=True)
+    """Make an environment with nothing in it."""
+    venv.create(root, symlinks=True)
     return Environment(root)
 
 
 def index_reachable(scratch: Path) -> bool:
     """Tell whether a package index can be reached, by asking for one small package that is surely there."""
     wanted = f"attrs=={version('attrs')}"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--no-cache-dir",
-        "-d",
-        str(scratch),
-        wanted,
-    ]
-    return _run_pip(command).returncode == 0
+    return _run_pip(["download", "--no-deps", "--no-cache-dir", "-d", str(scratch), wanted]).returncode == 0
 
 
-def _run_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run_pip(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)

@@ -114,7 +114,8 @@ async def test_endings(children: Children, command: str, ending: Ending) -> None
     child = shell(children, command)
     assert await child.ended == ending == child.ending
     assert child.pipes == []
-    assert open_here() == before
+    # What an earlier test has left to the reactor may be closed meanwhile.
+    assert open_here() <= before
     assert is_reaped(child.pid)
 
 

@@ -15,11 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.functional.carbon import free_port
 from tests.functional.isolated import bring_up, kernel_counts
 from tests.functional.metrics import Metrics
 from tests.functional.service import LOOPBACK, options
 from tests.functional.waiting import until
+from tests.ports import free_port
 from tests.torture.backend import Backend
 from tests.torture.books import LINE_KINDS, Books, Death
 from tests.torture.crowd import Crowd

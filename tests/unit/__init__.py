@@ -1,1 +1,6 @@
 """Tests of single parts: no process, no running reactor, no waiting for time to pass."""
+
+from tests.profiles import register
+
+# Under trial nobody else does it.
+register()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,7 +16,6 @@ SAMPLE = expected([Chunk(0, [b"a:1|c", b"g:1|g", b"t:1|ms", b"d:1|h", b"s:m|s", 
 class EncodingTests(SynchronousTestCase):
     """There and back."""
 
-    @settings(deadline=None, max_examples=200)
     @given(chunks())
     def test_round_trip(self, received: list[Chunk]) -> None:
         """What was encoded is decoded as the same."""
@@ -55,7 +54,6 @@ class EncodingTests(SynchronousTestCase):
         for message in (b"\x80", b"\x91\x01", b"\x9b" + b"\xc0" * 11):
             self.assertRaises(BadIntervalError, decode, b"\x01" + message)
 
-    @settings(deadline=None, max_examples=500)
     @given(st.binary(max_size=60), st.integers(0, 200), st.binary(max_size=3))
     def test_any_bytes(self, rubbish: bytes, at: int, spoiling: bytes) -> None:
         """Whatever the bytes are, there is an interval or this one error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,7 +76,6 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual((found.lines, found.bad_lines, found.datagrams), (10, 2, 2))
         self.assertEqual((found.timestamp, len(found)), (1010, 4))
 
-    @settings(deadline=None, max_examples=100)
     @given(st.lists(chunks(), min_size=1, max_size=3))
     def test_parts_and_whole(self, received: list[list[Chunk]]) -> None:
         """Intervals that come one after the other make the same flush as their sum."""
@@ -245,7 +244,6 @@ def contents(result: FlushResult) -> Iterable[object]:
 class DurableTests(SynchronousTestCase):
     """Known series across restarts."""
 
-    @settings(deadline=None, max_examples=100)
     @given(
         st.lists(chunks(), min_size=1, max_size=5),
         st.sets(st.sampled_from(["c", "g", "ms", "s"])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,7 +41,6 @@ class AppendChangeTests(SynchronousTestCase):
         """A relative change stays apart from the setting before it, even in one tick."""
         self.assertEqual(history([(1, False, 5.0), (1, True, 2.0)]), [(1, False, 5.0), (1, True, 2.0)])
 
-    @settings(deadline=None)
     @given(st.lists(CHANGES, max_size=8), st.integers(-9, 9))
     def test_same_result(self, changes: list[Change], value: int) -> None:
         """What is kept has the same effect as all the changes one by one."""
@@ -72,19 +71,16 @@ class MergeChangesTests(SynchronousTestCase):
         self.assertEqual(merge_changes(one, other), [(1, True, 3.0)])
         self.assertEqual((one, other), ([(1, True, 1.0)], [(1, True, 2.0)]))
 
-    @settings(deadline=None, max_examples=300)
     @given(HISTORIES, HISTORIES)
     def test_commutative(self, one: list[Change], other: list[Change]) -> None:
         """It makes no difference which list is first, even where ticks are equal."""
         self.assertEqual(merge_changes(one, other), merge_changes(other, one))
 
-    @settings(deadline=None, max_examples=300)
     @given(HISTORIES, HISTORIES, HISTORIES)
     def test_associative(self, one: list[Change], two: list[Change], three: list[Change]) -> None:
         """It makes no difference which lists are merged first, even where ticks are equal."""
         self.assertEqual(merge_changes(merge_changes(one, two), three), merge_changes(one, merge_changes(two, three)))
 
-    @settings(deadline=None, max_examples=300)
     @given(st.lists(st.tuples(st.booleans(), st.integers(-9, 9), st.integers(0, 2)), max_size=10))
     def test_as_one_process(self, events: list[tuple[bool, int, int]]) -> None:
         """What three processes saw at different ticks is merged into what one would have seen."""

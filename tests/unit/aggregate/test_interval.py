@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -79,21 +79,18 @@ class MergeTests(SynchronousTestCase):
         parts = [Interval(counters={"x": 1.0}), Interval(counters={"x": most - 2})]
         self.assertEqual(merge([*parts, Interval(counters={"x": 1.0})]).counters["x"], most)
 
-    @settings(deadline=None, max_examples=100)
     @given(chunks(), chunks())
     def test_commutative(self, one: list[Chunk], two: list[Chunk]) -> None:
         """The order of merging makes no difference."""
         intervals = [expected(one), expected(two)]
         self.assertEqual(merge(intervals), merge(reversed(intervals)))
 
-    @settings(deadline=None, max_examples=100)
     @given(chunks(), chunks(), chunks())
     def test_associative(self, one: list[Chunk], two: list[Chunk], three: list[Chunk]) -> None:
         """The grouping makes no difference."""
         a, b, c = expected(one), expected(two), expected(three)
         self.assertEqual(merge([merge([a, b]), c]), merge([a, merge([b, c])]))
 
-    @settings(deadline=None, max_examples=200)
     @given(chunks(), st.lists(st.integers(0, 2), min_size=8, max_size=8))
     def test_as_one_process(self, received: list[Chunk], workers: list[int]) -> None:
         """What three workers made of their shares is merged into what one would have made of all."""

@@ -8,7 +8,7 @@ from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,7 +76,6 @@ class LearntTests(SynchronousTestCase):
                 tally.add(0, b"".join(line + b"\n" for line in lines), 1)
         return made[0].take(), made[1].take()
 
-    @settings(deadline=None, max_examples=500)
     @given(st.lists(st.tuples(st.sampled_from([b"c:%s|c", b"t:%s|ms", b"h:%s|h|@0.5", b"d;x=y:%s|d"]), numbers())))
     def test_numbers(self, pairs: list[tuple[bytes, bytes]]) -> None:
         """Every number is what it is without the sums, to the last bit, and what is none is rejected."""

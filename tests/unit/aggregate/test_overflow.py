@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -55,7 +55,6 @@ class AdmitTests(SynchronousTestCase):
         news = Interval(counters={"a": 1.0}, sets={"s": {"x"}})
         self.assertEqual(admit(news, {"counters": set()}, 0).interval.sets, {"s": {"x"}})
 
-    @settings(deadline=None, max_examples=300)
     @given(intervals, known, st.integers(0, 20))
     def test_sums_stay_true(self, news: Interval, existing: dict[str, set[str]], room: int) -> None:
         """All that counters and timers say is still there, in no more new series than there is room for."""

@@ -6,7 +6,7 @@ import math
 import tracemalloc
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -178,7 +178,6 @@ class TallyTests(SynchronousTestCase):
 class TallyProperties(SynchronousTestCase):
     """What holds for all lines."""
 
-    @settings(deadline=None, max_examples=300)
     @given(chunks())
     def test_as_the_model(self, received: list[Chunk]) -> None:
         """Whatever comes, in whatever chunks, the interval is that of the lines read one by one."""
@@ -187,7 +186,6 @@ class TallyProperties(SynchronousTestCase):
             tally.add(chunk.listener, chunk.data, chunk.tick)
         self.assertEqual(tally.take(), expected(received))
 
-    @settings(deadline=None, max_examples=200)
     @given(chunks())
     def test_full_tables(self, received: list[Chunk]) -> None:
         """How often a table is full makes no difference."""
@@ -199,7 +197,6 @@ class TallyProperties(SynchronousTestCase):
             tally.add(chunk.listener, chunk.data, chunk.tick)
         self.assertEqual(tally.take(), expected(received))
 
-    @settings(deadline=None, max_examples=200)
     @given(chunks())
     def test_what_is_remembered(self, received: list[Chunk]) -> None:
         """What a tally has met before makes no difference."""
@@ -209,7 +206,6 @@ class TallyProperties(SynchronousTestCase):
                 tally.add(chunk.listener, chunk.data, chunk.tick)
             self.assertEqual(tally.take(), expected(received))
 
-    @settings(deadline=None, max_examples=100)
     @given(st.lists(st.lists(exact_lines(), max_size=5), max_size=5))
     def test_add_many(self, contents: list[list[bytes]]) -> None:
         """Many chunks at once count as if one by one."""
@@ -218,7 +214,6 @@ class TallyProperties(SynchronousTestCase):
         tally.add_many(1, [chunk.data for chunk in received], 7)
         self.assertEqual(tally.take(), expected(received))
 
-    @settings(deadline=None, max_examples=200)
     @given(st.lists(exact_lines(), max_size=10), st.lists(st.integers(0, 200), max_size=6), st.sampled_from([10, 8192]))
     def test_any_split(self, lines: list[bytes], cuts: list[int], max_line: int) -> None:
         """However a stream is cut, framing and counting give the same."""

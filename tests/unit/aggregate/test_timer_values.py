@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,13 +22,11 @@ received = st.dictionaries(values, st.integers(1, 5).map(float), min_size=1, max
 class BucketTests(SynchronousTestCase):
     """Single values."""
 
-    @settings(deadline=None, max_examples=500)
     @given(values)
     def test_the_error_is_as_stated(self, value: float) -> None:
         """What stands for a value differs from it by no more than the stated part of it."""
         self.assertLessEqual(abs(bucket_value(value) - value), max(abs(value) * ERROR * (1 + 1e-9), SMALLEST))
 
-    @settings(deadline=None, max_examples=500)
     @given(values)
     def test_a_bucket_stays(self, value: float) -> None:
         """What stands for a bucket is in that bucket."""
@@ -56,7 +54,6 @@ class ObservedTests(SynchronousTestCase):
         observed.add({5.0: 1e17}, {5.0: 1e17})
         self.assertEqual(observed.values, {5.0: 1.0})
 
-    @settings(deadline=None, max_examples=200)
     @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
     def test_in_buckets(self, parts: list[dict[float, float]], coarse_after: int) -> None:
         """In buckets some numbers stay exact, and the others are wrong by no more than their values may be."""
@@ -77,7 +74,6 @@ class ObservedTests(SynchronousTestCase):
         for name in ("upper_50", "upper_90"):
             self.assertLessEqual(abs(found[name] - right[name]), abs(right[name]) * ERROR * 1.001 + SMALLEST, name)
 
-    @settings(deadline=None, max_examples=100)
     @given(received, received)
     def test_buckets_add_up(self, one: dict[float, float], two: dict[float, float]) -> None:
         """It makes no difference whether values came before or after the others were put into buckets."""
@@ -90,7 +86,6 @@ class ObservedTests(SynchronousTestCase):
         late.coarsen()
         self.assertEqual(early.values, late.values)
 
-    @settings(deadline=None, max_examples=100)
     @given(st.lists(received, min_size=1, max_size=4), st.integers(0, 3))
     def test_together(self, parts: list[dict[float, float]], coarse: int) -> None:
         """Several timers together are what one would be that had all their values."""

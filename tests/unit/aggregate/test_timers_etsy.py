@@ -13,7 +13,7 @@ from tempfile import gettempdir
 from typing import Any
 from unittest import SkipTest
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -91,7 +91,7 @@ def theirs(batch: list[dict[str, Any]], modules: str) -> list[dict[str, float | 
 class EtsyTests(SynchronousTestCase):
     """The same values given to both."""
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=20)
     @given(st.lists(cases, min_size=1, max_size=40))
     def test_the_same_numbers(self, batch: list[dict[str, Any]]) -> None:
         """Names and numbers are etsy's, but for the last bits of what is added up in another order."""

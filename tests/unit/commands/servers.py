@@ -15,7 +15,8 @@ from statsd_tcp.commands.load.results import Progress
 from statsd_tcp.commands.load.workload import Address, Close, Mode, Share, Workload
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-PATIENCE = 5.0
+PATIENCE = 120.0
+"""Seconds until a wait gives up: the machine may be busy with other tests."""
 
 
 @dataclass

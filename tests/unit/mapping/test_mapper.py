@@ -148,9 +148,9 @@ class MemoryTests(SynchronousTestCase):
     def test_long_names_take_no_time(self) -> None:
         """A name made to keep a backtracking engine busy for years takes no time."""
         made = mapper(r"mappings: [{match: '(.*)\.(.*)--(.*)\.status\.(.*)\.count$', match_type: regex, name: x}]")
-        began = time.monotonic()
+        began = time.process_time()
         made.target("counter", "a.--.status." * 600 + "!")
-        self.assertLess(time.monotonic() - began, 5.0)
+        self.assertLess(time.process_time() - began, 5.0)
 
     def test_many_fields(self) -> None:
         """A name of thousands of fields is looked at only as deep as there are rules."""

@@ -233,7 +233,7 @@ class WireTests(SynchronousTestCase):
         for value, expected in cases:
             self.assertEqual(b"".join(as_text(iter([("a", value)]), 7)), f"a {expected} 7\n".encode())
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(st.integers(0, 1300))
     def test_chunks(self, number: int) -> None:
         """However many points there are, all are written once, in order, in pieces that carbon takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -161,7 +161,6 @@ class CleanTests(SynchronousTestCase):
         for raw, expected in cases.items():
             self.assertEqual(clean(raw), expected, raw)
 
-    @settings(deadline=None, max_examples=300)
     @given(st.text(max_size=20), st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=3))
     def test_no_name_breaks_a_line(self, name: str, tags: dict[str, str]) -> None:
         """Whatever is in a name or a tag, its path has no blank, and as many tags as it should."""

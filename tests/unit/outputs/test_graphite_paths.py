@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -37,7 +37,6 @@ class AlikeTests(SynchronousTestCase):
             with self.subTest(names=names):
                 self.assertEqual(list(collisions(PATH_NAMES, dict.fromkeys(names))), expected)
 
-    @settings(deadline=None, max_examples=300)
     @given(st.sets(identities, max_size=12))
     def test_groups(self, names: set[str]) -> None:
         """Two series are in one group if and only if they have one path."""

@@ -233,7 +233,7 @@ class RestartTests(FlushTestCase):
         self.commit(store)
         self.assertEqual([result.gauges for result in self.results(store)], [{"g": 5.0}, {"g": 5.0}])
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["commit", "fail", "restart"])), max_size=25))
     def test_nothing_is_lost_or_doubled(self, steps: list[tuple[int, str]]) -> None:
         """Whenever commits fail or the service is restarted, each increment is in exactly one result."""

@@ -100,7 +100,7 @@ class LedgerTests(StoreTestCase):
         self.assertEqual(total(snapshot, "accepted"), 5)
         self.assertEqual(total(snapshot, "closed", detail="killed"), 0)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(st.tuples(st.sampled_from("LMN"), st.integers(0, 5), st.booleans()), max_size=12))
     def test_totals_never_fall(self, steps: list[tuple[str, int, bool]]) -> None:
         """Whatever order ledgers count, fold and go in, no total falls from one snapshot to the next."""

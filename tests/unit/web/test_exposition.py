@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -188,7 +188,6 @@ SERIES = st.tuples(
 class AnySeriesTests(SynchronousTestCase):
     """No series can spoil a scrape."""
 
-    @settings(max_examples=300, deadline=None)
     @given(st.lists(SERIES, max_size=12, unique_by=lambda series: series[:2]))
     def test_whatever_comes_both_formats_can_be_read(self, series: list[tuple[str, str, float, float]]) -> None:
         """Any names, tags and numbers give text that both parsers read, with the same numbers."""

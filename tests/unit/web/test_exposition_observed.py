@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -190,7 +190,6 @@ _NAMES = st.text(alphabet='ab_."\\', min_size=1, max_size=6) | st.sampled_from([
 class AnySeriesTests(SynchronousTestCase):
     """Nothing can spoil a scrape."""
 
-    @settings(max_examples=150)
     @given(
         st.lists(
             st.tuples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -139,7 +139,6 @@ class LineFramerTests(SynchronousTestCase):
         """A framer is small: there is one for each connection."""
         self.assertFalse(hasattr(LineFramer(10), "__dict__"))
 
-    @settings(deadline=None, max_examples=500)
     @given(streams(), st.booleans(), st.sampled_from([0, 1, 7, 20, 8192]))
     def test_any_split(self, pieces: list[bytes], clean: bool, max_line: int) -> None:
         """However a stream is cut, it has the same lines, as many too long ones, and as many truncated."""

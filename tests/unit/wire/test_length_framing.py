@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -91,7 +91,6 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(b"", framer.finish(clean=False))
         self.assertEqual(0, framer.truncated)
 
-    @settings(deadline=None, max_examples=300)
     @given(
         st.lists(st.binary(max_size=40), max_size=12),
         st.lists(st.integers(min_value=0, max_value=1000), max_size=10),
@@ -105,7 +104,6 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(b"".join(frame_datagram(one) for one in packets), lines)
         self.assertEqual((wrong, b""), (framer.broken, framer._tail))
 
-    @settings(deadline=None, max_examples=300)
     @given(st.binary(max_size=300), st.lists(st.integers(min_value=0, max_value=1000), max_size=10))
     def test_anything(self, data: bytes, places: list[int]) -> None:
         """Whatever comes, cut in whatever way: the result is that of the whole, ends in a newline, and isn't longer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -46,13 +46,11 @@ class OracleTests(SynchronousTestCase):
         absolute: dict[Case, str] = {case: as_parsed(oracle(case.line, signed=False)) for case in cases.ABSOLUTE}
         self.assertEqual(wrong(absolute), [])
 
-    @settings(deadline=None, max_examples=1500)
     @given(lines())
     def test_any_line(self, line: bytes) -> None:
         """Any line means the same to both."""
         self.assertEqual(meaning(parse_line(line, Grammar())), as_parsed(oracle(line)))
 
-    @settings(deadline=None, max_examples=300)
     @given(lines(), st.integers(0, 40))
     def test_any_limit(self, line: bytes, max_line: int) -> None:
         """The dialect and the limit of length make the same difference to both."""
@@ -82,13 +80,11 @@ class ParseLineProperties(SynchronousTestCase):
             self.assertTrue(name)
             self.assertEqual(series_identity(name, tags), sample.series)
 
-    @settings(deadline=None, max_examples=500)
     @given(lines(), st.sampled_from(sorted(DIALECTS)))
     def test_never_raises(self, line: bytes, dialect: str) -> None:
         """Whatever the line, the verdict is a good one or one of the reasons."""
         self.well_formed(parse_line(line, DIALECTS[dialect]))
 
-    @settings(deadline=None, max_examples=500)
     @given(st.binary(max_size=60))
     def test_any_bytes(self, line: bytes) -> None:
         """Nor do bytes at random raise, not even with a newline among them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,13 +14,11 @@ from statsd_tcp.wire.numbers import LIMIT, read_number, read_rate
 class NumberTests(SynchronousTestCase):
     """Numbers and rates, beyond what the tables of lines have."""
 
-    @settings(deadline=None, max_examples=300)
     @given(st.floats(-LIMIT, LIMIT))
     def test_round_trip(self, number: float) -> None:
         """Whatever float Python writes within the limit is read as the same."""
         self.assertEqual(read_number(repr(number).encode()), number)
 
-    @settings(deadline=None, max_examples=500)
     @given(st.text(alphabet="0123456789+-.eE_ naif٣x", max_size=8))
     def test_no_more_than_float(self, text: str) -> None:
         """What is read as a number Python reads as the same; what isn't, is no decimal or too large."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -31,13 +31,11 @@ class SeriesIdentityTests(SynchronousTestCase):
         self.assertEqual(split_identity("a"), ("a", ()))
         self.assertEqual(split_identity("a\nbare\n\nk\nv"), ("a", (("bare", ""), ("k", "v"))))
 
-    @settings(deadline=None, max_examples=200)
     @given(WORDS, TAGS)
     def test_round_trip(self, name: str, tags: list[tuple[str, str]]) -> None:
         """Every name and all tags come back, in the order of the keys."""
         self.assertEqual(split_identity(series_identity(name, tags)), (name, tuple(sorted(dict(tags).items()))))
 
-    @settings(deadline=None, max_examples=200)
     @given(WORDS, TAGS, st.randoms())
     def test_order(self, name: str, tags: list[tuple[str, str]], random: Random) -> None:
         """The order of different tags makes no difference."""

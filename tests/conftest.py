@@ -1,0 +1,86 @@
+"""How the tests are run: on all processors, the longest first, what is dear only once; and how hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.profiles import register
+from tests.shared import Shared
+
+PROCESSES = 2
+"""Processes that run tests, for each processor: many tests wait for a service most of their time."""
+
+LONGEST_FIRST = (
+    "tests/packaging/test_installed.py",
+    "tests/functional/test_systemd.py",
+    "tests/functional/test_reload.py",
+    "tests/functional/test_real_clients.py",
+    "tests/packaging/test_wheel.py",
+    "tests/functional/test_placement.py",
+    "tests/functional/test_damage.py",
+    "tests/functional/test_user.py",
+    "tests/functional/test_worker_death.py",
+    "tests/functional/test_restart.py",
+    "tests/functional/test_repeat.py",
+    "tests/functional/test_crash_points.py",
+    "tests/functional/",
+    "tests/unit/wire/",
+    "tests/unit/aggregate/",
+    "tests/unit/ingest/",
+    "tests/unit/commands/",
+)
+"""Beginnings of the names of tests, those that take longest first; what is in none of them takes little."""
+
+TOGETHER = (
+    "tests/unit/",
+    "tests/reactor/",
+    "tests/packaging/",
+    "tests/torture/",
+    "tests/functional/test_counting.py",
+    "tests/functional/test_pages.py",
+)
+"""Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
+
+register()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Give what the processes of this run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return Shared(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first, and proofs last."""
+    items.sort(key=lambda item: (item.get_closest_marker("proof") is not None, _rank(item.nodeid)))
+
+
+def _rank(name: str) -> int:
+    """Give the place of a test among the longest."""
+    return next((rank for rank, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes ``-n auto`` means."""
+    return PROCESSES * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say how the tests are given to the processes: in their order."""
+    config.option.loadscopereorder = False
+    return _InOrder(config, log)
+
+
+class _InOrder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin is untyped
+    """Gives each process that has next to nothing to do the next test, or the next module's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module.startswith(TOGETHER) else nodeid
