@@ -26,8 +26,9 @@ from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
+from statsd_tcp.supervisor.slots import WorkerFacts
 from statsd_tcp.supervisor.start_plan import Plan
-from statsd_tcp.supervisor.supervisor import Supervisor, WorkerFacts
+from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.supervisor.worker_slot import State
 
 __all__ = ["Report"]

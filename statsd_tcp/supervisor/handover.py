@@ -21,6 +21,7 @@ from statsd_tcp.sockets.listener import stop_listening
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.supervisor.slots import Slots
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 
 __all__ = ["HANDSHAKES", "Handover"]
@@ -30,10 +31,7 @@ HANDSHAKES = 0.5
 
 
 class Handover:
-    """One round of replacing. ``make_departing`` makes a slot without sockets, for a worker that has none any more.
-
-    ``finished`` is called when all is as the new configuration wants it.
-    """
+    """One round of replacing. ``finished`` is called when all is as the new configuration wants it."""
 
     _log = Logger()
 
@@ -42,7 +40,7 @@ class Handover:
         reactor: Any,
         children: Children,
         inherited: InheritedSockets,
-        make_departing: Callable[[int], WorkerSlot],
+        slots: Slots,
         finished: Callable[[], object],
         steering: Steering | None = None,
     ) -> None:
@@ -50,18 +48,16 @@ class Handover:
         self._reactor = reactor
         self._children = children
         self._inherited = inherited
-        self._make_departing = make_departing
+        self._slots = slots
         self._queue: list[WorkerSlot] = []
         self._call: IDelayedCall | None = None
         self._pause = HANDSHAKES
-        self.departing: list[WorkerSlot] = []
         self.running = False
         self._finished = finished
 
     def begin(
         self,
         workers: Sequence[InheritedWorker],
-        slots: Sequence[WorkerSlot],
         ledger_folder: LedgerFolder,
         ending: Sequence[int] = (),
     ) -> None:
@@ -70,10 +66,10 @@ class Handover:
         for pid in ending:
             self._children.inherit(pid)
         for worker in workers:
-            self._adopt(worker, slots, ledger_folder)
+            self._adopt(worker, ledger_folder)
         for group, stay in self._inherited.shrunk:
             self._steer(group, stay)
-        self._queue = [slot for slot in slots if slot.current is not None]
+        self._queue = [slot for slot in self._slots.present if slot.current is not None]
         self._call = self._reactor.callLater(0, self._next)
 
     def stop(self) -> None:
@@ -83,18 +79,13 @@ class Handover:
             self._call.cancel()
             self._call = None
 
-    def _adopt(self, worker: InheritedWorker, slots: Sequence[WorkerSlot], ledger_folder: LedgerFolder) -> None:
+    def _adopt(self, worker: InheritedWorker, ledger_folder: LedgerFolder) -> None:
         ledger = ledger_folder.claim(worker.ledger_id)
         if ledger is None:
             self._log.error("worker {number} is ended: its ledger is not there", number=worker.number)
             self._children.inherit(worker.pid).kill()
             return
-        if worker.number < len(slots):
-            slot = slots[worker.number]
-        else:
-            slot = self._make_departing(worker.number)
-            self.departing.append(slot)
-        slot.adopt(worker, ledger)
+        self._slots.of(worker.number).adopt(worker, ledger)
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:
@@ -108,7 +99,7 @@ class Handover:
             self._queue.pop(0).replace(self._replaced)
         else:
             # Where no socket goes, no handshake can be on its way to one.
-            goes = self.departing or self._inherited.rest or self._inherited.shrunk
+            goes = self._slots.departing or self._inherited.rest or self._inherited.shrunk
             self._pause = HANDSHAKES if goes else 0.0
             self._call = self._reactor.callLater(self._pause, self._depart)
 
@@ -119,7 +110,7 @@ class Handover:
             self._call = self._reactor.callLater(0, self._next)
 
     def _depart(self) -> None:
-        for slot in self.departing:
+        for slot in self._slots.departing:
             slot.depart()
         self._call = self._reactor.callLater(self._pause, self._close)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest_twisted
@@ -13,7 +14,6 @@ from statsd_tcp.children import Children
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.supervisor.handover import Handover
-from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from tests.reactor.waiting import until
 
 NOWHERE = 1 << 22
@@ -25,11 +25,6 @@ def spawn() -> int:
     return os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
 
 
-def no_slot(number: int) -> WorkerSlot:
-    """Make none."""
-    raise AssertionError(number)
-
-
 def is_there(pid: int) -> bool:
     """Return whether a process exists, be it only to be reaped."""
     return Path(f"/proc/{pid}").exists()
@@ -39,8 +34,9 @@ def is_there(pid: int) -> bool:
 async def test_reaped(reactor: Any, tmp_path: Path) -> None:
     """A child that is only to be reaped is no zombie when it ends, and one that is gone already does no harm."""
     child = spawn()
-    handover = Handover(reactor, Children(reactor), InheritedSockets(()), no_slot, list)
-    handover.begin([], [], LedgerFolder(tmp_path), [child, NOWHERE])
+    no_slots: Any = SimpleNamespace(present=[], departing=[])
+    handover = Handover(reactor, Children(reactor), InheritedSockets(()), no_slots, list)
+    handover.begin([], LedgerFolder(tmp_path), [child, NOWHERE])
     handover.stop()
     os.kill(child, signal.SIGKILL)
     await until(reactor, lambda: not is_there(child), "the child is reaped")

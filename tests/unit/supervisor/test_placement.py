@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 from twisted.internet.task import Clock
@@ -20,6 +22,9 @@ from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
 from tests.unit.supervisor.fakes import WorkersTestCase
 from tests.unit.supervisor.test_supervisor import SupervisorTestCase
+
+NO_SLOTS: Any = SimpleNamespace(present=[], departing=[])
+"""No workers were left by the image before."""
 
 
 class PlanTests(SupervisorTestCase):
@@ -86,9 +91,7 @@ class GoneTests(WorkersTestCase):
         )
         inherited.settle()
         clock = Clock()
-        Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list).begin(
-            [], [], self.ledger_folder
-        )
+        Handover(clock, self.children, inherited, NO_SLOTS, list).begin([], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
 
@@ -108,8 +111,8 @@ class ShrinkTests(WorkersTestCase):
         cpu, clock = min(os.sched_getaffinity(0)), Clock()
         steering = Steering([cpu + 1, cpu])
         steering.begin([listener], inherited=True)
-        handover = Handover(clock, self.children, inherited, lambda _: self.fail("nobody departs"), list, steering)
-        handover.begin([], [], self.ledger_folder)
+        handover = Handover(clock, self.children, inherited, NO_SLOTS, list, steering)
+        handover.begin([], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertFalse(handover.running)
         allowed = os.sched_getaffinity(0)

@@ -141,7 +141,7 @@ class SupervisorTestCase(WorkersTestCase):
 
     def worker(self, number: int) -> tuple[WorkerSlot, FakeChild, Channel]:
         """Give the present worker of a slot."""
-        slot = self.supervisor._slots[number]
+        slot = self.supervisor._slots.present[number]
         index = next(i for i, process in enumerate(self.children.started) if process.pid == slot.pid)
         return slot, self.children.started[index], self.reactor.channels[index]
 
@@ -290,7 +290,7 @@ class RoundTests(SupervisorTestCase):
         self.answer(1, b"y")
         self.assertEqual(1, self.commits)
         self.assertEqual([b"x", b"y"], [one.payload for one in self.committer.added])
-        ledgers = [slot.current.ledger.ledger_id for slot in self.supervisor._slots if slot.current]
+        ledgers = [slot.current.ledger.ledger_id for slot in self.supervisor._slots.present if slot.current]
         self.assertEqual(ledgers, [one.ledger_id for one in self.committer.added])
 
     def test_nothing_received(self) -> None:
@@ -340,7 +340,7 @@ class RoundTests(SupervisorTestCase):
 
     def test_committed(self) -> None:
         """What is in the store is told once to the worker with that ledger, and to no other."""
-        current = self.supervisor._slots[1].current
+        current = self.supervisor._slots.present[1].current
         assert current is not None
         state = LedgerState(current.ledger.ledger_id, 1, "", 8, folded=False, counts={})
         snapshot = msgspec.structs.replace(make_snapshot(), ledgers={state.ledger_id: state})
@@ -377,7 +377,7 @@ class HandedOnTests(SupervisorTestCase):
     def test_who_is_still_to_be_reaped(self) -> None:
         """A worker that has said its last word, and has not ended yet, is told of by its number only."""
         self.start()
-        one = self.supervisor._slots[0].current
+        one = self.supervisor._slots.present[0].current
         assert one is not None
         one.channel_ended = True
         break_off(self.worker(0)[2])
@@ -531,7 +531,7 @@ class StopTests(SupervisorTestCase):
         process = self.worker(1)[1]
         self.assertEqual(1, process.kills)
         self.assertNoResult(self.stopped)
-        ledger = self.supervisor._slots[1].current.ledger  # type: ignore[union-attr]
+        ledger = self.supervisor._slots.present[1].current.ledger  # type: ignore[union-attr]
         self.die(1)
         self.successResultOf(self.stopped)
         self.assertTrue(ledger.retired)
@@ -562,7 +562,7 @@ class ReportTests(SupervisorTestCase):
 
     def set_cell(self, number: int, index: int, value: int) -> None:
         """Store into a worker's ledger as the worker would."""
-        current = self.supervisor._slots[number].current
+        current = self.supervisor._slots.present[number].current
         assert current is not None
         with current.ledger.path.open("r+b") as file:
             file.seek(current.ledger.map.header.cells_at + 8 * index)

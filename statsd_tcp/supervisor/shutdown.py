@@ -1,0 +1,70 @@
+"""The end of the service: workers hand over what they have, then the sockets are closed, then all is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from statsd_tcp.commit.committer import Committer
+from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.supervisor.slots import Slots
+
+__all__ = ["Shutdown"]
+
+
+class Shutdown:
+    """Ends the workers in ``slots``. `check` must be called whenever one has ended."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, slots: Slots, listeners: Sequence[BoundListener], committer: Committer) -> None:
+        self._reactor = reactor
+        self._slots = slots
+        self._listeners = listeners
+        self._committer = committer
+        self._deadline: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+
+    def begin(self, seconds: float) -> Deferred[None]:
+        """Ask the workers to end, and kill those that take longer; fire when all is in the store."""
+        stopped = self._stopped = Deferred[None]()
+        self._deadline = self._reactor.callLater(seconds, self._out_of_time)
+        for slot in self._slots:
+            slot.stop()
+        self.check()
+        return stopped
+
+    def check(self) -> None:
+        """Go on if no worker is left. The sockets stay open until then: clients may still wait in their queues."""
+        if self._stopped is None or not self._slots.are_empty:
+            return
+        stopped, self._stopped = self._stopped, None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        for listener in self._listeners:
+            listener.close()
+        finished = maybeDeferred(self._committer.finish)
+        finished.addCallback(lambda _: self._committer.close())
+        finished.addCallback(self._log_end)
+        finished.addErrback(self._log_last)
+        finished.chainDeferred(stopped)
+
+    def _out_of_time(self) -> None:
+        self._deadline = None
+        late = [slot for slot in self._slots if slot.processes]
+        self._log.error("{late} workers did not finish in time and are killed", late=len(late))
+        for slot in late:
+            slot.kill()
+
+    def _log_end(self, _: None) -> None:
+        if not self._committer.failure:
+            self._log.info("stopped; all that was counted is in the store")
+
+    def _log_last(self, failure: Failure) -> None:
+        self._log.failure("the last commit failed", failure=failure)
