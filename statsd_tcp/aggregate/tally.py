@@ -22,6 +22,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
 from statsd_tcp.wire.grammar import DIALECTS, Grammar
 from statsd_tcp.wire.reasons import REASONS
+from statsd_tcp.wire.samples import GAUGE_MARK
 
 __all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally", "tally_for"]
 
@@ -43,9 +44,6 @@ COLLECTED: Final = 1 << 16
 
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
-
-# In every line with a gauge, and in few others: the type field comes right after a bar.
-_GAUGE: Final = b"|g"
 
 
 class _Listener:
@@ -81,15 +79,14 @@ class _Listener:
     def take_in_order(self, chunk: bytes, tick: int) -> None:
         """Digest the lines that may change a gauge, and count the others."""
         lines, size = self._unknown(chunk)
-        # Not "in", for which bytes first try whether they are asked for a number, and raise, and catch: ten times this.
-        gauges = [line for line in lines if line.find(_GAUGE) >= 0]
+        gauges = [line for line in lines if line.find(GAUGE_MARK) >= 0]
         self.counts.lines += len(gauges)
         once = [(line, 1) for line in gauges]
         self.digest.count(once, tick)
         if self.accepted is not None:
             self.accepted.pass_on(once)
         if len(gauges) < len(lines):
-            self._count([line for line in lines if line.find(_GAUGE) < 0], size)
+            self._count([line for line in lines if line.find(GAUGE_MARK) < 0], size)
 
     def split(self) -> None:
         """Count the lines that wait."""
@@ -186,7 +183,7 @@ class Tally:
         ``tick`` is when they came, in nanoseconds of CLOCK_MONOTONIC. It must not go back from call to call.
         """
         of = self._listeners[listener]
-        if chunk.find(_GAUGE) >= 0:
+        if chunk.find(GAUGE_MARK) >= 0:
             of.take_in_order(chunk, tick)
             return
         of.pending.append(chunk)

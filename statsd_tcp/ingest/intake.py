@@ -11,14 +11,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.wire.samples import GAUGE_MARK
 
 __all__ = ["Intake", "LineTally"]
 
 _LARGEST_CHUNK = 1 << 17
 """More than any single read can bring: 64 KiB from the kernel and an unterminated tail before it."""
-
-_GAUGE = b"|g"
-"""In every chunk that has a gauge in it, and in few others."""
 
 
 class LineTally(Protocol):
@@ -97,8 +95,7 @@ class Intake:
         if not lines:
             return
         journal = self.journal
-        # Not "in", for which bytes first try whether they are asked for a number, and raise, and catch: ten times this.
-        if lines.find(_GAUGE) >= 0:
+        if lines.find(GAUGE_MARK) >= 0:
             # What happens to a gauge has an order over all workers. The beginning of the batch isn't exact enough:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()

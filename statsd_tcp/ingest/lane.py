@@ -13,11 +13,11 @@ from _socket import socket as raw_socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.ledger.cells import ListenerCells
 
 __all__ = ["RECEIVE_SIZE", "AcceptLane", "CountLane"]
@@ -36,12 +36,8 @@ _DONTWAIT = socket.MSG_DONTWAIT
 _STREAM = socket.SOCK_STREAM
 
 
-@implementer(IReadDescriptor)
-class AcceptLane:
-    """One listening socket and what becomes of its connections. `serve` is what the two kinds of lane differ in.
-
-    ``lost`` is called when the reactor drops the lane because a poll raised: nobody would accept any more.
-    """
+class AcceptLane(Watched):
+    """One listening socket and what becomes of its connections. `serve` is what the kinds of lane differ in."""
 
     def __init__(
         self,
@@ -53,51 +49,14 @@ class AcceptLane:
         lost: Callable[[Failure], None],
     ) -> None:
         """Serve ``listener``, which must not block, counting in the ledger's ``cells`` at these indexes."""
-        self._reactor = reactor
-        self._listener = listener
+        super().__init__(reactor, listener, moderator, lost)
         self._family = listener.family
         # The method of the C class: it gives the bare descriptor, without wrapping it in a socket object.
         self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001
         self._cells = cells
         self._indexes = indexes
-        self._moderator = moderator
-        self._lost = lost
         self._retry: IDelayedCall | None = None
-        self._watched = False
-        self._stopped = False
         self.holds: set[str] = set()
-
-    def fileno(self) -> int:
-        """Give the listening descriptor."""
-        return self._listener.fileno()
-
-    def logPrefix(self) -> str:
-        """Name the lane in the log."""
-        return type(self).__name__
-
-    def doRead(self) -> None:
-        """Take what waits."""
-        self._moderator.woken(self)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Tell that the reactor has dropped this reader, which happens only when `doRead` raises."""
-        self._lost(reason)
-
-    def watch(self) -> None:
-        """Let the reactor watch the listening socket."""
-        if not self._watched:
-            self._watched = True
-            self._reactor.addReader(self)
-
-    def unwatch(self) -> None:
-        """Leave the listening socket unwatched."""
-        if self._watched:
-            self._watched = False
-            self._reactor.removeReader(self)
-
-    def start(self) -> None:
-        """Begin to accept."""
-        self._moderator.add(self)
 
     def pause(self, why: str) -> None:
         """Accept nothing, until `resume` was called for every reason to pause."""
@@ -133,14 +92,9 @@ class AcceptLane:
             self.exhausted(error.errno or 0)
         return taken
 
-    def let_go(self) -> None:
-        """Close this process's own descriptor of the socket, after `stop`; others may go on with theirs."""
-        self._listener.close()
-
     def stop(self) -> None:
         """Stop accepting for good; only a call of `poll` still accepts."""
-        self._stopped = True
-        self._moderator.remove(self)
+        super().stop()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

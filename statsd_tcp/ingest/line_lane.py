@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 from _socket import socket as raw_socket
-from collections.abc import Callable
 from select import EPOLLIN
 from typing import Any
 
-from statsd_tcp.ingest.intake import Intake
-from statsd_tcp.ingest.lane import RECEIVE_SIZE, AcceptLane
-from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.hand_over import HandOverLane
+from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.wire.grammar import Framing
@@ -29,45 +27,19 @@ POLLS_AT_REST = 1
 """So often, a millisecond apart, an unfinished connection is polled again before the reactor gets it. At rest
 wake-ups are dearer than a transport; under load it is parked."""
 
-HandOver = Callable[[raw_socket, LineStream], None]
-"""Makes a transport of a connection; raises `OSError` when it can't, and has then closed nothing."""
-
 _DONTWAIT = socket.MSG_DONTWAIT
 _STREAM = socket.SOCK_STREAM
 
 
-class LineLane(AcceptLane):
+class LineLane(HandOverLane):
     """Reads what a short connection sends where it is accepted; what takes longer goes to ``hand_over``."""
 
-    def __init__(
-        self,
-        *args: Any,
-        intake: Intake,
-        index: int,
-        occupancy: Occupancy,
-        hand_over: HandOver,
-        max_line: int,
-        framing: Framing = "lines",
-    ) -> None:
-        """Give lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
-        super().__init__(*args)
-        self._intake = intake
-        self._index = index
-        self.occupancy = occupancy
-        self.hand_over = hand_over
-        self._max_line = max_line
-        self._framing: Framing = framing
+    def __init__(self, *args: Any, framing: Framing = "lines", **keywords: Any) -> None:
+        """The arguments are those of a lane that hands connections over."""
+        super().__init__(*args, framing=framing, **keywords)
         self.end_of_stream = end_of_stream(self._family)
         # What data ends with that is all complete lines. Nothing does where lengths, not newlines, say what is whole.
         self._whole: bytes | tuple[()] = b"\n" if framing == "lines" else ()
-
-    def may_accept(self) -> bool:
-        """Tell whether there is room for one more open connection; without it, accepting pauses."""
-        if self.occupancy.open < self.occupancy.limit:
-            return not self._intake.is_full
-        self.pause("connections")
-        self.occupancy.when_room(self._room_again)
-        return False
 
     def serve(self, descriptor: int) -> None:
         """Read what a client has sent. One that isn't done is polled again a little later."""
@@ -124,14 +96,6 @@ class LineLane(AcceptLane):
             return self._indexes.eof, stream
         return 0, stream
 
-    def make_stream(self) -> LineStream:
-        """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
-        return LineStream(self._intake, self._index, self._max_line, self._framing)
-
-    def put_off(self, connection: UnfinishedConnection) -> None:
-        """Have a connection polled again in the next poll."""
-        self._moderator.put_off(connection)
-
     def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
         """Have the kernel say when there is something to read; tell whether it can."""
         try:
@@ -141,39 +105,10 @@ class LineLane(AcceptLane):
             return False
         return True
 
-    def close(self, connection: raw_socket, reason: int) -> None:
-        """Close a connection that was open for more than one poll, and count why."""
-        self._cells[reason] += 1
-        connection.close()
-        self.occupancy.leave()
-
-    def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:
-        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment."""
-        stream = stream or self.make_stream()
-        try:
-            self.hand_over(connection, stream)
-        except OSError as error:
-            if error.errno != errno.ENOTCONN:
-                self.exhausted(error.errno or 0)
-                return False
-            # The client has reset the connection since the last read, which found nothing.
-            stream.finish(clean=False)
-            self.close(connection, self._indexes.reset)
-        return True
-
-    def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
-        """End a connection whose client isn't done, because the service stops."""
-        if stream is not None:
-            stream.finish(clean=False)
-        self.close(connection, self._indexes.shutdown)
-
     def _broken(self, stream: LineStream | None, error: OSError) -> int:
         if stream is not None:
             stream.finish(clean=False)
         return self._indexes.reset if error.errno == errno.ECONNRESET else self._indexes.error
-
-    def _room_again(self) -> None:
-        self.resume("connections")
 
 
 class UnfinishedConnection:

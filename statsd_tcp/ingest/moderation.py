@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.parking import Parked, Parking
 
-__all__ = ["Lane", "Moderator"]
+__all__ = ["Lane", "Moderator", "Unfinished"]
 
 INTERVAL = 0.001
 """Seconds between two polls under load. The kernel's timer for epoll_wait has no finer grain."""
@@ -60,11 +60,18 @@ class Lane(Protocol):
         """Take what is there, up to the lane's budget, and say how much it was."""
 
 
-class Unfinished(Parked, Protocol):
-    """A connection whose client isn't done: put off to the next poll, or parked."""
+class Unfinished(Protocol):
+    """A connection whose client is not done, put off to the next poll."""
+
+    def poll(self) -> None:
+        """Go on with it, or find it another place."""
 
     def drain(self) -> None:
         """Read what has come since, and end it."""
+
+
+class Parkable(Unfinished, Parked, Protocol):
+    """One that the kernel can watch meanwhile."""
 
 
 class Moderator:
@@ -85,7 +92,7 @@ class Moderator:
         self._failed = failed
         self._lanes: list[Lane] = []
         self._again: list[Unfinished] = []
-        self.parking: Parking[Unfinished] = Parking()
+        self.parking: Parking[Parkable] = Parking()
         self._call: IDelayedCall | None = None
         self._last = 0
         self._quiet = 0
@@ -147,7 +154,7 @@ class Moderator:
     def unfinished(self) -> list[Unfinished]:
         """Take all connections that were put off or are parked. They are to be closed."""
         waiting, self._again = self._again, []
-        return waiting + self.parking.take()
+        return [*waiting, *self.parking.take()]
 
     def _begin(self) -> None:
         if not self.busy:

@@ -18,8 +18,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
-from statsd_tcp.ingest.line_lane import POLLS_AT_REST, READS_AT_THE_END, READS_PER_POLL, LineLane, UnfinishedConnection
+from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
 from statsd_tcp.ingest.stream import LineStream
 
@@ -35,26 +36,32 @@ _NANOSECONDS = 1_000_000_000
 _STREAM = socket.SOCK_STREAM
 
 
-class TlsLane(LineLane):
-    """Counts connections and gives every one of them away."""
+class TlsLane(HandOverLane):
+    """Counts connections and gives every one of them away, with nothing read of it."""
 
     def serve(self, descriptor: int) -> None:
         """Make a transport of the connection; without a descriptor for it, try again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
         if not self.give_away(connection, None):
-            UnfinishedConnection(self, connection, None, POLLS_AT_REST).put_off()
+            self.put_off(_UntouchedConnection(self, connection))
 
-    def read(
-        self,
-        connection: raw_socket,
-        stream: LineStream | None,
-        reads: int = READS_PER_POLL,
-        *,
-        ended: bool = False,
-    ) -> tuple[int, LineStream | None]:
-        """Read nothing here."""
-        return 0, stream
+
+class _UntouchedConnection:
+    """A connection for whose transport there was no descriptor."""
+
+    def __init__(self, lane: TlsLane, connection: raw_socket) -> None:
+        self._lane = lane
+        self._connection = connection
+
+    def poll(self) -> None:
+        """Try again to give it away."""
+        if not self._lane.give_away(self._connection, None):
+            self._lane.put_off(self)
+
+    def drain(self) -> None:
+        """End it."""
+        self._lane.shut(self._connection, None)
 
 
 @implementer(IHandshakeListener)

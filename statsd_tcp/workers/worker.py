@@ -16,6 +16,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
+from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.line_lane import LineLane
@@ -233,7 +234,7 @@ class Worker:
             framing=spec.framing,
         )
 
-    def _kind_of(self, spec: LaneSpec) -> type[LineLane]:
+    def _kind_of(self, spec: LaneSpec) -> type[HandOverLane]:
         if spec.kind == "tls":
             from statsd_tcp.ingest.tls_lane import TlsLane
 

@@ -78,7 +78,7 @@ class ChildEndTests(WorkersTestCase):
         if worker is not None:
             worker._moderator.stop()
             for lane in worker._lanes:
-                os.close(lane._listener.detach())  # type: ignore[union-attr]
+                os.close(lane._port.detach())
 
     def heard(self) -> list[Message]:
         """Take what the worker sent."""

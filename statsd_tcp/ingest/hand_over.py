@@ -1,0 +1,88 @@
+"""The accept lane of a port whose connections the reactor can take over, with an ordinary Factory and Protocol."""
+
+from __future__ import annotations
+
+import errno
+from _socket import socket as raw_socket
+from collections.abc import Callable
+from typing import Any
+
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.lane import AcceptLane
+from statsd_tcp.ingest.moderation import Unfinished
+from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.wire.grammar import Framing
+
+__all__ = ["HandOver", "HandOverLane"]
+
+HandOver = Callable[[raw_socket, LineStream], None]
+"""Makes a transport of a connection; raises `OSError` when it can't, and has then closed nothing."""
+
+
+class HandOverLane(AcceptLane):
+    """Keeps no more connections open than there may be, and gives those away that take longer, to ``hand_over``."""
+
+    def __init__(
+        self,
+        *args: Any,
+        intake: Intake,
+        index: int,
+        occupancy: Occupancy,
+        hand_over: HandOver,
+        max_line: int,
+        framing: Framing = "lines",
+    ) -> None:
+        """Give lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
+        super().__init__(*args)
+        self._intake = intake
+        self._index = index
+        self.occupancy = occupancy
+        self.hand_over = hand_over
+        self._max_line = max_line
+        self._framing: Framing = framing
+
+    def may_accept(self) -> bool:
+        """Tell whether there is room for one more open connection; without it, accepting pauses."""
+        if self.occupancy.open < self.occupancy.limit:
+            return not self._intake.is_full
+        self.pause("connections")
+        self.occupancy.when_room(self._room_again)
+        return False
+
+    def make_stream(self) -> LineStream:
+        """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
+        return LineStream(self._intake, self._index, self._max_line, self._framing)
+
+    def put_off(self, connection: Unfinished) -> None:
+        """Have a connection polled again in the next poll."""
+        self._moderator.put_off(connection)
+
+    def close(self, connection: raw_socket, reason: int) -> None:
+        """Close a connection that was open for more than one poll, and count why."""
+        self._cells[reason] += 1
+        connection.close()
+        self.occupancy.leave()
+
+    def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:
+        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment."""
+        stream = stream or self.make_stream()
+        try:
+            self.hand_over(connection, stream)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                self.exhausted(error.errno or 0)
+                return False
+            # The client has reset the connection since the last read, which found nothing.
+            stream.finish(clean=False)
+            self.close(connection, self._indexes.reset)
+        return True
+
+    def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
+        """End a connection whose client isn't done, because the service stops."""
+        if stream is not None:
+            stream.finish(clean=False)
+        self.close(connection, self._indexes.shutdown)
+
+    def _room_again(self) -> None:
+        self.resume("connections")
