@@ -29,6 +29,7 @@ from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.service_view import ServiceView, StoredFlush
 from statsd_tcp.console.session import ConsoleFactory
+from statsd_tcp.kernel.host_names import own_names
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.delivery import Delivery
@@ -218,7 +219,7 @@ class Service(OrderedService):
             heard.append(delivery.committed)
         self._supervisor.setServiceParent(self)
         if plan.http is not None:
-            site = make_site(reactor, self._report, plan.settings.counter_suffix)
+            site = make_site(reactor, self._report, plan.settings, own_names())
             WebService(reactor, plan.http, site).setServiceParent(self)
         if plan.admin is not None:
             activity = Activity(reactor)

@@ -21,15 +21,18 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
+from statsd_tcp.reload.askers import Askers
 from statsd_tcp.reload.command_line import Again
-from statsd_tcp.reload.rehearsal import RefusedError, Wanted, start_rehearsal
-from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.sockets.inherited import InheritedListener, same_address
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.reload.new_listeners import bind_wanted
+from statsd_tcp.reload.rehearsal import RefusedError, start_rehearsal
+from statsd_tcp.sockets.inherited import InheritedListener
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.health import Health
+from statsd_tcp.status.interfaces import Answer
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
 from statsd_tcp.supervisor.manifest import Manifest, write_manifest
@@ -50,6 +53,9 @@ hasn't answered then is silent for a reason of its own; what it says later is re
 START_TRIES = 500
 """How many such looks whether every worker accepts. One that is only starting isn't handed on, and must not have taken
 clients when it is given up."""
+
+
+_STOPS = "the service stops"
 
 
 class Reload:
@@ -84,6 +90,7 @@ class Reload:
         self._again = again
         self._running = False
         self._once_more = False
+        self._askers = Askers(reactor)
         self.reloads = reloads
         self.successful: bool | None = None if reloads == 0 else True
 
@@ -105,8 +112,19 @@ class Reload:
             return
         self._running = True
         renewing = Deferred.fromCoroutine(self._reload())
-        renewing.addErrback(lambda failure: self._log.failure("a reload failed", failure=failure))
-        renewing.addCallback(self._done)
+        renewing.addErrback(self._failed)
+        renewing.addCallback(lambda _: self._done())
+
+    def ask(self, answer: Answer) -> bool:
+        """Renew for somebody who waits for the outcome. Return whether that is taken up: not twice within `REST`."""
+        if self._running or not self._askers.rested:
+            return False
+        if self._supervisor.draining:
+            answer(_STOPS)
+            return True
+        self._askers.add(answer)
+        self.request()
+        return True
 
     def resume(self) -> None:
         """Begin what had to wait. To be called every now and then."""
@@ -114,7 +132,11 @@ class Reload:
             self._once_more = False
             self.request()
 
-    def _done(self, _: object) -> None:
+    def _failed(self, failure: Failure) -> Deferred[None]:
+        self._log.failure("a reload failed", failure=failure)
+        return Deferred.fromCoroutine(self._askers.tell("the reload failed, and all stays as it is; the log says why"))
+
+    def _done(self) -> None:
         """Note that this image is still here: it was refused."""
         self._running = False
         self.successful = False
@@ -130,24 +152,14 @@ class Reload:
             self._log.warn("the file with our process number stays: {error}", error=error)
 
     async def _reload(self) -> None:
-        if self._committer.failure:
-            self._log.error("the reload is refused while commits fail")
-            return
-        self._notifier.reloading()
-        self._log.info("a reload was asked for: the new code and configuration are tried in a child")
-        try:
-            command = [sys.executable, *self._again.arguments]
-            wanted = await start_rehearsal(self._reactor, self._children, command, os.environ)
-        except (OSError, RefusedError) as error:
-            self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
-            return
         made: list[BoundListener] = []
-        try:
-            self._prepare(wanted, made)
-        except (OSError, RefusedError) as error:
+        refusal = await self._rehearse(made)
+        if refusal:
             for listener in made:
                 listener.close()
-            self._log.error("the reload is refused, and all stays as it is: {error}", error=error)
+            self._log.error("{refusal}", refusal=refusal)
+        await self._askers.tell(refusal)
+        if refusal:
             return
         await self._wait(lambda: not self._supervisor.has_starting, START_TRIES)
         if self._supervisor.draining:
@@ -160,23 +172,19 @@ class Reload:
             self._exec(made)
         self._supervisor.resume()
 
-    def _prepare(self, wanted: Wanted, made: list[BoundListener]) -> None:
-        """Bind what the next image wants and this one doesn't have; what is bound is in ``made`` at once."""
-        plan = self._plan
-        have = [listener for listener in (*plan.listeners, plan.http, plan.admin) if listener is not None]
-        for endpoint in wanted.streams:
-            found = _find(endpoint, have)
-            if found is None:
-                made.append(bind_listener(endpoint, wanted.workers))
-            elif wanted.workers > len(found.sockets) and found.in_groups and not found.can_grow:
-                there = len(found.sockets)
-                raise RefusedError(
-                    f"{found.label} has sockets for {there} workers, and this process may not bind more, as after a "
-                    f"change of user: restart the service, or ask for --workers {there}"
-                )
-        for service in (wanted.http, wanted.admin):
-            if service is not None and _find(service, have) is None:
-                made += [bind_listener(service, 1)]
+    async def _rehearse(self, made: list[BoundListener]) -> str:
+        """Try the next image, and bind what it wants. Return why it is refused, "" if it is not."""
+        if self._committer.failure:
+            return "the reload is refused while commits fail"
+        self._notifier.reloading()
+        self._log.info("a reload was asked for: the new code and configuration are tried in a child")
+        self._askers.begin()
+        command = [sys.executable, *self._again.arguments]
+        try:
+            bind_wanted(self._plan, await start_rehearsal(self._reactor, self._children, command, os.environ), made)
+        except (OSError, RefusedError) as error:
+            return f"the reload is refused, and all stays as it is: {error}"
+        return _STOPS if self._supervisor.draining else ""
 
     async def _wait(self, condition: Callable[[], bool], tries: int) -> None:
         for _ in range(tries):
@@ -220,10 +228,6 @@ class Reload:
             up=self._health.up,
             ending=ending,
         )
-
-
-def _find(endpoint: Endpoint, listeners: list[BoundListener]) -> BoundListener | None:
-    return next((one for one in listeners if same_address(one.endpoint, endpoint)), None)
 
 
 def _inherited(listener: BoundListener) -> InheritedListener:

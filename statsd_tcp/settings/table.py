@@ -17,6 +17,7 @@ from statsd_tcp.aggregate.timers import Histogram
 from statsd_tcp.mapping.rules import MappingRules
 from statsd_tcp.settings.endpoints import Endpoint, EndpointError, parse_count, parse_http, parse_listen
 from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
+from statsd_tcp.settings.hosts import parse_host
 from statsd_tcp.settings.outputs import (
     ConsoleForm,
     PluginSpec,
@@ -54,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[Endpoint, ...]
     count: tuple[Endpoint, ...]
     http: Endpoint | None
+    http_host: tuple[str, ...]
+    http_lifecycle: bool
     admin: Endpoint | None
     workers: int | None
     state_dir: Path | None
@@ -171,6 +174,16 @@ OPTIONS = (
         "metrics, health and status [default: tcp:9102:interface=127.0.0.1]",
     ),
     Option(
+        "http-host", "", parse_host, (), True,
+        "a name by which browsers may ask for the pages, .DOMAIN for all names below it, or * for any; repeatable "
+        "[default: addresses, localhost and the machine's own names]",
+    ),
+    Option(
+        "http-lifecycle", "", _yes, None, False,
+        "take POST and PUT /-/reload from other machines as well [default: no]",
+        flag=True,
+    ),
+    Option(
         "admin", "", parse_http, "tcp:8126:interface=127.0.0.1", False,
         "management console, with the commands of etsy's statsd; whoever reaches it may use it "
         "[default: tcp:8126:interface=127.0.0.1]",
@@ -272,6 +285,7 @@ _OFF: dict[str, Any] = {
     "delete-idle": frozenset(),
     "percentiles": (),
     "counter-suffix": "",
+    "http-lifecycle": False,
     "pin": False,
     "steer": "",
 }

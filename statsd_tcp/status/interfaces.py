@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 
-__all__ = ["ISources"]
+__all__ = ["Answer", "ISources"]
+
+Answer = Callable[[str], Deferred[None]]
+"""Tells whoever asked for a reload how its rehearsal went: "", or one line that says why it is refused. What it returns
+fires when that has been sent: the process replaces its own image right after."""
 
 
 class ISources(Interface):
@@ -32,5 +38,5 @@ class ISources(Interface):
     def status() -> dict[str, Any]:
         """Describe the service in what JSON can hold: the body of the status page without its version."""
 
-    def reload() -> None:
-        """Read the configuration again and replace the program, as HUP does; comes back at once."""
+    def reload(answer: Answer) -> bool:  # noqa: N805
+        """Read the configuration again and replace the program, as HUP does; return whether that is taken up."""

@@ -6,8 +6,9 @@ from twisted.logger import Logger
 
 __all__ = ["REASONS", "Refusals"]
 
-REASONS = ("body", "header")
-"""Why a request is refused: its body is too long; its header is no text, or cannot be."""
+REASONS = ("body", "header", "host", "origin", "remote", "too_soon")
+"""Why a request is refused: its body is too long; its header is no text, or cannot be; it asks for a name that is not
+ours. Why a reload is: a page of another site asks for it, or another machine, or the last one was a moment ago."""
 
 
 class Refusals:

@@ -21,7 +21,7 @@ from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.health import Health
-from statsd_tcp.status.interfaces import ISources
+from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
@@ -53,8 +53,8 @@ class Reloading(Protocol):
 
     successful: bool | None
 
-    def request(self) -> None:
-        """Reload as soon as possible."""
+    def ask(self, answer: Answer) -> bool:
+        """Reload as soon as possible, and tell how that went; return whether it is taken up."""
 
 
 @implementer(ISources)
@@ -129,9 +129,9 @@ class Report:
             kernel=self._kernel.families(),
         )
 
-    def reload(self) -> None:
+    def reload(self, answer: Answer) -> bool:
         """Have the service read its configuration again."""
-        self._reload.request()
+        return self._reload.ask(answer)
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the service works, and if not why."""

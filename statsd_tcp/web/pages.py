@@ -17,7 +17,6 @@ __all__ = [
     "Folder",
     "Page",
     "RefusalPage",
-    "ReloadPage",
     "StatePage",
     "StatusPage",
     "plain_text",
@@ -40,6 +39,10 @@ class Page(Resource):
 
     methods: Sequence[str] = ("GET", "HEAD")
     """The methods that `read` answers."""
+
+    any_host = False
+    """Whether it is there under any name, on listeners that other machines reach: scrapers and probes have names of
+    their own for a service, and what they get is no secret there."""
 
     def read(self, request: Request) -> bytes | int:
         """Give the body, or NOT_DONE_YET; subclasses do."""
@@ -105,6 +108,8 @@ class DashboardPage(Page):
 class StatePage(Page):
     """A page for those who check: 200 and ``ok``, or 503 and the reason."""
 
+    any_host = True
+
     def __init__(self, state: Callable[[], tuple[bool, str]]) -> None:
         super().__init__()
         self._state = state
@@ -113,21 +118,6 @@ class StatePage(Page):
         """Ask now, and answer."""
         good, reason = self._state()
         return plain_text(request, 200, "ok") if good else plain_text(request, 503, reason)
-
-
-class ReloadPage(Page):
-    """The page `/-/reload`: a POST asks for what HUP does."""
-
-    methods = ("POST", "PUT")
-
-    def __init__(self, reload: Callable[[], None]) -> None:
-        super().__init__()
-        self._reload = reload
-
-    def read(self, request: Request) -> bytes:
-        """Ask for it. Whether it was refused is seen in the metrics and in the log."""
-        self._reload()
-        return plain_text(request, 202, "the reload has begun")
 
 
 class StatusPage(Page):

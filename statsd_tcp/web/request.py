@@ -9,6 +9,9 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
@@ -32,6 +35,22 @@ class Channel(HTTPChannel):
     transport: Any
     _leaving = False
     _refused = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Deferred[None]] = []
+
+    def when_closed(self) -> Deferred[None]:
+        """Return a Deferred that fires when the connection has ended: all that was written is on its way then."""
+        closed: Deferred[None] = Deferred()
+        self._waiting.append(closed)
+        return closed
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End."""
+        super().connectionLost(reason)
+        for closed in self._waiting:
+            closed.callback(None)
 
     def refuse(self, code: int, reason: str, text: str) -> None:
         """Answer with a status and one line in ASCII, count it under ``reason``, and close."""

@@ -78,6 +78,8 @@ class Scraper:
 class MetricsPage(Page):
     """The page `/metrics`."""
 
+    any_host = True
+
     def __init__(self, reactor: IReactorThreads, sources: ISources, counter_suffix: str = "") -> None:
         super().__init__()
         self._reactor = reactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorThreads
@@ -9,9 +10,12 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from statsd_tcp.settings.table import Settings
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.refusals import Refusals
-from statsd_tcp.web.pages import DashboardPage, Folder, RefusalPage, ReloadPage, StatePage, StatusPage
+from statsd_tcp.web.hosts import Hosts, is_loopback
+from statsd_tcp.web.pages import DashboardPage, Folder, Page, RefusalPage, StatePage, StatusPage
+from statsd_tcp.web.reload_page import ReloadPage
 from statsd_tcp.web.request import BareRequest, Channel
 from statsd_tcp.web.scrape import MetricsPage
 
@@ -21,22 +25,24 @@ _TIMEOUT = 60.0
 """Seconds that a client may idle. Prometheus keeps its connection, and scrapes more often than that."""
 
 
-def make_site(reactor: IReactorThreads, sources: ISources, counter_suffix: str = "") -> Site:
+def make_site(reactor: IReactorThreads, sources: ISources, settings: Settings, names: Iterable[str]) -> Site:
     """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages.
 
-    ``counter_suffix`` is put behind the names of StatsD counters.
+    ``names`` are those of this machine.
     """
     root = Folder()
     _put(root, "", DashboardPage(sources))
-    _put(root, "metrics", MetricsPage(reactor, sources, counter_suffix))
+    _put(root, "metrics", MetricsPage(reactor, sources, settings.counter_suffix))
     healthy, ready = StatePage(sources.healthy), StatePage(sources.ready)
     _put(root, "healthz", healthy)
     _put(root, "readyz", ready)
     _put(root, "-/healthy", healthy)
     _put(root, "-/ready", ready)
-    _put(root, "-/reload", ReloadPage(sources.reload))
+    _put(root, "-/reload", ReloadPage(sources, remote=settings.http_lifecycle))
     _put(root, "api/v1/status", StatusPage(sources))
-    return _QuietSite(root, sources.refusals, reactor)
+    http = settings.http
+    inside = http is not None and http.interface is not None and is_loopback(http.interface)
+    return _QuietSite(root, sources.refusals, Hosts(names, settings.http_host), reactor, inside=inside)
 
 
 class _QuietSite(Site):
@@ -46,9 +52,11 @@ class _QuietSite(Site):
     displayTracebacks = False
     protocol = Channel  # type: ignore[assignment]
 
-    def __init__(self, root: Resource, refusals: Refusals, reactor: Any) -> None:
+    def __init__(self, root: Resource, refusals: Refusals, hosts: Hosts, reactor: Any, *, inside: bool) -> None:
         super().__init__(root, BareRequest, timeout=_TIMEOUT, reactor=reactor)
         self.refusals = refusals
+        self._hosts = hosts
+        self._inside = inside
 
     def logPrefix(self) -> str:
         """Say what begins and ends to answer on a port."""
@@ -58,7 +66,10 @@ class _QuietSite(Site):
         """Find the page of a request, or what is wrong with it."""
         if not _is_text(request):
             return self._refused(400, "header", "a header field is no text")
-        page: Resource = super().getResourceFor(request)
+        page: Page = super().getResourceFor(request)
+        hosts = request.requestHeaders.getRawHeaders("host", [])
+        if (self._inside or not page.any_host) and not all(map(self._hosts.accept, hosts)):
+            return self._refused(421, "host", f"--http-host does not name the host asked for: {hosts[0]!a:.80}")
         return page
 
     def _refused(self, code: int, reason: str, text: str) -> Resource:

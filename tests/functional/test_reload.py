@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import sqlite3
@@ -72,21 +73,36 @@ def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
     assert len(service.ledgers) == 2
 
 
-def test_page(start_service: ServiceMaker) -> None:
-    """A POST to the page does what HUP does."""
-    service = start_service()
+def test_page(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A POST or PUT to the page does what HUP does, and its answer tells how the rehearsal went."""
+    file = tmp_path / "statscounter.toml"
+    file.write_text("idle-timeout = 60\n")
+    service = start_service(more=[f"--config={file}"])
     before = service.worker_pids()
     assert service.page("/-/reload").status == 405
-    assert post(service, "/-/reload") == 202
+    assert ask(service, "POST") == (200, "the rehearsal has passed: the next image takes over")
     reloaded(service)
     assert before != service.worker_pids()
+    file.write_text("no-such-option = 1\n")
+    status, text = until(lambda: not_too_soon(ask(service, "PUT")), "it may be asked for again")
+    assert status == 500
+    assert text.startswith(f"the reload is refused, and all stays as it is: statscounter: {file}: unknown option")
 
 
-def post(service: Service, path: str) -> int:
-    """Send an empty POST, and give the answer's status."""
-    with connect(service.http_port) as connection:
-        connection.sendall(f"POST {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
-        return int(connection.recv(4096).split()[1])
+def ask(service: Service, method: str) -> tuple[int, str]:
+    """Ask for a reload, and give the answer's status and text."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=30)
+    try:
+        connection.request(method, "/-/reload")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode().strip()
+    finally:
+        connection.close()
+
+
+def not_too_soon(answer: tuple[int, str]) -> tuple[int, str] | None:
+    """Give an answer that is one."""
+    return None if answer[0] == 429 else answer
 
 
 def test_bad_configuration(start_service: ServiceMaker, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_twisted
 
+from statsd_tcp.settings.table import build_settings
+from statsd_tcp.web.request import LONGEST_BODY
 from statsd_tcp.web.scrape import Scrape, Scraper
 from statsd_tcp.web.site import make_site
 from tests.reactor.peer import Peer
@@ -18,8 +20,9 @@ from tests.reactor.waiting import PATIENCE, until
 from tests.unit.web.fakes import FakeSources
 from tests.unit.web.tables import make_snapshot
 
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+RELOAD = b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\n"
+SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Answer(NamedTuple):
@@ -47,7 +50,7 @@ def sources() -> FakeSources:
 @pytest_twisted.async_yield_fixture
 async def port(reactor: Any, sources: FakeSources) -> AsyncIterator[Port]:
     """Serve the pages."""
-    async with serving(reactor, make_site(reactor, sources)) as made:
+    async with serving(reactor, make_site(reactor, sources, build_settings({}), ())) as made:
         yield made
 
 
@@ -119,6 +122,29 @@ async def test_no_http(port: Port) -> None:
     assert (await answer(other)).status == 200
     assert (await peer.take(b"\r\n")).split()[1] == b"400"
     await peer.broken()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_without_end(port: Port) -> None:
+    """A client that still sends its body reads why it was refused: no reset takes that away."""
+    peer = port.connect()
+    piece = b"8000\r\n%b\r\n" % bytes(0x8000)
+    await peer.send(RELOAD + b"Transfer-Encoding: chunked\r\n\r\n", *(LONGEST_BODY // 0x8000 + 4) * [piece])
+    assert (await peer.take(b"\r\n")).split()[1] == b"413"
+    await peer.send(piece)
+    assert await peer.take_all()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_answer_is_on_its_way(reactor: Any, port: Port, sources: FakeSources) -> None:
+    """Who asked for a reload can read the answer by the time that the next image takes over."""
+    peer = port.connect()
+    await peer.send(RELOAD + b"Content-Length: 4\r\n\r\nbody")
+    sent: list[object] = []
+    sources.asked.pop()("").addCallback(sent.append)
+    await until(reactor, lambda: sent, "the answer is on its way")
+    # From here on nothing is done: the process would be another image.
+    assert peer.socket.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest_twisted.ensureDeferred

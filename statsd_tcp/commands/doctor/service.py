@@ -84,11 +84,19 @@ def no_service() -> Service:
     return Service(title="no service named: its default ports, and the limits of this shell")
 
 
+_LONGEST_REFUSAL = 200
+"""Bytes of an answer that is no status: one line says why."""
+
+
 def service_at(url: str) -> Service:
     """Ask a service for its status; raises `NoService`."""
     try:
         with urllib.request.urlopen(f"{url}/api/v1/status", timeout=_TIMEOUT) as answer:  # noqa: S310  (checked: http)
             return _from_status(url, json.load(answer))
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(_LONGEST_REFUSAL).decode(errors="replace").strip()
+        raise NoService(f"--status-url {url}: {error.code} {said or error.reason}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise NoService(f"--status-url {url}: {reason}") from None

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.children import Children
 from statsd_tcp.reload.command_line import Again
+from statsd_tcp.reload.new_listeners import bind_wanted
 from statsd_tcp.reload.rehearsal import RefusedError, Wanted
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.settings.endpoints import parse_listen
@@ -29,7 +30,7 @@ def reload(plan: Any, lock: int = 0) -> Reload:
     return Reload(reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
 
 
-class ReloadTests(SynchronousTestCase):
+class NewListenersTests(SynchronousTestCase):
     """A supervisor with two listeners for two workers."""
 
     def setUp(self) -> None:
@@ -37,7 +38,6 @@ class ReloadTests(SynchronousTestCase):
         self.tcp = self.bind("tcp:0:interface=127.0.0.1")
         self.udp = self.bind("udp:0:interface=127.0.0.1")
         self.plan: Any = SimpleNamespace(listeners=[self.tcp, self.udp], http=None, admin=None)
-        self.reload = reload(self.plan)
 
     def bind(self, text: str) -> BoundListener:
         """Bind a listener for two workers."""
@@ -52,16 +52,16 @@ class ReloadTests(SynchronousTestCase):
     def test_more_workers(self) -> None:
         """Sockets for more workers are left to the next image: this one binds none."""
         made: list[BoundListener] = []
-        self.reload._prepare(self.wanted(4), made)
+        bind_wanted(self.plan, self.wanted(4), made)
         self.assertEqual(([], 2, 2), (made, len(self.tcp.sockets), len(self.udp.sockets)))
 
     def test_more_workers_after_a_change_of_user(self) -> None:
         """More workers are refused where their sockets could not be bound; as many as before are not."""
         self.patch(os, "geteuid", lambda: os.getuid() + 1)
-        error = self.assertRaises(RefusedError, self.reload._prepare, self.wanted(3), [])
+        error = self.assertRaises(RefusedError, bind_wanted, self.plan, self.wanted(3), [])
         self.assertIn(f"{self.tcp.label} has sockets for 2 workers", str(error))
         self.assertIn("restart the service", str(error))
-        self.reload._prepare(self.wanted(2), [])
+        bind_wanted(self.plan, self.wanted(2), [])
 
 
 class ManifestTests(SynchronousTestCase):

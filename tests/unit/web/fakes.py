@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.web.server import Site
@@ -12,7 +13,7 @@ from zope.interface import implementer
 
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.status.interfaces import ISources
+from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
@@ -69,7 +70,8 @@ class FakeSources:
         self.state = (True, "")
         self.readiness = (True, "")
         self.refusals = Refusals()
-        self.reloads = 0
+        self.asked: list[Answer] = []
+        self.rested = True
         self.commit_error = ""
 
     def snapshot(self) -> Snapshot | None:
@@ -88,9 +90,11 @@ class FakeSources:
         """Give what the test chose."""
         return self.readiness
 
-    def reload(self) -> None:
-        """Count."""
-        self.reloads += 1
+    def reload(self, answer: Answer) -> bool:
+        """Keep who asks, unless the test says that it is too soon."""
+        if self.rested:
+            self.asked.append(answer)
+        return self.rested
 
     def status(self) -> dict[str, Any]:
         """Give the status of a service with a worker that is avoided and one that is missing."""
@@ -156,9 +160,9 @@ class Transport(StringTransport):
 class Client:
     """An HTTP client on a connection of its own."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, address: str = "127.0.0.1") -> None:
         self.protocol: Any = site.buildProtocol(None)
-        self.transport = Transport()
+        self.transport = Transport(peerAddress=IPv4Address("TCP", address, 1234))
         self.protocol.makeConnection(self.transport)
 
     def send_raw(self, *pieces: bytes) -> None:
@@ -168,7 +172,7 @@ class Client:
 
     def send(self, path: str, method: str = "GET", **headers: str) -> None:
         """Send a request."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
         lines.extend(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())
         self.protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
 

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import statsd_tcp
+from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.site import make_site
@@ -36,7 +37,7 @@ class SiteTestCase(SynchronousTestCase):
         """Make the site."""
         self.reactor = FakeReactor()
         self.sources = FakeSources()
-        self.site = make_site(self.reactor, self.sources)
+        self.site = make_site(self.reactor, self.sources, build_settings({}), ())
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Send a request on a new connection, and give the whole answer."""
@@ -116,11 +117,6 @@ class PagesTests(SiteTestCase):
         ):
             with self.subTest(path=path):
                 self.assertEqual(self.ask(path)[0], 404)
-
-    def test_reload(self) -> None:
-        """A POST, and nothing else, asks for a reload."""
-        self.assertEqual((405, 0), (self.ask("/-/reload")[0], self.sources.reloads))
-        self.assertEqual((202, 1), (self.ask("/-/reload", "POST")[0], self.sources.reloads))
 
     def test_wrong_methods(self) -> None:
         """A page that is only read says so to any other method."""
@@ -235,7 +231,7 @@ class MetricsTests(SiteTestCase):
                 totals: Any = None
                 return msgspec.structs.replace(make_own(), totals=totals)
 
-        client = Client(make_site(self.reactor, Unreadable()))
+        client = Client(make_site(self.reactor, Unreadable(), build_settings({}), ()))
         client.send("/metrics")
         self.reactor.pool.release()
         self.assertEqual(client.answer()[0], 500)
