@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from statsd_tcp import __version__, crash_points
+from statsd_tcp.clock import use_monotonic
 from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.plugins import PluginError
@@ -106,6 +107,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         settings = options.settings()
         if reactor is None:
             from twisted.internet import reactor
+
+            use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)
         if running := os.environ.pop(OFFER, ""):
             rehearse(settings, running)

@@ -17,6 +17,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from statsd_tcp import crash_points, native
+from statsd_tcp.clock import use_monotonic
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
@@ -145,6 +146,7 @@ def main() -> int:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     reactor = _light_reactor()
+    use_monotonic(reactor)
     crash_points.arm(os.environ, crash_points.WORKER)
     ChildEnd(reactor).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)
