@@ -54,14 +54,16 @@ class Exposition:
 
     def render(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
         """Write the snapshot's series in the one or the other format, without OpenMetrics' last line."""
+        return b"".join(self.pieces(snapshot, openmetrics=openmetrics))
+
+    def pieces(self, snapshot: Snapshot, *, openmetrics: bool) -> Iterator[bytes]:
+        """Write the same in pieces of a few hundred kilobytes, each of whole lines."""
         tables = snapshot.tables()
         layout = self._layout_for(tables)
         quantiles = _none if snapshot.windows is None else snapshot.windows.quantiles
-        parts: list[bytes] = []
         for rows, table in zip(layout.rows, tables, strict=True):
-            parts.extend(_render_rows(rows, table, quantiles))
-        text = b"".join(parts)
-        return _as_openmetrics(text, layout) if openmetrics else text
+            for text in _render_rows(rows, table, quantiles):
+                yield _as_openmetrics(text, layout) if openmetrics else text
 
     def _layout_for(self, tables: Sequence[SeriesTable]) -> Layout:
         members = tuple((table.epoch, table.look, len(table)) for table in tables)

@@ -61,9 +61,9 @@ class Page(Resource):
         return b"" if request.method == b"OPTIONS" else plain_text(request, 405, f"this page takes {allowed}")
 
     def render(self, request: Request) -> bytes | int:
-        """Answer a request; to HEAD with the length only."""
+        """Answer a request; to HEAD with the length only, where that is known."""
         body = self.answer(request)
-        if request.method == b"HEAD" and isinstance(body, bytes):
+        if request.method == b"HEAD" and body and isinstance(body, bytes):
             request.setHeader("content-length", str(len(body)))
             return b""
         return body

@@ -1,4 +1,4 @@
-"""One scrape of `/metrics`: the service's own metrics and the StatsD series of one snapshot, as one body.
+"""One scrape of `/metrics`: the StatsD series of one snapshot and the service's own metrics, as one body.
 
 The numbers are gathered in the reactor's thread, where nothing else changes them meanwhile. They are written,
 and compressed, in a thread of the pool, so that a long scrape holds nobody up.
@@ -6,16 +6,13 @@ and compressed, in a thread of the pool, so that a long scrape holds nobody up.
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.process_collector import ProcessCollector
-from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,11 +22,20 @@ from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.accept import wants_gzip, wants_openmetrics
+from statsd_tcp.web.answer import LongAnswer
 from statsd_tcp.web.collector import OwnCollector
 from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.web.pages import Page, plain_text
+from statsd_tcp.web.rendering import Renderings
 
-__all__ = ["MetricsPage", "Scrape", "Scraper"]
+__all__ = ["LONG_ENOUGH", "MOST_SCRAPES", "Form", "MetricsPage", "Scrape", "Scraper"]
+
+MOST_SCRAPES = 4
+"""Scrapes at a time. Two servers that watch each other and two people; each may need a body of its own."""
+
+LONG_ENOUGH = 10.0
+"""Seconds after which a scrape may be cut off in favour of another, if there are too many: Prometheus itself would have
+given it up by then."""
 
 _FORMATS: tuple[tuple[Callable[[Any], bytes], str], ...] = (
     (generate_latest, "text/plain; version=0.0.4; charset=utf-8"),
@@ -38,20 +44,30 @@ _FORMATS: tuple[tuple[Callable[[Any], bytes], str], ...] = (
 """How the service's own metrics are written, and what that is called: text, and OpenMetrics. The client's
 ``choose_encoder`` would not do: it looks at no quality values, and escapes names as the scraper wishes."""
 
-_END = b"# EOF\n"
-
-_GZIP_LEVEL = 1
-"""The body is as small as with level 9 but for a third, in a tenth of the time."""
+_TOO_MANY = f"{MOST_SCRAPES} scrapes are under way: try again"
 
 _log = Logger()
 
 
-class Scrape(NamedTuple):
-    """What a scraper gets."""
+class Form(NamedTuple):
+    """What a scraper asks for."""
 
-    content_type: str
-    body: bytes
+    openmetrics: bool
     compressed: bool
+
+    def announce(self, request: Request) -> None:
+        """Set the fields of the answer's header that say so."""
+        request.setHeader("content-type", _FORMATS[self.openmetrics][1])
+        request.setHeader("vary", "Accept, Accept-Encoding")
+        if self.compressed:
+            request.setHeader("content-encoding", "gzip")
+
+
+class Scrape(NamedTuple):
+    """What a scraper gets; ``size`` is in bytes."""
+
+    size: int
+    pieces: Iterator[bytes]
 
 
 class Scraper:
@@ -59,20 +75,19 @@ class Scraper:
 
     def __init__(self, counter_suffix: str = "") -> None:
         self._exposition = Exposition(counter_suffix)
+        self._renderings = Renderings(self._exposition)
         self._process = ProcessCollector(registry=None)
 
-    def write(self, own: OwnMetrics, snapshot: Snapshot, accept: str, accept_encoding: str) -> Scrape:
-        """Write what the request's two headers ask for."""
-        openmetrics = wants_openmetrics(accept)
-        encode, content_type = _FORMATS[openmetrics]
+    def write(self, own: OwnMetrics, snapshot: Snapshot, form: Form) -> Scrape:
+        """Write the own metrics, and the series unless somebody else is being sent them just now."""
+        rendering = self._renderings.get(snapshot, openmetrics=form.openmetrics, compressed=form.compressed)
         registry = CollectorRegistry()
         registry.register(OwnCollector(own, snapshot, self._exposition.conflicts(snapshot)))
         registry.register(self._process)
-        body = encode(registry).removesuffix(_END) + self._exposition.render(snapshot, openmetrics=openmetrics)
-        if openmetrics:
-            body += _END
-        compressed = wants_gzip(accept_encoding)
-        return Scrape(content_type, gzip.compress(body, _GZIP_LEVEL) if compressed else body, compressed)
+        encode, _ = _FORMATS[form.openmetrics]
+        # In OpenMetrics these have the mark of the end behind them.
+        last = rendering.last(encode(registry))
+        return Scrape(rendering.size + len(last), rendering.body(last))
 
 
 class MetricsPage(Page):
@@ -80,42 +95,65 @@ class MetricsPage(Page):
 
     any_host = True
 
-    def __init__(self, reactor: IReactorThreads, sources: ISources, counter_suffix: str = "") -> None:
+    def __init__(self, reactor: Any, sources: ISources, counter_suffix: str = "") -> None:
         super().__init__()
         self._reactor = reactor
         self._sources = sources
         self._scraper = Scraper(counter_suffix)
+        self._answers: set[LongAnswer] = set()
 
     def read(self, request: Request) -> bytes | int:
         """Gather now, and answer when a thread has written it."""
         snapshot = self._sources.snapshot()
         if snapshot is None:
             return plain_text(request, 503, "starting: the store is not open yet")
-        own = self._sources.own_metrics(snapshot)
         headers = request.requestHeaders
-        asked = [headers.getRawHeaders(name) or [] for name in ("accept", "accept-encoding")]
-        accept, encodings = (",".join(values) for values in asked)
+        accept, encodings = (",".join(headers.getRawHeaders(name, [])) for name in ("accept", "accept-encoding"))
+        form = Form(wants_openmetrics(accept), wants_gzip(encodings))
+        if request.method == b"HEAD":
+            form.announce(request)
+            return b""
+        if not self._has_room():
+            request.setHeader("retry-after", "1")
+            self._sources.refusals.note("scrapes", _TOO_MANY)
+            return plain_text(request, 503, _TOO_MANY)
+        answer = LongAnswer(self._reactor, request)
+        self._answers.add(answer)
+        own = self._sources.own_metrics(snapshot)
         pool = self._reactor.getThreadPool()
-        written = deferToThreadPool(self._reactor, pool, self._scraper.write, own, snapshot, accept, encodings)
-        # A scraper that hangs up gets nothing written to it.
-        request.notifyFinish().addErrback(lambda _: written.cancel())
-        written.addCallbacks(_answer, _fail, (request,), {}, (request,), {})
+        written = deferToThreadPool(self._reactor, pool, self._scraper.write, own, snapshot, form)
+        written.addCallbacks(self._send, self._fail, (answer, form), {}, (answer,), {})
         return NOT_DONE_YET
 
+    def _has_room(self) -> bool:
+        """Return whether another scrape may begin; if need be the one that takes the longest is cut off for it."""
+        if len(self._answers) < MOST_SCRAPES:
+            return True
+        oldest = max(self._answers, key=lambda answer: answer.age)
+        if oldest.age < LONG_ENOUGH:
+            return False
+        oldest.cut()
+        self._end(oldest)
+        return True
 
-def _answer(scrape: Scrape, request: Request) -> None:
-    request.setHeader("content-type", scrape.content_type)
-    request.setHeader("vary", "Accept, Accept-Encoding")
-    request.setHeader("content-length", str(len(scrape.body)))
-    if scrape.compressed:
-        request.setHeader("content-encoding", "gzip")
-    request.write(scrape.body)
-    request.finish()
+    def _send(self, scrape: Scrape, answer: LongAnswer, form: Form) -> None:
+        if answer.ended:
+            # Its place was kept until here: somebody who hangs up at once must not have many threads work.
+            self._end(answer)
+            return
+        form.announce(answer.request)
+        answer.request.setHeader("content-length", str(scrape.size))
+        answer.send(scrape.pieces, lambda: self._end(answer))
 
+    def _fail(self, failure: Failure, answer: LongAnswer) -> None:
+        _log.failure("a scrape failed", failure)
+        self._end(answer)
+        if not answer.ended:
+            answer.request.write(plain_text(answer.request, 500, "the scrape failed; the log says why"))
+            answer.request.finish()
 
-def _fail(failure: Failure, request: Request) -> None:
-    if failure.check(CancelledError):
-        return
-    _log.failure("a scrape failed", failure)
-    request.write(plain_text(request, 500, "the scrape failed; the log says why"))
-    request.finish()
+    def _end(self, answer: LongAnswer) -> None:
+        if answer in self._answers:
+            self._answers.remove(answer)
+            if answer.was_cut:
+                self._sources.refusals.note("unread", "a scrape was not read, or not fast enough")

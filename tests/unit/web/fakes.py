@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
 
@@ -160,9 +162,11 @@ class Transport(StringTransport):
 class Client:
     """An HTTP client on a connection of its own."""
 
+    transport_class: type[Transport] = Transport
+
     def __init__(self, site: Site, address: str = "127.0.0.1") -> None:
         self.protocol: Any = site.buildProtocol(None)
-        self.transport = Transport(peerAddress=IPv4Address("TCP", address, 1234))
+        self.transport = self.transport_class(peerAddress=IPv4Address("TCP", address, 1234))
         self.protocol.makeConnection(self.transport)
 
     def send_raw(self, *pieces: bytes) -> None:
@@ -175,6 +179,10 @@ class Client:
         lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
         lines.extend(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())
         self.protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
+
+    def hang_up(self) -> None:
+        """End the connection."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Give the status, headers and body of the answer."""
