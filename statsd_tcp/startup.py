@@ -203,8 +203,11 @@ def _check_labels(listeners: list[BoundListener]) -> None:
 
 def _check_descriptors(plan: Plan) -> None:
     sockets = sum(len(row) for listener in plan.listeners for row in listener.sockets)
-    if sockets + RESERVED_DESCRIPTORS > plan.descriptors:
+    pages = plan.settings.http_connections if plan.http is not None else 0
+    needed = sockets + pages + RESERVED_DESCRIPTORS
+    if needed > plan.descriptors:
         raise StartError(
-            f"the limit of {plan.descriptors} open files (ulimit -n) is too low for {sockets} listening sockets: "
-            f"raise it to {sockets + 2 * RESERVED_DESCRIPTORS} or more, or ask for fewer --workers"
+            f"the limit of {plan.descriptors} open files (ulimit -n) is too low for {sockets} listening sockets and "
+            f"{pages} HTTP connections: raise it to {needed + RESERVED_DESCRIPTORS} or more, or ask for fewer "
+            "--workers or --http-connections"
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Command", "is_http", "is_statsd", "is_whole", "read_command"]
+__all__ = ["Command", "bare", "is_http", "is_statsd", "is_text", "is_whole", "read_command"]
 
 # A name with blanks in it can only be given in quotes.
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _ESCAPED = re.compile(r"\\(.)")
 
+_BLANK = b" \t\r\n\0"
+_NO_TEXT = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 _HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
 _STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
 
@@ -32,9 +34,19 @@ def read_command(line: bytes) -> Command:
     return Command(words[0], tuple(words[1:])) if words else Command("")
 
 
+def bare(line: bytes) -> bytes:
+    """Take off what clients send around a command: blanks, a carriage return, a NUL. Of many lines nothing is left."""
+    return line.strip(_BLANK)
+
+
+def is_text(line: bytes) -> bool:
+    """Tell whether this can be a part of a command line: those of other protocols, as TLS, have control characters."""
+    return _NO_TEXT.search(bare(line)) is None
+
+
 def is_whole(line: bytes) -> bool:
     """Tell whether this is a command without arguments that changes nothing: all of it, even if no newline follows."""
-    return line.decode(errors="replace").strip() in _WHOLE
+    return bare(line).decode(errors="replace") in _WHOLE
 
 
 def is_http(line: bytes) -> bool:

@@ -12,9 +12,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.console.commands import is_http, is_statsd, is_whole, read_command
+from statsd_tcp.console.commands import bare, is_http, is_statsd, is_text, is_whole, read_command
 from statsd_tcp.console.dispatch import Dispatch, Reply
 from statsd_tcp.console.replies import UNKNOWN
+from statsd_tcp.sockets.guests import Guests
 
 __all__ = ["ConsoleFactory", "Session"]
 
@@ -29,7 +30,8 @@ QUIET_TIME = 0.25
 whatever comes at once for a line, so that scripts for it need not send one."""
 
 MOST_SESSIONS = 64
-"""Connections at a time. Each may have a dump of all series wait for its reader."""
+"""Connections at a time: each may have a dump of all series wait for its reader. Beyond that the longest idle one goes.
+"""
 
 _MOST_WAITING = 1_000
 """Lines that may wait for their turn. Who sends more than that without reading a reply is no person and no script."""
@@ -56,30 +58,43 @@ class Session(LineOnlyReceiver):
         self._ended = False
         self._timer: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
-        self._early = False
+        self._begun = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a command is being carried out, or waits for its turn."""
+        return self._busy or bool(self._lines)
 
     def connectionMade(self) -> None:
         """Begin."""
-        self._timer = self._console.reactor.callLater(IDLE_TIME, self._drop)
+        self._timer = self._console.reactor.callLater(IDLE_TIME, self.evict)
         self.transport.registerProducer(self, True)
+        self._console.sessions.enter(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Take the lines, and see whether what is left may be a command without its newline."""
         self._stop_waiting()
+        self._console.sessions.heard(self)
+        if self._timer is not None:
+            self._timer.reset(IDLE_TIME)
         super().dataReceived(data)
-        if not self._ended and is_whole(self._buffer):
+        if self._ended:
+            return
+        if not (self._begun or is_text(data.rpartition(b"\n")[2])):
+            self._refuse()
+        elif is_whole(self._buffer):
             self._quiet = self._console.reactor.callLater(QUIET_TIME, self._no_newline)
 
     def lineReceived(self, line: bytes) -> None:
-        """Put a command in its turn."""
-        early, self._early = self._early, False
-        if self._ended or (early and not line.strip()):
+        """Put a command in its turn. A line with nothing in it is none."""
+        line = bare(line)
+        if self._ended or not line:
             return
-        if self._timer is not None:
-            self._timer.reset(IDLE_TIME)
-        if is_http(line) or len(self._lines) >= _MOST_WAITING:
+        # A person who has given a command may well press a key too many later.
+        if is_http(line) or not (self._begun or is_text(line)) or len(self._lines) >= _MOST_WAITING:
             self._refuse()
             return
+        self._begun = True
         self._lines.append(line)
         self._go_on()
 
@@ -119,7 +134,11 @@ class Session(LineOnlyReceiver):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        self._console.sessions.discard(self)
+        self._console.sessions.leave(self)
+
+    def evict(self) -> None:
+        """End the connection at once."""
+        self.transport.abortConnection()
 
     def _stop_waiting(self) -> None:
         if self._quiet is not None:
@@ -127,11 +146,10 @@ class Session(LineOnlyReceiver):
             self._quiet = None
 
     def _no_newline(self) -> None:
-        """Answer a command whose newline didn't come, and leave out the newline if it comes after all."""
+        """Answer a command whose newline didn't come."""
         self._quiet = None
         line, self._buffer = self._buffer, b""
         self.lineReceived(line)
-        self._early = True
 
     def _go_on(self) -> None:
         """Answer as many commands as can be answered now."""
@@ -172,9 +190,6 @@ class Session(LineOnlyReceiver):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    def _drop(self) -> None:
-        self.transport.abortConnection()
-
 
 class ConsoleFactory(Factory):
     """Makes the sessions."""
@@ -185,16 +200,12 @@ class ConsoleFactory(Factory):
     def __init__(self, reactor: Any, dispatch: Dispatch) -> None:
         self.reactor = reactor
         self.dispatch = dispatch
-        self.sessions: set[Session] = set()
+        self.sessions = Guests(MOST_SESSIONS)
         self._warned = False
 
-    def buildProtocol(self, addr: IAddress | None) -> Session | None:
-        """Make a session, unless there are enough: then the connection is closed."""
-        if len(self.sessions) >= MOST_SESSIONS:
-            return None
-        session = Session(self)
-        self.sessions.add(session)
-        return session
+    def buildProtocol(self, addr: IAddress | None) -> Session:
+        """Make a session."""
+        return Session(self)
 
     def warn_of_samples(self) -> None:
         """Say, once, that a client has mistaken the console for the port for samples."""

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http: Endpoint | None
     http_host: tuple[str, ...]
     http_lifecycle: bool
+    http_connections: int
     admin: Endpoint | None
     workers: int | None
     state_dir: Path | None
@@ -182,6 +183,10 @@ OPTIONS = (
         "http-lifecycle", "", _yes, None, False,
         "take POST and PUT /-/reload from other machines as well [default: no]",
         flag=True,
+    ),
+    Option(
+        "http-connections", "", _whole(1, 100_000), "128", False,
+        "open connections of scrapers and browsers, beyond which the longest idle one is closed [default: 128]",
     ),
     Option(
         "admin", "", parse_http, "tcp:8126:interface=127.0.0.1", False,

@@ -33,6 +33,9 @@ class Channel(HTTPChannel):
 
     site: Any
     transport: Any
+    busy = False
+    """Whether an answer is being made or sent."""
+
     _leaving = False
     _refused = False
 
@@ -46,9 +49,19 @@ class Channel(HTTPChannel):
         self._waiting.append(closed)
         return closed
 
+    def connectionMade(self) -> None:
+        """Begin."""
+        super().connectionMade()
+        self.site.enter(self)
+
+    def evict(self) -> None:
+        """End the connection at once."""
+        self.transport.abortConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""
         super().connectionLost(reason)
+        self.site.guests.leave(self)
         for closed in self._waiting:
             closed.callback(None)
 
@@ -66,6 +79,7 @@ class Channel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Take what comes, unless the client was refused."""
         if not self._refused:
+            self.site.guests.heard(self)
             super().dataReceived(data)
 
     def headerReceived(self, line: bytes) -> bool:
@@ -79,7 +93,13 @@ class Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         """Answer a request that is complete."""
         if not self._refused:
+            self.busy = True
             super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        """Wait for the next request."""
+        self.busy = False
+        super().requestDone(request)
 
     def timeoutConnection(self) -> None:
         """Close the connection of a client that idles, at once if it does not even read. It is not worth a log line."""

@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from statsd_tcp.settings.table import Settings
+from statsd_tcp.sockets.guests import Guests
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.web.hosts import Hosts, is_loopback
@@ -42,7 +43,8 @@ def make_site(reactor: IReactorThreads, sources: ISources, settings: Settings, n
     _put(root, "api/v1/status", StatusPage(sources))
     http = settings.http
     inside = http is not None and http.interface is not None and is_loopback(http.interface)
-    return _QuietSite(root, sources.refusals, Hosts(names, settings.http_host), reactor, inside=inside)
+    hosts, guests = Hosts(names, settings.http_host), Guests(settings.http_connections)
+    return _QuietSite(root, sources.refusals, hosts, guests, reactor, inside=inside)
 
 
 class _QuietSite(Site):
@@ -52,15 +54,23 @@ class _QuietSite(Site):
     displayTracebacks = False
     protocol = Channel  # type: ignore[assignment]
 
-    def __init__(self, root: Resource, refusals: Refusals, hosts: Hosts, reactor: Any, *, inside: bool) -> None:
+    def __init__(
+        self, root: Resource, refusals: Refusals, hosts: Hosts, guests: Guests, reactor: Any, *, inside: bool
+    ) -> None:
         super().__init__(root, BareRequest, timeout=_TIMEOUT, reactor=reactor)
         self.refusals = refusals
+        self.guests = guests
         self._hosts = hosts
         self._inside = inside
 
     def logPrefix(self) -> str:
         """Say what begins and ends to answer on a port."""
         return "HTTP"
+
+    def enter(self, channel: Channel) -> None:
+        """Take in a new connection, for which the longest idle one may have to go."""
+        if self.guests.enter(channel):
+            self.refusals.note("connections", "more connections than --http-connections: the longest idle one is cut")
 
     def getResourceFor(self, request: Request) -> Resource:
         """Find the page of a request, or what is wrong with it."""

@@ -123,15 +123,18 @@ async def test_a_client_that_breaks(reactor: Any, console: Console) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_no_more_than_there_may_be(reactor: Any, console: Console) -> None:
-    """Beyond the most sessions a connection is closed at once; when one has gone there is a place again."""
+    """Beyond the most sessions a new one is served, and the one that has idled longest is closed."""
     peers = [console.connect() for _ in range(MOST_SESSIONS)]
     await until(reactor, lambda: len(console.sessions) == MOST_SESSIONS, "all are there")
-    await console.connect().take_all()
-    peers[0].socket.close()
-    await until(reactor, lambda: len(console.sessions) < MOST_SESSIONS, "one is gone")
+    await peers[0].send(b"health\n")
+    assert await peers[0].take(b"\n") == HEALTH
     late = console.connect()
     await late.send(b"health\n")
     assert await late.take(b"\n") == HEALTH
+    assert len(console.sessions) == MOST_SESSIONS
+    await peers[1].broken()
+    await peers[0].send(b"health\n")
+    assert await peers[0].take(b"\n") == HEALTH
 
 
 @pytest.mark.parametrize("text", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * 100_000])

@@ -245,8 +245,8 @@ class PlanTests(StartupTestCase):
         """A limit that has no room for the sockets is named, with what would do."""
         plan = self.plan(workers="3")._replace(descriptors=130)
         self.assertEqual(
-            "the limit of 130 open files (ulimit -n) is too low for 3 listening sockets: raise it to 259 or more, or "
-            "ask for fewer --workers",
+            "the limit of 130 open files (ulimit -n) is too low for 3 listening sockets and 0 HTTP connections: "
+            "raise it to 259 or more, or ask for fewer --workers or --http-connections",
             self.error(startup._check_descriptors, plan),
         )
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.console.commands import Command, is_http, is_statsd, is_whole, read_command
+from statsd_tcp.console.commands import Command, bare, is_http, is_statsd, is_text, is_whole, read_command
 
 COMMANDS = {
     b"": Command(""),
@@ -61,9 +61,23 @@ class RecognitionTests(SynchronousTestCase):
         for line in (b"stats", b"delcounters a:b", b"", b"a|c", b"delcounters a:1|c"):
             self.assertFalse(is_statsd(line), line)
 
+    def test_bare(self) -> None:
+        """What clients send around a command is taken off, and of lines with nothing in them nothing is left."""
+        for line in (b"health up", b" health up\r", b"\0health up\0\r\n", b"\thealth up \0"):
+            self.assertEqual(b"health up", bare(line))
+        for line in (b"", b"\r", b"\0\0", b" \r\n\r\n"):
+            self.assertEqual(b"", bare(line))
+
+    def test_text(self) -> None:
+        """Control characters are no text, but for those that may stand around a command; other letters are."""
+        for line in (b"", b"stats\r\n", "delcounters é".encode(), b"a\tb", b"\0stats\0"):
+            self.assertTrue(is_text(line), line)
+        for line in (b"\x16\x03\x01\x02", b"a\0b", b"\x1b[A", b"a\x7f"):
+            self.assertFalse(is_text(line), line)
+
     def test_whole(self) -> None:
         """Only a command that changes nothing, and takes no arguments, is known to be complete."""
-        for line in (b"stats", b" help", b"health\r", b"quit"):
+        for line in (b"stats", b" help", b"health\r", b"quit\0"):
             self.assertTrue(is_whole(line), line)
         for line in (b"", b"stat", b"health down", b"delcounters", b"delcounters a"):
             self.assertFalse(is_whole(line), line)

@@ -128,8 +128,19 @@ class SessionTests(SynchronousTestCase):
         self.assert_said(b"<help>")
         self.session.dataReceived(b"\n")
         self.assert_said(b"")
-        self.session.dataReceived(b"\n")
-        self.assert_said(b"<>")
+
+    def test_nothing_in_it(self) -> None:
+        """Lines with nothing in them are no commands, and whatever else stands around a command is not part of it."""
+        for text in (b"\n", b"\r\n\r\n", b"\0", b" \t\r\n", b"\0\n\0\0\n"):
+            self.session.dataReceived(text)
+            self.assert_said(b"")
+        self.session.dataReceived(b"\0health up\0\r\n\r\nhelp\0")
+        self.assert_said(b"<health up>")
+        self.clock.advance(QUIET_TIME)
+        self.assert_said(b"<help>")
+        self.session.dataReceived(b"\0\r\n")
+        self.session.readConnectionLost()
+        self.assert_said(b"", closed=True)
 
     def test_not_complete(self) -> None:
         """What may be only the beginning of a command waits for its newline."""
@@ -155,6 +166,24 @@ class SessionTests(SynchronousTestCase):
         self.session.dataReceived(b"POST / HTTP/1.1\r\nHost: localhost:8126\r\n\r\ndelcounters a\r\n")
         self.assert_said(b"ERROR\n", closed=True)
 
+    def test_other_protocols(self) -> None:
+        """Whose first bytes are no command line is refused, in whatever pieces they come, whatever is in the rest."""
+        for first in (b"\x16\x03\x01", b"\n\x16\x03\x01", b"\0\x01\0\x08", b"ab\x16", b"ab\0cd"):
+            for rest in (b"\ndelcounters a\n", b""):
+                for pieces in ((first + rest + b"\n",), [bytes((one,)) for one in first + rest + b"\n"]):
+                    session, transport = self.connect()
+                    for piece in pieces:
+                        session.dataReceived(piece)
+                    self.assertEqual((transport.value(), transport.disconnecting), (b"ERROR\n", True), pieces)
+        session, transport = self.connect()
+        session.dataReceived(b"\x16\x03")
+        self.assertTrue(transport.disconnecting)
+
+    def test_a_key_too_many(self) -> None:
+        """A person who has given a command may press an arrow key, and get an error as for any other slip."""
+        self.session.dataReceived(b"help\n\x1b[A\nhelp\n")
+        self.assert_said(b"<help><\x1b[A><help>")
+
     def test_too_long(self) -> None:
         """A line without end is refused."""
         self.session.dataReceived(b"x" * (LONGEST_LINE + 1))
@@ -176,13 +205,18 @@ class SessionTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertTrue(self.transport.aborted)
 
-    def test_enough(self) -> None:
-        """So many connections are served and no more, until one has ended."""
-        for _ in range(MOST_SESSIONS - 1):
-            self.connect()
-        self.assertIsNone(self.console.buildProtocol(None))
-        self.session.connectionLost()
+    def test_too_many(self) -> None:
+        """One connection too many ends the longest idle one, but none whose command is being carried out."""
+        others = [self.connect() for _ in range(MOST_SESSIONS - 1)]
+        self.session.dataReceived(b"help\n")
+        others[0][0].dataReceived(b"later\n")
+        for session, _ in others[2:]:
+            session.dataReceived(b"help\n")
         self.connect()
+        self.assertEqual([others[1][1]], [transport for _, transport in others if transport.aborted])
+        self.connect()
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(MOST_SESSIONS, len(self.console.sessions))
 
     def test_nothing_left(self) -> None:
         """A connection that has ended leaves nothing behind."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
+from statsd_tcp.settings.table import build_settings
 from statsd_tcp.web.request import LONGEST_BODY
+from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import Client
 from tests.unit.web.test_site import SiteTestCase
 
@@ -146,3 +148,36 @@ class MethodTests(RequestTestCase):
             code, headers, found = client.answer()
             self.assertEqual((code, headers["content-length"], found), (200, "3", body))
             self.assertTrue(client.transport.disconnecting)
+
+
+class ConnectionsTests(RequestTestCase):
+    """Connections that are too many."""
+
+    def setUp(self) -> None:
+        """Serve three at a time."""
+        super().setUp()
+        self.site = make_site(self.reactor, self.sources, build_settings({"http-connections": ["3"]}), ())
+
+    def test_longest_idle(self) -> None:
+        """A new connection ends the one that has idled longest; who has asked for something is no idler."""
+        waiting, first, second = (self.sent() for _ in range(3))
+        waiting.send_raw(b"GET /metrics HTTP/1.1\r\n\r\n")
+        first.send_raw(HEAD + b"\r\n")
+        new = self.sent(HEAD + b"\r\n")
+        self.assertEqual(self.aborted(waiting, first, second, new), [False, False, True, False])
+        self.sent()
+        self.assertEqual(self.aborted(waiting, first, second, new), [False, True, True, False])
+        self.reactor.pool.release()
+        self.sent()
+        self.assertEqual(self.aborted(waiting, first, second, new), [True, True, True, False])
+        self.assertEqual(self.sources.refusals.counts["connections"], 3)
+
+    def test_gone(self) -> None:
+        """Who has gone leaves room."""
+        for _ in range(5):
+            self.sent(HEAD + b"\r\n").hang_up()
+        self.assertEqual(self.sources.refusals.counts["connections"], 0)
+
+    def aborted(self, *clients: Client) -> list[bool]:
+        """Tell who was cut off."""
+        return [client.transport.aborted for client in clients]

@@ -1,0 +1,58 @@
+"""Who has to go when there are too many."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.sockets.guests import Guests
+
+
+class FakeGuest:
+    """A connection that is busy when the test says so."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.evicted = False
+
+    def evict(self) -> None:
+        """Remember that."""
+        self.evicted = True
+
+
+class GuestsTests(SynchronousTestCase):
+    """Room for three, which are there."""
+
+    def setUp(self) -> None:
+        """Let them in."""
+        self.guests = Guests(3)
+        self.three = [FakeGuest(), FakeGuest(), FakeGuest()]
+        self.assertEqual([self.guests.enter(one) for one in self.three], [False] * 3)
+
+    def enter(self) -> list[bool]:
+        """Let one more in, and tell who had to go."""
+        self.assertTrue(self.guests.enter(FakeGuest()))
+        self.assertEqual(len(self.guests), 3)
+        return [one.evicted for one in self.three]
+
+    def test_longest_idle(self) -> None:
+        """The one that was last heard of the longest time ago goes."""
+        self.guests.heard(self.three[0])
+        self.assertEqual(self.enter(), [False, True, False])
+        self.assertEqual(self.enter(), [False, True, True])
+
+    def test_busy(self) -> None:
+        """One that is busy goes only if all are."""
+        self.three[0].busy = True
+        self.assertEqual(self.enter(), [False, True, False])
+        guests = Guests(1)
+        guests.enter(self.three[0])
+        self.assertTrue(guests.enter(FakeGuest()))
+        self.assertTrue(self.three[0].evicted)
+
+    def test_leave(self) -> None:
+        """Who has left makes room, once; nothing that is heard of him afterwards brings him back."""
+        for _ in range(2):
+            self.guests.leave(self.three[1])
+            self.guests.heard(self.three[1])
+        self.assertFalse(self.guests.enter(FakeGuest()))
+        self.assertEqual(self.enter(), [True, False, False])
