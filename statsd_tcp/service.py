@@ -9,7 +9,6 @@ import atexit
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -174,7 +173,7 @@ class Service(OrderedService):
         )
         self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
-        self._repeats = RepeatTotals([target.label for target in settings.repeat])
+        self._repeats = RepeatTotals([target.label for target in settings.repeat], reactor.seconds)
         self._kernel = KernelWatch(reactor, plan)
         self._notifier = Notifier(os.environ, os.getpid())
         self._health = Health(
@@ -232,7 +231,7 @@ class Service(OrderedService):
         """Start everything, in the process that stays."""
         sign_lock(self._lock)
         if not self._inherited:
-            self._health.started_at = time.time()
+            self._health.started_at = self._reactor.seconds()
         self._pool.start()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._notifier.stopping)
         self._reactor.callWhenRunning(self._install_signals)

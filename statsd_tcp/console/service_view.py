@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -73,7 +72,7 @@ class ServiceView:
         yield "uptime", uptime
         yield "messages.last_msg_seen", self._activity.silence
         yield "messages.bad_lines_seen", self._activity.bad_lines
-        yield from output_rows(self._report.outputs(), uptime, time.time())
+        yield from output_rows(self._report.outputs(), uptime)
 
     def workers(self) -> list[dict[str, Any]]:
         """Describe the workers."""
@@ -85,7 +84,7 @@ class ServiceView:
         return settings_rows(self._settings)
 
 
-def output_rows(outputs: Sequence[OutputFacts], uptime: int, now: float) -> Iterator[tuple[str, object]]:
+def output_rows(outputs: Sequence[OutputFacts], uptime: int) -> Iterator[tuple[str, object]]:
     """Write how outputs do. ``last_flush`` is how many seconds ago that was, at the longest since the start.
 
     The only output of its kind is called by its kind alone, as etsy's server and the scripts for it do: ``graphite``.
@@ -94,7 +93,7 @@ def output_rows(outputs: Sequence[OutputFacts], uptime: int, now: float) -> Iter
     for facts in outputs:
         kind = facts.name.partition(":")[0]
         name = kind if kinds[kind] == 1 else facts.name
-        yield f"{name}.last_flush", max(0, round(now - facts.last_success)) if facts.last_success else uptime
+        yield f"{name}.last_flush", uptime if facts.since_success is None else round(facts.since_success)
         for field in ("queued", "sent", "failed", "dropped"):
             yield f"{name}.{field}", getattr(facts, field)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -88,9 +89,10 @@ class LedgerFolder:
 
     _log = Logger()
 
-    def __init__(self, folder: Path, proc: Path = Path("/proc")) -> None:
-        """Use a folder that exists, and that nobody else uses."""
+    def __init__(self, folder: Path, proc: Path = Path("/proc"), wall: Callable[[], int] = time.time_ns) -> None:
+        """Use a folder that exists, and that nobody else uses; ``wall`` gives nanoseconds since 1970."""
         self._folder = folder
+        self._wall = wall
         self._boot_id = read_boot_id(proc)
         self.ledgers: dict[str, Ledger] = {}
         self._orphans: list[Ledger] = []
@@ -105,7 +107,7 @@ class LedgerFolder:
         Raises `OSError`, as on a full disk.
         """
         directory = Directory(ledger_cells([label for label, _ in listeners]), listeners)
-        path = create_ledger(self._folder, worker, directory, created=time.time_ns(), boot_id=self._boot_id)
+        path = create_ledger(self._folder, worker, directory, created=self._wall(), boot_id=self._boot_id)
         try:
             ledger = Ledger(path)
             descriptor = lock_ledger(path)

@@ -17,14 +17,18 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.store.queues import IQueue, Waiting
 from statsd_tcp.store.snapshot import Snapshot
 
-__all__ = ["Delivery", "OutputFacts"]
+__all__ = ["Delivery", "OutputFacts", "since"]
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts, doubled with each that fails."""
 
 
 class OutputFacts(NamedTuple):
-    """How an output does: ``last_success`` is wall time, 0.0 for never; ``error`` is empty while all is well."""
+    """How an output does.
+
+    ``last_success`` is wall time, 0.0 for never; ``since_success`` how many seconds have passed since, whatever the
+    wall clock was set to. ``error`` is empty while all is well.
+    """
 
     name: str
     queued: int
@@ -33,6 +37,12 @@ class OutputFacts(NamedTuple):
     dropped: int
     last_success: float
     error: str
+    since_success: float | None = None
+
+
+def since(moment: float | None, now: float) -> float | None:
+    """Return how many seconds have passed since a moment of the same clock, if there was one."""
+    return None if moment is None else round(now - moment, 3)
 
 
 class Delivery(Service):
@@ -64,6 +74,7 @@ class Delivery(Service):
         self._attempts = 0
         self._sent = self._failed = 0
         self._last_success = 0.0
+        self._succeeded: float | None = None
         self._error = ""
         self._work: Deferred[None] | None = None
 
@@ -71,7 +82,14 @@ class Delivery(Service):
         """Describe how it does."""
         flushes, _, dropped = self._waiting
         return OutputFacts(
-            self.output_name, flushes, self._sent, self._failed, dropped, self._last_success, self._error
+            self.output_name,
+            flushes,
+            self._sent,
+            self._failed,
+            dropped,
+            self._last_success,
+            self._error,
+            since(self._succeeded, self._reactor.seconds()),
         )
 
     def committed(self, snapshot: Snapshot) -> None:
@@ -118,6 +136,7 @@ class Delivery(Service):
         self._attempts, self._error = 0, ""
         self._sent += 1
         self._last_success = self._wall()
+        self._succeeded = self._reactor.seconds()
         self._queue.acknowledge(self.output_name, flush_id)
 
     def _note_failure(self, error: Exception) -> None:

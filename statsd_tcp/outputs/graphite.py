@@ -100,7 +100,7 @@ class Graphite:
         """Send a flush; raises an error of the connection, or `NotTakenError`."""
         lag = max(0, flush.start - self._last) if self._last else 0
         chunks = self._chunks(flush, self._own._replace(lag=lag))
-        began = self._wall()
+        began = self._reactor.seconds()
         try:
             sender = _Sender(self._reactor, chunks, self._missing)
             factory = Factory.forProtocol(lambda: sender)
@@ -110,11 +110,10 @@ class Graphite:
         except Exception:
             self._own = self._own._replace(last_exception=int(self._wall()))
             raise
-        ended = self._wall()
         spent = round(sender.spent * 1000)
         self._own = self._own._replace(
-            last_flush=round(ended),
-            flush_time=round((ended - began) * 1000),
+            last_flush=round(self._wall()),
+            flush_time=round((self._reactor.seconds() - began) * 1000),
             flush_length=length,
             calculation_time=spent,
         )
@@ -156,9 +155,9 @@ class _Sender(Protocol):
         """Write the next chunk, or the end."""
         if self._stall is not None:
             self._stall.reset(_STALL_TIMEOUT)
-        began = time.perf_counter()
+        began = self._reactor.seconds()
         chunk = next(self._chunks, None)
-        self.spent += time.perf_counter() - began
+        self.spent += self._reactor.seconds() - began
         if chunk is not None:
             self._written += len(chunk)
             self.transport.write(chunk)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -78,6 +79,7 @@ class Reload:
         again: Again,
         lock: int,
         reloads: int = 0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._children = children
@@ -88,6 +90,7 @@ class Reload:
         self._notifier = notifier
         self._lock = lock
         self._again = again
+        self._wall = wall
         self._running = False
         self._once_more = False
         self._askers = Askers(reactor)
@@ -222,7 +225,8 @@ class Reload:
             services=[_inherited(listener) for listener in services],
             workers=workers,
             restarts=self._supervisor.restarts,
-            started_at=self._health.started_at,
+            # The next image's reactor reads as the wall clock does now.
+            started_at=self._wall() - (self._reactor.seconds() - self._health.started_at),
             reloads=self.reloads + 1,
             pid_file=self._again.pid_file,
             up=self._health.up,

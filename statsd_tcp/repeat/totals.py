@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.outputs.delivery import OutputFacts, since
 from statsd_tcp.repeat.queue import Repeated
 
 __all__ = ["RepeatTotals"]
@@ -15,6 +15,7 @@ class _Total:
     def __init__(self) -> None:
         self.sent = self.failed = self.dropped = 0
         self.last_success = 0.0
+        self.succeeded: float | None = None
         self.queued: dict[int, int] = {}
         self.errors: dict[int, str] = {}
 
@@ -22,9 +23,12 @@ class _Total:
 class RepeatTotals:
     """Adds up what the workers say, since the start of the service."""
 
-    def __init__(self, labels: Sequence[str], wall: Callable[[], float] = time.time) -> None:
-        """Know these targets from the start, and others when they are told of; ``wall`` is the clock, in seconds."""
+    def __init__(
+        self, labels: Sequence[str], monotonic: Callable[[], float], wall: Callable[[], float] = time.time
+    ) -> None:
+        """Know these targets from the start, and others when they are told of. Both clocks give seconds."""
         self._totals = {label: _Total() for label in labels}
+        self._monotonic = monotonic
         self._wall = wall
 
     def add(self, worker: int, news: Iterable[Repeated]) -> None:
@@ -38,6 +42,7 @@ class RepeatTotals:
             total.errors[worker] = one.error
             if one.sent:
                 total.last_success = self._wall()
+                total.succeeded = self._monotonic()
 
     def facts(self) -> list[OutputFacts]:
         """Describe each target as an output. What is queued, sent and dropped are lines."""
@@ -50,6 +55,7 @@ class RepeatTotals:
                 total.dropped,
                 total.last_success,
                 next(filter(None, total.errors.values()), ""),
+                since(total.succeeded, self._monotonic()),
             )
             for label, total in self._totals.items()
         ]

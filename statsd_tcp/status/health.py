@@ -11,8 +11,8 @@ __all__ = ["Health"]
 class Health:
     """The service's health.
 
-    ``started_at`` is wall time in seconds, whatever was reloaded since. ``up`` is what the operator says: while it is
-    False the service says that it is not ready, and works.
+    ``started_at`` is when it was started, by the reactor's clock and whatever was reloaded since. ``up`` is what the
+    operator says: while it is False the service says that it is not ready, and works.
     """
 
     def __init__(self, supervisor: Supervisor, committer: Committer, *, started_at: float, up: bool = True) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from zope.interface import implementer
@@ -73,7 +73,9 @@ class Report:
         kernel: KernelWatch,
         deliveries: Sequence[Delivery],
         repeats: RepeatTotals,
+        ticks: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        """``ticks`` is the clock of the heartbeats."""
         self._reactor = reactor
         self._plan = plan
         self._supervisor = supervisor
@@ -84,6 +86,7 @@ class Report:
         self._kernel = kernel
         self._deliveries = deliveries
         self._repeats = repeats
+        self._ticks = ticks
         self.refusals = Refusals()
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
 
@@ -143,7 +146,8 @@ class Report:
 
     def uptime(self) -> float:
         """Give the seconds since the start, whatever was reloaded since."""
-        return time.time() - self._health.started_at
+        now: float = self._reactor.seconds()
+        return now - self._health.started_at
 
     def outputs(self) -> list[OutputFacts]:
         """Describe how the outputs do."""
@@ -168,7 +172,7 @@ class Report:
             "http": plan.http.addresses if plan.http else [],
             "http_refused": self.refusals.counts,
             "admin": plan.admin.addresses if plan.admin else [],
-            "workers": [_worker_status(worker) for worker in self._supervisor.workers()],
+            "workers": [_worker_status(worker, self._ticks()) for worker in self._supervisor.workers()],
             "connection_limit_per_worker": plan.connections,
             "taken": native.use(os.environ),
             "steered_by": plan.settings.steer or "hash",
@@ -217,13 +221,13 @@ def _gap(workers: Sequence[WorkerFacts]) -> float:
     return max(gaps, default=0) / _NANOSECONDS
 
 
-def _worker_status(worker: WorkerFacts) -> dict[str, Any]:
+def _worker_status(worker: WorkerFacts, now: int) -> dict[str, Any]:
     result: dict[str, Any] = {"slot": worker.number, "pid": worker.pid or None, "state": worker.state}
     result["avoided"] = worker.avoided
     if worker.ledger is not None:
         result["leaving"] = worker.leaving
         beat = worker.ledger.cell(HEARTBEAT)
-        age = max(0, time.monotonic_ns() - beat) if beat else 0
+        age = max(0, now - beat) if beat else 0
         result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
         result["cpu"] = only_processor(worker.pid)
         result["resident_memory_bytes"] = resident_memory(worker.pid)

@@ -6,7 +6,7 @@ import array
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
@@ -18,12 +18,14 @@ _MICROSECONDS = 1e-6
 class Notifier:
     """Speaks to the socket that systemd named in the environment; without one it does nothing.
 
-    ``watchdog`` is how often, in seconds, a sign of life is due; None when nobody waits for any.
+    ``monotonic`` gives nanoseconds of CLOCK_MONOTONIC. ``watchdog`` is how often, in seconds, a sign of life is due;
+    None when nobody waits for any.
     """
 
     _log = Logger()
 
-    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+    def __init__(self, environ: Mapping[str, str], pid: int, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic = monotonic
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ, pid)
 
@@ -33,7 +35,7 @@ class Notifier:
 
     def reloading(self) -> None:
         """Say that a reload has begun; `ready` ends it."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={self._monotonic() // 1000}")
 
     def stopping(self) -> None:
         """Say that the service is coming to its end."""

@@ -41,8 +41,9 @@ class InheritedWorker(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """All that is handed on.
 
-    ``lock`` is the state directory's; ``pid_file`` the one to remove at the very end. ``up`` is what the operator says
-    of the service's health. ``ending`` are the processes that have nothing more to say, and wait to be reaped.
+    ``lock`` is the state directory's; ``started_at`` tells how long ago it was started, as a moment of the wall clock;
+    ``pid_file`` is the one to remove at the very end. ``up`` is what the operator says of the service's health.
+    ``ending`` are the processes that have nothing more to say, and wait to be reaped.
     """
 
     lock: int

@@ -9,43 +9,58 @@ every second  ask all ------+--- answers ---> the last one that is waited for
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 
-__all__ = ["COMMIT_PERIOD", "Rounds"]
-
-COMMIT_PERIOD = 1.0
-"""Seconds between two commits."""
+__all__ = ["AFTER_SECOND", "Rounds", "until_next"]
 
 AFTER_SECOND = 0.01
-"""So long after the beginning of a second of the clock the workers are asked, in seconds."""
+"""So long after the beginning of a second of the wall clock the workers are asked, in seconds: right behind the ends of
+flushes."""
+
+_CLOSEST = 0.1
+"""Seconds between two rounds at least. A timer may come a microsecond early, and would come again at once."""
+
+
+def until_next(wall: float) -> float:
+    """Return for how many seconds to wait, at ``wall`` of the wall clock, until the next round is due."""
+    rest = 1.0 - (wall - AFTER_SECOND) % 1.0
+    return rest if rest >= _CLOSEST else rest + 1.0
 
 
 class Rounds:
-    """Asks the workers in ``slots``. ``begin`` is called at each beginning, also when nobody is asked."""
+    """Asks the workers in ``slots``. ``begin`` is called at each beginning, also when nobody is asked.
+
+    Rounds come with the seconds of the clock ``wall``, but are waited for by the reactor's. How long is worked out anew
+    each time, so that no round is missed when the wall clock is set, and the one after it is with its seconds again.
+    """
 
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, slots: Iterable[WorkerSlot], committer: Committer, begin: Callable[[], object]
+        self,
+        reactor: Any,
+        slots: Iterable[WorkerSlot],
+        committer: Committer,
+        begin: Callable[[], object],
+        wall: Callable[[], float],
     ) -> None:
         self._reactor = reactor
         self._slots = slots
         self._committer = committer
         self._begin = begin
+        self._wall = wall
         self._asked: set[str] = set()
         """The ledgers of those that have not answered: they are not asked once more."""
         self._awaited: set[str] = set()
         """Those of them that were asked in the last round: the commit waits for them, and for no other."""
-        self._call = LoopingCall(self._ask_all)
-        self._call.clock = reactor
+        self._next: IDelayedCall | None = None
 
     @property
     def are_open(self) -> bool:
@@ -54,16 +69,14 @@ class Rounds:
 
     def start(self) -> None:
         """Ask from now on, if that is not so already."""
-        if self._call.running:
-            return
-        self._call.start(COMMIT_PERIOD, now=False)
-        # From the second time on it comes with the clock's seconds, right behind the ends of flushes.
-        self._call.starttime = math.floor(self._reactor.seconds()) + AFTER_SECOND
+        if self._next is None:
+            self._await_next()
 
     def stop(self) -> None:
         """Ask no more."""
-        if self._call.running:
-            self._call.stop()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def answered(self, ledger_id: str) -> bool:
         """Note an answer, or that none will come; return whether it is time to commit."""
@@ -72,11 +85,16 @@ class Rounds:
         self._awaited.discard(ledger_id)
         return unasked or not self._awaited
 
+    def _await_next(self) -> None:
+        self._next = self._reactor.callLater(until_next(self._wall()), self._ask_all)
+
     def _ask_all(self) -> None:
+        # First of all: what is begun may stop the rounds.
+        self._await_next()
         try:
             self._begin()
             self._ask()
-        except Exception:  # noqa: BLE001  (a LoopingCall that raises stops for ever, and with it all commits)
+        except Exception:  # noqa: BLE001  (one round that fails must not take the others with it, nor what it begins)
             self._log.failure("a round of collecting failed")
 
     def _ask(self) -> None:

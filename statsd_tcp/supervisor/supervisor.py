@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, get_args
 
 from twisted.application.service import Service
@@ -70,6 +71,7 @@ class Supervisor(Service):
         committer: Committer,
         events: SupervisorEvents,
         manifest: Manifest | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._children = children
@@ -91,7 +93,7 @@ class Supervisor(Service):
         self._handover = Handover(
             reactor, children, plan.inherited, self._slots, events.reloaded, steering=self._steering
         )
-        self._rounds = Rounds(reactor, self._slots, committer, self._every_second)
+        self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall)
         self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer)
 
     def privilegedStartService(self) -> None:

@@ -46,6 +46,7 @@ RETIRED_CHECK = 0.25
 LONGEST_DRAIN = 1.0
 """Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
 
+_NANOSECONDS = 1_000_000_000
 _NOTHING = ListenerCounts()
 
 
@@ -64,14 +65,20 @@ class Worker:
         failed: Callable[[Failure], None],
         *,
         in_c: bool = False,
+        ticks: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Begin with nothing received. ``in_c``: the parts in C are to serve, which must have been built."""
+        """Begin with nothing received.
+
+        ``in_c``: the parts in C are to serve, which must have been built. ``ticks`` is the clock of heartbeats, the
+        nanoseconds of CLOCK_MONOTONIC.
+        """
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
         self._cells = ledger.cells
         self._send = send
         self._failed = failed
+        self._ticks = ticks
         listeners = ledger.directory.listeners
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
@@ -135,8 +142,8 @@ class Worker:
         self._occupancy.limit = self._occupancy.open + (1 << 30)
         for lane in self._lanes:
             lane.stop()
-        until = time.monotonic() + LONGEST_DRAIN
-        while self._drain_once() and time.monotonic() < until:
+        until = self._ticks() + LONGEST_DRAIN * _NANOSECONDS
+        while self._drain_once() and self._ticks() < until:
             pass
         for factory in self._factories.values():
             factory.drain()
@@ -149,7 +156,7 @@ class Worker:
 
         The queues are read once more: those of a listener that is given up have no successor.
         """
-        self._intake.tick = time.monotonic_ns()
+        self._intake.tick = self._ticks()
         for lane in self._lanes:
             lane.stop()
             lane.poll()
@@ -168,7 +175,7 @@ class Worker:
             done()
 
     def _drain_once(self) -> int:
-        self._intake.tick = time.monotonic_ns()
+        self._intake.tick = self._ticks()
         taken = sum(lane.poll() for lane in self._lanes)
         for connection in self._moderator.unfinished():
             connection.drain()
@@ -192,7 +199,7 @@ class Worker:
             self._beating = None
 
     def _beat(self) -> None:
-        self._cells[HEARTBEAT] = time.monotonic_ns()
+        self._cells[HEARTBEAT] = self._ticks()
         self._cells[GAP_MAX] = self._moderator.gap_max
 
     def _on_full(self) -> None:

@@ -46,7 +46,7 @@ class OutputRowsTests(SynchronousTestCase):
 
     def test_the_only_one(self) -> None:
         """The only output of its kind has the name that etsy's has; its last flush is so many seconds ago."""
-        facts = OutputFacts("graphite:h:2003", 1, 2, 3, 4, 990.0, "")
+        facts = OutputFacts("graphite:h:2003", 1, 2, 3, 4, 990.0, "", 10.3)
         self.assertEqual(
             {
                 "graphite.last_flush": 10,
@@ -55,11 +55,11 @@ class OutputRowsTests(SynchronousTestCase):
                 "graphite.failed": 3,
                 "graphite.dropped": 4,
             },
-            dict(output_rows([facts], 100, 1000.0)),
+            dict(output_rows([facts], 100)),
         )
 
     def test_several(self) -> None:
         """Of several of a kind each has its own name; who never wrote is as old as the service."""
         facts = [OutputFacts(f"graphite:{host}:2003", 0, 0, 0, 0, 0.0, "") for host in "ab"]
-        rows = dict(output_rows(facts, 100, 1000.0))
+        rows = dict(output_rows(facts, 100))
         self.assertEqual([100, 100], [rows[f"graphite:{host}:2003.last_flush"] for host in "ab"])

@@ -103,6 +103,16 @@ class DeliveryTests(SynchronousTestCase):
         facts = delivery.facts()
         self.assertEqual((facts.sent, facts.failed, facts.queued, facts.dropped, facts.last_success), (3, 0, 3, 7, 5.0))
 
+    def test_since(self) -> None:
+        """How long ago one was written doesn't depend on what the wall clock was set to."""
+        self.wall = 1000.0
+        delivery = self.start(1)
+        self.assertIsNone(delivery.facts().since_success)
+        self.output.pending.callback(None)
+        self.wall = 10.0
+        self.clock.advance(7)
+        self.assertEqual((1000.0, 7.0), (delivery.facts().last_success, delivery.facts().since_success))
+
     def test_not_twice(self) -> None:
         """What was written isn't given again while its acknowledgement waits for a commit."""
         delivery = self.start(1)

@@ -19,15 +19,18 @@ from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
 
+NOW = 1_700_000_000.0
+
 
 def reload(plan: Any, lock: int = 0) -> Reload:
     """Make a reload of a service without workers."""
     supervisor: Any = SimpleNamespace(restarts={}, handed_on=lambda: ([], []))
-    health: Any = SimpleNamespace(started_at=1.0, up=True)
+    health: Any = SimpleNamespace(started_at=-59.0, up=True)
     committer: Any = None
     reactor = MemoryReactorClock()
     children = Children(reactor)
-    return Reload(reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
+    common = (reactor, children, plan, supervisor, committer, health, Notifier({}, 1), Again([], ""), lock)
+    return Reload(*common, wall=lambda: NOW)
 
 
 class NewListenersTests(SynchronousTestCase):
@@ -78,3 +81,8 @@ class ManifestTests(SynchronousTestCase):
         environ: dict[str, str] = {}
         write_manifest(manifest, environ)
         self.assertEqual(manifest, read_manifest(environ))
+
+    def test_started_at(self) -> None:
+        """The next image is told for how long the service has run, whatever the wall clock was when it began."""
+        plan = SimpleNamespace(listeners=[], http=None, admin=None)
+        self.assertEqual(NOW - 59.0, reload(plan)._manifest([]).started_at)

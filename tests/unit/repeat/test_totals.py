@@ -14,8 +14,8 @@ class RepeatTotalsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Know the targets."""
-        self.now = 1000.0
-        self.totals = RepeatTotals(["repeat:a", "repeat:b"], lambda: self.now)
+        self.now, self.uptime = 1000.0, 50.0
+        self.totals = RepeatTotals(["repeat:a", "repeat:b"], lambda: self.uptime, lambda: self.now)
 
     def test_from_the_start(self) -> None:
         """Each target is there with zeros before anything was sent."""
@@ -29,7 +29,8 @@ class RepeatTotalsTests(SynchronousTestCase):
         self.totals.add(1, [Repeated("repeat:a", 1, 0, 0, 1)])
         self.now = 1001.0
         self.totals.add(0, [Repeated("repeat:a", 1, 0, 1, 3)])
-        self.assertEqual(OutputFacts("repeat:a", 4, 7, 1, 3, 1001.0, ""), self.totals.facts()[0])
+        self.now, self.uptime = 0.0, 52.5
+        self.assertEqual(OutputFacts("repeat:a", 4, 7, 1, 3, 1001.0, "", 2.5), self.totals.facts()[0])
         self.assertEqual(OutputFacts("repeat:b", 0, 0, 0, 0, 0.0, ""), self.totals.facts()[1])
 
     def test_errors(self) -> None:

@@ -24,6 +24,7 @@ from statsd_tcp.status.report import Report
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
+from statsd_tcp.supervisor.rounds import AFTER_SECOND
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
@@ -117,9 +118,11 @@ class SupervisorTestCase(WorkersTestCase):
         self.supervisor = self.make_supervisor(self.ledger_folder)
 
     def make_supervisor(self, ledger_folder: LedgerFolder) -> Supervisor:
-        """Make the supervisor."""
+        """Make the supervisor, with a wall clock by which a second has just begun whenever it is asked."""
         committer: Any = self.committer
-        return Supervisor(self.reactor, self.children, self.plan, ledger_folder, committer, self.events)
+        return Supervisor(
+            self.reactor, self.children, self.plan, ledger_folder, committer, self.events, wall=lambda: AFTER_SECOND
+        )
 
     def start(self, *, ready: bool = True) -> None:
         """Start everything, and have all workers accept."""
@@ -556,7 +559,7 @@ class ReportTests(SupervisorTestCase):
         self.health = Health(self.supervisor, committer, started_at=1.0)
         self.report = Report(
             self.reactor, self.plan, self.supervisor, committer, self.ledger_folder,
-            self.health, reload, kernel, [], RepeatTotals(()),
+            self.health, reload, kernel, [], RepeatTotals((), self.reactor.seconds),
         )  # fmt: skip
         self.start()
 

@@ -16,7 +16,6 @@ from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.workers import worker as worker_module
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
 from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
@@ -37,8 +36,9 @@ class WorkerTestCase(LedgerTestCase):
         """Make the sockets and the worker."""
         super().setUp()
         self.reactor = LoopbackReactor()
-        for module in (intake, moderation, protocol, worker_module):
-            self.patch(module, "time", MovingTime(self.reactor))
+        self.time = VirtualTime(self.reactor)
+        for module in (intake, moderation, protocol):
+            self.patch(module, "time", self.time)
         self.ledger: LedgerMap = self.map(self.create(ring_size=RING_SIZE), writable=True)
         self.listener, self.counter = make_listener(), make_listener()
         self.port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -58,7 +58,8 @@ class WorkerTestCase(LedgerTestCase):
             self.spec(self.port, DATAGRAMS, "datagrams"),
         )
         boot = Boot(self.ledger.path, lanes, self.connections, 60.0)
-        worker = Worker(self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
+        common = (self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
+        worker = Worker(*common, ticks=self.time.monotonic_ns)
         self.addCleanup(self.close, worker)
         return worker
 
@@ -105,14 +106,6 @@ class WorkerTestCase(LedgerTestCase):
     def cell(self, name: str) -> int:
         """Read a cell of the listener of lines."""
         return int(self.ledger.cells[getattr(listener_cells(LINES), name)])
-
-
-class MovingTime(VirtualTime):
-    """Time that also gives seconds."""
-
-    def monotonic(self) -> float:
-        """Give the clock's seconds."""
-        return self.monotonic_ns() / 1e9
 
 
 class ServingTests(WorkerTestCase):
