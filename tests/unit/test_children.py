@@ -22,6 +22,7 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_environment(self) -> None:
         """The child finds the package where we did, and what the operator has set."""
+        self.patch(sysconfig, "get_path", lambda name: "/elsewhere")
         self.assertEqual({"A": "b", "PYTHONPATH": HOME}, environment({"A": "b"}))
         self.assertEqual(f"{HOME}:/x", environment({"PYTHONPATH": "/x"})["PYTHONPATH"])
 
