@@ -18,7 +18,7 @@ READ_HERE = {
 """The modules that read a clock by themselves, and why. All others are given one: `time` is their default at most."""
 
 CLOCKS = {
-    "time": {"clock_gettime", "clock_gettime_ns", "localtime_now"}
+    "time": {"clock_gettime", "clock_gettime_ns"}
     | {f"{name}{unit}" for name in ("time", "monotonic", "perf_counter") for unit in ("", "_ns")},
     "datetime": {"now", "today", "utcnow"},
     "date": {"today"},

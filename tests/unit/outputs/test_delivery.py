@@ -74,13 +74,13 @@ class DeliveryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a delivery that runs."""
-        self.clock = Clock()
+        self.clock, self.wall = Clock(), 0.0
         self.output = Output()
 
     def start(self, number: int) -> Delivery:
         """Begin with so many flushes that wait."""
         self.queue = Queue(number)
-        delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)
+        delivery = Delivery(self.clock, "out", self.output, self.queue, lambda: self.wall + self.clock.seconds())
         delivery.startService()
         delivery.committed(self.queue.picture())
         return delivery
