@@ -60,15 +60,15 @@ torture: $(HAS)test ## kill, stop and reload a service under load and check ever
 	    "$(VENV)/bin/python" -m tests.torture.run $(ARGS); \
 	fi
 
-bench: $(HAS)bench ## compare with other servers; ARGS go to benchmarks/run.py
-	@"$(VENV)/bin/python" benchmarks/run.py $(ARGS)
+bench: $(HAS)bench ## compare with other servers; ARGS go to python -m benchmarks compare
+	@"$(VENV)/bin/python" -m benchmarks compare $(ARGS)
 
 guard: $(HAS)service ## count the hot path's instructions; fails when they have become many more
-	@"$(VENV)/bin/python" -m benchmarks.guard $(ARGS)
+	@"$(VENV)/bin/python" -m benchmarks guard $(ARGS)
 
 clean: ## remove the environment and everything else that was made here
 	@rm -rf "$(VENV)" build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
-	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/*/build statsd_tcp/*/*.so
+	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/build statsd_tcp/*/*.so
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
 
 system-packages: ## install the Debian and npm packages that optional tests use (as root)

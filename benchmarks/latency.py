@@ -1,7 +1,5 @@
 """How long a connection takes at its client while the service also does everything else it has to do.
 
-    python -m benchmarks.latency [--rate 10000] [--seconds 15] [--quick]
-
 Clients come open-loop and at random, send a line, half-close, and wait for the server's end; each is timed from the
 moment when it was due. While they come, in turn: nothing else happens; the metrics are scraped every second; every
 flush is sent to Graphite; the workers are replaced (HUP) again and again.
@@ -12,18 +10,16 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from typing import Self
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accept.programs import Report, ToolError, generate
-from benchmarks.running import INSIDE, Running, enter_private_network, print_facts
+from benchmarks.accept import report
+from benchmarks.programs import Report, ToolError, generate
+from benchmarks.running import Running, print_facts
 
-MODULE = "benchmarks.latency"
 SERIES = 10_000
 FLUSH_INTERVAL = 2
 BETWEEN_HUPS = 3.0
@@ -32,17 +28,12 @@ WARM_UP = 2000
 Disturb = Callable[[Running], None]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    options = argparse.ArgumentParser(
-        prog="python -m benchmarks.latency", description="Latency while the service is busy otherwise."
-    )
-    options.add_argument("--rate", type=int, default=10_000, help="connections/s (default 10000)")
-    options.add_argument("--seconds", type=float, default=15.0, help="of each part (default 15)")
-    options.add_argument("--workers", type=int, default=1)
-    options.add_argument("--quick", action="store_true", help="2 seconds for each, to see that everything works")
-    options.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
-    return options
+def add_arguments(options: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    options.add_argument("--rate", type=int, default=10_000, metavar="N", help="connections/s (default 10000)")
+    options.add_argument("--seconds", type=float, default=15.0, metavar="S", help="of each part (default 15)")
+    options.add_argument("--workers", type=int, default=1, metavar="N", help="of the service (default 1)")
+    options.add_argument("--quick", action="store_true", help="4 seconds for each, to see that everything works")
 
 
 def scrape(server: Running) -> None:
@@ -129,16 +120,12 @@ def figures(report: Report) -> list[str]:
     return [*(f"{value / 1000:.2f}" for value in (took.p50, took.p99, took.p999, took.max)), str(failed)]
 
 
-def main(words: list[str]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Measure everything; the status is 0 when it came about."""
-    arguments = parser().parse_args(words)
-    status = enter_private_network(MODULE, words)
-    if status is not None:
-        return status
     if arguments.quick:
         arguments.seconds = 4.0
-    console = Console(width=None if sys.stdout.isatty() else 130)
-    print_facts(console, MODULE, words)
+    console = report.tables()
+    print_facts(console, arguments)
     sink = Sink()
     flushes = ("--graphite", f"tcp:127.0.0.1:{sink.port}", "--flush-interval", str(FLUSH_INTERVAL))
     parts: list[tuple[str, Disturb | None, float, tuple[str, ...]]] = [
@@ -162,7 +149,3 @@ def main(words: list[str]) -> int:
     console.print(table)
     console.print(f"Graphite got {sink.lines:,} lines.", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

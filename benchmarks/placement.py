@@ -1,7 +1,5 @@
 """When do ``--pin`` and ``--steer cpu`` pay? Four ways of placing the same workers, in rounds that take turns.
 
-    python -m benchmarks.placement [--rounds 7] [--seconds 3] [--rate 3000] [--workload line] [--senders 1]
-
 One worker for each processor, and on each processor clients of its own: on loopback the sender's processor is the one
 that receives. So every way of placing has the same packets to deal with on every processor, as a network card with a
 queue for each of them would bring them. The clients take their part of the same processors, which no network card does.
@@ -12,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accept import proc, report
-from benchmarks.accept.comparison import private_network
-from benchmarks.accept.measure import bring_up_loopback, client_problems
-from benchmarks.accept.programs import Report, ToolError, generate
-from benchmarks.accept.servers import CHECKOUT
+from benchmarks.accept.measure import client_problems
 from benchmarks.accept.service import Service, sum_of
 from benchmarks.accept.workloads import WORKLOADS, Workload
+from benchmarks.programs import Report, ToolError, generate
+from benchmarks.running import print_facts
 
 PLACEMENTS = {
     "off": (),
@@ -41,7 +35,6 @@ PLACEMENTS = {
 }
 WARM_UP = 300
 WARM_UP_RATE = 1000
-INSIDE = "--inside"
 
 
 class Bounds(NamedTuple):
@@ -206,27 +199,27 @@ def table(workload: Workload, results: dict[str, list[Measurement]]) -> Table:
     return made
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    options = argparse.ArgumentParser(prog="placement", description="Compare ways to place workers on processors.")
+def add_arguments(options: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     add = options.add_argument
-    add("--rounds", type=int, default=7)
-    add("--seconds", type=float, default=3.0, help="of each measurement (default 3)")
-    add("--rate", type=float, default=3000, help="connections/s over all processors, where paced (default 3000)")
+    add("--rounds", type=int, default=7, metavar="N", help="measure each placement N times (default 7)")
+    add("--seconds", type=float, default=3.0, metavar="S", help="of each measurement (default 3)")
+    add(
+        "--rate",
+        type=float,
+        default=3000,
+        metavar="N",
+        help="connections/s on all processors, if paced (default 3000)",
+    )
     add("--workload", choices=[name for name, one in WORKLOADS.items() if one.unit == "connection"], default="line")
-    add("--senders", type=int, help="so many processors have clients (default all)")
-    add("--shared-network", action="store_true", help="do not use a private network namespace")
-    add(INSIDE, action="store_true", help=argparse.SUPPRESS)
-    return options
+    add("--senders", type=int, metavar="N", help="clients on N processors only (default all)")
 
 
-def compare(arguments: argparse.Namespace, words: Sequence[str], network: str) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """All rounds; the exit status is 0 when every measurement came about."""
-    console, progress = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True)
+    console, progress = report.tables(), Console(stderr=True)
     workers, workload = len(os.sched_getaffinity(0)), WORKLOADS[arguments.workload]
-    command = shlex.join(["python", "-m", "benchmarks.placement", *words])
-    seen = f"{workers} with a worker each, clients on {len(sending(arguments))} of them"
-    report.print_circumstances(console, report.circumstances(command=command, network=network, cpus=seen))
+    print_facts(console, arguments, f"{workers} with a worker each, clients on {len(sending(arguments))} of them")
     results: dict[str, list[Measurement]] = {name: [] for name in PLACEMENTS}
     for names in rounds(arguments.rounds):
         for name in names:
@@ -240,21 +233,3 @@ def compare(arguments: argparse.Namespace, words: Sequence[str], network: str) -
     for name, found in results.items():
         report.print_remarks(console, name, [problem for one in found for problem in one.problems])
     return 0
-
-
-def main(words: Sequence[str]) -> int:
-    """Run in a network namespace of its own where that is allowed."""
-    arguments = parser().parse_args(words)
-    if arguments.inside:
-        bring_up_loopback()
-        return compare(arguments, [word for word in words if word != INSIDE], "loopback in a new network namespace")
-    namespace = () if arguments.shared_network else private_network()
-    if namespace:
-        return subprocess.run(
-            [*namespace, sys.executable, "-m", "benchmarks.placement", *words, INSIDE], cwd=CHECKOUT, check=False
-        ).returncode
-    return compare(arguments, words, "the machine's own loopback")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

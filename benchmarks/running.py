@@ -1,22 +1,18 @@
 """What the scripts about this service alone share: the service with options, a network, a connection's cost."""
 
-import shlex
-import subprocess
-import sys
+import argparse
 import time
 from dataclasses import dataclass
 
 from rich.console import Console
 
 from benchmarks.accept import proc, report
-from benchmarks.accept.comparison import private_network
-from benchmarks.accept.measure import bring_up_loopback, wait_until_done
-from benchmarks.accept.programs import Report, ToolError, generate
+from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.service import Service, worker_pids
+from benchmarks.programs import Report, ToolError, generate
 
-__all__ = ["Cost", "Running", "cost", "enter_private_network", "print_facts"]
+__all__ = ["Cost", "Running", "cost", "print_facts"]
 
-INSIDE = "--inside"
 ANSWER_TIMEOUT = 10.0
 POLL = 0.1
 
@@ -73,20 +69,8 @@ def cost(server: Running, arguments: list[str], *, seconds: float, count: int | 
     return Cost(worker.on_cpu_ns / 1e3 / done.completed, others.on_cpu_ns / 1e3 / done.completed, done)
 
 
-def enter_private_network(module: str, words: list[str]) -> int | None:
-    """Run the module again in a network of its own, and give its status; None when this is that run."""
-    if INSIDE in words:
-        bring_up_loopback()
-        return None
-    network = private_network()
-    if not network:
-        return None
-    return subprocess.run([*network, sys.executable, "-m", module, INSIDE, *words], check=False).returncode
-
-
-def print_facts(console: Console, module: str, words: list[str]) -> None:
+def print_facts(console: Console, arguments: argparse.Namespace, cpus: str = "shared by server and clients") -> None:
     """Say what was run, on what, when."""
-    command = shlex.join(["python", "-m", module, *[word for word in words if word != INSIDE]])
-    network = "loopback in a new network namespace" if INSIDE in words else "the machine's own loopback"
-    facts = report.circumstances(command=command, network=network, cpus="shared by server and clients")
+    network = "loopback in a new network namespace" if arguments.namespace else "the machine's own loopback"
+    facts = report.circumstances(command=arguments.command, network=network, cpus=cpus)
     report.print_circumstances(console, facts)

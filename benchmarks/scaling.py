@@ -1,7 +1,5 @@
 """Whether a connection's cost stays the same: with more workers, open connections, series, and in the long run.
 
-    python -m benchmarks.scaling [workers] [open] [series] [long] [--quick]
-
 Clients send one line, half-close and wait for the server's end, 64 at once. The cost is the CPU of all workers divided
 by the connections.
 """
@@ -13,15 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accept import proc
+from benchmarks.accept import proc, report
 from benchmarks.accept.measure import wait_until_done
-from benchmarks.accept.programs import ToolError
-from benchmarks.running import INSIDE, Cost, Running, cost, enter_private_network, print_facts
+from benchmarks.programs import ToolError
+from benchmarks.running import Cost, Running, cost, print_facts
 
-MODULE = "benchmarks.scaling"
 CLIENTS = ["--mode", "line-half", "--concurrency", "64"]
 WARM_UP = 2000
 LONG_PARTS = 10
@@ -30,20 +26,17 @@ LONGEST = 300.0
 BLOCK = 1000
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    options = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling", description="Whether a connection's cost stays the same."
-    )
-    options.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
-    options.add_argument("--seconds", type=float, default=4.0, help="of each measurement (default 4)")
-    options.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    options.add_argument("--open", type=int, nargs="+", default=[0, 1_000, 5_000, 15_000])
-    options.add_argument("--series", type=int, nargs="+", default=[0, 1_000, 10_000, 100_000])
-    options.add_argument("--connections", type=int, default=5_000_000, help="in the long run (default 5000000)")
-    options.add_argument("--quick", action="store_true", help="little of everything, to see that it works")
-    options.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
-    return options
+def add_arguments(options: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = options.add_argument
+    every = list(PARTS)
+    add("--parts", nargs="+", choices=every, default=every, metavar="PART", help=", ".join(every))
+    add("--seconds", type=float, default=4.0, metavar="S", help="of each measurement (default 4)")
+    add("--workers", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(default 1 2 4)")
+    add("--open", type=int, nargs="+", default=[0, 1_000, 5_000, 15_000], metavar="N", help="open connections")
+    add("--series", type=int, nargs="+", default=[0, 1_000, 10_000, 100_000], metavar="N", help="in the store")
+    add("--connections", type=int, default=5_000_000, metavar="N", help="in the long run (default 5000000)")
+    add("--quick", action="store_true", help="little of everything, to see that it works")
 
 
 def shorten(arguments: argparse.Namespace) -> None:
@@ -152,29 +145,18 @@ PARTS: dict[str, Callable[[argparse.Namespace], Table]] = {
 }
 
 
-def main(words: list[str]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Measure everything; the status is 0 when it came about."""
-    options = parser()
-    arguments = options.parse_args(words)
-    if unknown := set(arguments.parts) - set(PARTS):
-        options.error(f"no such part: {', '.join(sorted(unknown))}")
-    status = enter_private_network(MODULE, words)
-    if status is not None:
-        return status
     if arguments.quick:
         shorten(arguments)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    console = Console(width=None if sys.stdout.isatty() else 130)
-    print_facts(console, MODULE, words)
+    console = report.tables()
+    print_facts(console, arguments)
     try:
-        for part in arguments.parts or PARTS:
+        for part in arguments.parts:
             console.print(PARTS[part](arguments))
     except (ToolError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

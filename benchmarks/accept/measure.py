@@ -5,19 +5,20 @@
 Everything is counted twice, by the clients and by the server; what does not agree is named in ``problems``.
 """
 
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
+from benchmarks import measurement
 from benchmarks.accept import proc
 from benchmarks.accept.others import OTHERS, Places, start_other
-from benchmarks.accept.programs import Report, ToolError, generate
 from benchmarks.accept.servers import OURS, OURS_IN_PYTHON, Server, Totals, start_peer
 from benchmarks.accept.service import Service
 from benchmarks.accept.workloads import WORKLOADS, Role, Workload
+from benchmarks.programs import Report, ToolError, generate
 
 WARM_UP = 500
 """Connections before the clock starts: imports, caches and adaptive parts of a server have then settled."""
@@ -30,19 +31,12 @@ QUIET_SHARE = 0.05
 AT_REST_RATE = 10
 
 
-class Specification(msgspec.Struct, frozen=True):
+class Specification(measurement.Specification, frozen=True, kw_only=True):
     """What to measure. ``pace`` is in connections per second, ``connections`` is for kind ``memory``."""
 
     kind: Literal["load", "rest", "memory"]
-    peer: str
-    workload: str
-    seconds: float
     pace: float
-    connections: int
-    server_cpu: int | None
-    client_cpu: int | None
-    private_network: bool
-    places: Places = Places()
+    connections: int = 0
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -209,32 +203,22 @@ def measure_memory(spec: Specification, server: Server, workload: Workload) -> F
     return Footprint(spec.connections, workers, others, problems)
 
 
-KINDS = {"load": measure_load, "rest": measure_rest, "memory": measure_memory}
+KINDS: dict[str, Callable[[Specification, Server, Workload], Load | Rest | Footprint]] = {
+    "load": measure_load,
+    "rest": measure_rest,
+    "memory": measure_memory,
+}
 
 
-def bring_up_loopback() -> None:
-    """A new network namespace has it, but down."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-
-
-def main(text: str) -> int:
-    """Measure, print, clean up; on failure one line on standard error and status 1."""
-    spec = msgspec.json.decode(text, type=Specification)
+def measure(spec: Specification) -> Load | Rest | Footprint:
+    """Start the server, measure, and clean up."""
     workload = WORKLOADS[spec.workload]
-    if spec.private_network:
-        bring_up_loopback()
+    server = start(spec.peer, workload, spec.server_cpu, spec.places)
     try:
-        server = start(spec.peer, workload, spec.server_cpu, spec.places)
-        try:
-            result = KINDS[spec.kind](spec, server, workload)
-        finally:
-            server.stop()
-    except (ToolError, OSError, msgspec.DecodeError) as error:
-        print(f"{spec.peer}: {error}", file=sys.stderr)
-        return 1
-    print(msgspec.json.encode(result).decode())
-    return 0
+        return KINDS[spec.kind](spec, server, workload)
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(measurement.answer(sys.argv[1], Specification, measure))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.accept.programs import BUILD, ToolError
 from benchmarks.accept.servers import STOP_TIMEOUT, Server, Totals
 from benchmarks.accept.workloads import Role
-from benchmarks.lines import servers as lines
+from benchmarks.lines.servers import Etsy, OneProcess, Statsite
+from benchmarks.programs import BUILD, ToolError
 
 ETSY_RELEASE = "statsd@0.9.0"
 NGINX_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -37,7 +37,7 @@ OTHERS: dict[str, Role] = {"nginx": "count", "etsy": "lines", "statsite": "lines
 nothing."""
 
 
-class Nginx(lines.OneProcess):
+class Nginx(OneProcess):
     """nginx's stream server, which answers a connection with nothing and closes it."""
 
     def __init__(self, binary: str, cpu: int | None) -> None:
@@ -56,23 +56,7 @@ class Nginx(lines.OneProcess):
         return Totals()
 
 
-class Etsy(lines.Etsy):
-    """etsy/statsd, of the npm package."""
-
-    def totals(self, expected: Totals) -> Totals:
-        """It counts lines."""
-        return Totals(lines=self.lines(expected.lines or 0))
-
-
-class Statsite(lines.Statsite):
-    """statsite."""
-
-    def totals(self, expected: Totals) -> Totals:
-        """It counts lines."""
-        return Totals(lines=self.lines(expected.lines or 0))
-
-
-class Netdata(lines.OneProcess):
+class Netdata(OneProcess):
     """netdata with nothing but its StatsD server."""
 
     def __init__(self, binary: str, cpu: int | None) -> None:
@@ -174,6 +158,11 @@ def start_other(name: str, places: Places, cpu: int | None) -> Server:
         return Nginx(places.nginx, cpu)
     if name == "netdata":
         return Netdata(str(Path(shutil.which(places.netdata) or places.netdata).resolve()), cpu)
+    return start_for_lines(name, places, cpu)
+
+
+def start_for_lines(name: str, places: Places, cpu: int | None) -> Etsy | Statsite:
+    """Start one of those that count lines; ToolError when it does not come up."""
     if name == "etsy":
         return Etsy(Path(places.etsy).resolve(), cpu)
     return Statsite(Path(shutil.which(places.statsite) or places.statsite).resolve(), cpu)

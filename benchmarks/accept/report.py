@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import platform
 import re
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -141,6 +142,11 @@ def memory_table(results: dict[str, list[Footprint]], connections: int) -> Table
         for footprint in rounds:
             table.add_row(peer, *_growth(footprint.workers), *_growth(footprint.others))
     return table
+
+
+def tables() -> Console:
+    """The console for tables, wide also where the output is a file."""
+    return Console(width=None if sys.stdout.isatty() else 150)
 
 
 def print_circumstances(console: Console, facts: Circumstances) -> None:

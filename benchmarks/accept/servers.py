@@ -8,10 +8,10 @@ from typing import IO, Protocol
 
 import msgspec
 
-from benchmarks.accept.programs import ToolError, pinned, program
 from benchmarks.accept.workloads import Role, Workload
+from benchmarks.programs import CHECKOUT, ToolError, compiled, pinned
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+LOOP_SOURCE = Path(__file__).resolve().parent / "peers" / "loop.c"
 OURS = "ours"
 OURS_IN_PYTHON = "ours-python"
 """The same without the part in C."""
@@ -112,6 +112,6 @@ def start_peer(name: str, workload: Workload, cpu: int | None) -> Peer:
     """Start one of the others; ToolError when it does not come up."""
     mode = loop_mode(name, workload)
     if mode is not None:
-        return Peer([str(program("loop")), "0", mode], cpu)
+        return Peer([str(compiled(LOOP_SOURCE)), "0", mode], cpu)
     module = f"benchmarks.accept.peers.{MODULES[name]}"
     return Peer([sys.executable, "-m", module, "0", workload.role], cpu)

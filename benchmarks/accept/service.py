@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.accept.programs import ToolError, pinned
-from benchmarks.accept.servers import CHECKOUT, STOP_TIMEOUT, Totals
+from benchmarks.accept.servers import STOP_TIMEOUT, Totals
 from benchmarks.accept.workloads import Role
+from benchmarks.programs import CHECKOUT, ToolError, pinned
 from statsd_tcp.native import VARIABLE
 
 START_TIMEOUT = 20.0

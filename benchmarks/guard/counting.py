@@ -10,11 +10,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.guard.hot_path import PIECES
+from benchmarks.programs import CHECKOUT, ToolError, compiled
 
-HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[1]
-SOURCE, SWITCH = HERE / "switch.c", HERE / "build" / "switch.so"
-FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
+SWITCH = Path(__file__).with_name("switch.c")
 CALLGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no")
 
 
@@ -38,29 +36,22 @@ def interpreter() -> str:
     return f"{sys.implementation.name}-{version}-{compiler}-{platform.machine()}"
 
 
-def build_switch() -> None:
-    """Compile the library that switches the counting, unless it is there; raises `UnavailableError`."""
+def build_switch() -> Path:
+    """The library that switches the counting; raises `UnavailableError`."""
     if shutil.which("valgrind") is None:
         raise UnavailableError("there is no valgrind (Debian: apt-get install valgrind)")
-    if SWITCH.exists() and SWITCH.stat().st_mtime > SOURCE.stat().st_mtime:
-        return
-    SWITCH.parent.mkdir(exist_ok=True)
     try:
-        built = subprocess.run(
-            ["cc", *FLAGS, "-o", str(SWITCH), str(SOURCE)], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise UnavailableError("there is no C compiler (Debian: apt-get install gcc libc6-dev)") from error
-    if built.returncode:
-        raise UnavailableError(f"{SOURCE.name} does not compile: {built.stderr.strip().splitlines()[0]}")
+        return compiled(SWITCH, "-shared", "-fPIC")
+    except ToolError as error:
+        raise UnavailableError(str(error)) from error
 
 
-def count(piece: str) -> float:
+def count(piece: str, switch: Path) -> float:
     """Count the instructions of one piece, for each unit of its work; raises `CountError`."""
     with tempfile.TemporaryDirectory(prefix="statscounter-guard-") as folder:
         command = [*CALLGRIND, f"--callgrind-out-file={folder}/out", sys.executable, "-m", "benchmarks.guard.hot_path"]
         run = subprocess.run(
-            [*command, piece, str(SWITCH)],
+            [*command, piece, str(switch)],
             capture_output=True,
             text=True,
             check=False,
@@ -76,5 +67,5 @@ def count(piece: str) -> float:
 
 def count_all() -> dict[str, float]:
     """Count all pieces; raises `UnavailableError` and `CountError`."""
-    build_switch()
-    return {piece: round(count(piece), 1) for piece in PIECES}
+    switch = build_switch()
+    return {piece: round(count(piece, switch), 1) for piece in PIECES}

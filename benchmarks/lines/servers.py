@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.accept.programs import ToolError, pinned
-from benchmarks.accept.servers import STOP_TIMEOUT
+from benchmarks.accept.servers import STOP_TIMEOUT, Totals
 from benchmarks.accept.service import Service, free_ports
+from benchmarks.programs import ToolError, pinned
 
 START_TIMEOUT = 15.0
 AGREE_TIMEOUT = 8.0
@@ -125,6 +125,10 @@ class Etsy(OneProcess):
         config.write_text(json.dumps(settings))
         self._start([node, str(package / "stats.js"), str(config)], cpu, self._console)
 
+    def totals(self, expected: Totals) -> Totals:
+        """It counts lines."""
+        return Totals(lines=self.lines(expected.lines or 0))
+
     def lines(self, expected: int) -> int:
         """What its console says that it took, good and bad."""
         deadline = time.monotonic() + AGREE_TIMEOUT
@@ -167,6 +171,10 @@ class Statsite(OneProcess):
         config.write_text("[statsite]\n" + "".join(f"{key}={value}\n" for key, value in options.items()))
         self._start([str(binary), "-f", str(config)], cpu, self.port)
 
+    def totals(self, expected: Totals) -> Totals:
+        """It counts lines."""
+        return Totals(lines=self.lines(expected.lines or 0))
+
     def lines(self, expected: int) -> int:
         """Ask it to end: its counters' and timers' counts are its last words."""
         if self._process is None:
@@ -188,10 +196,3 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def start(name: str, etsy: Path, statsite: Path, cpu: int | None) -> Server:
-    """Start the server of that name; ToolError when it does not come up."""
-    if name == "ours":
-        return Ours(cpu)
-    return Etsy(etsy, cpu) if name == "etsy" else Statsite(statsite, cpu)

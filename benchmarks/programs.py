@@ -1,4 +1,4 @@
-"""The C programs: compiled when they are missing or older than their source, and the generator's report."""
+"""The C programs, compiled when they are missing or older than their source; the generator of connections."""
 
 import subprocess
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parent
 BUILD = HERE / "build"
-SOURCES = {"generator": HERE / "generator.c", "loop": HERE / "peers" / "loop.c"}
+GENERATOR = HERE / "accept" / "generator.c"
 FLAGS = ("-O2", "-Wall", "-Wextra", "-pthread")
 
 PATIENCE = 5.0
@@ -54,16 +55,15 @@ class Report(msgspec.Struct, frozen=True):
     latency_us: Latency
 
 
-def program(name: str) -> Path:
-    """The compiled program; ToolError when there is no compiler, or an error in the source."""
-    source, binary = SOURCES[name], BUILD / name
+def compiled(source: Path, *flags: str) -> Path:
+    """The program made of that source; ToolError when there is no compiler, or an error in the source."""
+    binary = BUILD / source.stem
     if binary.exists() and binary.stat().st_mtime > source.stat().st_mtime:
         return binary
     BUILD.mkdir(exist_ok=True)
+    command = ["cc", *FLAGS, *flags, "-o", str(binary), str(source), "-lm"]
     try:
-        built = subprocess.run(
-            ["cc", *FLAGS, "-o", str(binary), str(source), "-lm"], capture_output=True, text=True, check=False
-        )
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise ToolError("there is no C compiler: install gcc (Debian: apt-get install gcc libc6-dev)") from error
     if built.returncode:
@@ -83,7 +83,7 @@ def generate(
     bounds = ["--seconds", str(seconds), "--timeout", str(PATIENCE)]
     if count is not None:
         bounds += ["--count", str(count)]
-    command = [*pinned(cpu), str(program("generator")), "--port", str(port), *arguments, *bounds]
+    command = [*pinned(cpu), str(compiled(GENERATOR)), "--port", str(port), *arguments, *bounds]
     try:
         run = subprocess.run(command, capture_output=True, timeout=seconds + PATIENCE + GRACE, check=False, text=True)
     except subprocess.TimeoutExpired as error:

@@ -1,9 +1,4 @@
-"""The guard: fails when a piece of the hot path needs more instructions than was recorded.
-
-python -m benchmarks.guard               compare; status 1 when one has become dearer by more than the tolerance
-python -m benchmarks.guard --record      write what was counted as the new baseline of this interpreter
-python -m benchmarks.guard --times 3     count several times, to see how far the figures spread
-"""
+"""The guard: fails when a piece of the hot path needs more instructions than was recorded."""
 
 import argparse
 import json
@@ -21,12 +16,10 @@ the code of the baseline has to be counted there first.
 Counts = dict[str, float]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.guard", description="Guard the hot path's cost.")
+def add_arguments(options: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     options.add_argument("--record", action="store_true", help="make what is counted the baseline of this interpreter")
     options.add_argument("--times", type=int, default=1, metavar="N", help="count N times, and show the spread")
-    return options
 
 
 def spread(counts: list[Counts]) -> list[str]:
@@ -60,9 +53,8 @@ def record(baselines: dict[str, Counts], name: str, counts: Counts) -> None:
     BASELINE.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n")
 
 
-def main(words: list[str]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Count, and compare or record; the status is 0 also where nothing can be counted or compared, which it says."""
-    arguments = parser().parse_args(words)
     try:
         counts = [count_all() for _ in range(max(1, arguments.times))]
     except UnavailableError as error:
@@ -87,7 +79,3 @@ def main(words: list[str]) -> int:
     if faults:
         print("\n".join(faults), file=sys.stderr)
     return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,5 @@
 """What a line costs in the tally, by kind of traffic: nanoseconds a line, and lines per second of CPU.
 
-    python -m benchmarks.micro.bench_tally [--lines N] [--rounds N] [--chunk BYTES]
-
 No sockets and no journal: chunks of lines go into `Tally.add`, and at the end the interval is taken. The time is the
 process's own CPU time, the best of some rounds. "take" is how long `Tally.take` lasted, which is how long a worker's
 reactor stands still; "encoded" is the size of the interval on its way to the supervisor.
@@ -85,13 +83,15 @@ def measure(tally: Tally, chunks: list[bytes], lines: int) -> Figures:
     return Figures(taken - begun, taken - added, len(encode(interval)))
 
 
-def main() -> None:
-    """Measure all kinds of traffic and print a table."""
-    parser = argparse.ArgumentParser(description="What a line costs in the tally.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("--lines", type=int, default=300_000, help="lines of each kind (default 300000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the best counts (default 3)")
     parser.add_argument("--chunk", type=int, default=1 << 16, help="bytes of a chunk (default 65536)")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure all kinds of traffic and print a table."""
     print(f"Python {platform.python_version()}, {options.lines} lines of each kind, chunks of {options.chunk} bytes")
     print(f"{'':36}{'ns/line':>9}{'Mlines/CPU s':>14}{'take ms':>9}{'encoded KiB':>13}")
     for name, make in TRAFFIC.items():
@@ -101,7 +101,4 @@ def main() -> None:
         best = min(measure(tally, chunks, options.lines) for _ in range(options.rounds))
         cost = best.seconds / options.lines * 1e9
         print(f"{name:36}{cost:9.0f}{1e3 / cost:14.2f}{best.take * 1e3:9.1f}{best.encoded / 1024:13.0f}")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -1,13 +1,13 @@
 """A scrape of many StatsD series beside `prometheus_client` writing as many lines; and what windows of summaries cost.
 
-``python -m benchmarks.micro.bench_scrape [SERIES]``, 10,000 by default. Times are CPU time, the best of five
+Times are CPU time, the best of five
 runs. Memory is what the process grew by.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,9 +139,13 @@ def measure(name: str, mapping: str, make: Callable[[int, random.Random], Interv
     store.close()
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--series", type=int, default=10_000, metavar="N", help="how many (default 10000)")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Measure all kinds."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with TemporaryDirectory(prefix="statscounter-") as folder:
         for name, mapping, make in (
             ("counters", "", counters),
@@ -149,8 +153,5 @@ def main() -> None:
             ("summaries", "", timers),
             ("histograms", HISTOGRAMS, timers),
         ):
-            measure(name, mapping, make, number, Path(folder))
-
-
-if __name__ == "__main__":
-    main()
+            measure(name, mapping, make, arguments.series, Path(folder))
+    return 0

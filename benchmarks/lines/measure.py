@@ -1,0 +1,110 @@
+"""One measurement of the lines that a server takes; run as a process of its own.
+
+python -m benchmarks.lines.measure SPECIFICATION      prints one line of JSON
+"""
+
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.accept import proc
+from benchmarks.accept.others import start_for_lines
+from benchmarks.lines.servers import Ours, Server
+from benchmarks.lines.workloads import WORKLOADS, Workload
+from benchmarks.measurement import Specification, answer
+from benchmarks.programs import GRACE, PATIENCE, ToolError, compiled, generate, pinned
+
+SENDER = Path(__file__).with_name("datagrams.c")
+CONNECTIONS = 4
+REST_TIMEOUT = 20.0
+QUIET = 0.2
+WARM_UP = 0.3
+"""Seconds of the same before the clock starts."""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What the clients sent."""
+
+    lines: int
+    elapsed_s: float
+    cpu_s: float
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One measurement: lines sent and taken, seconds, and seconds of CPU of the server and of its other processes."""
+
+    sent: int
+    taken: int
+    elapsed_s: float
+    server_s: float
+    others_s: float
+    waited_s: float
+
+
+def send(workload: Workload, server: Server, seconds: float, cpu: int | None) -> Sent:
+    """Let the clients send."""
+    if workload.transport == "tcp":
+        arguments = ["--mode", "kept", "--concurrency", str(CONNECTIONS), *workload.arguments]
+        done = generate(server.port, arguments, seconds=seconds, cpu=cpu)
+        return Sent(done.lines, done.elapsed_s, done.cpu_s)
+    place = ["--path", server.path] if workload.transport == "unixgram" else ["--port", str(server.udp_port)]
+    amount = ["--lines", str(workload.lines), "--rate", str(workload.rate), "--seconds", str(seconds)]
+    command = [*pinned(cpu), str(compiled(SENDER)), *place, *amount, *workload.arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE + GRACE, check=False)
+    if run.returncode:
+        raise ToolError(f"{shlex.join(command)}: {run.stderr.strip()}")
+    return msgspec.json.decode(run.stdout, type=Sent)
+
+
+def rest(server: Server) -> None:
+    """Return when the server has come to rest; ToolError when that does not happen."""
+    deadline = time.monotonic() + REST_TIMEOUT
+    used = QUIET
+    while used > QUIET / 20:
+        if time.monotonic() > deadline:
+            raise ToolError("the server does not come to rest after its last client")
+        before = proc.usage(server.workers)
+        time.sleep(QUIET)
+        used = proc.usage(server.workers).since(before).on_cpu_ns / 1e9
+    time.sleep(server.settle_seconds)
+
+
+def take(workload: Workload, server: Server, seconds: float, client_cpu: int | None) -> Measured:
+    """One measurement."""
+    warm = send(workload, server, WARM_UP, client_cpu)
+    rest(server)
+    before, others_before = proc.usage(server.workers), proc.usage(server.others)
+    sent = send(workload, server, seconds, client_cpu)
+    rest(server)
+    worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
+    lossy = workload.transport == "udp"
+    # What the warm-up lost of UDP, if anything, isn't known apart; it is a tenth of what is sent at most.
+    taken = server.lines(0 if lossy else warm.lines + sent.lines) - warm.lines
+    if taken <= 0:
+        raise ToolError(f"of {sent.lines} lines the server took {taken}")
+    return Measured(
+        sent.lines,
+        taken,
+        sent.elapsed_s,
+        worker.on_cpu_ns / 1e9,
+        others.on_cpu_ns / 1e9,
+        worker.waiting_ns / 1e9,
+    )
+
+
+def measure(spec: Specification) -> Measured:
+    """Start the server, measure, and clean up."""
+    ours = spec.peer == "ours"
+    server: Server = Ours(spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
+    try:
+        return take(WORKLOADS[spec.workload], server, spec.seconds, spec.client_cpu)
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(answer(sys.argv[1], Specification, measure))
