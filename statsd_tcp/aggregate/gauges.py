@@ -37,8 +37,13 @@ def merge_changes(one: list[Change], other: list[Change]) -> list[Change]:
     return merged
 
 
-def apply_changes(value: float, changes: list[Change]) -> float:
-    """Return what a gauge of ``value`` is after ``changes``. One that was never set starts from 0."""
-    for _, relative, number in changes:
-        value = value + number if relative else number
-    return value
+def apply_changes(value: float, set_at: float, changes: list[Change]) -> tuple[float, float]:
+    """Return a gauge's value and the tick of its last setting, after ``changes`` to ``value`` and ``set_at``.
+
+    Workers hand over at different moments, so that what comes later may have happened earlier: what is older than the
+    last setting has no effect any more. A gauge that was never set starts from 0.
+    """
+    for tick, relative, number in changes:
+        if tick >= set_at:
+            value, set_at = (value + number, set_at) if relative else (number, tick)
+    return value, set_at

@@ -52,15 +52,14 @@ class _Gauge:
 
     def __init__(self, value: float, seen: int) -> None:
         self.value = value
-        self.set_at = self.changed_at = 0
+        self.set_at: float = 0
+        self.changed_at = 0
         self.seen = seen
 
     def change(self, changes: list[Change]) -> None:
-        """Apply what happened. What is older than the last setting came late, and has no effect any more."""
-        valid = [change for change in changes if change[0] >= self.set_at]
-        self.set_at = max([self.set_at, *(tick for tick, relative, _ in valid if not relative)])
-        self.changed_at = max([self.changed_at, *(tick for tick, _, _ in valid)])
-        self.value = apply_changes(self.value, valid)
+        """Apply what happened."""
+        self.value, self.set_at = apply_changes(self.value, self.set_at, changes)
+        self.changed_at = max([self.changed_at, *(tick for tick, _, _ in changes)])
 
 
 class KnownSeries:

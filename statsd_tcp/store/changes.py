@@ -26,17 +26,11 @@ def plan_counters(columns: SeriesColumns, news: Mapping[str, float]) -> SeriesPl
 
 
 def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -> SeriesPlan:
-    """Put the changes of gauges to their values.
-
-    Workers hand over at different moments, so that what comes later may have happened earlier: a gauge's
-    ``weight`` is the tick at which it was last set, and what is older than that has no effect any more.
-    """
+    """Put the changes of gauges to their values. A gauge's ``weight`` is the tick at which it was last set."""
     plan = SeriesPlan({}, [], [])
     for identity, changes in news.items():
         position, (value, set_at) = columns.before(identity)
-        valid = [change for change in changes if change[0] >= set_at]
-        set_at = max([set_at, *(tick for tick, relative, _ in valid if not relative)])
-        _note(plan, position, identity, apply_changes(value, valid), set_at)
+        _note(plan, position, identity, *apply_changes(value, set_at, changes))
     return plan
 
 

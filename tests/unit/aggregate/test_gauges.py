@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.gauges import Change, append_change, apply_changes, merge_changes
 
 CHANGES = st.tuples(st.integers(0, 5), st.booleans(), st.integers(-9, 9).map(float))
-HISTORIES = st.lists(CHANGES, max_size=6).map(lambda changes: history(sorted(changes, key=lambda change: change[0])))
+ORDERED = st.lists(CHANGES, max_size=8).map(lambda changes: sorted(changes, key=lambda change: change[0]))
 
 
 def history(changes: list[Change]) -> list[Change]:
@@ -20,6 +20,9 @@ def history(changes: list[Change]) -> list[Change]:
     for change in changes:
         append_change(result, change)
     return result
+
+
+HISTORIES = ORDERED.map(history)
 
 
 class AppendChangeTests(SynchronousTestCase):
@@ -41,10 +44,28 @@ class AppendChangeTests(SynchronousTestCase):
         """A relative change stays apart from the setting before it, even in one tick."""
         self.assertEqual(history([(1, False, 5.0), (1, True, 2.0)]), [(1, False, 5.0), (1, True, 2.0)])
 
-    @given(st.lists(CHANGES, max_size=8), st.integers(-9, 9))
+    @given(ORDERED, st.integers(-9, 9))
     def test_same_result(self, changes: list[Change], value: int) -> None:
         """What is kept has the same effect as all the changes one by one."""
-        self.assertEqual(apply_changes(value, history(changes)), apply_changes(value, changes))
+        self.assertEqual(apply_changes(value, 0, history(changes)), apply_changes(value, 0, changes))
+
+
+class ApplyChangesTests(SynchronousTestCase):
+    """Changes put to a value."""
+
+    def test_table(self) -> None:
+        """The value and the tick of its last setting, for a gauge of 10 that was set at tick 5."""
+        table: list[tuple[list[Change], tuple[float, float]]] = [
+            ([], (10.0, 5)),
+            ([(7, True, 2.0)], (12.0, 5)),
+            ([(7, False, 2.0), (8, True, 1.0)], (3.0, 7)),
+            ([(5, True, -4.0)], (6.0, 5)),
+            ([(4, False, 99.0)], (10.0, 5)),
+            ([(4, True, 99.0), (6, True, 1.0)], (11.0, 5)),
+            ([(4, False, 99.0), (6, True, 1.0)], (11.0, 5)),
+        ]
+        for changes, wanted in table:
+            self.assertEqual(wanted, apply_changes(10.0, 5, changes), changes)
 
 
 class MergeChangesTests(SynchronousTestCase):
@@ -56,7 +77,7 @@ class MergeChangesTests(SynchronousTestCase):
         other: list[Change] = [(2, True, 10.0), (3, True, 20.0)]
         merged = merge_changes(one, other)
         self.assertEqual(merged, [(1, False, 5.0), (2, True, 10.0), (3, True, 20.0), (4, True, 1.0)])
-        self.assertEqual(apply_changes(0.0, merged), 36.0)
+        self.assertEqual(apply_changes(0.0, 0, merged), (36.0, 1))
 
     def test_setting_of_another(self) -> None:
         """A setting drops what other processes did before it, and only that."""
