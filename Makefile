@@ -4,7 +4,9 @@
 VENV ?= .venv
 ARGS ?=
 # Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
-SYSTEM_PACKAGES := gcc g++ graphite-carbon iproute2 libc6-dev nftables prometheus python3-dev systemd valgrind
+SYSTEM_PACKAGES := gcc g++ graphite-carbon iproute2 libc6-dev nftables prometheus python3-dev systemd util-linux valgrind
+# Unless there is one: a newer npm than Debian's is a package that does not go with it.
+SYSTEM_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
 # The etsy server, from npm, as the oracle of some tests; also found by the variable NODE_PATH.
 NPM_FOLDER := $(or $(TMPDIR),/tmp)/statscounter-npm
 
@@ -67,7 +69,7 @@ guard: $(HAS)service ## count the hot path's instructions; fails when they have 
 	@"$(VENV)/bin/python" -m benchmarks guard $(ARGS)
 
 clean: ## remove the environment and everything else that was made here
-	@rm -rf "$(VENV)" build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
+	@rm -rf "$(VENV)" .venv-* build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
 	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/build statsd_tcp/*/*.so
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
 

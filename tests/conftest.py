@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.profiles import register
 from tests.shared import Shared
+from tests.skips import Skips
 
 PROCESSES = 2
 """Processes that run tests, for each processor: many tests wait for a service most of their time."""
@@ -46,6 +47,17 @@ TOGETHER = (
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
 
 register()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which the run has to be complete."""
+    parser.addoption("--complete", action="store_true", help="fail when a test is skipped that root on Debian can run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch for what is skipped; the process that the others report to is the one that judges."""
+    if config.getoption("--complete") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips())
 
 
 @pytest.fixture(scope="session")

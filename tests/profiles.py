@@ -12,7 +12,7 @@ __all__ = ["QUICK", "register"]
 QUICK = 40
 """Examples of each property under ``quick``, which are the same in every run."""
 
-FULL = 500
+FULL = 200
 """Examples under ``full``, which are others in every run."""
 
 

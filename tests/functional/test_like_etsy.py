@@ -56,6 +56,15 @@ def make_etsy(tmp_path: Path) -> Iterator[Any]:
         etsy.end()
 
 
+def send_at_the_beginning(port: int, sink: Sink) -> None:
+    """Send the lines right after a flush has come, so that all of them are in the next one."""
+    until(lambda: sink.flushes, "the first flush")
+    before = len(sink.flushes)
+    until(lambda: len(sink.flushes) > before, "the next flush")
+    for data in DATAGRAMS:
+        datagram(port, data)
+
+
 def flushed(sink: Sink) -> tuple[dict[str, float], dict[str, float]]:
     """Give what was flushed in the flush with the lines and in the one after it, once both are there."""
 
@@ -118,10 +127,8 @@ def test_the_same_points(
     etsy = make_etsy(graphiteHost="127.0.0.1", graphitePort=theirs.port, **TIMERS, **config)
     graphite = f"--graphite=tcp:127.0.0.1:{ours.port}{options}"
     service = start_service(more=["--flush-interval=1", graphite, *TIMER_OPTIONS, *more])
-    until(lambda: ours.flushes and theirs.flushes, "both have begun to flush")
-    for port in (etsy.port, service.port("datagrams")):
-        for data in DATAGRAMS:
-            datagram(port, data)
+    for port, sink in ((etsy.port, theirs), (service.port("datagrams"), ours)):
+        send_at_the_beginning(port, sink)
     for expected, found in zip(flushed(theirs), flushed(ours), strict=True):
         assert set(found) == set(expected)
         assert found == pytest.approx(expected, rel=1e-9)
