@@ -17,15 +17,16 @@ from typing import Self
 from rich.table import Table
 
 from benchmarks.accept import report
+from benchmarks.accept.service import Service
 from benchmarks.programs import Report, ToolError, generate
-from benchmarks.running import Running, print_facts
+from benchmarks.running import print_facts
 
 SERIES = 10_000
 FLUSH_INTERVAL = 2
 BETWEEN_HUPS = 3.0
 WARM_UP = 2000
 
-Disturb = Callable[[Running], None]
+Disturb = Callable[[Service], None]
 
 
 def add_arguments(options: argparse.ArgumentParser) -> None:
@@ -36,17 +37,17 @@ def add_arguments(options: argparse.ArgumentParser) -> None:
     options.add_argument("--quick", action="store_true", help="4 seconds for each, to see that everything works")
 
 
-def scrape(server: Running) -> None:
+def scrape(server: Service) -> None:
     """Ask for all metrics, as Prometheus does."""
     server.get("/metrics")
 
 
-def reload(server: Running) -> None:
+def reload(server: Service) -> None:
     """Have the workers replaced."""
     os.kill(server.supervisor, signal.SIGHUP)
 
 
-def scrape_and_reload(server: Running) -> None:
+def scrape_and_reload(server: Service) -> None:
     """Do both."""
     scrape(server)
     reload(server)
@@ -72,7 +73,7 @@ class Sink:
 class Repeatedly:
     """Does something every so many seconds beside the measurement."""
 
-    def __init__(self, act: Disturb | None, server: Running, period: float) -> None:
+    def __init__(self, act: Disturb | None, server: Service, period: float) -> None:
         self._act = act
         self._server = server
         self._period = period
@@ -94,7 +95,7 @@ class Repeatedly:
             self.times += 1
 
 
-def longest_gap(server: Running) -> float:
+def longest_gap(server: Service) -> float:
     """The longest time in milliseconds by which a worker's look came late, as its metric says."""
     found = re.findall(rb"^statscounter_reactor_gap_seconds_max\S* (\S+)$", server.get("/metrics"), re.MULTILINE)
     return max(map(float, found), default=0.0) * 1000
@@ -102,7 +103,7 @@ def longest_gap(server: Running) -> float:
 
 def measure(arguments: argparse.Namespace, act: Disturb | None, period: float, options: tuple[str, ...]) -> list[str]:
     """One line of the table, without its name."""
-    server = Running(arguments.workers, options)
+    server = Service("lines", workers=arguments.workers, options=options)
     load = ["--mode", "line-half", "--rate", str(arguments.rate), "--names", str(SERIES)]
     try:
         generate(server.port, load, seconds=arguments.seconds, count=WARM_UP)

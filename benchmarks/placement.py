@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import NamedTuple
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +26,7 @@ from benchmarks.accept.workloads import WORKLOADS, Workload
 from benchmarks.programs import Report, ToolError, generate
 from benchmarks.running import print_facts
 
-PLACEMENTS = {
+PLACEMENTS: dict[str, tuple[str, ...]] = {
     "off": (),
     "pin": ("--pin",),
     "steer": ("--steer", "cpu"),
@@ -35,6 +34,7 @@ PLACEMENTS = {
 }
 WARM_UP = 300
 WARM_UP_RATE = 1000
+NAME = "statscounter_connections_total"
 
 
 class Bounds(NamedTuple):
@@ -60,43 +60,16 @@ class Measurement(NamedTuple):
     problems: tuple[str, ...]
 
 
-class _Slot(msgspec.Struct):
-    pid: int
+def accepted(server: Service) -> list[int]:
+    """What each worker has accepted so far."""
+    lines = server.get("/metrics").decode().splitlines()
+    return [
+        sum_of("\n".join(line for line in lines if f'worker="{slot}"' in line), NAME, server.port)
+        for slot in range(len(server.workers))
+    ]
 
 
-class _Status(msgspec.Struct):
-    workers: list[_Slot]
-
-
-class PlacedService(Service):
-    """The service with several workers, placed in one of the ways."""
-
-    def __init__(self, workload: Workload, workers: int, placement: str) -> None:
-        self._more = ["--workers", str(workers), *PLACEMENTS[placement]]
-        super().__init__(workload.role, None)
-
-    def _command(self, counting: int, listening: int) -> list[str]:
-        return [*super()._command(counting, listening), *self._more]
-
-    def _find_workers(self) -> list[int]:
-        status = msgspec.json.decode(self._get("/api/v1/status") or b"{}", type=_Status)
-        return [worker.pid for worker in status.workers]
-
-    def accepted(self) -> list[int]:
-        """What each worker has accepted so far."""
-        lines = (self._get("/metrics") or b"").decode().splitlines()
-        return [
-            sum_of("\n".join(line for line in lines if f'worker="{slot}"' in line), NAME, self.port)
-            for slot in range(len(self.workers))
-        ]
-
-
-NAME = "statscounter_connections_total"
-
-
-def load(
-    server: PlacedService, workload: Workload, cpus: Sequence[int], *, rate: float, bounds: Bounds
-) -> list[Report]:
+def load(server: Service, workload: Workload, cpus: Sequence[int], *, rate: float, bounds: Bounds) -> list[Report]:
     """Clients on every processor at once."""
 
     def one(cpu: int) -> Report:
@@ -107,10 +80,10 @@ def load(
         return list(pool.map(one, cpus))
 
 
-def counted(server: PlacedService, wanted: int) -> list[int]:
+def counted(server: Service, wanted: int) -> list[int]:
     """What each worker has accepted, once that is all of them; ToolError when it never is."""
     deadline = time.monotonic() + 10
-    while sum(found := server.accepted()) < wanted:
+    while sum(found := accepted(server)) < wanted:
         if time.monotonic() > deadline:
             raise ToolError(f"{wanted} connections came, and {sum(found)} were counted")
         time.sleep(0.1)
@@ -124,7 +97,7 @@ def sending(arguments: argparse.Namespace) -> list[int]:
 
 def measure(workload: Workload, workers: int, placement: str, arguments: argparse.Namespace) -> Measurement:
     """Start a fresh service, warm it up, and let the clients come."""
-    server, cpus = PlacedService(workload, workers, placement), sending(arguments)
+    server, cpus = Service(workload.role, workers=workers, options=PLACEMENTS[placement]), sending(arguments)
     try:
         warm = load(server, workload, cpus, rate=WARM_UP_RATE, bounds=Bounds(2, WARM_UP))
         done = sum(one.completed for one in warm)

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from benchmarks.accept import proc, report
 from benchmarks.accept.measure import wait_until_done
+from benchmarks.accept.service import Service
 from benchmarks.programs import ToolError
-from benchmarks.running import Cost, Running, cost, print_facts
+from benchmarks.running import Cost, cost, print_facts
 
 CLIENTS = ["--mode", "line-half", "--concurrency", "64"]
 WARM_UP = 2000
@@ -64,9 +65,9 @@ FIGURES = ("connections/s", "CPU µs per connection", "supervisor µs", "p99 ms"
 
 
 @contextmanager
-def running(workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[Running]:
+def running(workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[Service]:
     """The service, for as long as the block lasts, warmed up."""
-    server = Running(workers, options)
+    server = Service("lines", workers=workers, options=options)
     try:
         warm(server)
         yield server
@@ -74,7 +75,7 @@ def running(workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[Running
         server.stop()
 
 
-def warm(server: Running) -> None:
+def warm(server: Service) -> None:
     """Let some clients come before anything is measured."""
     cost(server, CLIENTS, seconds=LONGEST, count=WARM_UP)
 

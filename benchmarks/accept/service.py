@@ -1,4 +1,4 @@
-"""This project's service as a server of the comparison: one worker, started as its users start it."""
+"""This project's service as a server that is measured, started as its users start it."""
 
 import http.client
 import os
@@ -10,7 +10,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -20,9 +22,13 @@ from benchmarks.programs import CHECKOUT, ToolError, pinned
 from statsd_tcp.native import VARIABLE
 
 START_TIMEOUT = 20.0
-AGREE_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 10.0
+AGREE_TIMEOUT = 8.0
 """Seconds in which the published totals must come to what the clients did; a commit is due every second."""
 POLL = 0.05
+
+
+T = TypeVar("T")
 
 
 class _Worker(msgspec.Struct):
@@ -55,16 +61,35 @@ def sum_of(metrics: str, name: str, port: int) -> int:
     return int(sum(float(value) for value in found))
 
 
+def settled(read: Callable[[], T], good: Callable[[T], bool]) -> T:
+    """What is read, once it stands still and is good, or when time is up."""
+    deadline = time.monotonic() + AGREE_TIMEOUT
+    earlier, found = None, read()
+    while time.monotonic() < deadline and (found != earlier or not good(found)):
+        time.sleep(0.3)
+        earlier, found = found, read()
+    return found
+
+
 class Service:
-    """The supervisor and its worker, with ports and a state directory of their own."""
+    """The supervisor and its workers, with ports and a state directory of their own, and more ``options`` if any."""
 
     settle_seconds = 1.3
     """What the connections cost must be over: the next commit carries the last of it."""
 
-    def __init__(self, role: Role, cpu: int | None, *, native: bool = True) -> None:
+    def __init__(
+        self,
+        role: Role,
+        cpu: int | None = None,
+        *,
+        native: bool = True,
+        workers: int = 1,
+        options: tuple[str, ...] = (),
+    ) -> None:
         counting, listening, self._http = free_ports(3)
         self.port = counting if role == "count" else listening
         self._role = role
+        self._number, self._options = workers, options
         self._state = tempfile.TemporaryDirectory(prefix="statscounter-bench-")
         self._log = Path(self._state.name, "log").open("w+")  # noqa: SIM115 (stop() closes it)
         self._process = subprocess.Popen(
@@ -88,13 +113,28 @@ class Service:
             "-n",
             "--pidfile=",
             "statscounter",
-            *("--workers", "1"),
+            *("--workers", str(self._number)),
             *("--count", f"tcp:{counting}:interface=127.0.0.1"),
             *("--listen", f"tcp:{listening}:interface=127.0.0.1"),
             *("--http", f"tcp:{self._http}:interface=127.0.0.1"),
             "--admin=",
             *("--state-dir", str(Path(self._state.name, "state"))),
+            *self._options,
         ]
+
+    @property
+    def supervisor(self) -> int:
+        """The supervisor's process."""
+        return self.others[0]
+
+    def get(self, path: str) -> bytes:
+        """Ask its web server, also while the supervisor is being replaced; ToolError when it doesn't answer."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        while (body := self._get(path)) is None:
+            if time.monotonic() > deadline:
+                raise ToolError(f"no answer to {path}")
+            time.sleep(POLL)
+        return body
 
     def _get(self, path: str) -> bytes | None:
         """The answer, None when there is none or it is not a good one."""
@@ -118,13 +158,13 @@ class Service:
         return lines[-1] if lines else "it said nothing"
 
     def _find_workers(self) -> list[int]:
-        pids = worker_pids(self._get("/api/v1/status") or b"{}")
-        if len(pids) != 1:
-            raise ToolError(f"one worker was asked for, the status lists {len(pids)}")
+        pids = worker_pids(self.get("/api/v1/status"))
+        if len(pids) != self._number:
+            raise ToolError(f"{self._number} workers were asked for, the status lists {len(pids)}")
         return pids
 
     def _published(self) -> Totals:
-        metrics = (self._get("/metrics") or b"").decode()
+        metrics = self.get("/metrics").decode()
         connections = sum_of(metrics, "statscounter_connections_total", self.port)
         if self._role == "count":
             return Totals(connections)
@@ -132,12 +172,7 @@ class Service:
 
     def totals(self, expected: Totals) -> Totals:
         """What ``/metrics`` says, once it stands still at what is expected, or when time is up."""
-        deadline = time.monotonic() + AGREE_TIMEOUT
-        earlier, totals = None, self._published()
-        while time.monotonic() < deadline and (totals != earlier or not totals.agree_with(expected)):
-            time.sleep(0.3)
-            earlier, totals = totals, self._published()
-        return totals
+        return settled(self._published, lambda totals: totals.agree_with(expected))
 
     def stop(self) -> None:
         """End it as its users do; kill it when it does not obey."""

@@ -6,22 +6,20 @@ python -m benchmarks.lines.measure SPECIFICATION      prints one line of JSON
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.accept import proc
+from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.others import start_for_lines
-from benchmarks.lines.servers import Ours, Server
+from benchmarks.lines.servers import LineServer, Ours
 from benchmarks.lines.workloads import WORKLOADS, Workload
 from benchmarks.measurement import Specification, answer
 from benchmarks.programs import GRACE, PATIENCE, ToolError, compiled, generate, pinned
 
 SENDER = Path(__file__).with_name("datagrams.c")
 CONNECTIONS = 4
-REST_TIMEOUT = 20.0
-QUIET = 0.2
 WARM_UP = 0.3
 """Seconds of the same before the clock starts."""
 
@@ -45,7 +43,7 @@ class Measured(msgspec.Struct, frozen=True):
     waited_s: float
 
 
-def send(workload: Workload, server: Server, seconds: float, cpu: int | None) -> Sent:
+def send(workload: Workload, server: LineServer, seconds: float, cpu: int | None) -> Sent:
     """Let the clients send."""
     if workload.transport == "tcp":
         arguments = ["--mode", "kept", "--concurrency", str(CONNECTIONS), *workload.arguments]
@@ -60,26 +58,13 @@ def send(workload: Workload, server: Server, seconds: float, cpu: int | None) ->
     return msgspec.json.decode(run.stdout, type=Sent)
 
 
-def rest(server: Server) -> None:
-    """Return when the server has come to rest; ToolError when that does not happen."""
-    deadline = time.monotonic() + REST_TIMEOUT
-    used = QUIET
-    while used > QUIET / 20:
-        if time.monotonic() > deadline:
-            raise ToolError("the server does not come to rest after its last client")
-        before = proc.usage(server.workers)
-        time.sleep(QUIET)
-        used = proc.usage(server.workers).since(before).on_cpu_ns / 1e9
-    time.sleep(server.settle_seconds)
-
-
-def take(workload: Workload, server: Server, seconds: float, client_cpu: int | None) -> Measured:
+def take(workload: Workload, server: LineServer, seconds: float, client_cpu: int | None) -> Measured:
     """One measurement."""
     warm = send(workload, server, WARM_UP, client_cpu)
-    rest(server)
+    wait_until_done(server)
     before, others_before = proc.usage(server.workers), proc.usage(server.others)
     sent = send(workload, server, seconds, client_cpu)
-    rest(server)
+    wait_until_done(server)
     worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
     lossy = workload.transport == "udp"
     # What the warm-up lost of UDP, if anything, isn't known apart; it is a tenth of what is sent at most.
@@ -99,7 +84,7 @@ def take(workload: Workload, server: Server, seconds: float, client_cpu: int | N
 def measure(spec: Specification) -> Measured:
     """Start the server, measure, and clean up."""
     ours = spec.peer == "ours"
-    server: Server = Ours(spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
+    server: LineServer = Ours(spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
     try:
         return take(WORKLOADS[spec.workload], server, spec.seconds, spec.client_cpu)
     finally:

@@ -11,33 +11,25 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.accept.servers import STOP_TIMEOUT, Totals
-from benchmarks.accept.service import Service, free_ports
+from benchmarks.accept.servers import STOP_TIMEOUT, Server, Totals
+from benchmarks.accept.service import AGREE_TIMEOUT, Service, free_ports, settled
 from benchmarks.programs import ToolError, pinned
 
 START_TIMEOUT = 15.0
-AGREE_TIMEOUT = 8.0
 NEVER = 3600
 """Seconds between two flushes: none happens during a measurement."""
 RECEIVE_BUFFER = 8 << 20
 POLL = 0.05
 
 
-class Server(Protocol):
-    """A running server. ``workers`` did what is measured."""
+class LineServer(Server, Protocol):
+    """A running server that also takes datagrams."""
 
-    port: int
     udp_port: int
     path: str
-    workers: list[int]
-    others: list[int]
-    settle_seconds: float
 
     def lines(self, expected: int) -> int:
         """How many lines it took; waits a moment for what is expected."""
-
-    def stop(self) -> None:
-        """End it, whatever its state."""
 
 
 class Ours(Service):
@@ -57,15 +49,10 @@ class Ours(Service):
 
     def lines(self, expected: int) -> int:
         """What ``/metrics`` says, once it stands still at what is expected, or when time is up."""
-        deadline = time.monotonic() + AGREE_TIMEOUT
-        earlier, found = -1, self._lines()
-        while time.monotonic() < deadline and (found != earlier or found < expected):
-            time.sleep(0.4)
-            earlier, found = found, self._lines()
-        return found
+        return settled(self._lines, lambda found: found >= expected)
 
     def _lines(self) -> int:
-        metrics = (self._get("/metrics") or b"").decode()
+        metrics = self.get("/metrics").decode()
         return int(
             sum(float(value) for value in re.findall(r"^statscounter_lines_total\S* (\S+)$", metrics, re.MULTILINE))
         )
