@@ -7,7 +7,9 @@ ARGS ?=
 SYSTEM_PACKAGES := gcc g++ graphite-carbon iproute2 libc6-dev nftables prometheus python3-dev systemd util-linux valgrind
 # Unless there is one: a newer npm than Debian's is a package that does not go with it.
 SYSTEM_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
-# The etsy server, from npm, as the oracle of some tests; also found by the variable NODE_PATH.
+# From npm: the etsy server as the oracle of some tests, and a client with what it needs for Unix datagrams. They are also
+# found by the variable NODE_PATH.
+NPM_PACKAGES := statsd hot-shots@^17 unix-dgram@^2
 NPM_FOLDER := $(or $(TMPDIR),/tmp)/statscounter-npm
 
 # One stamp for each set of dependencies. An environment that is not whole, or was copied or moved, is made anew with
@@ -80,9 +82,9 @@ system-packages: ## install the Debian and npm packages that optional tests use 
 	    echo 'sudo apt-get install --no-install-recommends $(SYSTEM_PACKAGES)'; \
 	fi
 	@if command -v npm >/dev/null; then \
-	    npm install --silent --no-audit --no-fund --omit=optional --prefix "$(NPM_FOLDER)" statsd >/dev/null; \
+	    npm install --silent --no-audit --no-fund --omit=optional --prefix "$(NPM_FOLDER)" $(NPM_PACKAGES) >/dev/null; \
 	else \
-	    echo 'npm is not installed: tests beside the etsy server are skipped'; \
+	    echo 'npm is not installed: tests of what it installs are skipped'; \
 	fi
 
 $(HAS)service: $(BUILT_FROM) $(STALE)

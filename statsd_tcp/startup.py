@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -27,9 +28,15 @@ from statsd_tcp.store.errors import StoreError
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
-__all__ = ["StartError", "lock_state", "make_plan", "state_directory"]
+__all__ = ["StartError", "commit_period", "lock_state", "make_plan", "state_directory"]
 
 LOCK = "lock"
+
+COMMIT_PERIOD = "STATSCOUNTER_COMMIT_PERIOD"
+"""The environment variable that has commits come more often than once a second, for tests that wait for them."""
+
+MOST_COMMITS = 20
+"""Commits a second that may be asked for."""
 
 _FIRST_UNPRIVILEGED_PORT = 1024
 
@@ -47,13 +54,14 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
     """
     if sys.platform != "linux":
         raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
+    period = commit_period(environ)
     folder = state_directory(settings, environ)
     lock = lock_state(folder) if manifest is None else manifest.lock
     _check_store(folder / STORE)
     bound: list[BoundListener] = []
     inherited = InheritedSockets(_left_to_us(environ, manifest))
     try:
-        plan = _bind_all(settings, folder, bound, inherited)
+        plan = _bind_all(settings, folder, bound, inherited)._replace(commit_period=period)
         inherited.settle()
         return plan, lock
     except StartError:
@@ -61,6 +69,19 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
         for listener in bound:
             listener.close()
         raise
+
+
+def commit_period(environ: Mapping[str, str]) -> float:
+    """Give the seconds between two commits: a whole number of them makes a second. Raises `StartError`."""
+    text = environ.get(COMMIT_PERIOD, "1")
+    try:
+        period = float(text)
+        commits = round(1 / period)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        period = commits = 0
+    if not 1 <= commits <= MOST_COMMITS or not math.isclose(commits * period, 1, rel_tol=1e-3):
+        raise StartError(f"{COMMIT_PERIOD}={text}: not a second, nor a half, a third, ... a twentieth of one")
+    return 1 / commits
 
 
 def _left_to_us(environ: Mapping[str, str], manifest: Manifest | None) -> list[InheritedListener]:

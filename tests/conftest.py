@@ -43,6 +43,7 @@ TOGETHER = (
     "tests/torture/",
     "tests/functional/test_counting.py",
     "tests/functional/test_pages.py",
+    "tests/functional/test_real_clients.py",
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
 

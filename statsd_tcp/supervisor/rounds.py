@@ -25,20 +25,25 @@ AFTER_SECOND = 0.01
 flushes."""
 
 _CLOSEST = 0.1
-"""Seconds between two rounds at least. A timer may come a microsecond early, and would come again at once."""
+"""The part of a period that lies between two rounds at least: a timer may come a microsecond early, and would come at
+once again."""
 
 
-def until_next(wall: float) -> float:
-    """Return for how many seconds to wait, at ``wall`` of the wall clock, until the next round is due."""
-    rest = 1.0 - (wall - AFTER_SECOND) % 1.0
-    return rest if rest >= _CLOSEST else rest + 1.0
+def until_next(wall: float, period: float = 1.0) -> float:
+    """Return for how many seconds to wait, at ``wall`` of the wall clock, until the next round is due.
+
+    ``period`` is in seconds: one, or a whole part of one.
+    """
+    rest = period - (wall - AFTER_SECOND) % period
+    return rest if rest >= _CLOSEST * period else rest + period
 
 
 class Rounds:
-    """Asks the workers in ``slots``. ``begin`` is called at each beginning, also when nobody is asked.
+    """Asks the workers in ``slots`` every ``period`` seconds, and calls ``begin`` once a second, asked or not.
 
-    Rounds come with the seconds of the clock ``wall``, but are waited for by the reactor's. How long is worked out anew
-    each time, so that no round is missed when the wall clock is set, and the one after it is with its seconds again.
+    Rounds come with the seconds of the clock ``wall``, or whole parts of them, but are waited for by the reactor's. How
+    long is worked out anew each time, so that no round is missed when the wall clock is set, and the one after it is
+    with its seconds again.
     """
 
     _log = Logger()
@@ -50,12 +55,16 @@ class Rounds:
         committer: Committer,
         begin: Callable[[], object],
         wall: Callable[[], float],
+        period: float = 1.0,
     ) -> None:
         self._reactor = reactor
         self._slots = slots
         self._committer = committer
         self._begin = begin
         self._wall = wall
+        self._period = period
+        self._until_begin = 1
+        """How many more rounds there are until a second has passed."""
         self._asked: set[str] = set()
         """The ledgers of those that have not answered: they are not asked once more."""
         self._awaited: set[str] = set()
@@ -86,13 +95,16 @@ class Rounds:
         return unasked or not self._awaited
 
     def _await_next(self) -> None:
-        self._next = self._reactor.callLater(until_next(self._wall()), self._ask_all)
+        self._next = self._reactor.callLater(until_next(self._wall(), self._period), self._ask_all)
 
     def _ask_all(self) -> None:
         # First of all: what is begun may stop the rounds.
         self._await_next()
         try:
-            self._begin()
+            self._until_begin -= 1
+            if not self._until_begin:
+                self._until_begin = round(1 / self._period)
+                self._begin()
             self._ask()
         except Exception:  # noqa: BLE001  (one round that fails must not take the others with it, nor what it begins)
             self._log.failure("a round of collecting failed")

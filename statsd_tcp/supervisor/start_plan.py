@@ -20,7 +20,7 @@ class Plan(NamedTuple):
 
     ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``inherited``
     has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of
-    each worker; empty when it doesn't matter.
+    each worker; empty when it doesn't matter. ``commit_period`` is in seconds.
     """
 
     settings: Settings
@@ -34,6 +34,7 @@ class Plan(NamedTuple):
     state_dir: Path
     inherited: InheritedSockets = InheritedSockets(())
     cpus: tuple[int, ...] = ()
+    commit_period: float = 1.0
 
     def sockets(self, worker: int) -> list[socket.socket]:
         """Give one worker's sockets, in the order of its lanes."""

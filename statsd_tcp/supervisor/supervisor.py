@@ -93,7 +93,7 @@ class Supervisor(Service):
         self._handover = Handover(
             reactor, children, plan.inherited, self._slots, events.reloaded, steering=self._steering
         )
-        self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall)
+        self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall, plan.commit_period)
         self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer)
 
     def privilegedStartService(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,17 @@ from typing import Any
 import pytest
 
 from tests.functional.service import Service, options
+from tests.short import make_short_folder
 
 ServiceMaker = Callable[..., Service]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder with a path short enough for a socket."""
+    made = make_short_folder()
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
-import pytest
-
 from tests.functional.waiting import PATIENCE, until
+from tests.npm import node_path
 from tests.ports import free_port
 
 __all__ = ["Etsy", "Sink"]
@@ -52,7 +48,7 @@ class Etsy:
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         folder.mkdir()
-        script = self._script()
+        script = node_path("statsd/stats.js") / "statsd/stats.js"
         self.port = free_port()
         own = {"address": "127.0.0.1", "port": self.port, "mgmt_address": "127.0.0.1", "mgmt_port": 0}
         (folder / "config.js").write_text(json.dumps({**own, **config}))
@@ -67,13 +63,3 @@ class Etsy:
         """Stop it."""
         self._process.kill()
         self._process.wait(PATIENCE)
-
-    def _script(self) -> Path:
-        if shutil.which("node") is None:
-            pytest.skip("there is no node")
-        usual = Path(gettempdir(), "statscounter-npm/node_modules")
-        for place in filter(None, [*os.environ.get("NODE_PATH", "").split(os.pathsep), str(usual)]):
-            script = Path(place, "statsd/stats.js")
-            if script.is_file():
-                return script
-        pytest.skip("no npm package statsd: npm install --prefix /tmp/statscounter-npm statsd")

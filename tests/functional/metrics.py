@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Metrics"]
+__all__ = ["Difference", "Metrics"]
 
 
 class Metrics:
@@ -23,22 +23,14 @@ class Metrics:
 
         The parser adds ``_total`` to the names of StatsD counters, which don't have it on the page.
         """
-        found = self._find(name, labels)
+        found = self.values(name, **labels)
         assert found, f"no {name} with {labels} in:\n{self.text}"
         return sum(found)
 
     def reached(self, wanted: float, name: str, **labels: str) -> bool:
         """Tell whether there is a sample of that name, and the total has come so far."""
-        found = self._find(name, labels)
+        found = self.values(name, **labels)
         return bool(found) and sum(found) >= wanted
-
-    def last_commit_began(self, before: Metrics) -> float:
-        """Give when the last commit began, in seconds since 1970; 0 if it is none that came after ``before``."""
-        if self.total("statscounter_commits_total") == before.total("statscounter_commits_total"):
-            return 0.0
-        spent = "statscounter_commit_duration_seconds_sum"
-        ended = self.total("statscounter_last_commit_timestamp_seconds")
-        return ended - (self.total(spent) - before.total(spent))
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
         """Give the samples of that name that aren't 0, added up by the values of one label."""
@@ -56,9 +48,41 @@ class Metrics:
         """Give the connections of a listener that have ended, by reason, without the reasons that never came."""
         return self.by("statscounter_connections_closed_total", "reason", listener=listener)
 
-    def _find(self, name: str, labels: dict[str, str]) -> list[float]:
+    def values(self, name: str, **labels: str) -> list[float]:
+        """Give the samples of that name that have these labels."""
         return [
             value
             for sample, has, value in self._samples
             if sample in (name, f"{name}_total") and all(has.get(label) == wanted for label, wanted in labels.items())
         ]
+
+
+class Difference:
+    """What two scrapes differ in, for tests that share a service."""
+
+    def __init__(self, before: Metrics, after: Metrics) -> None:
+        self._before = before
+        self._after = after
+
+    def total(self, name: str, **labels: str) -> float:
+        """Give what was added to a total; fails when there is none now."""
+        return self._after.total(name, **labels) - sum(self._before.values(name, **labels))
+
+    def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
+        """Give what was added to the samples of that name, by the values of one label, without those that are 0."""
+        before = self._before.by(name, label, **labels)
+        added = {key: value - before.get(key, 0) for key, value in self._after.by(name, label, **labels).items()}
+        return {key: value for key, value in added.items() if value}
+
+    def connections(self, listener: str) -> tuple[float, dict[str, float]]:
+        """Give the connections that a listener has accepted, and those that have ended by reason."""
+        accepted = self.total("statscounter_connections_total", listener=listener)
+        return accepted, self.by("statscounter_connections_closed_total", "reason", listener=listener)
+
+    def lines(self, listener: str) -> tuple[float, float]:
+        """Give the lines that a listener has received, and the bytes."""
+        labels = {"listener": listener}
+        return (
+            self.total("statscounter_lines_total", **labels),
+            self.total("statscounter_received_bytes_total", **labels),
+        )

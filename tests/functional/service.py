@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
+from statsd_tcp.ledger.layout import CELL_SIZE, read_header
+from statsd_tcp.startup import COMMIT_PERIOD
 from tests.functional.metrics import Metrics
 from tests.functional.processes import MARK, end_all, held, is_alive, marked, new_mark
 from tests.functional.waiting import PATIENCE, until
@@ -25,10 +26,16 @@ __all__ = ["BARE", "DATAGRAMS", "LINES", "Page", "Service", "environment", "opti
 
 CHECKOUT = Path(__file__).parents[2]
 
+PERIOD = 0.2
+"""Seconds between two commits of the services here: most tests wait for one."""
+
 LOOPBACK = "interface=127.0.0.1"
 LINES = f"tcp:0:{LOOPBACK}:name=lines"
 DATAGRAMS = f"udp:0:{LOOPBACK}:name=datagrams"
 BARE = f"tcp:0:{LOOPBACK}:name=bare"
+
+_BEFORE_THE_RING = 1 << 16
+"""Bytes of a ledger that have its header and its cells, and more."""
 
 _LISTENER = re.compile(r"(?:tcp|udp) \S+:(\d+) (?:\S+ )?as (\S+)$", re.MULTILINE)
 _SITE = re.compile(r"HTTP starting on (\d+)$", re.MULTILINE)
@@ -56,7 +63,8 @@ def script(name: str) -> str:
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Give the environment of the service's processes, which see this checkout and nobody's home."""
     path = os.pathsep.join(filter(None, [more.pop("PYTHONPATH", ""), str(CHECKOUT)]))
-    return {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, **more}
+    own = {"HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, COMMIT_PERIOD: str(PERIOD)}
+    return {**os.environ, **own, **more}
 
 
 def options(
@@ -83,6 +91,9 @@ def options(
         f"--admin={admin}",
         *more,
     ]
+    if not any(option.startswith("--drain-timeout=") for option in more):
+        # On a busy machine what waits may take longer than usual.
+        written.append(f"--drain-timeout={PATIENCE / 2:g}")
     return [option for option in written if option.partition("=")[0] not in without]
 
 
@@ -235,21 +246,9 @@ class Service:
         return seen[0]
 
     def settled(self) -> Metrics:
-        """Wait until all that came before this call is committed, and give a scrape from after that."""
-        # All workers are asked when the next second of the clock begins, and what they say is committed before the one
-        # after it. Commits can't be counted instead: a death, or a journal that was read, brings one of its own.
-        asked = math.floor(time.time()) + 1
-        seen = [self.metrics()]
-        if seen[0].total("statscounter_worker_restarts_total") or self._has_dead():
-            return self.wait_for(asked + 1, "statscounter_last_commit_timestamp_seconds")
-
-        def answered() -> bool:
-            seen.append(self.metrics())
-            return seen[-1].last_commit_began(seen[-2]) >= asked
-
-        # Nothing else brings one here: the first that begins after that has what they said.
-        until(answered, "what came is committed")
-        return seen[-1]
+        """Wait until no connection is open, or waits, and the store has all that was read; give a scrape from then."""
+        until(self._is_settled, "all has ended and is committed")
+        return self.metrics()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""
@@ -274,11 +273,15 @@ class Service:
             process.wait(PATIENCE)
             sys.stdout.write(f"--- start {number} of {self.folder.name}\n{self._log_path(number).read_text()}")
 
-    def _has_dead(self) -> bool:
-        """Tell whether there are ledgers of workers that have been replaced, or have ended."""
+    def _is_settled(self) -> bool:
         status = self.status()
-        living = [worker for worker in status["workers"] if worker["pid"]]
-        return len(list(Path(status["state_dir"], "ledgers").iterdir())) != len(living)
+        ledgers = list(Path(status["state_dir"], "ledgers").glob("*.ledger"))
+        # What is in the journal of a dead worker is released by nobody: its file goes.
+        living = sum(bool(worker["pid"]) + worker.get("leaving", 0) for worker in status["workers"])
+        if len(ledgers) != living or not all(_is_released(ledger) for ledger in ledgers):
+            return False
+        metrics, unfinished = self.metrics(), ("statscounter_connections_open", "statscounter_accept_queue_length")
+        return not any(metrics.by(name, "listener") for name in unfinished)
 
     def _log_path(self, number: int) -> Path:
         return self.folder / f"start-{number}.log"
@@ -286,6 +289,18 @@ class Service:
     def _greeted(self) -> bool:
         assert is_alive(self.process.pid), f"it has ended with status {self.process.poll()}"
         return self.has_greeted()
+
+
+def _is_released(ledger: Path) -> bool:
+    """Tell whether the store has all of a living worker's journal."""
+    try:
+        with ledger.open("rb") as file:
+            data = file.read(_BEFORE_THE_RING)
+            at = read_header(data, os.fstat(file.fileno()).st_size, ledger.name).cells_at
+    except FileNotFoundError:
+        return False
+    head, released = (data[at + CELL_SIZE * cell :][:CELL_SIZE] for cell in (JOURNAL_HEAD, JOURNAL_RELEASED))
+    return head == released
 
 
 def _lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

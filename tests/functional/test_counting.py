@@ -18,7 +18,7 @@ from tests.functional.clients import (
     reset,
     reset_at_close,
 )
-from tests.functional.metrics import Metrics
+from tests.functional.metrics import Difference
 from tests.functional.service import Service, options
 
 MANY = 400
@@ -36,33 +36,6 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield service.start()
     finally:
         service.end()
-
-
-class Difference:
-    """What two scrapes differ in."""
-
-    def __init__(self, before: Metrics, after: Metrics) -> None:
-        self._before = before
-        self._after = after
-
-    def total(self, name: str, **labels: str) -> float:
-        """Give what was added to a total."""
-        return self._after.total(name, **labels) - self._before.total(name, **labels)
-
-    def connections(self, listener: str) -> tuple[float, dict[str, float]]:
-        """Give the connections that a listener has accepted, and those that have ended by reason."""
-        before = self._before.closed(listener)
-        closed = {reason: number - before.get(reason, 0) for reason, number in self._after.closed(listener).items()}
-        accepted = self.total("statscounter_connections_total", listener=listener)
-        return accepted, {reason: number for reason, number in closed.items() if number}
-
-    def lines(self, listener: str) -> tuple[float, float]:
-        """Give the lines that a listener has received, and the bytes."""
-        labels = {"listener": listener}
-        return (
-            self.total("statscounter_lines_total", **labels),
-            self.total("statscounter_received_bytes_total", **labels),
-        )
 
 
 class Watch:

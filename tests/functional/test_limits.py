@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -38,8 +39,10 @@ def spare_descriptors(pid: int, spare: int) -> Iterator[None]:
 def test_idle_connections(start_service: ServiceMaker) -> None:
     """A connection that says nothing, or stops in the middle of a line, is closed after a while and counted as idle."""
     service = start_service(more=["--idle-timeout=1"])
-    silent, stuck = connect(service.port("lines")), connect(service.port("lines"))
-    stuck.sendall(LINE + b"half:1")
+    with service.workers_held():
+        # Its time begins when it is accepted, and what it sends must be there by then.
+        silent, stuck = connect(service.port("lines")), connect(service.port("lines"))
+        stuck.sendall(LINE + b"half:1")
     read_end(silent)
     read_end(stuck)
     service.wait_for(2, "statscounter_connections_closed_total", listener="lines")
@@ -50,16 +53,23 @@ def test_idle_connections(start_service: ServiceMaker) -> None:
 
 def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
     """A connection that keeps sending stays for longer than the idle timeout."""
-    service = start_service(more=["--idle-timeout=2"])
+    service = start_service(more=["--idle-timeout=4"])
+    closed = threading.Event()
     with connect(service.port("lines")) as busy, connect(service.port("lines")) as silent:
 
-        def one_is_closed() -> bool:
-            busy.sendall(LINE)
-            return bool(service.metrics().closed("lines"))
+        def keep_sending() -> None:
+            while not closed.wait(0.01):
+                busy.sendall(LINE)
 
-        until(one_is_closed, "the silent connection is closed")
-        read_end(silent)
-        metrics = service.metrics()
+        # All by itself, so that it never waits for anything else.
+        thread = threading.Thread(target=keep_sending)
+        thread.start()
+        try:
+            read_end(silent)
+            metrics = service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
+        finally:
+            closed.set()
+            thread.join()
         assert metrics.closed("lines") == {"idle": 1}
         assert metrics.total("statscounter_connections_open", listener="lines") == 1
 
@@ -131,7 +141,7 @@ def test_one_free_descriptor(start_service: ServiceMaker) -> None:
 
 def test_low_limit_of_open_files(start_service: ServiceMaker) -> None:
     """Under a low limit of open files the service allows fewer connections, and the rest wait for their turn."""
-    service = start_service(prefix=["prlimit", "--nofile=150:150"])
+    service = start_service(prefix=["prlimit", "--nofile=150:150"], more=["--http-connections=8"])
     limit = service.status()["connection_limit_per_worker"]
     assert 0 < limit < 150
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Clients that people use, over each transport that they speak: what they send is what is counted.
 
-`datadog` and `statsd` come with the test dependencies. `hot-shots` is fetched with npm into a temporary folder.
+`datadog` and `statsd` come with the test dependencies, `hot-shots` with ``make system-packages``. They share a service.
 """
 
 from __future__ import annotations
@@ -9,61 +9,71 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functional.metrics import Metrics
-from tests.functional.service import LOOPBACK, Service
+from tests.functional.metrics import Difference, Metrics
+from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import PATIENCE
-
-ServiceMaker = Callable[..., Service]
-
-NPM_SECONDS = 180.0
-HOT_SHOTS = "hot-shots@^17"
+from tests.npm import node_path
+from tests.short import make_short_folder
 
 DIALECT = "dialect=dogstatsd"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Give a folder with a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="statscounter-") as folder:
-        yield Path(folder)
+    made = make_short_folder()
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Service]:
+    """Give a service with a listener for each transport."""
+    listen = [
+        f"tcp:0:{LOOPBACK}:name=tcp:{DIALECT}",
+        f"udp:0:{LOOPBACK}:name=udp:{DIALECT}",
+        f"unix:{folder}/stream:name=stream:{DIALECT}",
+        f"unix:{folder}/packets:name=packets:framing=length:{DIALECT}",
+        f"unixgram:{folder}/datagrams:name=datagrams:{DIALECT}",
+    ]
+    service = Service(folder, options(folder / "state", workers=2, listen=listen))
+    try:
+        yield service.start()
+    finally:
+        service.end()
 
 
 @pytest.fixture
-def service(start_service: ServiceMaker, folder: Path) -> Service:
-    """Start a service with a listener for each transport."""
-    return start_service(
-        workers=2,
-        listen=[
-            f"tcp:0:{LOOPBACK}:name=tcp:{DIALECT}",
-            f"udp:0:{LOOPBACK}:name=udp:{DIALECT}",
-            f"unix:{folder}/stream:name=stream:{DIALECT}",
-            f"unix:{folder}/packets:name=packets:framing=length:{DIALECT}",
-            f"unixgram:{folder}/datagrams:name=datagrams:{DIALECT}",
-        ],
-    )
+def before(service: Service) -> Metrics:
+    """Give a scrape from before the test."""
+    return service.metrics()
 
 
-def only(service: Service, listener: str, lines: int) -> Metrics:
+def news(service: Service, before: Metrics, listener: str, lines: int) -> Difference:
     """Wait until so many lines have come to a listener; check that none of them was bad and none came elsewhere."""
-    seen = service.wait_for(lines, "statscounter_lines_total", listener=listener)
-    # The client has ended: whatever else it has sent is there, and in the next commit.
-    commits = "statscounter_commits_total"
-    metrics = service.wait_for(seen.total(commits) + 1, commits)
-    assert metrics.by("statscounter_lines_total", "listener") == {listener: lines}
-    assert metrics.by("statscounter_bad_lines_total", "reason") == {}
-    return metrics
+    name = "statscounter_lines_total"
+    service.wait_for(sum(before.values(name, listener=listener)) + lines, name, listener=listener)
+    # The client has ended: whatever else it has sent is there by then.
+    found = Difference(before, service.settled())
+    assert found.by(name, "listener") == {listener: lines}
+    assert found.by("statscounter_bad_lines_total", "reason") == {}
+    return found
 
 
-def hits(metrics: Metrics) -> list[str]:
-    """Give the lines of the counter, as they are: what reads them for us adds a suffix to a counter's name."""
-    return sorted(line for line in metrics.text.splitlines() if line.startswith("hits{"))
+def check_tagged(service: Service, found: Difference, hits: int) -> None:
+    """Check what the clients that know tags send alike: half of the counter with each value of a tag, and the rest."""
+    series = sorted(line for line in service.metrics().text.splitlines() if line.startswith("hits{"))
+    assert [line.partition(" ")[0] for line in series] == ['hits{env="test",page="0"}', 'hits{env="test",page="1"}']
+    assert found.by("hits_total", "page", env="test") == {"0": hits, "1": hits}
+    assert service.metrics().total("level", env="test") == -5
+    added = [found.total(name, env="test") for name in ("took_sum", "size_sum", "size_count")]
+    assert added == [0.25, 30, 2]
 
 
 # statsd (PyPI): UDP, TCP, Unix stream; bare lines, no tags.
@@ -80,14 +90,14 @@ def statsd_client(kind: str, service: Service, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp", "stream"])
-def test_statsd(service: Service, folder: Path, kind: str) -> None:
+def test_statsd(service: Service, before: Metrics, folder: Path, kind: str) -> None:
     """Counters, gauges, sets and timers of the package `statsd` arrive, one by one and in a pipeline."""
     client = statsd_client(kind, service, folder)
     client.incr("hits")
     client.incr("hits", 4)
     client.decr("falls", 2)
-    client.gauge("level", 7)
-    client.gauge("level", 3)
+    client.gauge("height", 7)
+    client.gauge("height", 3)
     client.set("users", "x:y")
     client.timing("took", 1500)
     with client.timer("block"):
@@ -96,10 +106,10 @@ def test_statsd(service: Service, folder: Path, kind: str) -> None:
         pipeline.incr("piped")
         pipeline.timing("took", 500)
     client.close()
-    metrics = only(service, kind, 10)
-    assert metrics.by("statscounter_samples_total", "type") == {"c": 4, "g": 2, "s": 1, "ms": 3}
-    assert (metrics.total("hits"), metrics.total("piped"), metrics.total("level")) == (5, 1, 3)
-    assert (metrics.total("took_count"), metrics.total("took_sum"), metrics.total("block_count")) == (2, 2.0, 1)
+    found = news(service, before, kind, 10)
+    assert found.by("statscounter_samples_total", "type") == {"c": 4, "g": 2, "s": 1, "ms": 3}
+    assert (found.total("hits"), found.total("piped"), service.metrics().total("height")) == (5, 1, 3)
+    assert (found.total("took_count"), found.total("took_sum"), found.total("block_count")) == (2, 2.0, 1)
 
 
 # datadog (PyPI): UDP, Unix datagrams, Unix stream with lengths; tags, events, service checks.
@@ -119,7 +129,7 @@ def datadog_client(kind: str, service: Service, folder: Path, *, buffered: bool)
 
 @pytest.mark.parametrize("buffered", [False, True])
 @pytest.mark.parametrize("kind", ["udp", "datagrams", "packets"])
-def test_datadog(service: Service, folder: Path, kind: str, buffered: bool) -> None:
+def test_datadog(service: Service, before: Metrics, folder: Path, kind: str, buffered: bool) -> None:
     """Everything that the package `datadog` sends arrives with its tags, buffered or line by line."""
     client = datadog_client(kind, service, folder, buffered=buffered)
     for number in range(100):
@@ -135,12 +145,10 @@ def test_datadog(service: Service, folder: Path, kind: str, buffered: bool) -> N
     client.service_check("alive", 0)
     client.flush()
     client.stop()
-    metrics = only(service, kind, 109)
-    assert hits(metrics) == ['hits{env="test",page="0"} 50.0', 'hits{env="test",page="1"} 50.0']
-    assert metrics.by("statscounter_samples_total", "type") == {"c": 101, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
-    assert metrics.total("level", env="test") == -5
-    assert (metrics.total("took_sum"), metrics.total("size_sum"), metrics.total("size_count")) == (0.25, 30, 2)
-    assert (metrics.total("statscounter_events_total"), metrics.total("statscounter_service_checks_total")) == (1, 1)
+    found = news(service, before, kind, 109)
+    assert found.by("statscounter_samples_total", "type") == {"c": 101, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
+    check_tagged(service, found, 50)
+    assert (found.total("statscounter_events_total"), found.total("statscounter_service_checks_total")) == (1, 1)
 
 
 # hot-shots (npm): UDP, TCP, Unix datagrams, and whatever stream it is given.
@@ -164,23 +172,6 @@ client.distribution('size', 20, sent);
 """
 
 
-@pytest.fixture(scope="session")
-def hot_shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install hot-shots into a temporary folder."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("hot-shots")
-    command = [npm, "install", "--no-audit", "--no-fund", "--no-save", f"--prefix={folder}", HOT_SHOTS]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_SECONDS, check=False, cwd=folder)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not come to an end: is its registry within reach?")
-    if done.returncode:
-        pytest.skip(f"npm can't install {HOT_SHOTS}: {done.stderr.strip()[-200:]}")
-    return folder
-
-
 def hot_shots_options(kind: str, service: Service, folder: Path) -> dict[str, Any]:
     """Give the options of a client of one kind."""
     every: dict[str, dict[str, Any]] = {
@@ -194,23 +185,22 @@ def hot_shots_options(kind: str, service: Service, folder: Path) -> dict[str, An
 
 @pytest.mark.parametrize("buffer", [0, 1000])
 @pytest.mark.parametrize("kind", ["udp", "tcp", "datagrams", "stream"])
-def test_hot_shots(hot_shots: Path, service: Service, folder: Path, kind: str, buffer: int) -> None:
+def test_hot_shots(service: Service, before: Metrics, folder: Path, kind: str, buffer: int) -> None:
     """Everything that `hot-shots` sends arrives with its tags, buffered or line by line."""
-    if kind == "datagrams" and not (hot_shots / "node_modules/unix-dgram/build").exists():
-        pytest.skip("unix-dgram, which hot-shots needs for Unix datagrams, could not be built")
+    modules = node_path("hot-shots/package.json")
+    if kind == "datagrams":
+        # What it needs for Unix datagrams is compiled when it is installed.
+        node_path("unix-dgram/build/Release/unix_dgram.node")
     given = {**hot_shots_options(kind, service, folder), "maxBufferSize": buffer}
     done = subprocess.run(
         ["node", "-e", SCRIPT, json.dumps(given)],
-        cwd=hot_shots,
-        env={**os.environ, "NODE_PATH": str(hot_shots / "node_modules")},
+        env={**os.environ, "NODE_PATH": str(modules)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    metrics = only(service, kind, 56)
-    assert hits(metrics) == ['hits{env="test",page="0"} 25.0', 'hits{env="test",page="1"} 25.0']
-    assert metrics.by("statscounter_samples_total", "type") == {"c": 50, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
-    assert metrics.total("level") == -5
-    assert (metrics.total("took_sum"), metrics.total("size_sum"), metrics.total("size_count")) == (0.25, 30, 2)
+    found = news(service, before, kind, 56)
+    assert found.by("statscounter_samples_total", "type") == {"c": 50, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
+    check_tagged(service, found, 25)

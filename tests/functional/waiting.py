@@ -11,7 +11,8 @@ __all__ = ["PATIENCE", "until"]
 PATIENCE = 120.0
 """Seconds until a wait gives up: the machine may be busy with other tests, and no test is about speed."""
 
-_PAUSE = 0.02
+_SHORTEST, _LONGEST = 0.02, 0.2
+"""Seconds between two questions: they become fewer, because each costs the machine something."""
 
 _T = TypeVar("_T")
 
@@ -19,10 +20,12 @@ _T = TypeVar("_T")
 def until(condition: Callable[[], _T | None], what: str, patience: float = PATIENCE) -> _T:
     """Ask again and again until ``condition`` gives something true, and give that; fails when it takes too long."""
     deadline = time.monotonic() + patience
+    pause = _SHORTEST
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:g} s in vain until {what}; at last: {found!r}")
-        time.sleep(_PAUSE)
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST)

@@ -18,7 +18,7 @@ from statsd_tcp.settings import state_folder
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings, build_settings
-from statsd_tcp.startup import LOCK, StartError, lock_state, make_plan, state_directory
+from statsd_tcp.startup import COMMIT_PERIOD, LOCK, StartError, commit_period, lock_state, make_plan, state_directory
 from statsd_tcp.supervisor.start_plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -257,3 +257,21 @@ class PlanTests(StartupTestCase):
             f"--listen/--count: two listeners are called {plan.listeners[0].label}; name=LABEL tells them apart",
             self.error(startup._check_labels, plan.listeners * 2),
         )
+
+
+class CommitPeriodTests(StartupTestCase):
+    """How often it commits, for tests."""
+
+    def test_parts_of_a_second(self) -> None:
+        """The variable may say a second or a whole part of one; without it, it is a second."""
+        for text, period in {"1": 1.0, "1.0": 1.0, "0.5": 0.5, "0.333": 1 / 3, "0.2": 0.2, "0.05": 0.05}.items():
+            self.assertEqual(period, commit_period({COMMIT_PERIOD: text}))
+        self.assertEqual(1.0, commit_period({}))
+
+    def test_anything_else(self) -> None:
+        """Anything else is refused in one line."""
+        for text in ("2", "0.3", "0", "-1", "0.01", "nan", "inf", "1e-400", "x", ""):
+            self.assertEqual(
+                f"{COMMIT_PERIOD}={text}: not a second, nor a half, a third, ... a twentieth of one",
+                self.error(make_plan, self.settings(), {COMMIT_PERIOD: text}),
+            )

@@ -5,34 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
-from unittest import SkipTest
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.timers import Histogram, TimerRules, summarise
+from tests.npm import node_path
 
 SCRIPT = Path(__file__).with_name("etsy_timers.js")
 INTERVAL = 10
-
-
-def node_path() -> str:
-    """Find the folder with the package, where ``npm install --prefix`` has put it; raises `SkipTest`."""
-    if shutil.which("node") is None:
-        raise SkipTest("there is no node")
-    usual = Path(gettempdir(), "statscounter-npm/node_modules")
-    places = [*os.environ.get("NODE_PATH", "").split(os.pathsep), str(usual)]
-    for place in filter(None, places):
-        if Path(place, "statsd/lib/process_metrics.js").is_file():
-            return place
-    raise SkipTest("no npm package statsd: npm install --prefix /tmp/statscounter-npm statsd")
 
 
 numbers = st.one_of(st.integers(0, 30).map(float), st.decimals(0, 5000, places=2).map(float))
@@ -69,16 +55,16 @@ def ours(case: dict[str, Any]) -> dict[str, float]:
     return summarise(case["key"], received, case["count"], INTERVAL, rules)
 
 
-def theirs(batch: list[dict[str, Any]], modules: str) -> list[dict[str, float | None]]:
+def theirs(batch: list[dict[str, Any]], modules: Path) -> list[dict[str, float | None]]:
     """Have etsy's code work out some cases."""
     done = subprocess.run(
         ["node", str(SCRIPT)],
         input="\n".join(map(json.dumps, batch)),
-        env={**os.environ, "NODE_PATH": modules},
+        env={**os.environ, "NODE_PATH": str(modules)},
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     results = []
     for line in done.stdout.splitlines():
@@ -108,4 +94,4 @@ class EtsyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Find the package."""
-        self.modules = node_path()
+        self.modules = node_path("statsd/lib/process_metrics.js")

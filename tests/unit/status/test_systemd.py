@@ -6,13 +6,12 @@ import array
 import os
 import shutil
 import socket
-import tempfile
-from pathlib import Path
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.status.systemd import Notifier
+from tests.short import make_short_folder
 
 
 class NotifierTests(SynchronousTestCase):
@@ -20,7 +19,7 @@ class NotifierTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Listen as systemd does."""
-        folder = Path(tempfile.mkdtemp())
+        folder = make_short_folder()
         self.addCleanup(shutil.rmtree, folder)
         self.path = str(folder / "notify")
         self.systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

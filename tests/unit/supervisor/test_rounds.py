@@ -70,6 +70,18 @@ class RoundsTests(SynchronousTestCase):
         self.assertEqual(10, len(found))
         self.assertTrue(all(AFTER_SECOND <= each < AFTER_SECOND + 1 / 32 for each in found), found)
 
+    def test_several_in_a_second(self) -> None:
+        """There may be several in a second, at equal distances; what is due once a second is begun with the first."""
+        committer: Any = self.committer
+        begun: list[float] = []
+        rounds = Rounds(self.clock, [], committer, lambda: begun.append(self.clock.seconds()), self.wall, 0.25)
+        self.addCleanup(rounds.stop)
+        rounds.start()
+        found = [each % 0.25 for each in self.fractions(10)]
+        self.assertEqual(40, len(found))
+        self.assertTrue(all(AFTER_SECOND <= each < AFTER_SECOND + 1 / 32 for each in found), found)
+        self.assertEqual([1.0] * 9, [later - earlier for earlier, later in pairwise(begun)])
+
     def test_wall_clock_is_set(self) -> None:
         """When the wall clock is set no round is missed, and from the second one on they are with its seconds."""
         self.rounds.start()
