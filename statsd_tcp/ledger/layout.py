@@ -1,4 +1,4 @@
-"""The format of a ledger file: one file per incarnation of a worker, memory-mapped by its writer and its readers.
+"""The format of a ledger file: one file per life of a worker, memory-mapped by its writer and its readers.
 
     +--------+-----------+-------------------+----------------------------------+
     | header | directory | cells             | ring                             |
