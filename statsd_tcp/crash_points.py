@@ -1,6 +1,7 @@
 """Places at which a process of the service kills itself when its environment says so, to prove that nothing is lost.
 
-``STATSCOUNTER_CRASH=point`` or ``point:nth`` names one of `POINTS`, and which passing of it is the last. When a process
+``STATSCOUNTER_CRASH=point`` or ``point:nth`` names one of `POINTS`, and which passing of it is the last; with ``@path``
+behind it, only those count that happen while there is a file of that name. When a process
 starts, the methods at the point are replaced; nothing is there to be asked when nobody wants a crash.
 """
 
@@ -44,23 +45,25 @@ def arm(environ: Mapping[str, str], points: tuple[str, ...], passed: int = 0) ->
     text = environ.get(VARIABLE, "")
     if not text:
         return
-    name, _, number = text.partition(":")
+    where, _, path = text.partition("@")
+    name, _, number = where.partition(":")
     if name not in POINTS or not (number or "1").isdigit():
         raise CrashPointError(f"{VARIABLE}={text}: not one of {', '.join(POINTS)}, with :N for the Nth time")
     nth = int(number or 1)
     if name not in points or passed >= nth:
         return
-    _ARMED[name](_fuse(1 if name in READING else nth))
+    _ARMED[name](_fuse(1 if name in READING else nth, path))
 
 
-def _fuse(length: int) -> Burn:
+def _fuse(length: int, path: str) -> Burn:
     left = length
 
     def burn() -> None:
         nonlocal left
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if not path or os.path.exists(path):  # noqa: PTH110  (a Path for each of a million passings)
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return burn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -63,11 +64,14 @@ def test_before_release(start_service: ServiceMaker) -> None:
 
 
 @pytest.mark.parametrize("point", SUPERVISOR)
-def test_supervisor(start_service: ServiceMaker, point: str) -> None:
+def test_supervisor(start_service: ServiceMaker, tmp_path: Path, point: str) -> None:
     """A supervisor that dies before or after its transaction leaves every line to the next start, counted once."""
-    service = start_service(environ={VARIABLE: f"{point}:3"})
+    now = tmp_path / "now"
+    service = start_service(environ={VARIABLE: f"{point}:1@{now}"})
     port = service.port("lines")
     burst = Burst(lambda: half_close(port, LINE), 20000, 4).start()
+    burst.reach(100)
+    now.touch()
     status = service.wait_ended()
     outcome = burst.join()
     assert status == -signal.SIGKILL

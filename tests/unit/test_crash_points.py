@@ -11,6 +11,7 @@ from statsd_tcp import crash_points
 from statsd_tcp.crash_points import POINTS, READING, SUPERVISOR, VARIABLE, WORKER, CrashPointError, arm
 from statsd_tcp.ledger.cells import GLOBAL_CELLS
 from statsd_tcp.ledger.journal import Journal
+from tests.unit.folders import make_folder
 
 
 class ArmTests(SynchronousTestCase):
@@ -42,6 +43,18 @@ class ArmTests(SynchronousTestCase):
     def test_first(self) -> None:
         """Without a number it is the first."""
         arm({VARIABLE: "before-release"}, WORKER)
+        self.journal.release(0)
+        self.assertEqual(1, len(self.kills))
+
+    def test_not_yet(self) -> None:
+        """With a path only those passings count that happen when the file is there."""
+        now = make_folder(self) / "now"
+        arm({VARIABLE: f"before-release:2@{now}"}, WORKER)
+        for _ in range(3):
+            self.journal.release(0)
+        now.touch()
+        self.journal.release(0)
+        self.assertEqual([], self.kills)
         self.journal.release(0)
         self.assertEqual(1, len(self.kills))
 
