@@ -66,8 +66,8 @@ class Dispatch:
         return found.addCallback(replies.dump)
 
     def _delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[Reply]:
-        done: Deferred[Any] = self._flush.delete(kind, patterns)
-        return done.addCallback(replies.deleted)
+        done: Deferred[Reply] = self._flush.delete(kind, patterns)
+        return done
 
 
 def _explain(failure: Failure, name: str) -> str:

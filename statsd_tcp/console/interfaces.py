@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from statsd_tcp.console.open_flush import Group
-from statsd_tcp.store.deletion import Deletion, Kind
+from statsd_tcp.store.deletion import Kind
 
 __all__ = ["IConsoleSources", "IOpenFlush"]
 
@@ -20,8 +20,8 @@ class IOpenFlush(Interface):
     def series(kind: Group) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
         """Give the series of a kind with what has come for them in this flush, by their written names, as JSON."""
 
-    def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:  # noqa: N805
-        """Delete series and their durable totals, and give what was found for each pattern."""
+    def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[str]:  # noqa: N805
+        """Delete series and their durable totals, and write what was found for each pattern, as `replies.deleted`."""
 
 
 class IConsoleSources(Interface):

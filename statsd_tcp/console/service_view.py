@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,15 +17,25 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import Group, open_series
-from statsd_tcp.console.replies import as_json
+from statsd_tcp.console.replies import as_json, deleted
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
 from statsd_tcp.settings.table import OPTIONS, Settings
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
-from statsd_tcp.store.deletion import Deletion, Kind
+from statsd_tcp.store.database import Store
+from statsd_tcp.store.deletion import Kind, Search
 
 __all__ = ["ServiceView", "StoredFlush", "output_rows", "settings_rows"]
+
+
+SEARCHED = 10_000
+"""Series that are looked at in one go: at most a few tenths of a second if the patterns are the worst ones."""
+
+DELETED = 10_000
+MOST_PARTS = 10
+"""Series that are deleted in one transaction, and how many of those there are at most: each copies the columns of all
+that stay, so that many small ones would take longer in all."""
 
 
 @implementer(IOpenFlush)
@@ -39,12 +50,27 @@ class StoredFlush:
         """Give the series of a kind, written where they are found: the reactor would stand still for it."""
         return self._committer.ask(lambda store: as_json(open_series(store, kind, self._timers)))
 
-    def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
-        """Delete series; when it is done, the pages don't show them either."""
-        return self._committer.ask(lambda store: store.delete(kind, patterns)).addCallback(self._committed)
+    def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[str]:
+        """Delete series; when it is done, the pages don't show them either.
 
-    def _committed(self, deletions: list[Deletion]) -> Deferred[list[Deletion]]:
-        return self._committer.commit().addCallback(lambda _: deletions)
+        The store's thread does it in parts, between which commits have their turn.
+        """
+        return Deferred.fromCoroutine(self._delete(kind, patterns))
+
+    async def _delete(self, kind: Kind, patterns: Sequence[str]) -> str:
+        ask = self._committer.ask
+        search = Search(patterns)
+        for part in _parts(await ask(lambda store: store.deletable(kind)), SEARCHED):
+            await ask(partial(_look_at, search, part))
+        found = search.found
+        # What commits add meanwhile is of series that come again.
+        ids = await ask(Store.parts)
+        while found and ids:
+            ids = await ask(partial(Store.strip, kind=kind, gone=set(found), ids=ids))
+        for part in _parts(found, max(DELETED, len(found) // MOST_PARTS)):
+            await ask(partial(Store.delete, kind=kind, gone=part))
+        await self._committer.commit()
+        return await ask(lambda _: deleted(search.deletions))
 
 
 @implementer(IConsoleSources)
@@ -82,6 +108,14 @@ class ServiceView:
     def config(self) -> Iterator[tuple[str, object]]:
         """Give the settings."""
         return settings_rows(self._settings)
+
+
+def _look_at(search: Search, series: Sequence[str], _: Store) -> None:
+    search.take(series)
+
+
+def _parts(series: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (series[start : start + size] for start in range(0, len(series), size))
 
 
 def output_rows(outputs: Sequence[OutputFacts], uptime: int) -> Iterator[tuple[str, object]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from statsd_tcp.aggregate.encoding import decode
@@ -16,7 +17,7 @@ from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
-from statsd_tcp.store.deletion import Deletion, Kind, find, leave_columns, leave_flushes
+from statsd_tcp.store.deletion import Kind, deletable, leave_columns, leave_flushes, parts, strip_parts
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
@@ -138,17 +139,29 @@ class Store:
         with translated(self._path):
             return self.flushes.after(self._connection, output, flush_id)
 
-    def delete(self, kind: Kind, patterns: Sequence[str]) -> list[Deletion]:
-        """Forget series by their names, here and in the open flush, in one transaction; raises `StoreError`.
+    def deletable(self, kind: Kind) -> list[str]:
+        """Give all series of a kind, here and in the open flush, each once; raises `StoreError`."""
+        if self.flushes is not None:
+            with translated(self._path):
+                self.flushes.recall(self._connection)
+        return deletable(kind, self._columns, self.flushes)
 
-        What patterns may be is said at `wire.notation.matching`; what was found for each is given back.
-        """
+    def parts(self) -> range:
+        """Give the ids of the parts that the open flush has in the file; raises `StoreError`."""
+        with translated(self._path):
+            return parts(self._connection)
+
+    def strip(self, kind: Kind, gone: AbstractSet[str], ids: range) -> range:
+        """Take series out of the first of these parts, and return which are left; raises `StoreError`."""
+        with translated(self._path):
+            return strip_parts(self._connection, kind, gone, ids)
+
+    def delete(self, kind: Kind, gone: Collection[str]) -> None:
+        """Forget series, which `strip` has taken out of the file, in one transaction; raises `StoreError`."""
         flushes = self.flushes
         with translated(self._path):
             if flushes is not None:
                 flushes.recall(self._connection)
-            deletions = find(kind, patterns, self._columns, flushes)
-            gone = {identity for deletion in deletions for identity in deletion.identities}
             plan = Plan(self._book.copy(), leave_columns(kind, gone, self._columns), [], self._now(), False)
             if flushes is not None and gone:
                 plan.flushes = lambda connection: leave_flushes(connection, kind, gone, flushes)
@@ -157,7 +170,6 @@ class Store:
         # These were not idle.
         self._expired -= sum(len(changes.expired) for changes in plan.series)
         self.snapshot = self._picture(())
-        return deletions
 
     def _write(self, plan: Plan) -> None:
         try:

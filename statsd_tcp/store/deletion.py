@@ -1,21 +1,43 @@
-"""Series that are deleted by their names: which they are, and how they leave the open output flush."""
+"""Series that are deleted by their names: which they are, and how they leave the open output flush.
+
+It goes on in parts, between which commits have their turn: all series are looked at, the open flush in the file is
+rewritten, and then the series are forgotten. If it ends before that, some are still there and can be deleted again.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan
-from statsd_tcp.wire.notation import matching
+from statsd_tcp.wire.notation import Patterns
 
-__all__ = ["DELETABLE", "Deletion", "Kind", "find", "leave_columns", "leave_flushes"]
+__all__ = [
+    "DELETABLE",
+    "Deletion",
+    "Kind",
+    "Search",
+    "deletable",
+    "leave_columns",
+    "leave_flushes",
+    "parts",
+    "strip_parts",
+]
 
 Kind = Literal["counters", "gauges", "timers"]
 
 DELETABLE: tuple[Kind, ...] = ("counters", "gauges", "timers")
+
+
+_NEXT_PART = "SELECT id, payload FROM slot_parts WHERE id >= ? AND id < ? AND payload != x'' ORDER BY id LIMIT 1"
+
+_STRIPPED = 1 << 20
+"""Bytes of the open flush that are rewritten in one go: a tenth of a second."""
 
 
 class _Places(NamedTuple):
@@ -40,23 +62,42 @@ class Deletion(NamedTuple):
     identities: Sequence[str]
 
 
-def find(
-    kind: Kind, patterns: Sequence[str], columns: Sequence[SeriesColumns], flushes: Flushes | None
-) -> list[Deletion]:
-    """Find the series for each pattern (see `matching`); one that several mean is the first one's."""
+class Search:
+    """Finds the series that patterns mean (see `Patterns`); one that several mean is the first one's."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._names = patterns
+        self._patterns = Patterns(patterns)
+        self._found: list[list[str]] = [[] for _ in patterns]
+
+    def take(self, identities: Iterable[str]) -> None:
+        """Look at series, each of which must come only once."""
+        first, found = self._patterns.first, self._found
+        for identity in identities:
+            number = first(identity)
+            if number is not None:
+                found[number].append(identity)
+
+    @property
+    def deletions(self) -> list[Deletion]:
+        """Give what was found for each pattern."""
+        return [Deletion(name, sorted(found)) for name, found in zip(self._names, self._found, strict=True)]
+
+    @property
+    def found(self) -> list[str]:
+        """Give all that was found."""
+        return list(chain.from_iterable(self._found))
+
+
+def deletable(kind: Kind, columns: Sequence[SeriesColumns], flushes: Flushes | None) -> list[str]:
+    """Give all series of a kind, wherever they are, each once."""
     places = _PLACES[kind]
-    everywhere: list[Collection[str]] = [each.positions for each in columns if each.kind in places.columns]
+    everywhere: list[Iterable[str]] = [each.positions for each in columns if each.kind in places.columns]
     if flushes is not None:
         everywhere.append(flushes.known.identities(places.known))
         if flushes.open is not None:
             everywhere.append(_in_flush(flushes, kind))
-    seen: set[str] = set()
-    result = []
-    for pattern in patterns:
-        found = set[str]().union(*(matching(pattern, identities) for identities in everywhere)) - seen
-        seen |= found
-        result.append(Deletion(pattern, sorted(found)))
-    return result
+    return list(set[str]().union(*everywhere))
 
 
 def leave_columns(kind: Kind, gone: Collection[str], columns: Sequence[SeriesColumns]) -> list[SeriesPlan]:
@@ -70,18 +111,39 @@ def leave_columns(kind: Kind, gone: Collection[str], columns: Sequence[SeriesCol
 
 
 def leave_flushes(connection: sqlite3.Connection, kind: Kind, gone: Collection[str], flushes: Flushes) -> None:
-    """Take these series out of what is known for the outputs, and out of the open flush, in the file and in memory."""
+    """Take these series out of what is known for the outputs, in the file too, and out of the open flush in memory."""
     places = _PLACES[kind]
     for identity in gone:
         if flushes.known.forget(places.known, identity):
             # Not when the flush is closed: until then it may be there again.
-            flushes.known.gone.remove((places.known, identity))
+            flushes.known.gone.pop()
             connection.execute("DELETE FROM slot_series WHERE kind = ? AND identity = ?", (places.known, identity))
     if flushes.open is not None:
         here = _in_flush(flushes, kind)
         for identity in gone:
             here.pop(identity, None)
-        _strip_parts(connection, places.fields, gone)
+
+
+def parts(connection: sqlite3.Connection) -> range:
+    """Give the ids of the parts of the open flush that are in the file now, from the first one that may be there on."""
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM slot_parts").fetchone()
+    return range(1, last + 1)
+
+
+def strip_parts(connection: sqlite3.Connection, kind: Kind, gone: AbstractSet[str], ids: range) -> range:
+    """Take series out of the first of these parts of the open flush in the file; return which are left."""
+    room = _STRIPPED
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        while room > 0:
+            row = connection.execute(_NEXT_PART, (ids.start, ids.stop)).fetchone()
+            if row is None:
+                return range(0)
+            part, payload = row
+            _strip_part(connection, kind, gone, part, payload)
+            ids = range(part + 1, ids.stop)
+            room -= len(payload)
+    return ids
 
 
 def _in_flush(flushes: Flushes, kind: Kind) -> dict[str, object]:
@@ -89,12 +151,13 @@ def _in_flush(flushes: Flushes, kind: Kind) -> dict[str, object]:
     return found
 
 
-def _strip_parts(connection: sqlite3.Connection, fields: Sequence[str], gone: Collection[str]) -> None:
-    rows = connection.execute("SELECT id, payload FROM slot_parts WHERE length(payload) > 0").fetchall()
-    for part, payload in rows:
-        interval = decode(payload)
-        for field in fields:
-            series = getattr(interval, field)
-            for identity in gone:
-                series.pop(identity, None)
+def _strip_part(connection: sqlite3.Connection, kind: Kind, gone: AbstractSet[str], part: int, payload: bytes) -> None:
+    interval = decode(payload)
+    found = False
+    for field in _PLACES[kind].fields:
+        series = getattr(interval, field)
+        for identity in series.keys() & gone:
+            del series[identity]
+            found = True
+    if found:
         connection.execute("UPDATE slot_parts SET payload = ? WHERE id = ?", (encode(interval), part))

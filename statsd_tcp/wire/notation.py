@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from statsd_tcp.wire.series import series_identity, split_identity
 
-__all__ = ["as_text", "matching"]
+__all__ = ["Patterns", "as_text"]
+
+_FOLDER_ENDS = ".\n"
 
 
 def as_text(identity: str) -> str:
@@ -17,17 +19,35 @@ def as_text(identity: str) -> str:
     return name + "".join(f";{key}={value}" if value else f";{key}" for key, value in tags)
 
 
-def matching(pattern: str, identities: Collection[str]) -> set[str]:
-    """Find those of ``identities`` that a pattern means.
+class Patterns:
+    """Several patterns, looked up together: what a series costs hardly depends on how many there are.
 
     A pattern is a series as `as_text`; ``folder.*`` for all whose name begins with ``folder.``; or ``name;*`` for all
     of that name that have tags.
     """
-    found = {identity for identity in (pattern, _identity(pattern)) if identity in identities}
-    if pattern.endswith((".*", ";*")):
-        folder = pattern[:-1] if pattern.endswith(".*") else pattern[:-2] + "\n"
-        found.update([identity for identity in identities if identity.startswith(folder)])
-    return found
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._exact: dict[str, int] = {}
+        self._folders: dict[str, int] = {}
+        for number, pattern in enumerate(patterns):
+            for identity in (pattern, _identity(pattern)):
+                self._exact.setdefault(identity, number)
+            if pattern.endswith((".*", ";*")):
+                folder = pattern[:-1] if pattern.endswith(".*") else pattern[:-2] + "\n"
+                self._folders.setdefault(folder, number)
+        self._lengths = sorted({len(folder) for folder in self._folders})
+
+    def first(self, identity: str) -> int | None:
+        """Give the number of the first pattern that means a series; None if there is none."""
+        found = self._exact.get(identity)
+        for length in self._lengths:
+            if length > len(identity):
+                break
+            if identity[length - 1] in _FOLDER_ENDS:
+                number = self._folders.get(identity[:length])
+                if number is not None and (found is None or number < found):
+                    found = number
+        return found
 
 
 def _identity(text: str) -> str:

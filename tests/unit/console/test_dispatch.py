@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
-from statsd_tcp.console.replies import as_json
+from statsd_tcp.console.replies import as_json, deleted
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
 
@@ -62,9 +62,10 @@ class FakeFlush:
         """Give what there is, or fail."""
         return succeed(as_json(self.rows[kind])) if self.error is None else fail(self.error)
 
-    def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[list[Deletion]]:
+    def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[str]:
         """Delete from what there is."""
-        return succeed([Deletion(pattern, self._delete(self.rows[kind], pattern)) for pattern in patterns])
+        found = [Deletion(pattern, self._delete(self.rows[kind], pattern)) for pattern in patterns]
+        return succeed(deleted(found))
 
     def _delete(self, series: dict[str, Any], pattern: str) -> list[str]:
         folder = pattern.removesuffix("*") if pattern.endswith(".*") else "\0"

@@ -6,8 +6,9 @@ import sqlite3
 from typing import Any
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
-from statsd_tcp.store.deletion import Deletion, Kind
+from statsd_tcp.store.deletion import Kind, Search
 from statsd_tcp.store.flushes import FlushRules
 from tests.unit.store.cases import values
 from tests.unit.store.test_flushes import FlushTestCase
@@ -36,9 +37,13 @@ class DeletionTestCase(FlushTestCase):
 
     def delete(self, kind: Kind, *patterns: str) -> dict[str, list[str]]:
         """Delete, and give what was found for each pattern."""
-        deletions = self.store.delete(kind, patterns)
-        self.assertIsInstance(deletions[0], Deletion)
-        return {pattern: list(identities) for pattern, identities in deletions}
+        search = Search(patterns)
+        search.take(self.store.deletable(kind))
+        ids = self.store.parts()
+        while ids:
+            ids = self.store.strip(kind, set(search.found), ids)
+        self.store.delete(kind, search.found)
+        return {pattern: list(identities) for pattern, identities in search.deletions}
 
     def reopen(self, rules: FlushRules | None = None) -> None:
         """Close the store and open it again."""
@@ -110,6 +115,20 @@ class DeletionTests(DeletionTestCase):
         self.delete("counters", "a.*")
         self.assertEqual(0, self.store.snapshot.stats.expired)
 
+    def test_in_parts(self) -> None:
+        """The open flush is rewritten in parts, each of which says where the next one begins."""
+        self.patch(deletion, "_STRIPPED", 1)
+        for number in range(3):
+            self.commit(self.store, Interval(counters={"ab": 1.0, "new": float(number)}))
+        ids, times = self.store.parts(), 0
+        self.commit(self.store, Interval(counters={"ab": 1.0}))
+        while ids:
+            ids = self.store.strip("counters", {"ab", "a.b"}, ids)
+            times += 1
+        self.assertEqual(times, 4)
+        self.reopen()
+        self.assertEqual({"new": 3.0, "ab": 1.0, TAGGED: 2.0, "a.c": 3.0}, self.result().counters)
+
     def test_nothing_found(self) -> None:
         """A pattern that means nothing changes nothing."""
         before = [values(table) for table in self.store.snapshot.tables()]
@@ -120,7 +139,8 @@ class DeletionTests(DeletionTestCase):
         """A store without flushes forgets totals."""
         self.store.close()
         store = self.open()
-        self.assertEqual([("ab", ["ab"])], store.delete("counters", ["ab"]))
+        self.assertEqual({"a.b", TAGGED, "a.c", "ab"}, set(store.deletable("counters")))
+        store.delete("counters", ["ab"])
         self.assertNotIn("ab", values(store.snapshot.counters))
 
 

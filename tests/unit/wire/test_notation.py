@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.wire.notation import as_text, matching
+from statsd_tcp.wire.notation import Patterns, as_text
 from statsd_tcp.wire.series import series_identity
 
 PLAIN = "a.b"
@@ -17,6 +17,10 @@ ODD = "a b;c"
 ALL = (PLAIN, TAGGED, DEEPER, OTHER, ODD)
 
 _word = st.text(st.characters(blacklist_characters="\n;="), min_size=1, max_size=4)
+
+
+_name = st.text("ab.;\n", max_size=6)
+_pattern = st.one_of(_name, _name.map(lambda name: name + ".*"), _name.map(lambda name: name + ";*"))
 
 
 class WrittenTests(SynchronousTestCase):
@@ -31,7 +35,7 @@ class WrittenTests(SynchronousTestCase):
     def test_found_again(self, name: str, tags: dict[str, str]) -> None:
         """Whatever is as_text means the series that it was as_text from."""
         identity = series_identity(name, list(tags.items()))
-        self.assertEqual({identity}, matching(as_text(identity), {identity: 1}))
+        self.assertEqual(0, Patterns([as_text(identity)]).first(identity))
 
 
 class MatchingTests(SynchronousTestCase):
@@ -39,7 +43,8 @@ class MatchingTests(SynchronousTestCase):
 
     def check(self, pattern: str, *expected: str) -> None:
         """Compare what is found among all."""
-        self.assertEqual(set(expected), matching(pattern, ALL), pattern)
+        patterns = Patterns([pattern])
+        self.assertEqual(set(expected), {identity for identity in ALL if patterns.first(identity) == 0}, pattern)
 
     def test_exact(self) -> None:
         """A name means the series of that name without tags, whatever characters it has."""
@@ -63,3 +68,24 @@ class MatchingTests(SynchronousTestCase):
     def test_all_tags(self) -> None:
         """All series of a name that have tags can be meant at once."""
         self.check("a.b;*", TAGGED)
+
+    def test_several(self) -> None:
+        """Of several patterns that mean a series the first counts, whatever kind it is of."""
+        for patterns, number in (
+            (["x", "a.b.c", "a.*"], 1),
+            (["a.*", "a.b.c"], 0),
+            (["a.b.*", "a.*"], 0),
+            (["a.*", "a.b.*"], 0),
+            (["a.b;*", "a.b.c", "a.b.c"], 1),
+        ):
+            self.assertEqual(number, Patterns(patterns).first(DEEPER), patterns)
+        self.assertIsNone(Patterns([]).first(DEEPER))
+
+    @given(st.lists(_pattern), st.lists(_name))
+    def test_one_by_one(self, patterns: list[str], names: list[str]) -> None:
+        """Patterns looked up together give what the first that fits alone would."""
+        together = Patterns(patterns)
+        alone = [Patterns([pattern]) for pattern in patterns]
+        for name in names:
+            expected = next((number for number, one in enumerate(alone) if one.first(name) == 0), None)
+            self.assertEqual(expected, together.first(name))
