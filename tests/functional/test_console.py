@@ -38,7 +38,6 @@ COMMANDS = (
     "delgauges *",
     "HELP",
     "nothing",
-    "",
     "  health  ",
     "quit",
 )
@@ -127,6 +126,11 @@ def test_dumps(service: Service) -> None:
     assert timers["foo.bar"]["mean_90"] == 12
     workers = json.loads(ask(port, "workers").removesuffix("END\n\n"))
     assert {worker["slot"]: worker["pid"] for worker in workers} == service.worker_pids()
+
+
+def test_check_of_nagios(service: Service) -> None:
+    """The check for Nagios that comes with etsy's server sends two newlines, and takes only this for well."""
+    assert ask(console_port(service), "health", "") == "health: up\n"
 
 
 def test_several_commands(service: Service) -> None:
