@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.host_names import own_names
+from tests.unit.folders import make_folder
 
 HOSTS = """
 127.0.0.1 localhost
@@ -20,8 +19,7 @@ class OwnNamesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make the folder."""
-        self.etc = Path(self.mktemp())
-        self.etc.mkdir()
+        self.etc = make_folder(self)
 
     def test_hosts(self) -> None:
         """What the file of hosts calls the machine besides is its name; what it calls others is not."""
