@@ -1,6 +1,7 @@
 """The service: put together, started, and brought to its end in order.
 
-Here and only here the parts meet. Nothing happens before the service is started.
+Here and only here the parts meet. Nothing happens before the service is started. What not every start needs is imported
+where it is needed: imports are most of what a start costs.
 """
 
 from __future__ import annotations
@@ -24,19 +25,13 @@ from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
-from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.dispatch import Dispatch
-from statsd_tcp.console.service_view import ServiceView, StoredFlush
-from statsd_tcp.console.session import ConsoleFactory
 from statsd_tcp.kernel.host_names import own_names
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.delivery import Delivery
-from statsd_tcp.outputs.graphite import Graphite
 from statsd_tcp.outputs.graphite_paths import PATH_NAMES
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import make_plugin
-from statsd_tcp.outputs.terminal import TerminalOutput
 from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.repeat.queue import Repeated
@@ -44,6 +39,7 @@ from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import kept_name
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.startup import sign_lock
 from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
@@ -70,10 +66,16 @@ own arrive both."""
 
 def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
     """Make the outputs, by their names; raises `plugins.PluginError`."""
-    outputs: dict[str, IOutput] = {target.label: Graphite(reactor, target) for target in settings.graphite}
+    outputs: dict[str, IOutput] = {}
+    if settings.graphite:
+        from statsd_tcp.outputs.graphite import Graphite
+
+        outputs.update({target.label: Graphite(reactor, target) for target in settings.graphite})
     for spec in settings.output:
         outputs[spec.label] = make_plugin(reactor, spec)
     if settings.console is not None and sys.__stdout__ is not None:
+        from statsd_tcp.outputs.terminal import TerminalOutput
+
         # Not sys.stdout, which is the log under twistd.
         outputs["console"] = TerminalOutput(reactor, sys.__stdout__, settings.console)
     return outputs
@@ -221,11 +223,19 @@ class Service(OrderedService):
             site = make_site(reactor, self._report, plan.settings, own_names())
             WebService(reactor, plan.http, site).setServiceParent(self)
         if plan.admin is not None:
-            activity = Activity(reactor)
-            heard.append(activity.committed)
-            flush = StoredFlush(self._committer, rules.timers)
-            view = ServiceView(self._health, self._report, activity, plan.settings)
-            WebService(reactor, plan.admin, ConsoleFactory(reactor, Dispatch(flush, view))).setServiceParent(self)
+            self._add_console(plan.admin, rules.timers)
+
+    def _add_console(self, listener: BoundListener, timers: TimerRules) -> None:
+        from statsd_tcp.console.activity import Activity
+        from statsd_tcp.console.dispatch import Dispatch
+        from statsd_tcp.console.service_view import ServiceView, StoredFlush
+        from statsd_tcp.console.session import ConsoleFactory
+
+        activity = Activity(self._reactor)
+        self._committer.after_commit.append(activity.committed)
+        view = ServiceView(self._health, self._report, activity, self._plan.settings)
+        dispatch = Dispatch(StoredFlush(self._committer, timers), view)
+        WebService(self._reactor, listener, ConsoleFactory(self._reactor, dispatch)).setServiceParent(self)
 
     def startService(self) -> None:
         """Start everything, in the process that stays."""

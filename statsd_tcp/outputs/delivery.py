@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
@@ -66,6 +65,9 @@ class Delivery(Service):
         self._reactor = reactor
         self.output_name = name
         self.output = output
+        # It brings half of Twisted's clients with it, which a service without outputs does not need.
+        from twisted.application.internet import backoffPolicy
+
         self._queue = queue
         self._wall = wall
         self._pause = backoffPolicy(SHORTEST_PAUSE, LONGEST_PAUSE, factor=2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from zope.interface.exceptions import Invalid
@@ -20,6 +19,8 @@ class PluginError(Exception):
 
 def make_plugin(reactor: Any, spec: PluginSpec) -> IOutput:
     """Find, load and make an output; raises `PluginError`."""
+    from importlib.metadata import entry_points
+
     where = f"--output {spec.name}"
     found = {point.name: point for point in entry_points(group=GROUP)}
     if spec.name not in found:

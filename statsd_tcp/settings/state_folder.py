@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from platformdirs import user_state_path
-
 from statsd_tcp.settings.table import Settings
 
 __all__ = ["LEDGERS", "STORE", "default_state_directory"]
@@ -22,4 +20,6 @@ def default_state_directory(settings: Settings, environ: Mapping[str, str]) -> P
     if environ.get("STATE_DIRECTORY"):
         # systemd gives all of a unit's, separated by colons.
         return Path(environ["STATE_DIRECTORY"].split(":")[0])
+    from platformdirs import user_state_path
+
     return user_state_path("statscounter", appauthor=False)

@@ -6,7 +6,6 @@ the same errors; the command line wins.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -302,6 +301,8 @@ def read_config(path: Path) -> dict[str, list[str]]:
 
     Raises `SettingsError` naming the file, and the option or line in it, when it can't be read or holds anything else.
     """
+    import tomllib
+
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import MutableMapping, Sequence
 from typing import NamedTuple
-
-from twisted.internet import endpoints
 
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.sockets.inherited import InheritedListener
@@ -47,10 +46,12 @@ def activated_descriptors(environ: MutableMapping[str, str], pid: int) -> list[P
         found, names = list(range(_FIRST, _FIRST + count)), environ.get("LISTEN_FDNAMES", "").split(":")
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             environ.pop(name, None)
-    else:
-        # Twisted reads, and deletes, the variables when its endpoints are imported, which may have been before us.
+    elif (endpoints := sys.modules.get("twisted.internet.endpoints")) is not None:
+        # Twisted has read, and deleted, the variables when its endpoints were imported.
         passed = endpoints._SystemdParser._sddaemon  # noqa: SLF001
         found, names = passed.inheritedDescriptors(), list(passed._names)  # noqa: SLF001
+    else:
+        found, names = [], []
     for descriptor in found:
         os.set_inheritable(descriptor, False)
     names += [""] * (len(found) - len(names))

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import platformdirs
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import startup
 from statsd_tcp.kernel.port_owner import Owner
-from statsd_tcp.settings import state_folder
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings, build_settings
@@ -65,7 +65,7 @@ class StateDirectoryTests(StartupTestCase):
 
     def test_the_user_s(self) -> None:
         """Otherwise it is the place that the platform has for it."""
-        self.patch(state_folder, "user_state_path", lambda name, **_: self.folder / "state" / name)
+        self.patch(platformdirs, "user_state_path", lambda name, **_: self.folder / "state" / name)
         self.assertEqual(self.folder / "state/statscounter", state_directory(build_settings({}), {}))
 
     def test_again(self) -> None:

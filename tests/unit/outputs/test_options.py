@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import math
@@ -16,7 +17,6 @@ from zope.interface import implementer
 
 from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.aggregate.timers import Histogram
-from statsd_tcp.outputs import plugins
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
 from statsd_tcp.outputs.terminal import as_json, as_table
@@ -157,7 +157,7 @@ class PluginTests(SynchronousTestCase):
             EntryPoint(name, f"{here}:{target}", "statscounter.outputs")
             for name, target in (("kept", "make_kept"), ("nothing", "make_nothing"), ("gone", "no_such_thing"))
         ]
-        self.patch(plugins, "entry_points", lambda group: found if group == "statscounter.outputs" else [])
+        self.patch(importlib.metadata, "entry_points", lambda group: found if group == "statscounter.outputs" else [])
 
     def test_good(self) -> None:
         """An output is made by the name of its entry point, and known by its own name if it has one."""
