@@ -116,9 +116,9 @@ def test_counter_suffix(start_service: ServiceMaker) -> None:
     service = start_service(more=["--counter-suffix=_total"])
     half_close(service.port("lines"), b"a.b:3|c\n")
     service.settled()
-    assert "\n# TYPE a_b_total counter\na_b_total 3.0" in service.page("/metrics").text
+    assert "# TYPE a_b_total counter\na_b_total 3.0" in service.page("/metrics").text
     openmetrics = service.page("/metrics", accept="application/openmetrics-text").text
-    assert "\n# TYPE a_b counter\na_b_total 3.0\n" in openmetrics
+    assert "# TYPE a_b counter\na_b_total 3.0\n" in openmetrics
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason=NO_PROMETHEUS)
