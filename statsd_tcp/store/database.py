@@ -57,6 +57,10 @@ _EXPIRY_PERIOD = 60.0
 _EXPIRY_STEPS = 10
 """Series with a time to live of their own are looked at so often in the shortest of those times."""
 
+_LEAST_UNSEEN = 60.0
+"""Seconds for which nobody was there that are worth writing down, or a thousandth of the shortest time to live. For a
+million series it takes about two seconds."""
+
 _SET_SECONDS = 10
 """The length of the flushes in which the members of sets are counted, if output flushes have none."""
 
@@ -205,11 +209,17 @@ class Store:
             self._sets.begin(flushes.open.start, members)
 
     def _start_clock(self) -> None:
-        # Idle time is what this and earlier processes saw pass. A clock that is set, or wrong for a while
-        # after the machine's start, must not expire everything at once.
-        newest = max(columns.newest() for columns in self._columns)
-        self._epoch = max(self._wall(), newest) - self._monotonic()
+        """Begin at the present wall time, and let no series be older than what earlier processes saw pass.
+
+        A downtime, or a clock that is wrong now or was wrong then, must not expire anything.
+        """
+        self._epoch = self._wall() - self._monotonic()
         self._next_expiry = self._monotonic()
+        newest = max(columns.newest() for columns in self._columns)
+        unseen = self._now() - newest if newest else 0.0
+        for columns in self._columns:
+            columns.shift(unseen)
+        self._unseen = unseen if abs(unseen) > min(_LEAST_UNSEEN, self._shortest_ttl() / 1000) else 0.0
 
     def _now(self) -> float:
         return self._epoch + self._monotonic()
@@ -239,15 +249,22 @@ class Store:
         mapped = self._mapped(_merged([*recovered, *living]))
         room = self._room.make(mapped.news, now)
         mapped = mapped._replace(news=room.news)
-        sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._wall() - LAG)
+        sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._set_moment())
         series = self._plan_series(mapped, sets)
         plan = Plan(book, series, refused, now, due, self._flush_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
+        plan.unseen = self._unseen
         if due:
             self._plan_expiry(plan)
         for positions, changes in zip(room.gone, plan.series, strict=True):
             changes.expired = sorted({*changes.expired, *positions})
         return plan
+
+    def _set_moment(self) -> float:
+        """Return the moment to which news of sets belong: not before the open flush, whatever the clock was set to."""
+        moment = self._wall() - LAG
+        flush = None if self.flushes is None else self.flushes.open
+        return moment if flush is None else max(moment, flush.start)
 
     def _flush_work(
         self, living: Sequence[Interval], recovered: list[Interval], delivered: Sequence[tuple[str, int]]
@@ -287,6 +304,8 @@ class Store:
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
+        if plan.unseen:
+            self._unseen = 0.0
         for columns, changes in zip(self._columns, plan.series, strict=True):
             self._windows.forget([columns.series_id(position) for position in changes.expired])
             if columns.kind in _OBSERVED_KINDS:
@@ -307,12 +326,14 @@ class Store:
         self._dropped["refused"] += plan.refused_series
         if plan.checked_expiry:
             self._windows.sweep()
-            shortest = min(columns.shortest_ttl(self._ttl) for columns in self._columns)
-            self._next_expiry = self._monotonic() + _expiry_period(shortest)
+            self._next_expiry = self._monotonic() + _expiry_period(self._shortest_ttl())
         for changes in plan.series:
             for traits in changes.traits.values():
                 if traits.ttl:
                     self._next_expiry = min(self._next_expiry, self._monotonic() + _expiry_period(traits.ttl))
+
+    def _shortest_ttl(self) -> float:
+        return min(columns.shortest_ttl(self._ttl) for columns in self._columns)
 
     def _picture(self, refused: tuple[Refusal, ...]) -> Snapshot:
         counters, gauges, times, distributions, sets = (columns.table() for columns in self._columns)

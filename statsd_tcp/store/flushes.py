@@ -8,17 +8,19 @@ outputs nothing is written, and the flush is only there to be looked at.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from twisted.logger import Logger
 
 from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import BadIntervalError, decode, encode
 from statsd_tcp.aggregate.flushes import OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
-from statsd_tcp.aggregate.overflow import admit
 from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.store.flush_ends import FlushEnds
+from statsd_tcp.store.flush_room import admit_to_flush
 from statsd_tcp.store.queues import Queued, Queues, Waiting
 
 __all__ = ["DEFAULT_QUEUE", "LAG", "MAX_SERIES", "FlushRules", "FlushState", "Flushes"]
@@ -32,7 +34,7 @@ DEFAULT_QUEUE = 8_640
 LAG = 0.5
 """Seconds. News were gathered during about a second before their commit: they belong to where its middle was."""
 
-# After a longer time without a commit, as when the machine slept, nobody wants to be told of each flush.
+# After a longer time without a commit nobody wants to be told of each flush.
 _MOST_MISSED = 60
 
 _PUT_PART = "INSERT INTO slot_parts (start, seconds, payload) VALUES (?, ?, ?)"
@@ -57,25 +59,37 @@ class FlushRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlushState(msgspec.Struct, frozen=True):
-    """What a snapshot tells about flushes: the queues by output, and how many timers were only kept approximately."""
+    """What a snapshot tells about flushes.
+
+    ``queues`` are those of the outputs; ``approximated`` counts the timers that were only kept approximately,
+    ``set_back`` how often flushes followed a clock that was set back far.
+    """
 
     queues: Mapping[str, Waiting]
     approximated: int
+    set_back: int = 0
 
 
 class Flushes:
     """The open flush, the known series and the queues. After an error of `write` it reads everything again."""
 
+    _log = Logger()
+
     def __init__(self, rules: FlushRules, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds, to tell how long a result took."""
+        """``clock`` gives seconds, and nobody sets it: to tell how long something took."""
         self._rules = rules
         self._clock = clock
+        self._ends = FlushEnds(rules.seconds)
         self._queues = Queues(rules.outputs, rules.queue)
         self._known = KnownSeries(rules.idle, rules.path_names)
         self.open: OpenFlush | None = None
         self._loaded = False
-        self._wrote = False
+        self._written: float | None = None
+        self._writing: float | None = None
+        """When it was written last, and when the present or latest attempt began, until it is known to have failed."""
         self._approximated = 0
+        self._set_back = 0
+        self._left: int | None = None
 
     @property
     def known(self) -> KnownSeries:
@@ -84,7 +98,7 @@ class Flushes:
 
     def state(self) -> FlushState:
         """Describe the queues."""
-        return FlushState(self._queues.waiting(), self._approximated)
+        return FlushState(self._queues.waiting(), self._approximated, self._set_back)
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open flush, the known series and the queues."""
@@ -101,8 +115,9 @@ class Flushes:
         self._loaded = True
 
     def due(self, now: float) -> bool:
-        """Tell whether a flush has come to its end at wall time ``now``, so that there is something to write."""
-        return self.open is None or now >= self.open.end
+        """Return whether there may be something to write about the open flush's end at wall time ``now``."""
+        flush = self.open
+        return flush is None or not flush.start <= now < flush.end or flush.end - now > self._rules.seconds
 
     def write(
         self,
@@ -118,6 +133,9 @@ class Flushes:
         this or in it, `forget` must be called.
         """
         self.recall(connection)
+        if self._writing is not None:
+            self._written = self._writing
+        self._writing = self._clock()
         if delivered:
             self._queues.acknowledge(connection, delivered)
         if self.open is None:
@@ -127,11 +145,11 @@ class Flushes:
         # What came before is not of this flush, and what is new was mostly there before the flush's end.
         self._add(connection, self._moved_to(connection, self.open, now - LAG), news)
         self._moved_to(connection, self.open, now)
-        self._wrote = True
 
     def forget(self) -> None:
         """Forget what is in memory: it may be ahead of the file. It is read again before it is used."""
         self._loaded = False
+        self._writing = None
 
     def recall(self, connection: sqlite3.Connection) -> None:
         """Read everything again if it was forgotten."""
@@ -144,24 +162,61 @@ class Flushes:
 
     def _moved_to(self, connection: sqlite3.Connection, flush: OpenFlush, moment: float) -> OpenFlush:
         """Close the flush if ``moment`` is not in it any more, and open the one that it is in."""
-        # A clock that was set back by more than a flush: the open one lies in a future that may be far.
-        if flush.start - flush.seconds <= moment < flush.end:
-            return flush
-        fresh = self.open = self._flush_at(moment)
+        end = self._ends.end_by_clock(moment)
+        if self._ends.are_lost(flush, moment):
+            self._follow_clock(connection, flush, end)
+        elif (start := self._ends.next_start(flush, moment)) is not None:
+            return self._replace(connection, flush, OpenFlush(start, self._rules.seconds))
+        elif flush.start < end < flush.end:
+            # It was opened with a greater length.
+            self._put_bounds(connection, flush, flush.start, end - flush.start)
+        return flush
+
+    def _replace(self, connection: sqlite3.Connection, flush: OpenFlush, fresh: OpenFlush) -> OpenFlush:
+        self.open = fresh
         self._approximated += flush.approximated
         if self._rules.outputs:
             self._close(connection, flush)
-            self._close_missed(connection, flush, fresh)
+            end = self._close_missed(connection, flush.end, fresh.start)
+            self._pass_over(connection, fresh.start - end)
             # Without contents, but with its beginning: the flush before it must not be opened again.
             connection.execute(_PUT_PART, (fresh.start, fresh.seconds, b""))
         return fresh
 
-    def _close_missed(self, connection: sqlite3.Connection, flush: OpenFlush, fresh: OpenFlush) -> None:
-        """Give results for the flushes in between in which there was no commit, if this process was there."""
-        starts = range(flush.end, fresh.start, self._rules.seconds)
-        if self._wrote and len(starts) <= _MOST_MISSED:
-            for start in starts:
-                self._close(connection, OpenFlush(start, self._rules.seconds))
+    def _close_missed(self, connection: sqlite3.Connection, end: int, start: int) -> int:
+        """Give results for the flushes in between, if this process was there; return the end of the last one.
+
+        When the clock was set ahead, or the machine slept, nobody was there, however many ends have passed.
+        """
+        starts = range(end, start, self._rules.seconds)
+        passed = 0.0 if self._written is None else self._clock() - self._written
+        if not starts or len(starts) > _MOST_MISSED or passed < len(starts) * self._rules.seconds:
+            return end
+        for missed in starts:
+            self._close(connection, OpenFlush(missed, self._rules.seconds))
+        return start
+
+    def _follow_clock(self, connection: sqlite3.Connection, flush: OpenFlush, end: int) -> None:
+        """Have the open flush end with the present clock."""
+        back = flush.end - end
+        # Not once more for a commit that failed and is tried again.
+        if self._left != flush.end:
+            self._left = flush.end
+            self._set_back += 1
+            text = "the wall clock was set back by about {seconds} s: outputs get times again that they have had"
+            self._log.warn(text, seconds=back)
+        self._pass_over(connection, -back)
+        self._put_bounds(connection, flush, end - self._rules.seconds, self._rules.seconds)
+
+    def _put_bounds(self, connection: sqlite3.Connection, flush: OpenFlush, start: int, seconds: int) -> None:
+        flush.start, flush.seconds = start, seconds
+        connection.execute("UPDATE slot_parts SET start = ?, seconds = ?", (start, seconds))
+
+    def _pass_over(self, connection: sqlite3.Connection, seconds: int) -> None:
+        """Let no series grow older by what the clock says that has passed, and nobody saw pass."""
+        if seconds:
+            self._known.shift(seconds)
+            connection.execute("UPDATE slot_series SET seen = seen + ?", (seconds,))
 
     def _flush_at(self, moment: float) -> OpenFlush:
         return OpenFlush(flush_start(moment, self._rules.seconds), self._rules.seconds)
@@ -177,28 +232,10 @@ class Flushes:
     def _add(self, connection: sqlite3.Connection, flush: OpenFlush, news: Interval) -> None:
         if _says_nothing(news):
             return
-        news = self._admitted(flush, news)
+        news = admit_to_flush(news, flush, self._known, self._rules.max_series)
         flush.add(news)
         if self._rules.outputs:
             connection.execute(_PUT_PART, (flush.start, flush.seconds, encode(news)))
-
-    def _admitted(self, flush: OpenFlush, news: Interval) -> Interval:
-        """Leave out what is more than there may be; the store counts it, which leaves out the same."""
-        here = len(flush.counters) + len(flush.timers) + len(flush.sets) + len(flush.gauges)
-        kinds = (news.counters, news.times, news.distributions, news.sets, news.gauges)
-        coming = sum(len(series) for series in kinds)
-        if len(self._known) + here + coming <= self._rules.max_series:
-            return news
-        known = self._known
-        existing = {
-            "counters": _Either(known.identities("c"), flush.counters),
-            "times": _Either(known.identities("ms"), flush.timers),
-            "distributions": _Either(known.identities("ms"), flush.timers),
-            "sets": _Either(known.identities("s"), flush.sets),
-            "gauges": _Either(known.identities("g"), flush.gauges),
-        }
-        taken = sum(map(len, existing.values())) - len(existing["distributions"])
-        return admit(news, existing, self._rules.max_series - taken).interval
 
 
 def _says_nothing(news: Interval) -> bool:
@@ -215,19 +252,3 @@ def _decoded(payload: bytes) -> Interval:
     except BadIntervalError as error:
         # An error of the file, as the others that are found when it is read.
         raise LookupError(f"slot_parts: {error}") from error
-
-
-class _Either(Collection[str]):
-    """The keys of two mappings."""
-
-    def __init__(self, one: Mapping[str, object], other: Mapping[str, object]) -> None:
-        self._one, self._other = one, other
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._one or key in self._other
-
-    def __len__(self) -> int:
-        return len(self._one.keys() | self._other.keys())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._one.keys() | self._other.keys())

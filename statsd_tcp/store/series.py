@@ -34,7 +34,7 @@ _CHUNK = 10_000
 
 
 class SeriesRow(NamedTuple):
-    """A row of the table ``series``. ``updated`` is wall time in seconds."""
+    """A row of the table ``series``. ``updated`` is wall time in seconds, as the process knew it that wrote it."""
 
     series_id: int
     kind: str
@@ -154,6 +154,10 @@ class SeriesColumns:
     def newest(self) -> float:
         """Give the wall time of the latest update, 0.0 if there are no series."""
         return max(self._updated, default=0.0)
+
+    def shift(self, seconds: float) -> None:
+        """Have every series be updated so much later."""
+        self._updated = array("d", [updated + seconds for updated in self._updated])
 
     def apply(self, plan: SeriesPlan, first_id: int, now: float) -> None:
         """Do what the plan says; the fresh series get the ids from ``first_id`` on."""

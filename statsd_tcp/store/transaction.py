@@ -23,6 +23,7 @@ _PUT_TOTAL = """INSERT INTO totals (metric, labels, value) VALUES (?, ?, ?)
     ON CONFLICT (metric, labels) DO UPDATE SET value = excluded.value"""
 _UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ? WHERE id = ?"
 _INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated) VALUES (?, ?, ?, ?, ?, ?)"
+_SHIFT_SERIES = "UPDATE series SET updated = updated + ?"
 _DROP_SERIES = "DELETE FROM series WHERE id = ?"
 _PUT_TRAITS = """INSERT INTO traits (id, ttl, help, bounds, counts) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, help = excluded.help, bounds = excluded.bounds,
@@ -35,7 +36,7 @@ class Plan(msgspec.Struct):
 
     ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
     there is something to do about them, is called inside the transaction. ``sets`` are their members, which are in
-    memory only.
+    memory only. ``unseen`` are the seconds by which all series are younger than the file says.
     """
 
     book: Book
@@ -47,10 +48,12 @@ class Plan(msgspec.Struct):
     overflowed: int = 0
     refused_series: int = 0
     sets: SetsPlan | None = None
+    unseen: float = 0.0
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return self.flushes is None and not self.book.changed() and all(changes.is_empty() for changes in self.series)
+        series = all(changes.is_empty() for changes in self.series)
+        return self.flushes is None and not self.book.changed() and not self.unseen and series
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
@@ -59,6 +62,8 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
+        if plan.unseen:
+            connection.execute(_SHIFT_SERIES, (plan.unseen,))
         _write_book(connection, plan.book)
         connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
         connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns, first_id))

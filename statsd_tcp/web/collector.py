@@ -27,6 +27,7 @@ from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store
+from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS
 from statsd_tcp.wire.samples import KINDS
@@ -180,9 +181,11 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
     last = {key: facts.last_success for key, facts in outputs.items()}
     text = "When an output last wrote, 0 for never."
     yield _gauge("output_last_success_timestamp_seconds", text, ("output",), last)
-    approximated = 0 if snapshot.flushes is None else snapshot.flushes.approximated
+    flushes = snapshot.flushes or FlushState({}, 0)
     text = "Timers of which a flush had too many different values to keep them exactly."
-    yield _counter("timers_approximated", text, (), {(): approximated})
+    yield _counter("timers_approximated", text, (), {(): flushes.approximated})
+    text = "Times that flushes followed a clock that was set back by ten minutes or more."
+    yield _counter("flushes_set_back", text, (), {(): flushes.set_back})
 
 
 def _build() -> Metric:

@@ -6,7 +6,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.store.flushes import FlushRules
-from tests.unit.store.test_flushes import FlushTestCase
+from tests.unit.store.cases import FlushTestCase
 
 SOME = Interval(
     listeners={"tcp:1": ListenerCounts(lines=9, datagrams=2)},

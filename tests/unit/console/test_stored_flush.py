@@ -15,8 +15,7 @@ from statsd_tcp.console.service_view import StoredFlush
 from statsd_tcp.store import deletion
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from tests.unit.store.cases import values
-from tests.unit.store.test_flushes import FlushTestCase
+from tests.unit.store.cases import FlushTestCase, values
 
 NAMES = [f"a.{number}" for number in range(7)]
 

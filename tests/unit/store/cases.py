@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.flushes import FlushResult
+from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
+from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot, TotalKey
 
 DAY = 86400.0
+
+RULES = FlushRules(seconds=10, outputs=("one", "two"))
 
 
 class Clocks:
@@ -69,3 +77,52 @@ class StoreTestCase(SynchronousTestCase):
         store = Store(self.path, series_ttl=ttl, wall=self.clocks.wall, monotonic=self.clocks.monotonic)
         self.addCleanup(store.close)
         return store
+
+
+def hits(number: float, lines: int = 1) -> Interval:
+    """Make an interval with one counter."""
+    return Interval(listeners={"tcp:1": ListenerCounts(lines=lines)}, counters={"hits": number})
+
+
+class FlushTestCase(StoreTestCase):
+    """A store with flushes of ten seconds, and a wall clock at the beginning of one."""
+
+    def setUp(self) -> None:
+        """Put the clock to the beginning of a flush."""
+        super().setUp()
+        self.start = int(self.clocks.now)
+        self.offset = 0
+
+    def open_with(self, rules: FlushRules = RULES) -> Store:
+        """Open the store, for the time of the test."""
+        clocks = self.clocks
+        store = Store(self.path, flushes=rules, wall=clocks.wall, monotonic=clocks.monotonic)
+        self.addCleanup(store.close)
+        return store
+
+    def commit(
+        self, store: Store, *intervals: Interval, recovered: bool = False, delivered: Sequence[tuple[str, int]] = ()
+    ) -> Snapshot:
+        """Commit intervals of one ledger."""
+        pieces = []
+        for interval in intervals:
+            pieces.append(Piece("L1", self.offset, self.offset + 8, encode(interval), recovered=recovered))
+            self.offset += 8
+        return store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces, delivered=delivered))
+
+    def at(self, seconds: float) -> None:
+        """Set the clocks to so many seconds after the test's beginning."""
+        self.clocks.advance(self.start + seconds - self.clocks.now)
+
+    def results(self, store: Store, output: str = "one") -> list[FlushResult]:
+        """Read all that waits for an output."""
+        found: list[FlushResult] = []
+        flush_id = 0
+        while (queued := store.after(output, flush_id)) is not None:
+            flush_id = queued.flush_id
+            found.append(queued.result)
+        return found
+
+    def counted(self, store: Store) -> dict[int, float]:
+        """Give the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
+        return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}

@@ -10,8 +10,7 @@ from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
 from statsd_tcp.store.deletion import Kind, Search
 from statsd_tcp.store.flushes import FlushRules
-from tests.unit.store.cases import values
-from tests.unit.store.test_flushes import FlushTestCase
+from tests.unit.store.cases import FlushTestCase, values
 
 TAGGED = "a.b\nk\nv"
 

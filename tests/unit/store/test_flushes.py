@@ -3,73 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.collisions import PathNames
-from statsd_tcp.aggregate.encoding import encode
-from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store import queues
-from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.flushes import FlushRules
-from statsd_tcp.store.snapshot import Snapshot
-from tests.unit.store.cases import StoreTestCase, counts
-
-RULES = FlushRules(seconds=10, outputs=("one", "two"))
-
-
-def hits(number: float, lines: int = 1) -> Interval:
-    """Make an interval with one counter."""
-    return Interval(listeners={"tcp:1": ListenerCounts(lines=lines)}, counters={"hits": number})
-
-
-class FlushTestCase(StoreTestCase):
-    """A store with flushes of ten seconds, and a wall clock at the beginning of one."""
-
-    def setUp(self) -> None:
-        """Put the clock to the beginning of a flush."""
-        super().setUp()
-        self.start = int(self.clocks.now)
-        self.offset = 0
-
-    def open_with(self, rules: FlushRules = RULES) -> Store:
-        """Open the store, for the time of the test."""
-        clocks = self.clocks
-        store = Store(self.path, flushes=rules, wall=clocks.wall, monotonic=clocks.monotonic)
-        self.addCleanup(store.close)
-        return store
-
-    def commit(
-        self, store: Store, *intervals: Interval, recovered: bool = False, delivered: Sequence[tuple[str, int]] = ()
-    ) -> Snapshot:
-        """Commit intervals of one ledger."""
-        pieces = []
-        for interval in intervals:
-            pieces.append(Piece("L1", self.offset, self.offset + 8, encode(interval), recovered=recovered))
-            self.offset += 8
-        return store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces, delivered=delivered))
-
-    def at(self, seconds: float) -> None:
-        """Set the clocks to so many seconds after the test's beginning."""
-        self.clocks.advance(self.start + seconds - self.clocks.now)
-
-    def results(self, store: Store, output: str = "one") -> list[FlushResult]:
-        """Read all that waits for an output."""
-        found: list[FlushResult] = []
-        flush_id = 0
-        while (queued := store.after(output, flush_id)) is not None:
-            flush_id = queued.flush_id
-            found.append(queued.result)
-        return found
-
-    def counted(self, store: Store) -> dict[int, float]:
-        """Give the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
-        return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}
+from tests.unit.store.cases import FlushTestCase, hits
 
 
 class ClosingTests(FlushTestCase):
@@ -124,24 +68,13 @@ class ClosingTests(FlushTestCase):
         self.assertEqual(self.counted(store), {0: 1.0, 10: 0.0, 20: 0.0, 30: 0.0})
 
     def test_a_long_silence(self) -> None:
-        """When the machine slept there is no result for every flush of its sleep."""
+        """After a day without a commit there is no result for every flush of it."""
         store = self.open_with()
         self.at(1)
         self.commit(store, hits(1.0))
         self.at(86_405)
         self.commit(store)
         self.assertEqual(self.counted(store), {0: 1.0})
-
-    def test_a_clock_that_is_set_back(self) -> None:
-        """After the clock was set back flushes are those of the new time."""
-        store = self.open_with()
-        self.at(1)
-        self.commit(store, hits(1.0))
-        self.clocks.now -= 3600
-        self.commit(store, hits(2.0))
-        self.clocks.advance(9.01)
-        self.commit(store, hits(4.0))
-        self.assertEqual(self.counted(store), {0: 1.0, -3600: 6.0})
 
     def test_without_outputs(self) -> None:
         """Without outputs the open flush can be looked at, and nothing of it is written."""

@@ -203,10 +203,13 @@ class TraitsTests(MappedStoreCase):
 
     def test_time_to_live_outlasts_a_restart(self) -> None:
         """What was to go is gone after a restart, with all that was kept of it."""
-        self.commit(self.mapped("mappings: [{match: s.*, name: s, ttl: 20s}]"), Interval(counters={"s.a": 1.0}))
-        self.clocks.advance(30)
+        before = self.mapped("mappings: [{match: s.*, name: s, ttl: 20s}]")
+        self.commit(before, Interval(counters={"s.a": 1.0}))
+        self.clocks.advance(10)
+        self.commit(before, Interval(counters={"other": 1.0}))
         store = self.mapped("")
-        self.assertEqual(len(self.commit(store, Interval()).counters), 0)
+        self.clocks.advance(15)
+        self.assertEqual(values(self.commit(store, Interval()).counters), {"other": 1.0})
         self.assertEqual(store._connection.execute("SELECT count(*) FROM traits").fetchone(), (0,))
 
 

@@ -57,6 +57,7 @@ NAMES = [
     "output_queued",
     "output_last_success_timestamp_seconds",
     "timers_approximated_total",
+    "flushes_set_back_total",
     "mapping_rules",
     "mapping_series_total",
     "summaries_without_quantiles_total",
