@@ -249,6 +249,12 @@ class PlanTests(StartupTestCase):
             "raise it to 259 or more, or ask for fewer --workers or --http-connections",
             self.error(startup._check_descriptors, plan),
         )
+        plan = plan._replace(http=plan.listeners[0], descriptors=258)
+        self.assertIn(
+            "3 listening sockets and 128 HTTP connections: raise it to 387 or more",
+            self.error(startup._check_descriptors, plan),
+        )
+        startup._check_descriptors(plan._replace(descriptors=259))
 
     def test_two_listeners_with_one_label(self) -> None:
         """Labels that turn out the same once the ports are known are refused."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
@@ -109,6 +111,26 @@ class ServiceTests(SynchronousTestCase):
         """An address that nobody answers at gives one line."""
         error = self.assertRaises(NoService, service_at, "http://127.0.0.1:1")
         self.assertNotIn("\n", str(error))
+
+    def test_refused(self) -> None:
+        """Where the service refuses to tell, its own line says why."""
+
+        class Refusing(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(421)
+                self.end_headers()
+                self.wfile.write(b"--http-host does not name it\n")
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+            thread = Thread(target=server.handle_request)
+            thread.start()
+            url = f"http://127.0.0.1:{server.server_address[1]}"
+            error = self.assertRaises(NoService, service_at, url)
+            thread.join()
+        self.assertEqual(f"--status-url {url}: 421 --http-host does not name it", str(error))
 
 
 class RenderTests(SynchronousTestCase):
