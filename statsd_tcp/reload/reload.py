@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -156,24 +157,32 @@ class Reload:
 
     async def _reload(self) -> None:
         made: list[BoundListener] = []
-        refusal = await self._rehearse(made)
-        if refusal:
+        try:
+            refusal = await self._rehearse(made)
+            if refusal:
+                self._log.error("{refusal}", refusal=refusal)
+            await self._askers.tell(refusal)
+            if not refusal:
+                await self._replace(made)
+        finally:
+            # This image goes on, and has no use for them.
             for listener in made:
                 listener.close()
-            self._log.error("{refusal}", refusal=refusal)
-        await self._askers.tell(refusal)
-        if refusal:
-            return
+
+    async def _replace(self, made: list[BoundListener]) -> None:
+        """Silence the workers and become the next image. Whatever prevents that, the workers are asked again."""
         await self._wait(lambda: not self._supervisor.has_starting, START_TRIES)
         if self._supervisor.draining:
             return
-        self._supervisor.pause()
-        await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
-        await self._committer.commit()
-        await self._committer.close()
-        if not self._supervisor.draining:
-            self._exec(made)
-        self._supervisor.resume()
+        try:
+            self._supervisor.pause()
+            await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
+            await self._committer.commit()
+            await self._committer.close()
+            if not self._supervisor.draining:
+                self._exec(made)
+        finally:
+            self._supervisor.resume()
 
     async def _rehearse(self, made: list[BoundListener]) -> str:
         """Try the next image, and bind what it wants. Return why it is refused, "" if it is not."""
@@ -196,23 +205,24 @@ class Reload:
             await deferLater(self._reactor, QUIET_CHECK)
 
     def _exec(self, made: list[BoundListener]) -> None:
-        """Become the next image. Comes back only if that can't be done."""
+        """Become the next image. Return only if that cannot be done; what was prepared for it is undone then."""
         manifest = self._manifest(made)
-        # A signal between two images would find no handler, and end the process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-        descriptors = [*manifest.descriptors(), write_manifest(manifest, os.environ)]
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
         self._log.info("the next image takes over")
-        sys.stdout.flush()
-        sys.stderr.flush()
         try:
-            os.execve(sys.executable, [sys.executable, *self._again.arguments], os.environ)  # noqa: S606
+            with ExitStack() as undo:
+                written = write_manifest(manifest, os.environ)
+                undo.callback(os.close, written)
+                undo.callback(os.environ.pop, MANIFEST)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                # A signal between two images would find no handler, and end the process.
+                undo.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, _BLOCKED)
+                signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+                for descriptor in (*manifest.descriptors(), written):
+                    os.set_inheritable(descriptor, True)
+                    undo.callback(os.set_inheritable, descriptor, False)
+                os.execve(sys.executable, [sys.executable, *self._again.arguments], os.environ)  # noqa: S606
         except OSError as error:
-            os.close(int(os.environ.pop(MANIFEST)))
-            for descriptor in descriptors[:-1]:
-                os.set_inheritable(descriptor, False)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
             self._log.error("the next image can't be started, and all stays as it is: {error}", error=error)
 
     def _manifest(self, made: list[BoundListener]) -> Manifest:

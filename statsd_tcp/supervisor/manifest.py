@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -67,10 +68,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write_manifest(manifest: Manifest, environ: MutableMapping[str, str]) -> int:
-    """Write the manifest where the next image finds it, and give its descriptor; nothing is inheritable yet."""
-    descriptor = os.memfd_create("statscounter", os.MFD_CLOEXEC)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(msgspec.msgpack.encode(manifest))
+    """Write the manifest where the next image finds it, and give its descriptor; nothing is inheritable yet.
+
+    Raises `OSError`; nothing is left then.
+    """
+    data = msgspec.msgpack.encode(manifest)
+    with ExitStack() as undo:
+        descriptor = os.memfd_create("statscounter", os.MFD_CLOEXEC)
+        undo.callback(os.close, descriptor)
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        undo.pop_all()
     environ[VARIABLE] = str(descriptor)
     return descriptor
 
