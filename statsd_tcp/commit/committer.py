@@ -209,7 +209,13 @@ class Committer:
                 del self._recovery.results[ledger.ledger_id]
             self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed, self.commit)
         for callback in self.after_commit:
+            self._tell(callback, snapshot)
+
+    def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
+        try:
             callback(snapshot)
+        except Exception:  # noqa: BLE001  (one that fails must not keep the snapshot from the others)
+            self._log.failure("what follows a commit failed")
 
     def _let_go(self, ledger: Ledger) -> bool:
         """Delete a ledger's file, or set it aside; tell whether it is gone.

@@ -117,6 +117,18 @@ class CommitterTests(WorkersTestCase):
         """Give the series."""
         return dict(self.commit().counters.items())
 
+    def test_follower_fails(self) -> None:
+        """One that raises does not keep a commit's snapshot from those behind it, and its error is in the log."""
+
+        def fail(snapshot: Snapshot) -> None:
+            raise ZeroDivisionError
+
+        heard: list[Snapshot] = []
+        self.committer.after_commit += [fail, heard.append]
+        self.assertEqual([self.commit()], heard)
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertIn("what follows a commit failed", self.logged)
+
     def test_the_first_commit_opens_the_store(self) -> None:
         """The store is made when the first commit comes, and there is a picture even of nothing."""
         self.assertIs(None, self.committer.snapshot)
