@@ -16,6 +16,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from statsd_tcp.children import Child, Children, Ending, environment
 from statsd_tcp.commit.replay import Replay
@@ -145,7 +146,7 @@ class Recovery:
             environment(os.environ),
             {1: said.extend, 2: complaint.extend},
         )
-        reader.ended.addCallback(self._ended, said, complaint)
+        reader.ended.addCallback(self._ended, said, complaint).addErrback(self._unexpected)
         return reader
 
     def _ended(self, ending: Ending, said: bytearray, complaint: bytearray) -> None:
@@ -157,6 +158,9 @@ class Recovery:
             stopped.callback(None)
         elif self._jobs:
             self._judge(self._jobs[0], _outcome(ending, said, complaint), said.startswith(BEGUN))
+
+    def _unexpected(self, failure: Failure) -> None:
+        self._log.failure("what follows the reading of a journal failed", failure=failure)
 
     def _judge(self, job: _Job, outcome: Replay | str, begun: bool) -> None:
         if isinstance(outcome, Replay):

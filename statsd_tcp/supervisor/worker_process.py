@@ -7,6 +7,9 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from statsd_tcp.children import Child, Ending
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
@@ -46,6 +49,8 @@ class WorkerProcess:
     ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is.
     """
 
+    _log = Logger()
+
     def __init__(self, reactor: Any, ledger: Ledger, child: Child, events: ProcessEvents) -> None:
         self._reactor = reactor
         self._events = events
@@ -56,7 +61,7 @@ class WorkerProcess:
         self.channel_ended = False
         self.stalled = False
         self._told = 0
-        child.ended.addCallback(self._exited)
+        child.ended.addCallback(self._exited).addErrback(self._unexpected)
 
     def open(self, descriptor: int) -> None:
         """Speak to it over the socket at ``descriptor``, which the caller closes. Raises `OSError`."""
@@ -106,6 +111,9 @@ class WorkerProcess:
 
     def _exited(self, ending: Ending) -> None:
         self._check_over()
+
+    def _unexpected(self, failure: Failure) -> None:
+        self._log.failure("what follows the end of worker process {pid} failed", failure=failure, pid=self.child.pid)
 
     def _channel_ended(self) -> None:
         self.channel_ended = True

@@ -62,6 +62,17 @@ class RecoveryTests(WorkersTestCase):
         self.assertEqual((2, 2, False), (self.calls, len(self.recovery.results), self.recovery.busy))
         self.assertEqual([], self.reactor.getDelayedCalls())
 
+    def test_error_after_a_reading(self) -> None:
+        """An error in what follows a reading is in the log at once."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.recovery.read(self.first, 8, fail)
+        self.answer(self.children.started[0], WHOLE)
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertEqual(["what follows the reading of a journal failed"], self.logged)
+
     def test_asked_again(self) -> None:
         """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
         for _ in range(2):

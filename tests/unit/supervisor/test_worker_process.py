@@ -64,6 +64,18 @@ class WorkerProcessTests(WorkersTestCase):
         self.reactor.advance(3)
         self.assertEqual(3, self.process.life())
 
+    def test_error_after_its_end(self) -> None:
+        """An error in what follows its end is in the log at once."""
+
+        def fail(process: WorkerProcess) -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.told, "over", fail)
+        break_off(self.channel)
+        self.child.end()
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertIn(f"what follows the end of worker process {self.child.pid} failed", self.logged)
+
     def test_committed(self) -> None:
         """It is told what is committed of its own ledger, and only what it does not know."""
         other, lock = self.ledger_folder.make(5, LISTENERS)
