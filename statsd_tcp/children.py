@@ -26,10 +26,14 @@ from zope.interface import implementer
 
 import statsd_tcp
 
-__all__ = ["Child", "Children", "Ending", "Lines", "Pipe", "Received", "environment", "inheritable"]
+__all__ = ["LONGEST_LINE", "Child", "Children", "Ending", "Lines", "Pipe", "Received", "environment", "inheritable"]
 
 Received = Callable[[bytes], object]
 """Gets what comes through a pipe, in pieces, and an empty one at its end."""
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a line that are kept until its end comes. What a rehearsal wants is one line, of some 200 bytes for each
+listener; a child that prints without end must not fill our memory."""
 
 _LARGEST = 1 << 16
 
@@ -51,19 +55,28 @@ class Ending(NamedTuple):
 
 
 class Lines:
-    """A `Received` that cuts what comes into lines; ``line`` gets each, the last one even if it is not whole."""
+    """A `Received` that cuts what comes into lines; ``line`` gets each, the last one even if it is not whole.
+
+    A line that reaches `LONGEST_LINE` is given in parts.
+    """
 
     def __init__(self, line: Callable[[str], object]) -> None:
         self._line = line
-        self._rest = b""
+        self._begun = bytearray()
 
     def __call__(self, data: bytes) -> None:
         """Take a piece, or the end."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if not data and self._rest:
-            lines, self._rest = [self._rest], b""
-        for line in lines:
-            self._line(line.decode(errors="replace"))
+        *ends, begun = data.split(b"\n")
+        for end in ends:
+            self._begun += end
+            self._give()
+        self._begun += begun
+        if len(self._begun) >= LONGEST_LINE or (self._begun and not data):
+            self._give()
+
+    def _give(self) -> None:
+        line, self._begun = self._begun, bytearray()
+        self._line(line.decode(errors="replace"))
 
 
 @implementer(IReadDescriptor)
@@ -88,29 +101,34 @@ class Pipe:
 
     def doRead(self) -> None:
         """Read what is there."""
-        self._read()
+        self._read(_LARGEST)
 
     def finish(self) -> None:
-        """Read what is left, and close the pipe: whoever else may hold its other end is nobody that we wait for."""
-        while self._descriptor >= 0 and self._read():
-            pass
+        """Read what the dead process has left, and close the pipe.
+
+        Whoever else holds its other end is nobody that we wait for. One that goes on to write would hold us up for ever
+        if the pipe were read until it is empty. What the dead one wrote is in it, so that its size is enough.
+        """
+        left = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) if self._descriptor >= 0 else 0
+        while left > 0 and (read := self._read(left)):
+            left -= read
         self._close()
 
     def connectionLost(self, reason: Failure) -> None:
         """Close it: its other end was closed, or the reactor stops."""
         self._close()
 
-    def _read(self) -> bool:
-        """Read once, and return whether there may be more."""
+    def _read(self, most: int) -> int:
+        """Read once, at most so many bytes, and return how many: 0 if there are none now or no more."""
         try:
-            data = os.read(self._descriptor, _LARGEST)
+            data = os.read(self._descriptor, most)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             self._received(data)
         else:
             self._close()
-        return bool(data)
+        return len(data)
 
     def _close(self) -> None:
         if self._descriptor < 0:

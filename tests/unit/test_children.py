@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sysconfig
 from pathlib import Path
@@ -12,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 import statsd_tcp
-from statsd_tcp.children import Lines, Pipe, environment
+from statsd_tcp.children import LONGEST_LINE, Lines, Pipe, environment
 
 HOME = str(Path(statsd_tcp.__file__).parent.parent)
 
@@ -56,6 +57,17 @@ class LinesTests(SynchronousTestCase):
                 receive(piece)
             self.assertEqual(lines, seen)
 
+    def test_endless_line(self) -> None:
+        """What has no end is given in parts, and nothing of it is lost; the next line is whole again."""
+        seen: list[str] = []
+        receive = Lines(seen.append)
+        piece = b"x" * 4096
+        for _ in range(3 * LONGEST_LINE // len(piece)):
+            receive(piece)
+        self.assertEqual([LONGEST_LINE] * 3, [len(line) for line in seen])
+        receive(b"the rest\nnext\n")
+        self.assertEqual(["the rest", "next"], seen[3:])
+
 
 class PipeTests(SynchronousTestCase):
     """A pipe with a test at its other end."""
@@ -90,6 +102,26 @@ class PipeTests(SynchronousTestCase):
         self.pipe.finish()
         self.assertEqual(([b"last words", b""], -1), (self.received, self.pipe.fileno()))
         self.assertRaises(BrokenPipeError, os.write, self.writing, b"more")
+        os.close(self.writing)
+
+    def test_endless_writer(self) -> None:
+        """Somebody who goes on to write when the process has ended does not hold us up."""
+        size = fcntl.fcntl(self.writing, fcntl.F_GETPIPE_SZ)
+        os.set_blocking(self.writing, False)
+        heard = 0
+
+        def receive(data: bytes) -> None:
+            nonlocal heard
+            heard += len(data)
+            # A test that would never end shall fail.
+            assert heard <= 4 * size
+            if data:
+                os.write(self.writing, data)
+
+        self.pipe = Pipe(self.reactor, os.dup(self.pipe.fileno()), receive)
+        os.write(self.writing, b"x" * size)
+        self.pipe.finish()
+        self.assertEqual((size, -1), (heard, self.pipe.fileno()))
         os.close(self.writing)
 
     def test_dropped(self) -> None:
