@@ -63,12 +63,7 @@ class StallWatch:
         for slot, age in silent.items():
             if age > KILLED_AFTER:
                 self._log.error("worker {number} is killed after {age:.1f} s", number=slot.number, age=age)
-                self._kill(slot)
-
-    def _kill(self, slot: WorkerSlot) -> None:
-        if slot.current is not None:
-            slot.current.stalled = True
-            slot.current.child.kill()
+                slot.kill_stalled()
 
     def _silence(self, slot: WorkerSlot, now: int) -> float:
         """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""

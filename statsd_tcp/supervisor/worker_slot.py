@@ -170,6 +170,12 @@ class WorkerSlot:
         for one in self.processes:
             one.child.kill()
 
+    def kill_stalled(self) -> None:
+        """End the present worker at once, because it gives no sign of life."""
+        if self.current is not None:
+            self.current.stalled = True
+            self.current.child.kill()
+
     # What the processes tell.
 
     def accepts(self, process: WorkerProcess) -> None:

@@ -112,6 +112,16 @@ class LifeTests(SlotTestCase):
         (ledger_id,) = self.ledger_folder.ledgers
         self.assertEqual([(ledger_id, message)], self.events.messages)
 
+    def test_stalled(self) -> None:
+        """A worker that gives no sign of life is killed, and its death is told as what it is; an empty slot stays."""
+        self.slot.kill_stalled()
+        self.make_ready()
+        process = self.process
+        self.slot.kill_stalled()
+        self.assertEqual(1, process.kills)
+        self.die()
+        self.assertEqual("stalled", self.events.deaths[-1][1])
+
     def test_replaced_at_once(self) -> None:
         """After a healthy life the next worker is there at once, with a ledger of its own, when the death is told."""
         self.make_ready()
