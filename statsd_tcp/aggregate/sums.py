@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -54,9 +53,9 @@ NewSums = Callable[[], Sums]
 """Makes the sums of one listener."""
 
 
-def new_sums(known: int = KNOWN_SHAPES) -> Sums:
+def new_sums(seed: int, known: int = KNOWN_SHAPES) -> Sums:
     """Make the sums of one listener in C, which must have been built.
 
-    The seed differs each time, so that names that collide in one table do not collide in the next.
+    ``seed``, of 64 bits, is to differ each time, so that names that collide in one table do not collide in the next.
     """
-    return _sums.Sums(known, int.from_bytes(os.urandom(8), "little"))
+    return _sums.Sums(known, seed)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from statsd_tcp.console.commands import bare, is_http, is_statsd, is_text, is_whole, read_command
 from statsd_tcp.console.dispatch import Dispatch, Reply
 from statsd_tcp.console.replies import UNKNOWN
-from statsd_tcp.sockets.guests import Guests
+from statsd_tcp.guests import Guests
 
 __all__ = ["ConsoleFactory", "Session"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from statsd_tcp.doctor import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
+from statsd_tcp.doctor.checks import accept, container, handshake, memory, nic, placement, softirq, time_wait, tracking
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Check, Judgement, Remedy, Result, Scope, Verdict, Weight

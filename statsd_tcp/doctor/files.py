@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from statsd_tcp.doctor.checks.tracking import NOTRACK_FILE
 from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result, Scope
-from statsd_tcp.doctor.tracking import NOTRACK_FILE
 
 __all__ = ["DROP_IN_FILE", "SYSCTL_FILE", "drop_in", "remedy_files", "sysctl_conf"]
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.doctor.checks.tracking import NOTRACK_FILE, NOTRACK_TABLE
 from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.files import DROP_IN_FILE, SYSCTL_FILE, remedy_files
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result
-from statsd_tcp.doctor.tracking import NOTRACK_FILE, NOTRACK_TABLE
 
 __all__ = ["Effect", "Installation", "InstallationError", "Run"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from yaml.nodes import Node
@@ -17,9 +16,9 @@ from yaml.nodes import Node
 from statsd_tcp.mapping.observing import HISTOGRAM, SUMMARY, chosen, modern, observing
 from statsd_tcp.mapping.patterns import PatternError, compile_regex
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
-from statsd_tcp.mapping.yaml_source import MappingError, Source
+from statsd_tcp.mapping.yaml_source import Source
 
-__all__ = ["DEFAULT_BUCKETS", "read_mapping", "read_mapping_file"]
+__all__ = ["DEFAULT_BUCKETS", "read_mapping"]
 
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The buckets of a histogram for which none are given, in seconds for times."""
@@ -35,17 +34,6 @@ _GLOB: Final = re.compile(r"(?:\*|[A-Za-z_][A-Za-z0-9_-]*)(?:\.\*|\.[A-Za-z0-9_]
 _NAME: Final = re.compile(r"(?:[A-Za-z_]|\$\{?[0-9]+\}?)(?:[A-Za-z0-9_]|\$\{?[0-9]+\}?)*")
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_LABEL: Final = re.compile(r"le|quantile|__.*")
-
-
-def read_mapping_file(path: Path) -> MappingRules:
-    """Read the mapping file at ``path``; raises `MappingError`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MappingError(f"{path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MappingError(f"{path} can't be read: it is not UTF-8") from None
-    return read_mapping(text, str(path))
 
 
 def read_mapping(text: str, name: str) -> MappingRules:

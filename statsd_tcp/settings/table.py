@@ -127,7 +127,7 @@ def _seconds(lowest: float, highest: float) -> Callable[[str], float]:
 
 def _mapping(text: str) -> MappingRules:
     # Most have none, and would wait for the reader of YAML at every start.
-    from statsd_tcp.mapping.document import read_mapping_file
+    from statsd_tcp.settings.mapping import read_mapping_file
 
     return read_mapping_file(Path(text).expanduser())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
-from statsd_tcp.aggregate.sums import new_sums
+from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.hand_over import HandOverLane
@@ -82,7 +83,7 @@ class Worker:
         listeners = ledger.directory.listeners
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
-            listeners, AcceptedLines(self._repeater.send) if self._repeater else None, new_sums if in_c else None
+            listeners, AcceptedLines(self._repeater.send) if self._repeater else None, _seeded_sums if in_c else None
         )
         journal = Journal(ledger.ring, ledger.cells)
         self._intake = Intake(journal, self._tally, len(listeners), full=self._on_full, resumed=self._on_room)
@@ -271,6 +272,10 @@ class Worker:
         from statsd_tcp.ingest.tls_lane import TlsFactory
 
         return TlsFactory(*common, context=server_context(material))
+
+
+def _seeded_sums() -> Sums:
+    return new_sums(int.from_bytes(os.urandom(8), "little"))
 
 
 def _without_silence(interval: Interval) -> Interval:

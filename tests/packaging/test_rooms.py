@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGE = "statsd_tcp"
 PURE = ("wire", "aggregate", "mapping")
 IMPURE = {"twisted", "time", "datetime", "socket", "select", "selectors", "threading", "subprocess", "signal"}
+IMPURE |= {"os", "pathlib", "tempfile", "shutil", "random", "secrets", "logging", "asyncio"}
 
 
 def modules(checkout: Path) -> Iterator[tuple[str, ast.Module]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from statsd_tcp.doctor.audit.opinion import Grade, Opinion
+from statsd_tcp.doctor.checks.softirq import backlog, packets_needed
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, accept_queue, conntrack_entries, descriptors, time_wait_buckets
 from statsd_tcp.doctor.judgement import Verdict
 from statsd_tcp.doctor.probes import Unread
-from statsd_tcp.doctor.softirq import backlog, packets_needed
 
 __all__ = ["RULES", "Rule"]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from statsd_tcp.commands.main import main
+from statsd_tcp.doctor.checks.tracking import notrack_rules
 from statsd_tcp.doctor.examination import examine
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.installation import Installation
 from statsd_tcp.doctor.probes import KernelProbes, Roots
-from statsd_tcp.doctor.tracking import notrack_rules
 from statsd_tcp.doctor.watch import Watch
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.samples import Sampler

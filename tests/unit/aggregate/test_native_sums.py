@@ -30,7 +30,7 @@ def _with_sums() -> dict[str, Any]:
     module = module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     # For fewer shapes than usual, or a test of the memory that all else needs would see theirs.
-    module.NEW_SUMS = partial(new_sums, 1000)  # type: ignore[attr-defined]
+    module.NEW_SUMS = partial(new_sums, 1, 1000)  # type: ignore[attr-defined]
     cases = {}
     for name, case in vars(module).items():
         if isinstance(case, type) and issubclass(case, SynchronousTestCase) and case is not SynchronousTestCase:
@@ -62,7 +62,7 @@ class LearntTests(SynchronousTestCase):
 
     def tallies(self) -> tuple[Tally, Tally]:
         """Give a tally with sums, which knows some shapes, and one without."""
-        made = (Tally(Grammar(), ["a"], new_sums=new_sums), Tally(Grammar(), ["a"]))
+        made = (Tally(Grammar(), ["a"], new_sums=partial(new_sums, 1)), Tally(Grammar(), ["a"]))
         for tally in made:
             tally.add(0, b"c:1|c\nr:1|c|@0.125\nt:1|ms\nh:1|h|@0.5\nd;x=y:1|d\nc:1|c|#a:b\nw:1|c\r\n", 1)
             tally.take()
@@ -103,7 +103,7 @@ class LearntTests(SynchronousTestCase):
     def test_too_long(self) -> None:
         """A line that is too long with its value is rejected, however well its shape is known."""
         grammar = Grammar(max_line=12)
-        tally = Tally(grammar, ["a"], new_sums=new_sums)
+        tally = Tally(grammar, ["a"], new_sums=partial(new_sums, 1))
         for _ in range(3):
             tally.add(0, b"name:123|c\nname:123456|c\n", 1)
             interval = tally.take()
@@ -135,7 +135,7 @@ class LearntTests(SynchronousTestCase):
             rejected: set[bytes] = set()
             pass_on = seen.append
 
-        tally = Tally(Grammar(), ["a"], accepted=Accepted(), new_sums=new_sums)  # type: ignore[arg-type]
+        tally = Tally(Grammar(), ["a"], accepted=Accepted(), new_sums=partial(new_sums, 1))  # type: ignore[arg-type]
         self.assertIsNone(tally._listeners[0].sums)
 
 
@@ -147,7 +147,7 @@ class MemoryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make sums for few shapes."""
-        self.sums = new_sums(1000)
+        self.sums = new_sums(1, 1000)
 
     def learn(self, names: range, kind: bytes = b"c") -> None:
         """Have counters learnt."""
@@ -244,7 +244,7 @@ class MemoryTests(SynchronousTestCase):
         """Learning, adding, taking and throwing away again and again needs no more memory than once."""
 
         def once() -> None:
-            self.sums = new_sums(1000)
+            self.sums = new_sums(1, 1000)
             self.learn(range(500))
             self.learn(range(500), b"ms")
             self.add(range(500))
@@ -269,4 +269,4 @@ class MemoryTests(SynchronousTestCase):
         ):
             self.assertRaises(TypeError, call)
         for limit in (0, -1, 1 << 40):
-            self.assertRaises(ValueError, new_sums, limit)
+            self.assertRaises(ValueError, new_sums, 1, limit)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.doctor.checks.tracking import notrack_rules
 from statsd_tcp.doctor.examination import examine
 from statsd_tcp.doctor.files import remedy_files
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
 from statsd_tcp.doctor.judgement import Result
-from statsd_tcp.doctor.tracking import notrack_rules
 from tests.unit.doctor.machines import folder, machine
 
 TARGET = Goal(workers=2)

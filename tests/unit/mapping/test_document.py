@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.mapping.document import DEFAULT_BUCKETS, read_mapping, read_mapping_file
+from statsd_tcp.mapping.document import DEFAULT_BUCKETS, read_mapping
 from statsd_tcp.mapping.rules import PLAIN, Rule, Treatment
 from statsd_tcp.mapping.yaml_source import MappingError
 from tests.unit.mapping.cases import GOOD, REFUSED
@@ -34,16 +31,6 @@ class RefusalTests(SynchronousTestCase):
             self.assertTrue(message.startswith(f"m.yml:{line}: "), message)
             self.assertIn(said, message)
             self.assertNotIn("\n", message)
-
-    def test_unreadable_files(self) -> None:
-        """A file that isn't there, or isn't text, is refused with the reason."""
-        with self.assertRaisesRegex(MappingError, "nowhere.yml can't be read: No such file"):
-            read_mapping_file(Path("/nonexistent/nowhere.yml"))
-        with TemporaryDirectory(prefix="statscounter-") as folder:
-            path = Path(folder) / "m.yml"
-            path.write_bytes(b"mappings: \xff\n")
-            with self.assertRaisesRegex(MappingError, "is not UTF-8"):
-                read_mapping_file(path)
 
     @given(st.text(alphabet="abm:- \n{}[]'\"*&!%@#|>\\\t0", max_size=60))
     def test_any_text(self, text: str) -> None:

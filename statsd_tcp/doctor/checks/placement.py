@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statsd_tcp.doctor.checks.nic import real_cards
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, processors, softirq_processors
 from statsd_tcp.doctor.judgement import (
@@ -16,7 +17,6 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     unit,
 )
-from statsd_tcp.doctor.nic import real_cards
 from statsd_tcp.doctor.probes import Unread
 
 __all__ = ["CHECKS"]

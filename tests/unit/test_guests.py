@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.sockets.guests import Guests
+from statsd_tcp.guests import Guests
 
 
 class FakeGuest:

@@ -1,4 +1,4 @@
-"""The connections to one of the supervisor's own ports: so few that it keeps descriptors for its own needs.
+"""The connections to the console, and to the pages: so few that the supervisor keeps descriptors for its own needs.
 
 Those that do nothing must not keep others out: when there are too many, the one that has idled longest goes.
 """

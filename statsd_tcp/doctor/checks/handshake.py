@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statsd_tcp.doctor.accept import counters
+from statsd_tcp.doctor.checks.accept import counters
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, accept_queue
 from statsd_tcp.doctor.judgement import (

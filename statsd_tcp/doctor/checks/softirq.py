@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statsd_tcp.doctor.checks.nic import real_cards
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, packets_per_processor, softirq_processors
 from statsd_tcp.doctor.judgement import (
@@ -18,7 +19,6 @@ from statsd_tcp.doctor.judgement import (
     irrelevant,
     sysctl,
 )
-from statsd_tcp.doctor.nic import real_cards
 from statsd_tcp.doctor.probes import Unread
 from statsd_tcp.kernel.tables import total
 

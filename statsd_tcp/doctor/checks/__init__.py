@@ -1,0 +1,1 @@
+"""What the doctor judges, one module for each part of the machine: each has its checks in ``CHECKS``."""
