@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CHANNEL", "LEDGER", "MANIFEST", "FormatError", "check_formats", "write_formats"]
+__all__ = ["CHANNEL", "LEDGER", "MANIFEST", "FormatError", "check_format", "check_formats", "write_formats"]
 
 MANIFEST = 1
 CHANNEL = 1
@@ -41,6 +41,15 @@ class FormatError(Exception):
 def write_formats() -> str:
     """Return the formats of this code, as `check_formats` reads them."""
     return " ".join(f"{name}={number}" for name, number in _OURS.items())
+
+
+def check_format(name: str, number: int) -> None:
+    """Raise `FormatError` unless this code can go on with what the image before it has left in that format.
+
+    The rehearsal has asked already, but the program's files may have been replaced between it and the exec.
+    """
+    if number not in _TAKEN_OVER[name]:
+        raise FormatError(f"this version cannot take over {name}={number} from the one before it: start the service")
 
 
 def check_formats(text: str) -> None:

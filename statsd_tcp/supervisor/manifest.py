@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from statsd_tcp.formats import MANIFEST
+from statsd_tcp.formats import MANIFEST, check_format
 from statsd_tcp.sockets.inherited import InheritedListener
 
 __all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_manifest"]
@@ -22,6 +22,12 @@ __all__ = ["VARIABLE", "InheritedWorker", "Manifest", "read_manifest", "write_ma
 VARIABLE = "STATSCOUNTER_MANIFEST"
 
 _LARGEST = 1 << 28
+
+
+class _Format(msgspec.Struct, frozen=True):
+    """What a manifest of any format has."""
+
+    format: int
 
 
 class InheritedWorker(msgspec.Struct, frozen=True):
@@ -84,7 +90,7 @@ def write_manifest(manifest: Manifest, environ: MutableMapping[str, str]) -> int
 
 
 def read_manifest(environ: MutableMapping[str, str]) -> Manifest | None:
-    """Take what an earlier image of this process left, if there was one. It can be taken once."""
+    """Take what an earlier image of this process left, if there was one. It can be taken once. Raises `FormatError`."""
     text = environ.pop(VARIABLE, "")
     if not text.isdigit():
         return None
@@ -94,6 +100,7 @@ def read_manifest(environ: MutableMapping[str, str]) -> Manifest | None:
         return None
     data = os.pread(descriptor, _LARGEST, 0)
     os.close(descriptor)
+    check_format("manifest", msgspec.msgpack.decode(data, type=_Format).format)
     manifest = msgspec.msgpack.decode(data, type=Manifest)
     for one in manifest.descriptors():
         os.set_inheritable(one, False)

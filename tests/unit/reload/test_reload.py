@@ -6,10 +6,12 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.children import Children
+from statsd_tcp.formats import FormatError
 from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.new_listeners import bind_wanted
 from statsd_tcp.reload.rehearsal import RefusedError, Wanted
@@ -17,7 +19,7 @@ from statsd_tcp.reload.reload import Reload
 from statsd_tcp.settings.endpoints import parse_listen
 from statsd_tcp.sockets.listener import BoundListener, bind_listener
 from statsd_tcp.status.systemd import Notifier
-from statsd_tcp.supervisor.manifest import Manifest, read_manifest, write_manifest
+from statsd_tcp.supervisor.manifest import VARIABLE, Manifest, read_manifest, write_manifest
 
 NOW = 1_700_000_000.0
 
@@ -81,6 +83,13 @@ class ManifestTests(SynchronousTestCase):
         environ: dict[str, str] = {}
         write_manifest(manifest, environ)
         self.assertEqual(manifest, read_manifest(environ))
+
+    def test_another_format(self) -> None:
+        """A manifest of a format that this version does not know is refused in one line, whatever else is in it."""
+        descriptor = os.memfd_create("manifest")
+        os.write(descriptor, msgspec.msgpack.encode({"format": 2, "lock": "another type"}))
+        error = self.assertRaises(FormatError, read_manifest, {VARIABLE: str(descriptor)})
+        self.assertIn("manifest=2", str(error))
 
     def test_started_at(self) -> None:
         """The next image is told for how long the service has run, whatever the wall clock was when it began."""
