@@ -18,7 +18,7 @@ from statsd_tcp.clock import use_monotonic
 from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.plugins import PluginError
-from statsd_tcp.reload.rehearsal import VARIABLE as OFFER
+from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
@@ -110,7 +110,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
             use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)
-        if running := os.environ.pop(OFFER, ""):
+        if running := os.environ.pop(REHEARSAL, ""):
             rehearse(settings, running)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest)

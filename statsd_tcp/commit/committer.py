@@ -61,6 +61,13 @@ class Committer:
     """The only user of the store.
 
     ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead.
+
+    _running  _again   state                               what `commit` does   when the commit is over
+    None      False    nothing is in the thread            begins one           -
+    Deferred  False    a commit is in the thread           sets _again          fires _running
+    Deferred  True     it is, and another is asked for     nothing more         begins the other one
+
+    Who calls `commit` while one is in the thread waits for the other one: the first lacks what came after it began.
     """
 
     _log = Logger()

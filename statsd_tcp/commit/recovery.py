@@ -68,7 +68,18 @@ class _Job(NamedTuple):
 
 
 class Recovery:
-    """Reads one journal at a time."""
+    """Reads one journal at a time.
+
+    state      _reader       _call                           _stopped          what comes next
+    idle       None          None                            None              read: reading
+    reading    the process   kills it, LONGEST_READING       None              a result: reading the next one, or idle
+                                                                               a failure: waiting; stop: stopping
+    waiting    None          begins again                    None              the call: reading; stop: idle
+    stopping   the process   kills it, LONGEST_READING       fires at its end  the end of the process: idle
+
+    ``_delay`` is how long "waiting" lasts after a process that did not even begin to read: twice as long each time, up
+    to `LONGEST_RETRY`. After any other failure it is `RETRY`.
+    """
 
     _log = Logger()
 

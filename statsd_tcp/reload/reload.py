@@ -63,6 +63,15 @@ _STOPS = "the service stops"
 class Reload:
     """Replaces the running image on request. Requests that come meanwhile are one more, afterwards.
 
+    request --> rehearsal --passed--> every worker accepts --> pause --> last commit --> exec
+                    |                          |                 |            |            |
+             refused, failed             service stops           '-- service stops, failed -'
+                    v                          v                              v
+             new listeners closed <---------------------------------- workers asked again
+
+    ``_running`` is true from the request to the exec, or until the new listeners are closed. ``_once_more``: a request
+    has come while it was, or while workers were being replaced; `resume` takes it up when both are over.
+
     ``again`` is the command line. ``successful`` tells about the last request, None before the first.
     """
 
@@ -108,19 +117,19 @@ class Reload:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
 
     def request(self) -> None:
-        """Renew as soon as possible."""
+        """Reload as soon as possible."""
         if self._supervisor.draining:
             return
         if self._running or self._supervisor.replacing:
             self._once_more = True
             return
         self._running = True
-        renewing = Deferred.fromCoroutine(self._reload())
-        renewing.addErrback(self._failed)
-        renewing.addCallback(lambda _: self._done())
+        reloading = Deferred.fromCoroutine(self._reload())
+        reloading.addErrback(self._failed)
+        reloading.addCallback(lambda _: self._done())
 
     def ask(self, answer: Answer) -> bool:
-        """Renew for somebody who waits for the outcome. Return whether that is taken up: not twice within `REST`."""
+        """Reload for somebody who waits for the outcome. Return whether that is taken up: not twice within `REST`."""
         if self._running or not self._askers.rested:
             return False
         if self._supervisor.draining:
