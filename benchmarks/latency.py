@@ -96,7 +96,7 @@ class Repeatedly:
 
 
 def longest_gap(server: Service) -> float:
-    """The longest time in milliseconds by which a worker's look came late, as its metric says."""
+    """The longest time in milliseconds by which a worker's poll came late, as its metric says."""
     found = re.findall(rb"^statscounter_reactor_gap_seconds_max\S* (\S+)$", server.get("/metrics"), re.MULTILINE)
     return max(map(float, found), default=0.0) * 1000
 

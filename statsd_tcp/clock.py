@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["use_monotonic"]
+__all__ = ["NANOSECONDS", "use_monotonic"]
+
+NANOSECONDS = 1_000_000_000
+"""So many are a second. What processes compare with each other are nanoseconds of that clock."""
 
 
 def use_monotonic(

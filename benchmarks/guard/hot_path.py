@@ -116,7 +116,7 @@ class Scene:
         return [socket.create_connection(self.listener.getsockname()) for _ in range(CLIENTS)]
 
     def begin(self, lane: AcceptLane) -> None:
-        """Let the lane look after its socket, under load."""
+        """Poll the lane's socket, under load."""
         self.moderator.add(lane)
         self.moderator._begin()  # noqa: SLF001
         self.moderator._run_if_needed(0)  # noqa: SLF001

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import filterfalse
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-__all__ = ["Collision", "Kind", "PathNames", "collisions"]
+__all__ = ["GROUPS", "Collision", "Group", "PathNames", "collisions"]
 
-Kind = Literal["counters", "gauges", "sets", "timers"]
+Group = Literal["counters", "gauges", "sets", "timers"]
+"""What the series of a flush are told apart by."""
+
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 class PathNames(NamedTuple):
-    """How an output writes series: ``written`` gives its name for an identity.
+    """How an output writes series: ``path`` gives its name for an identity.
 
     Most identities are plain: ``is_plain`` says so of those whose name is only written for them among the plain ones,
     and ``plain`` gives the identity of such a name. So only the others need to be looked at.
     """
 
     is_plain: Callable[[str], object]
-    written: Callable[[str], str]
+    path: Callable[[str], str]
     plain: Callable[[str], str]
 
 
 class Collision(msgspec.Struct, frozen=True, array_like=True):
     """The series of one kind that are written under one name, and what they are together: a number, or a timer's."""
 
-    kind: Kind
+    kind: Group
     members: tuple[str, ...]
     value: int | float | dict[str, float]
 
@@ -41,7 +44,7 @@ def collisions(path_names: PathNames, identities: Mapping[str, object]) -> Itera
     """Give the groups of identities, of two and more, that are written alike; a plain one comes first."""
     groups: dict[str, list[str]] = {}
     for identity in filterfalse(path_names.is_plain, identities):
-        groups.setdefault(path_names.written(identity), []).append(identity)
+        groups.setdefault(path_names.path(identity), []).append(identity)
     for name, members in groups.items():
         plain = path_names.plain(name)
         if plain in identities and path_names.is_plain(plain):

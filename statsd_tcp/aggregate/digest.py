@@ -1,8 +1,8 @@
 """From lines to an interval, as fast as Python can.
 
-What a line costs that was not counted as the repetition of another is the loop of ``count``: two
-partitions, one look-up of its shape, one number. Lines that are not plainly one number take the way of
-``parse_line``, with the same result.
+What a line costs that was not counted as the repetition of another is the loop of `Digest.count`: two partitions, one
+look-up of its shape, one number. Lines that are not plainly one number take the way of `wire.line.parse_line`, with the
+same result.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.aggregate.collisions import GROUPS, Group
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
-from statsd_tcp.console.open_flush import GROUPS, Group
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
 

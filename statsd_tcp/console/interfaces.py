@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from statsd_tcp.console.open_flush import Group
+from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.store.deletion import Kind
 
 __all__ = ["IConsoleSources", "IOpenFlush"]

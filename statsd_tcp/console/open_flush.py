@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.aggregate.flushes import OpenFlush
 from statsd_tcp.aggregate.known_series import KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 from statsd_tcp.store.database import Store
 from statsd_tcp.wire.notation import as_text
 
-__all__ = ["GROUPS", "Group", "open_series"]
-
-Group = Literal["counters", "gauges", "sets", "timers"]
-
-GROUPS: tuple[Group, ...] = ("counters", "gauges", "sets", "timers")
+__all__ = ["open_series"]
 
 
 def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
-from statsd_tcp.console.open_flush import Group, open_series
+from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.console.replies import as_json, deleted
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.outputs import PluginSpec
@@ -85,7 +86,7 @@ class ServiceView:
 
     @property
     def up(self) -> bool:
-        """Tell what the operator says; `web.sources.ISources.ready` follows it."""
+        """Tell what the operator says; `status.interfaces.ISources.ready` follows it."""
         return self._health.up
 
     @up.setter

@@ -32,10 +32,9 @@ class InstallationError(Exception):
 
 
 class Effect(NamedTuple):
-    """What became of one change: its name, what was wanted, what is there now, and whether that is in force."""
+    """What became of one change: its name, what is there now, and whether that is in force."""
 
     name: str
-    wanted: str
     now: str
     good: bool
     note: str = ""
@@ -129,17 +128,17 @@ class Installation:
             if self._read(name).split() != wanted:
                 self._path(name).write_text(f"{' '.join(wanted)}\n")
         except OSError as error:
-            return Effect(name, value, self._read(name), good=False, note=f"refused: {error.strerror}")
+            return Effect(name, self._read(name), good=False, note=f"refused: {error.strerror}")
         now = self._read(name)
         good = now.split() == wanted
-        return Effect(name, value, now, good, "" if good else "the kernel took another value")
+        return Effect(name, now, good, "" if good else "the kernel took another value")
 
     def _load_unit(self, units: Sequence[Remedy]) -> list[Effect]:
         if not units:
             return []
         if not self._has_systemd():
             note = "systemd does not run here: set it where the service is started (container flags, ulimit)"
-            return [Effect(one.name, one.value, one.previous, good=False, note=note) for one in units]
+            return [Effect(one.name, one.previous, good=False, note=note) for one in units]
         reload = self._reload()
         if not reload.good:
             return [reload]
@@ -149,10 +148,10 @@ class Installation:
         try:
             now = self._run(["systemctl", "show", "--value", f"--property={one.name}", _UNIT]).strip()
         except OSError as error:
-            return Effect(one.name, one.value, "?", good=False, note=str(error))
+            return Effect(one.name, "?", good=False, note=str(error))
         # systemd shows quantities in its own units, so that only plain numbers can be compared.
         good = not (now.isdigit() and one.value.isdigit()) or now == one.value
-        return Effect(one.name, one.value, now, good, "in force when the service is restarted")
+        return Effect(one.name, now, good, "in force when the service is restarted")
 
     def _reload(self) -> Effect:
         return self._ran(["systemctl", "daemon-reload"], "systemd", "drop-in read")
@@ -175,8 +174,8 @@ class Installation:
         try:
             self._run(command)
         except OSError as error:
-            return Effect(name, wanted, "not " + wanted, good=False, note=str(error))
-        return Effect(name, wanted, wanted, good=True)
+            return Effect(name, "not " + wanted, good=False, note=str(error))
+        return Effect(name, wanted, good=True)
 
     # What is there.
 

@@ -1,1 +1,1 @@
-"""From sockets to complete lines: listeners, the accept lane, Factory and Protocol, datagrams, limits."""
+"""What a worker does with sockets, up to complete lines: the accept lane, Factory and Protocol, datagrams."""

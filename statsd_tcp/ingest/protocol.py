@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
@@ -25,8 +26,6 @@ __all__ = ["LineFactory", "LineProtocol"]
 
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
-
-_NANOSECONDS = 1_000_000_000
 
 
 @implementer(IFileDescriptorReceiver)
@@ -118,7 +117,7 @@ class LineFactory(Factory):
         self.indexes = indexes
         self.moderator = moderator
         self._occupancy = occupancy
-        self._idle = int(idle_timeout * _NANOSECONDS)
+        self._idle = int(idle_timeout * NANOSECONDS)
         self._between_sweeps = idle_timeout / SWEEPS_PER_TIMEOUT
         self._protocols: set[LineProtocol] = set()
         self._sweep: IDelayedCall | None = None

@@ -18,6 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
@@ -32,7 +33,6 @@ HANDSHAKE_TIMEOUT = 10.0
 BETWEEN_CHECKS = 1.0
 """Seconds between two checks for handshakes that take too long, while there are any."""
 
-_NANOSECONDS = 1_000_000_000
 _STREAM = socket.SOCK_STREAM
 
 
@@ -155,7 +155,7 @@ class TlsFactory(LineFactory):
 
     def _end_late(self) -> None:
         self._check = None
-        latest = time.monotonic_ns() - int(HANDSHAKE_TIMEOUT * _NANOSECONDS)
+        latest = time.monotonic_ns() - int(HANDSHAKE_TIMEOUT * NANOSECONDS)
         for protocol in [one for one, since in self._handshakes.items() if since < latest]:
             protocol.end(self.indexes.error)
         if self._handshakes:

@@ -1,1 +1,1 @@
-"""What the kernel tells about itself and its processes: read from /proc and /sys."""
+"""What the kernel tells about itself and its processes: read from /proc, /sys and netlink."""

@@ -27,7 +27,6 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     quota: float | None = None
     throttled: int | None = None
     memory_limit: int | None = None
-    memory_used: int | None = None
     memory_hits: int | None = None
     tasks_limit: int | None = None
     tasks: int | None = None
@@ -63,7 +62,6 @@ def read_group(membership: str, sys: Path) -> Group:
         memory_limit=_whole(
             _least([*_numbers(two, "memory.max"), *_numbers(memory, "memory.limit_in_bytes")]), _NO_LIMIT
         ),
-        memory_used=_first([*_numbers(two, "memory.current"), *_numbers(memory, "memory.usage_in_bytes")]),
         memory_hits=_first([*(_memory_events(one) for one in two), *_numbers(memory, "memory.failcnt")]),
         tasks_limit=_whole(_least(_numbers([*two, *tasks], "pids.max"))),
         tasks=_first(_numbers([*two, *tasks], "pids.current")),

@@ -42,7 +42,6 @@ class Listener(msgspec.Struct, frozen=True):
     queue: AcceptQueue
     uid: int
     inode: int
-    ipv6: bool = False
 
 
 def listeners() -> list[Listener]:
@@ -71,10 +70,10 @@ def _answers(link: socket.socket) -> Iterator[Listener]:
 
 
 def _listener(message: bytes) -> Listener:
-    family, _, _, _, place, _, length, limit, uid, inode = _ANSWER.unpack_from(message)
+    _, _, _, _, place, _, length, limit, uid, inode = _ANSWER.unpack_from(message)
     port = int.from_bytes(place[:2], "big")
     queue = AcceptQueue(length, limit, _drops(message[_ANSWER.size :]))
-    return Listener(port, queue, uid, inode, family == socket.AF_INET6)
+    return Listener(port, queue, uid, inode)
 
 
 def _drops(attributes: bytes) -> int:

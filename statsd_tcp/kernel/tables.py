@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # Columns of /proc/net/softnet_stat (net/core/net-procfs.c). The processor's number came with Linux 5.10.
-_PROCESSED, _DROPPED, _SQUEEZED, _RPS, _CPU = 0, 1, 2, 9, 12
+_PROCESSED, _DROPPED, _SQUEEZED, _CPU = 0, 1, 2, 12
 
 
 class Softnet(NamedTuple):
@@ -32,7 +32,6 @@ class Softnet(NamedTuple):
     processed: int
     dropped: int
     squeezed: int
-    received_rps: int
 
 
 def paired_lines(text: str) -> dict[str, int]:
@@ -68,8 +67,7 @@ def softnet_rows(text: str) -> list[Softnet]:
     for index, line in enumerate(text.splitlines()):
         row = [int(word, 16) for word in line.split()]
         cpu = row[_CPU] if len(row) > _CPU else index
-        rps = row[_RPS] if len(row) > _RPS else 0
-        rows.append(Softnet(cpu, row[_PROCESSED], row[_DROPPED], row[_SQUEEZED], rps))
+        rows.append(Softnet(cpu, row[_PROCESSED], row[_DROPPED], row[_SQUEEZED]))
     return rows
 
 

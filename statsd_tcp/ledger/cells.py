@@ -19,9 +19,6 @@ __all__ = [
     "listener_cells",
 ]
 
-CLOSE_REASONS = ("eof", "counted", "idle", "reset", "error", "shutdown")
-"""Why a worker closed a connection. ``killed`` is booked by the supervisor, for a worker that can't."""
-
 ACCEPT_ERRNOS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "other")
 """The errors of accept(2) that are told apart."""
 
@@ -30,11 +27,15 @@ HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED, FAILED_READINGS = range(5)
 longest gap in nanoseconds between two heartbeats beyond what was planned, the journal's two offsets in bytes, and how
 often reading the journal has failed after its worker's death. The last is the supervisor's, who writes it only then."""
 
-GLOBAL_CELLS = tuple(
-    CellName(name) for name in ("heartbeat", "gap_max", "journal_head", "journal_released", "failed_readings")
-)
+_GLOBAL_NAMES = {
+    HEARTBEAT: "heartbeat",
+    GAP_MAX: "gap_max",
+    JOURNAL_HEAD: "journal_head",
+    JOURNAL_RELEASED: "journal_released",
+    FAILED_READINGS: "failed_readings",
+}
 
-_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
+GLOBAL_CELLS = tuple(CellName(_GLOBAL_NAMES[cell]) for cell in range(len(_GLOBAL_NAMES)))
 
 
 class ListenerCells(NamedTuple):
@@ -52,6 +53,13 @@ class ListenerCells(NamedTuple):
     paused: int
 
 
+CLOSE_REASONS = ListenerCells._fields[1 : ListenerCells._fields.index("accept_errors")]
+"""Why a worker closed a connection: the fields of `ListenerCells` after ``accepted`` and before the errors of accept.
+``killed`` is booked by the supervisor, for a worker that can't."""
+
+_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
+
+
 def ledger_cells(labels: Sequence[str]) -> list[CellName]:
     """Name all cells of a worker that serves these listeners, in order."""
     names = list(GLOBAL_CELLS)
@@ -64,10 +72,9 @@ def ledger_cells(labels: Sequence[str]) -> list[CellName]:
 
 
 def listener_cells(index: int) -> ListenerCells:
-    """Give the places of the cells of the listener with that index among the labels."""
+    """Give the indexes of the cells of the listener with that index among the labels."""
     first = len(GLOBAL_CELLS) + index * _PER_LISTENER
     closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
     errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))
     by_errno = {getattr(errno, name): cell for name, cell in zip(ACCEPT_ERRNOS[:-1], errors, strict=False)}
-    eof, counted, idle, reset, error, shutdown = closed
-    return ListenerCells(first, eof, counted, idle, reset, error, shutdown, by_errno, errors[-1], errors.stop)
+    return ListenerCells._make((first, *closed, by_errno, errors[-1], errors.stop))

@@ -49,7 +49,7 @@ class LedgerError(Exception):
 class Directory(msgspec.Struct, frozen=True):
     """The variable part of a ledger file: its cells' names in their order, and its listeners' labels and dialects.
 
-    A frame of the journal names its listener by the place among ``listeners``.
+    A frame of the journal names its listener by its index among ``listeners``.
     """
 
     cells: list[CellName] = msgspec.field(name="slots")

@@ -1,1 +1,1 @@
-"""Outputs: one module per way in which the stored series leave the service."""
+"""Outputs: the ways in which flushes leave the service, and the delivery to each."""

@@ -31,7 +31,7 @@ from statsd_tcp.outputs.graphite_names import OwnNumbers, Point, points
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.graphite import GraphiteTarget
 
-__all__ = ["Graphite", "NotTakenError", "as_pickles", "as_text", "unacknowledged"]
+__all__ = ["Graphite", "NotTakenError", "as_lines", "as_pickles", "unacknowledged"]
 
 _LINES = 500
 """Points in one chunk: less than a millisecond's work, and a pickle far below the megabyte that carbon takes."""
@@ -40,7 +40,7 @@ _EXACT = 1e15
 """Whole numbers up to that are written without a point, as etsy's server writes them."""
 
 
-def as_text(points: Iterator[Point], timestamp: int) -> Iterator[bytes]:
+def as_lines(points: Iterator[Point], timestamp: int) -> Iterator[bytes]:
     """Write points as lines, in chunks."""
     tail = f" {timestamp}\n"
     while chunk := list(islice(points, _LINES)):
@@ -123,7 +123,7 @@ class Graphite:
         """Do nothing: there is no connection between flushes."""
 
     def _chunks(self, flush: FlushResult, own: OwnNumbers) -> Iterator[bytes]:
-        write = as_pickles if self._target.pickles else as_text
+        write = as_pickles if self._target.pickles else as_lines
         return write(points(flush, self._target.names, own), flush.timestamp)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from statsd_tcp.settings.endpoint_values import CHECKS, EndpointError, check_path, check_port
-from statsd_tcp.settings.fields import split_fields
+from statsd_tcp.settings.fields import arguments_of, split_fields
 from statsd_tcp.wire.grammar import Dialect, Framing
 
 __all__ = ["Endpoint", "EndpointError", "TlsFiles", "parse_count", "parse_http", "parse_listen"]
@@ -137,26 +137,18 @@ def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
     if not rest:
         what = "path" if at_a_path else "port"
         raise EndpointError(f"the {what} is missing; write {scheme}:{what.upper()}")
-    fields = _arguments(rest[1:], keys)
+    try:
+        given = arguments_of(rest[1:], sorted(keys))
+    except ValueError as error:
+        raise EndpointError(str(error)) from None
+    fields: dict[str, Any] = {key: CHECKS[key](value) for key, value in given.items()}
     if scheme == "ssl":
         fields = _tls(fields)
     place = {"path": check_path(rest[0])} if at_a_path else {"port": check_port(rest[0])}
     endpoint = msgspec.convert({"scheme": scheme, **place, **fields}, Endpoint)
-    if endpoint.abstract and (given := fields.keys() & {"mode", "user", "group"}):
-        raise EndpointError(f"{', '.join(sorted(given))}: an abstract name has no file that could have that")
+    if endpoint.abstract and (kept := fields.keys() & {"mode", "user", "group"}):
+        raise EndpointError(f"{', '.join(sorted(kept))}: an abstract name has no file that could have that")
     return endpoint
-
-
-def _arguments(fields: list[str], keys: set[str]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals or key not in keys:
-            raise EndpointError(f"{field!r} is not one of {', '.join(sorted(k + '=' for k in keys))}")
-        if key in arguments:
-            raise EndpointError(f"{key}= is given twice")
-        arguments[key] = CHECKS[key](value)
-    return arguments
 
 
 def _tls(fields: dict[str, Any]) -> dict[str, Any]:

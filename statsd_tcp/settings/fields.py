@@ -1,4 +1,4 @@
-r"""The values of the options about outputs, taken apart: fields between colons, where ``\:`` is a colon."""
+r"""The values of options taken apart: fields between colons, where ``\:`` is a colon."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def arguments_of(fields: Collection[str], known: Collection[str] | None = None) 
     arguments: dict[str, str] = {}
     for field in fields:
         key, equals, value = field.partition("=")
+        if known is not None and not (equals and key in known):
+            raise ValueError(f"{field!r} is not one of {', '.join(f'{name}=' for name in known)}")
         if not equals or not key:
             raise ValueError(f"{field!r} is not of the form key=value")
-        if known is not None and key not in known:
-            raise ValueError(f"{key}= is not one of {', '.join(f'{name}=' for name in known)}")
         if key in arguments:
             raise ValueError(f"{key}= is given twice")
         arguments[key] = value

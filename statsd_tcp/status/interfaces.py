@@ -1,4 +1,4 @@
-"""What the HTTP side asks of the service: the interface that the supervisor provides."""
+"""What the HTTP side asks of the service: the interface that `report.Report` provides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's own numbers as plain data: the supervisor gathers them, the collector writes them."""
+"""The service's own numbers as plain data: `report.Report` gathers them, the collector writes them."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 from zope.interface import implementer
 
 from statsd_tcp import __version__, native
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.process_stats import only_processor, open_descriptors, resident_memory
@@ -38,8 +39,6 @@ STATES = get_args(State)
 
 RATE_SPAN = 10
 """Seconds over which the status page's rates are taken."""
-
-_NANOSECONDS = 1e9
 
 
 class _Sample(NamedTuple):
@@ -218,7 +217,7 @@ def _states(workers: Sequence[WorkerFacts]) -> dict[str, int]:
 
 def _gap(workers: Sequence[WorkerFacts]) -> float:
     gaps = [worker.ledger.cell(GAP_MAX) for worker in workers if worker.ledger is not None]
-    return max(gaps, default=0) / _NANOSECONDS
+    return max(gaps, default=0) / NANOSECONDS
 
 
 def _worker_status(worker: WorkerFacts, now: int) -> dict[str, Any]:
@@ -228,7 +227,7 @@ def _worker_status(worker: WorkerFacts, now: int) -> dict[str, Any]:
         result["leaving"] = worker.leaving
         beat = worker.ledger.cell(HEARTBEAT)
         age = max(0, now - beat) if beat else 0
-        result["heartbeat_age_seconds"] = round(age / _NANOSECONDS, 3)
+        result["heartbeat_age_seconds"] = round(age / NANOSECONDS, 3)
         result["cpu"] = only_processor(worker.pid)
         result["resident_memory_bytes"] = resident_memory(worker.pid)
         result["open_fds"] = open_descriptors(worker.pid)

@@ -94,7 +94,7 @@ class SeriesColumns:
         # By id. Replaced, never changed: snapshots have it.
         self._traits: Mapping[int, Traits] = {}
         # Raised when it changes what the exposition looks like, beyond its numbers.
-        self._look = 0
+        self._layout_version = 0
 
     def __len__(self) -> int:
         """Count the series."""
@@ -180,7 +180,7 @@ class SeriesColumns:
         if self._table is None:
             values, weights = self._values[:], self._weights[:]
             columns = (self._ids, self._identities, values, weights)
-            self._table = SeriesTable(self.kind, self._epoch, *columns, self._traits, self._look)
+            self._table = SeriesTable(self.kind, self._epoch, *columns, self._traits, self._layout_version)
         return self._table
 
     def _append(self, series_id: int, identity: str, change: Change, updated: float) -> None:
@@ -196,7 +196,7 @@ class SeriesColumns:
         for identity, fresh in changed.items():
             series_id = self._ids[self.positions[identity]]
             before = traits.get(series_id, PLAIN_TRAITS)
-            self._look += (before.help, before.bounds) != (fresh.help, fresh.bounds)
+            self._layout_version += (before.help, before.bounds) != (fresh.help, fresh.bounds)
             if fresh == PLAIN_TRAITS:
                 del traits[series_id]
             else:

@@ -104,8 +104,8 @@ class SeriesTable(msgspec.Struct, frozen=True):
 
     ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
     (milliseconds) or distribution, the number of members of a set; ``weights`` the number of those observations (a
-    gauge's is the tick of its last setting). ``traits``, by id, are those of the series that aren't plain; ``look``
-    is another number whenever traits change more than numbers do.
+    gauge's is the tick of its last setting). ``traits``, by id, are those of the series that are not plain;
+    ``layout_version`` is another number whenever traits change more than numbers do.
     """
 
     kind: str
@@ -115,7 +115,7 @@ class SeriesTable(msgspec.Struct, frozen=True):
     values: Sequence[float]
     weights: Sequence[float]
     traits: Mapping[int, Traits] = {}
-    look: int = 0
+    layout_version: int = 0
 
     def __len__(self) -> int:
         """Count the series."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.limits import connection_limit
 from statsd_tcp.sockets.listener import BoundListener
-from statsd_tcp.workers.channel import FIRST_SOCKET, Boot, LaneSpec
+from statsd_tcp.workers.channel import FIRST_SOCKET, Boot, LaneKind, LaneSpec
 
 __all__ = ["Plan"]
 
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
         return Boot(ledger_path, tuple(lanes), self.connections, settings.idle_timeout, tls, settings.repeat, cpu)
 
 
-def _kind(listener: BoundListener) -> Literal["count", "lines", "tls", "datagrams"]:
+def _kind(listener: BoundListener) -> LaneKind:
     if not listener.stream:
         return "datagrams"
     if listener.tls is not None:

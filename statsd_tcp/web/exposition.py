@@ -66,7 +66,7 @@ class Exposition:
                 yield _as_openmetrics(text, layout) if openmetrics else text
 
     def _layout_for(self, tables: Sequence[SeriesTable]) -> Layout:
-        members = tuple((table.epoch, table.look, len(table)) for table in tables)
+        members = tuple((table.epoch, table.layout_version, len(table)) for table in tables)
         with self._lock:
             if members != self._members:
                 self._layout = lay_out(tables, self._suffix)

@@ -1,1 +1,1 @@
-"""The supervisor, the worker processes, and what they say to each other."""
+"""The worker process, and the channel between it and the supervisor."""

@@ -32,6 +32,7 @@ __all__ = [
     "Committed",
     "Drain",
     "Gathered",
+    "LaneKind",
     "LaneSpec",
     "Ready",
     "Retire",
@@ -54,16 +55,20 @@ LARGEST_MESSAGE = 1 << 30
 """Bytes: an interval of a hundred thousand series has a few million."""
 
 
+LaneKind = Literal["count", "lines", "tls", "datagrams"]
+"""What a lane does with its socket."""
+
+
 class LaneSpec(msgspec.Struct, frozen=True):
     """One inherited socket: its descriptor in the worker, its address family, and the listener that it belongs to.
 
-    ``index`` is the listener's place among the labels, ``framing`` how its connections say where a line ends.
+    ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends.
     """
 
     descriptor: int
     family: int
     index: int
-    kind: Literal["count", "lines", "tls", "datagrams"]
+    kind: LaneKind
     framing: Framing = "lines"
 
 

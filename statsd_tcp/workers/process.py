@@ -1,7 +1,7 @@
 """The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor and by nobody else.
 
 It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
-of the statuses in `agreement`.
+of the statuses in `channel`.
 """
 
 from __future__ import annotations

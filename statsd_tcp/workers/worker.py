@@ -16,6 +16,7 @@ from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import tally_for
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
@@ -47,7 +48,6 @@ RETIRED_CHECK = 0.25
 LONGEST_DRAIN = 1.0
 """Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
 
-_NANOSECONDS = 1_000_000_000
 _NOTHING = ListenerCounts()
 
 
@@ -143,7 +143,7 @@ class Worker:
         self._occupancy.limit = self._occupancy.open + (1 << 30)
         for lane in self._lanes:
             lane.stop()
-        until = self._ticks() + LONGEST_DRAIN * _NANOSECONDS
+        until = self._ticks() + LONGEST_DRAIN * NANOSECONDS
         while self._drain_once() and self._ticks() < until:
             pass
         for factory in self._factories.values():

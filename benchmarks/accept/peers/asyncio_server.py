@@ -1,4 +1,4 @@
-"""asyncio's stream server: as in the project's brief to count, and reading to the end for lines."""
+"""asyncio's stream server: it closes what it only counts at once, and reads lines to their end."""
 
 import asyncio
 import json

@@ -106,7 +106,7 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual([flush.timers[name].exact for name in "abc"], [True, True, False])
 
 
-class AlikeTests(SynchronousTestCase):
+class CollisionTests(SynchronousTestCase):
     """Series that an output can't tell apart: here, those whose names differ in case only."""
 
     def setUp(self) -> None:

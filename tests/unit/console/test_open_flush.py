@@ -22,7 +22,7 @@ NOTHING = dict.fromkeys(OWN, 0)
 TIMERS = TimerRules(only=frozenset({"count", "mean"}))
 
 
-class LookTests(FlushTestCase):
+class OpenSeriesTests(FlushTestCase):
     """What is shown of a flush, and of what is idle."""
 
     def test_what_has_come(self) -> None:

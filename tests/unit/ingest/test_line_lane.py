@@ -122,7 +122,7 @@ class FullTests(IngestTestCase):
 class ReadTests(IngestTestCase):
     """How much is read from one connection."""
 
-    def test_reads_per_look(self) -> None:
+    def test_reads_per_poll(self) -> None:
         """One poll reads a connection a few times at most, so that one sender can't own the reactor."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
         self.patch(line_lane, "POLLS_AT_REST", 12)
@@ -250,7 +250,7 @@ class DrainTests(IngestTestCase):
         self.drain(b"a\nb", fin=True)
         self.assertEqual(({"eof": 1}, [b"a", b"b"]), (self.closed, self.tally.lines))
 
-    def test_more_than_one_look_reads(self) -> None:
+    def test_more_than_one_poll_reads(self) -> None:
         """All that waits is read, not only what one poll takes."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
         self.drain(b"a\n" * 50)

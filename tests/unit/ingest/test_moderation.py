@@ -209,7 +209,7 @@ class ModeratorTests(IngestTestCase):
         self.tick()
         self.assertEqual([1, 0], [one.polls for one in lane.made])
 
-    def test_everything_is_settled_after_a_look(self) -> None:
+    def test_everything_is_settled_after_a_poll(self) -> None:
         """What a poll brought is in the tally when it ends, with the time of the poll."""
         self.intake.take(0, b"a:1|c\n", 6)
         self.wake(self.lanes[0], 1)
@@ -228,7 +228,7 @@ class ModeratorTests(IngestTestCase):
         self.tick()
         self.assertEqual([b"a:1|c", b"b:1|c"], self.tally.lines)
 
-    def test_a_look_that_raises(self) -> None:
+    def test_a_poll_that_raises(self) -> None:
         """A lane that raises in the timer's poll is reported as the worker's failure, and nothing runs on."""
         self.wake(self.lanes[0], BUSY_BATCH)
         self.lanes[1].error = ZeroDivisionError("a fault")

@@ -38,11 +38,11 @@ class TableTests(SynchronousTestCase):
         self.assertEqual({"TCP.inuse": 3, "TCP.tw": 9, "UDP.mem": 0}, named_lines("TCP: inuse 3 tw 9\nUDP: mem 0\n"))
 
     def test_softnet_of_several_kernels(self) -> None:
-        """Old kernels have fewer columns: their processors are numbered by line, and RPS counts as 0."""
+        """Old kernels have fewer columns: their processors are numbered by line."""
         old = "0000000a 00000001 00000002 " + "00000000 " * 6
         new = old + "00000005 00000000 00000000 00000007 00000000 00000000"
-        self.assertEqual([(0, 10, 1, 2, 0)], [tuple(row) for row in softnet_rows(old)])
-        self.assertEqual([(7, 10, 1, 2, 5)], [tuple(row) for row in softnet_rows(new)])
+        self.assertEqual([(0, 10, 1, 2)], [tuple(row) for row in softnet_rows(old)])
+        self.assertEqual([(7, 10, 1, 2)], [tuple(row) for row in softnet_rows(new)])
 
     def test_conntrack_adds_processors(self) -> None:
         """Events of all processors are added; the number of entries is the same in each line and is not."""

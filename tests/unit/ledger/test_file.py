@@ -209,24 +209,24 @@ class LockTests(LedgerTestCase):
 class CellTests(LedgerTestCase):
     """Which cells there are."""
 
-    def test_places_and_names_agree(self) -> None:
-        """Every place that a lane counts at has the name that a reader looks for."""
+    def test_indexes_and_names_agree(self) -> None:
+        """Every cell that a lane counts in has the name that a reader looks for."""
         labels = ["tcp:1", "tcp:2", "udp:1"]
         names = ledger_cells(labels)
         self.assertEqual(list(GLOBAL_CELLS), names[: len(GLOBAL_CELLS)])
         for index, label in enumerate(labels):
-            places = listener_cells(index)
-            self.assertEqual(CellName("accepted", label), names[places.accepted])
-            self.assertEqual(CellName("paused", label), names[places.paused])
+            indexes = listener_cells(index)
+            self.assertEqual(CellName("accepted", label), names[indexes.accepted])
+            self.assertEqual(CellName("paused", label), names[indexes.paused])
             for reason in CLOSE_REASONS:
-                self.assertEqual(CellName("closed", label, reason), names[getattr(places, reason)])
-            for number, cell in places.accept_errors.items():
+                self.assertEqual(CellName("closed", label, reason), names[getattr(indexes, reason)])
+            for number, cell in indexes.accept_errors.items():
                 self.assertEqual(CellName("accept_errors", label, errno.errorcode[number]), names[cell])
-            self.assertEqual(CellName("accept_errors", label, "other"), names[places.other_accept_error])
-            self.assertEqual(len(ACCEPT_ERRNOS), len(places.accept_errors) + 1)
+            self.assertEqual(CellName("accept_errors", label, "other"), names[indexes.other_accept_error])
+            self.assertEqual(len(ACCEPT_ERRNOS), len(indexes.accept_errors) + 1)
 
     def test_no_cell_has_two_names(self) -> None:
-        """All names differ, and all places do."""
+        """All names differ, and all indexes do."""
         names = ledger_cells(["a", "b"])
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(len(names), listener_cells(1).paused + 1)

@@ -1,4 +1,4 @@
-"""The ledger_folder: ledgers of living workers, and those that an earlier run left."""
+"""The folder of ledgers: those of living workers, and those that an earlier run left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from statsd_tcp.ledger import file
-from statsd_tcp.ledger import folder as ledger_folder
+from statsd_tcp.ledger import folder as folder_module
 from statsd_tcp.ledger.cells import HEARTBEAT, listener_cells
 from statsd_tcp.ledger.file import ledger_paths, lock_ledger
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
@@ -15,7 +15,7 @@ from statsd_tcp.ledger.layout import CellName
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase
 
 
-class ShelfTests(WorkersTestCase):
+class LedgerFolderTests(WorkersTestCase):
     """Making, finding, retiring, removing."""
 
     def make(self, worker: int = 0) -> Ledger:
@@ -25,14 +25,14 @@ class ShelfTests(WorkersTestCase):
         return ledger
 
     def next_run(self) -> LedgerFolder:
-        """Make the ledger_folder of a later run in the same folder."""
+        """Make the folder of ledgers of a later run."""
         later = LedgerFolder(self.folder)
         self.addCleanup(self.close_all, later)
         return later
 
-    def close_all(self, ledger_folder: LedgerFolder) -> None:
-        """Unmap a ledger_folder's ledgers."""
-        for ledger in ledger_folder.ledgers.values():
+    def close_all(self, folder: LedgerFolder) -> None:
+        """Unmap the ledgers of a folder."""
+        for ledger in folder.ledgers.values():
             ledger.map.close()
 
     def test_make(self) -> None:
@@ -51,7 +51,7 @@ class ShelfTests(WorkersTestCase):
             raise OSError(errno.EMFILE, "too many")
 
         for name in ("lock_ledger", "Ledger"):
-            patch = self.patch(ledger_folder, name, fail)
+            patch = self.patch(folder_module, name, fail)
             self.assertEqual(errno.EMFILE, self.assertRaises(OSError, self.ledger_folder.make, 0, LISTENERS).errno)
             patch.restore()
         self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
@@ -61,8 +61,8 @@ class ShelfTests(WorkersTestCase):
         ledger, descriptor = self.ledger_folder.make(2, LISTENERS)
         writer = file.LedgerMap(descriptor, str(ledger.path), writable=True)
         os.close(descriptor)
-        places = listener_cells(1)
-        writer.cells[places.accepted], writer.cells[places.eof], writer.cells[HEARTBEAT] = 7, 3, 99
+        indexes = listener_cells(1)
+        writer.cells[indexes.accepted], writer.cells[indexes.eof], writer.cells[HEARTBEAT] = 7, 3, 99
         writer.close()
         (counts,) = self.ledger_folder.counts()
         self.assertEqual((ledger.ledger_id, 2), (counts.ledger_id, counts.worker))

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.outputs.graphite import Graphite, NotTakenError, as_pickles, as_text
+from statsd_tcp.outputs.graphite import Graphite, NotTakenError, as_lines, as_pickles
 from statsd_tcp.settings.graphite import GraphiteTarget, parse_graphite
 
 FLUSH = FlushResult(start=1000, seconds=10, counters={"hits": 25.0})
@@ -231,14 +231,14 @@ class WireTests(SynchronousTestCase):
         """Whole numbers are written without a point, others so that they read back as they are."""
         cases = [(3.0, "3"), (0.1, "0.1"), (-2.0, "-2"), (1e15, "1000000000000000.0"), (1e21, "1e+21"), (5, "5")]
         for value, expected in cases:
-            self.assertEqual(b"".join(as_text(iter([("a", value)]), 7)), f"a {expected} 7\n".encode())
+            self.assertEqual(b"".join(as_lines(iter([("a", value)]), 7)), f"a {expected} 7\n".encode())
 
     @settings(max_examples=50)
     @given(st.integers(0, 1300))
     def test_chunks(self, number: int) -> None:
         """However many points there are, all are written once, in order, in pieces that carbon takes."""
         sent = [(f"p{index}", float(index)) for index in range(number)]
-        text = b"".join(as_text(iter(sent), 7)).decode()
+        text = b"".join(as_lines(iter(sent), 7)).decode()
         self.assertEqual([line.split()[0] for line in text.splitlines()], [path for path, _ in sent])
         found = []
         for chunk in as_pickles(iter(sent), 7):
@@ -273,8 +273,8 @@ class TargetTests(SynchronousTestCase):
             "tcp:h:x": "'x' is not a port",
             "tcp:h:2003:protocol=udp": "protocol=udp is not one of text, pickle",
             "tcp:h:2003:prefix=p": "prefix= is for namespace=new only",
-            "tcp:h:2003:colour=red": "colour= is not one of protocol=",
-            "tcp:h:2003:counts": "'counts' is not of the form key=value",
+            "tcp:h:2003:colour=red": "'colour=red' is not one of protocol=",
+            "tcp:h:2003:counts": "'counts' is not one of protocol=",
             "tcp:h:2003:counts=no:counts=no": "counts= is given twice",
             "tcp:h:2003:\\": "a backslash at the end",
         }

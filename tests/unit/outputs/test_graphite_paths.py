@@ -18,7 +18,7 @@ identities = st.builds(
 )
 
 
-class AlikeTests(SynchronousTestCase):
+class CollisionTests(SynchronousTestCase):
     """Series that are written alike."""
 
     def test_table(self) -> None:
@@ -42,7 +42,7 @@ class AlikeTests(SynchronousTestCase):
         """Two series are in one group if and only if they have one path."""
         paths: dict[str, set[str]] = {}
         for name in names:
-            paths.setdefault(PATH_NAMES.written(name), set()).add(name)
+            paths.setdefault(PATH_NAMES.path(name), set()).add(name)
         expected = {frozenset(members) for members in paths.values() if len(members) > 1}
         found = [frozenset(members) for members in collisions(PATH_NAMES, dict.fromkeys(names))]
         self.assertEqual(set(found), expected)

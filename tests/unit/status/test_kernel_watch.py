@@ -59,7 +59,7 @@ class KernelWatchTests(SynchronousTestCase):
         """Set the counter."""
         (self.root / "proc/self/net/netstat").write_text(NETSTAT.format(value))
 
-    def look(self) -> list[Any]:
+    def events(self) -> list[Any]:
         """Look again a second later; gives what was logged."""
         self.clock.advance(1)
         with capturedLogs() as logged:
@@ -68,17 +68,17 @@ class KernelWatchTests(SynchronousTestCase):
 
     def test_nothing_to_say(self) -> None:
         """While nothing grows nothing is logged."""
-        self.assertEqual([], self.look())
+        self.assertEqual([], self.events())
         self.assertEqual([], self.watch.findings())
 
     def test_a_finding(self) -> None:
         """A growing counter is one line of log and an entry of the status."""
         self.count(7)
-        [event] = self.look()
+        [event] = self.events()
         self.assertEqual(LogLevel.warn, event["log_level"])
         self.assertIn("SYNs are dropped", event["line"])
         self.count(9)
-        self.assertEqual([], self.look())
+        self.assertEqual([], self.events())
         [finding] = self.watch.findings()
         self.assertEqual(("syn-drops", 9, 1.0), (finding["id"], finding["count"], finding["seconds"]))
         self.assertEqual({"id", "text", "setting", "command", "count", "seconds"}, set(finding))
@@ -86,9 +86,9 @@ class KernelWatchTests(SynchronousTestCase):
     def test_unknown_tables(self) -> None:
         """A table that can't be understood is logged once, and ends the watch but not the service's rounds."""
         (self.root / "proc/self/net/netstat").write_text("TcpExt: ListenOverflows\nTcpExt: many\n")
-        self.assertEqual(1, len(self.look()))
+        self.assertEqual(1, len(self.events()))
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
-        self.assertEqual([], self.look())
+        self.assertEqual([], self.events())
         self.assertTrue(self.watch.families())
 
     def test_announcement(self) -> None:

@@ -185,10 +185,10 @@ class TraitsTests(MappedStoreCase):
         self.commit(self.mapped("mappings: [{match: a, name: a, help: Text}]"), Interval(counters={"a": 1.0}))
         store = self.mapped("mappings: [{match: a, name: a}]")
         self.assertEqual(traits(store.snapshot.counters), {"a": Traits(help="Text")})
-        look = store.snapshot.counters.look
+        version = store.snapshot.counters.layout_version
         snapshot = self.commit(store, Interval(counters={"a": 1.0}))
         self.assertEqual(traits(snapshot.counters), {})
-        self.assertNotEqual(snapshot.counters.look, look)
+        self.assertNotEqual(snapshot.counters.layout_version, version)
 
     def test_own_time_to_live(self) -> None:
         """A series with a time to live goes soon after it, others stay; a busy one stays too."""

@@ -26,7 +26,7 @@ def equip(
     traits: Mapping[int, Traits] | None = None,
     observed: Mapping[int, Mapping[float, float]] | None = None,
     treatment: Treatment = PLAIN,
-    look: int = 1,
+    layout_version: int = 1,
 ) -> Snapshot:
     """Give a snapshot's series, by id, traits, and windows with values."""
     windows = Windows(lambda: 1000.0)
@@ -34,7 +34,7 @@ def equip(
 
     def fitted(table: SeriesTable) -> SeriesTable:
         own = {each: traits[each] for each in table.ids if each in traits} if traits else {}
-        return msgspec.structs.replace(table, traits=own, look=look)
+        return msgspec.structs.replace(table, traits=own, layout_version=layout_version)
 
     tables = {
         name: fitted(getattr(snapshot, name)) for name in ("counters", "gauges", "times", "distributions", "sets")
@@ -133,7 +133,7 @@ class HistogramTests(SynchronousTestCase):
         exposition = Exposition()
         before = equip(make_snapshot(("h", "t", 1.0)))
         self.assertIn(b"summary", exposition.render(before, openmetrics=False))
-        after = equip(make_snapshot(("h", "t", 1.0)), {1: HISTOGRAM}, look=2)
+        after = equip(make_snapshot(("h", "t", 1.0)), {1: HISTOGRAM}, layout_version=2)
         self.assertIn(b"histogram", exposition.render(after, openmetrics=False))
 
 
