@@ -18,7 +18,6 @@ PERMITTED = {
     "needs two processors": "a machine may have one",
     "on this machine every port may be had without rights": "a setting of the kernel, which containers share",
     "this Python is closed to other users": "an interpreter in root's own folder; Debian's is open to all",
-    "the lines came at the end of a flush": "two servers flush by clocks of their own, and a machine may stall",
 }
 """Parts of the reasons for which a test may be skipped where Debian's root runs all, each with why."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ class Etsy:
         folder.mkdir()
         script = node_path("statsd/stats.js") / "statsd/stats.js"
         self.port = free_port()
-        own = {"address": "127.0.0.1", "port": self.port, "mgmt_address": "127.0.0.1", "mgmt_port": 0}
+        # To it, 0 is no port at all: it takes its usual one.
+        self.mgmt_port = free_port()
+        own = {"address": "127.0.0.1", "port": self.port, "mgmt_address": "127.0.0.1", "mgmt_port": self.mgmt_port}
         (folder / "config.js").write_text(json.dumps({**own, **config}))
         self._log = folder / "etsy.log"
         with self._log.open("wb") as log:
@@ -60,6 +63,7 @@ class Etsy:
         until(lambda: "server is up" in self._log.read_text(), "etsy's server is up")
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop it, and show what it has printed, for a test that has failed."""
         self._process.kill()
-        self._process.wait(PATIENCE)
+        status = self._process.wait(PATIENCE)
+        sys.stdout.write(f"--- etsy's server, {status}\n{self._log.read_text()}")

@@ -16,7 +16,6 @@ from tests.functional.conftest import ServiceMaker
 from tests.functional.etsy import Etsy
 from tests.functional.service import LOOPBACK, Service
 from tests.functional.waiting import until
-from tests.ports import free_port
 
 LINES = b"a.b:3|c\na.c:1|c\nbad\nfoo.bar:12|ms\nfoo.baz:1|ms|@0.5\ng1:5|g\nu:x|s\nplain:2|c"
 
@@ -84,11 +83,10 @@ def service(start_service: ServiceMaker) -> Service:
 @pytest.fixture
 def etsy(tmp_path: Path) -> Iterator[tuple[Etsy, int]]:
     """Give etsy's server, and the port of its console."""
-    port = free_port()
-    server = Etsy(tmp_path / "etsy", {"mgmt_port": port, "backends": ["./backends/console"], "flushInterval": 10**8})
+    server = Etsy(tmp_path / "etsy", {"backends": ["./backends/console"], "flushInterval": 10**8})
     try:
-        until(lambda: answers(port), "etsy's console answers")
-        yield server, port
+        until(lambda: answers(server.mgmt_port), "etsy's console answers")
+        yield server, server.mgmt_port
     finally:
         server.end()
 

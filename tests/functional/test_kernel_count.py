@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.service import environment
+from tests.functional.waiting import PATIENCE
 
 ISOLATE = ["unshare", "--net"]
 KILLS = 2
@@ -33,7 +34,7 @@ def play(scene: str, folder: Path) -> dict[str, float]:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=3 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.functional.clients import half_close
 from tests.functional.service import Service, options
+from tests.functional.waiting import PATIENCE
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -101,7 +102,7 @@ def test_wrong_requests(service: Service) -> None:
     """What isn't there is 404, what can't be done 405, and neither leaves a trace in the log."""
     assert service.page("/nothing").status == 404
     assert service.page("/metrics/nothing").status == 404
-    connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=PATIENCE)
     try:
         connection.request("DELETE", "/metrics")
         answer = connection.getresponse()

@@ -91,7 +91,7 @@ def test_page(start_service: ServiceMaker, tmp_path: Path) -> None:
 
 def ask(service: Service, method: str) -> tuple[int, str]:
     """Ask for a reload, and give the answer's status and text."""
-    connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=PATIENCE)
     try:
         connection.request(method, "/-/reload")
         answer = connection.getresponse()

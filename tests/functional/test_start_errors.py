@@ -16,14 +16,12 @@ from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import MARK, end_all, marked, new_mark
 from tests.functional.service import LOOPBACK, environment, options, script
 from tests.functional.start_errors import OPTION_ROWS, ROWS, Row, Scene
+from tests.functional.waiting import PATIENCE
 
 PROGRAMS = {
     "foreground": ("twistd", "-n", "--pidfile="),
     "daemon": ("twistd", "--pidfile=twistd.pid", "--logfile=twistd.log"),
 }
-
-LIMIT = 60.0
-"""Seconds that a start may take to fail, on a busy machine."""
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def fail(scene: Scene, program: tuple[str, ...], arguments: list[str], prefix: l
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=LIMIT,
+            timeout=PATIENCE,
             check=False,
         )
         assert marked(mark) == [], done

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE", "until"]
+from tests.patience import PATIENCE
 
-PATIENCE = 120.0
-"""Seconds until a wait gives up: the machine may be busy with other tests, and no test is about speed."""
+__all__ = ["PATIENCE", "until"]
 
 _SHORTEST, _LONGEST = 0.02, 0.2
 """Seconds between two questions: they become fewer, because each costs the machine something."""

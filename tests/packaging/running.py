@@ -14,15 +14,10 @@ from urllib.error import URLError
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 __all__ = ["Ports", "Running", "free_ports", "running", "service_options"]
-
-START_SECONDS = 120.0
-"""The machine may be busy: that long a start may take before the test gives up."""
-
-STOP_SECONDS = 120.0
-"""Much more than the service's own limit for a clean end."""
 
 
 class Ports(NamedTuple):
@@ -60,13 +55,13 @@ class Running:
 
     def get(self, path: str) -> str:
         """Fetch a page; raises `URLError` while nobody answers, and for every status but 200."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.http}{path}", timeout=START_SECONDS) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.http}{path}", timeout=PATIENCE) as response:
             text: str = response.read().decode()
         return text
 
     def wait_ready(self) -> None:
         """Wait until the service says that it is ready; fails with what it printed otherwise."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._ready():
             if self._ended_within(0.05) or time.monotonic() > deadline:
                 message = f"not ready, status {self.process.poll()}:\n{self.log.read_text()}"
@@ -94,13 +89,13 @@ class Running:
 
     def connect(self) -> bytes:
         """Open one bare connection to the counting port, and give what came until the service closed it."""
-        with socket.create_connection(("127.0.0.1", self.ports.bare), timeout=START_SECONDS) as connection:
+        with socket.create_connection(("127.0.0.1", self.ports.bare), timeout=PATIENCE) as connection:
             return connection.recv(100)
 
     def stop(self) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""
         self.process.terminate()
-        return self.process.wait(STOP_SECONDS)
+        return self.process.wait(PATIENCE)
 
     def _ready(self) -> bool:
         try:

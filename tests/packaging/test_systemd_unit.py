@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ANALYZE = shutil.which("systemd-analyze")
 
 EXPOSURE = 1.5
@@ -33,7 +35,7 @@ def test_exposure(unit: Path) -> None:
         f"--threshold={int(EXPOSURE * 10)}",
         str(unit),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

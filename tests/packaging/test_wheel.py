@@ -14,6 +14,7 @@ import pytest
 
 from statsd_tcp import __version__
 from tests.packaging.environment import build_wheel
+from tests.patience import PATIENCE
 
 HEADERS = Path(sysconfig.get_path("include"), "Python.h")
 IN_C = {"statsd_tcp/ingest/_burst.abi3.so", "statsd_tcp/aggregate/_sums.abi3.so"}
@@ -57,9 +58,8 @@ def test_without_a_compiler(source: Path, tmp_path: Path) -> None:
         assert not [name for name in archive.namelist() if name.endswith(".so")]
         archive.extractall(tmp_path / "installed")
     code = "from statsd_tcp.native import use; print(use({}))"
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "installed", capture_output=True, text=True, timeout=60, check=True
-    )
+    command, place = [sys.executable, "-c", code], tmp_path / "installed"
+    said = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert said.stdout.startswith("in Python (the parts in C were not built")
 
 

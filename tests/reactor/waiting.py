@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 from twisted.internet.task import deferLater
 
-__all__ = ["PATIENCE", "until"]
+from tests.patience import PATIENCE
 
-PATIENCE = 30.0
-"""Seconds until a wait gives up: the machine may be busy, and no test is about speed."""
+__all__ = ["PATIENCE", "until"]
 
 _PAUSE = 0.002
 

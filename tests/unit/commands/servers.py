@@ -13,10 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from statsd_tcp.commands.load.results import Progress
 from statsd_tcp.commands.load.workload import Address, Close, Mode, Share, Workload
+from tests.patience import PATIENCE
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-PATIENCE = 120.0
-"""Seconds until a wait gives up: the machine may be busy with other tests."""
 
 
 @dataclass

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.commands.load.kept import KeptConnections
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
 from statsd_tcp.commands.load.workload import Close, Mode, Share
+from tests.patience import PATIENCE
 from tests.unit.commands.servers import (
-    PATIENCE,
     MemoryLink,
     close_at_once,
     free_port,

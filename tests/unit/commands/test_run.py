@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import statsd_tcp
 from statsd_tcp.commands.load.generators import GeneratorError, Generators
 from statsd_tcp.commands.load.results import Progress
+from tests.patience import PATIENCE
 from tests.unit.commands.servers import (
-    PATIENCE,
     close_at_once,
     free_port,
     metrics_page,

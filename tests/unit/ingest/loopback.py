@@ -30,9 +30,7 @@ from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.ledger.cells import CLOSE_REASONS, GLOBAL_CELLS, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
-
-PATIENCE = 120.0
-"""Seconds that a test waits for the kernel before it fails."""
+from tests.patience import PATIENCE
 
 IDLE_TIMEOUT = 60.0
 MAX_LINE = 64

@@ -17,6 +17,7 @@ from statsd_tcp.repeat.addresses import AGAIN, Address
 from statsd_tcp.repeat.datagrams import FEWEST, LARGEST_DATAGRAM, PAUSE, DatagramSender, cut
 from statsd_tcp.repeat.queue import MOST_BYTES, Repeated
 from statsd_tcp.settings.repeat import Target
+from tests.patience import PATIENCE
 
 LABEL = "repeat:udp:127.0.0.1:9"
 
@@ -226,7 +227,7 @@ class RealSocketTests(SynchronousTestCase):
         """A datagram arrives at the address that was asked for."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))
-            server.settimeout(10)
+            server.settimeout(PATIENCE)
             clock = Clock()
             sender = DatagramSender(clock, Target("udp", "127.0.0.1", server.getsockname()[1]))
             sender.send(b"a:1|c\n")

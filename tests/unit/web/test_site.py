@@ -24,6 +24,7 @@ from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.site import make_site
+from tests.patience import PATIENCE
 from tests.unit.web.fakes import Client, FakeReactor, FakeSources, make_own
 
 SERIES = '# TYPE hits_page counter\nhits_page{k="é"} 5.0\n# TYPE t summary\nt_sum 1.5\nt_count 2\n'
@@ -254,5 +255,5 @@ class ImportTests(SynchronousTestCase):
         # Trial runs in a folder of its own, and the package need not be installed.
         root = Path(statsd_tcp.__file__).parent.parent
         script = "import sys, statsd_tcp.web.site; sys.exit('twisted.internet.reactor' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", script], check=False, cwd=root, timeout=60)
+        done = subprocess.run([sys.executable, "-c", script], check=False, cwd=root, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0)
