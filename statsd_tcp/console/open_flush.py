@@ -1,4 +1,4 @@
-"""A look at the open output flush: what has come so far, as the outputs would get it if the flush ended now."""
+"""The open output flush: what has come so far, as the outputs would get it if the flush ended now."""
 
 from __future__ import annotations
 

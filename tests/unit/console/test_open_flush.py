@@ -1,4 +1,4 @@
-"""A look at the open flush."""
+"""What the open flush has."""
 
 from __future__ import annotations
 
