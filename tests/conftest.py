@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -57,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch for what is skipped; the process that the others report to is the one that judges."""
+    # A shell that runs us in the background has it ignored, and so would have every service that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--complete") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips())
 

@@ -248,7 +248,9 @@ class Service:
     def settled(self) -> Metrics:
         """Wait until no connection is open, or waits, and the store has all that was read; give a scrape from then."""
         until(self._is_settled, "all has ended and is committed")
-        return self.metrics()
+        # What was rejected before it was a line is in no journal. It comes with the next commit that was not under way.
+        commits = "statscounter_commits_total"
+        return self.wait_for(self.metrics().total(commits) + 2, commits)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""

@@ -109,7 +109,7 @@ def test_connection_tracking(play: Play) -> None:
 def test_apply_and_undo(play: Play) -> None:
     """A remedy that is applied is in force, and gone after undo."""
     seen = play("installed")
-    assert [effect[3] for effect in seen["effects"]] == [True]
+    assert [effect[2] for effect in seen["effects"]] == [True]
     assert seen["now"] == seen["effects"][0][1] != "128"
     assert seen["afterwards"] == "128"
 
