@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -25,7 +26,7 @@ CONNECTING, WAITING, SENDING, ENDING, ENDED = range(5)
 """The states of a connection, in this order; WAITING is for the time at which it is to send."""
 
 
-class Connection:
+class Connection(ABC):
     """One connection: its socket, what it sends and its state. ``done`` is how many times it has sent all of that."""
 
     __slots__ = ("descriptor", "done", "payload", "sock", "state")
@@ -38,15 +39,15 @@ class Connection:
         self.state = CONNECTING
 
     @property
+    @abstractmethod
     def has_sent(self) -> bool:
         """Whether it was established for certain, because it could send."""
-        raise NotImplementedError
 
 
 C = TypeVar("C", bound=Connection)
 
 
-class Connections(Generic[C]):
+class Connections(ABC, Generic[C]):
     """A share of a run. ``start`` is the run's begin on ``clock``, in seconds."""
 
     def __init__(self, share: Share, start: float, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,17 +75,17 @@ class Connections(Generic[C]):
         self._result.latencies = self._latencies.encode()
         return self._result
 
+    @abstractmethod
     def _goes_on(self, now: float) -> bool:
         """Return whether there is more to do, though no connection is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _act(self, now: float) -> None:
         """Begin and send what is due."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _due(self, now: float) -> float:
         """Return the time at which `_act` has something to do; infinite if that depends on the connections."""
-        raise NotImplementedError
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + SWEEP
@@ -94,9 +95,9 @@ class Connections(Generic[C]):
             self._pace.stop()
         self._check_times(now)
 
+    @abstractmethod
     def _check_times(self, now: float) -> None:
         """End the connections that have taken too long, or all when the time of the run is over."""
-        raise NotImplementedError
 
     def _progress(self) -> Progress:
         result = self._result
@@ -123,9 +124,9 @@ class Connections(Generic[C]):
         if events & (ENDINGS | select.EPOLLHUP) and connection.state != ENDED:
             self._readable(connection)
 
+    @abstractmethod
     def _writable(self, connection: C) -> None:
         """Go on with a connection whose handshake is done, or which the kernel takes more from."""
-        raise NotImplementedError
 
     def _readable(self, connection: C) -> None:
         try:
@@ -149,13 +150,13 @@ class Connections(Generic[C]):
         self._result.established += bool(known or is_established(connection.sock))
         self._lose(connection)
 
+    @abstractmethod
     def _complete(self, connection: C) -> None:
         """Count a connection that went as it should, and end it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _lose(self, connection: C) -> None:
         """Count what went out on a connection that failed, and end it."""
-        raise NotImplementedError
 
     def _close(self, connection: C, now: float) -> None:
         connection.state = ENDED
