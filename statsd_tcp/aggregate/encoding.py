@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.words import in_words
 
 __all__ = ["BadIntervalError", "decode", "encode"]
 
@@ -37,4 +38,4 @@ def decode(payload: bytes) -> Interval:
     try:
         return _decoder.decode(memoryview(payload)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadIntervalError(str(error)) from error
+        raise BadIntervalError(in_words(error)) from error

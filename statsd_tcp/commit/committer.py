@@ -24,6 +24,7 @@ from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.queues import IQueue, Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
+from statsd_tcp.words import in_words
 
 __all__ = ["Committer"]
 
@@ -236,14 +237,14 @@ class Committer:
                 return False
             self._ledger_folder.remove(ledger)
         except OSError as error:
-            self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=error)
+            self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=in_words(error))
             return False
         return True
 
     def _failed(self, failure: Failure, work: _Work) -> None:
         self._waiting = work.gathered + self._waiting
         self._delivered = work.delivered + self._delivered
-        text = failure.getErrorMessage()
+        text = in_words(failure.value)
         if text != self.failure:
             self.failure = text
             self._log.error("a commit failed and is tried again every second: {text}", text=text)

@@ -22,6 +22,7 @@ from statsd_tcp.children import Child, Children, Ending, environment
 from statsd_tcp.commit.replay import Replay
 from statsd_tcp.commit.replay_process import BEGUN
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.words import in_words
 
 __all__ = ["MOST_FAILURES", "IRecovery", "Recovery"]
 
@@ -144,7 +145,7 @@ class Recovery:
         try:
             self._reader = self._start(job)
         except OSError as error:
-            self._log.error("a journal can't be read for now: {error}", error=error)
+            self._log.error("a journal can't be read for now: {error}", error=in_words(error))
             self._call = self._reactor.callLater(RETRY, self._begin)
         else:
             self._call = self._reactor.callLater(LONGEST_READING, self._reader.kill)

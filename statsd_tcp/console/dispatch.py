@@ -15,6 +15,7 @@ from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
 from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.words import in_words
 
 __all__ = ["Dispatch", "Reply"]
 
@@ -73,4 +74,4 @@ class Dispatch:
 def _explain(failure: Failure, name: str) -> str:
     if not failure.check(StoreError):
         _log.failure("the console's command {name} failed", failure=failure, name=name)
-    return replies.failure(failure.getErrorMessage())
+    return replies.failure(in_words(failure.value))

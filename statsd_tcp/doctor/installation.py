@@ -17,6 +17,7 @@ from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.files import DROP_IN_FILE, SYSCTL_FILE, remedy_files
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result
+from statsd_tcp.words import in_words
 
 __all__ = ["Effect", "Installation", "InstallationError", "Run"]
 
@@ -185,7 +186,7 @@ class Installation:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
-            raise InstallationError(f"{self._record_path} can't be read: {error}") from None
+            raise InstallationError(f"{self._record_path} can't be read: {in_words(error)}") from None
 
     def _path(self, name: str) -> Path:
         return self._proc / "sys" / name.replace(".", "/")

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
 from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
+from statsd_tcp.words import in_words
 
 __all__ = ["Ledger", "LedgerFolder"]
 
@@ -126,7 +127,8 @@ class LedgerFolder:
                 self._put_aside(path, _ASIDE, str(error))
             except OSError as error:
                 self.unreadable.add(path.stem)
-                self._log.error("a ledger of the last run can't be read, and stays for the next: {error}", error=error)
+                why = in_words(error)
+                self._log.error("a ledger of the last run can't be read, and stays for the next: {why}", why=why)
             else:
                 self.ledgers[ledger.ledger_id] = ledger
                 self._orphans.append(ledger)

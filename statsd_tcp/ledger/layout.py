@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.formats import LEDGER
+from statsd_tcp.words import in_words
 
 __all__ = [
     "CellName",
@@ -159,7 +160,7 @@ def read_directory(data: bytes, path: str) -> Directory:
     try:
         return msgspec.json.decode(data, type=Directory)
     except msgspec.MsgspecError as error:
-        raise LedgerError(f"{path}: the directory is damaged: {error}") from None
+        raise LedgerError(f"{path}: the directory is damaged: {in_words(error)}") from None
 
 
 def _aligned(offset: int, to: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
 __all__ = ["MappingError", "Source"]
 
@@ -16,6 +17,12 @@ _T = TypeVar("_T")
 
 _LONG: Final = 20
 """More digits than any number has that is meant."""
+
+_DEEPEST: Final = 32
+"""Levels of tables, lists and merges within each other. What a mapping file needs has six."""
+
+_MOST_VALUES: Final = 1_000_000
+"""Values of a file once its aliases and merges are put in: more than 20,000 rules have, read in two seconds."""
 
 _NULL: Final = "tag:yaml.org,2002:null"
 _MERGE: Final = "tag:yaml.org,2002:merge"
@@ -46,24 +53,45 @@ class MappingError(ValueError):
     """A mapping file that can't be used; the text is one line and begins with the file and the line at fault."""
 
 
+class _ShallowLoader(yaml.SafeLoader):
+    """Reads nodes, and refuses those that lie too deep within each other before it has read what is in them."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        """Read one node with all that is in it."""
+        if self._depth == _DEEPEST:
+            problem = f"tables and lists within each other are deeper than {_DEEPEST} levels"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
 class Source:
     """One YAML text: reads its nodes, and collects what is to be said about it though it can be used."""
 
     def __init__(self, name: str) -> None:
         """``name`` is how errors call the file."""
         self._name = name
+        self._read = self._merging = 0
         self.warnings: list[str] = []
 
     def compose(self, text: str) -> Node | None:
         """Parse; raises `MappingError`. An empty text has no node."""
         try:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
+            return yaml.compose(text, Loader=_ShallowLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f"{mark.line + 1}: " if mark else " "
             raise MappingError(f"{self._name}:{line}not valid YAML: {error.problem}") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise MappingError(f"{self._name}: not valid YAML: {' '.join(str(error).split())}") from None
+        except ReaderError as error:
+            before = text.count("\n", 0, error.position)
+            raise MappingError(f"{self._name}:{before + 1}: not valid YAML: {error.reason}") from None
 
     def fail(self, node: Node, text: str) -> NoReturn:
         """Refuse the file because of a node."""
@@ -89,6 +117,7 @@ class Source:
             return []
         if not isinstance(node, MappingNode):
             self.fail(node, "a table of keys and values is expected here")
+        self._count(node, 1 + len(node.value))
         own: dict[str, tuple[ScalarNode, Node]] = {}
         merged: dict[str, tuple[ScalarNode, Node]] = {}
         for key, value in node.value:
@@ -96,12 +125,29 @@ class Source:
                 self.fail(key, "a key must be a text")
             if key.tag == _MERGE:
                 for table in value.value if isinstance(value, SequenceNode) else [value]:
-                    merged = {**{name.value: (name, item) for name, item in self.pairs(table)}, **merged}
+                    for name, item in self._merged(key, table):
+                        merged.setdefault(name.value, (name, item))
             elif key.value in own:
                 self.fail(key, f"the key {key.value!r} is given twice")
             else:
                 own[key.value] = key, value
         return list({**merged, **own}.values())
+
+    def _merged(self, key: Node, table: Node) -> list[tuple[ScalarNode, Node]]:
+        """Read a table that another one takes in."""
+        if self._merging == _DEEPEST:
+            self.fail(key, f"merges within each other are deeper than {_DEEPEST} levels")
+        self._merging += 1
+        try:
+            return self.pairs(table)
+        finally:
+            self._merging -= 1
+
+    def _count(self, node: Node, values: int) -> None:
+        """Count what is read: an alias stands for its values each time, so that few lines can be endless work."""
+        self._read += values
+        if self._read > _MOST_VALUES:
+            self.fail(node, f"with its aliases and merges the file has more than {_MOST_VALUES:,} values")
 
     def items(self, node: Node, reader: Callable[[Node], _T]) -> list[_T]:
         """Read a list."""
@@ -109,6 +155,7 @@ class Source:
             return []
         if not isinstance(node, SequenceNode):
             self.fail(node, "a list is expected here")
+        self._count(node, len(node.value))
         return [reader(item) for item in node.value]
 
     def text(self, node: Node) -> str:

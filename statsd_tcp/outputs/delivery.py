@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.store.queues import IQueue, Waiting
 from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.words import in_words
 
 __all__ = ["Delivery", "OutputFacts", "since"]
 
@@ -142,7 +143,7 @@ class Delivery(Service):
         self._queue.acknowledge(self.output_name, flush_id)
 
     def _note_failure(self, error: Exception) -> None:
-        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        text = in_words(error)
         if text != self._error:
             self._log.error("output {name}: {text}; its flushes wait", name=self.output_name, text=text)
         self._error = text

@@ -4,6 +4,10 @@ Neither protocol has an answer. But a peer that has read everything up to our en
 order, and one that died or was cut off doesn't: so a flush counts as written when the connection has ended well on
 both sides, theirs after ours. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each
 name and time.
+
+Some peers never close their side. When a flush has come to that twice, each time acknowledged by the peer's kernel to
+our end, it counts as written, and from then on a flush counts so two seconds after it was acknowledged. That ends with
+the first connection that the peer closes.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPullProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,6 +36,7 @@ from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.outputs.graphite_names import OwnNumbers, Point, points
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.settings.graphite import GraphiteTarget
+from statsd_tcp.words import in_words
 
 __all__ = ["Graphite", "NotTakenError", "as_lines", "as_pickles", "unacknowledged"]
 
@@ -63,10 +70,16 @@ def _number(value: float) -> str:
 _CONNECT_TIMEOUT = 10
 _STALL_TIMEOUT = 30.0
 """Seconds without progress after which a connection is given up."""
+_LAST_WAIT = 2.0
+"""Seconds that a peer which never closes is given to do so."""
 
 
 class NotTakenError(Exception):
     """A flush was perhaps not read to its end by the peer."""
+
+
+class NotClosedError(NotTakenError):
+    """The peer's kernel has acknowledged all of a flush and our end, and the peer does not close its side."""
 
 
 def unacknowledged(connection: socket.socket) -> int:
@@ -80,6 +93,8 @@ def unacknowledged(connection: socket.socket) -> int:
 @implementer(IOutput)
 class Graphite:
     """Sends flushes to one carbon."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -95,6 +110,9 @@ class Graphite:
         self._endpoint = HostnameEndpoint(reactor, target.host, target.port, timeout=_CONNECT_TIMEOUT)
         self._own = OwnNumbers()
         self._last = 0
+        self._unclosed: int | None = None
+        """The start of the flush that was acknowledged last without the peer's end."""
+        self._never_closes = False
 
     async def deliver(self, flush: FlushResult) -> None:
         """Send a flush; raises an error of the connection, or `NotTakenError`."""
@@ -102,11 +120,11 @@ class Graphite:
         chunks = self._chunks(flush, self._own._replace(lag=lag))
         began = self._reactor.seconds()
         try:
-            sender = _Sender(self._reactor, chunks, self._missing)
+            sender = _Sender(self._reactor, chunks, self._missing, never_closes=self._never_closes)
             factory = Factory.forProtocol(lambda: sender)
             factory.noisy = False
             await self._endpoint.connect(factory)
-            length = await sender.taken
+            length = await self._taken(sender, flush)
         except Exception:
             self._own = self._own._replace(last_exception=int(self._wall()))
             raise
@@ -118,6 +136,29 @@ class Graphite:
             calculation_time=spent,
         )
         self._last = flush.timestamp
+
+    async def _taken(self, sender: _Sender, flush: FlushResult) -> int:
+        """Wait until a flush is written, and return its length in bytes. Raise `NotTakenError`."""
+        try:
+            length = await sender.taken
+        except NotClosedError:
+            again, self._unclosed = self._unclosed == flush.start, flush.start
+            if not again:
+                raise
+            length = sender.written
+        if self._never_closes is not sender.closed_by_peer:
+            return length
+        self._never_closes = not sender.closed_by_peer
+        where = f"{self._target.host}:{self._target.port}"
+        if self._never_closes:
+            self._log.warn(
+                "graphite: {where} takes flushes, but does not close its side of a connection after ours, by which "
+                "carbon says that it has read all: what its kernel has acknowledged counts as written from now on",
+                where=where,
+            )
+        else:
+            self._log.info("graphite: {where} closes its side of a connection again", where=where)
+        return length
 
     def stop(self) -> None:
         """Do nothing: there is no connection between flushes."""
@@ -131,24 +172,35 @@ class Graphite:
 class _Sender(Protocol):
     """Writes chunks as fast as they are taken, ends its side, and waits for the end of the other.
 
-    ``taken`` fires with the number of bytes; ``spent`` is the time that making them took, in seconds.
+    ``taken`` fires with the number of bytes, which is ``written``; ``spent`` is the time that making them took, in
+    seconds. With ``never_closes`` the other side's end is not waited for when all is acknowledged.
     """
 
     transport: Any
 
-    def __init__(self, reactor: Any, chunks: Iterator[bytes], missing: Callable[[socket.socket], int]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        chunks: Iterator[bytes],
+        missing: Callable[[socket.socket], int],
+        *,
+        never_closes: bool = False,
+    ) -> None:
         self._reactor = reactor
         self._chunks = chunks
         self._missing = missing
-        self._written = 0
-        self._ended = self._read = False
+        self._never_closes = never_closes
+        self._ended = self._acknowledged = False
+        self._given_up_at = 0.0
         self._stall: IDelayedCall | None = None
+        self.closed_by_peer = False
+        self.written = 0
         self.spent = 0.0
         self.taken: Deferred[int] = Deferred(lambda _: self._abort())
 
     def connectionMade(self) -> None:
         """Begin to write."""
-        self._stall = self._reactor.callLater(_STALL_TIMEOUT, self._abort)
+        self._stall = self._reactor.callLater(_STALL_TIMEOUT, self._give_up)
         self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
@@ -159,7 +211,7 @@ class _Sender(Protocol):
         chunk = next(self._chunks, None)
         self.spent += self._reactor.seconds() - began
         if chunk is not None:
-            self._written += len(chunk)
+            self.written += len(chunk)
             self.transport.write(chunk)
             return
         self.transport.unregisterProducer()
@@ -171,6 +223,9 @@ class _Sender(Protocol):
     def writeConnectionLost(self) -> None:
         """Note that the kernel has all of it, and our end."""
         self._ended = True
+        self._given_up_at = self._reactor.seconds() + _STALL_TIMEOUT
+        if self._never_closes and self._stall is not None:
+            self._stall.reset(_LAST_WAIT)
 
     def readConnectionLost(self) -> None:
         """Tell whether the peer's end came after it had read ours.
@@ -178,8 +233,8 @@ class _Sender(Protocol):
         One that closes while something is still on its way to it closes in good order too: what comes then is answered
         by a reset, never acknowledged. What its kernel had acknowledged before was read, or its end would be a reset.
         """
-        self._read = self._ended and not self._missing(self.transport.getHandle())
-        if self._read:
+        self.closed_by_peer = self._all_acknowledged()
+        if self.closed_by_peer:
             self.transport.loseConnection()
         else:
             self._abort()
@@ -190,10 +245,31 @@ class _Sender(Protocol):
             self._stall.cancel()
         if self.taken.called:
             return
-        if self._read:
-            self.taken.callback(self._written)
+        if self.closed_by_peer or (self._acknowledged and self._never_closes):
+            self.taken.callback(self.written)
+        elif self._acknowledged:
+            self.taken.errback(NotClosedError("all was sent and acknowledged, but the peer does not close its side"))
         else:
-            self.taken.errback(NotTakenError(f"the connection broke: {reason.getErrorMessage()}"))
+            self.taken.errback(NotTakenError(f"the connection broke: {_in_words(reason)}"))
+
+    def _all_acknowledged(self) -> bool:
+        return self._ended and not self._missing(self.transport.getHandle())
+
+    def _give_up(self) -> None:
+        """End a connection on which nothing happens any more."""
+        self._acknowledged = self._all_acknowledged()
+        if self._acknowledged:
+            self.transport.loseConnection()
+        elif self._ended and self._reactor.seconds() < self._given_up_at:
+            self._stall = self._reactor.callLater(_LAST_WAIT, self._give_up)
+        else:
+            self._abort()
 
     def _abort(self) -> None:
         self.transport.abortConnection()
+
+
+def _in_words(reason: Failure) -> str:
+    if reason.check(ConnectionAborted):
+        return f"the peer took nothing for {_STALL_TIMEOUT:g} s"
+    return in_words(reason.value)

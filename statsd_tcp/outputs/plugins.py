@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from statsd_tcp.outputs.interfaces import GROUP, IOutput, OutputFactory
 from statsd_tcp.settings.outputs import PluginSpec
+from statsd_tcp.words import in_words
 
 __all__ = ["PluginError", "make_plugin"]
 
@@ -36,5 +37,5 @@ def make_plugin(reactor: Any, spec: PluginSpec) -> IOutput:
     except Invalid:
         raise PluginError(f"{where}: what it makes is no IOutput (docs/outputs.md says what that is)") from None
     except Exception as error:
-        raise PluginError(f"{where}: can't be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{where}: can't be loaded: {type(error).__name__}: {in_words(error)}") from error
     return output

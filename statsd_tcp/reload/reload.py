@@ -40,6 +40,7 @@ from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
 from statsd_tcp.supervisor.manifest import Manifest, write_manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
+from statsd_tcp.words import in_words
 
 __all__ = ["SIGNALS", "Reload"]
 
@@ -162,7 +163,7 @@ class Reload:
         try:
             Path(self._again.pid_file).unlink()
         except OSError as error:
-            self._log.warn("the file with our process number stays: {error}", error=error)
+            self._log.warn("the file with our process number stays: {error}", error=in_words(error))
 
     async def _reload(self) -> None:
         made: list[BoundListener] = []
@@ -204,7 +205,7 @@ class Reload:
         try:
             bind_wanted(self._plan, await start_rehearsal(self._reactor, self._children, command, os.environ), made)
         except (OSError, RefusedError) as error:
-            return f"the reload is refused, and all stays as it is: {error}"
+            return f"the reload is refused, and all stays as it is: {in_words(error)}"
         return _STOPS if self._supervisor.draining else ""
 
     async def _wait(self, condition: Callable[[], bool], tries: int) -> None:
@@ -232,7 +233,8 @@ class Reload:
                     undo.callback(os.set_inheritable, descriptor, False)
                 os.execve(sys.executable, [sys.executable, *self._again.arguments], os.environ)  # noqa: S606
         except OSError as error:
-            self._log.error("the next image can't be started, and all stays as it is: {error}", error=error)
+            why = in_words(error)
+            self._log.error("the next image can't be started, and all stays as it is: {why}", why=why)
 
     def _manifest(self, made: list[BoundListener]) -> Manifest:
         plan = self._plan

@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from statsd_tcp.settings.repeat import Target
+from statsd_tcp.words import in_words
 
 __all__ = ["AGAIN", "Address", "Lookup"]
 
@@ -57,7 +58,7 @@ class Lookup:
 
     def _fail(self, failure: Failure) -> None:
         self._running = False
-        self._failed(f"{self._target.host} is not found: {failure.getErrorMessage()}")
+        self._failed(f"{self._target.host} is not found: {in_words(failure.value)}")
 
 
 def _is_literal(host: str) -> bool:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from statsd_tcp.repeat.addresses import Address, Lookup
 from statsd_tcp.repeat.queue import LineQueue, Repeated
 from statsd_tcp.settings.repeat import Target
+from statsd_tcp.words import in_words
 
 __all__ = ["LARGEST_DATAGRAM", "PAUSE", "DatagramSender", "cut"]
 
@@ -135,7 +136,7 @@ class DatagramSender:
             return True
         except OSError as error:
             self._queue.failed()
-            self._queue.error = error.strerror or str(error)
+            self._queue.error = in_words(error)
             self._lose()
             return True
         self._queue.error = ""
@@ -154,7 +155,7 @@ class DatagramSender:
         try:
             self._socket = self._connect(address)
         except OSError as error:
-            self._not_found(error.strerror or str(error))
+            self._not_found(in_words(error))
 
     def _not_found(self, why: str) -> None:
         self._queue.failed()

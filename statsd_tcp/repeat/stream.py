@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from statsd_tcp.repeat.queue import LineQueue, Repeated
 from statsd_tcp.settings.repeat import Target
+from statsd_tcp.words import in_words
 
 __all__ = ["StreamSender"]
 
@@ -120,7 +121,7 @@ class StreamSender:
         self._failing = True
         if not failure.check(CancelledError):
             self._queue.failed()
-            self._queue.error = f"not connected: {failure.getErrorMessage()}"
+            self._queue.error = f"not connected: {in_words(failure.value)}"
         return failure
 
 
@@ -181,7 +182,7 @@ class _Writer(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the sender."""
-        self._sender.lost(reason.getErrorMessage())
+        self._sender.lost(in_words(reason.value))
 
 
 class _Writers(Factory):

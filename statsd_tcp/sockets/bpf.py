@@ -69,5 +69,9 @@ def attach(member: socket.socket, program: list[Instruction]) -> None:
 
 
 def detach(member: socket.socket) -> None:
-    """Let the kernel's hash choose again; raises `OSError` on kernels before 5.3, which can't."""
-    member.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
+    """Let the kernel's hash choose again, if it does not; raises `OSError` on kernels before 5.3, which can't."""
+    try:
+        member.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
+    except FileNotFoundError:
+        # There is no program.
+        pass

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from statsd_tcp.sockets import bpf
 from statsd_tcp.sockets.bpf import Instruction, attach, detach
 from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.words import in_words
 
 __all__ = ["Steering", "program_by_cpu"]
 
@@ -43,7 +44,9 @@ class Steering:
             except OSError as error:
                 # Else there was nothing to detach.
                 if self._program and member.type == socket.SOCK_STREAM:
-                    self._log.error("connections can't be steered by processor, but by hash: {error}", error=error)
+                    self._log.error(
+                        "connections can't be steered by processor, but by hash: {error}", error=in_words(error)
+                    )
                     return
 
     def restore(self, member: socket.socket) -> None:

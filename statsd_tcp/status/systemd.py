@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from twisted.logger import Logger
 
+from statsd_tcp.words import in_words
+
 __all__ = ["Notifier"]
 
 _MICROSECONDS = 1e-6
@@ -64,7 +66,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.sendmsg([state.encode()], rights, 0, address)
         except OSError as error:
-            self._log.error("systemd can't be told: {error}", error=error)
+            self._log.error("systemd can't be told: {error}", error=in_words(error))
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from statsd_tcp.words import in_words
+
 __all__ = ["StoreError", "translated"]
 
 _PRIMARY_CODE = 0xFF
@@ -37,7 +39,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(_explain(error, path)) from error
     except (msgspec.MsgspecError, LookupError) as error:
-        raise StoreError(f"{path} is damaged: a row can't be read ({error})") from error
+        raise StoreError(f"{path} is damaged: a row can't be read ({in_words(error)})") from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> str:

@@ -23,6 +23,7 @@ from statsd_tcp.sockets.unix import remove_path
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.slots import Slots
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
+from statsd_tcp.words import in_words
 
 __all__ = ["HANDSHAKES", "Handover"]
 
@@ -91,7 +92,7 @@ class Handover:
         try:
             attach(group[0], program_without(range(stay, len(group)), len(group)))
         except OSError as error:
-            self._log.error("a group of sockets can't be steered; clients may be reset: {error}", error=error)
+            self._log.error("a group of sockets can't be steered; clients may be reset: {error}", error=in_words(error))
 
     def _next(self) -> None:
         self._call = None

@@ -14,6 +14,7 @@ from statsd_tcp.children import Child, Children, Lines, environment
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import ProcessEvents, WorkerProcess
+from statsd_tcp.words import in_words
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot
 
 __all__ = ["LaunchError", "Launcher", "command"]
@@ -54,12 +55,12 @@ class Launcher:
         try:
             ledger, lock = self._ledger_folder.make(self.number, self._listeners)
         except OSError as error:
-            raise LaunchError(f"its ledger can't be made: {error}") from error
+            raise LaunchError(f"its ledger can't be made: {in_words(error)}") from error
         try:
             return self._start_with(ledger, lock, events)
         except OSError as error:
             ledger.retired = True
-            raise LaunchError(f"its process can't be made: {error}") from error
+            raise LaunchError(f"its process can't be made: {in_words(error)}") from error
         finally:
             os.close(lock)
 

@@ -18,6 +18,7 @@ from statsd_tcp.sockets.bpf import attach, program_without
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
+from statsd_tcp.words import in_words
 
 __all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
 
@@ -75,17 +76,21 @@ class StallWatch:
     def _avoid(self, numbers: frozenset[int]) -> None:
         if numbers == self.avoided:
             return
+        # With one worker, or when all are silent, there is nobody to give the connections to.
         everybody = len(numbers) == len(self._slots)
-        for listener in self._listeners:
-            for group in listener.groups if not everybody else ():
-                self._steer(group, numbers)
+        groups = [] if everybody else [group for one in self._listeners for group in one.groups if len(group) > 1]
+        # One line for all groups, which have one reason.
+        for why in sorted({self._steer(group, numbers) for group in groups} - {""}):
+            self._log.error("the kernel can't be told to avoid a worker: {why}", why=why)
+        what = "" if everybody else " and gets no new connections"
         for number in sorted(numbers - self.avoided):
-            self._log.error("worker {number} gives no sign of life and gets no new connections", number=number)
+            self._log.error("worker {number} gives no sign of life{what}", number=number, what=what)
         for number in sorted(self.avoided - numbers):
-            self._log.info("worker {number} gets new connections again", number=number)
+            self._log.info("worker {number} gives signs of life again", number=number)
         self.avoided = numbers
 
-    def _steer(self, group: list[socket.socket], numbers: frozenset[int]) -> None:
+    def _steer(self, group: list[socket.socket], numbers: frozenset[int]) -> str:
+        """Have the kernel avoid these workers in a group. Return why it does not, or nothing."""
         # A worker may be without a datagram socket.
         without = numbers & frozenset(range(len(group)))
         try:
@@ -94,4 +99,5 @@ class StallWatch:
             else:
                 self._steering.restore(group[0])
         except OSError as error:
-            self._log.error("the kernel can't be told to avoid a worker: {error}", error=error)
+            return in_words(error)
+        return ""

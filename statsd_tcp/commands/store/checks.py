@@ -63,7 +63,7 @@ def _ledgers(reader: StoreReader, folder: Path) -> list[str]:
         except (LedgerError, OSError) as error:
             # One that is gone was taken in between the list and the look.
             if path.exists():
-                found.append(f"{path}: {error}" if isinstance(error, OSError) else str(error))
+                found.append(f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error))
     return found
 
 

@@ -40,6 +40,25 @@ class RefusalTests(SynchronousTestCase):
         except MappingError as error:
             self.assertNotIn("\n", str(error))
 
+    def test_merges_of_merges(self) -> None:
+        """A few lines that stand for a great many values are refused, with a line, and so is a table within itself."""
+        merges = ["mappings:", "- &r0 {match: a.*, name: b}"]
+        merges += [f"- &r{n} {{match: a.*, name: b, <<: [{', '.join([f'*r{n - 1}'] * 9)}]}}" for n in range(1, 9)]
+        rules = ["defaults: {buckets: &b [" + ", ".join(map(str, range(1, 451))) + "]}", "mappings:"]
+        rules += ["- &r {match: a.*, name: b, buckets: *b}", *["- *r"] * 3000]
+        within = ["mappings:", "- &r {match: a.*, name: b, <<: *r}"]
+        cases = {"more than 1,000,000 values": (merges, rules), "merges within each other are deeper": (within,)}
+        for said, texts in cases.items():
+            for lines in texts:
+                error = str(self.assertRaises(MappingError, read_mapping, "\n".join(lines), "m.yml"))
+                self.assertRegex(error, rf"^m.yml:\d+: .*{said}")
+
+    def test_too_deep(self) -> None:
+        """Tables and lists that lie deep within each other are refused where they become too deep."""
+        for text, line in (("[" * 100_000, 1), ("a:\n" + "".join(f"{' ' * n}b:\n" for n in range(1, 200)), 32)):
+            error = str(self.assertRaises(MappingError, read_mapping, text, "m.yml"))
+            self.assertIn(f"m.yml:{line}: not valid YAML: tables and lists within each other are deeper", error)
+
 
 class RuleTests(SynchronousTestCase):
     """What is read from a good file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
@@ -181,6 +182,60 @@ class DeliveryTests(SynchronousTestCase):
         self.assertTrue(peer.transport.aborted)
         peer.close(ConnectionLost())
         self.failureResultOf(delivered, NotTakenError)
+
+    def test_a_peer_that_never_closes(self) -> None:
+        """A flush that a peer acknowledges and does not close after counts as written the second time, with a warning.
+
+        From then on it is not waited for long, until the peer closes again.
+        """
+        warned: list[str] = []
+        log = SimpleNamespace(warn=lambda text, **_: warned.append(text), info=lambda text, **_: warned.append(text))
+        self.patch(Graphite, "_log", log)
+        peer = Peer()
+
+        def attempt(flush: FlushResult, seconds: float) -> Deferred[None]:
+            delivered = peer.deliver(flush)
+            peer.accept()
+            peer.read()
+            peer.take_end()
+            peer.reactor.advance(seconds - 0.1)
+            self.assertFalse(peer.transport.disconnecting)
+            peer.reactor.advance(0.1)
+            self.assertTrue(peer.transport.disconnecting)
+            peer.close(ConnectionDone())
+            return delivered
+
+        failure = self.failureResultOf(attempt(FLUSH, 30), NotTakenError)
+        self.assertIn("the peer does not close its side", str(failure.value))
+        self.assertEqual([], warned)
+        self.successResultOf(attempt(FLUSH, 30))
+        self.successResultOf(attempt(FlushResult(start=1010, seconds=10), 2))
+        self.assertEqual(1, len(warned))
+        delivered = peer.deliver(FlushResult(start=1020, seconds=10))
+        peer.accept()
+        peer.read()
+        peer.take_end()
+        peer.end()
+        self.successResultOf(delivered)
+        self.assertIn("closes its side of a connection again", warned[1])
+        self.failureResultOf(attempt(FlushResult(start=1030, seconds=10), 30), NotTakenError)
+
+    def test_a_peer_that_never_closes_and_hangs(self) -> None:
+        """What the kernel of such a peer has not acknowledged is waited for as long as ever, and is not written."""
+        peer = Peer()
+        peer.graphite._never_closes = True
+        delivered = peer.deliver()
+        peer.accept()
+        peer.read()
+        peer.take_end()
+        peer.transport.missing = 1
+        peer.reactor.pump([2.0] * 14)
+        self.assertFalse(peer.transport.aborted)
+        peer.reactor.advance(2)
+        self.assertTrue(peer.transport.aborted)
+        peer.close(ConnectionAborted())
+        failure = self.failureResultOf(delivered, NotTakenError)
+        self.assertEqual("the connection broke: the peer took nothing for 30 s", str(failure.value))
 
     def test_cancelled(self) -> None:
         """A delivery that is cancelled gives its connection up."""

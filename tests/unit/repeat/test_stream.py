@@ -84,7 +84,7 @@ class StreamSenderTests(SynchronousTestCase):
         self.sender.send(b"a:1|c\n")
         for number in range(1, 4):
             self.endpoint.fail()
-            self.assert_report(0, 1, 0, 1, "not connected: An error occurred while connecting: refused.")
+            self.assert_report(0, 1, 0, 1, "not connected: An error occurred while connecting: refused")
             self.clock.advance(LONGEST_PAUSE + 2)
             self.assertEqual(number + 1, len(self.endpoint.attempts))
         _, transport = self.endpoint.succeed()
@@ -97,7 +97,7 @@ class StreamSenderTests(SynchronousTestCase):
         protocol, _ = self.endpoint.succeed()
         protocol.connectionLost(Failure(ConnectionDone()))
         self.sender.send(b"b:1|c\n")
-        self.assert_report(1, 1, 0, 1, "not connected: Connection was closed cleanly.")
+        self.assert_report(1, 1, 0, 1, "not connected: Connection was closed cleanly")
         self.clock.advance(LONGEST_PAUSE + 2)
         self.endpoint.fail()
         self.assertEqual(1, self.sender.report().failed)

@@ -113,6 +113,36 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_time(AVOIDED_AFTER + 1, 0, 1, 2)
         self.assertEqual(30, sum(self.queued(30)))
 
+    def test_nobody_else(self) -> None:
+        """With one worker, or when all are silent, nothing is said of connections that others would get instead."""
+        said: list[str] = []
+        self.patch(StallWatch, "_log", SimpleNamespace(error=lambda *_, **given: said.append(str(given))))
+        StallWatch._log.info = StallWatch._log.error  # type: ignore[method-assign]
+        for number in (1, 3):
+            self.slots = self.slots[:number]
+            listener = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), number)
+            self.addCleanup(listener.close)
+            self.watch = StallWatch(self.slots, [listener], lambda: self.now)  # type: ignore[arg-type]
+            self.pass_time(AVOIDED_AFTER + 1, *range(number))
+            self.pass_time(2)
+            self.assertTrue(said)
+            self.assertFalse([line for line in said if "gets no new" in line or "why" in line])
+            self.slots = [FakeSlot(number) for number in range(3)]
+            said.clear()
+
+    def test_a_kernel_that_refuses(self) -> None:
+        """A kernel that cannot avoid a worker is told of once, however many groups there are."""
+        said: list[str] = []
+
+        def refuse(*_: object) -> None:
+            raise OSError(1, "Operation not permitted")
+
+        self.patch(stalls, "attach", refuse)
+        self.patch(StallWatch, "_log", SimpleNamespace(error=lambda _, **given: said.append(given.get("why", ""))))
+        self.watch = StallWatch(self.slots, [self.listener] * 3, lambda: self.now)  # type: ignore[arg-type]
+        self.pass_time(AVOIDED_AFTER + 1, 1)
+        self.assertEqual(["Operation not permitted", ""], said)
+
     def test_we_slept(self) -> None:
         """After a long sleep of the supervisor itself nobody is blamed."""
         self.now += int(100 * SECOND)

@@ -162,7 +162,7 @@ class LifeTests(SlotTestCase):
         self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.slot.start()
         self.children.error = None
-        self.assertEqual(2 * ["its process can't be made: [Errno 11] no more processes"], self.events.unables)
+        self.assertEqual(2 * ["its process can't be made: no more processes"], self.events.unables)
         self.assertEqual(("waiting", 0), (self.slot.state, self.slot.pid))
         self.reactor.advance(0.1)
         self.make_ready()

@@ -1,0 +1,31 @@
+"""Errors in plain words."""
+
+from __future__ import annotations
+
+import errno
+
+import msgspec
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.words import in_words
+
+
+class InWordsTests(SynchronousTestCase):
+    """What is said of the errors of others."""
+
+    def test_each(self) -> None:
+        """The cause is named in one line, and nothing inside a library is."""
+        cases = {
+            "no: No such file or directory": FileNotFoundError(errno.ENOENT, "No such file or directory", "no"),
+            "Too many open files": OSError(errno.EMFILE, "Too many open files"),
+            "Connection was closed cleanly": ConnectionDone(),
+            "the connection was given up": ConnectionAborted(),
+            "it is nested too deeply": RecursionError("maximum recursion depth exceeded"),
+            "there is not enough memory": MemoryError(),
+            "it is not of the form that is expected": msgspec.ValidationError("Expected `int` - at `$.a`"),
+            "two lines": ValueError("two\nlines."),
+            "KeyError": KeyError(),
+        }
+        for words, error in cases.items():
+            self.assertEqual(words, in_words(error))
