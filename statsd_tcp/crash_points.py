@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-__all__ = ["POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointError", "arm"]
+__all__ = ["DEADLY", "POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointError", "arm"]
 
 VARIABLE = "STATSCOUNTER_CRASH"
 
@@ -24,8 +24,11 @@ the store has what the journal held, and the journal still holds it."""
 SUPERVISOR = ("before-commit", "after-commit")
 """In the supervisor: all is ready for the transaction; the transaction is done and nobody knows."""
 
-READING = ("in-replay",)
-"""In the process that reads a dead worker's journal, in its middle. Here nth is how many such processes die."""
+READING = ("in-replay", "deadly-line")
+"""In the process that reads a dead worker's journal: in its middle, where nth is how many such processes die in a row;
+and at each frame that holds `DEADLY`."""
+
+DEADLY = b"deadly"
 
 POINTS = (*WORKER, *SUPERVISOR, *READING)
 
@@ -50,7 +53,7 @@ def arm(environ: Mapping[str, str], points: tuple[str, ...], passed: int = 0) ->
     if name not in POINTS or not (number or "1").isdigit():
         raise CrashPointError(f"{VARIABLE}={text}: not one of {', '.join(POINTS)}, with :N for the Nth time")
     nth = int(number or 1)
-    if name not in points or passed >= nth:
+    if name not in points or (passed >= nth and name != "deadly-line"):
         return
     _ARMED[name](_fuse(1 if name in READING else nth, path))
 
@@ -140,6 +143,19 @@ def _in_replay(burn: Burn) -> None:
     _after(Tally, "add", burn)
 
 
+def _deadly_line(burn: Burn) -> None:
+    from statsd_tcp.aggregate.tally import Tally
+
+    original = Tally.add
+
+    def armed(tally: Tally, listener: int, chunk: bytes, tick: int) -> None:
+        if DEADLY in chunk:
+            burn()
+        original(tally, listener, chunk, tick)
+
+    Tally.add = armed  # type: ignore[assignment, method-assign]
+
+
 _ARMED: Mapping[str, Callable[[Burn], None]] = {
     "after-accept": _after_accept,
     "after-frame": _after_frame,
@@ -147,4 +163,5 @@ _ARMED: Mapping[str, Callable[[Burn], None]] = {
     "before-commit": _before_commit,
     "after-commit": _after_commit,
     "in-replay": _in_replay,
+    "deadly-line": _deadly_line,
 }

@@ -167,12 +167,11 @@ class Service(OrderedService):
         self._inherited = manifest is not None
         settings = plan.settings
         rules = flush_rules(settings, outputs)
-        ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
+        self._ledger_folder = ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
         children = Children(reactor)
-        self._committer = Committer(
-            reactor, self._pool, _store_opener(plan, rules), ledger_folder, Recovery(reactor, children)
-        )
+        self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)))
+        self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
         self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._repeats = RepeatTotals([target.label for target in settings.repeat], reactor.seconds)
@@ -202,6 +201,7 @@ class Service(OrderedService):
             self._supervisor,
             self._committer,
             ledger_folder,
+            self._recovery,
             self._health,
             self._reload,
             self._kernel,
@@ -260,6 +260,7 @@ class Service(OrderedService):
     def every_second(self) -> None:
         """Do what is due once a second."""
         self._reload.resume()
+        self._ledger_folder.check()
         self._report.sample()
         self._kernel.check()
         if self._health.healthy()[0]:

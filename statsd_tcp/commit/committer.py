@@ -15,10 +15,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from statsd_tcp.commit.lineup import Lineup, line_up, recovered_piece
 from statsd_tcp.commit.recovery import IRecovery
-from statsd_tcp.commit.replay import Replay, replay
+from statsd_tcp.commit.replay import Replay
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import LedgerCounts
+from statsd_tcp.ledger.reader import ShrunkError
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
@@ -47,13 +49,15 @@ class _Work(NamedTuple):
 class _Done(NamedTuple):
     """What one commit has brought.
 
-    ``folded`` are the ledgers that are done with, ``unread`` those whose journals have to be read first, and ``lost``
-    those that the store knows and that aren't there any more.
+    ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
+    ``lost`` the ledgers that the store knows and that aren't there any more. ``unread`` are the journals that have to
+    be read, each up to an offset or None for its end.
     """
 
     snapshot: Snapshot
     folded: list[Ledger]
-    unread: list[Ledger]
+    unread: list[tuple[Ledger, int | None]]
+    held: list[Piece]
     lost: list[LedgerState]
 
 
@@ -138,15 +142,15 @@ class Committer:
         """Have a flush that an output has written taken out with the next commit."""
         self._delivered.append((output, flush_id))
 
-    async def _finish(self) -> None:
+    async def _finish(self, seconds: float) -> None:
         await self.commit()
-        if self._recovery.busy:
-            await self._recovery.settled()
+        if self._recovery.waiting:
+            await self._recovery.settled(seconds)
             await self.commit()
 
-    def finish(self) -> Deferred[None]:
-        """Commit all that there is, with what the journals of the dead hold, as far as that can be read soon."""
-        return Deferred.fromCoroutine(self._finish())
+    def finish(self, seconds: float) -> Deferred[None]:
+        """Commit all that there is, with what of the journals of the dead can be read within that time."""
+        return Deferred.fromCoroutine(self._finish(seconds))
 
     async def _close(self) -> None:
         await self._recovery.stop()
@@ -172,28 +176,21 @@ class Committer:
         if self._store is None:
             self._store = self._open_store()
         store = self._store
-        pieces = _without_gaps(work.gathered, store, work.ledgers)
-        ends = {piece.ledger_id: piece.end for piece in pieces}
-        folded: list[Ledger] = []
-        for ledger in work.retired:
-            end = ends.get(ledger.ledger_id, _safe_offset(store, ledger.ledger_id))
-            found = work.recovered.get(ledger.ledger_id)
-            if found is not None and found.start == end:
-                pieces.append(_recovered(ledger.ledger_id, found))
-                folded.append(ledger)
-            elif found is None and ledger.head <= end:
-                folded.append(ledger)
+        lineup = line_up(work.gathered, work.recovered, lambda name: _safe_offset(store, name), work.ledgers)
+        folded = [ledger for ledger in work.retired if _is_over(ledger, lineup, work.recovered, store)]
         lost = _without_file(store, work, self._ledger_folder.unreadable)
         gone = [state.ledger_id for state in lost]
         batch = CommitBatch(
             counts=work.counts,
-            pieces=pieces,
+            pieces=lineup.pieces,
             folded=[ledger.ledger_id for ledger in folded] + gone,
             unlinked=work.unlinked + [name for name in gone if name not in (work.files or ())],
             delivered=work.delivered,
         )
-        unread = [ledger for ledger in work.retired if ledger not in folded]
-        return _Done(store.commit(batch), folded, unread, lost)
+        unread: list[tuple[Ledger, int | None]] = [(work.ledgers[name], end) for name, end in lineup.gaps.items()]
+        dead = [ledger for ledger in work.retired if ledger not in folded and ledger.ledger_id not in lineup.gaps]
+        unread += [(ledger, None) for ledger in dead]
+        return _Done(store.commit(batch), folded, unread, lineup.held, lost)
 
     def _written(self, done: _Done, work: _Work) -> None:
         self.snapshot = snapshot = done.snapshot
@@ -205,19 +202,28 @@ class Committer:
         self._reconciled = True
         for lost in done.lost:
             if not lost.folded:
+                self._ledger_folder.faults["missing"] += 1
                 self._log.error(
                     "the ledger {ledger} of worker {worker} is not there: what it had beyond the last commit is lost",
                     ledger=lost.ledger_id,
                     worker=lost.worker,
                 )
-        self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger)]
-        for ledger in done.unread:
-            if ledger.ledger_id in work.recovered:
-                # It did not begin where the store is.
-                del self._recovery.results[ledger.ledger_id]
-            self._recovery.read(ledger, snapshot.ledgers[ledger.ledger_id].committed, self.commit)
+        self._waiting = done.held + self._waiting
+        self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger, work.recovered)]
+        self._read_on(done, work)
         for callback in self.after_commit:
             self._tell(callback, snapshot)
+
+    def _read_on(self, done: _Done, work: _Work) -> None:
+        """Have the next piece read of every journal that is not in the store to its end."""
+        for ledger_id, found in work.recovered.items():
+            # It is in the store, or did not begin where the store is.
+            if self._recovery.results.get(ledger_id) is found:
+                del self._recovery.results[ledger_id]
+        self._recovery.keep({ledger.ledger_id for ledger, _ in done.unread})
+        for ledger, until in done.unread:
+            known = done.snapshot.ledgers.get(ledger.ledger_id)
+            self._recovery.read(ledger, known.committed if known else 0, self.commit, until)
 
     def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
         try:
@@ -225,12 +231,12 @@ class Committer:
         except Exception:  # noqa: BLE001  (one that fails must not keep the snapshot from the others)
             self._log.failure("what follows a commit failed")
 
-    def _let_go(self, ledger: Ledger) -> bool:
+    def _let_go(self, ledger: Ledger, recovered: Mapping[str, Replay]) -> bool:
         """Delete a ledger's file, or set it aside; tell whether it is gone.
 
         While there is one the store must not forget how much of it it has: somebody may mend it and put it back.
         """
-        found = self._recovery.results.pop(ledger.ledger_id, None)
+        found = recovered.get(ledger.ledger_id)
         try:
             if found is not None and found.fault:
                 self._ledger_folder.give_up(ledger, found.fault)
@@ -262,10 +268,6 @@ class Committer:
             running.callback(None)
 
 
-def _recovered(ledger_id: str, found: Replay) -> Piece:
-    return Piece(ledger_id, found.start, found.end, found.payload, recovered=True)
-
-
 def _safe_offset(store: Store, ledger_id: str) -> int:
     """Give up to where a ledger's journal is in the store."""
     known = store.snapshot.ledgers.get(ledger_id)
@@ -284,21 +286,22 @@ def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[Ledge
     return [state for name, state in known.items() if name not in work.ledgers and name not in unreadable]
 
 
-def _without_gaps(pieces: list[Piece], store: Store, ledgers: Mapping[str, Ledger]) -> list[Piece]:
-    """Put in what is missing before a piece: one that was lost between a worker and the store.
-
-    That happens when the supervisor became another image while it had it in hand. The journal still has the lines.
-    """
-    result = []
-    ends: dict[str, int] = {}
-    for piece in pieces:
-        ledger_id = piece.ledger_id
-        end = ends.get(ledger_id, _safe_offset(store, ledger_id))
-        if piece.start > end and ledger_id in ledgers:
-            result.append(_recovered(ledger_id, replay(ledgers[ledger_id].map, end, piece.start)))
-        result.append(piece)
-        ends[ledger_id] = max(end, piece.end)
-    return result
+def _is_over(ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Replay], store: Store) -> bool:
+    """Line up what was read of a dead worker's journal; return whether all that it had is in this commit."""
+    name = ledger.ledger_id
+    if name in lineup.gaps:
+        return False
+    end = lineup.ends.get(name, _safe_offset(store, name))
+    found = recovered.get(name)
+    fault = ""
+    if found is not None and found.start == end:
+        lineup.pieces.append(recovered_piece(name, found))
+        end, fault = found.end, found.fault
+    try:
+        return bool(fault) or ledger.head <= end
+    except ShrunkError:
+        # How much there was is what the reader of the journal will say.
+        return False
 
 
 def _follow(running: Deferred[None]) -> Deferred[None]:

@@ -1,7 +1,17 @@
-"""The journals of dead workers are read beside all else: one after the other, each in a process of its own.
+"""The journals of dead workers are read beside all else, piece by piece, each piece in a process of its own.
 
 A line that crashes the parser has killed a worker already. It must not kill the supervisor too, nor make every start
-fail: after two failures the journal is given up, and its file is set aside for somebody to look at.
+fail, nor cost the lines behind it. A piece is committed before the next one is read, so that nothing is read twice for
+long, and what was read is never lost to what comes behind it:
+
+    journal   | committed ... | piece | piece | ...           | head
+                     start ---^       ^--- where the next one begins, once this one is in the store
+
+A piece is read quickly. When that ends the process the same place is read frame by frame, and the frame that ends it
+again is the suspect: what lies before it is read for itself, then the frame alone. After its second time, or when it
+has had ten seconds of the processor, it is skipped, its lines are kept aside, and reading is quick again
+(`statsd_tcp.commit.suspicion`). The ledger itself remembers the suspect, and everything else follows from that and from
+the offset that the store has: so it goes on where it was, whatever dies meanwhile.
 """
 
 from __future__ import annotations
@@ -9,35 +19,51 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.children import Child, Children, Ending, environment
-from statsd_tcp.commit.replay import Replay
-from statsd_tcp.commit.replay_process import BEGUN
+from statsd_tcp.commit.replay import Replay, Skipped
+from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest, Words
+from statsd_tcp.commit.suspicion import Death, next_request, suspect_after
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.ledger.suspect import Suspect
 from statsd_tcp.words import in_words
 
-__all__ = ["MOST_FAILURES", "IRecovery", "Recovery"]
+__all__ = ["FAULTS", "IRecovery", "Recovery", "RecoveryFault"]
 
-MOST_FAILURES = 2
-"""So often reading one journal may fail, over all starts of the service."""
+RecoveryFault = Literal["frame", "damaged", "reader", "error"]
+"""What can go wrong: a frame was skipped; a journal ends in damage; a reading process ended without a result, or could
+not be started; something that nobody thought of. After the last two the same is tried again."""
 
-LONGEST_READING = 60.0
-"""Seconds that reading a journal may take: ten times what a full one needs on a busy machine."""
-
-LAST_READING = 10.0
-"""Seconds that a service which stops waits for it. What isn't read then is left to the next start."""
+FAULTS: tuple[RecoveryFault, ...] = get_args(RecoveryFault)
 
 RETRY = 1.0
 LONGEST_RETRY = 60.0
-"""Seconds until it is tried again: at first, and at most, while it isn't the journal's fault that it fails."""
+"""Seconds until a journal is tried again: at first, and at most. It doubles while nothing is learnt of the journal."""
+
+SILENCE = 5.0
+"""Seconds without a word after which a reading process loses its turn to another journal, and goes on beside it."""
+
+PATIENCE = 60.0
+LONGEST_PATIENCE = 3600.0
+"""Seconds more after which it is killed: at first, and at most. It doubles each time. A machine may be that slow; a
+process that hangs is not waited for without an end."""
+
+MOST_FAILURES = 5
+"""So often skipping one frame may end the process before the journal is given up: nothing is made of the frame then, so
+that the fault lies elsewhere."""
+
+STOP_SECONDS = 2.0
+"""Seconds that a stop waits for the killed processes to be gone. One that waits for a dead disk cannot be killed; it
+writes nothing, and so may stay."""
 
 
 class IRecovery(Protocol):
@@ -45,171 +71,296 @@ class IRecovery(Protocol):
 
     results: dict[str, Replay]
 
-    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
-        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there.
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
+        """Have a piece of a journal read from an offset on, unless it is being read or the result is there.
 
-        ``found`` is called when the result is there.
+        ``found`` is called when the result is there. Of a living worker's journal ``until`` says up to where.
         """
 
     @property
-    def busy(self) -> bool:
-        """Tell whether anything is still to be read."""
+    def waiting(self) -> int:
+        """Return how many journals wait to be read to their end."""
 
-    def settled(self) -> Deferred[None]:
-        """Fire when all is read, or it takes too long for a service that stops."""
+    def keep(self, ledger_ids: Collection[str]) -> None:
+        """Forget all other journals: nothing more is to be read of them for now."""
+
+    def settled(self, seconds: float) -> Deferred[None]:
+        """Fire when no journal waits, or after that time."""
 
     def stop(self) -> Deferred[None]:
         """Read nothing more; what isn't read will be the next time it is asked for."""
 
 
-class _Job(NamedTuple):
-    ledger: Ledger
-    start: int
-    found: Callable[[], object]
+class _Job:
+    """One piece that is to be read."""
+
+    def __init__(self, ledger: Ledger, start: int, until: int | None, found: Callable[[], object]) -> None:
+        self.ledger = ledger
+        self.start = start
+        self.until = until
+        self.found = found
+        self.request = ReadRequest(str(ledger.path), start, until)
+        self.reader: Child | None = None
+        self.words = Words()
+        self.complaint = bytearray()
+        self.call: IDelayedCall | None = None
+        self.retry = RETRY
+        self.patience = PATIENCE
+        self.ran_out = False
+        self.failures = 0
+        self.dropped = False
 
 
 class Recovery:
-    """Reads one journal at a time.
+    """Reads as many pieces at once as ``at_once`` says; journals take turns, so that none waits behind another.
 
-    state      _reader       _call                           _stopped          what comes next
-    idle       None          None                            None              read: reading
-    reading    the process   kills it, LONGEST_READING       None              a result: reading the next one, or idle
-                                                                               a failure: waiting; stop: stopping
-    waiting    None          begins again                    None              the call: reading; stop: idle
-    stopping   the process   kills it, LONGEST_READING       fires at its end  the end of the process: idle
+    state     what of the job is set              what comes next
+    queued    it is in _queue                     a turn is free: running
+    running   reader, call (kills it)             a result: done; anything else: resting
+    resting   call (begins again)                 the call: queued
+    done      the result is in ``results``        the committer takes it, and asks for the next piece
 
-    ``_delay`` is how long "waiting" lasts after a process that did not even begin to read: twice as long each time, up
-    to `LONGEST_RETRY`. After any other failure it is `RETRY`.
+    A death teaches something about the journal, which is noted before the next turn. What teaches nothing (no process
+    can be made, it does not begin, an error of the disk) is tried again ever more slowly.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, children: Children) -> None:
+    def __init__(self, reactor: Any, children: Children, at_once: int) -> None:
         self._reactor = reactor
         self._children = children
-        self._jobs: list[_Job] = []
-        self._reader: Child | None = None
-        self._call: IDelayedCall | None = None
-        self._delay = RETRY
-        self._stopped: Deferred[None] | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._at_once = at_once
+        self._jobs: dict[str, _Job] = {}
+        self._queue: deque[_Job] = deque()
+        self._since: dict[str, float] = {}
+        self._readers: set[Child] = set()
+        self._turns: set[Child] = set()
+        """The readers that have a turn: all but silent ones."""
+        self._settled: list[Deferred[None]] = []
+        self._stopped: list[Deferred[None]] = []
         self.results: dict[str, Replay] = {}
-
-    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
-        """Have a dead worker's journal read from an offset on, unless it is being read or the result is there."""
-        ledger_id = ledger.ledger_id
-        if ledger_id in self.results or any(job.ledger.ledger_id == ledger_id for job in self._jobs):
-            return
-        self._jobs.append(_Job(ledger, start, found))
-        if self._reader is None and self._call is None:
-            self._begin()
+        self.faults: dict[RecoveryFault, int] = dict.fromkeys(FAULTS, 0)
 
     @property
-    def busy(self) -> bool:
-        """Tell whether anything is still to be read."""
-        return bool(self._jobs)
+    def waiting(self) -> int:
+        """Return how many journals wait to be read to their end."""
+        return len(self._since)
 
-    def settled(self) -> Deferred[None]:
-        """Fire when all is read, or it takes too long for a service that stops."""
+    @property
+    def since(self) -> float | None:
+        """Return since when, in the reactor's seconds, the one that waits longest does."""
+        return min(self._since.values(), default=None)
+
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
+        """Have a piece of a journal read, unless it is being read or the result is there."""
+        ledger_id = ledger.ledger_id
+        self._since.setdefault(ledger_id, self._reactor.seconds())
+        if ledger_id not in self.results and ledger_id not in self._jobs:
+            self._jobs[ledger_id] = job = _Job(ledger, start, until, found)
+            self._enqueue(job)
+
+    def keep(self, ledger_ids: Collection[str]) -> None:
+        """Forget all other journals."""
+        self._since = {name: since for name, since in self._since.items() if name in ledger_ids}
+        if not self._since:
+            settled, self._settled = self._settled, []
+            for deferred in settled:
+                deferred.callback(None)
+
+    def settled(self, seconds: float) -> Deferred[None]:
+        """Fire when no journal waits, or after that time."""
         settled: Deferred[None] = Deferred()
-        settled.addTimeout(LAST_READING, self._reactor, onTimeoutCancel=_leave)
-        self._waiting.append(settled)
-        self._check_settled()
+        settled.addTimeout(seconds, self._reactor, onTimeoutCancel=_leave)
+        self._settled.append(settled)
+        self.keep(self._since)
         return settled
 
-    def _check_settled(self) -> None:
-        if not self._jobs:
-            waiting, self._waiting = self._waiting, []
-            for settled in waiting:
-                settled.callback(None)
-
     def stop(self) -> Deferred[None]:
-        """Read nothing more; what isn't read will be the next time it is asked for."""
+        """Read nothing more, and have the processes gone, as far as that is possible within `STOP_SECONDS`."""
+        for job in self._jobs.values():
+            # Its end is not a failure of the journal's.
+            job.dropped = True
+            self._cancel(job)
+            if job.reader is not None:
+                job.reader.kill()
         self._jobs.clear()
-        if self._reader is None:
-            self._cancel()
-            return succeed(None)
-        # Its end is not a failure of the journal's.
-        self._stopped = Deferred()
-        self._reader.kill()
-        return self._stopped
+        self._queue.clear()
+        self._since.clear()
+        stopped: Deferred[None] = Deferred()
+        stopped.addTimeout(STOP_SECONDS, self._reactor, onTimeoutCancel=_leave)
+        self._stopped.append(stopped)
+        self._check_stopped()
+        return stopped
 
-    def _begin(self) -> None:
-        self._call = None
-        if not self._jobs:
-            return
-        job = self._jobs[0]
-        if job.ledger.failed_readings >= MOST_FAILURES:
-            self._finish(job, Replay(job.start, job.start, fault="it could not be read, time and again"))
-            return
-        try:
-            self._reader = self._start(job)
-        except OSError as error:
-            self._log.error("a journal can't be read for now: {error}", error=in_words(error))
-            self._call = self._reactor.callLater(RETRY, self._begin)
-        else:
-            self._call = self._reactor.callLater(LONGEST_READING, self._reader.kill)
+    def _check_stopped(self) -> None:
+        if not self._readers:
+            stopped, self._stopped = self._stopped, []
+            for deferred in stopped:
+                deferred.callback(None)
 
-    def _start(self, job: _Job) -> Child:
-        module = ["-P", "-m", "statsd_tcp.commit.replay_process"]
-        said, complaint = bytearray(), bytearray()
-        reader = self._children.start(
-            [sys.executable, *module, str(job.ledger.path), str(job.start)],
+    # A job's turn.
+
+    def _enqueue(self, job: _Job) -> None:
+        job.call = None
+        self._queue.append(job)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        while self._queue and len(self._turns) < self._at_once:
+            job = self._queue.popleft()
+            try:
+                self._begin(job)
+            except OSError as error:
+                self._rest(job, f"no process can be made: {in_words(error)}")
+            except Exception:  # noqa: BLE001  (one journal must not stop the others, nor itself)
+                self._note_error(job)
+
+    def _begin(self, job: _Job) -> None:
+        path, suspect = str(job.ledger.path), job.ledger.suspect(job.start)
+        job.request = next_request(path, job.start, job.until, suspect)
+        job.words, job.complaint, job.ran_out = Words(), bytearray(), False
+        argv = [sys.executable, "-P", "-m", "statsd_tcp.commit.replay_process"]
+        job.reader = reader = self._children.start(
+            [*argv, msgspec.json.encode(job.request).decode()],
             environment(os.environ),
-            {1: said.extend, 2: complaint.extend},
+            {1: lambda data: self._hear(job, data), 2: job.complaint.extend},
+            {LEDGER_DESCRIPTOR: job.ledger.file.fileno()},
         )
-        reader.ended.addCallback(self._ended, said, complaint).addErrback(self._unexpected)
-        return reader
+        self._readers.add(reader)
+        self._turns.add(reader)
+        job.call = self._reactor.callLater(SILENCE, self._end_turn, job, reader)
+        reader.ended.addCallback(self._ended, job, reader).addErrback(self._unexpected)
 
-    def _ended(self, ending: Ending, said: bytearray, complaint: bytearray) -> None:
-        self._reader = None
-        self._cancel()
-        stopped, self._stopped = self._stopped, None
-        if stopped is not None:
-            self._jobs.clear()
-            stopped.callback(None)
-        elif self._jobs:
-            self._judge(self._jobs[0], _outcome(ending, said, complaint), said.startswith(BEGUN))
+    def _hear(self, job: _Job, data: bytes) -> None:
+        job.words.hear(data)
+        if data and job.call is not None and job.call.active():
+            job.call.reset(SILENCE if job.reader in self._turns else job.patience)
+
+    def _end_turn(self, job: _Job, reader: Child) -> None:
+        """Let another journal have the turn of one that is silent, and wait on."""
+        job.call = self._reactor.callLater(job.patience, self._lose_patience, job)
+        self._turns.discard(reader)
+        self._take_turns()
+
+    def _lose_patience(self, job: _Job) -> None:
+        job.call = None
+        job.ran_out = True
+        if job.reader is not None:
+            job.reader.kill()
+
+    def _ended(self, ending: Ending, job: _Job, reader: Child) -> None:
+        self._readers.discard(reader)
+        self._turns.discard(reader)
+        self._cancel(job)
+        job.reader = None
+        if not job.dropped:
+            try:
+                self._judge(job, ending)
+            except Exception:  # noqa: BLE001  (as above)
+                self._note_error(job)
+        self._check_stopped()
+        self._take_turns()
 
     def _unexpected(self, failure: Failure) -> None:
         self._log.failure("what follows the reading of a journal failed", failure=failure)
 
-    def _judge(self, job: _Job, outcome: Replay | str, begun: bool) -> None:
-        if isinstance(outcome, Replay):
-            self._delay = RETRY
-            self._finish(job, outcome)
-            return
-        self._log.error("the journal {path} could not be read: {outcome}", path=job.ledger.path, outcome=outcome)
-        if begun:
-            job.ledger.note_failed_reading()
-            self._delay = RETRY
-        # Otherwise the journal wasn't even looked at, as in the middle of an upgrade of the program's files.
-        self._call = self._reactor.callLater(self._delay, self._begin)
-        self._delay = min(LONGEST_RETRY, 2 * self._delay)
+    # What came of it.
+
+    def _judge(self, job: _Job, ending: Ending) -> None:
+        words = job.words
+        result = words.replay
+        if result is not None:
+            self._finish(job, result)
+        elif job.ran_out:
+            job.patience = min(LONGEST_PATIENCE, 2 * job.patience)
+            self._rest(job, "the reading process gave no sign of life and was killed")
+        elif not words.begun or words.trouble:
+            # The journal was not even looked at, as in the middle of an upgrade of the program's files.
+            self._rest(job, words.trouble or _last_words(job, ending))
+        else:
+            self._learn(job, _last_words(job, ending), Death(words.offset, ending.signal == signal.SIGPROF))
+
+    def _learn(self, job: _Job, why: str, death: Death) -> None:
+        """Note what a death says about the journal, and go on with that."""
+        start = job.start
+        suspect = suspect_after(job.request, death, job.ledger.suspect(start))
+        job.failures = 0 if suspect else job.failures + 1
+        if job.failures >= MOST_FAILURES and job.request.mode == "skip":
+            self._note_fault(job, why)
+            self._finish(job, Replay(start, start, fault=f"it could not be read: {why}"))
+        elif suspect is None:
+            self._rest(job, why)
+        else:
+            self._suspect(job, suspect)
+            self._note_fault(job, why)
+            self._pause(job, RETRY)
+
+    def _suspect(self, job: _Job, suspect: Suspect) -> None:
+        try:
+            job.ledger.note_suspect(suspect)
+        except OSError as error:
+            self._log.error("what ends the readers of a journal can't be noted: {error}", error=in_words(error))
 
     def _finish(self, job: _Job, result: Replay) -> None:
-        self._jobs.remove(job)
-        self.results[job.ledger.ledger_id] = result
-        job.found()
-        if self._reader is None and self._call is None:
-            self._begin()
-        self._check_settled()
+        if result.skipped is not None:
+            self._tell_skipped(job, result.skipped)
+        if result.fault:
+            self.faults["damaged"] += 1
+            if job.until is not None:
+                # The worker lives, and goes on behind it.
+                self._log.error("{path}: {why}", path=job.ledger.path, why=result.fault)
+                result = msgspec.structs.replace(result, end=job.until, fault="")
+        ledger_id = job.ledger.ledger_id
+        del self._jobs[ledger_id]
+        self.results[ledger_id] = result
+        try:
+            job.found()
+        except Exception:  # noqa: BLE001  (the result is there, and the next commit takes it)
+            self._note_error(None)
 
-    def _cancel(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+    def _tell_skipped(self, job: _Job, skipped: Skipped) -> None:
+        self.faults["frame"] += 1
+        self._log.error(
+            "{lines} lines of {listener} end whoever reads them, and are left out of the journal {path}: {kept}",
+            lines=skipped.lines,
+            listener=skipped.listener,
+            path=job.ledger.path,
+            kept=f"they are kept in {skipped.kept}" if skipped.kept else f"they are not kept: {skipped.why_not}",
+        )
+
+    def _rest(self, job: _Job, why: str) -> None:
+        """Try again later, ever more slowly."""
+        self._note_fault(job, why)
+        self._pause(job, job.retry)
+        job.retry = min(LONGEST_RETRY, 2 * job.retry)
+
+    def _pause(self, job: _Job, seconds: float) -> None:
+        job.call = self._reactor.callLater(seconds, self._enqueue, job)
+
+    def _note_fault(self, job: _Job, why: str) -> None:
+        self.faults["reader"] += 1
+        self._log.error("the journal {path} could not be read: {why}", path=job.ledger.path, why=why)
+
+    def _note_error(self, job: _Job | None) -> None:
+        """Note what nobody thought of; to be called while it is handled."""
+        self.faults["error"] += 1
+        self._log.failure("the reading of a journal failed in an unexpected way")
+        if job is not None and job.ledger.ledger_id in self._jobs and not job.dropped:
+            self._cancel(job)
+            self._pause(job, job.retry)
+            job.retry = min(LONGEST_RETRY, 2 * job.retry)
+
+    def _cancel(self, job: _Job) -> None:
+        if job.call is not None and job.call.active():
+            job.call.cancel()
+        job.call = None
 
 
-def _outcome(ending: Ending, said: bytearray, complaint: bytearray) -> Replay | str:
-    """Return what a reading process found, or why it found nothing."""
+def _last_words(job: _Job, ending: Ending) -> str:
     if ending.signal is not None:
         return f"the reading process was killed ({signal.Signals(ending.signal).name})"
-    try:
-        return msgspec.msgpack.decode(said.removeprefix(BEGUN), type=Replay)
-    except msgspec.MsgspecError:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        return last or "the reading process said nothing"
+    last = job.complaint.decode(errors="replace").strip().rpartition("\n")[2]
+    return last or "the reading process said nothing"
 
 
 def _leave(result: object, timeout: float) -> None:

@@ -1,49 +1,164 @@
-"""What a dead worker's journal still holds, read as the worker would have read it."""
+"""What a dead worker's journal still holds, read as the worker would have read it, in pieces.
+
+quick      many frames at once, as a worker reads them
+careful    frame by frame; each is named before anything is done with it, so that one that ends this process is known
+skip       one frame, of which nothing is made: its lines are kept aside
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.tally import tally_for
+from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.ledger.cells import JOURNAL_HEAD
-from statsd_tcp.ledger.file import LedgerMap
-from statsd_tcp.ledger.journal import read_frames
+from statsd_tcp.ledger.journal import Frame, read_frames
+from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
 
-__all__ = ["Replay", "replay"]
+__all__ = ["PIECE_BYTES", "PIECE_SECONDS", "Mode", "Replay", "Skipped", "replay", "replay_carefully", "skip_frame"]
+
+PIECE_BYTES = 1 << 20
+PIECE_SECONDS = 0.5
+"""A piece of a journal ends behind the first frame that reaches one of these. So a full journal is about ten pieces:
+what starting a process for each costs stays below what reading takes."""
+
+Mode = Literal["quick", "careful", "skip"]
 
 _NOTHING = encode(Interval())
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """Which lines were left out: how many, their listener, and the file that has them, or why none has."""
+
+    lines: int
+    listener: str
+    kept: str = ""
+    why_not: str = ""
 
 
 class Replay(msgspec.Struct, frozen=True):
     """What reading a journal from ``start`` to ``end`` gave: an interval, encoded.
 
-    ``fault`` says in words why that is not all that there was; empty if it is.
+    ``fault`` says in words why there is nothing to read behind ``end``, though the journal goes on there; it is empty
+    when that can be read.
     """
 
     start: int
     end: int
     payload: bytes = _NOTHING
     fault: str = ""
+    skipped: Skipped | None = None
 
 
-def replay(ledger: LedgerMap, start: int, until: int | None = None) -> Replay:
-    """Read the frames behind the committed offset ``start``, up to ``until`` or the end of all.
+class _Piece:
+    """Frames from ``start`` on, up to ``until`` or the journal's end, as many as belong to one piece.
+
+    ``stop`` is an offset behind which the piece ends early. There is at least one frame, if any can be read.
+    """
+
+    def __init__(
+        self, ledger: LedgerReader, start: int, until: int | None, stop: int | None, clock: Callable[[], float]
+    ) -> None:
+        self.listeners = ledger.directory.listeners
+        self.end = start
+        self.fault = ""
+        self._ledger = ledger
+        self._until = until
+        self._start = start
+        self._stop = start + PIECE_BYTES if stop is None else stop
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Frame]:
+        deadline = self._clock() + PIECE_SECONDS
+        head = self._start
+        try:
+            head = self._ledger.cell(JOURNAL_HEAD) if self._until is None else self._until
+            for frame in read_frames(self._ledger.ring, self._start, head):
+                if frame.listener >= len(self.listeners):
+                    break
+                yield frame
+                self.end = frame.next
+                if self.end >= self._stop or self._clock() >= deadline:
+                    return
+        except ShrunkError as error:
+            self.fault = str(error)
+        else:
+            self.fault = f"{head - self.end} bytes of its journal are damaged" if self.end < head else ""
+
+
+def replay(
+    ledger: LedgerReader,
+    start: int,
+    until: int | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Replay:
+    """Read a piece behind the committed offset ``start``, up to ``until`` or the end of all.
 
     The writer must be dead, or have gone beyond ``until`` and have nothing released behind ``start``. Only whole frames
     count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
     """
-    listeners = ledger.directory.listeners
-    tally = tally_for(listeners)
-    end = start
-    head = ledger.cells[JOURNAL_HEAD] if until is None else until
-    for frame in read_frames(ledger.ring, start, head):
-        if frame.listener >= len(listeners):
-            break
-        tally.add(frame.listener, frame.lines, frame.tick)
-        tally.received(frame.listener, frame.received)
-        tally.datagrams(frame.listener, frame.datagrams)
-        end = frame.next
-    fault = f"{head - end} bytes of its journal are damaged" if end < head else ""
-    return Replay(start, end, encode(tally.take()), fault)
+    piece = _Piece(ledger, start, until, None, clock)
+    tally = tally_for(piece.listeners)
+    for frame in piece:
+        _add(tally, frame)
+    return Replay(start, piece.end, encode(tally.take()), piece.fault)
+
+
+def replay_carefully(
+    ledger: LedgerReader,
+    start: int,
+    until: int | None,
+    stop: int | None,
+    note: Callable[[int], object],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Replay:
+    """Do the same frame by frame: call ``note`` with the offset of each before it is read.
+
+    What remains is to sum them up: should that be what ends the process, the first one is to be tried alone, and so
+    ``start`` is noted once more. The piece ends behind the first frame that reaches ``stop``.
+    """
+    piece = _Piece(ledger, start, until, stop, clock)
+    tally, whole = tally_for(piece.listeners), Interval()
+    for frame in piece:
+        note(piece.end)
+        _add(tally, frame)
+        whole.add(tally.take())
+    note(start)
+    return Replay(start, piece.end, encode(whole), piece.fault)
+
+
+def skip_frame(
+    ledger: LedgerReader,
+    start: int,
+    until: int | None,
+    keep: Callable[[bytes], tuple[str, str]],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Replay:
+    """Leave one frame out; ``keep`` gets its lines, and returns where they are, or why they are nowhere.
+
+    What is known of it without a look at its lines is counted.
+    """
+    piece = _Piece(ledger, start, until, start, clock)
+    tally, skipped = tally_for(piece.listeners), None
+    for frame in piece:
+        skipped = Skipped(frame.lines.count(b"\n"), piece.listeners[frame.listener][0], *keep(frame.lines))
+        _add_received(tally, frame)
+    return Replay(start, piece.end, encode(tally.take()), piece.fault, skipped)
+
+
+def _add(tally: Tally, frame: Frame) -> None:
+    tally.add(frame.listener, frame.lines, frame.tick)
+    _add_received(tally, frame)
+
+
+def _add_received(tally: Tally, frame: Frame) -> None:
+    tally.received(frame.listener, frame.received)
+    tally.datagrams(frame.listener, frame.datagrams)

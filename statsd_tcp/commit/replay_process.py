@@ -1,46 +1,161 @@
-"""The process that reads a dead worker's journal: ``python -m statsd_tcp.commit.replay_process PATH START``.
+"""The process that reads a piece of a dead worker's journal: ``python -m statsd_tcp.commit.replay_process REQUEST``.
 
 It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
-do the same to the supervisor, at this start and every later one. Prints `BEGUN`, then a `Replay` in msgpack, and
-nothing else: what goes wrong before that is not the journal's fault.
+do the same to the supervisor, at this start and every later one. The open ledger is its descriptor 3. It prints
+
+    !                 it begins: what went wrong before that was not the journal's fault
+    @OFFSET           in careful mode: the frame there is about to be read
+    ?TEXT             the journal can't be read for now: an error of the operating system
+    =REPLAY           a `Replay` in msgpack, up to the end of the output
+
+each but the last in a line. `Words` takes that apart again.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from statsd_tcp import crash_points
-from statsd_tcp.commit.replay import replay
-from statsd_tcp.ledger.cells import FAILED_READINGS
-from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.commit.kept import keep
+from statsd_tcp.commit.replay import Mode, Replay, replay, replay_carefully, skip_frame
+from statsd_tcp.ledger.layout import LedgerError
+from statsd_tcp.ledger.reader import LedgerReader
 
-__all__ = ["BEGUN", "main"]
+__all__ = ["FRAME_SECONDS", "LEDGER_DESCRIPTOR", "ReadRequest", "Words", "main"]
 
-BEGUN = b"!"
+LEDGER_DESCRIPTOR = 3
+
+FRAME_SECONDS = 10.0
+"""Seconds of processor time that one frame may take, or in quick mode all of a piece. A frame is 128 KiB at most, which
+take a hundredth of that. Time in which the process waits for the processor or the disk is not counted: a slow machine
+is no fault of the frame's."""
 
 NICENESS = 5
 """A worker's replacement, which clients wait for, may start at the same moment."""
 
 
-def main(path: str, start: int) -> None:
-    """Read the ledger at ``path`` from that offset on; raises `LedgerError`, `OSError`."""
+class ReadRequest(msgspec.Struct, frozen=True):
+    """What is to be read of the ledger that lies at ``path``: see `statsd_tcp.commit.replay`.
+
+    ``passed`` is how many processes have died of it before this one.
+    """
+
+    path: str
+    start: int
+    until: int | None = None
+    stop: int | None = None
+    mode: Mode = "quick"
+    passed: int = 0
+
+
+class Words:
+    """What such a process has said so far."""
+
+    def __init__(self) -> None:
+        self._said = bytearray()
+
+    def hear(self, data: bytes) -> None:
+        """Take what came through its pipe."""
+        self._said += data
+
+    @property
+    def begun(self) -> bool:
+        """Return whether it began to read."""
+        return self._said.startswith(b"!\n")
+
+    @property
+    def offset(self) -> int | None:
+        """Return the offset that it named last, None if it named none."""
+        marks = [line for line in self._lines() if line.startswith(b"@")]
+        return int(marks[-1][1:]) if marks else None
+
+    @property
+    def trouble(self) -> str:
+        """Return what the operating system refused, "" if nothing."""
+        return next((line[1:].decode(errors="replace") for line in self._lines() if line.startswith(b"?")), "")
+
+    @property
+    def replay(self) -> Replay | None:
+        """Return what it found, None if it did not come so far."""
+        _, found, result = bytes(self._said).partition(b"\n=")
+        try:
+            return msgspec.msgpack.decode(result, type=Replay) if found else None
+        except msgspec.MsgspecError:
+            return None
+
+    def _lines(self) -> list[bytes]:
+        """Return the lines that came whole, before the result."""
+        said = bytes(self._said).partition(b"\n=")
+        *lines, rest = said[0].split(b"\n")
+        return [*lines, rest] if said[1] else lines
+
+
+def main(text: str) -> None:
+    """Do what a `ReadRequest` in JSON asks for. Raises whatever goes wrong, but for `OSError`."""
+    request = msgspec.json.decode(text, type=ReadRequest)
     os.nice(NICENESS)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    ledger = LedgerMap(descriptor, path, writable=False)
-    crash_points.arm(os.environ, crash_points.READING, ledger.cells[FAILED_READINGS])
-    with os.fdopen(1, "wb", closefd=False) as output:
-        output.write(BEGUN)
-        output.flush()
-        output.write(msgspec.msgpack.encode(replay(ledger, start)))
+    _go_first()
+    crash_points.arm(os.environ, crash_points.READING, request.passed)
+    with os.fdopen(1, "wb", buffering=0, closefd=False) as output:
+        output.write(b"!\n")
+        _limit()
+        try:
+            found = _read(request, output)
+        except LedgerError as error:
+            found = Replay(request.start, request.start, fault=str(error))
+        except OSError as error:
+            output.write(f"?{' '.join(str(error).split())}\n".encode(errors="replace"))
+            return
+        data = memoryview(b"=" + msgspec.msgpack.encode(found))
+        while data:
+            data = data[output.write(data) or 0 :]
+
+
+def _read(request: ReadRequest, output: BinaryIO) -> Replay:
+    ledger = LedgerReader(LEDGER_DESCRIPTOR, request.path)
+    if request.mode == "quick":
+        return replay(ledger, request.start, request.until)
+    if request.mode == "careful":
+        return replay_carefully(ledger, request.start, request.until, request.stop, _noting(output))
+    path = Path(request.path)
+    return skip_frame(
+        ledger, request.start, request.until, lambda lines: keep(path.parent, f"{path.stem}.{request.start}", lines)
+    )
+
+
+def _noting(output: BinaryIO) -> Callable[[int], None]:
+    def note(offset: int) -> None:
+        output.write(b"@%d\n" % offset)
+        _limit()
+
+    return note
+
+
+def _limit() -> None:
+    """Have the kernel end this process when what follows takes too long, by SIGPROF."""
+    signal.setitimer(signal.ITIMER_PROF, FRAME_SECONDS)
+
+
+def _go_first() -> None:
+    """If the machine has no memory left, this process is to go, and not what serves clients."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:
+        # A wish.
+        pass
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], int(sys.argv[2]))
+        main(sys.argv[1])
     except Exception:  # noqa: BLE001  (the edge of the process)
         traceback.print_exc()
         sys.exit(1)

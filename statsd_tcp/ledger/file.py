@@ -1,4 +1,7 @@
-"""Ledger files: made by the supervisor, written by one worker, read by anybody."""
+"""Ledger files: made by the supervisor, and mapped by the one worker that writes them.
+
+All others read them through a `LedgerReader`.
+"""
 
 from __future__ import annotations
 

@@ -6,15 +6,27 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from twisted.logger import Logger
 
-from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, ledger_cells
-from statsd_tcp.ledger.file import LedgerMap, create_ledger, ledger_paths, lock_ledger, read_boot_id
+from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
+from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
 from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
+from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
+from statsd_tcp.ledger.suspect import Suspect, pack_suspect, unpack_suspect
 from statsd_tcp.words import in_words
 
-__all__ = ["Ledger", "LedgerFolder"]
+__all__ = ["Fault", "Ledger", "LedgerFolder"]
+
+Fault = Literal["missing", "shrunk"]
+"""What can become of an open ledger's file: it is not at its place any more, or it was cut off."""
+
+_SAID: dict[Fault, str] = {
+    "missing": "the ledger {path} of worker {worker} is not there any more; what it holds is read from the open file,"
+    " and is lost if the service dies before",
+    "shrunk": "the ledger {path} of worker {worker} was cut off: what was in it and not committed is lost",
+}
 
 _ASIDE = ".damaged"
 _UNREAD = ".unread"
@@ -26,67 +38,95 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Open the file to read; raises `LedgerError`, `OSError`."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.map = LedgerMap(descriptor, str(path), writable=False)
-        finally:
-            os.close(descriptor)
-        if self.map.ledger_id != path.stem:
-            self.map.close()
-            raise LedgerError(f"{path} is a copy of the ledger {self.map.ledger_id}")
+        self.file = LedgerReader.open(path)
+        if self.file.ledger_id != path.stem:
+            self.file.close()
+            raise LedgerError(f"{path} is a copy of the ledger {self.file.ledger_id}")
         self.path = path
         self.retired = False
+        self.faults: set[Fault] = set()
+        """What has been noticed about the file and said."""
+        self._suspect: int | None = None
+        self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, {})
 
     @property
     def ledger_id(self) -> str:
         """Give its id."""
-        return self.map.ledger_id
+        return self.file.ledger_id
 
     @property
     def worker(self) -> int:
         """Give the number of the worker that writes it."""
-        return self.map.header.worker
+        return self.file.header.worker
 
     def cell(self, index: int) -> int:
-        """Read one cell."""
-        return int(self.map.cells[index])
+        """Read one cell; 0 if it is not there any more, because the file was cut off."""
+        try:
+            return self.file.cell(index)
+        except ShrunkError:
+            return 0
 
     @property
     def head(self) -> int:
-        """Give where the journal ends."""
-        return self.cell(JOURNAL_HEAD)
+        """Return where the journal ends; raises `ShrunkError` if that cannot be known any more."""
+        return self.file.cell(JOURNAL_HEAD)
 
-    @property
-    def failed_readings(self) -> int:
-        """Give how often reading the journal has failed since the worker died."""
-        return self.cell(FAILED_READINGS)
+    def fill(self) -> float:
+        """Return which part of the journal's space is taken by what is not committed, from 0 to 1."""
+        waiting = self.cell(JOURNAL_HEAD) - self.cell(JOURNAL_RELEASED)
+        return max(0, waiting) / self.file.header.ring_size
 
-    def note_failed_reading(self) -> None:
-        """Count one more, in the file itself: whoever starts the service next must know."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+    def suspect(self, start: int) -> Suspect | None:
+        """Return which frame at or behind ``start`` has ended a reader since the worker died."""
+        number = self.cell(FAILED_READINGS) if self._suspect is None else self._suspect
+        return unpack_suspect(number, start)
+
+    def note_suspect(self, suspect: Suspect | None) -> None:
+        """Note another one, in the file itself: whoever starts the service next must know. Raises `OSError`.
+
+        This object knows it in any case.
+        """
+        self._suspect = pack_suspect(suspect)
+        # The file may have been deleted.
+        descriptor = os.open(f"/proc/self/fd/{self.file.fileno()}", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            number = (self.failed_readings + 1).to_bytes(CELL_SIZE, "little")
-            os.pwrite(descriptor, number, self.map.header.cells_at + FAILED_READINGS * CELL_SIZE)
+            number = self._suspect.to_bytes(CELL_SIZE, "little")
+            os.pwrite(descriptor, number, self.file.header.cells_at + FAILED_READINGS * CELL_SIZE)
         finally:
             os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
-        """Read all cells.
+        """Read all cells; of a file that was cut off, return what was read last: totals must not fall.
 
         Everything else is read before the accepted connections are, so that no more were closed than accepted.
         """
-        cells = self.map.cells
-        names = self.map.directory.cells
-        values = dict(zip(names, cells.tolist(), strict=True))
-        accepted = cells.tolist()
+        names = self.file.directory.cells
+        try:
+            values = dict(zip(names, self.file.cells(), strict=True))
+            accepted = self.file.cells()
+        except ShrunkError:
+            return self._counts
         for index, name in enumerate(names):
             if name.metric == "accepted":
                 values[name] = accepted[index]
-        return LedgerCounts(self.ledger_id, self.worker, self.map.boot_id, values)
+        self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, values)
+        return self._counts
+
+    def check(self) -> Fault | None:
+        """Return what has become of the file, if that is news."""
+        fault: Fault | None = None
+        if self.file.is_shrunk():
+            fault = "shrunk"
+        elif not self.file.is_at(self.path):
+            fault = "missing"
+        if fault is None or fault in self.faults:
+            return None
+        self.faults.add(fault)
+        return fault
 
 
 class LedgerFolder:
-    """The ledgers in ``folder``. Used from the reactor's thread, but for `Ledger.map` of retired ones."""
+    """The ledgers in ``folder``. Used from the reactor's thread, but for `Ledger.head` of retired ones."""
 
     _log = Logger()
 
@@ -101,6 +141,8 @@ class LedgerFolder:
         """The ids of ledgers that can't be opened for now, and stay for the next start."""
         self.set_aside = sum(1 for path in folder.iterdir() if path.suffix in (_ASIDE, _UNREAD))
         """How many files wait for somebody to look at them."""
+        self.faults: dict[Fault, int] = dict.fromkeys(_SAID, 0)
+        """How many ledgers went missing or were cut off while they were open."""
 
     def make(self, worker: int, listeners: list[tuple[str, str]]) -> tuple[Ledger, int]:
         """Make the ledger of a new worker; give it with the descriptor, already locked, that the worker shall have.
@@ -110,10 +152,14 @@ class LedgerFolder:
         directory = Directory(ledger_cells([label for label, _ in listeners]), listeners)
         path = create_ledger(self._folder, worker, directory, created=self._wall(), boot_id=self._boot_id)
         try:
-            ledger = Ledger(path)
             descriptor = lock_ledger(path)
-        except OSError:
-            path.unlink()
+            try:
+                ledger = Ledger(path)
+            except (LedgerError, OSError):
+                os.close(descriptor)
+                raise
+        except (LedgerError, OSError):
+            path.unlink(missing_ok=True)
             raise
         self.ledgers[ledger.ledger_id] = ledger
         return ledger, descriptor
@@ -125,6 +171,9 @@ class LedgerFolder:
                 ledger = Ledger(path)
             except LedgerError as error:
                 self._put_aside(path, _ASIDE, str(error))
+            except FileNotFoundError:
+                # Gone since the list was made, and for good: the store settles what it has of it.
+                continue
             except OSError as error:
                 self.unreadable.add(path.stem)
                 why = in_words(error)
@@ -153,6 +202,14 @@ class LedgerFolder:
         self._orphans = waiting
         return len(waiting)
 
+    def check(self) -> None:
+        """Notice which files are gone or cut off: each is said once, and counted. To be called every now and then."""
+        for ledger in self.ledgers.values():
+            fault = ledger.check()
+            if fault is not None:
+                self.faults[fault] += 1
+                self._log.error(_SAID[fault], path=ledger.path, worker=ledger.worker)
+
     def counts(self) -> list[LedgerCounts]:
         """Read the cells of all ledgers."""
         return [ledger.counts() for ledger in self.ledgers.values()]
@@ -163,9 +220,13 @@ class LedgerFolder:
 
     def give_up(self, ledger: Ledger, why: str) -> None:
         """Keep the file of a ledger that the store has taken in as far as it could; raises `OSError`."""
-        self._put_aside(ledger.path, _UNREAD, f"{ledger.path}: {why}")
         del self.ledgers[ledger.ledger_id]
-        ledger.map.close()
+        is_there = ledger.file.is_at(ledger.path)
+        ledger.file.close()
+        if is_there:
+            self._put_aside(ledger.path, _UNREAD, f"{ledger.path}: {why}")
+        else:
+            self._log.error("{path}: {why}; there is no file to keep", path=ledger.path, why=why)
 
     def _put_aside(self, path: Path, suffix: str, why: str) -> None:
         aside = path.with_suffix(suffix)
@@ -176,5 +237,5 @@ class LedgerFolder:
     def remove(self, ledger: Ledger) -> None:
         """Delete the file of a ledger that the store has taken in; raises `OSError` when that can't be done."""
         del self.ledgers[ledger.ledger_id]
-        ledger.map.close()
+        ledger.file.close()
         ledger.path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
+from statsd_tcp.ledger.reader import RingReader
 
 __all__ = ["Frame", "Journal", "read_frames"]
 
@@ -87,7 +88,7 @@ class Frame(NamedTuple):
     lines: bytes
 
 
-def read_frames(ring: memoryview, start: int, head: int) -> Iterator[Frame]:
+def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterator[Frame]:
     """Give the frames between two offsets, in order, up to the first that is damaged.
 
     A damaged one is one that can't have been written whole: that happens only to a ring that lost pages in a power
@@ -106,7 +107,7 @@ def read_frames(ring: memoryview, start: int, head: int) -> Iterator[Frame]:
         start = following
 
 
-def _cut(ring: memoryview, offset: int, length: int) -> bytes:
+def _cut(ring: memoryview | RingReader, offset: int, length: int) -> bytes:
     size = len(ring)
     at = offset % size
     first = bytes(ring[at : at + length])

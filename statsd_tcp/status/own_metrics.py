@@ -54,5 +54,7 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     http_refused: Mapping[str, int] = {}
     config_last_reload_successful: bool = True
     ledgers_set_aside: int = 0
+    journals_waiting: int = 0
+    recovery_faults: Mapping[str, int] = {}
     outputs: Sequence[OutputFacts] = ()
     kernel: Sequence[Family] = ()

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from statsd_tcp import __version__, native
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.commit.committer import Committer
+from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.process_stats import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT
@@ -67,6 +68,7 @@ class Report:
         supervisor: Supervisor,
         committer: Committer,
         ledger_folder: LedgerFolder,
+        recovery: Recovery,
         health: Health,
         reload: Reloading,
         kernel: KernelWatch,
@@ -80,6 +82,7 @@ class Report:
         self._supervisor = supervisor
         self._committer = committer
         self._ledger_folder = ledger_folder
+        self._recovery = recovery
         self._health = health
         self._reload = reload
         self._kernel = kernel
@@ -127,6 +130,8 @@ class Report:
             config_last_reload_successful=self._reload.successful is not False,
             series_dropped=snapshot.stats.dropped,
             ledgers_set_aside=self._ledger_folder.set_aside,
+            journals_waiting=self._recovery.waiting,
+            recovery_faults=dict[str, int](**self._recovery.faults, **self._ledger_folder.faults),
             outputs=self.outputs(),
             kernel=self._kernel.families(),
         )

@@ -28,12 +28,14 @@ class Shutdown:
         self._listeners = listeners
         self._committer = committer
         self._deadline: IDelayedCall | None = None
+        self._end = 0.0
         self._stopped: Deferred[None] | None = None
 
     def begin(self, seconds: float) -> Deferred[None]:
         """Ask the workers to end, and kill those that take longer; fire when all is in the store."""
         stopped = self._stopped = Deferred[None]()
         self._deadline = self._reactor.callLater(seconds, self._out_of_time)
+        self._end = self._reactor.seconds() + seconds
         for slot in self._slots:
             slot.stop()
         self.check()
@@ -49,7 +51,8 @@ class Shutdown:
             self._deadline = None
         for listener in self._listeners:
             listener.close()
-        finished = maybeDeferred(self._committer.finish)
+        left = max(0.0, self._end - self._reactor.seconds())
+        finished = maybeDeferred(self._committer.finish, left)
         finished.addCallback(lambda _: self._committer.close())
         finished.addCallback(self._log_end)
         finished.addErrback(self._log_last)

@@ -57,6 +57,10 @@ class OwnCollector(Collector):
         yield from _commits(self._snapshot.stats)
         aside = {(): self._own.ledgers_set_aside}
         yield _gauge("ledgers_set_aside", "Ledgers that could not be read and wait for somebody.", (), aside)
+        waiting = {(): self._own.journals_waiting}
+        yield _gauge("journals_waiting", "Journals of dead workers that are not read to their end.", (), waiting)
+        faults = {(reason,): number for reason, number in self._own.recovery_faults.items()}
+        yield _counter("recovery_faults", "What went wrong with ledgers and their journals.", ("reason",), faults)
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
         for family in self._own.kernel:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from statsd_tcp.crash_points import SUPERVISOR, VARIABLE
+from statsd_tcp.crash_points import DEADLY, SUPERVISOR, VARIABLE
 from tests.functional.clients import Burst, Outcome, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Metrics
-from tests.functional.processes import held
+from tests.functional.processes import held, marked
 from tests.functional.service import Service
 from tests.functional.waiting import until
 
@@ -98,29 +98,35 @@ def test_in_replay(start_service: ServiceMaker) -> None:
     assert len(service.ledgers) == 1
 
 
-def test_journal_that_cannot_be_read(start_service: ServiceMaker) -> None:
-    """After two failures the journal is set aside and shown as that, all else goes on, and it can be put back."""
-    service = start_service(environ={VARIABLE: "in-replay:2"})
-    kill_with_unread(service, 150)
-    until(lambda: "it is kept as" in service.log, "the journal is set aside")
-    assert service.log.count("the reading process was killed") == 2
-    half_close(service.port("lines"), LINE)
-    metrics = service.wait_for(1, "hits")
-    assert metrics.accepted("lines") == 151
-    assert metrics.closed("lines") == {"eof": 151}
-    assert metrics.total("hits") == 1
-    assert metrics.total("statscounter_ledgers_set_aside") == 1
-    (unread,) = [path for path in (service.state / "ledgers").iterdir() if path.suffix == ".unread"]
-    service.stop()
-    # Its journal is whole. With a program that can read it, it is as if nothing had been.
-    mended = unread.read_bytes()
-    del service.environ[VARIABLE]
-    unread.unlink()
-    unread.with_suffix(".ledger").write_bytes(without_failures(mended))
-    service.start()
-    metrics = service.wait_for(151, "hits")
-    assert metrics.accepted("lines") == 151
+def test_a_deadly_line(start_service: ServiceMaker) -> None:
+    """A line that kills whoever reads it costs its own frame alone, which is kept, counted and named."""
+    service = start_service(environ={VARIABLE: "deadly-line"})
+    kill_with_unread(service, 150, DEADLY + b":1|c\nhits:1|c\n")
+    metrics = service.wait_for(300, "hits")
+    assert metrics.total("statscounter_recovered_lines_total") == 300
+    assert metrics.closed("lines") == {"eof": 301}
+    assert metrics.total("statscounter_recovery_faults_total", reason="frame") == 1
+    (kept,) = (service.state / "ledgers").glob("*.skipped")
+    assert kept.read_bytes() == DEADLY + b":1|c\nhits:1|c\n"
+    assert f"are left out of the journal {service.state}" in service.log
+    assert f"they are kept in {kept}" in service.log
+    metrics = settled_total(service, 300)
+    assert metrics.total("statscounter_journals_waiting") == 0
     assert metrics.total("statscounter_ledgers_set_aside") == 0
+
+
+def test_killed_while_a_frame_is_suspected(start_service: ServiceMaker) -> None:
+    """What is known of a deadly frame outlives the service; whenever that dies, each line counts once."""
+    service = start_service(environ={VARIABLE: "deadly-line"})
+    kill_with_unread(service, 100, DEADLY + b":1|c\n")
+    for _ in range(2):
+        until(lambda: "could not be read" in service.log, "a reading process dies")
+        for pid in marked(service.mark):
+            os.kill(pid, signal.SIGKILL)
+        service.wait_ended()
+        service.start()
+    settled_total(service, 200)
+    assert len(list((service.state / "ledgers").glob("*.skipped"))) == 1
 
 
 def test_unknown_point(make_service: ServiceMaker) -> None:
@@ -143,7 +149,8 @@ def settled_closed(service: Service) -> Metrics:
 
     def quiet() -> bool:
         metrics = service.metrics()
-        return not metrics.total("statscounter_connections_open") and len(service.ledgers) == len(service.worker_pids())
+        ledgers = list((service.state / "ledgers").glob("*.ledger"))
+        return not metrics.total("statscounter_connections_open") and len(ledgers) == len(service.worker_pids())
 
     until(quiet, "nothing is open and no dead worker's ledger is left")
     return service.settled()
@@ -157,22 +164,15 @@ def settled_total(service: Service, hits: int) -> Metrics:
     return metrics
 
 
-def kill_with_unread(service: Service, lines: int) -> None:
-    """Kill a worker that has so many lines in its journal and has handed none over."""
+def kill_with_unread(service: Service, lines: int, between: bytes = b"") -> None:
+    """Kill a worker that has so many lines in its journal, or twice as many around others, and handed none over."""
     port, worker = service.port("lines"), service.worker_pids()[0]
     with held(service.process.pid):
         assert Burst(lambda: half_close(port, LINE), lines).run() == (lines, 0, 0)
+        if between:
+            half_close(port, between)
+            assert Burst(lambda: half_close(port, LINE), lines).run() == (lines, 0, 0)
         os.kill(worker, signal.SIGKILL)
-
-
-def without_failures(data: bytes) -> bytes:
-    """Set the number of failures in a ledger to 0."""
-    from statsd_tcp.ledger.cells import FAILED_READINGS
-    from statsd_tcp.ledger.layout import read_header
-
-    at = read_header(data, len(data), "x").cells_at + 8 * FAILED_READINGS
-    assert data[at] == 2
-    return data[:at] + bytes(8) + data[at + 8 :]
 
 
 def worker_deaths(metrics: Metrics) -> int:

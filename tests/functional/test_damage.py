@@ -138,6 +138,40 @@ def test_copied_ledger(start_service: ServiceMaker) -> None:
     assert "is a copy of the ledger" in (service.folder / "start-2.log").read_text()
 
 
+def test_cut_off_while_it_is_used(start_service: ServiceMaker) -> None:
+    """A ledger that is cut off while it is mapped costs its worker, which is replaced, and nobody else."""
+    service = start_service(workers=2)
+    port = service.port("lines")
+    assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40
+    assert service.settled().total("hits") == 40
+    os.truncate(service.state / "ledgers" / service.ledgers[0], 0)
+    service.wait_for(1, "statscounter_worker_restarts_total", reason="signal")
+    until(service.is_ready, "the worker is replaced")
+    assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40
+    metrics = service.wait_for(80, "hits")
+    assert metrics.total("statscounter_recovery_faults_total", reason="shrunk") == 1
+    assert metrics.accepted("lines") == 80
+    assert "was cut off: what was in it and not committed is lost" in service.log
+    until(lambda: service.metrics().total("statscounter_ledgers_set_aside") == 1, "the file is set aside")
+    assert service.settled().total("hits") == 80
+
+
+def test_deleted_while_it_is_used(start_service: ServiceMaker) -> None:
+    """A ledger that is deleted is said, and costs nothing as long as the supervisor lives."""
+    service = start_service()
+    (service.state / "ledgers" / service.ledgers[0]).unlink()
+    port = service.port("lines")
+    service.wait_for(1, "statscounter_recovery_faults_total", reason="missing")
+    assert "is not there any more" in service.log
+    worker = service.worker_pids()[0]
+    with held(service.process.pid):
+        assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40
+        os.kill(worker, signal.SIGKILL)
+    metrics = service.wait_for(40, "hits")
+    assert metrics.total("statscounter_recovered_lines_total") == 40
+    assert service.settled().total("hits") == 40
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Give a folder with room for little, and for no other test."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from pathlib import Path
 
 from statsd_tcp.commands.store.reading import StoreReader
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
-from statsd_tcp.ledger.file import LedgerMap, ledger_paths
+from statsd_tcp.ledger.file import ledger_paths
 from statsd_tcp.ledger.layout import LedgerError
+from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED
 
 __all__ = ["check_store"]
@@ -68,13 +68,12 @@ def _ledgers(reader: StoreReader, folder: Path) -> list[str]:
 
 
 def _ledger(path: Path, committed: dict[str, int]) -> list[str]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    ledger = LedgerReader.open(path)
     try:
-        ledger = LedgerMap(descriptor, str(path), writable=False)
+        # The head is read last: the others only ever follow it.
+        released, head = ledger.cell(JOURNAL_RELEASED), ledger.cell(JOURNAL_HEAD)
     finally:
-        os.close(descriptor)
-    # The head is read last: the others only ever follow it.
-    released, head = ledger.cells[JOURNAL_RELEASED], ledger.cells[JOURNAL_HEAD]
+        ledger.close()
     offset = committed.get(ledger.ledger_id, 0)
     if not released <= head:
         return [f"{path}: released up to {released}, but written only up to {head}"]

@@ -333,7 +333,7 @@ class CommitterTests(WorkersTestCase):
         )
         self.assertEqual((2, 2), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
         with aside.open("r+b") as file:
-            ring_at = self.worker.ledger.map.header.ring_at
+            ring_at = self.worker.ledger.file.header.ring_at
             file.seek(ring_at + self.worker.collected + 33)
             (wrong,) = file.read(1)
             file.seek(-1, os.SEEK_CUR)
@@ -393,7 +393,7 @@ class CommitterTests(WorkersTestCase):
         recovery.held = True
         self.worker.receive(b"a:1|c\n")
         self.worker.die()
-        finished = self.committer.finish()
+        finished = self.committer.finish(5.0)
         self.assertNoResult(finished)
         recovery.release()
         self.successResultOf(finished)
@@ -423,6 +423,95 @@ class CommitterTests(WorkersTestCase):
         self.committer.add(self.worker.gather())
         self.assertEqual(7.0, self.commit_counters()["hits"])
         self.assertEqual(1, self.total(RECOVERED_LINES))
+
+    def test_a_gap_is_not_read_in_the_store_s_thread(self) -> None:
+        """While what went lost is read, the pieces behind it wait, and what others gathered is committed."""
+        other = self.make_worker(1)
+        self.worker.receive(b"hits:1|c\n")
+        self.worker.gather()
+        self.recovery.held = True
+        for lines in (b"hits:2|c\n", b"hits:4|c\n"):
+            self.worker.receive(lines)
+            self.committer.add(self.worker.gather())
+            other.receive(b"b:1|c\n")
+            self.committer.add(other.gather())
+            self.commit()
+        self.assertEqual({"b": 2.0}, self.counters())
+        self.recovery.release()
+        self.assertEqual(({"b": 2.0, "hits": 7.0}, ()), (self.counters(), self.committed_snapshot().refused))
+
+    def test_died_before_its_gap_was_read(self) -> None:
+        """Nor is anything counted twice when the worker dies meanwhile."""
+        self.worker.receive(b"hits:1|c\n")
+        self.worker.gather()
+        self.recovery.held = True
+        self.worker.receive(b"hits:2|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"hits:4|c\n")
+        self.worker.die()
+        self.commit()
+        self.recovery.release()
+        self.commit()
+        self.assertEqual({"hits": 7.0}, self.counters())
+        self.assertEqual([], ledger_paths(self.folder))
+
+    def test_in_pieces(self) -> None:
+        """A dead worker's journal is committed piece by piece, and its file goes with the last one."""
+        self.recovery.piece_bytes = 100
+        for number in range(10):
+            self.worker.receive(b"a:%d|c\n" % (1 << number))
+        self.worker.die()
+        self.commit()
+        offsets = [committed for _, committed in self.safe]
+        self.assertEqual(sorted(offsets), offsets)
+        self.assertGreater(len(set(offsets)), 3)
+        self.assertEqual({"a": 1023.0}, self.counters())
+        self.assertEqual(([], 10), (ledger_paths(self.folder), self.total(RECOVERED_LINES)))
+
+    def test_killed_between_pieces(self) -> None:
+        """What was committed of a journal is not read again by the next run."""
+        self.recovery.piece_bytes = 100
+        for number in range(10):
+            self.worker.receive(b"a:%d|c\n" % (1 << number))
+        self.worker.die()
+        self.recovery.held = True
+        self.commit()
+        self.recovery.read_one()
+        self.commit()
+        self.recovery.held = True
+        self.assertLess(0.0, self.counters()["a"])
+        self.assertGreater(1023.0, self.counters()["a"])
+        self.next_run()
+        self.assertEqual({"a": 1023.0}, self.counters())
+
+    def test_cut_off(self) -> None:
+        """A ledger that is cut off costs what it had beyond the last commit; its file is kept, and totals stay."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        self.worker.receive(b"a:2|c\n")
+        self.commit()
+        os.truncate(self.worker.ledger.path, 0)
+        self.ledger_folder.check()
+        self.assertEqual(2, self.total(ACCEPTED, "0"))
+        self.worker.die()
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual((2, 1), (self.total(ACCEPTED, "0"), self.ledger_folder.set_aside))
+        self.assertEqual({"missing": 0, "shrunk": 1}, self.ledger_folder.faults)
+        self.assertIn("was cut off", self.logged[-1])
+
+    def test_deleted(self) -> None:
+        """A ledger that is deleted costs nothing while the service lives, and is said once."""
+        self.worker.receive(b"a:1|c\n")
+        self.worker.ledger.path.unlink()
+        for _ in range(2):
+            self.ledger_folder.check()
+        self.assertEqual(1, len(self.logged))
+        self.assertIn("is not there any more", self.logged[0])
+        self.worker.die()
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual(({}, 1), (self.commit().ledgers, self.ledger_folder.faults["missing"]))
 
     def commit_counters(self) -> dict[str, float]:
         """Commit, and give the counters."""

@@ -1,33 +1,42 @@
-"""Reading dead workers' journals: one process after the other, two failures at most, and a limit of time."""
+"""Reading the journals of the dead: in turns, piece by piece; whatever happens to a reader is an outcome."""
 
 from __future__ import annotations
 
 import errno
 import os
 import signal
+from typing import Any
 
 import msgspec
 
-from statsd_tcp.aggregate.encoding import decode
-from statsd_tcp.commit.recovery import LAST_READING, LONGEST_READING, LONGEST_RETRY, RETRY, Recovery
-from statsd_tcp.commit.replay import Replay
-from statsd_tcp.commit.replay_process import BEGUN
-from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.commit.recovery import (
+    LONGEST_RETRY,
+    MOST_FAILURES,
+    PATIENCE,
+    RETRY,
+    SILENCE,
+    STOP_SECONDS,
+    Recovery,
+)
+from statsd_tcp.commit.replay import Replay, Skipped
+from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.ledger.suspect import Suspect
 from tests.unit.supervisor.fakes import LISTENERS, FakeChild, WorkersTestCase
 
-WHOLE = Replay(8, 72, b"interval")
+PIECE = Replay(8, 72, b"interval")
+BEGUN = b"!\n"
 
 
-class RecoveryTests(WorkersTestCase):
-    """A recovery whose processes don't exist."""
+class RecoveryTestCase(WorkersTestCase):
+    """A recovery whose processes don't exist, with two turns."""
 
     def setUp(self) -> None:
-        """Make it, and two ledgers of dead workers."""
+        """Make it, and ledgers of dead workers."""
         super().setUp()
-        self.recovery = Recovery(self.reactor, self.children)
+        self.recovery = Recovery(self.reactor, self.children, at_once=2)
         self.calls = 0
-        self.first, self.second = self.make(0), self.make(1)
+        self.first, self.second, self.third = (self.make(number) for number in range(3))
 
     def make(self, worker: int) -> Ledger:
         """Make a ledger whose writer is gone."""
@@ -39,168 +48,302 @@ class RecoveryTests(WorkersTestCase):
         """Count the calls."""
         self.calls += 1
 
-    def answer(self, process: FakeChild, replay: Replay) -> None:
+    def read(self, *ledgers: Ledger, start: int = 8, until: int | None = None) -> None:
+        """Have pieces read."""
+        for ledger in ledgers:
+            self.recovery.read(ledger, start, self.note, until)
+
+    def request(self, number: int = -1) -> ReadRequest:
+        """Give what a process was asked for."""
+        return msgspec.json.decode(self.children.started[number].command[-1], type=ReadRequest)
+
+    def answer(self, process: FakeChild, replay: Replay = PIECE) -> None:
         """Let a process find something."""
-        process.say(BEGUN + msgspec.msgpack.encode(replay), pipe=1)
+        process.say(BEGUN + b"=" + msgspec.msgpack.encode(replay), pipe=1)
         process.end()
 
-    def break_down(self, process: FakeChild, *, status: int | None = 1, number: int | None = None) -> None:
-        """Let a process fail that has begun to read."""
-        process.say(BEGUN, pipe=1)
+    def break_down(self, words: bytes = BEGUN, *, status: int | None = None, number: int | None = 11) -> None:
+        """Let the last process fail, by SIGSEGV if nothing else is said."""
+        process = self.children.started[-1]
+        process.say(words, pipe=1)
         process.end(status, number)
 
-    def test_one_after_the_other(self) -> None:
-        """Journals are read one at a time, in the order asked for; what each gives is there under its ledger's id."""
-        self.recovery.read(self.first, 8, self.note)
-        self.recovery.read(self.second, 0, self.note)
-        (process,) = self.children.started
-        self.assertEqual([str(self.first.path), "8"], list(process.command[-2:]))
-        self.answer(process, WHOLE)
-        self.assertEqual({self.first.ledger_id: WHOLE}, self.recovery.results)
-        self.assertEqual((1, 2), (self.calls, len(self.children.started)))
-        self.answer(self.children.started[1], WHOLE)
-        self.assertEqual((2, 2, False), (self.calls, len(self.recovery.results), self.recovery.busy))
-        self.assertEqual([], self.reactor.getDelayedCalls())
+    @property
+    def running(self) -> int:
+        """Count the processes that were started and have not ended."""
+        return sum(1 for one in self.children.started if one.ending is None)
+
+
+class TurnTests(RecoveryTestCase):
+    """Who is read when."""
+
+    def test_turns(self) -> None:
+        """As many journals as there are turns are read at once, the others in the order asked for."""
+        self.read(self.first, self.second, self.third)
+        self.assertEqual(2, self.running)
+        self.answer(self.children.started[0])
+        self.assertEqual(({self.first.ledger_id: PIECE}, 1), (self.recovery.results, self.calls))
+        self.assertEqual([str(one.path) for one in (self.first, self.second, self.third)], self.paths())
+        # The next piece of the first one is behind the third.
+        del self.recovery.results[self.first.ledger_id]
+        self.read(self.first, start=72)
+        self.assertEqual(3, len(self.children.started))
+        self.answer(self.children.started[1])
+        self.assertEqual((str(self.first.path), 72), (self.request().path, self.request().start))
+        self.assertEqual(3, self.recovery.waiting)
+
+    def paths(self) -> list[str]:
+        """Give the ledgers that processes were started for."""
+        return [self.request(number).path for number in range(len(self.children.started))]
+
+    def test_what_a_process_has(self) -> None:
+        """A process has the open ledger, so that it reads one that was deleted; its command says what of it."""
+        self.first.path.unlink()
+        self.read(self.first, until=40)
+        self.assertEqual({LEDGER_DESCRIPTOR: self.first.file.fileno()}, self.children.started[0].descriptors)
+        self.assertEqual(ReadRequest(str(self.first.path), 8, 40), self.request())
+
+    def test_asked_again(self) -> None:
+        """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
+        self.read(self.first, self.first)
+        self.answer(self.children.started[0])
+        self.read(self.first)
+        self.assertEqual(1, len(self.children.started))
+
+    def test_done(self) -> None:
+        """A journal waits from when it is first asked for until nothing more of it is; who waits for all is told."""
+        self.assertEqual(None, self.recovery.since)
+        began = self.reactor.seconds()
+        self.read(self.first)
+        self.reactor.advance(1)
+        self.read(self.second)
+        self.assertEqual((2, began), (self.recovery.waiting, self.recovery.since))
+        settled = self.recovery.settled(100.0)
+        self.recovery.keep({self.second.ledger_id})
+        self.assertEqual(1, self.recovery.waiting)
+        self.assertNoResult(settled)
+        self.recovery.keep(())
+        self.successResultOf(settled)
+        self.successResultOf(self.recovery.settled(100.0))
+        self.assertEqual(None, self.recovery.since)
+
+    def test_not_settled_in_time(self) -> None:
+        """Who waits for all waits no longer than it said."""
+        self.read(self.first)
+        settled = self.recovery.settled(3.0)
+        self.reactor.advance(3.0)
+        self.successResultOf(settled)
+
+    def test_a_silent_process(self) -> None:
+        """One that is silent loses its turn, and is killed much later; that is not held against the journal."""
+        self.read(self.first, self.second, self.third)
+        self.children.started[0].say(BEGUN, pipe=1)
+        self.reactor.advance(SILENCE)
+        self.assertEqual(3, len(self.children.started))
+        self.reactor.advance(PATIENCE)
+        self.assertEqual([1, 1], [one.kills for one in self.children.started[:2]])
+        self.children.started[0].end(None, signal.SIGKILL)
+        self.assertEqual(None, self.first.suspect(8))
+        self.reactor.advance(RETRY)
+        self.reactor.advance(SILENCE)
+        self.reactor.advance(PATIENCE)
+        self.assertEqual(0, self.children.started[-1].kills)
+        self.reactor.advance(PATIENCE)
+        self.assertEqual(1, self.children.started[-1].kills)
+
+    def test_a_slow_one(self) -> None:
+        """One that gives a word from time to time is never killed."""
+        self.read(self.first)
+        for offset in range(200):
+            self.reactor.advance(PATIENCE / 2)
+            self.children.started[0].say(b"@%d\n" % offset, pipe=1)
+        self.assertEqual(0, self.children.started[0].kills)
+
+
+class OutcomeTests(RecoveryTestCase):
+    """What a process comes to."""
+
+    def test_damaged(self) -> None:
+        """A journal that is not whole gives what is, with its fault, which is counted."""
+        self.read(self.first)
+        self.answer(self.children.started[0], Replay(8, 72, b"interval", "28 bytes are damaged"))
+        self.assertEqual("28 bytes are damaged", self.recovery.results[self.first.ledger_id].fault)
+        self.assertEqual(1, self.recovery.faults["damaged"])
+
+    def test_damage_in_a_gap(self) -> None:
+        """Of a living worker's journal what can't be read is passed over, and said: it goes on behind it."""
+        self.read(self.first, until=200)
+        self.answer(self.children.started[0], Replay(8, 72, b"interval", "128 bytes are damaged"))
+        self.assertEqual(Replay(8, 200, b"interval"), self.recovery.results[self.first.ledger_id])
+        self.assertIn("128 bytes are damaged", self.logged[-1])
+
+    def test_a_deadly_frame(self) -> None:
+        """After a death it is read frame by frame; a frame that ends its reader twice is skipped, and it is said."""
+        self.read(self.first)
+        self.break_down()
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+        self.reactor.advance(RETRY)
+        self.assertEqual("careful", self.request().mode)
+        self.break_down(BEGUN + b"@8\n@56\n@104\n")
+        self.reactor.advance(RETRY)
+        self.assertEqual(("careful", 104), (self.request().mode, self.request().stop))
+        self.answer(self.children.started[-1], Replay(8, 104))
+        del self.recovery.results[self.first.ledger_id]
+        self.read(self.first, start=104)
+        self.break_down(BEGUN + b"@104\n")
+        self.reactor.advance(RETRY)
+        self.assertEqual(("skip", 104), (self.request().mode, self.request().start))
+        self.assertEqual(Suspect(104, 2), self.first.suspect(8))
+        skipped = Skipped(3, "tcp:8125", "/state/ledgers/x.skipped")
+        self.answer(self.children.started[-1], Replay(104, 152, skipped=skipped))
+        self.assertEqual((1, 3), (self.recovery.faults["frame"], self.recovery.faults["reader"]))
+        self.assertEqual(
+            f"3 lines of tcp:8125 end whoever reads them, and are left out of the journal {self.first.path}:"
+            " they are kept in /state/ledgers/x.skipped",
+            self.logged[-1],
+        )
+        self.assertEqual(None, Ledger(self.first.path).suspect(152))
+
+    def test_the_next_run(self) -> None:
+        """What is known of a deadly frame is in the file: the next start of the service doesn't begin anew."""
+        self.first.note_suspect(Suspect(104, 2))
+        self.assertEqual(Suspect(104, 2), Ledger(self.first.path).suspect(8))
+        recovery = Recovery(self.reactor, self.children, at_once=1)
+        recovery.read(Ledger(self.first.path), 104, self.note)
+        self.assertEqual("skip", self.request().mode)
+
+    def test_a_frame_that_takes_too_long(self) -> None:
+        """A frame that used up its time is skipped at once."""
+        self.first.note_suspect(Suspect(8, 0))
+        self.read(self.first)
+        self.break_down(BEGUN + b"@8\n@56\n", number=signal.SIGPROF)
+        self.assertEqual(Suspect(56, 2), self.first.suspect(8))
+
+    def test_what_can_t_be_skipped(self) -> None:
+        """A journal of which not even a frame can be left out is given up, with its fault, after some attempts."""
+        self.first.note_suspect(Suspect(8, 2))
+        self.read(self.first)
+        for _ in range(MOST_FAILURES):
+            self.break_down(b"!\n")
+            self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual(MOST_FAILURES, len(self.children.started))
+        self.assertIn("could not be read", self.recovery.results[self.first.ledger_id].fault)
+
+    def test_the_suspect_can_t_be_noted(self) -> None:
+        """Where the file can't be written the suspect is known at least until the end of this run."""
+
+        def refuse(path: Any, *arguments: Any) -> int:
+            raise PermissionError(errno.EACCES, "no")
+
+        self.patch(os, "open", refuse)
+        self.read(self.first)
+        self.break_down()
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+        self.reactor.advance(RETRY)
+        self.assertEqual("careful", self.request().mode)
+        self.assertTrue(any("can't be noted" in line for line in self.logged))
+
+    def test_one_fails_and_others_wait(self) -> None:
+        """One that always fails takes no turn from the others."""
+        self.read(self.first, self.second, self.third)
+        for process in self.children.started[:2]:
+            process.end(1)
+        self.assertEqual(str(self.third.path), self.request().path)
+        self.answer(self.children.started[-1])
+        self.assertEqual([self.third.ledger_id], list(self.recovery.results))
+
+    def test_no_process(self) -> None:
+        """That no process can be made is not the journal's fault: it is tried, ever more slowly, until it works."""
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
+        self.read(self.first)
+        for _ in range(8):
+            self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual((None, {}), (self.first.suspect(8), self.recovery.results))
+        self.assertEqual(9, self.recovery.faults["reader"])
+        self.children.error = None
+        self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual(1, len(self.children.started))
+
+    def test_fails_before_it_has_begun(self) -> None:
+        """A process that fails before it looks at the journal says nothing against it; its last words are told."""
+        self.read(self.first)
+        for _ in range(10):
+            process = self.children.started[-1]
+            process.say(b"Traceback\nModuleNotFoundError: No module named 'msgspec'\n")
+            process.end(1)
+            self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual((11, None, {}), (len(self.children.started), self.first.suspect(8), self.recovery.results))
+        self.assertTrue(self.logged[-1].endswith("ModuleNotFoundError: No module named 'msgspec'"))
+
+    def test_an_error_of_the_disk(self) -> None:
+        """Nor does an error of the operating system, which is told."""
+        self.read(self.first)
+        self.break_down(BEGUN + b"?[Errno 5] Input/output error\n", status=0, number=None)
+        self.assertEqual(None, self.first.suspect(8))
+        self.assertTrue(self.logged[-1].endswith("could not be read: [Errno 5] Input/output error"))
+        self.reactor.advance(RETRY)
+        self.assertEqual(("quick", 2), (self.request().mode, len(self.children.started)))
+
+    def test_what_nobody_thought_of(self) -> None:
+        """An exception anywhere is logged and counted, and the journal is tried again."""
+
+        def fail(*arguments: Any, **keywords: Any) -> Any:
+            raise ZeroDivisionError
+
+        for owner, name in ((self.children, "start"), (self.recovery, "_judge")):
+            patch = self.patch(owner, name, fail)
+            self.read(self.first)
+            if self.children.started:
+                self.answer(self.children.started[-1])
+            patch.restore()
+            self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+            self.reactor.advance(LONGEST_RETRY)
+        self.assertEqual(2, self.recovery.faults["error"])
+        self.answer(self.children.started[-1])
+        self.assertEqual({self.first.ledger_id: PIECE}, self.recovery.results)
 
     def test_error_after_a_reading(self) -> None:
-        """An error in what follows a reading is in the log at once."""
+        """One in what follows a reading is in the log at once; the result stays, and the others have their turn."""
 
         def fail() -> None:
             raise ZeroDivisionError
 
         self.recovery.read(self.first, 8, fail)
-        self.answer(self.children.started[0], WHOLE)
+        self.read(self.second, self.third)
+        self.answer(self.children.started[0])
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
-        self.assertEqual(["what follows the reading of a journal failed"], self.logged)
+        self.assertEqual(({self.first.ledger_id: PIECE}, 3), (self.recovery.results, len(self.children.started)))
 
-    def test_asked_again(self) -> None:
-        """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
-        for _ in range(2):
-            self.recovery.read(self.first, 8, self.note)
-        self.answer(self.children.started[0], WHOLE)
-        self.recovery.read(self.first, 8, self.note)
-        self.assertEqual(1, len(self.children.started))
 
-    def test_damaged(self) -> None:
-        """A journal that is not whole gives what is, with its fault."""
-        self.recovery.read(self.first, 8, self.note)
-        self.answer(self.children.started[0], Replay(8, 72, b"interval", "28 bytes are damaged"))
-        self.assertEqual("28 bytes are damaged", self.recovery.results[self.first.ledger_id].fault)
-
-    def test_two_failures(self) -> None:
-        """A journal whose reading fails is tried once more a second later, and given up then; both are told."""
-        self.recovery.read(self.first, 8, self.note)
-        self.break_down(self.children.started[0], status=None, number=signal.SIGSEGV)
-        self.assertEqual((1, {}), (self.first.failed_readings, self.recovery.results))
-        self.reactor.advance(RETRY)
-        self.children.started[1].say(b"Traceback\nValueError: what a line\n")
-        self.break_down(self.children.started[1])
-        self.reactor.advance(RETRY)
-        self.assertEqual(2, len(self.children.started))
-        found = self.recovery.results[self.first.ledger_id]
-        self.assertEqual((8, 8, {}), (found.start, found.end, decode(found.payload).counters))
-        self.assertIn("could not be read", found.fault)
-        path = self.first.path
-        self.assertEqual(
-            [
-                f"the journal {path} could not be read: the reading process was killed (SIGSEGV)",
-                f"the journal {path} could not be read: ValueError: what a line",
-            ],
-            self.logged,
-        )
-
-    def test_failures_of_an_earlier_run(self) -> None:
-        """Failures are counted in the file: the next start of the service doesn't begin anew."""
-        for _ in range(2):
-            self.first.note_failed_reading()
-        self.assertEqual(2, Ledger(self.first.path).failed_readings)
-        self.recovery.read(self.first, 0, self.note)
-        self.assertEqual([], self.children.started)
-        self.assertNotEqual("", self.recovery.results[self.first.ledger_id].fault)
-
-    def test_one_fails_and_another_one_waits(self) -> None:
-        """Behind a journal that fails the others have their turn."""
-        self.recovery.read(self.first, 8, self.note)
-        self.recovery.read(self.second, 8, self.note)
-        for _ in range(2):
-            self.break_down(self.children.started[-1])
-            self.reactor.advance(RETRY)
-        self.answer(self.children.started[-1], WHOLE)
-        self.assertEqual({self.first.ledger_id, self.second.ledger_id}, set(self.recovery.results))
-
-    def test_takes_too_long(self) -> None:
-        """A process that doesn't end is killed, and that is a failure."""
-        self.recovery.read(self.first, 8, self.note)
-        self.reactor.advance(LONGEST_READING)
-        (process,) = self.children.started
-        self.assertEqual(1, process.kills)
-        self.break_down(process, status=None, number=signal.SIGKILL)
-        self.assertEqual(1, self.first.failed_readings)
-
-    def test_no_process(self) -> None:
-        """That no process can be made is not the journal's fault: it is tried until it works."""
-        self.children.error = OSError(errno.EAGAIN, "no more processes")
-        self.recovery.read(self.first, 8, self.note)
-        for _ in range(5):
-            self.reactor.advance(RETRY)
-        self.assertEqual((0, {}), (self.first.failed_readings, self.recovery.results))
-        self.children.error = None
-        self.reactor.advance(RETRY)
-        self.assertEqual(1, len(self.children.started))
-
-    def test_fails_before_it_has_begun(self) -> None:
-        """A process that fails before it looks at the journal says nothing against it: it is tried ever more slowly."""
-        self.recovery.read(self.first, 8, self.note)
-        for _ in range(10):
-            process = self.children.started[-1]
-            process.say(b"ModuleNotFoundError: No module named 'msgspec'\n")
-            process.end(1)
-            self.reactor.advance(LONGEST_RETRY)
-        self.assertEqual((11, 0, {}), (len(self.children.started), self.first.failed_readings, self.recovery.results))
-        self.answer(self.children.started[-1], WHOLE)
-        self.assertEqual("", self.recovery.results[self.first.ledger_id].fault)
+class StopTests(RecoveryTestCase):
+    """The service stops, or becomes another image."""
 
     def test_stop(self) -> None:
-        """A stop kills the process, waits for its end, and is no failure; afterwards it can be asked again."""
-        self.recovery.read(self.first, 8, self.note)
+        """A stop kills the processes, waits for their end, and is no failure; afterwards it can be asked again."""
+        self.read(self.first, self.second, self.third)
         stopped = self.recovery.stop()
         self.assertNoResult(stopped)
-        (process,) = self.children.started
-        self.assertEqual(1, process.kills)
-        process.end(None, signal.SIGKILL)
+        for process in list(self.children.started):
+            self.assertEqual(1, process.kills)
+            process.say(BEGUN, pipe=1)
+            process.end(None, signal.SIGKILL)
         self.successResultOf(stopped)
-        self.assertEqual((0, []), (self.first.failed_readings, self.reactor.getDelayedCalls()))
-        self.recovery.read(self.first, 8, self.note)
-        self.assertEqual(2, len(self.children.started))
+        self.assertEqual((None, []), (self.first.suspect(8), self.reactor.getDelayedCalls()))
+        self.assertEqual((2, {}), (len(self.children.started), self.recovery.results))
+        self.read(self.first)
+        self.assertEqual(3, len(self.children.started))
 
-    def test_stop_while_it_waits(self) -> None:
+    def test_stop_while_it_rests(self) -> None:
         """A stop between two attempts leaves nothing behind."""
-        self.recovery.read(self.first, 8, self.note)
-        self.break_down(self.children.started[0])
+        self.read(self.first)
+        self.break_down()
         self.successResultOf(self.recovery.stop())
-        self.assertEqual(([], False), (self.reactor.getDelayedCalls(), self.recovery.busy))
+        self.assertEqual(([], 0), (self.reactor.getDelayedCalls(), self.recovery.waiting))
 
-    def test_settled(self) -> None:
-        """Who stops is told when all is read, or when that takes too long."""
-        self.successResultOf(self.recovery.settled())
-        self.recovery.read(self.first, 8, self.note)
-        early, late = self.recovery.settled(), self.recovery.settled()
-        self.assertNoResult(early)
-        self.answer(self.children.started[0], WHOLE)
-        self.successResultOf(early)
-        self.successResultOf(late)
-        self.recovery.read(self.second, 8, self.note)
-        impatient = self.recovery.settled()
-        self.reactor.advance(LAST_READING)
-        self.successResultOf(impatient)
-        self.answer(self.children.started[1], WHOLE)
-
-    def test_the_ledger_stays_as_it_is(self) -> None:
-        """Counting a failure changes nothing else in the file."""
-        before = self.first.path.read_bytes()
-        self.first.note_failed_reading()
-        after = self.first.path.read_bytes()
-        self.assertEqual(1, sum(one != other for one, other in zip(before, after, strict=True)))
-        descriptor = os.open(self.first.path, os.O_RDONLY)
-        self.addCleanup(os.close, descriptor)
-        LedgerMap(descriptor, "x", writable=False).close()
+    def test_a_process_that_does_not_end(self) -> None:
+        """A stop does not wait for ever for one that can't be killed."""
+        self.read(self.first)
+        stopped = self.recovery.stop()
+        self.reactor.advance(STOP_SECONDS)
+        self.successResultOf(stopped)
+        self.children.started[0].end(None, signal.SIGKILL)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.tally import tally_for
-from statsd_tcp.commit.replay import replay
-from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.commit import replay as module
+from statsd_tcp.commit.replay import PIECE_SECONDS, Skipped, replay, replay_carefully, skip_frame
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.reader import LedgerReader
 from tests.unit.ledger.cases import LISTENERS, LedgerTestCase
 
 LINES = (
@@ -31,8 +34,11 @@ class ReplayTests(LedgerTestCase):
     def setUp(self) -> None:
         """Make a ledger and open its journal."""
         super().setUp()
-        self.ledger: LedgerMap = self.map(self.create(), writable=True)
-        self.journal = Journal(self.ledger.ring, self.ledger.cells)
+        path = self.create()
+        self.writer = self.map(path, writable=True)
+        self.journal = Journal(self.writer.ring, self.writer.cells)
+        self.ledger = LedgerReader.open(path)
+        self.addCleanup(self.ledger.close)
 
     def test_nothing(self) -> None:
         """An empty journal gives an empty interval."""
@@ -77,7 +83,7 @@ class ReplayTests(LedgerTestCase):
         end = self.journal.head
         self.journal.append(0, b"a:2|c\n", 5, 6)
         lost = self.journal.head - end
-        self.ledger.ring[end + 33] ^= 1
+        self.writer.ring[end + 33] ^= 1
         found = replay(self.ledger, 0)
         self.assertEqual((end, {"a": 1.0}), (found.end, decode(found.payload).counters))
         self.assertEqual(f"{lost} bytes of its journal are damaged", found.fault)
@@ -89,12 +95,81 @@ class ReplayTests(LedgerTestCase):
         self.journal.append(len(LISTENERS), b"a:2|c\n", 5, 6)
         self.assertEqual(end, replay(self.ledger, 0).end)
 
+    def append(self, *chunks: bytes) -> list[int]:
+        """Write frames of the first listener, and give where each begins."""
+        starts = []
+        for tick, lines in enumerate(chunks):
+            starts.append(self.journal.head)
+            self.journal.append(0, lines, tick, len(lines))
+        return starts
+
+    def test_pieces(self) -> None:
+        """A piece ends behind the frame that reaches its size, and has one frame at least."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\n", b"a:4|c\n", b"a:8|c\n")
+        self.patch(module, "PIECE_BYTES", 41)
+        self.assertEqual((starts[2], 3.0, ""), self.found(0))
+        self.patch(module, "PIECE_BYTES", 1)
+        self.assertEqual((starts[3], 4.0, ""), self.found(starts[2]))
+
+    def found(self, start: int) -> tuple[int, float, str]:
+        """Read a piece; give its end, a counter, and its fault."""
+        found = replay(self.ledger, start)
+        return found.end, decode(found.payload).counters["a"], found.fault
+
+    def test_a_piece_takes_no_longer(self) -> None:
+        """A piece ends behind the frame at which its time is over."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\n", b"a:4|c\n")
+        seconds = iter((0.0, 0.1, PIECE_SECONDS, 9.0))
+        self.assertEqual(starts[2], replay(self.ledger, 0, clock=lambda: next(seconds)).end)
+
+    def test_until(self) -> None:
+        """Of a living worker's journal nothing is read behind a gap."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\n")
+        found = replay(self.ledger, 0, starts[1])
+        self.assertEqual((starts[1], {"a": 1.0}, ""), (found.end, decode(found.payload).counters, found.fault))
+
+    def test_carefully(self) -> None:
+        """Each frame is named before it is read, and the first one again before all are summed up."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\n", b"a:4|c\n")
+        noted: list[int] = []
+        found = replay_carefully(self.ledger, 0, None, starts[1] + 1, noted.append)
+        self.assertEqual((starts[2], {"a": 3.0}), (found.end, decode(found.payload).counters))
+        self.assertEqual([0, starts[1], 0], noted)
+
+    def test_skip(self) -> None:
+        """A frame that is skipped gives its lines away; its bytes were received, and nothing else is known of it."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\nb:1|c\n", b"a:4|c\n")
+        kept: list[bytes] = []
+
+        def keep(lines: bytes) -> tuple[str, str]:
+            kept.append(lines)
+            return "/x", ""
+
+        found = skip_frame(self.ledger, starts[1], None, keep)
+        self.assertEqual((starts[2], Skipped(2, "tcp:8125", "/x")), (found.end, found.skipped))
+        interval = decode(found.payload)
+        self.assertEqual(({}, ListenerCounts(12, 0, 0, 0)), (interval.counters, interval.listeners["tcp:8125"]))
+        self.assertEqual([b"a:2|c\nb:1|c\n"], kept)
+
+    def test_cut_off(self) -> None:
+        """Of a file that was cut off what is left counts, and the fault names the file."""
+        starts = self.append(b"a:1|c\n", b"a:2|c\n")
+        os.truncate(self.ledger.path, self.ledger.header.ring_at + starts[1] + 5)
+        found = replay(self.ledger, 0)
+        self.assertEqual((starts[1], {"a": 1.0}), (found.end, decode(found.payload).counters))
+        self.assertIn(f"{self.ledger.path} was cut off", found.fault)
+        os.truncate(self.ledger.path, 0)
+        self.assertIn("was cut off", replay(self.ledger, 0).fault)
+
     @settings(max_examples=60)
     @given(st.lists(st.tuples(st.sampled_from([0, 1]), st.sampled_from(LINES)), max_size=40), st.data())
     def test_committed_and_replayed_make_the_whole(self, frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
         """Wherever the last commit was, what it had and what is replayed are together what one worker counts."""
-        ledger = self.map(self.create(), writable=True)
-        journal = Journal(ledger.ring, ledger.cells)
+        path = self.create()
+        writer = self.map(path, writable=True)
+        journal = Journal(writer.ring, writer.cells)
+        ledger = LedgerReader.open(path)
+        self.addCleanup(ledger.close)
         whole, before = tally_for(LISTENERS), tally_for(LISTENERS)
         cut = data.draw(st.integers(0, len(frames)))
         committed = 0
@@ -108,7 +183,16 @@ class ReplayTests(LedgerTestCase):
                 committed = journal.head
         total = Interval()
         total.add(before.take())
-        total.add(decode(replay(ledger, committed).payload))
+        careful = data.draw(st.booleans())
+        while committed < journal.head:
+            stop = committed + data.draw(st.sampled_from([1, 100, 1000]))
+            found = (
+                replay_carefully(ledger, committed, None, stop, lambda offset: None)
+                if careful
+                else replay(ledger, committed)
+            )
+            total.add(decode(found.payload))
+            committed = found.end
         expected = Interval()
         expected.add(whole.take())
         self.assertEqual(expected, total)

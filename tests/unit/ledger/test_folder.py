@@ -33,7 +33,7 @@ class LedgerFolderTests(WorkersTestCase):
     def close_all(self, folder: LedgerFolder) -> None:
         """Unmap the ledgers of a folder."""
         for ledger in folder.ledgers.values():
-            ledger.map.close()
+            ledger.file.close()
 
     def test_make(self) -> None:
         """A new ledger is the worker's, is locked, and is read."""
@@ -73,26 +73,18 @@ class LedgerFolderTests(WorkersTestCase):
 
     def test_accepted_is_read_last(self) -> None:
         """A connection that comes and goes while the cells are read is never closed without being accepted."""
-
-        class Racing:
-            """Flushes in which a connection is accepted and closed between two readings."""
-
-            def __init__(self, numbers: list[int], first: int) -> None:
-                self.numbers, self.first = numbers, first
-
-            def tolist(self) -> list[int]:
-                self.numbers[self.first] += 1
-                before = list(self.numbers)
-                self.numbers[self.first + 1] += 1
-                return before
-
-            def release(self) -> None:
-                """Do nothing."""
-
         ledger = self.make()
-        ledger.map.cells.release()
         first = listener_cells(0).accepted
-        ledger.map.cells = Racing([0] * len(ledger.map.directory.cells), first)  # type: ignore[assignment]
+        numbers = [0] * len(ledger.file.directory.cells)
+
+        def race() -> list[int]:
+            """Read cells between which a connection is accepted and closed."""
+            numbers[first] += 1
+            before = list(numbers)
+            numbers[first + 1] += 1
+            return before
+
+        self.patch(ledger.file, "cells", race)
         values = ledger.counts().values
         accepted, closed = values[CellName("accepted", "tcp:8125")], values[CellName("closed", "tcp:8125", "eof")]
         self.assertGreaterEqual(accepted, closed)

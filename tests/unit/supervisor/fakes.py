@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
@@ -18,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.children import Child, Children, Ending, Received
-from statsd_tcp.commit.replay import Replay, replay
+from statsd_tcp.commit.replay import PIECE_BYTES, Replay, replay
 from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import create_ledger
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
@@ -159,23 +160,27 @@ class ImmediateRecovery:
     def __init__(self) -> None:
         self.results: dict[str, Replay] = {}
         self.held = False
-        self._waiting: dict[str, tuple[Ledger, int, Callable[[], object]]] = {}
+        self.piece_bytes = PIECE_BYTES
+        self._waiting: dict[str, tuple[Ledger, int, Callable[[], object], int | None]] = {}
         self._settled: list[Deferred[None]] = []
 
     @property
-    def busy(self) -> bool:
-        """Tell whether something is kept."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """Return how many journals are kept."""
+        return len(self._waiting)
 
-    def settled(self) -> Deferred[None]:
+    def keep(self, ledger_ids: Collection[str]) -> None:
+        """Do nothing."""
+
+    def settled(self, seconds: float) -> Deferred[None]:
         """Fire when nothing is kept."""
         self._settled.append(Deferred())
         return self._settled[-1]
 
-    def read(self, ledger: Ledger, start: int, found: Callable[[], object]) -> None:
+    def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
         """Read it, or keep it."""
         if ledger.ledger_id not in self.results:
-            self._waiting[ledger.ledger_id] = (ledger, start, found)
+            self._waiting[ledger.ledger_id] = (ledger, start, found, until)
         if not self.held:
             self.release()
 
@@ -183,11 +188,19 @@ class ImmediateRecovery:
         """Read what was kept."""
         self.held = False
         while self._waiting:
-            _, (ledger, start, found) = self._waiting.popitem()
-            self.results[ledger.ledger_id] = replay(ledger.map, start)
-            found()
+            self._read(self._waiting.popitem()[1])
         for settled in self._settled:
             settled.callback(None)
+
+    def read_one(self) -> None:
+        """Read one of those that were kept."""
+        self._read(self._waiting.popitem()[1])
+
+    def _read(self, kept: tuple[Ledger, int, Callable[[], object], int | None]) -> None:
+        ledger, start, found, until = kept
+        with patch("statsd_tcp.commit.replay.PIECE_BYTES", self.piece_bytes):
+            self.results[ledger.ledger_id] = replay(ledger.file, start, until)
+        found()
 
     def stop(self) -> Deferred[None]:
         """Do nothing."""
@@ -239,7 +252,7 @@ class WorkersTestCase(SynchronousTestCase):
 
     def _close_ledgers(self) -> None:
         for ledger in self.ledger_folder.ledgers.values():
-            ledger.map.close()
+            ledger.file.close()
 
     def _observe(self, event: Any) -> None:
         if event.get("log_format"):

@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
+from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, listener_cells
 from statsd_tcp.ledger.folder import LedgerFolder
@@ -53,7 +54,7 @@ class FakeCommitter:
         self.commits += 1
         return succeed(None)
 
-    def finish(self) -> Deferred[None]:
+    def finish(self, seconds: float) -> Deferred[None]:
         """Count."""
         return self.commit()
 
@@ -469,14 +470,14 @@ class TakeOverTests(SupervisorTestCase):
         self.reactor.advance(ORPHAN_CHECK)
         self.assertTrue(ours[living.ledger_id].retired)
         for ledger in (dead, living):
-            ledger.map.close()
+            ledger.file.close()
 
     def test_the_stop_ends_the_waiting(self) -> None:
         """A service that stops doesn't wait for writers of an earlier run."""
         earlier = LedgerFolder(self.folder)
         living, descriptor = earlier.make(1, self.plan.directory())
         self.addCleanup(os.close, descriptor)
-        self.addCleanup(living.map.close)
+        self.addCleanup(living.file.close)
         self.start()
         stopped = self.supervisor.stopService()
         for number in (0, 1):
@@ -557,8 +558,9 @@ class ReportTests(SupervisorTestCase):
         kernel: Any = SimpleNamespace(families=list, findings=list)
         reload: Any = SimpleNamespace(successful=None)
         self.health = Health(self.supervisor, committer, started_at=1.0)
+        self.recovery = Recovery(self.reactor, self.children, 1)
         self.report = Report(
-            self.reactor, self.plan, self.supervisor, committer, self.ledger_folder,
+            self.reactor, self.plan, self.supervisor, committer, self.ledger_folder, self.recovery,
             self.health, reload, kernel, [], RepeatTotals((), self.reactor.seconds),
         )  # fmt: skip
         self.start()
@@ -568,7 +570,7 @@ class ReportTests(SupervisorTestCase):
         current = self.supervisor._slots.present[number].current
         assert current is not None
         with current.ledger.path.open("r+b") as file:
-            file.seek(current.ledger.map.header.cells_at + 8 * index)
+            file.seek(current.ledger.file.header.cells_at + 8 * index)
             file.write(value.to_bytes(8, "little"))
 
     def test_ready(self) -> None:

@@ -47,6 +47,8 @@ NAMES = [
     "commit_duration_seconds_count",
     "last_commit_timestamp_seconds",
     "ledgers_set_aside",
+    "journals_waiting",
+    "recovery_faults_total",
     "series",
     "series_expired_total",
     "series_conflicts_total",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -16,6 +17,7 @@ from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
 from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
@@ -161,7 +163,9 @@ class ServingTests(WorkerTestCase):
             self.lines(data)
             self.turn()
         message, interval = self.collect()
-        found = replay(self.ledger, 0)
+        reader = LedgerReader.open(Path(self.ledger.path))
+        self.addCleanup(reader.close)
+        found = replay(reader, 0)
         self.assertEqual(message.end, found.end)
         replayed = decode(found.payload)
         del replayed.listeners["udp:8125"]

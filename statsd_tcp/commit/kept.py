@@ -1,0 +1,52 @@
+"""Lines that are left out of a journal are kept in files beside the ledgers, for somebody to look at."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+__all__ = ["MOST_KEPT", "MOST_KEPT_BYTES", "SUFFIX", "keep"]
+
+SUFFIX = ".skipped"
+
+MOST_KEPT = 100
+MOST_KEPT_BYTES = 16 << 20
+"""Beyond so many such files, or bytes in them, nothing more is kept until somebody takes them away. Who can send lines
+that crash their reader must not fill the disk."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def keep(folder: Path, name: str, lines: bytes) -> tuple[str, str]:
+    """Write a file of that name, the same again if it is there; return its path, or "" and why there is none.
+
+    Raises `OSError` when the disk is full: then that is what has to be mended first.
+    """
+    path = folder / f"{name}{SUFFIX}"
+    others = [one.stat().st_size for one in folder.glob(f"*{SUFFIX}") if one != path]
+    if len(others) >= MOST_KEPT or sum(others) + len(lines) > MOST_KEPT_BYTES:
+        return "", f"there are {len(others)} such files already"
+    try:
+        _write(path, lines)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        return "", str(error)
+    return str(path), ""
+
+
+def _write(path: Path, lines: bytes) -> None:
+    """Write it so that it outlives a power loss: soon the store says that these lines are done with."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(lines)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
