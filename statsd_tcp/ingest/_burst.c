@@ -24,7 +24,7 @@ enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
-    VERSION = 1, /* of what Python calls here; raised with it in native.py */
+    VERSION = 2, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
 };
 
@@ -142,7 +142,7 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
 }
 
 /* Leave a connection to Python. With data the run ends: Python has to take them before anybody else's, for the order of
- * gauges, and for the room in the journal. */
+ * gauges, and for the room in the journal. Without data NULL says that nothing was read before either. */
 static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
     run->ended = length > 0;
@@ -160,7 +160,8 @@ static int end(Run *run, int connection, Py_ssize_t reason)
 static int serve(Run *run, int connection)
 {
     unsigned char data[LARGEST_READ];
-    for (int reads = 0; reads < run->reads && run->head <= run->brim; reads++) {
+    int reads = 0;
+    for (; reads < run->reads && run->head <= run->brim; reads++) {
         ssize_t length = recv(connection, data, (size_t)run->at_once, MSG_DONTWAIT);
         if (length == 0)
             return end(run, connection, run->indexes.eof);
@@ -174,7 +175,7 @@ static int serve(Run *run, int connection)
         if (take(run, data, (uint32_t)length) < 0)
             return -1;
     }
-    return leave(run, connection, data, 0);
+    return leave(run, connection, reads ? data : NULL, 0);
 }
 
 /* Accept without asking for the client's address. Gives the descriptor, or -1 with the error's number in *error. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 from _socket import socket as raw_socket
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +17,9 @@ from statsd_tcp.wire.grammar import Framing
 
 __all__ = ["HandOver", "HandOverLane"]
 
-HandOver = Callable[[raw_socket, LineStream], None]
-"""Makes a transport of a connection; raises `OSError` when it can't, and has then closed nothing."""
+HandOver = Callable[[raw_socket, LineStream, bool], None]
+"""Makes a transport of a connection, which may have been silent so far; raises `OSError` when it can't, and has then
+closed nothing."""
 
 
 class HandOverLane(AcceptLane):
@@ -43,11 +45,9 @@ class HandOverLane(AcceptLane):
         self._framing: Framing = framing
 
     def may_accept(self) -> bool:
-        """Tell whether there is room for one more open connection; without it, accepting pauses."""
-        if self.occupancy.open < self.occupancy.limit:
+        """Tell whether there is room for one more open connection, or can be made; without it, accepting pauses."""
+        if self.occupancy.open < self.occupancy.limit or self._make_room():
             return not self._intake.is_full
-        self.pause("connections")
-        self.occupancy.when_room(self._room_again)
         return False
 
     def make_stream(self) -> LineStream:
@@ -64,11 +64,14 @@ class HandOverLane(AcceptLane):
         connection.close()
         self.occupancy.leave()
 
-    def give_away(self, connection: raw_socket, stream: LineStream | None) -> bool:
-        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment."""
+    def give_away(self, connection: raw_socket, stream: LineStream | None, *, silent: bool) -> bool:
+        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment.
+
+        ``silent``: nothing was read of it yet.
+        """
         stream = stream or self.make_stream()
         try:
-            self.hand_over(connection, stream)
+            self.hand_over(connection, stream, silent)
         except OSError as error:
             if error.errno != errno.ENOTCONN:
                 self.exhausted(error.errno or 0)
@@ -83,6 +86,18 @@ class HandOverLane(AcceptLane):
         if stream is not None:
             stream.finish(clean=False)
         self.close(connection, self._indexes.shutdown)
+
+    def _make_room(self) -> bool:
+        """Have room made for a client that waits; without one, nobody has to go."""
+        waiting = select.poll()
+        waiting.register(self.fileno(), select.POLLIN)
+        if not waiting.poll(0):
+            return False
+        if self.occupancy.make_room():
+            return True
+        self.pause("connections")
+        self.occupancy.when_room(self._room_again)
+        return False
 
     def _room_again(self) -> None:
         self.resume("connections")

@@ -44,10 +44,17 @@ class LineLane(HandOverLane):
     def serve(self, descriptor: int) -> None:
         """Read what a client has sent. One that isn't done is polled again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
-        reason, stream = self.read(connection, None)
-        self.close_or_wait(descriptor, connection, reason, stream)
+        reason, stream, silent = self.read(connection, None)
+        self.close_or_wait(descriptor, connection, reason, stream, silent)
 
-    def close_or_wait(self, descriptor: int, connection: raw_socket, reason: int, stream: LineStream | None) -> None:
+    def close_or_wait(
+        self,
+        descriptor: int,
+        connection: raw_socket,
+        reason: int,
+        stream: LineStream | None,
+        silent: bool,
+    ) -> None:
         """Close a connection after its first poll, or have it polled again if there is no reason to."""
         if reason:
             # Counted first: if we die in between, our death closes it.
@@ -55,7 +62,7 @@ class LineLane(HandOverLane):
             connection.close()
         else:
             self.occupancy.open += 1
-            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST)
+            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, silent)
             if not self._moderator.busy or not self.park(descriptor, unfinished):
                 unfinished.put_off()
 
@@ -66,35 +73,36 @@ class LineLane(HandOverLane):
         reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
-    ) -> tuple[int, LineStream | None]:
+    ) -> tuple[int, LineStream | None, bool]:
         """Read what is there; give the cell of the reason to close it, or 0 while the client isn't done.
 
-        A stream is made only for a connection that needs one: most bring whole lines. If the client is known to have
-        ``ended``, a read that could have brought more was the last one.
+        While there is none, the last part tells whether nothing was read. A stream is made only for a connection that
+        needs one: most bring whole lines. If the client is known to have ``ended``, a read that could have brought more
+        was the last one.
         """
         intake, receive = self._intake, connection.recv
-        for _ in range(reads):
+        for number in range(reads):
             if intake.is_full:
-                break
+                return 0, stream, not number
             try:
                 data = receive(RECEIVE_SIZE, _DONTWAIT)
             except BlockingIOError:
-                return 0, stream
+                return 0, stream, not number
             except OSError as error:
-                return self._broken(stream, error), stream
+                return self._broken(stream, error), stream, False
             if data:
                 if stream is None and data.endswith(self._whole):
                     intake.take(self._index, data, len(data))
                 else:
                     stream = stream or self.make_stream()
                     if not stream.feed(data):
-                        return self._indexes.error, stream
+                        return self._indexes.error, stream, False
                 if not ended or len(data) == RECEIVE_SIZE:
                     continue
             if stream is not None:
                 stream.finish(clean=True)
-            return self._indexes.eof, stream
-        return 0, stream
+            return self._indexes.eof, stream, False
+        return 0, stream, False
 
     def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
         """Have the kernel say when there is something to read; tell whether it can."""
@@ -114,14 +122,22 @@ class LineLane(HandOverLane):
 class UnfinishedConnection:
     """A connection of a line lane whose client wasn't done at the first poll."""
 
-    __slots__ = ("_connection", "_lane", "_polls", "_stream", "until")
+    __slots__ = ("_connection", "_lane", "_polls", "_silent", "_stream", "until")
 
-    def __init__(self, lane: LineLane, connection: raw_socket, stream: LineStream | None, polls: int) -> None:
-        """Poll again ``polls`` times at most."""
+    def __init__(
+        self,
+        lane: LineLane,
+        connection: raw_socket,
+        stream: LineStream | None,
+        polls: int,
+        silent: bool,
+    ) -> None:
+        """Poll again ``polls`` times at most. ``silent``: nothing was read of it yet."""
         self._lane = lane
         self._connection = connection
         self._stream = stream
         self._polls = polls
+        self._silent = silent
         self.until = 0
 
     def put_off(self) -> None:
@@ -134,26 +150,29 @@ class UnfinishedConnection:
         # Data alone is read once: were there more, the next poll would be told. All else is read to the end.
         reads = 1 if events == EPOLLIN else READS_PER_POLL
         ended = events == lane.end_of_stream
-        reason, self._stream = lane.read(self._connection, self._stream, reads, ended=ended)
+        reason, self._stream, silent = lane.read(self._connection, self._stream, reads, ended=ended)
         if reason:
             lane.close(self._connection, reason)
+        elif not silent:
+            self._silent = False
         return reason != 0
 
     def poll(self) -> None:
         """Read what has come; hand the connection over when it has been polled often enough."""
-        reason, self._stream = self._lane.read(self._connection, self._stream)
+        reason, self._stream, silent = self._lane.read(self._connection, self._stream)
         if reason:
             self._lane.close(self._connection, reason)
             return
+        self._silent = self._silent and silent
         if self._polls > 1:
             self._polls -= 1
-        elif self._lane.give_away(self._connection, self._stream):
+        elif self._lane.give_away(self._connection, self._stream, silent=self._silent):
             return
         self.put_off()
 
     def drain(self) -> None:
         """Read what has come, and end the connection in any case."""
-        reason, self._stream = self._lane.read(self._connection, self._stream, READS_AT_THE_END)
+        reason, self._stream, _ = self._lane.read(self._connection, self._stream, READS_AT_THE_END)
         if reason:
             self._lane.close(self._connection, reason)
         else:

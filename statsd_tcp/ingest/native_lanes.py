@@ -23,7 +23,7 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 1
+    BUILT = _burst.VERSION == 2  # noqa: PLR2004
 
 __all__ = ["BUILT", "LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
 
@@ -89,16 +89,19 @@ class NativeLineLane(LineLane):
             self._go_on(descriptor, data)
         return accepted, error
 
-    def _go_on(self, descriptor: int, data: bytes) -> None:
-        """Deal with a connection that isn't done, and of which ``data`` is read and not taken yet."""
+    def _go_on(self, descriptor: int, data: bytes | None) -> None:
+        """Deal with a connection that isn't done, and of which ``data`` is read and not taken yet.
+
+        None: nothing was read of it at all.
+        """
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream = 0, None
         if data:
             stream = self.make_stream()
             reason = self._indexes.error
             if stream.feed(data):
-                reason, stream = self.read(connection, stream)
-        self.close_or_wait(descriptor, connection, reason, stream)
+                reason, stream, _ = self.read(connection, stream)
+        self.close_or_wait(descriptor, connection, reason, stream, data is None)
 
 
 class LaneKinds(NamedTuple):

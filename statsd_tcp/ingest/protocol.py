@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from _socket import socket as raw_socket
+from collections.abc import Collection
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
@@ -27,17 +28,27 @@ __all__ = ["LineFactory", "LineProtocol"]
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
 
+CLOSED_AT_ONCE = 256
+"""Connections closed by one sweep, some ten milliseconds. If there are more, the next sweep comes at once."""
+
 
 @implementer(IFileDescriptorReceiver)
 class LineProtocol(Protocol):
     """One long-lived client. Its bytes go where the accept lane's go."""
 
-    def __init__(self, factory: LineFactory, stream: LineStream) -> None:
-        """Go on with a stream of which some may have been read."""
+    def __init__(self, factory: LineFactory, stream: LineStream, *, silent: bool) -> None:
+        """Go on with a stream, of which nothing was read if it was ``silent``."""
         self.factory: LineFactory = factory
         self._stream = stream
+        self.silent = silent
         self.heard = stream.intake.tick
+        self.source: str | bytes | int | None = None
         self._reason = 0
+
+    @property
+    def is_ending(self) -> bool:
+        """Return whether the connection is being closed already."""
+        return self._reason != 0
 
     def connectionMade(self) -> None:
         """Join the factory's connections."""
@@ -46,6 +57,7 @@ class LineProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
         stream = self._stream
+        self.silent = False
         self.heard = stream.intake.tick = time.monotonic_ns()
         if not stream.feed(data):
             self.end(self.factory.indexes.error)
@@ -77,9 +89,31 @@ class LineProtocol(Protocol):
         """Read what has come, and end the connection."""
         self.end(self.read_rest() or reason)
 
+    def part(self, reason: int) -> None:
+        """Read what has come, and close the connection at once: whatever came in between would have it reset.
+
+        While the journal is full it stays as it is, because what has come cannot be read.
+        """
+        ended = self.read_rest()
+        if not self._stream.intake.is_full:
+            self.close(self._reason or ended or reason)
+
+    def evict(self) -> None:
+        """Close the connection because its source holds too many."""
+        self.part(self.factory.indexes.evicted)
+
+    def connection(self) -> Any:
+        """Return the connection's socket."""
+        return cast("Any", self.transport).getHandle()
+
+    def close(self, reason: int) -> None:
+        """Close the connection for a reason of ours, given as its cell, without waiting for the reactor's next turn."""
+        self._reason = reason
+        cast("Any", self.transport).connectionLost(connectionDone)
+
     def read_rest(self) -> int:
         """Read without waiting; give the cell of the reason if the client has ended the connection, else 0."""
-        receive = cast("Any", self.transport).getHandle().recv
+        receive = self.connection().recv
         for _ in range(READS_AT_THE_END):
             if self._stream.intake.is_full:
                 break
@@ -110,26 +144,37 @@ class LineFactory(Factory):
         moderator: Moderator,
         occupancy: Occupancy,
         idle_timeout: float,
+        first_byte_timeout: float = 0.0,
     ) -> None:
-        """Close connections after ``idle_timeout`` seconds without a byte."""
+        """Close connections after ``idle_timeout`` seconds without a byte.
+
+        While places are scarce those that never sent one are closed after ``first_byte_timeout`` seconds; 0: never.
+        """
         self._reactor = reactor
         self._cells = cells
         self.indexes = indexes
         self.moderator = moderator
         self._occupancy = occupancy
         self._idle = int(idle_timeout * NANOSECONDS)
-        self._between_sweeps = idle_timeout / SWEEPS_PER_TIMEOUT
+        self._first_byte = int(first_byte_timeout * NANOSECONDS)
+        self._between_sweeps = min(idle_timeout, first_byte_timeout or idle_timeout) / SWEEPS_PER_TIMEOUT
         self._protocols: set[LineProtocol] = set()
         self._sweep: IDelayedCall | None = None
         self._stream: LineStream | None = None
+        self._silent = False
         self._paused = False
         self.outermost: Any = self
         """What the reactor gets a connection's protocol from."""
 
-    def hand_over(self, connection: raw_socket, stream: LineStream) -> None:
+    @property
+    def kept(self) -> Collection[LineProtocol]:
+        """All connections."""
+        return self._protocols
+
+    def hand_over(self, connection: raw_socket, stream: LineStream, silent: bool) -> None:
         """Make a transport of a connection of the accept lane; raises `OSError` when that can't be done."""
         connection.setblocking(False)
-        self._stream = stream
+        self._stream, self._silent = stream, silent
         self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
         connection.close()
 
@@ -137,11 +182,11 @@ class LineFactory(Factory):
         """Make the protocol of the connection that is being handed over."""
         stream, self._stream = self._stream, None
         assert stream is not None  # noqa: S101  (only `hand_over` leads here)
-        return self.make_protocol(stream)
+        return self.make_protocol(stream, silent=self._silent)
 
-    def make_protocol(self, stream: LineStream) -> LineProtocol:
+    def make_protocol(self, stream: LineStream, *, silent: bool) -> LineProtocol:
         """Make the protocol that goes on with a stream."""
-        return LineProtocol(self, stream)
+        return LineProtocol(self, stream, silent=silent)
 
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""
@@ -171,6 +216,10 @@ class LineFactory(Factory):
             protocol.heard = now
             _producer(protocol).resumeProducing()
 
+    def retire(self) -> None:
+        """Keep the connections, of which there will be no more, so that their places are not scarce."""
+        self._first_byte = 0
+
     def drain(self) -> None:
         """Read what has come on every connection, and end them all."""
         if self._sweep is not None:
@@ -181,12 +230,22 @@ class LineFactory(Factory):
 
     def _sweep_idle(self) -> None:
         self._sweep = None
-        if not self._paused:
-            latest = time.monotonic_ns() - self._idle
-            for protocol in [one for one in self._protocols if one.heard < latest]:
-                protocol.end(self.indexes.idle)
+        due = [] if self._paused else self._due(time.monotonic_ns())
+        for protocol, reason in due[:CLOSED_AT_ONCE]:
+            protocol.part(reason)
         if self._protocols:
-            self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
+            later = self._between_sweeps if len(due) <= CLOSED_AT_ONCE else 0.0
+            self._sweep = self._reactor.callLater(later, self._sweep_idle)
+
+    def _due(self, now: int) -> list[tuple[LineProtocol, int]]:
+        """Find the connections whose time is over, and why it is."""
+        idle = now - self._idle
+        due = [(one, self.indexes.idle) for one in self._protocols if one.heard < idle]
+        if self._first_byte and self._occupancy.is_scarce:
+            late = now - self._first_byte
+            silent = (one for one in self._protocols if one.silent and idle <= one.heard < late)
+            due += [(one, self.indexes.first_byte) for one in silent]
+        return due
 
 
 def _producer(protocol: LineProtocol) -> IPushProducer:

@@ -43,7 +43,7 @@ class TlsLane(HandOverLane):
         """Make a transport of the connection; without a descriptor for it, try again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
-        if not self.give_away(connection, None):
+        if not self.give_away(connection, None, silent=True):
             self.put_off(_UntouchedConnection(self, connection))
 
 
@@ -56,7 +56,7 @@ class _UntouchedConnection:
 
     def poll(self) -> None:
         """Try again to give it away."""
-        if not self._lane.give_away(self._connection, None):
+        if not self._lane.give_away(self._connection, None, silent=True):
             self._lane.put_off(self)
 
     def drain(self) -> None:
@@ -98,11 +98,22 @@ class TlsProtocol(LineProtocol):
         if self.transport is not None:
             cast("Any", self.transport).transport.loseConnection()
 
+    def connection(self) -> Any:
+        """Return the connection's socket, below TLS."""
+        return cast("Any", self.transport).transport.getHandle()
+
+    def close(self, reason: int) -> None:
+        """Announce the end as TLS wants it, and close the connection in the same moment."""
+        raw = cast("Any", self.transport).transport
+        self.end(reason)
+        raw.doWrite()
+        raw.connectionLost(connectionDone)
+
     def read_rest(self) -> int:
         """Read and decrypt without waiting; give the cell of the reason if the connection has ended, else 0."""
         tls = cast("Any", self.transport)
         indexes, connection = self.factory.indexes, tls.transport
-        receive = connection.getHandle().recv
+        receive = self.connection().recv
         for _ in range(READS_AT_THE_END):
             if self._stream.intake.is_full:
                 break
@@ -132,9 +143,9 @@ class TlsFactory(LineFactory):
         self._handshakes: dict[TlsProtocol, int] = {}
         self._check: IDelayedCall | None = None
 
-    def make_protocol(self, stream: LineStream) -> LineProtocol:
+    def make_protocol(self, stream: LineStream, *, silent: bool) -> LineProtocol:
         """Make the protocol of a connection of which nothing is read yet."""
-        return TlsProtocol(self, stream)
+        return TlsProtocol(self, stream, silent=silent)
 
     def begun(self, protocol: TlsProtocol) -> None:
         """Note a handshake that has begun."""

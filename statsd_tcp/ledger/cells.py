@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from statsd_tcp.ledger.layout import CellName
+from statsd_tcp.ledger.layout import CellName, Directory
 
 __all__ = [
     "ACCEPT_ERRNOS",
@@ -15,6 +15,7 @@ __all__ = [
     "GLOBAL_CELLS",
     "HEARTBEAT",
     "ListenerCells",
+    "cells_in",
     "ledger_cells",
     "listener_cells",
 ]
@@ -48,6 +49,8 @@ class ListenerCells(NamedTuple):
     reset: int
     error: int
     shutdown: int
+    evicted: int
+    first_byte: int
     accept_errors: dict[int, int]
     other_accept_error: int
     paused: int
@@ -71,8 +74,25 @@ def ledger_cells(labels: Sequence[str]) -> list[CellName]:
     return names
 
 
+def cells_in(directory: Directory, index: int) -> ListenerCells:
+    """Return where a ledger has the cells of the listener with that index, whichever release made the ledger.
+
+    A supervisor whose program was replaced starts workers of the new one with ledgers of its own. A reason that such a
+    ledger lacks is counted as ``idle``: a connection that ended for any of these was silent for too long.
+    """
+    label = directory.listeners[index][0]
+    places = {name: place for place, name in enumerate(directory.cells)}
+    idle = places[CellName("closed", label, "idle")]
+    closed = (places.get(CellName("closed", label, reason), idle) for reason in CLOSE_REASONS)
+    errors = {name: places[CellName("accept_errors", label, name)] for name in ACCEPT_ERRNOS}
+    other = errors.pop("other")
+    by_errno = {getattr(errno, name): place for name, place in errors.items()}
+    accepted, paused = places[CellName("accepted", label)], places[CellName("paused", label)]
+    return ListenerCells._make((accepted, *closed, by_errno, other, paused))
+
+
 def listener_cells(index: int) -> ListenerCells:
-    """Give the indexes of the cells of the listener with that index among the labels."""
+    """Return the indexes of the cells of the listener with that index, in a ledger with the cells of `ledger_cells`."""
     first = len(GLOBAL_CELLS) + index * _PER_LISTENER
     closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
     errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))

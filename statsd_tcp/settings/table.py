@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None
     state_dir: Path | None
     idle_timeout: float
+    first_byte_timeout: float
     max_connections: int | None
     drain_timeout: float
     flush_interval: int
@@ -201,8 +202,14 @@ OPTIONS = (
         "seconds after which a connection that sends nothing is closed [default: 600]",
     ),
     Option(
+        "first-byte-timeout", "", _seconds(0, 30 * _DAY), "60", False,
+        "while three quarters of the open connections that there may be are there: seconds after which one that never "
+        "sent a byte is closed, 0: never [default: 60]",
+    ),
+    Option(
         "max-connections", "", _whole(1, 100_000_000), None, False,
-        "open connections over all workers, beyond which accepting pauses [default: from the descriptor limit]",
+        "open connections over all workers; beyond that connections of the source with the most are closed, or "
+        "accepting pauses [default: from the descriptor limit]",
     ),
     Option(
         "drain-timeout", "", _seconds(0, 3600), "5", False,

@@ -59,7 +59,16 @@ class Plan(NamedTuple):
         tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
         settings = self.settings
         cpu = self.cpus[worker] if settings.pin else None
-        return Boot(ledger_path, tuple(lanes), self.connections, settings.idle_timeout, tls, settings.repeat, cpu)
+        return Boot(
+            ledger_path,
+            tuple(lanes),
+            self.connections,
+            settings.idle_timeout,
+            tls,
+            settings.repeat,
+            cpu,
+            settings.first_byte_timeout,
+        )
 
 
 def _kind(listener: BoundListener) -> LaneKind:

@@ -77,6 +77,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
 
     ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
+    ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it.
     """
 
     ledger_path: str
@@ -86,6 +87,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     tls: dict[int, TlsMaterial] = {}
     repeat: tuple[Target, ...] = ()
     cpu: int | None = None
+    first_byte_timeout: float = 0.0
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -18,6 +19,7 @@ from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
+from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
@@ -25,8 +27,8 @@ from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.ingest.protocol import LineFactory
-from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, listener_cells
+from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
+from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.repeat.repeater import make_repeater
@@ -77,6 +79,7 @@ class Worker:
         self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
         self._cells = ledger.cells
+        self._directory = ledger.directory
         self._send = send
         self._failed = failed
         self._ticks = ticks
@@ -91,6 +94,8 @@ class Worker:
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)
         self._factories: dict[int, LineFactory] = {}
+        self._eviction = Eviction(reactor, self._intake, self._occupancy, self._kept)
+        self._occupancy.make_room = self._eviction.make_room
         self._lanes = [self._make_lane(spec) for spec in boot.lanes]
         self._closing: IDelayedCall | None = None
         self._beating: IDelayedCall | None = None
@@ -140,6 +145,7 @@ class Worker:
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
+        self._eviction.stop()
         self._occupancy.limit = self._occupancy.open + (1 << 30)
         for lane in self._lanes:
             lane.stop()
@@ -157,15 +163,21 @@ class Worker:
 
         The queues are read once more: those of a listener that is given up have no successor.
         """
+        self._eviction.stop()
         self._intake.tick = self._ticks()
         for lane in self._lanes:
             lane.stop()
             lane.poll()
             lane.let_go()
         self._lanes = []
+        for factory in self._factories.values():
+            factory.retire()
         self._intake.settle()
         self._moderator.rest()
         self._wait_gone(done)
+
+    def _kept(self) -> Iterator[LineProtocol]:
+        return chain.from_iterable(factory.kept for factory in self._factories.values())
 
     def _wait_gone(self, done: Callable[[], None]) -> None:
         if self._occupancy.open:
@@ -228,7 +240,7 @@ class Worker:
             return lane(*common, self._kinds.read_datagrams)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
-        indexes = listener_cells(spec.index)
+        indexes = cells_in(self._directory, spec.index)
         serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
         if spec.kind == "count":
             return self._kinds.counting(*serving)
@@ -261,10 +273,11 @@ class Worker:
         common = (
             self._reactor,
             self._cells,
-            listener_cells(index),
+            cells_in(self._directory, index),
             self._moderator,
             self._occupancy,
             self._boot.idle_timeout,
+            self._boot.first_byte_timeout,
         )
         material = self._boot.tls.get(index)
         if material is None:

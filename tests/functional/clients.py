@@ -28,9 +28,9 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _READ = 4096
 
 
-def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """Open a connection."""
-    return socket.create_connection((host, port), timeout=PATIENCE)
+def connect(port: int, host: str = "127.0.0.1", source: str = "") -> socket.socket:
+    """Open a connection, from an address of this machine that may be chosen."""
+    return socket.create_connection((host, port), PATIENCE, (source, 0) if source else None)
 
 
 def bare(port: int, host: str = "127.0.0.1") -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import resource
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+
+import pytest
 
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
@@ -20,6 +23,11 @@ LINE = b"hits:1|c\n"
 def is_paused(service: Service, listener: str) -> bool:
     """Tell whether accepting is paused for a listener."""
     return service.metrics().total("statscounter_accept_paused", listener=listener) == 1
+
+
+def sources(number: int) -> list[str]:
+    """Return that many different addresses of this machine."""
+    return [f"127.0.1.{last}" for last in range(1, number + 1)]
 
 
 @contextmanager
@@ -75,28 +83,69 @@ def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
 
 
 def test_most_connections(start_service: ServiceMaker) -> None:
-    """At the limit of open connections accepting pauses, and it goes on as soon as one ends."""
-    service = start_service(more=["--max-connections=3"])
+    """Where nobody holds more than a sixteenth of the places accepting pauses, and goes on as soon as one ends."""
+    service = start_service(more=["--max-connections=16"])
     port = service.port("lines")
     with ExitStack() as stack:
-        first = [stack.enter_context(connect(port)) for _ in range(3)]
-        until(lambda: is_paused(service, "lines"), "accepting has paused")
+        first = [stack.enter_context(connect(port, source=source)) for source in sources(16)]
+        service.wait_for(16, "statscounter_connections_open", listener="lines")
         late = [stack.enter_context(connect(port)) for _ in range(4)]
+        until(lambda: is_paused(service, "lines"), "accepting has paused")
         for client in late:
             client.sendall(LINE)
         metrics = service.wait_for(4, "statscounter_accept_queue_length", listener="lines")
-        assert metrics.accepted("lines") == 3
+        assert metrics.accepted("lines") == 16
         # A counting port doesn't keep connections: it has no part in this.
         assert not is_paused(service, "bare")
         bare(service.port("bare"))
-        for client in first:
+        for client in first[:3]:
             client.close()
-        assert service.wait_for(3, "hits").accepted("lines") == 6
+        assert service.wait_for(3, "hits").accepted("lines") == 19
         late[0].close()
         metrics = service.wait_for(4, "hits")
-        assert metrics.accepted("lines") == 7
+        assert metrics.accepted("lines") == 20
     until(lambda: not is_paused(service, "lines"), "nothing holds accepting")
-    assert service.wait_for(7, "statscounter_connections_closed_total", listener="lines").closed("lines") == {"eof": 7}
+    metrics = service.wait_for(20, "statscounter_connections_closed_total", listener="lines")
+    assert metrics.closed("lines") == {"eof": 20}
+
+
+@pytest.mark.parametrize("pure", ["", "1"], ids=["c", "python"])
+def test_one_client_holds_all_places(start_service: ServiceMaker, pure: str) -> None:
+    """A client that holds all places in silence keeps nobody out; its connections end cleanly, and what came counts."""
+    service = start_service(more=["--max-connections=20"], environ={"STATSCOUNTER_PURE_PYTHON": pure})
+    port = service.port("lines")
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(port, source="127.0.0.2")) for _ in range(20)]
+        service.wait_for(20, "statscounter_connections_open", listener="lines")
+        with service.workers_held():
+            # Unread when its connection is chosen: the first poll accepts before it reads from those that are open.
+            for client in silent:
+                client.sendall(LINE + b"half:1")
+            others = [stack.enter_context(connect(port)) for _ in range(5)]
+            for client in others:
+                client.sendall(b"served:1|c\n")
+        service.wait_for(5, "served")
+        metrics = service.wait_for(20, "hits")
+        assert metrics.closed("lines") == {"evicted": 5}
+        assert metrics.total("statscounter_bad_lines_total", reason="truncated") == 5
+        assert metrics.total("statscounter_connections_open", listener="lines") == 20
+        readable, _, _ = select.select(silent, [], [], 0)
+        assert [client.recv(1) for client in readable] == [b""] * 5
+    metrics = service.wait_for(25, "statscounter_connections_closed_total", listener="lines")
+    assert metrics.closed("lines") == {"evicted": 5, "eof": 20}
+
+
+def test_first_byte(start_service: ServiceMaker) -> None:
+    """While three quarters of the places are taken a client that never sends is let go; one that has sent stays."""
+    service = start_service(more=["--max-connections=2", "--first-byte-timeout=1"])
+    port = service.port("lines")
+    with connect(port) as spoken, connect(port) as silent:
+        spoken.sendall(LINE)
+        service.wait_for(1, "hits")
+        read_end(silent)
+        metrics = service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
+        assert metrics.closed("lines") == {"first_byte": 1}
+        assert metrics.total("statscounter_connections_open", listener="lines") == 1
 
 
 def test_out_of_descriptors(start_service: ServiceMaker) -> None:
@@ -145,8 +194,8 @@ def test_low_limit_of_open_files(start_service: ServiceMaker) -> None:
     limit = service.status()["connection_limit_per_worker"]
     assert 0 < limit < 150
     with ExitStack() as stack:
-        for _ in range(limit + 5):
-            stack.enter_context(connect(service.port("lines")))
+        for source in sources(limit + 5):
+            stack.enter_context(connect(service.port("lines"), source=source))
         until(lambda: is_paused(service, "lines"), "accepting has paused")
         metrics = service.wait_for(5, "statscounter_accept_queue_length", listener="lines")
         assert metrics.accepted("lines") == limit

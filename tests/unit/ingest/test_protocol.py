@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from statsd_tcp.ingest import protocol
+from statsd_tcp.ingest.protocol import LineFactory
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, IngestTestCase
+
+FIRST_BYTE = 8.0
 
 
 class IdleTests(IngestTestCase):
@@ -57,6 +60,69 @@ class IdleTests(IngestTestCase):
         self.reactor.turn()
         self.reactor.turn()
         self.assertEqual({"idle": 1}, self.closed)
+
+
+class FirstByteTests(IngestTestCase):
+    """Connections that never sent a byte, while places are scarce."""
+
+    def setUp(self) -> None:
+        """Allow four connections, of which three are there, and one of them has spoken."""
+        super().setUp()
+        self.factory = LineFactory(
+            self.reactor, self.cells, self.indexes, self.moderator, self.occupancy, IDLE_TIMEOUT, FIRST_BYTE
+        )
+        self.occupancy.limit = 4
+        self.silent = [self.adopt()[0] for _ in range(2)]
+        self.spoken, _ = self.adopt()
+        self.spoken.send(b"a\n")
+        self.reactor.turn()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and the sweeps come."""
+        self.reactor.pump([FIRST_BYTE / 8] * int(seconds * 8 / FIRST_BYTE))
+
+    def test_scarce(self) -> None:
+        """While three quarters of the places are taken they are closed after the timeout, with a clean end."""
+        self.pass_time(FIRST_BYTE)
+        self.assertEqual({}, self.closed)
+        self.pass_time(FIRST_BYTE / 4)
+        self.assertEqual({"first_byte": 2}, self.closed)
+        self.assertEqual([b"", b""], [client.end() for client in self.silent])
+        self.pass_time(IDLE_TIMEOUT)
+        self.assertEqual({"first_byte": 2, "idle": 1}, self.closed)
+
+    def test_places_enough(self) -> None:
+        """While there are places enough they stay until the idle timeout."""
+        self.occupancy.limit = 5
+        self.pass_time(2 * FIRST_BYTE)
+        self.assertEqual({}, self.closed)
+        self.pass_time(IDLE_TIMEOUT)
+        self.assertEqual({"idle": 3}, self.closed)
+
+    def test_retired(self) -> None:
+        """Nobody waits for the places of a worker that accepts no longer."""
+        self.factory.retire()
+        self.pass_time(2 * FIRST_BYTE)
+        self.assertEqual({}, self.closed)
+
+    def test_unread(self) -> None:
+        """What came just before the end is counted."""
+        self.silent[0].send(b"b\n")
+        self.pass_time(2 * FIRST_BYTE)
+        self.assertEqual(({"first_byte": 2}, [b"a", b"b"]), (self.closed, self.tally.lines))
+        self.assertEqual(b"", self.silent[0].end())
+
+    def test_in_parts(self) -> None:
+        """When many are due they are closed in parts, between which other things have their turn."""
+        self.patch(protocol, "CLOSED_AT_ONCE", 1)
+        self.occupancy.limit = 2
+        (sweep,) = self.reactor.getDelayedCalls()
+        sweep.cancel()
+        self.reactor.rightNow += 2 * FIRST_BYTE
+        self.factory._sweep_idle()
+        self.assertEqual({"first_byte": 1}, self.closed)
+        self.reactor.advance(0)
+        self.assertEqual({"first_byte": 2}, self.closed)
 
 
 class PauseTests(IngestTestCase):

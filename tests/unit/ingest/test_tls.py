@@ -229,6 +229,29 @@ class TlsLaneTests(TlsTestCase):
         wait_for(lambda: self.attempt(lambda: received.append(client.recv(10))))
         self.assertEqual([b""], received)
 
+    def test_evicted(self) -> None:
+        """A client that has to go is told so as TLS wants it, and what it has sent is counted."""
+        client = self.secure(self.connect())
+        client.send(b"a\nb")
+        (one,) = self.factory.kept
+        one.evict()
+        self.assertEqual(({"evicted": 1}, 0), (self.closed, self.occupancy.open))
+        self.assertEqual(([b"a"], {"truncated": 1}), (self.tally.lines, self.tally.rejected))
+        received: list[bytes] = []
+        wait_for(lambda: self.attempt(lambda: received.append(client.recv(10))))
+        self.assertEqual([b""], received)
+
+    def test_evicted_in_the_handshake(self) -> None:
+        """One whose handshake is under way sees a clean end."""
+        client = self.connect()
+        self.run_reactor()
+        (one,) = self.factory.kept
+        self.assertTrue(one.silent)
+        one.evict()
+        self.run_reactor()
+        self.assertEqual(({"evicted": 1}, 0), (self.closed, self.occupancy.open))
+        self.assertEqual(b"", client.end())
+
     def test_broken_off(self) -> None:
         """A client that resets its connection is counted so."""
         client = self.secure(self.connect())

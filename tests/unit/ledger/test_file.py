@@ -16,6 +16,7 @@ from statsd_tcp.ledger.cells import (
     GLOBAL_CELLS,
     HEARTBEAT,
     JOURNAL_HEAD,
+    cells_in,
     ledger_cells,
     listener_cells,
 )
@@ -224,6 +225,22 @@ class CellTests(LedgerTestCase):
                 self.assertEqual(CellName("accept_errors", label, errno.errorcode[number]), names[cell])
             self.assertEqual(CellName("accept_errors", label, "other"), names[indexes.other_accept_error])
             self.assertEqual(len(ACCEPT_ERRNOS), len(indexes.accept_errors) + 1)
+
+    def test_found_by_name(self) -> None:
+        """In a ledger of this version the cells are found where they are known to be."""
+        directory = Directory(ledger_cells(["tcp:1", "tcp:2"]), [("tcp:1", "etsy"), ("tcp:2", "etsy")])
+        for index in range(2):
+            self.assertEqual(listener_cells(index), cells_in(directory, index))
+
+    def test_ledger_of_release_0_1_0(self) -> None:
+        """In a ledger that lacks the newer reasons they are counted as idle, and no other cell is moved."""
+        newer = {"evicted", "first_byte"}
+        names = [name for name in ledger_cells(["tcp:1"]) if name.detail not in newer]
+        indexes = cells_in(Directory(names, [("tcp:1", "etsy")]), 0)
+        self.assertEqual({indexes.idle}, {getattr(indexes, reason) for reason in newer})
+        self.assertEqual(CellName("closed", "tcp:1", "shutdown"), names[indexes.shutdown])
+        self.assertEqual(CellName("paused", "tcp:1"), names[indexes.paused])
+        self.assertEqual(CellName("accept_errors", "tcp:1", "EMFILE"), names[indexes.accept_errors[errno.EMFILE]])
 
     def test_no_cell_has_two_names(self) -> None:
         """All names differ, and all indexes do."""

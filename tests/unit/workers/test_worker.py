@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.commit.replay import replay
-from statsd_tcp.ingest import intake, moderation, protocol
+from statsd_tcp.ingest import eviction, intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
@@ -39,7 +39,7 @@ class WorkerTestCase(LedgerTestCase):
         super().setUp()
         self.reactor = LoopbackReactor()
         self.time = VirtualTime(self.reactor)
-        for module in (intake, moderation, protocol):
+        for module in (eviction, intake, moderation, protocol):
             self.patch(module, "time", self.time)
         self.ledger: LedgerMap = self.map(self.create(ring_size=RING_SIZE), writable=True)
         self.listener, self.counter = make_listener(), make_listener()
@@ -59,7 +59,7 @@ class WorkerTestCase(LedgerTestCase):
             self.spec(self.counter, LINES, "count"),
             self.spec(self.port, DATAGRAMS, "datagrams"),
         )
-        boot = Boot(self.ledger.path, lanes, self.connections, 60.0)
+        boot = Boot(self.ledger.path, lanes, self.connections, 60.0, first_byte_timeout=8.0)
         common = (self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
         worker = Worker(*common, ticks=self.time.monotonic_ns)
         self.addCleanup(self.close, worker)
@@ -329,6 +329,49 @@ class DrainTests(WorkerTestCase):
         self.drain()
         self.worker._on_room()
         self.assertEqual(([], 2), (self.reactor.getReaders(), self.cell("accepted")))
+
+    def full(self) -> list[Client]:
+        """Take all places, and have another client wait."""
+        self.worker._occupancy.limit = 2
+        clients = [self.connect() for _ in range(2)]
+        self.turn(20)
+        self.assertEqual(2, len(list(self.worker._kept())))
+        clients.append(self.connect())
+        return clients
+
+    def test_full(self) -> None:
+        """While it serves, a connection is closed for one that waits."""
+        self.full()
+        self.reactor.advance(1)
+        self.turn()
+        self.assertEqual((3, 1), (self.cell("accepted"), self.cell("evicted")))
+
+    def test_full_and_drained(self) -> None:
+        """A worker that drains cuts off nobody for others: all that wait are taken, and end because it stops."""
+        self.full()
+        self.reactor.advance(1)
+        self.drain()
+        self.assertEqual((3, 0, 3), (self.cell("accepted"), self.cell("evicted"), self.cell("shutdown")))
+
+    def test_full_and_retired(self) -> None:
+        """A worker with a successor cuts off nobody, neither for others nor because places were scarce."""
+        *kept, _ = self.full()
+        self.turn()
+        self.worker.retire(lambda: self.done.append(True))
+        self.reactor.pump([1.0] * 20)
+        self.assertEqual((2, 0, 0), (self.cell("accepted"), self.cell("evicted"), self.cell("first_byte")))
+        for client in kept:
+            client.fin()
+        self.turn()
+        self.reactor.advance(1)
+        self.assertEqual((2, [True]), (self.cell("eof"), self.done))
+
+    def test_first_byte(self) -> None:
+        """While it serves, one that never sent a byte is closed when places are scarce."""
+        self.full()
+        self.worker._eviction.stop()
+        self.reactor.pump([1.0] * 20)
+        self.assertEqual((0, 2), (self.cell("evicted"), self.cell("first_byte")))
 
     def test_a_queue_that_is_never_empty(self) -> None:
         """A listener that always has another client doesn't keep the worker for ever."""

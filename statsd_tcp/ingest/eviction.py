@@ -1,0 +1,148 @@
+"""Which connections go when all places of a worker are taken: those of the source that holds the most of them.
+
+A source is an IPv4 address, the /64 network of an IPv6 address (what one customer or one machine has), or a user of
+this machine who connects over Unix sockets. Of the greatest source the connections that never sent a byte go first,
+then those that were silent for the longest time. Where no source holds much, nobody is to blame: accepting pauses.
+
+The kernel is asked for a connection's address only here, and once for each: accept(2) does without, as it is on the hot
+path. One look at all connections finds many victims, so that what an accepted connection costs does not grow with the
+number of open ones.
+"""
+
+from __future__ import annotations
+
+import heapq
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+
+from statsd_tcp.clock import NANOSECONDS
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.occupancy import Occupancy
+
+__all__ = ["CROWD", "Eviction", "Kept", "source_of"]
+
+CROWD = 16
+"""A source that holds no more than one in this many places keeps nobody out by itself."""
+
+BATCH = 32
+"""One in this many places is freed by one look. A look costs a third of a microsecond for each open connection, and
+closing one some 40: with a thirty-second of them the looks are a fifth of the work, and few go for whom nobody comes.
+The first look, which asks for all addresses, costs four microseconds for each."""
+
+MOST_AT_ONCE = 256
+"""Connections closed in one go: ten milliseconds, and as many as one poll accepts."""
+
+GRACE = 0.25
+"""Seconds for which a connection stays after it was accepted, or last heard of: whoever has something to say says it
+within a round trip. A crowd of short clients must not cut each other off."""
+
+_CREDENTIALS = struct.Struct("3i")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class Kept(Protocol):
+    """A connection that may have to go. ``heard`` is when it last was heard of, ``source`` what `source_of` said."""
+
+    silent: bool
+    heard: int
+    source: str | bytes | int | None
+
+    @property
+    def is_ending(self) -> bool:
+        """Return whether it is being closed already."""
+
+    def connection(self) -> Any:
+        """Return the connection's socket."""
+
+    def evict(self) -> None:
+        """Take what the client has sent, and end the connection."""
+
+
+class Eviction:
+    """Makes room among the connections that one worker keeps. ``kept`` gives all of them."""
+
+    def __init__(self, reactor: Any, intake: Intake, occupancy: Occupancy, kept: Callable[[], Iterable[Kept]]) -> None:
+        self._reactor = reactor
+        self._intake = intake
+        self._occupancy = occupancy
+        self._kept = kept
+        self._next_look = 0
+        self._retry: IDelayedCall | None = None
+        self._stopped = False
+
+    def make_room(self) -> bool:
+        """Close what may be closed, and return whether there is room now. It is tried again while a lane waits."""
+        if self._stopped:
+            return self._occupancy.has_room()
+        now = time.monotonic_ns()
+        # What is unread could not be taken while the journal is full.
+        if not self._intake.is_full and now >= self._next_look:
+            self._evict(now)
+        if self._occupancy.has_room():
+            return True
+        if self._retry is None:
+            self._retry = self._reactor.callLater(GRACE, self._try_again)
+        return False
+
+    def stop(self) -> None:
+        """Close nothing any more: this worker accepts no longer."""
+        self._stopped = True
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _try_again(self) -> None:
+        self._retry = None
+        if self._occupancy.is_awaited:
+            self.make_room()
+
+    def _evict(self, now: int) -> None:
+        batch = min(max(1, self._occupancy.limit // BATCH), MOST_AT_ONCE)
+        victims = self._victims(now, batch)
+        if len(victims) < batch:
+            # Another look before long would find no more.
+            self._next_look = now + int(GRACE * NANOSECONDS)
+        for victim in victims:
+            if self._intake.is_full:
+                break
+            victim.evict()
+
+    def _victims(self, now: int, batch: int) -> list[Kept]:
+        kept = [one for one in self._kept() if not one.is_ending]
+        for one in kept:
+            if one.source is None:
+                one.source = source_of(one.connection())
+        held = Counter(one.source for one in kept)
+        if not held:
+            return []
+        ((greatest, number),) = held.most_common(1)
+        too_many = number - self._occupancy.limit // CROWD
+        latest = now - int(GRACE * NANOSECONDS)
+        theirs = (one for one in kept if one.source == greatest and one.heard <= latest)
+        return heapq.nsmallest(min(batch, max(0, too_many)), theirs, key=_order)
+
+
+def source_of(connection: socket.socket) -> str | bytes | int:
+    """Return where a connection comes from: see the top of this module. Those that are gone are one source."""
+    try:
+        if connection.family == socket.AF_UNIX:
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            return int(_CREDENTIALS.unpack(credentials)[1])
+        address: str = connection.getpeername()[0]
+    except OSError:
+        # Reset by its client, and not read since.
+        return ""
+    if ":" not in address:
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    return socket.inet_ntoa(packed[12:]) if packed.startswith(_MAPPED) else packed[:8]
+
+
+def _order(one: Kept) -> tuple[bool, int]:
+    return not one.silent, one.heard
