@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -49,6 +50,11 @@ TOGETHER = (
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
 
 register()
+
+# Container images often forbid it. The services are started some hundred times, and without what Python keeps of a
+# compiled module each start of a process compiles all of the package: half of what the tests would cost.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
