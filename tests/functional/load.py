@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 __all__ = ["Load", "Sent"]
 
 
-PAUSE = 0.002
-"""Seconds that a client's thread waits for the next: a load, and not all that the machine has."""
+PAUSE = 0.01
+"""Seconds that a client's thread waits for the next: a load that leaves the machine to what is tested."""
 
 
 class Sent(NamedTuple):
