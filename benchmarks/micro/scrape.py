@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import values_of
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
@@ -99,7 +100,7 @@ def timers(number: int, rng: random.Random) -> Interval:
     """Make an interval of timers with a long tail."""
     return Interval(
         times={
-            f"api.{each % 100}.{each}.time": {round(rng.lognormvariate(3, 1), 2): 1.0 for _ in range(VALUES)}
+            f"api.{each % 100}.{each}.time": values_of([round(rng.lognormvariate(3, 1), 2) for _ in range(VALUES)])
             for each in range(number)
         }
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.line import Parsed, complete
 from statsd_tcp.wire.memo import Key, ShapeMemo
@@ -24,6 +25,9 @@ __all__ = ["COLLECTED", "Digest", "count_into"]
 COLLECTED: Final = 16_384
 """About how many values are collected before they are counted, which takes some 3 ms for 1000 shapes."""
 
+MEMBER_BYTES: Final = 64
+"""What a set's member takes beside its text, about."""
+
 _SIGNS: Final = b"+-"
 
 # What `collections.Counter` counts with. It has no public name, but it takes a plain dictionary, whose numbers need not
@@ -33,9 +37,12 @@ count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = collections._count
 
 
 class Digest:
-    """Adds lines of one grammar to an interval. What it still holds back comes with ``flush``."""
+    """Adds lines of one grammar to an interval. What it still holds back comes with ``flush``.
 
-    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once", "_rejected")
+    ``held``: about how many bytes it has put into the interval that grow with the lines and not only with the series.
+    """
+
+    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once", "_rejected", "held")
 
     def __init__(self, grammar: Grammar, interval: Interval, rejected: set[bytes] | None = None) -> None:
         """Read lines by ``grammar`` into ``interval``; put those that are bad into ``rejected`` too."""
@@ -46,6 +53,7 @@ class Digest:
         # Values that came once, by shape: collecting many and then counting them is faster than counting each.
         self._once: dict[Shape, list[float]] = {}
         self._collected = 0
+        self.held = 0
 
     def flush(self) -> None:
         """Add what was collected to the interval."""
@@ -57,20 +65,21 @@ class Digest:
         """Add all that comes to another interval."""
         self.flush()
         self._interval = interval
+        self.held = 0
 
     @property
     def shapes(self) -> dict[Key, Shape]:
         """The shapes met lately."""
         return self._memo.young
 
-    def add_sums(self, counters: list[tuple[Shape, float, int]], timers: list[tuple[Shape, list[float]]]) -> None:
+    def add_sums(self, counters: list[tuple[Shape, float, int]], timers: list[tuple[Shape, bytes]]) -> None:
         """Add what `aggregate.sums.Sums` gives."""
         interval = self._interval
         for shape, added, times in counters:
             interval.counters[shape.series] = interval.counters.get(shape.series, 0.0) + added
             interval.samples["c"] = interval.samples.get("c", 0) + times
         for shape, numbers in timers:
-            self._add_numbers(shape, numbers, 1)
+            self._add_values(shape.kind, shape.series, numbers, 1, 1.0 / shape.rate)
 
     def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> int:
         """Add lines, none of them empty, each as often as the number beside it; say how many shapes were new.
@@ -130,30 +139,26 @@ class Digest:
 
     def _add_numbers(self, shape: Shape, numbers: list[float], times: int) -> None:
         """Add values of a counter or timer, each of which came ``times``."""
+        if shape.kind != "c":
+            self._add_values(shape.kind, shape.series, packed(numbers), times, 1.0 / shape.rate)
+            return
         interval, series, rate = self._interval, shape.series, shape.rate
-        interval.samples[shape.kind] = interval.samples.get(shape.kind, 0) + times * len(numbers)
-        if shape.kind == "c":
-            added = sum(numbers) if rate == 1.0 else sum([number / rate for number in numbers])
-            interval.counters[series] = interval.counters.get(series, 0.0) + times * added
-            return
-        weights = _timer(interval, shape.kind).setdefault(series, {})
-        weight = times * (1.0 / rate)
-        if weight == 1.0:
-            count_into(weights, numbers)
-            return
-        counts: dict[float, float] = {}
-        count_into(counts, numbers)
-        known = weights.get
-        if rate == 1.0:
-            for value, count in counts.items():
-                weights[value] = known(value, 0.0) + count * weight
-            return
-        unseen = _unseen(interval, shape.kind).setdefault(series, {})
-        left_out = unseen.get
-        surplus = weight - times
-        for value, count in counts.items():
-            weights[value] = known(value, 0.0) + count * weight
-            unseen[value] = left_out(value, 0.0) + count * surplus
+        interval.samples["c"] = interval.samples.get("c", 0) + times * len(numbers)
+        added = sum(numbers) if rate == 1.0 else sum([number / rate for number in numbers])
+        interval.counters[series] = interval.counters.get(series, 0.0) + times * added
+
+    def _add_values(self, kind: Kind, series: str, numbers: bytes, times: int, rate: float) -> None:
+        """Add packed values of a timer, each of which came ``times`` and stands for ``rate`` events each time."""
+        interval = self._interval
+        number = len(numbers) // NUMBER_BYTES
+        interval.samples[kind] = interval.samples.get(kind, 0) + times * number
+        # Only ``ms`` is a time; the other two have no unit.
+        of_kind = interval.times if kind == "ms" else interval.distributions
+        values = of_kind.get(series)
+        if values is None:
+            values = of_kind[series] = Values()
+        values.add(numbers, times, rate)
+        self.held += len(numbers)
 
     def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> None:
         """Add a line that is not plainly one number."""
@@ -179,27 +184,20 @@ class Digest:
             self._add_sample(sample, times, tick)
 
     def _add_sample(self, sample: Sample, times: int, tick: int) -> None:
-        interval = self._interval
+        interval, series, value = self._interval, sample.series, sample.value
+        if not isinstance(value, str) and sample.kind not in {"c", "g"}:
+            self._add_values(sample.kind, series, packed((value,)), times, sample.weight)
+            return
         interval.samples[sample.kind] = interval.samples.get(sample.kind, 0) + times
-        series, value = sample.series, sample.value
         if isinstance(value, str):
-            interval.sets.setdefault(series, set()).add(value)
+            self._add_member(series, value)
         elif sample.kind == "c":
             interval.counters[series] = interval.counters.get(series, 0.0) + times * value
-        elif sample.kind == "g":
-            append_change(interval.gauges.setdefault(series, []), (tick, sample.relative, value))
         else:
-            weights = _timer(interval, sample.kind).setdefault(series, {})
-            weights[value] = weights.get(value, 0.0) + times * sample.weight
-            if sample.weight != 1.0:
-                unseen = _unseen(interval, sample.kind).setdefault(series, {})
-                unseen[value] = unseen.get(value, 0.0) + times * (sample.weight - 1.0)
+            append_change(interval.gauges.setdefault(series, []), (tick, sample.relative, value))
 
-
-def _timer(interval: Interval, kind: Kind) -> dict[str, dict[float, float]]:
-    """Only ``ms`` is a time; the other two have no unit."""
-    return interval.times if kind == "ms" else interval.distributions
-
-
-def _unseen(interval: Interval, kind: Kind) -> dict[str, dict[float, float]]:
-    return interval.unseen_times if kind == "ms" else interval.unseen_distributions
+    def _add_member(self, series: str, member: str) -> None:
+        members = self._interval.sets.setdefault(series, set())
+        if member not in members:
+            members.add(member)
+            self.held += MEMBER_BYTES + len(member)

@@ -10,18 +10,17 @@ from statsd_tcp.aggregate.collisions import Collision
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.timer_values import TimerValues
+from statsd_tcp.aggregate.values import Values
 
 __all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "FlushResult", "OpenFlush", "flush_start"]
 
 EXACT_VALUES = 8_192
-"""So many different values of a timer are kept exactly in a flush: about 1 MB of memory."""
+"""So many different values of a timer are kept exactly in a flush, and as many wait to be counted: 260 kB of memory."""
 
 EXACT_IN_ALL = 2_000_000
 """When all timers together have so many, each may only have `FEW_VALUES`."""
 
 FEW_VALUES = 256
-
-_NO_WEIGHTS: Mapping[float, float] = {}
 
 
 class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,20 +111,29 @@ class OpenFlush:
         for identity, members in news.sets.items():
             self.sets.setdefault(identity, set()).update(members)
         # Here a name is a timer, whatever the unit of its values.
-        self._observe(news.times, news.unseen_times)
-        self._observe(news.distributions, news.unseen_distributions)
+        self._observe(news.times)
+        self._observe(news.distributions)
 
-    def _observe(self, news: Mapping[str, Mapping[float, float]], unseen: Mapping[str, Mapping[float, float]]) -> None:
-        for identity, weights in news.items():
+    def settle(self) -> None:
+        """Count all values of timers, so that what is more than they may have is in buckets."""
+        for timer in self.timers.values():
+            self._count(timer, EXACT_VALUES)
+
+    def _observe(self, news: Mapping[str, Values]) -> None:
+        for identity, values in news.items():
             timer = self.timers.get(identity)
             if timer is None:
                 timer = self.timers[identity] = TimerValues()
-            before = len(timer.values)
-            timer.add(weights, unseen.get(identity, _NO_WEIGHTS))
-            if timer.exact and len(timer.values) > self._most():
-                timer.coarsen()
-                self.approximated += 1
-            self._values += len(timer.values) - before
+            most = EXACT_VALUES if self._values < EXACT_IN_ALL else FEW_VALUES
+            timer.add(values)
+            self._values += len(values)
+            if timer.waiting > most:
+                self._count(timer, most)
 
-    def _most(self) -> int:
-        return EXACT_VALUES if self._values < EXACT_IN_ALL else FEW_VALUES
+    def _count(self, timer: TimerValues, most: int) -> None:
+        before = timer.waiting + len(timer.counted.values)
+        timer.count()
+        if timer.exact and len(timer.counted.values) > most:
+            timer.coarsen()
+            self.approximated += 1
+        self._values += len(timer.counted.values) - before

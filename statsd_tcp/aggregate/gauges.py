@@ -13,6 +13,8 @@ merges them in whatever order.
 
 from __future__ import annotations
 
+from itertools import chain
+
 __all__ = ["Change", "append_change", "apply_changes", "merge_changes"]
 
 Change = tuple[int, bool, float]
@@ -29,10 +31,10 @@ def append_change(changes: list[Change], change: Change) -> None:
     changes.append(change)
 
 
-def merge_changes(one: list[Change], other: list[Change]) -> list[Change]:
-    """Return the changes of ``one`` and ``other``, two processes, in the order of time."""
+def merge_changes(*processes: list[Change]) -> list[Change]:
+    """Return the changes of several processes, in the order of time."""
     merged: list[Change] = []
-    for change in sorted(one + other):
+    for change in sorted(chain.from_iterable(processes)):
         append_change(merged, change)
     return merged
 

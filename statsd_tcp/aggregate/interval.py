@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from statsd_tcp.aggregate.gauges import Change, merge_changes
+from statsd_tcp.aggregate.values import Values
 
 __all__ = ["Interval", "ListenerCounts", "merge"]
 
@@ -42,12 +43,8 @@ class Interval(msgspec.Struct, array_like=True):
       ``service_checks``: how many.
     * ``counters``: how much each went up, rates applied.
     * ``gauges``: the changes to each in the order of time, see ``aggregate.gauges``.
-    * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series the
-      weight of each value.
+    * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series its values.
     * ``sets``: the members of each.
-    * ``unseen_times`` and ``unseen_distributions``: for sampled values, how much of their weight stands for
-      values that the client never sent. The weight less this is how often the value itself came, which is
-      what order statistics may be made of.
 
     One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
     two was first can only be said by whoever knows all that came before, so it is for the store to decide;
@@ -62,11 +59,9 @@ class Interval(msgspec.Struct, array_like=True):
     service_checks: int = 0
     counters: dict[str, float] = {}
     gauges: dict[str, list[Change]] = {}
-    times: dict[str, dict[float, float]] = {}
-    distributions: dict[str, dict[float, float]] = {}
+    times: dict[str, Values] = {}
+    distributions: dict[str, Values] = {}
     sets: dict[str, set[str]] = {}
-    unseen_times: dict[str, dict[float, float]] = {}
-    unseen_distributions: dict[str, dict[float, float]] = {}
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was counted."""
@@ -84,12 +79,10 @@ class Interval(msgspec.Struct, array_like=True):
         _add_numbers(self.counters, other.counters)
         for series, changes in other.gauges.items():
             self.gauges[series] = merge_changes(self.gauges.get(series, []), changes)
-        _add_weights(self.times, other.times)
-        _add_weights(self.distributions, other.distributions)
+        _add_values(self.times, other.times)
+        _add_values(self.distributions, other.distributions)
         for series, members in other.sets.items():
             self.sets.setdefault(series, set()).update(members)
-        _add_weights(self.unseen_times, other.unseen_times)
-        _add_weights(self.unseen_distributions, other.unseen_distributions)
 
 
 _NOTHING = Interval()
@@ -110,11 +103,10 @@ def _add_numbers(totals: dict[str, _N], more: dict[str, _N]) -> None:
         totals[name] = number if before is None else before + number
 
 
-def _add_weights(totals: dict[str, dict[float, float]], more: dict[str, dict[float, float]]) -> None:
-    for series, weights in more.items():
+def _add_values(totals: dict[str, Values], more: dict[str, Values]) -> None:
+    for series, values in more.items():
         before = totals.get(series)
         if before is None:
-            totals[series] = weights.copy()
-            continue
-        for value, weight in weights.items():
-            before[value] = before.get(value, 0.0) + weight
+            totals[series] = values.copy()
+        else:
+            before.extend(values)

@@ -115,6 +115,7 @@ class KnownSeries:
     def close(self, flush: OpenFlush, rules: TimerRules, clock: Callable[[], float]) -> FlushResult:
         """Work out the result of a flush, with what is idle in it. ``clock`` gives seconds, to time it."""
         began = clock()
+        flush.settle()
         self._note("c", flush.counters, flush.start)
         self._note("ms", flush.timers, flush.start)
         self._note("s", flush.sets, flush.start)

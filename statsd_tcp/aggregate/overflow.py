@@ -6,11 +6,13 @@ That way the sums stay true, whatever clients put into names and tags.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import fsum
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import Values, joined
 
 __all__ = ["OVERFLOW", "Admitted", "admit", "count_fresh"]
 
@@ -20,8 +22,6 @@ OVERFLOW: Final[Mapping[str, str]] = {
     "distributions": "statscounter_overflow.h",
 }
 """By field of an interval: the series to which new ones add."""
-
-_UNSEEN: Final = {"times": "unseen_times", "distributions": "unseen_distributions"}
 
 
 class Admitted(NamedTuple):
@@ -57,29 +57,15 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: int) -> Ad
         kept[field] = left
         if target:
             overflowed += len(beyond)
-            _pour(kept, news, field, beyond, surplus)
+            _pour(left, target, surplus)
         else:
             refused += len(beyond)
     return Admitted(msgspec.structs.replace(news, **kept), overflowed, refused)
 
 
-def _pour(kept: dict[str, Any], news: Interval, field: str, identities: list[str], surplus: list[Any]) -> None:
+def _pour(left: dict[str, Any], target: str, surplus: list[Any]) -> None:
     """Add what found no room to the series for all."""
-    target, left = OVERFLOW[field], kept[field]
-    if field == "counters":
-        left[target] = left.get(target, 0.0) + sum(surplus)
-        return
-    left[target] = _added(left.get(target, {}), surplus)
-    unseen = dict(getattr(news, _UNSEEN[field]))
-    sampled = [unseen.pop(identity) for identity in identities if identity in unseen]
-    if sampled:
-        unseen[target] = _added(unseen.get(target, {}), sampled)
-        kept[_UNSEEN[field]] = unseen
-
-
-def _added(first: dict[float, float], others: list[dict[float, float]]) -> dict[float, float]:
-    result = dict(first)
-    for weights in others:
-        for value, weight in weights.items():
-            result[value] = result.get(value, 0.0) + weight
-    return result
+    if isinstance(surplus[0], Values):
+        left[target] = joined([left.get(target, Values()), *surplus])
+    else:
+        left[target] = fsum([left.get(target, 0.0), *surplus])

@@ -8,13 +8,15 @@ from typing import Protocol
 from statsd_tcp.wire.memo import Key
 from statsd_tcp.wire.shape import Shape
 
+_VERSION = 2
+
 try:
     from statsd_tcp.aggregate import _sums
 except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _sums.VERSION == 1
+    BUILT = _sums.VERSION == _VERSION
 
 __all__ = ["BUILT", "NewSums", "Sums", "new_sums"]
 
@@ -41,10 +43,10 @@ class Sums(Protocol):
     def learn(self, lines: dict[bytes, int], shapes: dict[Key, Shape], /) -> None:
         """Know the shapes of these lines from now on, as far as there is room and they are in ``shapes``."""
 
-    def take(self) -> tuple[int, list[tuple[Shape, float, int]], list[tuple[Shape, list[float]]]]:
+    def take(self) -> tuple[int, list[tuple[Shape, float, int]], list[tuple[Shape, bytes]]]:
         """Give what was added since the last time.
 
-        How many lines, what was added to each counter and by how many of them, and the values of each timer. A
+        How many lines, what was added to each counter and by how many of them, and the values of each timer, packed. A
         shape's rate is applied to the sum, and not to the values.
         """
 

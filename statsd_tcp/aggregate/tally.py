@@ -13,7 +13,7 @@ are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
@@ -42,6 +42,9 @@ _WORTH_IT: Final = 2
 # When the sums have collected so much it is counted, which takes some 5 to 10 ms.
 COLLECTED: Final = 1 << 16
 
+# When an interval holds so many bytes of values and members it is to be taken before its time.
+HELD: Final = 1 << 20
+
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
 
@@ -54,6 +57,7 @@ class _Listener:
         "counts",
         "digest",
         "full_tables",
+        "holds_much",
         "label",
         "pending",
         "pending_bytes",
@@ -63,11 +67,19 @@ class _Listener:
         "table_bytes",
     )
 
-    def __init__(self, label: str, digest: Digest, accepted: AcceptedLines | None, sums: Sums | None) -> None:
+    def __init__(
+        self,
+        label: str,
+        digest: Digest,
+        accepted: AcceptedLines | None,
+        sums: Sums | None,
+        holds_much: Callable[[], object],
+    ) -> None:
         self.label = label
         self.digest = digest
         self.accepted = accepted
         self.sums = sums
+        self.holds_much = holds_much
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.table: dict[bytes, int] = {}
@@ -85,6 +97,7 @@ class _Listener:
         self.digest.count(once, tick)
         if self.accepted is not None:
             self.accepted.pass_on(once)
+        self._weigh()
         if len(gauges) < len(lines):
             self._count([line for line in lines if line.find(GAUGE_MARK) < 0], size)
 
@@ -106,6 +119,7 @@ class _Listener:
         self._choose_scale(lines, len(table), learnt)
         if self.accepted is not None:
             self.accepted.pass_on(table.items())
+        self._weigh()
 
     def flush(self) -> None:
         """Digest the sums."""
@@ -113,6 +127,11 @@ class _Listener:
             lines, counters, timers = self.sums.take()
             self.counts.lines += lines
             self.digest.add_sums(counters, timers)
+            self._weigh()
+
+    def _weigh(self) -> None:
+        if self.digest.held > HELD:
+            self.holds_much()
 
     def _unknown(self, chunk: bytes) -> tuple[list[bytes], int]:
         """Give the lines of a chunk that the sums can't add up, and their bytes."""
@@ -146,6 +165,10 @@ def _split(chunk: bytes) -> list[bytes]:
     return lines
 
 
+def _let_be() -> None:
+    """Take it in its time."""
+
+
 class Tally:
     """The lines of all listeners of a worker since the interval was last taken.
 
@@ -160,10 +183,12 @@ class Tally:
         others: Mapping[str, Grammar] | None = None,
         accepted: AcceptedLines | None = None,
         new_sums: NewSums | None = None,
+        holds_much: Callable[[], object] = _let_be,
     ) -> None:
         """All listeners speak ``grammar``, except those whose label is in ``others``.
 
         The lines that are good are also given to ``accepted``: sums can't do that, and are not used then.
+        ``holds_much`` is called, and may be called again, when the interval should be taken soon.
         """
         sums = new_sums if accepted is None else None
         self._interval = Interval()
@@ -171,7 +196,8 @@ class Tally:
         self._rejected = None if accepted is None else accepted.rejected
         spoken = others or {}
         self._listeners = [
-            _Listener(label, self._digest_of(spoken.get(label, grammar)), accepted, sums and sums()) for label in labels
+            _Listener(label, self._digest_of(spoken.get(label, grammar)), accepted, sums and sums(), holds_much)
+            for label in labels
         ]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
@@ -227,11 +253,15 @@ class Tally:
 
 
 def tally_for(
-    listeners: Sequence[tuple[str, str]], accepted: AcceptedLines | None = None, new_sums: NewSums | None = None
+    listeners: Sequence[tuple[str, str]],
+    accepted: AcceptedLines | None = None,
+    new_sums: NewSums | None = None,
+    holds_much: Callable[[], object] = _let_be,
 ) -> Tally:
     """Make a tally for listeners given by label and dialect, known to it by their place.
 
-    The lines that are good are also given to ``accepted``. ``new_sums`` makes what adds plain lines up, if anything.
+    The lines that are good are also given to ``accepted``. ``new_sums`` makes what adds plain lines up, if anything;
+    ``holds_much`` is called when the interval should be taken soon.
     """
     others = {label: DIALECTS[dialect] for label, dialect in listeners}
-    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others, accepted, new_sums)
+    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others, accepted, new_sums, holds_much)

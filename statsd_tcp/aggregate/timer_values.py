@@ -2,104 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from math import fsum
+from typing import NamedTuple
 
 from statsd_tcp.aggregate.buckets import bucket_value
 from statsd_tcp.aggregate.timers import TimerRules, summarise
+from statsd_tcp.aggregate.values import Counted, Values, added_up
 
-__all__ = ["TimerValues"]
+__all__ = ["Measures", "TimerValues"]
 
-_NOTHING: Mapping[float, float] = {}
+
+class Measures(NamedTuple):
+    """What of some values, at least one, stays exact when they are put into buckets."""
+
+    sum: float
+    sum_squares: float
+    lower: float
+    upper: float
+
+    def plus(self, other: Measures) -> Measures:
+        """Return those of the values of both."""
+        return Measures(
+            self.sum + other.sum,
+            self.sum_squares + other.sum_squares,
+            min(self.lower, other.lower),
+            max(self.upper, other.upper),
+        )
 
 
 class TimerValues:
     """How often each value was received, and how many events all of them stand for (``weight``).
 
-    In buckets (``exact`` is False) the number, the sum, the sum of the squares, the lowest and the highest value
-    stay exact; the others are as wrong as a value in its bucket, see `buckets.ERROR`.
+    What comes waits as it came until it is counted: ``counted`` has it then, in arrays, the counts also as weights.
+    In buckets (``exact`` is False) the number and the `Measures` stay exact; all else is as wrong as a value in its
+    bucket, see `buckets.ERROR`.
     """
 
-    __slots__ = ("_highest", "_lowest", "_squares", "_sum", "exact", "values", "weight")
+    __slots__ = ("_measured", "_waiting", "counted", "weight")
 
     def __init__(self) -> None:
-        self.values: dict[float, float] = {}
         self.weight = 0.0
-        self.exact = True
-        self._sum = self._squares = 0.0
-        self._lowest = self._highest = 0.0
+        self.counted = Counted((), (), ())
+        self._waiting = Values()
+        self._measured: Measures | None = None
 
-    def add(self, weights: Mapping[float, float], unseen: Mapping[float, float] = _NOTHING) -> None:
-        """Add what an interval has: the weight of each value, and how much of it was never received."""
-        self.weight += sum(weights.values())
-        if unseen:
-            # Whatever rounding does to huge weights: a value that is there came at least once.
-            weights = {value: max(weight - unseen.get(value, 0.0), 1.0) for value, weight in weights.items()}
-        if self.exact:
-            self._count(weights)
-        else:
-            self._measure(weights)
-            self._count(_bucketed(weights))
+    @property
+    def exact(self) -> bool:
+        """Return whether the values are not in buckets."""
+        return self._measured is None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many values are not counted yet."""
+        return len(self._waiting)
+
+    def add(self, values: Values) -> None:
+        """Add what an interval has, at least one value."""
+        self.weight += values.events()
+        self._waiting.extend(values)
+
+    def count(self) -> None:
+        """Count what waits."""
+        if not self._waiting.values:
+            return
+        waiting, self._waiting = self._waiting, Values()
+        fresh = waiting.counted()
+        if self._measured is not None:
+            self._measured = self._measured.plus(_measured(fresh))
+            fresh = _bucketed(fresh)
+        elif not self.counted.values:
+            # Most timers are counted once, at the end of the flush.
+            self.counted = _small(fresh.values, fresh.counts)
+            return
+        self.counted = _together([self.counted, fresh])
 
     def coarsen(self) -> None:
-        """Put the values into buckets, now and later."""
+        """Put the values, at least one, into buckets, now and later."""
         if self.exact:
-            self._sum, self._squares, self._lowest, self._highest = self.measures()
-            self.exact = False
-            self.values = _bucketed(self.values)
+            self.count()
+            self._measured = _measured(self.counted)
+            self.counted = _together([_bucketed(self.counted)])
+
+    def measures(self) -> Measures:
+        """Return what is exact of all that was counted."""
+        return self._measured or _measured(self.counted)
 
     @classmethod
     def together(cls, parts: Sequence[TimerValues]) -> TimerValues:
-        """Make one timer of several, at least one, which stay as they are."""
+        """Make one timer of several, at least one, which stay as they are but for being counted."""
         whole = cls()
         for part in parts:
+            part.count()
             whole.weight += part.weight
-            whole._count(part.values)
-        whole.exact = all(part.exact for part in parts)
-        if not whole.exact:
-            sums, squares, lowest, highest = zip(*(part.measures() for part in parts), strict=True)
-            whole._sum, whole._squares = sum(sums), sum(squares)
-            whole._lowest, whole._highest = min(lowest), max(highest)
+        whole.counted = _together(part.counted for part in parts)
+        if not all(part.exact for part in parts):
+            whole._measured = reduce(Measures.plus, (part.measures() for part in parts))
         return whole
 
     def summary(self, name: str, seconds: float, rules: TimerRules) -> dict[str, float]:
         """Work out the numbers of a flush of so many seconds, as `timers.summarise` does."""
-        fields = summarise(name, self.values, self.weight, seconds, rules)
-        if not self.exact:
-            known = {
-                "sum": self._sum,
-                "sum_squares": self._squares,
-                "mean": self._sum / sum(self.values.values()),
-                "lower": self._lowest,
-                "upper": self._highest,
-            }
+        self.count()
+        fields = summarise(name, self.counted, self.weight, seconds, rules)
+        if self._measured is not None:
+            known = self._measured._asdict() | {"mean": self._measured.sum / sum(self.counted.counts)}
             fields.update({field: value for field, value in known.items() if field in fields})
         return fields
 
-    def _count(self, weights: Mapping[float, float]) -> None:
-        values = self.values
-        get = values.get
-        for value, weight in weights.items():
-            values[value] = get(value, 0.0) + weight
 
-    def measures(self) -> tuple[float, float, float, float]:
-        """Give the sum, the sum of the squares, the lowest and the highest value."""
-        if not self.exact:
-            return self._sum, self._squares, self._lowest, self._highest
-        values = self.values
-        squares = sum(value * value * weight for value, weight in values.items())
-        return sum(value * weight for value, weight in values.items()), squares, min(values), max(values)
-
-    def _measure(self, weights: Mapping[float, float]) -> None:
-        self._sum += sum(value * weight for value, weight in weights.items())
-        self._squares += sum(value * value * weight for value, weight in weights.items())
-        lowest, highest = min(weights), max(weights)
-        self._lowest = min(self._lowest, lowest)
-        self._highest = max(self._highest, highest)
+def _measured(counted: Counted) -> Measures:
+    squares = (value * value * count for value, count in zip(counted.values, counted.counts, strict=True))
+    sums = fsum(value * count for value, count in zip(counted.values, counted.counts, strict=True))
+    return Measures(sums, fsum(squares), counted.values[0], counted.values[-1])
 
 
-def _bucketed(weights: Mapping[float, float]) -> dict[float, float]:
-    result: dict[float, float] = {}
-    for value, weight in weights.items():
-        bucket = bucket_value(value)
-        result[bucket] = result.get(bucket, 0.0) + weight
-    return result
+def _bucketed(counted: Counted) -> Counted:
+    return counted._replace(values=list(map(bucket_value, counted.values)))
+
+
+def _rows(parts: Iterable[Counted]) -> Iterator[tuple[float, int, float]]:
+    for part in parts:
+        yield from zip(part.values, part.counts, part.counts, strict=True)
+
+
+def _together(parts: Iterable[Counted]) -> Counted:
+    """Add up what was counted."""
+    values, counts, _ = added_up(_rows(parts))
+    return _small(values, counts)
+
+
+def _small(values: Sequence[float], counts: Sequence[int]) -> Counted:
+    """Return what was counted in arrays: it stays for a while."""
+    packed_counts = array("q", counts)
+    return Counted(array("d", values), packed_counts, packed_counts)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
+from operator import mul
 from typing import NamedTuple
 
 import msgspec
+
+from statsd_tcp.aggregate.values import Counted
 
 __all__ = ["FIELDS", "Histogram", "TimerRules", "clean_percentile", "idle_timer", "summarise"]
 
@@ -71,15 +74,18 @@ def clean_percentile(percentile: float) -> str:
     return text.replace(".", "_").replace("-", "top")
 
 
-def summarise(
-    name: str, received: Mapping[float, float], count: float, seconds: float, rules: TimerRules
-) -> dict[str, float]:
-    """Work out a timer of which each value was ``received`` so often, at least one of them.
+def summarise(name: str, received: Counted, count: float, seconds: float, rules: TimerRules) -> dict[str, float]:
+    """Work out a timer of which these values were ``received``, at least one of them.
 
     ``count`` is how many events these stand for, ``seconds`` the length of the flush. ``name`` is only for finding
     the histogram.
     """
-    steps = _steps(received)
+    steps = _Steps(
+        received.values,
+        list(accumulate(received.counts)),
+        list(accumulate(map(mul, received.values, received.counts))),
+        list(accumulate(map(mul, map(mul, received.values, received.values), received.counts))),
+    )
     fields: dict[str, float] = {}
     for percentile in rules.percentiles:
         fields.update(_percentile(steps, percentile))
@@ -102,17 +108,6 @@ def summarise(
 def idle_timer(rules: TimerRules) -> dict[str, float]:
     """Give what is said of a timer to which nothing came."""
     return _wanted({"count": 0.0, "count_ps": 0.0}, rules.only)
-
-
-def _steps(received: Mapping[float, float]) -> _Steps:
-    # Weights that were added up as floats are whole but for the last bits.
-    pairs = [(value, times) for value, weight in sorted(received.items()) if (times := round(weight)) > 0]
-    return _Steps(
-        [value for value, _ in pairs],
-        list(accumulate(times for _, times in pairs)),
-        list(accumulate(value * times for value, times in pairs)),
-        list(accumulate(value * value * times for value, times in pairs)),
-    )
 
 
 def _each(counts: Sequence[int]) -> list[int]:

@@ -9,6 +9,7 @@ import msgspec
 
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import Values, joined
 from statsd_tcp.mapping.names import exposition_name, label_name
 from statsd_tcp.mapping.patterns import Found, GlobTree, Template, compile_regex
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
@@ -122,11 +123,9 @@ class Mapper:
             raw,
             counters=counters,
             gauges=work.gauges(raw.gauges),
-            times=work.weights("times", raw.times),
-            distributions=work.weights("distributions", raw.distributions),
+            times=work.values("times", raw.times),
+            distributions=work.values("distributions", raw.distributions),
             sets=self.sets(raw.sets, work),
-            unseen_times={},
-            unseen_distributions={},
         )
         return Mapped(news, work.treatments, work.negative)
 
@@ -202,41 +201,33 @@ class _Work:
 
     def gauges(self, raw: Mapping[str, list[Change]]) -> dict[str, list[Change]]:
         """Map gauges. What happened to several becomes what happened to one, in the order of time."""
-        result: dict[str, list[Change]] = {}
+        found: dict[str, list[list[Change]]] = {}
         for identity, changes in raw.items():
             target, scale = self._ask("gauges", "gauge", identity)
-            if target is None:
-                continue
-            scaled = changes if scale == 1.0 else [(tick, relative, scale * value) for tick, relative, value in changes]
-            before = result.get(target)
-            result[target] = scaled if before is None else merge_changes(before, scaled)
-        return result
+            if target is not None:
+                scaled = changes
+                if scale != 1.0:
+                    scaled = [(tick, relative, scale * value) for tick, relative, value in changes]
+                found.setdefault(target, []).append(scaled)
+        return {target: each[0] if len(each) == 1 else merge_changes(*each) for target, each in found.items()}
 
-    def weights(self, field: str, raw: Mapping[str, dict[float, float]]) -> dict[str, dict[float, float]]:
+    def values(self, field: str, raw: Mapping[str, Values]) -> dict[str, Values]:
         """Map timers or distributions."""
-        result: dict[str, dict[float, float]] = {}
-        for identity, weights in raw.items():
+        found: dict[str, list[Values]] = {}
+        for identity, values in raw.items():
             target, scale = self._ask(field, "observer", identity)
-            if target is None:
-                continue
-            if scale == 1.0 and target not in result:
-                result[target] = weights
-                continue
-            # A fresh one: what came is not changed.
-            both = dict(result.get(target, {}))
-            for value, weight in weights.items():
-                both[scale * value] = both.get(scale * value, 0.0) + weight
-            result[target] = both
-        return result
+            if target is not None:
+                found.setdefault(target, []).append(values if scale == 1.0 else values.times(scale))
+        return {target: each[0] if len(each) == 1 else joined(each) for target, each in found.items()}
 
     def sets(self, raw: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """Map sets, which are gauges to the rules."""
-        result: dict[str, set[str]] = {}
+        found: dict[str, list[set[str]]] = {}
         for identity, members in raw.items():
             target, _ = self._ask("sets", "gauge", identity)
             if target is not None:
-                result[target] = members if target not in result else result[target] | members
-        return result
+                found.setdefault(target, []).append(members)
+        return {target: each[0] if len(each) == 1 else set().union(*each) for target, each in found.items()}
 
     def _ask(self, field: str, metric_type: MetricType, identity: str) -> tuple[str | None, float]:
         target = self._mapper.target(metric_type, identity)

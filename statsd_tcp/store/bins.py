@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, Literal
+
+from statsd_tcp.aggregate.values import Counted
 
 __all__ = ["ERROR", "Bins", "binned", "joined_times", "sum_of", "value_of"]
 
@@ -51,25 +53,28 @@ class Bins:
         self.add(map(_joined, numbers), weights)
 
 
-def binned(weights: Mapping[float, float]) -> dict[int, float]:
-    """Give the weights of values, none of them below zero, by bin."""
-    result: dict[int, float] = {}
+def binned(counted: Counted) -> tuple[list[int], list[float]]:
+    """Give the bins of values, none of them below zero, in their order, and the weight in each."""
+    numbers: list[int] = []
+    weights: list[float] = []
+    last = None
     log, ceil = math.log, math.ceil
-    for value, weight in weights.items():
+    for value, weight in zip(counted.values, counted.weights, strict=True):
         number = ceil(log(value) * _PER_LOG) if value > _SMALLEST else _ZERO
-        result[number] = result.get(number, 0.0) + weight
-    return result
+        if number == last:
+            weights[-1] += weight
+        else:
+            last = number
+            numbers.append(number)
+            weights.append(weight)
+    return numbers, weights
 
 
 def sum_of(many: Iterable[Bins]) -> Bins:
     """Add up."""
-    weights: dict[int, float] = {}
-    for bins in many:
-        for number, weight in zip(bins.numbers, bins.weights, strict=True):
-            weights[number] = weights.get(number, 0.0) + weight
     result = Bins("d")
-    result.numbers = array("h", sorted(weights))
-    result.weights = array("d", map(weights.__getitem__, result.numbers))
+    for bins in many:
+        result.add(bins.numbers, bins.weights)
     return result
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from math import fsum
 
 from statsd_tcp.aggregate.gauges import Change as GaugeChange
 from statsd_tcp.aggregate.gauges import apply_changes
+from statsd_tcp.aggregate.values import Counted, Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.series import Change, SeriesColumns, SeriesPlan, Update
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
@@ -69,7 +72,7 @@ def plan_traits(
 
 def plan_observations(
     columns: SeriesColumns,
-    news: Mapping[str, Mapping[float, float]],
+    news: Mapping[str, Values],
     claim: Callable[[str, str], bool],
     treatments: Mapping[str, Treatment],
 ) -> SeriesPlan:
@@ -80,25 +83,25 @@ def plan_observations(
     """
     plan = SeriesPlan({}, [], [])
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
-    for identity, weights in news.items():
+    for identity, values in news.items():
         position, old = columns.before(identity)
         if position < 0 and not claim(columns.kind, identity):
             plan.unit += 1
             continue
-        rising = weights
-        if min(weights, default=0.0) < 0:
-            rising = {value: weight for value, weight in weights.items() if value >= 0}
+        counted = values.counted()
+        if counted.values and counted.values[0] < 0:
+            counted = _rising(counted)
             plan.negative += 1
-        if not rising:
+        if not counted.values:
             continue
-        total = old.value + sum(value * weight for value, weight in rising.items())
-        _note(plan, position, identity, total, old.weight + sum(rising.values()))
+        total = old.value + fsum(counted.scaled())
+        _note(plan, position, identity, total, old.weight + fsum(counted.weights))
         treatment = treatments.get(identity, PLAIN)
         if treatment.buckets is None:
-            plan.observed.append((identity, rising, treatment))
+            plan.observed.append((identity, counted, treatment))
         else:
             traits = traits_of(treatment, columns.traits(identity))
-            plan.traits[identity] = observed(traits, rising, unit)
+            plan.traits[identity] = observed(traits, counted, unit)
     return plan_traits(columns, plan, treatments, news)
 
 
@@ -107,3 +110,9 @@ def _note(plan: SeriesPlan, position: int, identity: str, value: float, weight: 
         plan.fresh[identity] = Change(value, weight)
     else:
         plan.updates.append(Update(position, value, weight))
+
+
+def _rising(counted: Counted) -> Counted:
+    """Return those that are not below zero."""
+    first = bisect_left(counted.values, 0.0)
+    return Counted(counted.values[first:], counted.counts[first:], counted.weights[first:])

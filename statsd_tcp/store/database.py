@@ -317,8 +317,8 @@ class Store:
             self._conflicts["negative"] += changes.negative
             self._conflicts["unit"] += changes.unit
             self._windows.observe(
-                Observations(columns.series_id(columns.positions[identity]), weights, treatment)
-                for identity, weights, treatment in changes.observed
+                Observations(columns.series_id(columns.positions[identity]), counted, treatment)
+                for identity, counted, treatment in changes.observed
             )
         if plan.sets is not None:
             self._sets.apply(plan.sets)

@@ -51,7 +51,7 @@ class _Places(NamedTuple):
 _PLACES: Mapping[Kind, _Places] = {
     "counters": _Places(("c",), "c", ("counters",)),
     "gauges": _Places(("g",), "g", ("gauges",)),
-    "timers": _Places(("ms", "h"), "ms", ("times", "distributions", "unseen_times", "unseen_distributions")),
+    "timers": _Places(("ms", "h"), "ms", ("times", "distributions")),
 }
 
 

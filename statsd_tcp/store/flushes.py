@@ -174,13 +174,13 @@ class Flushes:
 
     def _replace(self, connection: sqlite3.Connection, flush: OpenFlush, fresh: OpenFlush) -> OpenFlush:
         self.open = fresh
-        self._approximated += flush.approximated
         if self._rules.outputs:
             self._close(connection, flush)
             end = self._close_missed(connection, flush.end, fresh.start)
             self._pass_over(connection, fresh.start - end)
             # Without contents, but with its beginning: the flush before it must not be opened again.
             connection.execute(_PUT_PART, (fresh.start, fresh.seconds, b""))
+        self._approximated += flush.approximated
         return fresh
 
     def _close_missed(self, connection: sqlite3.Connection, end: int, start: int) -> int:

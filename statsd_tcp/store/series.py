@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
@@ -71,7 +72,7 @@ class SeriesPlan(msgspec.Struct):
     negative: int = 0
     unit: int = 0
     traits: dict[str, Traits] = {}
-    observed: list[tuple[str, Mapping[float, float], Treatment]] = []
+    observed: list[tuple[str, Counted, Treatment]] = []
 
     def is_empty(self) -> bool:
         """Tell whether nothing changes."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
 
 __all__ = [
@@ -72,11 +73,11 @@ def refit(traits: Traits, bounds: Sequence[float]) -> tuple[float, ...]:
     return tuple(counts)
 
 
-def observed(traits: Traits, weights: Mapping[float, float], unit: float) -> Traits:
+def observed(traits: Traits, counted: Counted, unit: float) -> Traits:
     """Add observations to a histogram; ``unit`` of their values is one of the buckets' unit."""
     bounds = traits.bounds or ()
     counts = [*traits.counts, 0.0]
-    for value, weight in weights.items():
+    for value, weight in zip(counted.values, counted.weights, strict=True):
         counts[bisect_left(bounds, value / unit)] += weight
     return msgspec.structs.replace(traits, counts=tuple(counts[:-1]))
 

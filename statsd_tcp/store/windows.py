@@ -11,12 +11,13 @@ Windows are in memory only. They are written by the thread of the store and read
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from threading import Lock
 from typing import Final, NamedTuple
 
+from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.store.bins import Bins, binned, joined_times, sum_of, value_of
 
@@ -33,10 +34,10 @@ _SPREAD: Final = 0.6180339887498949
 
 
 class Observations(NamedTuple):
-    """What came for a summary: its id, the weight of each value, and how it is treated."""
+    """What came for a summary: its id, the values with their weights, and how it is treated."""
 
     series_id: int
-    weights: Mapping[float, float]
+    counted: Counted
     treatment: Treatment
 
 
@@ -78,15 +79,15 @@ class _Window:
         own = self.treatment
         return (own.max_age, own.age_buckets) == (treatment.max_age, treatment.age_buckets)
 
-    def observe(self, weights: Mapping[float, float], now: float) -> None:
+    def observe(self, counted: Counted, now: float) -> None:
         """Add values at a moment of the clock."""
         turn = self.move_to(now)
         if not self.parts or self.parts[-1].turn != turn:
             self.parts.append(_Part(turn))
-        fresh = binned(weights)
-        places = list(joined_times(fresh, self.joined))
-        self.parts[-1].bins.add(places, fresh.values())
-        self.sum.add(places, fresh.values())
+        numbers, weights = binned(counted)
+        places = list(joined_times(numbers, self.joined))
+        self.parts[-1].bins.add(places, weights)
+        self.sum.add(places, weights)
         while len(self.sum.numbers) > MOST_BINS:
             self._join()
         self.known = None
@@ -136,7 +137,7 @@ class Windows:
     def observe(self, observations: Iterable[Observations]) -> None:
         """Add what came. Values below zero are not for it."""
         now = self._clock()
-        for series_id, weights, treatment in observations:
+        for series_id, counted, treatment in observations:
             with self._lock:
                 window = self._windows.get(series_id)
                 if window is None and len(self._windows) >= self._most:
@@ -146,7 +147,7 @@ class Windows:
                     window = self._windows[series_id] = _Window(treatment, series_id * _SPREAD % 1)
                 if window.treatment is not treatment:
                     window.treatment, window.known = treatment, None
-                window.observe(weights, now)
+                window.observe(counted, now)
 
     def forget(self, series_ids: Iterable[int]) -> None:
         """Drop windows."""

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+from statsd_tcp.aggregate.encoding import VERSION
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.limits import connection_limit
@@ -68,6 +69,7 @@ class Plan(NamedTuple):
             settings.repeat,
             cpu,
             settings.first_byte_timeout,
+            VERSION,
         )
 
 

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
+from statsd_tcp.aggregate.encoding import VERSION_1
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.settings.repeat import Target
 from statsd_tcp.sockets.tls import TlsMaterial
@@ -77,7 +78,8 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
 
     ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
-    ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it.
+    ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it. ``interval``: the version
+    of `Gathered.interval` that the supervisor reads; that of release 0.1.0 does not say it.
     """
 
     ledger_path: str
@@ -88,6 +90,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     repeat: tuple[Target, ...] = ()
     cpu: int | None = None
     first_byte_timeout: float = 0.0
+    interval: int = VERSION_1
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

@@ -86,8 +86,12 @@ class Worker:
         listeners = ledger.directory.listeners
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
-            listeners, AcceptedLines(self._repeater.send) if self._repeater else None, _seeded_sums if in_c else None
+            listeners,
+            AcceptedLines(self._repeater.send) if self._repeater else None,
+            _seeded_sums if in_c else None,
+            self._on_much,
         )
+        self._early: IDelayedCall | None = None
         journal = Journal(ledger.ring, ledger.cells)
         self._intake = Intake(journal, self._tally, len(listeners), full=self._on_full, resumed=self._on_room)
         self._collected = self._intake.journal.head
@@ -112,10 +116,13 @@ class Worker:
         self._intake.settle()
         self._beat()
         interval = _without_silence(self._tally.take())
+        if self._early is not None and self._early.active():
+            self._early.cancel()
+        self._early = None
         if last and self._repeater is not None:
             self._repeater.flush()
         start, self._collected = self._collected, self._intake.journal.head
-        payload = b"" if interval.is_empty() else encode(interval)
+        payload = b"" if interval.is_empty() else encode(interval, self._boot.interval)
         repeated = self._repeater.report() if self._repeater else ()
         self._send(Gathered(start, self._collected, payload, last, repeated))
 
@@ -222,8 +229,12 @@ class Worker:
                 lane.pause("journal")
         for factory in self._factories.values():
             factory.pause()
-        # Asked for at the end of this turn of the reactor: the chunk at hand is still on its way into the tally.
-        self._reactor.callLater(0, self.collect)
+        self._on_much()
+
+    def _on_much(self) -> None:
+        """Send what there is unasked, at the end of this turn of the reactor: a chunk is on its way into the tally."""
+        if self._early is None:
+            self._early = self._reactor.callLater(0, self.collect)
 
     def _on_room(self) -> None:
         for lane in self._lanes:

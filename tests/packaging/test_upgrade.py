@@ -127,8 +127,9 @@ def raised_format(environment: Environment) -> Iterator[None]:
     """Have the installed code speak to workers in a format that nobody knows."""
     (path,) = environment.root.glob("lib/python*/site-packages/statsd_tcp/formats.py")
     code = path.read_text()
-    assert "\nCHANNEL = 1\n" in code
-    path.write_text(code.replace("\nCHANNEL = 1\n", "\nCHANNEL = 99\n"))
+    known = "frozenset({1, CHANNEL})"
+    assert known in code
+    path.write_text(code.replace(known, "frozenset({99})"))
     yield
     path.write_text(code)
 

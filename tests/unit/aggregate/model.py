@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.values import Values, packed
 from statsd_tcp.wire.grammar import DIALECTS, Grammar
 from statsd_tcp.wire.line import parse_line
 from statsd_tcp.wire.samples import Sample
 from tests.unit.wire.strategies import lines
 
-__all__ = ["GRAMMARS", "LABELS", "Chunk", "chunks", "exact_lines", "expected"]
+__all__ = ["GRAMMARS", "LABELS", "Chunk", "came", "chunks", "exact_lines", "expected", "weights_of"]
 
 LABELS = ("tcp:8125", "udp:8125", "unix", "tcp:8125")
 GRAMMARS = {"unix": DIALECTS["dogstatsd"]}
@@ -86,9 +87,19 @@ def _add_sample(interval: Interval, sample: Sample, tick: int) -> None:
         append_change(interval.gauges.setdefault(sample.series, []), (tick, sample.relative, sample.value))
     else:
         of_kind = interval.times if sample.kind == "ms" else interval.distributions
-        weights = of_kind.setdefault(sample.series, {})
-        weights[sample.value] = weights.get(sample.value, 0.0) + sample.weight
-        if sample.weight != 1.0:
-            sampled = interval.unseen_times if sample.kind == "ms" else interval.unseen_distributions
-            unseen = sampled.setdefault(sample.series, {})
-            unseen[sample.value] = unseen.get(sample.value, 0.0) + sample.weight - 1.0
+        of_kind.setdefault(sample.series, Values()).add(packed((sample.value,)), 1, sample.weight)
+
+
+def came(weights: Mapping[float, float], rate: float = 1.0) -> Values:
+    """Return values with these weights, each time standing for ``rate`` events, or once if that is no whole number."""
+    values = Values()
+    for value, weight in weights.items():
+        times = float(weight) / rate
+        values.add(packed((value,)), *((int(times), rate) if times.is_integer() else (1, weight)))
+    return values
+
+
+def weights_of(values: Values) -> dict[float, float]:
+    """Return the weight of each value."""
+    counted = values.counted()
+    return dict(zip(counted.values, counted.weights, strict=True))

@@ -14,7 +14,7 @@ from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
-from tests.unit.aggregate.model import Chunk, chunks, expected
+from tests.unit.aggregate.model import Chunk, came, chunks, expected
 
 RULES = TimerRules(percentiles=())
 
@@ -56,15 +56,14 @@ class CloseTests(SynchronousTestCase):
                 bad_lines={"malformed_line": 2},
                 counters={"c": 2.0},
                 gauges={"g": [(1, False, 5.0)]},
-                times={"t": {100.0: 10.0}},
-                unseen_times={"t": {100.0: 9.0}},
+                times={"t": came({100.0: 10.0}, 10.0)},
                 sets={"s": {"a", "b"}},
             ),
             Interval(
                 listeners={"b": ListenerCounts(100, 3, 0, 2)},
                 counters={"c": -0.5},
                 gauges={"g": [(2, True, 1.0)]},
-                distributions={"t": {200.0: 1.0}},
+                distributions={"t": came({200.0: 1.0})},
                 sets={"s": {"b", "c"}},
             ),
         )
@@ -88,21 +87,21 @@ class CloseTests(SynchronousTestCase):
         """A timer with too many different values is counted, and its sum is still exact."""
         self.patch(flushes, "EXACT_VALUES", 10)
         flush = OpenFlush(0, 10)
-        flush.add(Interval(times={"t": {float(value): 1.0 for value in range(1, 11)}, "u": {1.0: 1.0}}))
+        flush.add(Interval(times={"t": came({float(value): 1.0 for value in range(1, 11)}), "u": came({1.0: 1.0})}))
         self.assertEqual(flush.approximated, 0)
-        flush.add(Interval(times={"t": {float(value): 1.0 for value in range(100, 1000)}}))
+        flush.add(Interval(times={"t": came({float(value): 1.0 for value in range(100, 1000)})}))
         self.assertEqual(flush.approximated, 1)
         found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
         self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
         self.assertEqual(found.timers["t"]["upper"], 999.0)
-        self.assertLess(len(flush.timers["t"].values), 300)
+        self.assertLess(len(flush.timers["t"].counted.values), 300)
 
     def test_too_many_in_all(self) -> None:
         """When there are very many values in all timers, each of them may only have few."""
         self.patch(flushes, "EXACT_IN_ALL", 100)
         self.patch(flushes, "FEW_VALUES", 5)
         flush = OpenFlush(0, 10)
-        flush.add(Interval(times={name: {float(value): 1.0 for value in range(60)} for name in "abc"}))
+        flush.add(Interval(times={name: came({float(value): 1.0 for value in range(60)}) for name in "abc"}))
         self.assertEqual([flush.timers[name].exact for name in "abc"], [True, True, False])
 
 
@@ -128,7 +127,7 @@ class CollisionTests(SynchronousTestCase):
         news = Interval(
             counters={"n": 1.0, "N": 2.0},
             gauges={"n": [(5, False, 7.0)], "N": [(4, False, 1.0), (9, True, 2.0)]},
-            times={"n": {1.0: 1.0}, "N": {5.0: 1.0}},
+            times={"n": came({1.0: 1.0}), "N": came({5.0: 1.0})},
             sets={"n": {"a", "b"}, "N": {"b", "c"}},
         )
         found = self.found(1000, news)
@@ -139,10 +138,10 @@ class CollisionTests(SynchronousTestCase):
     def test_idle(self) -> None:
         """One that is idle takes nothing from the other, and a gauge stays what it was set to last."""
         first = Interval(
-            counters={"n": 1.0}, gauges={"n": [(5, False, 7.0)]}, times={"n": {1.0: 1.0}}, sets={"n": {"a"}}
+            counters={"n": 1.0}, gauges={"n": [(5, False, 7.0)]}, times={"n": came({1.0: 1.0})}, sets={"n": {"a"}}
         )
         other = Interval(
-            counters={"N": 2.0}, gauges={"N": [(9, False, 1.0)]}, times={"N": {5.0: 1.0}}, sets={"N": {"b"}}
+            counters={"N": 2.0}, gauges={"N": [(9, False, 1.0)]}, times={"N": came({5.0: 1.0})}, sets={"N": {"b"}}
         )
         close(self.known, 1000, first)
         found = self.found(1010, other)
@@ -165,7 +164,7 @@ class IdleTests(SynchronousTestCase):
     def some(self) -> Interval:
         """Make an interval with a series of each kind."""
         return Interval(
-            counters={"c": 1.0}, times={"t": {1.0: 1.0}}, sets={"s": {"a"}}, gauges={"g": [(1, False, 5.0)]}
+            counters={"c": 1.0}, times={"t": came({1.0: 1.0})}, sets={"s": {"a"}}, gauges={"g": [(1, False, 5.0)]}
         )
 
     def test_they_stay(self) -> None:

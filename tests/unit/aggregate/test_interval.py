@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
-from tests.unit.aggregate.model import Chunk, chunks, expected
+from tests.unit.aggregate.model import Chunk, came, chunks, expected
 
 
 class MergeTests(SynchronousTestCase):
@@ -25,8 +25,8 @@ class MergeTests(SynchronousTestCase):
             service_checks=3,
             counters={"x": 1.5},
             gauges={"g": [(1, False, 5.0)]},
-            times={"t": {1.0: 2.0}},
-            distributions={"d": {1.0: 4.0}},
+            times={"t": came({1.0: 2.0})},
+            distributions={"d": came({1.0: 4.0})},
             sets={"s": {"m"}},
         )
         two = Interval(
@@ -38,8 +38,8 @@ class MergeTests(SynchronousTestCase):
             service_checks=30,
             counters={"x": 2.0, "y": -1.0},
             gauges={"g": [(2, True, 1.0)]},
-            times={"t": {1.0: 1.0, 2.0: 1.0}},
-            distributions={"e": {1.0: 1.0}},
+            times={"t": came({1.0: 1.0, 2.0: 1.0})},
+            distributions={"e": came({1.0: 1.0})},
             sets={"s": {"n"}, "u": {"m"}},
         )
         both = Interval(
@@ -51,8 +51,8 @@ class MergeTests(SynchronousTestCase):
             service_checks=33,
             counters={"x": 3.5, "y": -1.0},
             gauges={"g": [(1, False, 5.0), (2, True, 1.0)]},
-            times={"t": {1.0: 3.0, 2.0: 1.0}},
-            distributions={"d": {1.0: 4.0}, "e": {1.0: 1.0}},
+            times={"t": came({1.0: 3.0, 2.0: 1.0})},
+            distributions={"d": came({1.0: 4.0}), "e": came({1.0: 1.0})},
             sets={"s": {"m", "n"}, "u": {"m"}},
         )
         self.assertEqual(merge([one, two]), both)

@@ -9,9 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.overflow import OVERFLOW, admit, count_fresh
+from statsd_tcp.aggregate.values import Values
+from tests.unit.aggregate.model import came
 
 NAMES = [f"n{number}" for number in range(12)]
-weights = st.dictionaries(st.integers(0, 5).map(float), st.integers(1, 9).map(float), min_size=1, max_size=4)
+weights = st.dictionaries(st.integers(0, 5).map(float), st.integers(1, 9).map(float), min_size=1, max_size=4).map(came)
 intervals = st.builds(
     Interval,
     counters=st.dictionaries(st.sampled_from(NAMES), st.integers(-9, 9).map(float)),
@@ -25,9 +27,9 @@ known = st.fixed_dictionaries(
 )
 
 
-def total(series: dict[str, dict[float, float]]) -> float:
+def total(series: dict[str, Values]) -> float:
     """Add up all weights."""
-    return sum(sum(each.values()) for each in series.values())
+    return sum(each.events() for each in series.values())
 
 
 class AdmitTests(SynchronousTestCase):
@@ -37,16 +39,14 @@ class AdmitTests(SynchronousTestCase):
         """What is new finds room in its order; later counters and timers are poured together, the rest is refused."""
         news = Interval(
             counters={"a": 1.0, "b": 2.0, "old": 5.0, "c": 4.0},
-            times={"t": {1.0: 10.0, 2.0: 1.0}, "u": {1.0: 10.0}},
-            unseen_times={"t": {1.0: 9.0}, "u": {1.0: 9.0}},
+            times={"t": came({1.0: 10.0, 2.0: 10.0}, 10.0), "u": came({1.0: 10.0}, 10.0)},
             gauges={"g": [(1, False, 1.0)]},
             sets={"s": {"x"}},
         )
         existing = {"counters": {"old"}, "times": set(), "distributions": set(), "gauges": set(), "sets": set()}
         found = admit(news, existing, 1)
         self.assertEqual(found.interval.counters, {"a": 1.0, "old": 5.0, OVERFLOW["counters"]: 6.0})
-        self.assertEqual(found.interval.times, {OVERFLOW["times"]: {1.0: 20.0, 2.0: 1.0}})
-        self.assertEqual(found.interval.unseen_times, {OVERFLOW["times"]: {1.0: 18.0}})
+        self.assertEqual(found.interval.times, {OVERFLOW["times"]: came({1.0: 20.0, 2.0: 10.0}, 10.0)})
         self.assertEqual((found.interval.gauges, found.interval.sets), ({}, {}))
         self.assertEqual((found.overflowed, found.refused), (4, 2))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 
 from hypothesis import given
@@ -14,11 +15,12 @@ from statsd_tcp.aggregate import digest as digest_module
 from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums
-from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.aggregate.tally import Tally, tally_for
+from statsd_tcp.aggregate.values import joined
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
-from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, chunks, exact_lines, expected
+from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, came, chunks, exact_lines, expected
 from tests.unit.wire import cases
 
 NEW_SUMS: NewSums | None = None
@@ -50,8 +52,8 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual(interval.samples, {"c": 1, "g": 1, "ms": 1, "h": 1, "d": 1, "s": 1})
         self.assertEqual(interval.counters, {"c": 1.0})
         self.assertEqual(interval.gauges, {"g": [(1, False, 2.0)]})
-        self.assertEqual(interval.times, {"t": {3.0: 1.0}})
-        self.assertEqual(interval.distributions, {"h": {4.0: 1.0}, "d": {5.0: 1.0}})
+        self.assertEqual(interval.times, {"t": came({3.0: 1.0})})
+        self.assertEqual(interval.distributions, {"h": came({4.0: 1.0}), "d": came({5.0: 1.0})})
         self.assertEqual(interval.sets, {"s": {"m"}})
 
     def test_repetition(self) -> None:
@@ -70,8 +72,10 @@ class TallyTests(SynchronousTestCase):
         ]
         interval = counted(lines * 1000)
         self.assertEqual(interval.counters, {"c": 5000.0, "m": 1000.0})
-        self.assertEqual(interval.times, {"t": {7.0: 1000.0, 8.0: 4000.0}, "m": {2.0: 1000.0}})
-        self.assertEqual(interval.distributions, {"p": {1.0: 1000.0, 2.0: 1000.0}})
+        self.assertEqual(
+            interval.times, {"t": joined([came({7.0: 1000.0}), came({8.0: 4000.0}, 4.0)]), "m": came({2.0: 1000.0})}
+        )
+        self.assertEqual(interval.distributions, {"p": came({1.0: 1000.0, 2.0: 1000.0})})
         self.assertEqual(interval.samples, {"c": 3000, "ms": 3000, "h": 2000})
         self.assertEqual(interval.bad_lines, {"malformed_line": 1000})
         self.assertEqual(interval.service_checks, 1000)
@@ -80,7 +84,7 @@ class TallyTests(SynchronousTestCase):
     def test_no_negative_zero(self) -> None:
         """Zero has no sign, packed or not, so that no output shows one."""
         for line in (b"t:-0|ms", b"t:-0:-0|ms", b"t:-0:1|ms"):
-            values = counted([line]).times["t"]
+            values = counted([line]).times["t"].counted().values
             self.assertEqual([math.copysign(1.0, value) for value in values], [1.0] * len(values), line)
 
     def test_packed_limits(self) -> None:
@@ -88,6 +92,29 @@ class TallyTests(SynchronousTestCase):
         for line in (b"t:1:1e10|ms|@1e-6", b"t:1:-1e10|ms|@1e-6", b"t:1:1e16|h", b"t:-1e16:1|c", b"t:1:.|ms"):
             self.assertEqual(counted([line]).bad_lines, {"malformed_value": 1}, line)
         self.assertEqual(counted([b"t:1:1e9|ms|@1e-6"]).samples, {"ms": 2})
+
+    def test_much_at_once(self) -> None:
+        """Whatever grows with the lines, and not only with the series, is to be taken early when it is much."""
+        self.patch(tally_module, "HELD", 1000)
+        self.patch(digest_module, "COLLECTED", 100)
+        many = range(tally_module.TABLE_LINES + 2)
+        for name, lines in {
+            "values": b"".join(b"t:%d|ms\n" % number for number in many),
+            "packed": b"t:%s|ms\n" % b":".join(b"%d" % number for number in range(200)),
+            "members": b"".join(b"s:m%d|s\n" % number for number in many),
+            "beside a gauge": b"g:1|g:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
+        }.items():
+            calls: list[None] = []
+            tally = tally_for([("tcp", "etsy")], new_sums=NEW_SUMS, holds_much=partial(calls.append, None))
+            tally.add(0, lines, 1)
+            tally._listeners[0].split()
+            tally._listeners[0].settle()
+            self.assertTrue(calls, name)
+            tally.take()
+            calls.clear()
+            tally.add(0, b"t:1|ms\nc:1|c\n", 1)
+            tally.take()
+            self.assertEqual(calls, [], name)
 
     def test_gauges_in_order(self) -> None:
         """The changes of a gauge come in the order of lines and chunks, whatever comes between."""
@@ -160,7 +187,7 @@ class TallyTests(SynchronousTestCase):
             tally.reject(0, TRUNCATED, 1)
             interval = tally.take()
             self.assertEqual(interval.counters, {"a": 1.0})
-            self.assertEqual(interval.times, {"t": {1.0: 1.0}})
+            self.assertEqual(interval.times, {"t": came({1.0: 1.0})})
             self.assertEqual(interval.gauges, {"g": [(tick, False, 1.0)]})
             self.assertEqual(interval.listeners["tcp:8125"], ListenerCounts(20, 4, 0, 0))
         self.assertEqual(tally.take(), expected([]))

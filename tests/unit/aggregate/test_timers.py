@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile, idle_timer, summarise
+from statsd_tcp.aggregate.values import values_of
 
 
 def bins(metric: str, *limits: float) -> Histogram:
@@ -17,9 +17,8 @@ def bins(metric: str, *limits: float) -> Histogram:
 
 def summary(values: list[float], count: float | None = None, name: str = "t", **rules: object) -> dict[str, float]:
     """Work out a timer that got these values in ten seconds."""
-    received = {value: float(number) for value, number in Counter(values).items()}
     weight = len(values) if count is None else count
-    return summarise(name, received, weight, 10, TimerRules(**rules))  # type: ignore[arg-type]
+    return summarise(name, values_of(values).counted(), weight, 10, TimerRules(**rules))  # type: ignore[arg-type]
 
 
 class SummaryTests(SynchronousTestCase):

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import subprocess
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.timers import Histogram, TimerRules, summarise
+from statsd_tcp.aggregate.values import values_of
 from tests.npm import node_path
 
 SCRIPT = Path(__file__).with_name("etsy_timers.js")
@@ -51,8 +51,7 @@ def ours(case: dict[str, Any]) -> dict[str, float]:
         ),
         only=frozenset(case["only"]),
     )
-    received = {value: float(number) for value, number in Counter(case["values"]).items()}
-    return summarise(case["key"], received, case["count"], INTERVAL, rules)
+    return summarise(case["key"], values_of(case["values"]).counted(), case["count"], INTERVAL, rules)
 
 
 def theirs(batch: list[dict[str, Any]], modules: Path) -> list[dict[str, float | None]]:

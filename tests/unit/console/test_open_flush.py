@@ -6,6 +6,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.store.flushes import FlushRules
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase
 
 SOME = Interval(
@@ -13,7 +14,7 @@ SOME = Interval(
     bad_lines={"malformed_line": 1},
     counters={"b": 1.0, "a\nk\nv": 0.5},
     gauges={"g": [(1, False, 5.0)]},
-    times={"t": {10.0: 2.0, 20.0: 2.0}},
+    times={"t": came({10.0: 2.0, 20.0: 2.0})},
     sets={"s": {"x", "y"}},
 )
 

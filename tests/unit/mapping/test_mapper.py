@@ -14,6 +14,7 @@ from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.patterns import GlobTree
 from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.wire.series import series_identity, split_identity
+from tests.unit.aggregate.model import came
 from tests.unit.mapping.cases import GOOD
 
 
@@ -76,7 +77,9 @@ class IntervalTests(SynchronousTestCase):
 
     def test_without_rules_nothing_changes(self) -> None:
         """What no rule is for stays as it is."""
-        raw = Interval(counters={"a": 1.0}, gauges={"g": [(1, False, 2.0)]}, times={"t": {1.0: 1.0}}, sets={"s": {"x"}})
+        raw = Interval(
+            counters={"a": 1.0}, gauges={"g": [(1, False, 2.0)]}, times={"t": came({1.0: 1.0})}, sets={"s": {"x"}}
+        )
         mapped = mapper("").apply(raw)
         self.assertEqual(mapped.news, raw)
         self.assertEqual((mapped.treatments, mapped.negative), ({}, 0))
@@ -97,13 +100,15 @@ class IntervalTests(SynchronousTestCase):
 
     def test_observations_add_up(self) -> None:
         """Values are scaled and keep their weights."""
-        raw = Interval(times={"j.a": {1.0: 2.0}, "j.b": {1.0: 1.0, 3.0: 1.0}}, distributions={"j.a": {5.0: 1.0}})
+        raw = Interval(
+            times={"j.a": came({1.0: 2.0}), "j.b": came({1.0: 1.0, 3.0: 1.0})}, distributions={"j.a": came({5.0: 1.0})}
+        )
         news = mapper(self.JOINED % 2).apply(raw).news
-        self.assertEqual(news.times, {"joined": {2.0: 3.0, 6.0: 1.0}})
-        self.assertEqual(news.distributions, {"joined": {10.0: 1.0}})
+        self.assertEqual(news.times, {"joined": came({2.0: 3.0, 6.0: 1.0})})
+        self.assertEqual(news.distributions, {"joined": came({10.0: 1.0})})
         same = mapper(self.JOINED % 1).apply(raw).news
-        self.assertEqual(same.times, {"joined": {1.0: 3.0, 3.0: 1.0}})
-        self.assertEqual(raw.times["j.a"], {1.0: 2.0})
+        self.assertEqual(same.times, {"joined": came({1.0: 3.0, 3.0: 1.0})})
+        self.assertEqual(raw.times["j.a"], came({1.0: 2.0}))
 
     def test_sets_are_united(self) -> None:
         """The members of sets that get the same name are counted once; rules take sets for gauges."""
@@ -115,7 +120,9 @@ class IntervalTests(SynchronousTestCase):
     def test_dropped_and_unnamed(self) -> None:
         """What a rule drops, or gives no name, is left out and counted."""
         made = mapper("mappings: [{match: d.*, action: drop}, {match: n.*, name: $1}]")
-        mapped = made.apply(Interval(counters={"d.a": 1.0, "n.": 1.0, "n.x": 1.0, "u": 1.0}, times={"d.t": {1.0: 1.0}}))
+        mapped = made.apply(
+            Interval(counters={"d.a": 1.0, "n.": 1.0, "n.x": 1.0, "u": 1.0}, times={"d.t": came({1.0: 1.0})})
+        )
         self.assertEqual(mapped.news.counters, {"x": 1.0, "u": 1.0})
         self.assertEqual(mapped.news.times, {})
         self.assertEqual(made.outcomes, {"mapped": 1, "unmapped": 1, "dropped": 2, "unnamed": 1})

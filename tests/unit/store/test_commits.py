@@ -8,6 +8,7 @@ from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.snapshot import Refusal, TotalKey
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, total, values
 
 
@@ -26,8 +27,8 @@ class CommitTests(StoreTestCase):
             service_checks=2,
             counters={"hits": 2.5, "hits\nk\nv": 1.0},
             gauges={"level": [(5, False, 7.0)]},
-            times={"t": {3.0: 2.0}},
-            distributions={"d": {1.5: 1.0}},
+            times={"t": came({3.0: 2.0})},
+            distributions={"d": came({1.5: 1.0})},
         )
         reading = counts("L1", accepted=5, closed_eof=3)
         before = store.commit(CommitBatch(counts=[reading], pieces=[Piece("L1", 0, 64, encode(interval))]))

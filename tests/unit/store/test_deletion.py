@@ -10,6 +10,7 @@ from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
 from statsd_tcp.store.deletion import Kind, Search
 from statsd_tcp.store.flushes import FlushRules
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, values
 
 TAGGED = "a.b\nk\nv"
@@ -17,10 +18,9 @@ TAGGED = "a.b\nk\nv"
 ALL = Interval(
     counters={"a.b": 1.0, TAGGED: 2.0, "a.c": 3.0, "ab": 4.0},
     gauges={"a.b": [(1, False, 5.0)], "g": [(1, False, 6.0)]},
-    times={"a.b": {7.0: 1.0}, "t": {8.0: 2.0}},
-    distributions={"h": {9.0: 1.0}},
+    times={"a.b": came({7.0: 1.0}), "t": came({8.0: 2.0}, 2.0)},
+    distributions={"h": came({9.0: 1.0})},
     sets={"a.b": {"m"}},
-    unseen_times={"t": {8.0: 1.0}},
 )
 
 

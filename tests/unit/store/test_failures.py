@@ -10,6 +10,7 @@ from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, total, values
 
 
@@ -100,7 +101,7 @@ class FailureTests(StoreTestCase):
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)
         other.execute("BEGIN IMMEDIATE")
-        interval = Interval(counters={"a": 1.0}, times={"t": {1.0: 1.0}})
+        interval = Interval(counters={"a": 1.0}, times={"t": came({1.0: 1.0})})
         batch = CommitBatch(
             counts=[counts("L1", accepted=5)], pieces=[Piece("L1", 0, 8, encode(interval))], folded=["L1"]
         )

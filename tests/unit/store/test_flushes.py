@@ -13,6 +13,7 @@ from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store import queues
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.flushes import FlushRules
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, hits
 
 
@@ -24,7 +25,7 @@ class ClosingTests(FlushTestCase):
         store = self.open_with(
             FlushRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
         )
-        times = {"t": {1.0: 1.0}, "T": {2.0: 1.0}}
+        times = {"t": came({1.0: 1.0}), "T": came({2.0: 1.0})}
         self.commit(store, Interval(counters={"a": 1.5, "A": 1.0}, times=times, sets={"s": {"x"}, "S": {"x", "y"}}))
         self.at(11)
         self.commit(store)

@@ -12,6 +12,7 @@ from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits, refit
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, values
 
 HISTOGRAM = "mappings: [{match: t.*, name: t, observer_type: histogram, histogram_options: {buckets: %s}}]"
@@ -83,7 +84,7 @@ class HistogramTests(MappedStoreCase):
 
     def test_buckets_add_up_and_outlast_a_restart(self) -> None:
         """Each observation is in the first bucket whose bound it is not above, in seconds; weights count."""
-        news = Interval(times={"t.a": {100.0: 2.0, 100.1: 1.0, 1000.0: 0.5, 9000.0: 1.0}})
+        news = Interval(times={"t.a": came({100.0: 2.0, 100.1: 1.0, 1000.0: 0.5, 9000.0: 1.0})})
         self.commit(self.mapped(HISTOGRAM % "[0.1, 1]"), news)
         store = self.mapped(HISTOGRAM % "[0.1, 1]")
         self.assertEqual(traits(store.snapshot.times), {"t": Traits(bounds=(0.1, 1.0), counts=(2.0, 1.5))})
@@ -93,12 +94,12 @@ class HistogramTests(MappedStoreCase):
 
     def test_a_bound_that_is_no_exact_number(self) -> None:
         """A value at a bound belongs to it, also where a thousand times the bound is rounded down."""
-        snapshot = self.commit(self.mapped(HISTOGRAM % "[0.57]"), Interval(times={"t.a": {570.0: 1.0}}))
+        snapshot = self.commit(self.mapped(HISTOGRAM % "[0.57]"), Interval(times={"t.a": came({570.0: 1.0})}))
         self.assertEqual(traits(snapshot.times)["t"].counts, (1.0,))
 
     def test_distributions_have_no_unit(self) -> None:
         """The buckets of distributions are for the numbers as they came; negative ones are left out everywhere."""
-        news = Interval(distributions={"t.a": {-1.0: 1.0, 0.5: 1.0, 5.0: 1.0}})
+        news = Interval(distributions={"t.a": came({-1.0: 1.0, 0.5: 1.0, 5.0: 1.0})})
         snapshot = self.commit(self.mapped(HISTOGRAM % "[1]"), news)
         self.assertEqual(traits(snapshot.distributions)["t"].counts, (1.0,))
         self.assertEqual((snapshot.distributions.weights[0], snapshot.stats.conflicts["negative"]), (2.0, 1))
@@ -106,8 +107,8 @@ class HistogramTests(MappedStoreCase):
     def test_a_snapshot_never_changes(self) -> None:
         """The buckets that a snapshot has stay as they were."""
         store = self.mapped(HISTOGRAM % "[1]")
-        before = self.commit(store, Interval(times={"t.a": {1.0: 1.0}}))
-        self.commit(store, Interval(times={"t.a": {1.0: 1.0}}))
+        before = self.commit(store, Interval(times={"t.a": came({1.0: 1.0})}))
+        self.commit(store, Interval(times={"t.a": came({1.0: 1.0})}))
         self.assertEqual(traits(before.times)["t"].counts, (1.0,))
 
     def test_other_bounds(self) -> None:
@@ -116,20 +117,20 @@ class HistogramTests(MappedStoreCase):
         self.assertEqual(refit(before, (2.0, 3.0, 4.0, 5.0)), (11.0, 0.0, 100.0, 0.0))
         self.assertEqual(refit(before, (0.5, 1.5)), (0.0, 1.0))
         store = self.mapped(HISTOGRAM % "[1, 2]")
-        self.commit(store, Interval(times={"t.a": {500.0: 1.0, 1500.0: 1.0}}))
+        self.commit(store, Interval(times={"t.a": came({500.0: 1.0, 1500.0: 1.0})}))
         store = self.mapped(HISTOGRAM % "[2, 3]")
-        second = self.commit(store, Interval(times={"t.a": {2500.0: 1.0}}))
+        second = self.commit(store, Interval(times={"t.a": came({2500.0: 1.0})}))
         self.assertEqual(traits(second.times)["t"], Traits(bounds=(2.0, 3.0), counts=(2.0, 1.0)))
 
     def test_from_summary_to_histogram_and_back(self) -> None:
         """A summary that becomes a histogram keeps its sum and count; buckets count what comes from then on."""
         store = self.mapped("mappings: [{match: t.*, name: t}]")
-        self.commit(store, Interval(times={"t.a": {500.0: 1.0}}))
+        self.commit(store, Interval(times={"t.a": came({500.0: 1.0})}))
         store = self.mapped(HISTOGRAM % "[1]")
-        snapshot = self.commit(store, Interval(times={"t.a": {500.0: 1.0}}))
+        snapshot = self.commit(store, Interval(times={"t.a": came({500.0: 1.0})}))
         self.assertEqual((traits(snapshot.times)["t"].counts, snapshot.times.weights[0]), ((1.0,), 2.0))
         store = self.mapped("mappings: [{match: t.*, name: t}]")
-        snapshot = self.commit(store, Interval(times={"t.a": {500.0: 1.0}}))
+        snapshot = self.commit(store, Interval(times={"t.a": came({500.0: 1.0})}))
         self.assertEqual((traits(snapshot.times), snapshot.times.weights[0]), ({}, 3.0))
         store.close()
         self.assertEqual(traits(self.mapped("").snapshot.times), {})
@@ -137,7 +138,7 @@ class HistogramTests(MappedStoreCase):
     def test_a_damaged_row(self) -> None:
         """Buckets that can't be read are an error of the file."""
         store = self.mapped(HISTOGRAM % "[1]")
-        self.commit(store, Interval(times={"t.a": {500.0: 1.0}}))
+        self.commit(store, Interval(times={"t.a": came({500.0: 1.0})}))
         store._connection.execute("UPDATE traits SET counts = x'00'")
         store.close()
         with self.assertRaisesRegex(StoreError, "is damaged: a row can't be read"):
@@ -151,7 +152,8 @@ class SummaryTests(MappedStoreCase):
         """A summary has a window, which a histogram and a refused series have not."""
         store = self.mapped(HISTOGRAM % "[1]")
         snapshot = self.commit(
-            store, Interval(times={"t.a": {1.0: 1.0}, "s": {1.0: 1.0}}, distributions={"s": {9.0: 1.0}})
+            store,
+            Interval(times={"t.a": came({1.0: 1.0}), "s": came({1.0: 1.0})}, distributions={"s": came({9.0: 1.0})}),
         )
         assert snapshot.windows is not None
         self.assertEqual(len(snapshot.windows), 1)
@@ -162,7 +164,7 @@ class SummaryTests(MappedStoreCase):
         """What is given again after an error is observed once."""
         store = self.mapped("")
         store._connection.execute("PRAGMA query_only = 1")
-        news = Interval(times={"s": {1.0: 1.0}}, sets={"u": {"x"}})
+        news = Interval(times={"s": came({1.0: 1.0})}, sets={"u": {"x"}})
         self.assertRaises(StoreError, self.commit, store, news)
         self.assertEqual(windows(store.snapshot), 0)
         store._connection.execute("PRAGMA query_only = 0")
@@ -171,7 +173,7 @@ class SummaryTests(MappedStoreCase):
     def test_an_expired_series_takes_its_window_along(self) -> None:
         """When a summary goes, so do its quantiles."""
         store = self.mapped("mappings: [{match: s, name: s, ttl: 5s}]")
-        snapshot = self.commit(store, Interval(times={"s": {1.0: 1.0}}))
+        snapshot = self.commit(store, Interval(times={"s": came({1.0: 1.0})}))
         self.clocks.advance(7)
         snapshot = self.commit(store, Interval())
         self.assertEqual((len(snapshot.times), windows(snapshot)), (0, 0))

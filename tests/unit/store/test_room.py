@@ -8,6 +8,7 @@ from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.room import IDLE_ENOUGH
 from statsd_tcp.store.snapshot import Snapshot
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, values
 
 OVERFLOW = "statscounter_overflow"
@@ -37,7 +38,7 @@ class RoomTests(StoreTestCase):
         news = Interval(
             counters={"a": 1.0, "x": 2.0, "y": 3.0},
             gauges={"g": [(2, False, 9.0)], "h": [(2, False, 1.0)]},
-            times={"t": {5.0: 2.0}},
+            times={"t": came({5.0: 2.0})},
         )
         snapshot = self.commit(store, news)
         self.assertEqual(values(snapshot.counters), {"a": 2.0, "b": 1.0, f"{OVERFLOW}.c": 5.0})
@@ -84,10 +85,10 @@ class RoomTests(StoreTestCase):
     def test_the_name_of_an_expired_timer_is_free(self) -> None:
         """When a timer goes for another series its name may get the other unit."""
         store = self.open_small(1)
-        self.commit(store, Interval(times={"t": {1.0: 1.0}}))
+        self.commit(store, Interval(times={"t": came({1.0: 1.0})}))
         self.clocks.advance(2 * IDLE_ENOUGH)
         self.commit(store, Interval(counters={"c": 1.0}))
         self.clocks.advance(2 * IDLE_ENOUGH)
-        snapshot = self.commit(store, Interval(distributions={"t": {1.0: 1.0}}))
+        snapshot = self.commit(store, Interval(distributions={"t": came({1.0: 1.0})}))
         self.assertEqual(values(snapshot.distributions), {"t": 1.0})
         self.assertEqual(snapshot.stats.conflicts["unit"], 0)

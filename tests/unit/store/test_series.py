@@ -7,6 +7,7 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.snapshot import Snapshot
+from tests.unit.aggregate.model import came
 from tests.unit.store.cases import DAY, StoreTestCase, counts, values
 
 
@@ -61,8 +62,8 @@ class SeriesTests(StoreTestCase):
     def test_observations_add_up(self) -> None:
         """Sums and weights of timers and distributions add up over commits; negative ones are left out."""
         store = self.open()
-        self.commit(store, Interval(times={"t": {10.0: 2.0, -5.0: 1.0}}, distributions={"d": {1.0: 0.5}}))
-        snapshot = self.commit(store, Interval(times={"t": {4.0: 10.0}}, distributions={"d": {3.0: 1.0}}))
+        self.commit(store, Interval(times={"t": came({10.0: 2.0, -5.0: 1.0})}, distributions={"d": came({1.0: 0.5})}))
+        snapshot = self.commit(store, Interval(times={"t": came({4.0: 10.0})}, distributions={"d": came({3.0: 1.0})}))
         self.assertEqual(values(snapshot.times), {"t": 60.0})
         self.assertEqual(list(snapshot.times.weights), [12.0])
         self.assertEqual(values(snapshot.distributions), {"d": 3.5})
@@ -72,8 +73,10 @@ class SeriesTests(StoreTestCase):
     def test_one_name_has_one_unit(self) -> None:
         """A name that came as ms is refused as h and the other way round, whatever the tags."""
         store = self.open()
-        self.commit(store, Interval(times={"t": {1.0: 1.0}}, distributions={"d": {1.0: 1.0}}))
-        news = Interval(times={"d\nk\nv": {1.0: 1.0}}, distributions={"t\nk\nv": {1.0: 1.0}, "d": {1.0: 1.0}})
+        self.commit(store, Interval(times={"t": came({1.0: 1.0})}, distributions={"d": came({1.0: 1.0})}))
+        news = Interval(
+            times={"d\nk\nv": came({1.0: 1.0})}, distributions={"t\nk\nv": came({1.0: 1.0}), "d": came({1.0: 1.0})}
+        )
         self.commit(store, news)
         store.close()
         again = self.open()
@@ -84,10 +87,10 @@ class SeriesTests(StoreTestCase):
     def test_an_expired_name_is_free(self) -> None:
         """When the last series of a name has expired, the name can take the other unit."""
         store = self.open(ttl=100.0)
-        self.commit(store, Interval(times={"t": {1.0: 1.0}}))
+        self.commit(store, Interval(times={"t": came({1.0: 1.0})}))
         self.clocks.advance(200.0)
         store.commit(CommitBatch())
-        snapshot = self.commit(store, Interval(distributions={"t": {1.0: 1.0}}))
+        snapshot = self.commit(store, Interval(distributions={"t": came({1.0: 1.0})}))
         self.assertEqual(values(snapshot.distributions), {"t": 1.0})
         self.assertEqual(snapshot.stats.conflicts["unit"], 0)
 

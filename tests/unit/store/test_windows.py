@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.bins import ERROR
 from statsd_tcp.store.windows import MOST_BINS, Observations, Windows
+from tests.unit.aggregate.model import came
 
 
 class Clock:
@@ -46,7 +47,7 @@ class WindowsTests(SynchronousTestCase):
 
     def observe(self, values: Mapping[float, float], treatment: Treatment = PLAIN, series_id: int = 1) -> None:
         """Add values to a series."""
-        self.windows.observe([Observations(series_id, values, treatment)])
+        self.windows.observe([Observations(series_id, came(values).counted(), treatment)])
 
     def read(self, *series_ids: int) -> list[float]:
         """Give the values of the quantiles."""
@@ -73,7 +74,7 @@ class WindowsTests(SynchronousTestCase):
         """A quantile differs from an exact one by one part in a hundred at most, in one interval or several."""
         windows = Windows(self.clock)
         for value, weight in values.items():
-            windows.observe([Observations(1, {value: weight}, PLAIN)])
+            windows.observe([Observations(1, came({value: weight}).counted(), PLAIN)])
         found = [value for _, value in windows.quantiles((1,))]
         self.close(found, [exact(values, quantile) for quantile in PLAIN.quantiles])
 
@@ -155,6 +156,6 @@ class WindowsTests(SynchronousTestCase):
     def test_there_are_not_too_many(self) -> None:
         """Beyond the limit a summary has no quantiles, which is counted; the others keep theirs."""
         windows = Windows(self.clock, most=2)
-        windows.observe([Observations(series_id, {1.0: 1.0}, PLAIN) for series_id in (1, 2, 3, 1)])
+        windows.observe([Observations(series_id, came({1.0: 1.0}).counted(), PLAIN) for series_id in (1, 2, 3, 1)])
         self.assertEqual((len(windows), windows.refused), (2, 1))
         self.assertEqual(windows.quantiles((3,)), ())

@@ -16,6 +16,7 @@ from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Observations, Windows
 from statsd_tcp.web.exposition import Exposition
+from tests.unit.aggregate.model import came
 from tests.unit.web.tables import make_snapshot
 
 HISTOGRAM = Traits(bounds=(0.1, 1.0), counts=(1.0, 2.0))
@@ -30,7 +31,7 @@ def equip(
 ) -> Snapshot:
     """Give a snapshot's series, by id, traits, and windows with values."""
     windows = Windows(lambda: 1000.0)
-    windows.observe(Observations(each, values, treatment) for each, values in (observed or {}).items())
+    windows.observe(Observations(each, came(values).counted(), treatment) for each, values in (observed or {}).items())
 
     def fitted(table: SeriesTable) -> SeriesTable:
         own = {each: traits[each] for each in table.ids if each in traits} if traits else {}

@@ -9,6 +9,8 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from statsd_tcp.aggregate import digest as digest_module
+from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.commit.replay import replay
@@ -316,6 +318,20 @@ class DrainTests(WorkerTestCase):
         self.drain()
         self.assertEqual((2, 2), (self.cell("accepted"), self.cell("shutdown")))
         self.assertEqual(2, self.collect()[1].bad_lines["truncated"])
+
+    def test_much_at_once(self) -> None:
+        """Values and members are sent unasked as soon as they are many, once for each turn of the reactor."""
+        self.patch(tally_module, "HELD", 100)
+        self.patch(digest_module, "COLLECTED", 100)
+        self.patch(tally_module, "_BATCH_BYTES", 100)
+        self.lines(b"".join(b"t:%d|ms\n" % number for number in range(tally_module.TABLE_LINES + 2)))
+        self.sent.clear()
+        self.turn()
+        (message,) = self.sent
+        self.assertEqual(tally_module.TABLE_LINES + 2, len(decode(message.interval).times["t"]))
+        self.assertEqual(message.end, self.worker._intake.journal.head)
+        self.turn()
+        self.assertEqual(1, len(self.sent))
 
     def test_nothing_is_accepted_afterwards(self) -> None:
         """After the end nobody is accepted, not even when room in the journal or among the connections is made."""
