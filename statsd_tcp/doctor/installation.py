@@ -215,7 +215,7 @@ class Installation:
         return next((str(file) for file in later if _sets(file, name)), "")
 
 
-_AT_LISTEN = frozenset({"net.core.somaxconn", "net.core.rmem_default", "net.unix.max_dgram_qlen"})
+_AT_LISTEN = frozenset({"net.core.somaxconn", "net.core.rmem_max", "net.unix.max_dgram_qlen"})
 """Settings that a socket reads once, when it is made or begins to listen."""
 
 

@@ -146,8 +146,8 @@ SYMPTOMS = (
         _grown("Udp.RcvbufErrors"),
         _always(
             "datagrams found the receive buffer full and are lost",
-            "net.core.rmem_default",
-            "double it with sysctl -w net.core.rmem_default=, then restart the service",
+            "net.core.rmem_max",
+            "sysctl -w net.core.rmem_max=4194304, then restart the service; beyond that rcvbuf=, or more workers",
         ),
     ),
     Symptom(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from statsd_tcp.doctor.audit.opinion import Grade, Opinion
+from statsd_tcp.doctor.checks.memory import UDP_BUFFER
 from statsd_tcp.doctor.checks.softirq import backlog, packets_needed
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, accept_queue, conntrack_entries, descriptors, time_wait_buckets
@@ -169,7 +170,21 @@ def conntrack_max(value: int, facts: Facts, goal: Goal) -> Opinion:
 
 def rmem_default(value: int, facts: Facts, goal: Goal) -> Opinion:
     """The buffer of a datagram socket that does not ask for another."""
-    return Opinion(Grade.RIGHT, "more room for datagrams (not for TCP, which has tcp_rmem)", "net.rst: rmem_default")
+    return Opinion(
+        Grade.RIGHT,
+        "more room for datagrams (not for TCP, which has tcp_rmem) where it is above twice rmem_max",
+        "net.rst: rmem_default",
+    )
+
+
+def rmem_max(value: int, facts: Facts, goal: Goal) -> Opinion:
+    """How much of the buffer that the service asks for its UDP sockets get."""
+    source, current = "net.rst: rmem_max", _current("net.core.rmem_max", facts, 0)
+    if not goal.udp_ports:
+        return Opinion(Grade.IRRELEVANT, "no listener takes datagrams; TCP has its own sizes", source)
+    if value < min(current, UDP_BUFFER):
+        return Opinion(Grade.HARMFUL, f"lowers it from {current:,}: less room for datagrams", source)
+    return Opinion(Grade.RIGHT, "UDP sockets ask for 4194304, and udp:PORT:rcvbuf=BYTES for what it says", source)
 
 
 def unix_datagrams(value: int, facts: Facts, goal: Goal) -> Opinion:
@@ -224,6 +239,7 @@ RULES: dict[str, Rule] = {
     "fs.nr_open": nr_open,
     "net.core.netdev_max_backlog": netdev_backlog,
     "net.core.rmem_default": rmem_default,
+    "net.core.rmem_max": rmem_max,
     "net.core.somaxconn": somaxconn,
     "net.ipv4.ip_local_port_range": port_range,
     "net.ipv4.tcp_abort_on_overflow": abort,

@@ -20,7 +20,7 @@ from statsd_tcp.doctor.judgement import (
     unit,
 )
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "UDP_BUFFER"]
 
 _PAGE = 4096
 _LARGE_BUFFER = 1 << 20
@@ -29,6 +29,9 @@ _FULL_AT_ONCE = 10
 
 _UDP_SMALL = 768
 """Bytes that a small datagram takes of a receive buffer (its truesize)."""
+
+UDP_BUFFER = 4 << 20
+"""Bytes that the service asks for, see `statsd_tcp.sockets.listener`. The kernel doubles what is asked for."""
 
 
 def open_files(facts: Facts, goal: Goal) -> Judgement:
@@ -137,7 +140,8 @@ def udp_buffers(facts: Facts, goal: Goal) -> Judgement:
     """Tell whether datagrams find room while a worker is busy."""
     if not goal.udp_ports:
         return irrelevant("", "no listener takes datagrams")
-    current = facts.number("net.core.rmem_default")
+    most = facts.number("net.core.rmem_max")
+    current = max(facts.number("net.core.rmem_default"), 2 * min(UDP_BUFFER, most))
     seen = counters(facts, "Udp.RcvbufErrors", "Udp.InErrors")
     value = int(goal.rate * 0.1 / goal.workers * _UDP_SMALL)
     need = Need(value, f"rate·0.1 s/workers·{_UDP_SMALL} B, if as many datagrams come as connections")
@@ -146,15 +150,17 @@ def udp_buffers(facts: Facts, goal: Goal) -> Judgement:
         why = "of each worker's socket; datagrams are lost without a word when it is full"
         return fine(f"{current:,} B", why, f"{need.value:,} B", need.formula, counters=seen)
     wanted = max(need.value, 2 * current if lost else 0)
+    asks_for_more = wanted > 2 * UDP_BUFFER
     return Judgement(
         verdict=Verdict.RAISE,
         current=f"{current:,} B",
         needed=f"{wanted:,} B",
         formula=f"twice, since {lost:,} datagrams were lost" if lost and wanted > need.value else need.formula,
-        why="a full buffer loses datagrams without a word; or set udp:PORT:rcvbuf=BYTES; counts from the next start",
+        why="a full buffer loses datagrams without a word; "
+        + ("more workers, or udp:PORT:rcvbuf=BYTES" if asks_for_more else "counts from the next start"),
         weight=Weight.WARNING if lost else Weight.FINE,
         counters=seen,
-        remedies=(sysctl("net.core.rmem_default", wanted, current),),
+        remedies=() if asks_for_more else (sysctl("net.core.rmem_max", -(-wanted // 2), most),),
     )
 
 
@@ -203,7 +209,7 @@ CHECKS = (
     Check("mem.orphans", Layer.MEMORY, Scope.HOST, "net.ipv4.tcp_max_orphans", orphans,
           "ip-sysctl.rst: tcp_max_orphans"),
     Check("mem.tcp-buffers", Layer.MEMORY, Scope.NETWORK, "net.ipv4.tcp_rmem", tcp_buffers, "ip-sysctl.rst: tcp_rmem"),
-    Check("mem.udp-buffers", Layer.MEMORY, Scope.HOST, "net.core.rmem_default", udp_buffers, "net.rst: rmem_default"),
+    Check("mem.udp-buffers", Layer.MEMORY, Scope.HOST, "net.core.rmem_max", udp_buffers, "net.rst: rmem_max"),
     Check("mem.unix-datagrams", Layer.MEMORY, Scope.NETWORK, "net.unix.max_dgram_qlen", unix_datagrams,
           "net/unix/af_unix.c: unix_create1; unix(7)"),
 )  # fmt: skip

@@ -51,7 +51,6 @@ class FileTests(MachineTestCase):
         wanted = [
             "net.core.somaxconn = 10400",
             "net.ipv4.tcp_max_tw_buckets = 660000",
-            "net.core.rmem_default = 425984",
         ]
         self.assertEqual(wanted, lines)
         self.assertIn("# accept.somaxconn: the queue of a worker is full after 0.82 s of stall", text)
@@ -68,7 +67,7 @@ class FileTests(MachineTestCase):
         flags = remedy_files(self.results(), TARGET)["container-flags.txt"].splitlines()
         self.assertIn("--sysctl net.core.somaxconn=10400", flags)
         self.assertIn("--ulimit nofile=30128:30128", flags)
-        self.assertFalse([flag for flag in flags if "rmem_default" in flag])
+        self.assertFalse([flag for flag in flags if "rmem_max" in flag])
 
     def test_lowering_is_left_to_people(self) -> None:
         """What would lower a value stands in the file as a comment only."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.doctor.checks import memory
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import Endpoint, parse_listen
 from statsd_tcp.sockets import unix as unix_sockets
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.listener import UDP_BUFFER, BoundListener, bind_listener
 from statsd_tcp.sockets.unix import PathInUseError, bind_unix, is_stale, remove_path
 from tests.unit.folders import make_folder
 
@@ -211,6 +212,18 @@ class ListenerTests(UnixSocketTestCase):
         listener.close()
         self.assertFalse(self.path.exists())
         listener.close()
+
+    def test_usual_receive_buffer(self) -> None:
+        """Without a wish a UDP socket asks for 4 MiB, as the doctor believes, and gets what anybody may have."""
+        self.assertEqual(memory.UDP_BUFFER, UDP_BUFFER)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            usual = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)
+            allowed = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        listener = bind_listener(parse_listen("udp:0:interface=127.0.0.1"), 2)
+        self.addCleanup(listener.close)
+        for (one,) in listener.sockets:
+            self.assertEqual(max(usual, allowed), one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
 
     def test_receive_buffer(self) -> None:
         """A UDP socket gets the receive buffer that was asked for, as far as the kernel allows."""
