@@ -42,6 +42,8 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which a child of ours finds the same package as we did."""
     package = Path(statsd_tcp.__file__).parent.parent
     result = dict(inherited)
+    # Their tables have names as keys that clients choose.
+    result.pop("PYTHONHASHSEED", None)
     if package != Path(sysconfig.get_path("purelib")):
         result["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), inherited.get("PYTHONPATH")]))
     return result

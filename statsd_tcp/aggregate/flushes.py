@@ -9,6 +9,7 @@ import msgspec
 from statsd_tcp.aggregate.collisions import Collision
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.members import Members, Sets
 from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.values import Values
 
@@ -28,7 +29,8 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
 
     * ``start`` and ``seconds``: when the flush began, in seconds since 1970, and how long it was.
     * ``counters``: how much each went up; divided by ``seconds`` it is a rate. ``gauges``: their values at
-      the end. ``sets``: how many different members came. ``timers``: by name what etsy's server would send, such as
+      the end. ``sets``: how many different members came, or
+      about how many (see `members`). ``timers``: by name what etsy's server would send, such as
       ``count``, ``mean_90`` or ``histogram.bin_10``.
     * ``lines``, ``bad_lines``, ``datagrams``: what was received in the flush.
     * ``calculation``: how long it took to work all this out, in seconds.
@@ -86,7 +88,7 @@ class OpenFlush:
         self.seconds = seconds
         self.counters: dict[str, float] = {}
         self.gauges: dict[str, list[Change]] = {}
-        self.sets: dict[str, set[str]] = {}
+        self._sets = Sets()
         self.timers: dict[str, TimerValues] = {}
         self.lines = self.bad_lines = self.datagrams = 0
         self.approximated = 0
@@ -96,6 +98,11 @@ class OpenFlush:
     def end(self) -> int:
         """Give the moment from which on nothing belongs to it."""
         return self.start + self.seconds
+
+    @property
+    def sets(self) -> Mapping[str, Members]:
+        """Return the members of each set."""
+        return self._sets.members
 
     def add(self, news: Interval) -> None:
         """Add an interval, which stays as it is."""
@@ -108,8 +115,7 @@ class OpenFlush:
             counters[identity] = counters.get(identity, 0.0) + increment
         for identity, changes in news.gauges.items():
             self.gauges[identity] = merge_changes(self.gauges.get(identity, []), changes)
-        for identity, members in news.sets.items():
-            self.sets.setdefault(identity, set()).update(members)
+        self._sets.add(news.sets)
         # Here a name is a timer, whatever the unit of its values.
         self._observe(news.times)
         self._observe(news.distributions)

@@ -12,6 +12,7 @@ import msgspec
 from statsd_tcp.aggregate.collisions import Collision, PathNames, collisions
 from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush
 from statsd_tcp.aggregate.gauges import Change, apply_changes
+from statsd_tcp.aggregate.members import Sets
 from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 
@@ -153,7 +154,10 @@ class KnownSeries:
             latest = max((self._gauges[name] for name in names), key=lambda gauge: (gauge.seen, gauge.changed_at))
             yield Collision("gauges", names, latest.value)
         for names in groups(found.sets):
-            yield Collision("sets", names, len(set().union(*(flush.sets.get(name, ()) for name in names))))
+            united = Sets()
+            for name in names:
+                united.add({"": flush.sets.get(name, ())})
+            yield Collision("sets", names, len(united.members[""]))
         for names in groups(found.timers):
             came = [flush.timers[name] for name in names if name in flush.timers]
             whole = TimerValues.together(came).summary(names[0], flush.seconds, rules) if came else idle_timer(rules)

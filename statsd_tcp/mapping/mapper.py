@@ -125,13 +125,9 @@ class Mapper:
             gauges=work.gauges(raw.gauges),
             times=work.values("times", raw.times),
             distributions=work.values("distributions", raw.distributions),
-            sets=self.sets(raw.sets, work),
+            sets=work.sets(raw.sets),
         )
         return Mapped(news, work.treatments, work.negative)
-
-    def sets(self, raw: Mapping[str, set[str]], work: _Work | None = None) -> dict[str, set[str]]:
-        """Give sets their mapped identities."""
-        return (work or _Work(self)).sets(raw)
 
     def _add(self, ready: _Ready) -> None:
         for metric_type in ready.rule.metric_types:

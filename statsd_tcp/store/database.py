@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
+from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
@@ -205,8 +206,13 @@ class Store:
 
     def _begin_sets(self, flushes: Flushes) -> None:
         if flushes.open is not None:
-            members = flushes.open.sets if self._mapper is None else self._mapper.sets(flushes.open.sets)
-            self._sets.begin(flushes.open.start, members)
+            self._sets.begin(flushes.open.start, self._mapped_sets(flushes.open.sets))
+
+    def _mapped_sets(self, sets: Mapping[str, Members]) -> Iterator[tuple[str, Members]]:
+        for identity, members in sets.items():
+            target = identity if self._mapper is None else self._mapper.target("gauge", identity).identity
+            if target is not None:
+                yield target, members
 
     def _start_clock(self) -> None:
         """Begin at the present wall time, and let no series be older than what earlier processes saw pass.
@@ -363,6 +369,7 @@ class Store:
             mapped={} if self._mapper is None else dict(self._mapper.outcomes),
             rules=0 if self._mapper is None else self._mapper.size,
             without_quantiles=self._windows.refused,
+            sets_approximated=self._sets.approximated,
         )
 
 

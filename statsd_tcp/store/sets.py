@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from statsd_tcp.aggregate.members import Members, Sets
 from statsd_tcp.mapping.rules import Treatment
 
 __all__ = ["SetFlush", "SetsPlan"]
@@ -26,30 +27,36 @@ class SetsPlan(msgspec.Struct, frozen=True):
 
 
 class SetFlush:
-    """The members that came in the open flush, in memory only. ``seconds`` is the length of a flush."""
+    """The members that came in the open flush, in memory only. ``seconds`` is the length of a flush.
+
+    ``approximated`` counts the sets of which a flush had too many members to count them exactly.
+    """
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
         self._start: int | None = None
-        self._members: dict[str, set[str]] = {}
+        self._sets = Sets()
         self._treatments: dict[str, Treatment] = {}
+        self.approximated = 0
 
-    def begin(self, start: int, members: Mapping[str, set[str]]) -> None:
-        """Go on with a flush that an earlier process began."""
+    def begin(self, start: int, sets: Iterable[tuple[str, Members]]) -> None:
+        """Go on with a flush that an earlier process began; an identity may be there several times."""
         self._start = start
-        self._members = {identity: set(each) for identity, each in members.items()}
+        self._sets = Sets()
+        for identity, members in sets:
+            self._sets.add({identity: members})
 
     def plan(self, news: Mapping[str, set[str]], treatments: Mapping[str, Treatment], moment: float) -> SetsPlan:
         """Work out what news of a moment of the wall clock do."""
         start = int(moment // self._seconds) * self._seconds
         ended = self._start is not None and start != self._start
-        counts = {identity: len(members) for identity, members in self._members.items()} if ended else None
-        return SetsPlan(counts, self._treatments, start, news, treatments)
+        return SetsPlan(self._sets.counts() if ended else None, self._treatments, start, news, treatments)
 
     def apply(self, plan: SetsPlan) -> None:
         """Do what was planned."""
         if plan.start != self._start:
-            self._start, self._members, self._treatments = plan.start, {}, {}
-        for identity, members in plan.news.items():
-            self._members.setdefault(identity, set()).update(members)
+            self._start, self._sets, self._treatments = plan.start, Sets(), {}
+        before = self._sets.approximated
+        self._sets.add(plan.news)
+        self.approximated += self._sets.approximated - before
         self._treatments.update(plan.news_treatments)

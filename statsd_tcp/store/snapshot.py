@@ -138,7 +138,8 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
     was added to the series for all, ``refused`` what was not kept. ``mapped`` counts the series of intervals by what
     the mapping made of them, and ``rules`` its rules. ``without_quantiles`` counts how often something came for a
-    summary that has no quantiles, because too many others have.
+    summary that has no quantiles, because too many others have. ``sets_approximated`` counts the sets of which a flush
+    had too many members to count them exactly.
     """
 
     commits: int
@@ -151,6 +152,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     mapped: Mapping[str, int] = {}
     rules: int = 0
     without_quantiles: int = 0
+    sets_approximated: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

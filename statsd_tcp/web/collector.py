@@ -188,6 +188,8 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
     flushes = snapshot.flushes or FlushState({}, 0)
     text = "Timers of which a flush had too many different values to keep them exactly."
     yield _counter("timers_approximated", text, (), {(): flushes.approximated})
+    text = "Sets of which a flush had too many members to count them exactly."
+    yield _counter("sets_approximated", text, (), {(): snapshot.stats.sets_approximated})
     text = "Times that flushes followed a clock that was set back by ten minutes or more."
     yield _counter("flushes_set_back", text, (), {(): flushes.set_back})
 

@@ -26,6 +26,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.patch(sysconfig, "get_path", lambda name: "/elsewhere")
         self.assertEqual({"A": "b", "PYTHONPATH": HOME}, environment({"A": "b"}))
         self.assertEqual(f"{HOME}:/x", environment({"PYTHONPATH": "/x"})["PYTHONPATH"])
+        self.assertEqual(environment({}), environment({"PYTHONHASHSEED": "0"}))
 
     def test_installed(self) -> None:
         """An installed package is found without help."""
