@@ -36,11 +36,10 @@ from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
-from statsd_tcp.settings.state_folder import LEDGERS, STORE
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.sockets.listener import BoundListener
-from statsd_tcp.startup import sign_lock
+from statsd_tcp.state.folder import LEDGERS, STORE, sign_lock
 from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import math
 import os
 import sys
@@ -16,21 +15,21 @@ from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
+from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import activated_descriptors, describe_sockets
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
-from statsd_tcp.sockets.tls import TlsError
+from statsd_tcp.sockets.tls import TlsError, read_tls
 from statsd_tcp.sockets.unix import PathInUseError
+from statsd_tcp.state.folder import STORE, StateError, check_state, open_state
+from statsd_tcp.state.user import User, UserError, acting_as, check_access
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
-__all__ = ["StartError", "commit_period", "lock_state", "make_plan", "state_directory"]
-
-LOCK = "lock"
+__all__ = ["StartError", "check_reload", "commit_period", "make_plan"]
 
 COMMIT_PERIOD = "STATSCOUNTER_COMMIT_PERIOD"
 """The environment variable that has commits come more often than once a second, for tests that wait for them."""
@@ -47,17 +46,26 @@ class StartError(Exception):
     """Something that the service can't start without; the text is one line with the cause and the remedy."""
 
 
-def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest | None = None) -> tuple[Plan, int]:
-    """Try everything that can fail; give the plan, and the descriptor that holds the state directory's lock.
+def make_plan(
+    settings: Settings, environ: Mapping[str, str], manifest: Manifest | None = None, user: User | None = None
+) -> tuple[Plan, int]:
+    """Try everything that can fail; give the plan, and the descriptor that holds the state folder's lock.
 
-    With a manifest, what an earlier image of this process left is used before anything new is made.
+    With a manifest, what an earlier image of this process left is used before anything new is made. ``user`` is whom
+    this process, root's, becomes afterwards.
     """
     if sys.platform != "linux":
         raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
     period = commit_period(environ)
-    folder = state_directory(settings, environ)
-    lock = lock_state(folder) if manifest is None else manifest.lock
-    _check_store(folder / STORE)
+    try:
+        if user is not None:
+            check_access(user)
+        held = None if manifest is None else manifest.lock
+        folder, lock = open_state(default_state_directory(settings, environ), user, held)
+        with acting_as(user):
+            _check_store(folder / STORE)
+    except (StateError, UserError) as error:
+        raise StartError(str(error)) from None
     bound: list[BoundListener] = []
     inherited = InheritedSockets(_left_to_us(environ, manifest))
     try:
@@ -69,6 +77,20 @@ def make_plan(settings: Settings, environ: Mapping[str, str], manifest: Manifest
         for listener in bound:
             listener.close()
         raise
+
+
+def check_reload(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Try for a reload what the next image needs besides its ports; raises `StartError`."""
+    try:
+        check_state(default_state_directory(settings, environ))
+    except StateError as error:
+        raise StartError(str(error)) from None
+    for endpoint in settings.listen:
+        if endpoint.tls is not None:
+            try:
+                read_tls(endpoint.tls)
+            except TlsError as error:
+                raise StartError(f"--listen {endpoint.scheme}:{endpoint.port}: {error}") from None
 
 
 def commit_period(environ: Mapping[str, str]) -> float:
@@ -117,54 +139,6 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
     )
     _check_descriptors(plan)
     return plan
-
-
-def state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Choose the state directory, and make it; raises `StartError`."""
-    folder = default_state_directory(settings, environ)
-    try:
-        (folder / LEDGERS).mkdir(mode=0o700, parents=True, exist_ok=True)
-        _give_to_owner(folder, folder / LEDGERS)
-    except OSError as error:
-        raise StartError(
-            f"--state-dir {folder}: can't be made ({error.strerror}); name a folder that may be written"
-        ) from None
-    for needed in (folder, folder / LEDGERS):
-        if not os.access(needed, os.W_OK | os.X_OK):
-            raise StartError(f"--state-dir {folder}: may not be written; name another folder or change its rights")
-    return folder
-
-
-def _give_to_owner(folder: Path, made: Path) -> None:
-    """Let what root has made in somebody's folder be theirs: twistd may become that user in a moment."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(made, owner.st_uid, owner.st_gid)
-
-
-def lock_state(folder: Path) -> int:
-    """Take the state directory for this instance; raises `StartError` if another one has it."""
-    path = folder / LOCK
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartError(f"--state-dir {folder}: {path.name} can't be opened ({error.strerror})") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StartError(
-            f"--state-dir {folder} is in use by another instance (pid {owner}): --state-dir DIR gives this one its own"
-        ) from None
-    sign_lock(descriptor)
-    return descriptor
-
-
-def sign_lock(descriptor: int) -> None:
-    """Write our process number into the lock, for whoever finds it taken."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _check_store(path: Path) -> None:

@@ -7,6 +7,7 @@ error and exit status 1.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +23,8 @@ from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
-from statsd_tcp.startup import StartError, make_plan
+from statsd_tcp.startup import StartError, check_reload, make_plan
+from statsd_tcp.state.user import User, UserError, find_user
 from statsd_tcp.supervisor.manifest import read_manifest
 
 __all__ = ["Options", "makeService"]
@@ -101,6 +103,18 @@ for _option in OPTIONS:
         setattr(Options, f"opt_{_option.short}", getattr(Options, f"opt_{_option.field}"))
 
 
+def _user_of(options: Options) -> User | None:
+    """Find the user that twistd will become; raises `UserError`."""
+    given = options.parent
+    if given is None and Path(sys.argv[0]).name == "twistd":
+        # A tac file does not see twistd's own options.
+        from twisted.scripts._twistd_unix import ServerOptions
+
+        given = ServerOptions()
+        given.parseOptions(sys.argv[1:])
+    return None if given is None else find_user(given.get("uid"), given.get("gid"))
+
+
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Make the service: try everything that can fail, then put the parts together."""
     try:
@@ -111,10 +125,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)
         if running := os.environ.pop(REHEARSAL, ""):
+            check_reload(settings, os.environ)
             rehearse(settings, running)
         manifest = read_manifest(os.environ)
-        plan, lock = make_plan(settings, os.environ, manifest)
+        plan, lock = make_plan(settings, os.environ, manifest, _user_of(options))
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
-    except (SettingsError, StartError, PluginError, CrashPointError, FormatError) as error:
+    except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:
         fail(str(error))
     return Service(reactor, plan, lock, outputs, manifest)

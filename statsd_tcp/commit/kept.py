@@ -6,6 +6,9 @@ import errno
 import os
 from pathlib import Path
 
+from statsd_tcp.state.private_files import open_file
+from statsd_tcp.words import in_words
+
 __all__ = ["MOST_KEPT", "MOST_KEPT_BYTES", "SUFFIX", "keep"]
 
 SUFFIX = ".skipped"
@@ -32,14 +35,15 @@ def keep(folder: Path, name: str, lines: bytes) -> tuple[str, str]:
     except OSError as error:
         if error.errno in _FULL:
             raise
-        return "", str(error)
+        return "", in_words(error)
     return str(path), ""
 
 
 def _write(path: Path, lines: bytes) -> None:
     """Write it so that it outlives a power loss: soon the store says that these lines are done with."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_file(path, os.O_WRONLY | os.O_CREAT)
     try:
+        os.ftruncate(descriptor, 0)
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(lines)
         os.fsync(descriptor)

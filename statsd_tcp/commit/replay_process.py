@@ -28,6 +28,7 @@ from statsd_tcp.commit.kept import keep
 from statsd_tcp.commit.replay import Mode, Replay, replay, replay_carefully, skip_frame
 from statsd_tcp.ledger.layout import LedgerError
 from statsd_tcp.ledger.reader import LedgerReader
+from statsd_tcp.words import in_words
 
 __all__ = ["FRAME_SECONDS", "LEDGER_DESCRIPTOR", "ReadRequest", "Words", "main"]
 
@@ -112,7 +113,7 @@ def main(text: str) -> None:
         except LedgerError as error:
             found = Replay(request.start, request.start, fault=str(error))
         except OSError as error:
-            output.write(f"?{' '.join(str(error).split())}\n".encode(errors="replace"))
+            output.write(f"?{in_words(error)}\n".encode(errors="replace"))
             return
         data = memoryview(b"=" + msgspec.msgpack.encode(found))
         while data:

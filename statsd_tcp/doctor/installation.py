@@ -17,6 +17,7 @@ from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.files import DROP_IN_FILE, SYSCTL_FILE, remedy_files
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.judgement import Remedy, Result
+from statsd_tcp.state.private_files import replace_file
 from statsd_tcp.words import in_words
 
 __all__ = ["Effect", "Installation", "InstallationError", "Run"]
@@ -230,6 +231,6 @@ def _sets(file: Path, name: str) -> bool:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        replace_file(path, text)
     except OSError as error:
         raise InstallationError(f"{path} can't be written: {error.strerror}") from None

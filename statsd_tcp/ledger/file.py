@@ -22,6 +22,7 @@ from statsd_tcp.ledger.layout import (
     read_directory,
     read_header,
 )
+from statsd_tcp.state.private_files import open_file
 
 __all__ = ["RING_SIZE", "SUFFIX", "LedgerMap", "create_ledger", "ledger_paths", "lock_ledger", "read_boot_id"]
 
@@ -94,7 +95,7 @@ def create_ledger(
     packed = pack_directory(directory)
     header = plan_header(worker, created, ledger_id, boot_id, packed, len(directory.cells), ring_size)
     path = folder / f"{ledger_id.hex()}{SUFFIX}"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, header.file_size)
         os.pwrite(descriptor, pack_header(header) + packed, 0)
@@ -112,7 +113,7 @@ def lock_ledger(path: Path) -> int:
     The lock belongs to the open file, so it passes to the child that inherits the descriptor, and ends with the child
     once the parent has closed its own copy. Raises `BlockingIOError` when another process has it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = open_file(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

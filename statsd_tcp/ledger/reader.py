@@ -20,6 +20,7 @@ from statsd_tcp.ledger.layout import (
     read_directory,
     read_header,
 )
+from statsd_tcp.state.private_files import open_file
 
 __all__ = ["LedgerReader", "RingReader", "ShrunkError"]
 
@@ -64,9 +65,9 @@ class LedgerReader:
         return directory
 
     @classmethod
-    def open(cls, path: Path) -> LedgerReader:
-        """Open a file; raises `LedgerError`, `OSError`."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), str(path))
+    def open(cls, path: Path, *, foreign: bool = False) -> LedgerReader:
+        """Open a file of ours, or with ``foreign`` anybody's; raises `LedgerError`, `OSError`."""
+        return cls(open_file(path, os.O_RDONLY, foreign=foreign), str(path))
 
     @property
     def ledger_id(self) -> str:

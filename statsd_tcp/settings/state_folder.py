@@ -1,4 +1,4 @@
-"""The state directory: where it is, and what the things in it are called."""
+"""Where the state folder is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 from statsd_tcp.settings.table import Settings
 
-__all__ = ["LEDGERS", "STORE", "default_state_directory"]
-
-STORE = "totals.sqlite"
-LEDGERS = "ledgers"
+__all__ = ["default_state_directory"]
 
 
 def default_state_directory(settings: Settings, environ: Mapping[str, str]) -> Path:

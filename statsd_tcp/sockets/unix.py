@@ -76,12 +76,29 @@ def _bind_file(one: socket.socket, endpoint: Endpoint) -> None:
     os.fchmod(one.fileno(), _UNTIL_IT_IS_READY)
     one.bind(endpoint.path)
     try:
-        if endpoint.user is not None or endpoint.group is not None:
-            os.chown(path, _or_same(endpoint.user), _or_same(endpoint.group))
-        path.chmod(endpoint.mode)
+        _give(path, endpoint)
     except OSError:
-        path.unlink()
+        path.unlink(missing_ok=True)
         raise
+
+
+def _give(path: Path, endpoint: Endpoint) -> None:
+    """Give the new file its owner and mode.
+
+    By its descriptor, because in a folder that another user may write somebody may have put a link in its place.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        made = os.fstat(descriptor)
+        if not stat.S_ISSOCK(made.st_mode) or made.st_uid != os.geteuid() or made.st_nlink != 1:
+            raise PathInUseError(errno.EEXIST, "was replaced while it was made")
+        # What is opened as a path only takes neither fchown(2) nor fchmod(2).
+        itself = Path(f"/proc/self/fd/{descriptor}")
+        if endpoint.user is not None or endpoint.group is not None:
+            os.chown(itself, _or_same(endpoint.user), _or_same(endpoint.group))
+        itself.chmod(endpoint.mode)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:

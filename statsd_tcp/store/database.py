@@ -5,6 +5,7 @@ A `Store` belongs to the thread that opened it. It gives `Snapshot` objects away
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
+from statsd_tcp.state.private_files import open_file
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
@@ -383,6 +385,7 @@ def _expiry_period(shortest_ttl: float) -> float:
 
 def _open(path: Path) -> sqlite3.Connection:
     with translated(path):
+        _close_to_others(path)
         # No implicit transactions: begin and commit are said.
         connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
         try:
@@ -391,3 +394,16 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def _close_to_others(path: Path) -> None:
+    """Make the file if it is new, and see that it and its companions are files of ours alone: SQLite follows links.
+
+    To be done before SQLite opens them: closing a file gives up all locks of this process on it.
+    """
+    for file in (path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))):
+        try:
+            os.close(open_file(file, os.O_RDWR | (os.O_CREAT if file == path else 0)))
+        except FileNotFoundError:
+            if file == path:
+                raise

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from statsd_tcp.state.private_files import NotOursError
 from statsd_tcp.words import in_words
 
 __all__ = ["StoreError", "translated"]
@@ -38,6 +39,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(_explain(error, path)) from error
+    except OSError as error:
+        raise StoreError(f"{error.filename or path} can't be opened: {_why_not_ours(error)}") from error
     except (msgspec.MsgspecError, LookupError) as error:
         raise StoreError(f"{path} is damaged: a row can't be read ({in_words(error)})") from error
 
@@ -50,6 +53,14 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
     if code in _CAUSES:
         return f"{path} {_CAUSES[code]} ({error})"
     return f"{path}: {error}"
+
+
+def _why_not_ours(error: OSError) -> str:
+    if isinstance(error, NotOursError):
+        return f"it {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        return "there is no folder for it"
+    return in_words(OSError(error.errno, error.strerror))
 
 
 def _why_not_opened(path: Path) -> str:

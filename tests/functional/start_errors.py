@@ -122,7 +122,7 @@ def low_port(scene: Scene) -> Row:
 def file_for_folder(scene: Scene) -> Row:
     """Put a file where the state directory should be."""
     scene.state.write_text("")
-    return Row([], [f"--state-dir {scene.state}: can't be made", "name a folder"], [])
+    return Row([], [f"--state-dir {scene.state}: can't be used", "Not a directory", "name another"], [])
 
 
 def unwritable(scene: Scene) -> Row:
@@ -163,7 +163,7 @@ def damaged_store(scene: Scene) -> Row:
 def folder_for_lock(scene: Scene) -> Row:
     """Put a folder where the state directory's lock should be."""
     (scene.state / "lock").mkdir(parents=True)
-    return Row([], [f"--state-dir {scene.state}: lock can't be opened (Is a directory)"], [])
+    return Row([], [f"--state-dir {scene.state}: lock is a folder and no file"], [])
 
 
 def few_descriptors(scene: Scene) -> Row:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from statsd_tcp.commands.store.reading import open_reader
-from statsd_tcp.settings.state_folder import STORE
 from statsd_tcp.startup import COMMIT_PERIOD
+from statsd_tcp.state.folder import STORE
 from tests.functional.service import PERIOD
 from tests.functional.waiting import PATIENCE, until
 

@@ -16,9 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp import startup
 from statsd_tcp.kernel.port_owner import Owner
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.settings.state_folder import LEDGERS, STORE
+from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.settings.table import Settings, build_settings
-from statsd_tcp.startup import COMMIT_PERIOD, LOCK, StartError, commit_period, lock_state, make_plan, state_directory
+from statsd_tcp.startup import COMMIT_PERIOD, StartError, commit_period, make_plan
+from statsd_tcp.state.folder import STORE
 from statsd_tcp.supervisor.start_plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -50,79 +51,27 @@ class StateDirectoryTests(StartupTestCase):
     """Where the state is kept."""
 
     def test_as_asked(self) -> None:
-        """The option decides, and the folder is made with its parents."""
+        """The option decides."""
         wanted = self.folder / "a/b"
-        settings = self.settings(state_dir=str(wanted))
-        self.assertEqual(wanted, state_directory(settings, {"STATE_DIRECTORY": "/nowhere"}))
-        self.assertTrue((wanted / LEDGERS).is_dir())
-        self.assertEqual(0o700, (wanted / LEDGERS).stat().st_mode & 0o777)
+        found = default_state_directory(self.settings(state_dir=str(wanted)), {"STATE_DIRECTORY": "/nowhere"})
+        self.assertEqual(wanted, found)
 
     def test_systemd(self) -> None:
         """Otherwise it is the first of the unit's."""
-        settings = build_settings({})
-        found = state_directory(settings, {"STATE_DIRECTORY": f"{self.folder}/x:/nowhere"})
+        found = default_state_directory(build_settings({}), {"STATE_DIRECTORY": f"{self.folder}/x:/nowhere"})
         self.assertEqual(self.folder / "x", found)
 
     def test_the_user_s(self) -> None:
         """Otherwise it is the place that the platform has for it."""
         self.patch(platformdirs, "user_state_path", lambda name, **_: self.folder / "state" / name)
-        self.assertEqual(self.folder / "state/statscounter", state_directory(build_settings({}), {}))
+        self.assertEqual(self.folder / "state/statscounter", default_state_directory(build_settings({}), {}))
 
-    def test_again(self) -> None:
-        """A folder that is there is used as it is."""
-        settings = self.settings()
-        self.assertEqual(state_directory(settings, {}), state_directory(settings, {}))
-
-    def test_can_t_be_made(self) -> None:
-        """A folder below a file can't be made."""
-        (self.folder / "file").touch()
-        text = self.error(state_directory, self.settings(state_dir=f"{self.folder}/file/x"), {})
+    def test_refused(self) -> None:
+        """One that can't be used ends the start."""
+        (self.folder / "lock").mkdir()
+        text = self.error(make_plan, self.settings(), {})
         self.assertEqual(
-            f"--state-dir {self.folder}/file/x: can't be made (Not a directory); name a folder that may be written",
-            text,
-        )
-
-    def test_may_not_be_written(self) -> None:
-        """A folder that is there but may not be written is refused before anything is tried in it."""
-        self.patch(os, "access", lambda path, mode: Path(path).name == LEDGERS)
-        self.assertEqual(
-            f"--state-dir {self.folder}: may not be written; name another folder or change its rights",
-            self.error(state_directory, self.settings(), {}),
-        )
-
-
-class LockTests(StartupTestCase):
-    """One instance for each state directory."""
-
-    def test_one_instance(self) -> None:
-        """A second instance is refused, with the number of the first; when that has gone the next is let in."""
-        descriptor = lock_state(self.folder)
-        self.assertEqual(
-            f"--state-dir {self.folder} is in use by another instance (pid {os.getpid()}): --state-dir DIR gives this "
-            "one its own",
-            self.error(lock_state, self.folder),
-        )
-        os.close(descriptor)
-        os.close(lock_state(self.folder))
-
-    def test_signature(self) -> None:
-        """The lock says whose it is, and nothing that stood there before."""
-        (self.folder / LOCK).write_text("12345678901234567890\n")
-        os.close(lock_state(self.folder))
-        self.assertEqual(f"{os.getpid()}\n", (self.folder / LOCK).read_text())
-
-    def test_unsigned(self) -> None:
-        """Who has the lock and hasn't signed it yet is unknown."""
-        descriptor = lock_state(self.folder)
-        self.addCleanup(os.close, descriptor)
-        os.ftruncate(descriptor, 0)
-        self.assertIn("(pid unknown)", self.error(lock_state, self.folder))
-
-    def test_can_t_be_opened(self) -> None:
-        """A lock that can't be opened is an error of the state directory."""
-        (self.folder / LOCK).mkdir()
-        self.assertEqual(
-            f"--state-dir {self.folder}: lock can't be opened (Is a directory)", self.error(lock_state, self.folder)
+            f"--state-dir {self.folder}: lock is a folder and no file; it is left alone: move it away", text
         )
 
 
@@ -146,7 +95,7 @@ class BindTests(StartupTestCase):
     def bind(self, text: str, option: str = "listen") -> str:
         """Give the line for an endpoint that can't be bound."""
         # The lock would last as long as this process.
-        self.patch(startup, "lock_state", lambda folder: -1)
+        self.patch(startup, "open_state", lambda folder, *_: (folder, -1))
         return self.error(make_plan, self.settings(workers="2", **{option: text}), {})
 
     def test_in_use(self) -> None:

@@ -14,6 +14,7 @@ from statsd_tcp.commands.usage import UsageError
 from statsd_tcp.doctor.examination import UNCHECKED, examine, remedies
 from statsd_tcp.doctor.files import remedy_files
 from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
+from statsd_tcp.state.private_files import replace_file
 
 __all__ = ["apply", "run_program", "undo", "write"]
 
@@ -30,7 +31,7 @@ def write(options: DoctorOptions, service: Service) -> int:
         for name, text in files.items():
             path = options.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            replace_file(path, text)
     except OSError as error:
         return _failed(f"write {options.path}: {error.strerror}")
     for name in files:

@@ -68,7 +68,7 @@ def _ledgers(reader: StoreReader, folder: Path) -> list[str]:
 
 
 def _ledger(path: Path, committed: dict[str, int]) -> list[str]:
-    ledger = LedgerReader.open(path)
+    ledger = LedgerReader.open(path, foreign=True)
     try:
         # The head is read last: the others only ever follow it.
         released, head = ledger.cell(JOURNAL_RELEASED), ledger.cell(JOURNAL_HEAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from statsd_tcp.state.private_files import open_file
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from statsd_tcp.wire.series import split_identity
@@ -84,8 +86,12 @@ class StoreReader:
 @contextmanager
 def open_reader(path: Path) -> Iterator[StoreReader]:
     """Open a store to read; raises `StoreError` if it isn't there, isn't ours, or is of another version."""
-    if not path.is_file():
-        raise StoreError(f"{path} does not exist; --state-dir names the folder of the service")
+    try:
+        os.close(open_file(path, os.O_RDONLY, foreign=True))
+    except FileNotFoundError:
+        raise StoreError(f"{path} does not exist; --state-dir names the folder of the service") from None
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror}") from None
     with translated(path):
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
         try:

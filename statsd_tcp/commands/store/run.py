@@ -16,8 +16,9 @@ from rich.table import Table
 from statsd_tcp.commands.store.checks import check_store
 from statsd_tcp.commands.store.reading import StoreReader, open_reader
 from statsd_tcp.ledger.file import ledger_paths
-from statsd_tcp.settings.state_folder import LEDGERS, STORE, default_state_directory
+from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.settings.table import SettingsError, build_settings
+from statsd_tcp.state.folder import LEDGERS, STORE, files_in
 from statsd_tcp.store.errors import StoreError
 
 __all__ = ["add_arguments", "run"]
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = [arguments.state_dir] if arguments.state_dir else []
     try:
         settings = build_settings({"state-dir": given} if given else {})
-        folder = default_state_directory(settings, os.environ)
+        folder = files_in(default_state_directory(settings, os.environ))
         with open_reader(folder / STORE) as reader:
             return _ACTIONS[arguments.action](reader, folder)
     except (StoreError, SettingsError) as error:

@@ -19,7 +19,7 @@ from statsd_tcp.commands.main import main
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import CellName, Directory, LedgerCounts
-from statsd_tcp.settings.state_folder import LEDGERS, STORE
+from statsd_tcp.state.folder import LEDGERS, STORE
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 

@@ -146,6 +146,32 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual(1, len(self.logged))
         self.assertIn("stays for the next", self.logged[0])
 
+    def test_special_files(self) -> None:
+        """Links, fifos and files with a second name are neither read nor moved, and each is named in one line."""
+        good = self.make()
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.write_bytes(good.path.read_bytes())
+        (self.folder / "a.ledger").symlink_to(elsewhere)
+        (self.folder / "b.ledger").hardlink_to(elsewhere)
+        os.mkfifo(self.folder / "c.ledger")
+        later = self.next_run()
+        self.assertEqual(1, later.find())
+        self.assertEqual({"a", "b", "c"}, later.unreadable)
+        said = ("a.ledger: is a symbolic link", "b.ledger: has a second name", "c.ledger: is a fifo")
+        for words, line in zip(said, self.logged, strict=True):
+            self.assertIn(words, line)
+        self.assertEqual({"a", "b", "c", good.ledger_id}, {path.stem for path in ledger_paths(self.folder)})
+
+    def test_modes(self) -> None:
+        """New ledgers, and those from before, are closed to others."""
+        old = self.make()
+        old.path.chmod(0o644)
+        later = self.next_run()
+        later.find()
+        new = later.make(0, LISTENERS)
+        self.addCleanup(os.close, new[1])
+        self.assertEqual({0o600}, {path.stat().st_mode & 0o777 for path in (old.path, new[0].path)})
+
     def test_remove(self) -> None:
         """A removed ledger is neither in memory nor on the disk."""
         ledger = self.make()

@@ -66,13 +66,29 @@ class BindTests(UnixSocketTestCase):
         chown = os.chown
 
         def look(path: Path, *owner: int) -> None:
-            seen.append(stat.S_IMODE(Path(path).lstat().st_mode))
+            seen.append(stat.S_IMODE(Path(path).stat().st_mode))
             chown(path, *owner)
 
         self.patch(os, "chown", look)
         self.addCleanup(os.umask, os.umask(0))
         self.bind(mode=0o666, user=os.geteuid())
         self.assertEqual([0o600], seen)
+
+    def test_replaced(self) -> None:
+        """A link that takes the place of the new file is not followed: what it leads to stays as it is."""
+        precious, mode = self.path.with_name("precious"), 0o640
+        precious.touch()
+        precious.chmod(mode)
+        opened = os.open
+
+        def swap(path: Path, flags: int) -> int:
+            path.unlink()
+            path.symlink_to(precious)
+            return opened(path, flags)
+
+        self.patch(os, "open", swap)
+        self.assertRaises(PathInUseError, self.bind, mode=0o666, user=os.geteuid())
+        self.assertEqual(mode, stat.S_IMODE(precious.stat().st_mode))
 
     def test_owner(self) -> None:
         """The file belongs to whom was asked for."""

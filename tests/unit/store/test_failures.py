@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from statsd_tcp.aggregate.encoding import encode
@@ -30,6 +31,32 @@ class FailureTests(StoreTestCase):
         self.path.write_bytes(content)
         self.assert_refused("not a SQLite database")
         self.assertEqual(self.path.read_bytes(), content)
+
+    def test_links(self) -> None:
+        """Links in the place of the file or of SQLite's companions are refused, and not followed."""
+        precious = self.path.with_name("precious")
+        precious.write_bytes(b"")
+        precious.chmod(0o644)
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            link = self.path.with_name(f"{self.path.name}{suffix}")
+            for make, why in ((link.symlink_to, "it is a symbolic link"), (link.hardlink_to, "it has a second name")):
+                make(precious)
+                self.assert_refused(f"{link} can't be opened: {why}")
+                self.assertEqual((b"", 0o644), (precious.read_bytes(), precious.stat().st_mode & 0o777))
+                link.unlink()
+
+    def test_modes(self) -> None:
+        """The file and its companions are closed to others, also those from before."""
+        before = os.umask(0)
+        self.addCleanup(os.umask, before)
+        store = self.open()
+        store.commit(CommitBatch(counts=[counts("L1")]))
+        files = [self.path.with_name(f"{self.path.name}{suffix}") for suffix in ("", "-wal", "-shm")]
+        self.assertEqual({0o600}, {file.stat().st_mode & 0o777 for file in files})
+        store.close()
+        self.path.chmod(0o644)
+        self.open()
+        self.assertEqual({0o600}, {file.stat().st_mode & 0o777 for file in files})
 
     def test_a_foreign_database(self) -> None:
         """A database of another program is refused, and left as it was."""
@@ -78,12 +105,12 @@ class FailureTests(StoreTestCase):
     def test_a_directory_in_the_way(self) -> None:
         """A directory under the file's name is named as the cause."""
         self.path.mkdir()
-        self.assert_refused("directory")
+        self.assert_refused("it is a folder")
 
     def test_a_missing_folder(self) -> None:
         """A missing folder is named as the cause."""
         self.path = self.path.parent / "absent" / "store.db"
-        self.assert_refused("there is no directory")
+        self.assert_refused("there is no folder for it")
 
     def test_the_file_is_marked(self) -> None:
         """The file says in its header whose it is, and keeps a write-ahead log."""

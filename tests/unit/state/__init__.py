@@ -1,0 +1,1 @@
+"""Tests of the state folder and of files that are ours alone."""
