@@ -5,7 +5,6 @@ A `Store` belongs to the thread that opened it. It gives `Snapshot` objects away
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
-from statsd_tcp.state.private_files import open_file
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
@@ -24,9 +22,9 @@ from statsd_tcp.store.deletion import Kind, deletable, leave_columns, leave_flus
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
+from statsd_tcp.store.place import Place
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
-from statsd_tcp.store.schema import prepare
 from statsd_tcp.store.series import (
     SeriesColumns,
     SeriesPlan,
@@ -67,8 +65,6 @@ million series it takes about two seconds."""
 _SET_SECONDS = 10
 """The length of the flushes in which the members of sets are counted, if output flushes have none."""
 
-_LOCK_TIMEOUT = 1.0
-
 
 class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
@@ -108,7 +104,8 @@ class Store:
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
         self._windows = Windows(monotonic)
-        self._connection = _open(path)
+        self._place = Place(path)
+        self._connection = self._place.open()
         try:
             with translated(path):
                 self._load()
@@ -130,6 +127,7 @@ class Store:
         ``refused``.
         """
         began = self._monotonic()
+        self._connection = self._place.keep(self._connection)
         plan = self._plan(batch)
         with translated(self._path):
             self._write(plan)
@@ -381,29 +379,3 @@ def _merged(intervals: Sequence[Interval]) -> Interval:
 
 def _expiry_period(shortest_ttl: float) -> float:
     return min(_EXPIRY_PERIOD, max(1.0, shortest_ttl / _EXPIRY_STEPS))
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    with translated(path):
-        _close_to_others(path)
-        # No implicit transactions: begin and commit are said.
-        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
-        try:
-            prepare(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-def _close_to_others(path: Path) -> None:
-    """Make the file if it is new, and see that it and its companions are files of ours alone: SQLite follows links.
-
-    To be done before SQLite opens them: closing a file gives up all locks of this process on it.
-    """
-    for file in (path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))):
-        try:
-            os.close(open_file(file, os.O_RDWR | (os.O_CREAT if file == path else 0)))
-        except FileNotFoundError:
-            if file == path:
-                raise
