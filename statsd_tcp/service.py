@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -45,6 +47,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
+from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
@@ -103,6 +106,12 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
         return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, flushes=rules, mapper=mapper)
 
     return open_store
+
+
+class _StorePool(ThreadPool):
+    """The store's thread, for which the process does not wait when it ends: the disk may not answer any more."""
+
+    threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
 
 
 class SecondSignal:
@@ -167,7 +176,7 @@ class Service(OrderedService):
         settings = plan.settings
         rules = flush_rules(settings, outputs)
         self._ledger_folder = ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="committer")
+        self._pool = _StorePool(minthreads=0, maxthreads=1, name="committer")
         children = Children(reactor)
         self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)))
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
@@ -204,6 +213,15 @@ class Service(OrderedService):
             self._health,
             self._reload,
             self._kernel,
+            Underway(
+                {
+                    "commit": [self._committer],
+                    "recovery": [self._recovery],
+                    "rehearsal": [self._reload],
+                    "delivery": self._deliveries,
+                    "start": [self._supervisor],
+                }
+            ),
             self._deliveries,
             self._repeats,
         )
@@ -248,7 +266,9 @@ class Service(OrderedService):
 
     async def _stop_parts(self) -> None:
         await super()._stop_parts()
-        self._pool.stop()
+        if self._committer.underway is None:
+            self._pool.stop()
+        # Otherwise its thread hangs in a commit, and is left where it is.
 
     def _install_signals(self) -> None:
         SecondSignal(self._reactor, self._supervisor.kill).install()

@@ -96,12 +96,18 @@ class Committer:
         self._delivered: list[tuple[str, int]] = []
         self._running: Deferred[None] | None = None
         self._again = False
+        self._began: float | None = None
         self._reconciled = False
         self.snapshot: Snapshot | None = None
         self.failure = ""
         """Why the last commit failed, in one line; empty while all is well."""
         self.after_commit: list[Callable[[Snapshot], None]] = []
         """Called with the snapshot of every commit."""
+
+    @property
+    def underway(self) -> float | None:
+        """Return for how many seconds a commit has been under way, or the closing of the store; None if none is."""
+        return None if self._began is None else float(self._reactor.seconds() - self._began)
 
     def add(self, piece: Piece) -> None:
         """Keep a worker's answer for the next commit."""
@@ -125,6 +131,7 @@ class Committer:
         self._waiting, self._delivered = [], []
         running: Deferred[None] = Deferred()
         self._running = running
+        self._began = self._reactor.seconds()
         done = deferToThreadPool(self._reactor, self._pool, self._write, work)
         done.addCallbacks(self._written, self._failed, callbackArgs=(work,), errbackArgs=(work,))
         done.addBoth(self._finished, running)
@@ -155,7 +162,9 @@ class Committer:
     async def _close(self) -> None:
         await self._recovery.stop()
         if self._store is not None:
+            self._began = self._reactor.seconds()
             await deferToThreadPool(self._reactor, self._pool, self._close_store)
+            self._began = None
 
     def close(self) -> Deferred[None]:
         """Close the store. Another commit would open it again."""
@@ -258,7 +267,7 @@ class Committer:
                 self._log.failure("a commit failed in an unexpected way", failure=failure)
 
     def _finished(self, outcome: object, running: Deferred[None]) -> None:
-        self._running = None
+        self._running = self._began = None
         if isinstance(outcome, Failure):
             self._log.failure("what follows a commit failed", failure=outcome)
         if self._again:

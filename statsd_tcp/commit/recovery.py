@@ -147,9 +147,9 @@ class Recovery:
         return len(self._since)
 
     @property
-    def since(self) -> float | None:
-        """Return since when, in the reactor's seconds, the one that waits longest does."""
-        return min(self._since.values(), default=None)
+    def underway(self) -> float | None:
+        """Return for how many seconds the one that waits longest does; None if none waits."""
+        return self._reactor.seconds() - min(self._since.values()) if self._since else None
 
     def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
         """Have a piece of a journal read, unless it is being read or the result is there."""

@@ -23,6 +23,10 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts, doubled with each that fails."""
 
 
+LONGEST_STOP = 5.0
+"""Seconds that an output may take to stop. What is counted is committed only after that."""
+
+
 class OutputFacts(NamedTuple):
     """How an output does.
 
@@ -79,6 +83,7 @@ class Delivery(Service):
         self._last_success = 0.0
         self._succeeded: float | None = None
         self._error = ""
+        self._began: float | None = None
         self._work: Deferred[None] | None = None
 
     def facts(self) -> OutputFacts:
@@ -94,6 +99,11 @@ class Delivery(Service):
             self._error,
             since(self._succeeded, self._reactor.seconds()),
         )
+
+    @property
+    def underway(self) -> float | None:
+        """Return for how many seconds the flush in front has been tried to be delivered; None if there is none."""
+        return None if self._began is None else float(self._reactor.seconds() - self._began)
 
     def committed(self, snapshot: Snapshot) -> None:
         """See what waits after a commit, and begin if there is something new."""
@@ -113,7 +123,7 @@ class Delivery(Service):
 
     async def _stop(self) -> None:
         try:
-            await maybeDeferred(self.output.stop)
+            await maybeDeferred(self.output.stop).addTimeout(LONGEST_STOP, self._reactor)
         except Exception:  # noqa: BLE001 - an output may be anybody's
             self._log.failure("output {name} does not stop", name=self.output_name)
 
@@ -123,6 +133,8 @@ class Delivery(Service):
                 queued = await self._queue.after(self.output_name, self._done)
                 if queued is None:
                     return
+                if self._began is None:
+                    self._began = self._reactor.seconds()
                 await maybeDeferred(self.output.deliver, queued.result)
             except CancelledError:
                 raise
@@ -136,6 +148,7 @@ class Delivery(Service):
         if self._error:
             self._log.info("output {name} works again", name=self.output_name)
         self._done = flush_id
+        self._began = None
         self._attempts, self._error = 0, ""
         self._sent += 1
         self._last_success = self._wall()
@@ -151,6 +164,6 @@ class Delivery(Service):
         self._attempts += 1
 
     def _rest(self, outcome: object) -> None:
-        self._work = None
+        self._work = self._began = None
         if isinstance(outcome, Failure) and not outcome.check(CancelledError):
             self._log.failure("delivering to {name} failed", failure=outcome, name=self.output_name)

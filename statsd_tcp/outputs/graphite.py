@@ -68,6 +68,9 @@ def _number(value: float) -> str:
 
 
 _CONNECT_TIMEOUT = 10
+_LONGEST_CONNECT = 60.0
+"""Seconds that finding the host's addresses and trying them may take together. Each address has its own limit, but the
+system's resolver has none that holds for all of its sources."""
 _STALL_TIMEOUT = 30.0
 """Seconds without progress after which a connection is given up."""
 _LAST_WAIT = 2.0
@@ -76,6 +79,14 @@ _LAST_WAIT = 2.0
 
 class NotTakenError(Exception):
     """A flush was perhaps not read to its end by the peer."""
+
+
+class NotConnectedError(Exception):
+    """There was no connection, or not even an address, in a long time."""
+
+
+def _not_connected(outcome: object, seconds: float) -> None:
+    raise NotConnectedError(f"no connection after {seconds:.0f} s")
 
 
 class NotClosedError(NotTakenError):
@@ -123,7 +134,7 @@ class Graphite:
             sender = _Sender(self._reactor, chunks, self._missing, never_closes=self._never_closes)
             factory = Factory.forProtocol(lambda: sender)
             factory.noisy = False
-            await self._endpoint.connect(factory)
+            await self._endpoint.connect(factory).addTimeout(_LONGEST_CONNECT, self._reactor, _not_connected)
             length = await self._taken(sender, flush)
         except Exception:
             self._own = self._own._replace(last_exception=int(self._wall()))

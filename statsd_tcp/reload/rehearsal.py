@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
+from twisted.internet.defer import TimeoutError as DeferTimeoutError
 from twisted.internet.interfaces import IDelayedCall
 
 from statsd_tcp.children import Children, Lines
@@ -70,9 +71,14 @@ async def start_rehearsal(
     pipes = {1: Lines(said.append), 2: Lines(said.append)}
     child = children.start(command, {**environ, VARIABLE: write_formats()}, pipes)
     limit: IDelayedCall = reactor.callLater(LONGEST_CHECK, child.kill)
-    await child.ended
-    if limit.active():
-        limit.cancel()
+    try:
+        # One that waits for a dead disk does not end when it is killed.
+        await child.ended.addTimeout(2 * LONGEST_CHECK, reactor)
+    except DeferTimeoutError:
+        raise RefusedError(f"the check has not ended in {2 * LONGEST_CHECK:.0f} s, nor when it was killed") from None
+    finally:
+        if limit.active():
+            limit.cancel()
     return _judge(said)
 
 

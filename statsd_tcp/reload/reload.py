@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferTimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,7 +34,7 @@ from statsd_tcp.reload.new_listeners import bind_wanted
 from statsd_tcp.reload.rehearsal import RefusedError, start_rehearsal
 from statsd_tcp.sockets.inherited import InheritedListener
 from statsd_tcp.sockets.listener import BoundListener
-from statsd_tcp.status.health import Health
+from statsd_tcp.status.health import LONGEST_COMMIT, Health
 from statsd_tcp.status.interfaces import Answer
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE as MANIFEST
@@ -104,9 +105,15 @@ class Reload:
         self._wall = wall
         self._running = False
         self._once_more = False
+        self._began: float | None = None
         self._askers = Askers(reactor)
         self.reloads = reloads
         self.successful: bool | None = None if reloads == 0 else True
+
+    @property
+    def underway(self) -> float | None:
+        """Return for how many seconds the reload under way has been this image's, its rehearsal first; None if none."""
+        return None if self._began is None else float(self._reactor.seconds() - self._began)
 
     def install(self) -> None:
         """Listen to the signals, and let through those that waited while this image was started."""
@@ -125,6 +132,7 @@ class Reload:
             self._once_more = True
             return
         self._running = True
+        self._began = self._reactor.seconds()
         reloading = Deferred.fromCoroutine(self._reload())
         reloading.addErrback(self._failed)
         reloading.addCallback(lambda _: self._done())
@@ -153,6 +161,7 @@ class Reload:
     def _done(self) -> None:
         """Note that this image is still here: it was refused."""
         self._running = False
+        self._began = None
         self.successful = False
         self._notifier.ready("reload refused")
 
@@ -187,10 +196,12 @@ class Reload:
         try:
             self._supervisor.pause()
             await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
-            await self._committer.commit()
-            await self._committer.close()
+            await self._committer.commit().addTimeout(LONGEST_COMMIT, self._reactor)
+            await self._committer.close().addTimeout(LONGEST_COMMIT, self._reactor)
             if not self._supervisor.draining:
                 self._exec(made)
+        except DeferTimeoutError:
+            self._log.error("the reload is given up, and all stays as it is: the last commit has not returned")
         finally:
             self._supervisor.resume()
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.supervisor.supervisor import Supervisor
 
-__all__ = ["Health"]
+__all__ = ["LONGEST_COMMIT", "Health"]
+
+LONGEST_COMMIT = 10.0
+"""Seconds after which the commit under way is taken for one that hangs. It is hundreds of times what one takes; and at
+the rate of a busy worker the journals are full by then."""
+
+MOST_FULL = 0.5
+"""The part of a journal that may wait for a commit. Beyond it clients will soon have to wait."""
 
 
 class Health:
@@ -26,11 +33,20 @@ class Health:
         return self._supervisor.healthy()
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether every listener has a worker that accepts and the store takes what they gather, and why not."""
+        """Return whether every listener has a worker that accepts and the store takes what they gather, and why not.
+
+        Whatever else is wrong must not take this machine out of a balancer: outputs least of all.
+        """
         if self._committer.failure:
             return False, f"commits fail: {self._committer.failure}"
+        underway = self._committer.underway
+        if underway is not None and underway > LONGEST_COMMIT:
+            return False, f"the commit under way began {underway:.0f} s ago"
         if self._committer.snapshot is None:
             return False, "the store is being opened"
+        worker, fill = self._supervisor.fullest_journal()
+        if fill > MOST_FULL:
+            return False, f"the journal of worker {worker} is {fill:.0%} full of what is not committed"
         if not self.up:
             return False, "the console has been told that it is down"
         return self._supervisor.accepting()

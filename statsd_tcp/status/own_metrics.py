@@ -56,5 +56,6 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     ledgers_set_aside: int = 0
     journals_waiting: int = 0
     recovery_faults: Mapping[str, int] = {}
+    underway: Mapping[str, float] = {}
     outputs: Sequence[OutputFacts] = ()
     kernel: Sequence[Family] = ()

@@ -27,6 +27,7 @@ from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
+from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.slots import WorkerFacts
 from statsd_tcp.supervisor.start_plan import Plan
@@ -72,6 +73,7 @@ class Report:
         health: Health,
         reload: Reloading,
         kernel: KernelWatch,
+        underway: Underway,
         deliveries: Sequence[Delivery],
         repeats: RepeatTotals,
         ticks: Callable[[], int] = time.monotonic_ns,
@@ -86,6 +88,7 @@ class Report:
         self._health = health
         self._reload = reload
         self._kernel = kernel
+        self._underway = underway
         self._deliveries = deliveries
         self._repeats = repeats
         self._ticks = ticks
@@ -130,6 +133,7 @@ class Report:
             config_last_reload_successful=self._reload.successful is not False,
             series_dropped=snapshot.stats.dropped,
             ledgers_set_aside=self._ledger_folder.set_aside,
+            underway=self._underway.ages(),
             journals_waiting=self._recovery.waiting,
             recovery_faults=dict[str, int](**self._recovery.faults, **self._ledger_folder.faults),
             outputs=self.outputs(),
@@ -183,7 +187,8 @@ class Report:
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],
             "last_commit_error": self._committer.failure,
-            "findings": self._kernel.findings(),
+            "underway_seconds": {what: round(age, 3) for what, age in self._underway.ages().items()},
+            "findings": self._underway.findings() + self._kernel.findings(),
         }
 
     def _paused(self, workers: Sequence[WorkerFacts]) -> dict[str, bool]:

@@ -64,7 +64,8 @@ class Notifier:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendmsg([state.encode()], rights, 0, address)
+                # Not waiting: a systemd that reads nothing must not hold us up.
+                sender.sendmsg([state.encode()], rights, socket.MSG_DONTWAIT, address)
         except OSError as error:
             self._log.error("systemd can't be told: {error}", error=in_words(error))
 

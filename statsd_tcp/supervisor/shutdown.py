@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferTimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,7 +15,14 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.slots import Slots
 
-__all__ = ["Shutdown"]
+__all__ = ["LAST_COMMIT", "LAST_KILL", "Shutdown"]
+
+LAST_KILL = 5.0
+"""Seconds that a killed worker may take to be gone."""
+
+LAST_COMMIT = 20.0
+"""Seconds, beyond the drain time, that the last commit and the closing of the store may take: twice what is taken for a
+disk that does not answer. What is not in the store then is in the ledgers."""
 
 
 class Shutdown:
@@ -49,12 +57,18 @@ class Shutdown:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._commit(stopped)
+
+    def _commit(self, stopped: Deferred[None]) -> None:
+        """Close the sockets, and commit what there is, within the rest of the time and `LAST_COMMIT`."""
         for listener in self._listeners:
             listener.close()
         left = max(0.0, self._end - self._reactor.seconds())
         finished = maybeDeferred(self._committer.finish, left)
         finished.addCallback(lambda _: self._committer.close())
+        finished.addTimeout(left + LAST_COMMIT, self._reactor)
         finished.addCallback(self._log_end)
+        finished.addErrback(self._log_hung)
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
 
@@ -64,10 +78,23 @@ class Shutdown:
         self._log.error("{late} workers did not finish in time and are killed", late=len(late))
         for slot in late:
             slot.kill()
+        self._deadline = self._reactor.callLater(LAST_KILL, self._leave_alive)
+
+    def _leave_alive(self) -> None:
+        """Go on without workers that cannot even be killed, as when they wait for a disk that does not answer."""
+        self._deadline = None
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            self._log.error("workers cannot be ended; what they have is in their ledgers, for the next start")
+            self._commit(stopped)
 
     def _log_end(self, _: None) -> None:
         if not self._committer.failure:
             self._log.info("stopped; all that was counted is in the store")
+
+    def _log_hung(self, failure: Failure) -> None:
+        failure.trap(DeferTimeoutError)
+        self._log.error("the last commit has not returned; what it lacks is in the ledgers, for the next start")
 
     def _log_last(self, failure: Failure) -> None:
         self._log.failure("the last commit failed", failure=failure)

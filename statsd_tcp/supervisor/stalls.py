@@ -20,7 +20,7 @@ from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.words import in_words
 
-__all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "StallWatch"]
+__all__ = ["AVOIDED_AFTER", "KILLED_AFTER", "STARTED_AFTER", "StallWatch"]
 
 AVOIDED_AFTER = 3.0
 """Seconds without a heartbeat after which a worker gets no new connections. It beats once a second."""
@@ -28,6 +28,10 @@ AVOIDED_AFTER = 3.0
 KILLED_AFTER = 8.0
 """Seconds without a heartbeat after which it is killed. A worker that waits for a slow disk that long is as good as
 dead: its queue, of 4096 connections or so, overflows after a second or two."""
+
+STARTED_AFTER = 60.0
+"""Seconds after its start within which a worker must accept, or is killed: fifty times what it takes, for machines that
+are as busy as that."""
 
 _NANOSECONDS = 1e9
 
@@ -59,12 +63,23 @@ class StallWatch:
         held_up, self._last = (now - self._last) / _NANOSECONDS > AVOIDED_AFTER, now
         if held_up:
             return
+        self._end_hung_starts()
         silent = {slot: self._silence(slot, now) for slot in self._slots if slot.state == "ready"}
         self._avoid(frozenset(slot.number for slot, age in silent.items() if age > AVOIDED_AFTER))
         for slot, age in silent.items():
             if age > KILLED_AFTER:
                 self._log.error("worker {number} is killed after {age:.1f} s", number=slot.number, age=age)
                 slot.kill_stalled()
+
+    def _end_hung_starts(self) -> None:
+        for slot in self._slots:
+            if slot.starting() > STARTED_AFTER:
+                self._log.error(
+                    "worker {number} does not accept {age:.0f} s after its start, and is killed",
+                    number=slot.number,
+                    age=slot.starting(),
+                )
+                slot.give_up()
 
     def _silence(self, slot: WorkerSlot, now: int) -> float:
         """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""

@@ -144,6 +144,11 @@ class Supervisor(Service):
         return self._slots.handed_on()
 
     @property
+    def underway(self) -> float | None:
+        """Return for how many seconds a worker has been started without accepting; None if all accept."""
+        return max((slot.starting() for slot in self._slots), default=0.0) or None
+
+    @property
     def replacing(self) -> bool:
         """Tell whether workers are being replaced by those of a newer code or configuration."""
         return self._handover.running
@@ -190,6 +195,12 @@ class Supervisor(Service):
         if unserved:
             return False, f"no worker accepts at {', '.join(unserved)}"
         return True, "ok"
+
+    def fullest_journal(self) -> tuple[int, float]:
+        """Return which worker's journal is the fullest with what is not committed, and which part of it, 0 to 1."""
+        journals = [(one.ledger.fill(), slot.number) for slot in self._slots for one in slot.processes]
+        fill, number = max(journals, default=(0.0, 0))
+        return number, fill
 
     def committed(self, snapshot: Snapshot) -> None:
         """Tell the workers up to where their journals are in the store."""

@@ -57,6 +57,7 @@ class WorkerProcess:
         self.ledger = ledger
         self.child = child
         self.ready_at: float | None = None
+        self._made_at = reactor.seconds()
         self.channel = Channel(self._received, self._channel_ended)
         self.channel_ended = False
         self.stalled = False
@@ -70,6 +71,10 @@ class WorkerProcess:
     def life(self) -> float:
         """Return for how many seconds it has accepted."""
         return 0.0 if self.ready_at is None else self._reactor.seconds() - self.ready_at
+
+    def starting(self) -> float:
+        """Return for how many seconds it has been started without accepting."""
+        return 0.0 if self.ready_at is not None else float(self._reactor.seconds() - self._made_at)
 
     def send(self, message: Message) -> bool:
         """Send it a message, if it can be spoken to; return whether it can."""

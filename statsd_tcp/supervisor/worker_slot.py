@@ -159,6 +159,10 @@ class WorkerSlot:
         able = [one for one in self.processes if one.ready_at is not None and one.channel.connected]
         return [one.handed_on(self.number, leaving=one is not self.current) for one in able]
 
+    def starting(self) -> float:
+        """Return for how many seconds a process of this slot has been started without accepting, 0 if none is."""
+        return max((one.starting() for one in self.processes), default=0.0)
+
     def give_up(self) -> None:
         """Kill those that don't accept yet."""
         for one in self.processes:

@@ -61,6 +61,8 @@ class OwnCollector(Collector):
         yield _gauge("journals_waiting", "Journals of dead workers that are not read to their end.", (), waiting)
         faults = {(reason,): number for reason, number in self._own.recovery_faults.items()}
         yield _counter("recovery_faults", "What went wrong with ledgers and their journals.", ("reason",), faults)
+        ages = {(what,): age for what, age in self._own.underway.items()}
+        yield _gauge("underway_seconds", "Age of the oldest of what is under way, 0 for none.", ("what",), ages)
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
         for family in self._own.kernel:

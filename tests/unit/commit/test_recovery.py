@@ -112,12 +112,11 @@ class TurnTests(RecoveryTestCase):
 
     def test_done(self) -> None:
         """A journal waits from when it is first asked for until nothing more of it is; who waits for all is told."""
-        self.assertEqual(None, self.recovery.since)
-        began = self.reactor.seconds()
+        self.assertEqual(None, self.recovery.underway)
         self.read(self.first)
         self.reactor.advance(1)
         self.read(self.second)
-        self.assertEqual((2, began), (self.recovery.waiting, self.recovery.since))
+        self.assertEqual((2, 1.0), (self.recovery.waiting, self.recovery.underway))
         settled = self.recovery.settled(100.0)
         self.recovery.keep({self.second.ledger_id})
         self.assertEqual(1, self.recovery.waiting)
@@ -125,7 +124,7 @@ class TurnTests(RecoveryTestCase):
         self.recovery.keep(())
         self.successResultOf(settled)
         self.successResultOf(self.recovery.settled(100.0))
-        self.assertEqual(None, self.recovery.since)
+        self.assertEqual(None, self.recovery.underway)
 
     def test_not_settled_in_time(self) -> None:
         """Who waits for all waits no longer than it said."""

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.outputs.delivery import Delivery
+from statsd_tcp.outputs.delivery import LONGEST_STOP, Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.queues import IQueue, Queued, Waiting
@@ -112,6 +112,29 @@ class DeliveryTests(SynchronousTestCase):
         self.wall = 10.0
         self.clock.advance(7)
         self.assertEqual((1000.0, 7.0), (delivery.facts().last_success, delivery.facts().since_success))
+
+    def test_underway(self) -> None:
+        """A flush is under way from its first attempt until it is written, however often it fails."""
+        delivery = self.start(2)
+        self.assertEqual(0.0, delivery.underway)
+        self.clock.advance(5)
+        self.output.pending.errback(OSError("down"))
+        self.clock.advance(5)
+        self.assertEqual(10.0, delivery.underway)
+        self.output.pending.callback(None)
+        self.assertEqual(0.0, delivery.underway)
+        self.output.pending.callback(None)
+        self.assertEqual(None, delivery.underway)
+
+    def test_an_output_that_takes_too_long_to_stop(self) -> None:
+        """A stop does not wait for ever for an output."""
+        delivery = self.start(0)
+        self.patch(self.output, "stop", Deferred[None])
+        with capturedLogs():
+            stopped = delivery.stopService()
+            self.clock.advance(LONGEST_STOP)
+            self.successResultOf(stopped)
+        self.flushLoggedErrors()
 
     def test_not_twice(self) -> None:
         """What was written isn't given again while its acknowledgement waits for a commit."""

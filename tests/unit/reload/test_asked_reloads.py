@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.reload.askers import REST
 from statsd_tcp.reload.command_line import Again
-from statsd_tcp.reload.rehearsal import Wanted
+from statsd_tcp.reload.rehearsal import LONGEST_CHECK, Wanted
 from statsd_tcp.reload.reload import Reload
+from statsd_tcp.status.health import LONGEST_COMMIT
 from statsd_tcp.status.systemd import Notifier
 from tests.unit.supervisor.fakes import FakeChildren, FakeReactor
 
@@ -66,6 +67,28 @@ class AskingTests(SynchronousTestCase):
         child = self.children.started[-1]
         child.say(said, 1)
         child.end()
+
+    def test_a_commit_that_hangs(self) -> None:
+        """A reload whose last commit does not return is given up, and the workers are asked again."""
+        for part in ("commit", "close"):
+            resumed: list[bool] = []
+            self.supervisor.resume = lambda resumed=resumed: resumed.append(True)
+            setattr(self.committer, part, Deferred[None])
+            self.reload.request()
+            self.rehearsed(PASSED)
+            self.assertEqual(([], 0.0), (resumed, self.reload.underway))
+            self.reactor.advance(LONGEST_COMMIT)
+            self.assertEqual(([True], None), (resumed, self.reload.underway))
+            setattr(self.committer, part, lambda: succeed(None))
+        self.assertEqual([], self.events)
+
+    def test_a_rehearsal_that_cannot_be_ended(self) -> None:
+        """A rehearsal that does not even end when it is killed is not waited for for ever."""
+        self.ask()
+        self.reactor.advance(LONGEST_CHECK)
+        self.assertEqual(1, self.children.started[-1].kills)
+        self.reactor.advance(LONGEST_CHECK)
+        self.assertIn("nor when it was killed", self.events[0])
 
     def test_passed(self) -> None:
         """Who asks is told that the rehearsal has passed, and then the next image takes over."""

@@ -14,7 +14,7 @@ from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor import stalls
-from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, StallWatch
+from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, STARTED_AFTER, StallWatch
 
 SECOND = 1_000_000_000
 
@@ -26,9 +26,18 @@ class FakeSlot:
         self.number = number
         self.state = "ready"
         self.beat = SECOND
-        self.killed = 0
+        self.killed = self.given_up = 0
+        self.age = 0.0
         ledger = SimpleNamespace(cell=lambda _: self.beat)
         self.current: Any = SimpleNamespace(ledger=ledger)
+
+    def starting(self) -> float:
+        """Give for how long a process has been started without accepting."""
+        return self.age
+
+    def give_up(self) -> None:
+        """Count."""
+        self.given_up += 1
 
     def kill_stalled(self) -> None:
         """Count."""
@@ -46,6 +55,15 @@ class StallWatchTests(SynchronousTestCase):
         self.addCleanup(self.listener.close)
         self.listener.listen(128)
         self.watch = StallWatch(self.slots, [self.listener], lambda: self.now)  # type: ignore[arg-type]
+
+    def test_a_start_that_hangs(self) -> None:
+        """A worker that does not accept a long time after its start is killed, also one that replaces another."""
+        self.slots[1].age = STARTED_AFTER
+        self.pass_time(1)
+        self.assertEqual(0, self.slots[1].given_up)
+        self.slots[1].age = STARTED_AFTER + 1
+        self.pass_time(1)
+        self.assertEqual([0, 1, 0], [slot.given_up for slot in self.slots])
 
     def pass_time(self, seconds: float, *silent: int) -> None:
         """Let so many seconds pass, in which only those workers give no sign of life, and look every second."""

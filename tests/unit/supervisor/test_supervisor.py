@@ -14,22 +14,24 @@ from twisted.internet.defer import Deferred, succeed
 from statsd_tcp import startup
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.kernel.accept_queue import read_queue
-from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, listener_cells
+from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.greeting import greeting
-from statsd_tcp.status.health import Health
+from statsd_tcp.status.health import LONGEST_COMMIT, Health
 from statsd_tcp.status.report import Report
+from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
 from statsd_tcp.supervisor.rounds import AFTER_SECOND
+from statsd_tcp.supervisor.shutdown import LAST_COMMIT, LAST_KILL
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
-from tests.unit.supervisor.fakes import KILLED, FakeChild, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, RING_SIZE, FakeChild, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
 
 DRAIN_TIMEOUT = 5.0
@@ -43,6 +45,7 @@ class FakeCommitter:
         self.commits = 0
         self.closed = False
         self.failure = ""
+        self.underway: float | None = None
         self.snapshot: Snapshot | None = make_snapshot()
 
     def add(self, piece: Piece) -> None:
@@ -542,6 +545,24 @@ class StopTests(SupervisorTestCase):
         self.assertTrue(ledger.retired)
         self.assertIn("1 workers did not finish in time and are killed", self.logged)
 
+    def test_workers_that_cannot_be_killed(self) -> None:
+        """A stop goes on without workers that do not even end when they are killed."""
+        self.reactor.advance(DRAIN_TIMEOUT)
+        self.reactor.advance(LAST_KILL)
+        self.successResultOf(self.stopped)
+        self.assertIn("workers cannot be ended", self.logged[-2])
+        self.assertEqual((self.before + 1, True), (self.committer.commits, self.committer.closed))
+
+    def test_a_last_commit_that_hangs(self) -> None:
+        """A stop ends though its last commit does not return, and says so."""
+        self.patch(self.committer, "finish", lambda seconds: Deferred[None]())
+        self.finish(0)
+        self.finish(1)
+        self.assertNoResult(self.stopped)
+        self.reactor.advance(DRAIN_TIMEOUT + LAST_COMMIT)
+        self.successResultOf(self.stopped)
+        self.assertIn("the last commit has not returned", self.logged[-1])
+
     def test_kill(self) -> None:
         """A second signal kills all workers that are left."""
         self.finish(0)
@@ -562,7 +583,8 @@ class ReportTests(SupervisorTestCase):
         self.recovery = Recovery(self.reactor, self.children, 1)
         self.report = Report(
             self.reactor, self.plan, self.supervisor, committer, self.ledger_folder, self.recovery,
-            self.health, reload, kernel, [], RepeatTotals((), self.reactor.seconds),
+            self.health, reload, kernel, Underway({"commit": [self.committer]}), [],
+            RepeatTotals((), self.reactor.seconds),
         )  # fmt: skip
         self.start()
 
@@ -581,6 +603,25 @@ class ReportTests(SupervisorTestCase):
         self.assertEqual((False, "commits fail: the disk is full"), self.report.ready())
         self.committer.failure, self.committer.snapshot = "", None
         self.assertEqual((False, "the store is being opened"), self.report.ready())
+
+    def test_a_commit_that_hangs(self) -> None:
+        """Who has a commit that does not return is not ready and says since when; it is a finding with its age."""
+        self.committer.underway = LONGEST_COMMIT
+        self.assertEqual(((True, "ok"), []), (self.report.ready(), self.report.status()["findings"]))
+        self.committer.underway = 12.0
+        self.assertEqual((False, "the commit under way began 12 s ago"), self.report.ready())
+        self.assertEqual((True, "ok"), self.report.healthy())
+        (finding,) = self.report.status()["findings"]
+        self.assertEqual(("underway.commit", 12.0), (finding["id"], finding["seconds"]))
+        self.assertEqual(12.0, self.report.own_metrics(make_snapshot()).underway["commit"])
+
+    def test_a_journal_that_fills(self) -> None:
+        """Who has a journal that is more than half full of what is not committed is not ready."""
+        self.set_cell(1, JOURNAL_RELEASED, 8)
+        self.set_cell(1, JOURNAL_HEAD, 8 + RING_SIZE // 2)
+        self.assertEqual((True, "ok"), self.report.ready())
+        self.set_cell(1, JOURNAL_HEAD, 8 + RING_SIZE * 3 // 4)
+        self.assertEqual((False, "the journal of worker 1 is 75% full of what is not committed"), self.report.ready())
 
     def test_down(self) -> None:
         """Who is told to be down is not ready, and healthy."""

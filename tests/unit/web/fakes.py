@@ -59,6 +59,7 @@ def make_own() -> OwnMetrics:
         worker_resident_memory_bytes={0: 40_000_000},
         reactor_gap_seconds_max=0.25,
         series_dropped={"overflow": 5, "refused": 6},
+        underway={"commit": 1.5, "delivery": 0.0},
         recovery_faults={"frame": 0, "missing": 1},
         outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "")],
     )

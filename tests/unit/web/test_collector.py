@@ -49,6 +49,7 @@ NAMES = [
     "ledgers_set_aside",
     "journals_waiting",
     "recovery_faults_total",
+    "underway_seconds",
     "series",
     "series_expired_total",
     "series_conflicts_total",

@@ -1,0 +1,70 @@
+"""What does not fail but hang, or is taken away: it is noticed and said, nothing is lost, and all goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.functional.clients import Burst, half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.hanging_disk import HangingDisk
+from tests.functional.waiting import until
+
+LINE = b"hits:1|c\n"
+
+
+def test_a_disk_that_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """While a commit does not return clients are served, and the service is not ready; then all is there."""
+    disk = HangingDisk(tmp_path)
+    service = make_service(environ=disk.environ).start()
+    port = service.port("lines")
+    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+    service.wait_for(50, "hits")
+    with disk.hangs():
+        assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+        until(lambda: service.page("/readyz").status == 503, "it is not ready")
+        assert service.page("/readyz").text.startswith("the commit under way began 1")
+        assert service.page("/healthz").status == 200
+        assert service.metrics().total("statscounter_underway_seconds", what="commit") > 10
+        assert [one["id"] for one in service.status()["findings"] if one["id"].startswith("underway")] == [
+            "underway.commit"
+        ]
+        assert "a commit has not returned" in service.page("/").text
+        assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+    until(service.is_ready, "it is ready again")
+    service.wait_for(150, "hits")
+    assert service.settled().total("hits") == 150
+
+
+@pytest.mark.proof
+def test_a_stop_while_the_disk_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """A stop leaves a commit that does not return; the next start has everything, once."""
+    disk = HangingDisk(tmp_path)
+    service = make_service(environ=disk.environ, more=["--drain-timeout=1"]).start()
+    port = service.port("lines")
+    with disk.hangs():
+        assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+        service.stop()
+        assert "the last commit has not returned" in service.log
+    service.start()
+    service.wait_for(50, "hits")
+    assert service.settled().total("hits") == 50
+
+
+def test_a_store_that_is_deleted(start_service: ServiceMaker) -> None:
+    """A store that is deleted while it is used is put back with all that it had, and that is said."""
+    service = start_service()
+    port = service.port("lines")
+    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+    service.settled()
+    store = service.state / "totals.sqlite"
+    store.unlink()
+    until(store.exists, "it is put back")
+    assert f"{store} was taken away, and is put back with all that it had" in service.log
+    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+    assert service.settled().total("hits") == 100
+    service.stop()
+    service.start()
+    metrics = service.settled()
+    assert metrics.total("hits") == metrics.accepted("lines") == 100
