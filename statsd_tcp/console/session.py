@@ -16,6 +16,7 @@ from statsd_tcp.console.commands import bare, is_http, is_statsd, is_text, is_wh
 from statsd_tcp.console.dispatch import Dispatch, Reply
 from statsd_tcp.console.replies import UNKNOWN
 from statsd_tcp.guests import Guests
+from statsd_tcp.kernel.peers import Source, network_of
 
 __all__ = ["ConsoleFactory", "Session"]
 
@@ -30,8 +31,8 @@ QUIET_TIME = 0.25
 whatever comes at once for a line, so that scripts for it need not send one."""
 
 MOST_SESSIONS = 64
-"""Connections at a time: each may have a dump of all series wait for its reader. Beyond that the longest idle one goes.
-"""
+"""Connections at a time: each may have a dump of all series wait for its reader. Beyond that one of the
+address with the most goes: one that never sent a byte, else the longest idle one."""
 
 _MOST_WAITING = 1_000
 """Lines that may wait for their turn. Who sends more than that without reading a reply is no person and no script."""
@@ -136,6 +137,11 @@ class Session(LineOnlyReceiver):
         self._timer = None
         self._console.sessions.leave(self)
 
+    @property
+    def source(self) -> Source:
+        """Return where the client is."""
+        return network_of(self.transport.getPeer().host)
+
     def evict(self) -> None:
         """End the connection at once."""
         self.transport.abortConnection()
@@ -200,7 +206,7 @@ class ConsoleFactory(Factory):
     def __init__(self, reactor: Any, dispatch: Dispatch) -> None:
         self.reactor = reactor
         self.dispatch = dispatch
-        self.sessions = Guests(MOST_SESSIONS)
+        self.sessions = Guests(MOST_SESSIONS, reactor.seconds)
         self._warned = False
 
     def buildProtocol(self, addr: IAddress | None) -> Session:

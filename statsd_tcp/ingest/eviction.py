@@ -1,8 +1,7 @@
 """Which connections go when all places of a worker are taken: those of the source that holds the most of them.
 
-A source is an IPv4 address, the /64 network of an IPv6 address (what one customer or one machine has), or a user of
-this machine who connects over Unix sockets. Of the greatest source the connections that never sent a byte go first,
-then those that were silent for the longest time. Where no source holds much, nobody is to blame: accepting pauses.
+Of the greatest source the connections that never sent a byte go first, then those that were silent for the longest
+time. Where no source holds much, nobody is to blame: accepting pauses.
 
 The kernel is asked for a connection's address only here, and once for each: accept(2) does without, as it is on the hot
 path. One look at all connections finds many victims, so that what an accepted connection costs does not grow with the
@@ -12,8 +11,6 @@ number of open ones.
 from __future__ import annotations
 
 import heapq
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,8 +21,9 @@ from twisted.internet.interfaces import IDelayedCall
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.kernel.peers import Source, source_of
 
-__all__ = ["CROWD", "Eviction", "Kept", "source_of"]
+__all__ = ["CROWD", "Eviction", "Kept"]
 
 CROWD = 16
 """A source that holds no more than one in this many places keeps nobody out by itself."""
@@ -42,16 +40,13 @@ GRACE = 0.25
 """Seconds for which a connection stays after it was accepted, or last heard of: whoever has something to say says it
 within a round trip. A crowd of short clients must not cut each other off."""
 
-_CREDENTIALS = struct.Struct("3i")
-_MAPPED = bytes(10) + b"\xff\xff"
-
 
 class Kept(Protocol):
     """A connection that may have to go. ``heard`` is when it last was heard of, ``source`` what `source_of` said."""
 
     silent: bool
     heard: int
-    source: str | bytes | int | None
+    source: Source | None
 
     @property
     def is_ending(self) -> bool:
@@ -126,22 +121,6 @@ class Eviction:
         latest = now - int(GRACE * NANOSECONDS)
         theirs = (one for one in kept if one.source == greatest and one.heard <= latest)
         return heapq.nsmallest(min(batch, max(0, too_many)), theirs, key=_order)
-
-
-def source_of(connection: socket.socket) -> str | bytes | int:
-    """Return where a connection comes from: see the top of this module. Those that are gone are one source."""
-    try:
-        if connection.family == socket.AF_UNIX:
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            return int(_CREDENTIALS.unpack(credentials)[1])
-        address: str = connection.getpeername()[0]
-    except OSError:
-        # Reset by its client, and not read since.
-        return ""
-    if ":" not in address:
-        return address
-    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    return socket.inet_ntoa(packed[12:]) if packed.startswith(_MAPPED) else packed[:8]
 
 
 def _order(one: Kept) -> tuple[bool, int]:

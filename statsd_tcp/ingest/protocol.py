@@ -21,6 +21,7 @@ from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.kernel.peers import Source
 from statsd_tcp.ledger.cells import ListenerCells
 
 __all__ = ["LineFactory", "LineProtocol"]
@@ -42,7 +43,7 @@ class LineProtocol(Protocol):
         self._stream = stream
         self.silent = silent
         self.heard = stream.intake.tick
-        self.source: str | bytes | int | None = None
+        self.source: Source | None = None
         self._reason = 0
 
     @property

@@ -186,7 +186,8 @@ OPTIONS = (
     ),
     Option(
         "http-connections", "", _whole(1, 100_000), "128", False,
-        "open connections of scrapers and browsers, beyond which the longest idle one is closed [default: 128]",
+        "open connections of scrapers and browsers; beyond that one of the address with the most is closed "
+        "[default: 128]",
     ),
     Option(
         "admin", "", parse_http, "tcp:8126:interface=127.0.0.1", False,

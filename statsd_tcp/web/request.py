@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
+from statsd_tcp.kernel.peers import Source, network_of
+
 __all__ = ["LONGEST_BODY", "BareRequest", "Channel"]
 
 LONGEST_BODY = 1 << 16
@@ -53,6 +55,11 @@ class Channel(HTTPChannel):
         """Begin."""
         super().connectionMade()
         self.site.enter(self)
+
+    @property
+    def source(self) -> Source:
+        """Return where the client is."""
+        return network_of(self.transport.getPeer().host)
 
     def evict(self) -> None:
         """End the connection at once."""

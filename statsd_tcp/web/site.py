@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorThreads
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -26,7 +25,7 @@ _TIMEOUT = 60.0
 """Seconds that a client may idle. Prometheus keeps its connection, and scrapes more often than that."""
 
 
-def make_site(reactor: IReactorThreads, sources: ISources, settings: Settings, names: Iterable[str]) -> Site:
+def make_site(reactor: Any, sources: ISources, settings: Settings, names: Iterable[str]) -> Site:
     """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages.
 
     ``names`` are those of this machine.
@@ -43,7 +42,7 @@ def make_site(reactor: IReactorThreads, sources: ISources, settings: Settings, n
     _put(root, "api/v1/status", StatusPage(sources))
     http = settings.http
     inside = http is not None and http.interface is not None and is_loopback(http.interface)
-    hosts, guests = Hosts(names, settings.http_host), Guests(settings.http_connections)
+    hosts, guests = Hosts(names, settings.http_host), Guests(settings.http_connections, reactor.seconds)
     return _QuietSite(root, sources.refusals, hosts, guests, reactor, inside=inside)
 
 
@@ -68,9 +67,11 @@ class _QuietSite(Site):
         return "HTTP"
 
     def enter(self, channel: Channel) -> None:
-        """Take in a new connection, for which the longest idle one may have to go."""
+        """Take in a new connection, for which another may have to go."""
         if self.guests.enter(channel):
-            self.refusals.note("connections", "more connections than --http-connections: the longest idle one is cut")
+            self.refusals.note(
+                "connections", "more connections than --http-connections: one of the address with the most is cut"
+            )
 
     def getResourceFor(self, request: Request) -> Resource:
         """Find the page of a request, or what is wrong with it."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import resource
 import select
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +17,7 @@ import pytest
 
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service
+from tests.functional.service import LOOPBACK, Service
 from tests.functional.waiting import until
 
 LINE = b"hits:1|c\n"
@@ -202,6 +205,28 @@ def test_low_limit_of_open_files(start_service: ServiceMaker) -> None:
     metrics = service.wait_for(limit + 5, "statscounter_connections_closed_total", listener="lines")
     assert metrics.closed("lines") == {"eof": limit + 5}
     assert metrics.total("statscounter_accept_errors_total", listener="lines") == 0
+
+
+@pytest.mark.parametrize("descriptors, pages", [(150, 8), (300, 128)])
+def test_descriptors_for_the_service_itself(start_service: ServiceMaker, descriptors: int, pages: int) -> None:
+    """However many connections there are to the pages and the console, a dead worker is replaced at once."""
+    service = start_service(
+        prefix=["prlimit", f"--nofile={descriptors}:{descriptors}"],
+        admin=f"tcp:0:{LOOPBACK}",
+        more=[f"--http-connections={pages}"],
+    )
+    worker = service.worker_pids()[0]
+    console = int(re.findall(r"console +tcp \S+:(\d+)$", service.log, re.MULTILINE)[0])
+    with ExitStack() as stack:
+        for port in (service.http_port, console):
+            for _ in range(descriptors):
+                stack.enter_context(connect(port))
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: service.worker_pids().get(0, worker) != worker, "the worker is replaced")
+        half_close(service.port("lines"), LINE)
+        service.wait_for(1, "hits")
+    assert "can't be" not in service.log
+    assert "Too many open files" not in service.log
 
 
 def test_soft_limit_is_raised(start_service: ServiceMaker) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.guests import Guests
+from statsd_tcp.guests import GRACE, Guests
 
 
 class FakeGuest:
     """A connection that is busy when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "here") -> None:
         self.busy = False
+        self.source = source
         self.evicted = False
 
     def evict(self) -> None:
@@ -24,7 +26,8 @@ class GuestsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Let them in."""
-        self.guests = Guests(3)
+        self.clock = Clock()
+        self.guests = Guests(3, self.clock.seconds)
         self.three = [FakeGuest(), FakeGuest(), FakeGuest()]
         self.assertEqual([self.guests.enter(one) for one in self.three], [False] * 3)
 
@@ -40,11 +43,41 @@ class GuestsTests(SynchronousTestCase):
         self.assertEqual(self.enter(), [False, True, False])
         self.assertEqual(self.enter(), [False, True, True])
 
+    def test_never_heard(self) -> None:
+        """One that never sent a byte goes before those that did, however long those have been silent."""
+        self.guests.heard(self.three[0])
+        self.guests.heard(self.three[1])
+        self.guests.leave(self.three[2])
+        self.guests.enter(self.three[2])
+        self.clock.advance(GRACE)
+        self.assertEqual(self.enter(), [False, False, True])
+
+    def test_newcomers(self) -> None:
+        """One that has just come has a moment to say something, and does not go for the next one."""
+        for one in self.three:
+            self.guests.heard(one)
+        self.clock.advance(10)
+        newcomers = [FakeGuest(), FakeGuest()]
+        for one in newcomers:
+            self.guests.enter(one)
+        self.assertEqual([False, False], [one.evicted for one in newcomers])
+
+    def test_greatest_source(self) -> None:
+        """One goes of the source that holds the most, though another one's has been idle for longer."""
+        guests = Guests(4, self.clock.seconds)
+        scraper, *others = FakeGuest("scraper"), FakeGuest("other"), FakeGuest("other"), FakeGuest("other")
+        for one in (scraper, *others):
+            guests.enter(one)
+        for one in others:
+            guests.heard(one)
+        self.assertTrue(guests.enter(FakeGuest("third")))
+        self.assertEqual([False, True, False, False], [one.evicted for one in (scraper, *others)])
+
     def test_busy(self) -> None:
         """One that is busy goes only if all are."""
         self.three[0].busy = True
         self.assertEqual(self.enter(), [False, True, False])
-        guests = Guests(1)
+        guests = Guests(1, self.clock.seconds)
         guests.enter(self.three[0])
         self.assertTrue(guests.enter(FakeGuest()))
         self.assertTrue(self.three[0].evicted)
