@@ -10,6 +10,7 @@ from typing import Final
 
 __all__ = [
     "EMPTY_NAME",
+    "IDENTITY_TOO_LONG",
     "INVALID_SAMPLE_RATE",
     "LINE_TOO_LONG",
     "MALFORMED_LINE",
@@ -17,6 +18,7 @@ __all__ = [
     "MIXED_TAGGING_STYLES",
     "NOT_UTF8",
     "REASONS",
+    "TOO_MANY_TAGS",
     "TRUNCATED",
     "UNIT_CONFLICT",
     "UNKNOWN_TYPE",
@@ -33,6 +35,8 @@ LINE_TOO_LONG: Final = "line_too_long"
 TRUNCATED: Final = "truncated"
 NOT_UTF8: Final = "not_utf8"
 UNIT_CONFLICT: Final = "unit_conflict"
+TOO_MANY_TAGS: Final = "too_many_tags"
+IDENTITY_TOO_LONG: Final = "identity_too_long"
 
 REASONS: Final = (
     MALFORMED_LINE,
@@ -45,6 +49,8 @@ REASONS: Final = (
     TRUNCATED,
     NOT_UTF8,
     UNIT_CONFLICT,
+    TOO_MANY_TAGS,
+    IDENTITY_TOO_LONG,
 )
 
 

@@ -19,14 +19,30 @@ import msgspec
 from statsd_tcp.wire.events import is_special
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.numbers import LIMIT, PACKED, read_number
-from statsd_tcp.wire.reasons import EMPTY_NAME, MALFORMED_LINE, MIXED_TAGGING_STYLES, NOT_UTF8, Rejected
+from statsd_tcp.wire.reasons import (
+    EMPTY_NAME,
+    IDENTITY_TOO_LONG,
+    MALFORMED_LINE,
+    MIXED_TAGGING_STYLES,
+    NOT_UTF8,
+    TOO_MANY_TAGS,
+    Rejected,
+)
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.series import series_identity
 from statsd_tcp.wire.suffix import Part, Suffix, read_suffix
 from statsd_tcp.wire.tags import NO_TAGS, TaggedName, Tags, split_name
 from statsd_tcp.wire.values import read_values
 
-__all__ = ["Shape", "packed_numbers", "plain_number", "read_shape"]
+__all__ = ["LONGEST_IDENTITY", "MOST_TAGS", "Shape", "packed_numbers", "plain_number", "read_shape"]
+
+MOST_TAGS: Final = 256
+"""Tags that one line may have, good and bad ones together. Clients have a dozen; each is kept for as long as its series
+is, and written by every output."""
+
+LONGEST_IDENTITY: Final = 8192
+"""Bytes that a name may have together with its tags, however long a line may be: what each series takes, again and
+again, in the store, in memory and on the page."""
 
 # A whole number of at most 15 digits is below 2**53.
 _SAFE_DIGITS: Final = 15
@@ -99,9 +115,9 @@ def _read_shape(head: bytes, suffix: Suffix, grammar: Grammar, size: int) -> Sha
     if not name.name:
         raise Rejected(EMPTY_NAME)
     tags = _tags(name, suffix.tags if grammar.dogstatsd else NO_TAGS)
+    series = _identity(name.name, tags)
     if suffix.reason:
         raise Rejected(suffix.reason)
-    series = series_identity(name.name, tags.good)
     first, *others = suffix.parts
     plain = first.kind != "s" and not others and not tags.bad
     longest = grammar.max_line - size
@@ -121,6 +137,16 @@ def _tags(name: TaggedName, section: Tags) -> Tags:
     if name.mixed or (name.tags.good and section.good):
         raise Rejected(MIXED_TAGGING_STYLES)
     return Tags(name.tags.good or section.good, name.tags.bad + section.bad)
+
+
+def _identity(name: str, tags: Tags) -> str:
+    if len(tags.good) + tags.bad > MOST_TAGS:
+        raise Rejected(TOO_MANY_TAGS)
+    series = series_identity(name, tags.good)
+    # A character has four bytes at most: most names need not be encoded.
+    if len(series) * 4 > LONGEST_IDENTITY and len(series.encode()) > LONGEST_IDENTITY:
+        raise Rejected(IDENTITY_TOO_LONG)
+    return series
 
 
 def _more(series: str, parts: list[Part], grammar: Grammar) -> tuple[Sample, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +20,9 @@ from tests.functional.clients import (
     reset,
     reset_at_close,
 )
+from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Difference
+from tests.functional.processes import held
 from tests.functional.service import Service, options
 
 MANY = 400
@@ -126,6 +130,30 @@ def test_bad_lines(service: Service) -> None:
     assert counted == dict.fromkeys(reasons, 1)
     assert found.lines("lines") == (8, len(data))
     assert service.metrics().total("bad_ok") == 2
+
+
+@pytest.mark.parametrize("pure", ["", "1"], ids=["c", "python"])
+def test_most_tags_and_longest_identity(start_service: ServiceMaker, pure: str) -> None:
+    """Of tags, and of bytes of name and tags, a line may have so many; read from a dead worker's journal as well."""
+    service = start_service(environ={"STATSCOUNTER_PURE_PYTHON": pure})
+    many = [b"tags:1|c|#" + b",".join(b"k%d:v" % number for number in range(most)) for most in (256, 257)]
+    bare_tags = b",".join(b"b%03d" % number for number in range(256))
+    long = [b"n" * size + b":1|c|#" + bare_tags for size in (6656, 6657)]
+    sent = b"\n".join([*many, *long]) + b"\n"
+    half_close(service.port("lines"), sent * 2)
+    for line in [*many, *long]:
+        datagram(service.port("datagrams"), line)
+    reasons = ("too_many_tags", "identity_too_long")
+    for reason in reasons:
+        service.wait_for(3, "statscounter_bad_lines_total", reason=reason)
+    assert service.wait_for(3, "tags").total("n" * 6656) == 3
+    (worker,) = service.worker_pids().values()
+    with held(service.process.pid):
+        half_close(service.port("lines"), sent)
+        os.kill(worker, signal.SIGKILL)
+    for reason in reasons:
+        service.wait_for(4, "statscounter_bad_lines_total", reason=reason)
+    assert service.settled().total("tags") == 4
 
 
 def test_reset_connections(service: Service) -> None:

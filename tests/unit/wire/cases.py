@@ -491,6 +491,14 @@ SPECIAL: Final = _cases(
     (b"_sc:1|g", "g _sc=1", "a name like any other"),
 )
 
+_KEYS = [f"b{number:03}=" for number in range(256)]
+
+
+def _with_bare_tags(name: int, kind: bytes = b"c") -> bytes:
+    """Write a line with a name of that many bytes, and with 256 bare tags, of 6 bytes of its identity each."""
+    return b"a" * name + b":1|%b|#" % kind + ",".join(_KEYS).replace("=", "").encode()
+
+
 LENGTH: Final = _cases(
     (b"a" * 8188 + b":1|c", "c " + "a" * 8188 + "=1", "8192 bytes are allowed"),
     (b"a" * 8189 + b":1|c", "!line_too_long", "8193 bytes are not"),
@@ -503,6 +511,23 @@ LENGTH: Final = _cases(
     (b"a:" + b"0" * 9000 + b"|c", "!line_too_long", "whatever makes it long"),
     (b"a:" + b"0:" * 4500 + b"0|ms", "!line_too_long", "whatever makes it long"),
     (b"a:" + b":".join([b"7"] * 3000) + b"|ms", "; ".join(["ms a=7"] * 3000), "as many values as fit"),
+    (b"a:1|c|#" + b",".join([b"k:v"] * 256), "c a{k=v}=1", "256 tags are allowed"),
+    (b"a:1|c|#" + b",".join([b"k:v"] * 257), "!too_many_tags", "257 are not, whatever they are"),
+    (b"a" + b",k=v" * 257 + b":1|c", "!too_many_tags", "in every style"),
+    (b"a" + b";k=v" * 257 + b":1|c", "!too_many_tags", "in every style"),
+    (b"a[" + b"k=v," * 257 + b"]:1|c", "!too_many_tags", "in every style"),
+    (b"a:1|c|#" + b"," * 256, "!too_many_tags", "bad ones count"),
+    (b"a:1|x|#" + b"," * 256, "!too_many_tags", "precedence: too_many_tags before unknown_type"),
+    (b"a,k=v:1|c|#" + b"k:v," * 256, "!mixed_tagging_styles", "precedence: mixed_tagging_styles before too_many_tags"),
+    (b"a" * 8000 + b":1|c|#" + b"b" * 184, "c " + "a" * 8000 + "{" + "b" * 184 + "=}=1", "8186 bytes of name and tags"),
+    (
+        _with_bare_tags(6656),
+        "c " + "a" * 6656 + "{" + ",".join(_KEYS) + "}=1",
+        "8192 bytes of name and tags are allowed",
+    ),
+    (_with_bare_tags(6657), "!identity_too_long", "8193 are not"),
+    (_with_bare_tags(6657, b"x"), "!identity_too_long", "precedence: identity_too_long before unknown_type"),
+    (_with_bare_tags(6655) + b",b", "!too_many_tags", "precedence: too_many_tags before identity_too_long"),
     (b"a:1|c" + b":1|c" * 2000, "; ".join(["c a=1"] * 2001), "as many samples as fit"),
 )
 

@@ -17,6 +17,8 @@ PRECEDENCE: Final = (
     "malformed_line",
     "empty_name",
     "mixed_tagging_styles",
+    "too_many_tags",
+    "identity_too_long",
     "unknown_type",
     "unit_conflict",
     "invalid_sample_rate",
@@ -75,6 +77,7 @@ class _Reading:
         self.samples: list[Meaning] = []
         self.kinds: set[str] = set()
         self.section = ""
+        self.written = 0
 
     def verdict(self) -> Verdict:
         head, colon, rest = self.text.partition(":")
@@ -90,6 +93,10 @@ class _Reading:
         if not name:
             self.flaws.add("empty_name")
         unique = tuple(sorted({**tags, **more}.items()))
+        if self.written > 256:
+            self.flaws.add("too_many_tags")
+        if len(name.encode()) + sum(2 + len(key.encode()) + len(value.encode()) for key, value in unique) > 8192:
+            self.flaws.add("identity_too_long")
         return Verdict("samples", name, unique, tuple(self.samples), bad + worse)
 
     def read_name(self, head: str) -> tuple[str, dict[str, str], int]:
@@ -112,6 +119,7 @@ class _Reading:
     def pairs(self, text: str, separator: str) -> tuple[dict[str, str], int]:
         tags, bad = {}, 0
         for tag in text.split(separator) if text else []:
+            self.written += 1
             found = re.fullmatch(r"([^=]+)=(.+)", tag, re.DOTALL)
             if found:
                 tags[found[1]] = found[2]
@@ -122,6 +130,7 @@ class _Reading:
     def read_section(self) -> tuple[dict[str, str], int]:
         tags, bad = {}, 0
         for tag in self.section.split(",") if self.section else []:
+            self.written += 1
             found = re.fullmatch(r"([^:]+)(?::(.+))?", tag, re.DOTALL)
             if found:
                 tags[found[1]] = found[2] or ""
