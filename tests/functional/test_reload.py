@@ -63,7 +63,7 @@ def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
     pid, workers = service.process.pid, set(service.worker_pids().values())
     lines, bares = under_load(service)
     with lines, bares:
-        for number, how in enumerate(2 * SIGNALS, 1):
+        for number, how in enumerate(SIGNALS, 1):
             hup(service, number, how)
     metrics = exact(service, lines.sent, bares.sent)
     assert service.process.pid == pid
@@ -111,7 +111,7 @@ def test_bad_configuration(start_service: ServiceMaker, tmp_path: Path) -> None:
     file.write_text("idle-timeout = 60\n")
     service = start_service(more=[f"--config={file}"])
     workers = service.worker_pids()
-    for wrong in ("idle-timeout = -1\n", "idle-timeout = \n", "no-such-option = 1\n"):
+    for wrong in ("idle-timeout = -1\n", "no-such-option = 1\n"):
         refused = service.log.count("the reload is refused")
         file.write_text(wrong)
         os.kill(service.process.pid, signal.SIGHUP)
@@ -123,7 +123,7 @@ def test_bad_configuration(start_service: ServiceMaker, tmp_path: Path) -> None:
     assert "no-such-option" in service.log
     file.write_text("idle-timeout = 30\n")
     hup(service)
-    service.wait_for(3, "hits")
+    service.wait_for(2, "hits")
     assert service.metrics().total("statscounter_config_last_reload_successful") == 1
     assert service.worker_pids() != workers
 
@@ -191,7 +191,7 @@ def test_long_lived_connection(start_service: ServiceMaker) -> None:
     with connect(service.port("lines")) as connection:
         connection.sendall(LINE + b"hits:")
         service.wait_for(1, "hits")
-        for number, how in enumerate(2 * SIGNALS, 1):
+        for number, how in enumerate(SIGNALS, 1):
             hup(service, number, how)
             connection.sendall(b"1|c\nhits:")
             metrics = service.wait_for(1 + number, "hits")
@@ -199,7 +199,7 @@ def test_long_lived_connection(start_service: ServiceMaker) -> None:
         connection.sendall(b"1|c")
         connection.shutdown(1)
         read_end(connection)
-    service.wait_for(6, "hits")
+    service.wait_for(4, "hits")
     metrics = service.settled()
     assert metrics.closed("lines") == {"eof": 1}
     until(lambda: len(service.ledgers) == 1, "the old worker's ledger is gone")
@@ -212,7 +212,7 @@ def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
     service = start_service(more=[f"--config={file}"], without=["--workers"])
     lines, bares = under_load(service)
     with lines, bares:
-        for number, workers in enumerate((3, 2, 4, 1), 1):
+        for number, workers in enumerate((3, 1), 1):
             file.write_text(f"workers = {workers}\n")
             hup(service, number)
             until(lambda: len(service.worker_pids()) == workers, f"{workers} workers")  # noqa: B023
