@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.children import Children
@@ -91,9 +92,13 @@ def flush_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> FlushRule
         idle=IdleRules(delete=settings.delete_idle, gauge_flushes=settings.gauges_ttl, ttl=settings.series_ttl),
         outputs=tuple(outputs),
         queue=settings.output_queue,
-        max_series=settings.max_series,
+        limit=_limit(settings),
         path_names=PATH_NAMES if settings.graphite else None,
     )
+
+
+def _limit(settings: Settings) -> Amount:
+    return Amount(settings.max_series, settings.max_series_bytes)
 
 
 def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
@@ -102,8 +107,8 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
     def open_store() -> Store:
         settings = plan.settings
         mapper = None if settings.mapping is None else Mapper(settings.mapping)
-        ttl, most = settings.series_ttl, settings.max_series
-        return Store(plan.state_dir / STORE, series_ttl=ttl, max_series=most, flushes=rules, mapper=mapper)
+        ttl, limit = settings.series_ttl, _limit(settings)
+        return Store(plan.state_dir / STORE, series_ttl=ttl, limit=limit, flushes=rules, mapper=mapper)
 
     return open_store
 

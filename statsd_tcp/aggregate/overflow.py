@@ -6,15 +6,18 @@ That way the sums stay true, whatever clients put into names and tags.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import reduce
+from itertools import accumulate, takewhile
 from math import fsum
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount, identity_bytes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values, joined
 
-__all__ = ["OVERFLOW", "Admitted", "admit", "count_fresh"]
+__all__ = ["OVERFLOW", "Admitted", "admit", "fresh_amount"]
 
 OVERFLOW: Final[Mapping[str, str]] = {
     "counters": "statscounter_overflow.c",
@@ -32,13 +35,17 @@ class Admitted(NamedTuple):
     refused: int
 
 
-def count_fresh(news: Interval, known: Mapping[str, Collection[str]]) -> int:
-    """Count the series of an interval that aren't known; ``known`` are identities by the fields of an interval."""
-    return sum(sum(identity not in existing for identity in getattr(news, field)) for field, existing in known.items())
+def fresh_amount(news: Interval, known: Mapping[str, Collection[str]]) -> Amount:
+    """Return the amount of an interval's series that are new; ``known`` are identities by the fields of an interval."""
+    fresh = [
+        Amount.of(field, [identity for identity in getattr(news, field) if identity not in existing])
+        for field, existing in known.items()
+    ]
+    return reduce(Amount.plus, fresh, NO_SERIES)
 
 
-def admit(news: Interval, known: Mapping[str, Collection[str]], room: int) -> Admitted:
-    """Leave out of an interval what is new beyond the first ``room``. It stays as it is itself.
+def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) -> Admitted:
+    """Leave out of an interval what is new and finds no room, with all that is new behind it. It stays as it is itself.
 
     ``known`` are the identities that exist, by the field of an interval; fields that aren't in it are not limited.
     """
@@ -48,8 +55,8 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: int) -> Ad
         series = getattr(news, field)
         target = OVERFLOW.get(field, "")
         fresh = [identity for identity in series if identity not in existing and identity != target]
-        beyond = fresh[max(room, 0) :]
-        room -= len(fresh)
+        beyond = fresh[_fitting(field, fresh, room) :]
+        room = room.less(Amount.of(field, fresh))
         if not beyond:
             continue
         left = dict(series)
@@ -61,6 +68,14 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: int) -> Ad
         else:
             refused += len(beyond)
     return Admitted(msgspec.structs.replace(news, **kept), overflowed, refused)
+
+
+def _fitting(field: str, fresh: list[str], room: Amount) -> int:
+    """Return how many of these series, from the first on, find room."""
+    if Amount.of(field, fresh).fits(room):
+        return len(fresh)
+    sizes = accumulate(LINES_SHOWN[field] * identity_bytes(identity) for identity in fresh[: max(room.series, 0)])
+    return sum(1 for _ in takewhile(lambda size: size <= room.size, sizes))
 
 
 def _pour(left: dict[str, Any], target: str, surplus: list[Any]) -> None:

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gauges_ttl: int
     series_ttl: float
     max_series: int
+    max_series_bytes: int
     graphite: tuple[GraphiteTarget, ...]
     console: ConsoleForm | None
     repeat: tuple[Target, ...]
@@ -249,6 +250,11 @@ OPTIONS = (
     Option(
         "max-series", "", _whole(1, 1_000_000_000), "1000000", False,
         "series that are kept; what comes for more is added to one series for all [default: 1000000]",
+    ),
+    Option(
+        "max-series-bytes", "", _whole(1, 1 << 40), str(128 << 20), False,
+        "bytes that the names and tags of all series may have, those of a timer five times, as /metrics shows them; "
+        "what comes for more is treated as beyond --max-series [default: 134217728, 128 MiB]",
     ),
     Option(
         "graphite", "", parse_graphite, (), True,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
@@ -69,7 +70,7 @@ _SET_SECONDS = 10
 class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
-    ``series_ttl`` is in seconds, ``max_series`` how many series there may be; ``flushes`` says how output flushes are
+    ``series_ttl`` is in seconds, ``limit`` how many series there may be; ``flushes`` says how output flushes are
     made, None makes none; ``mapper`` gives series their names, None leaves them as they are. ``wall`` and
     ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file can't be opened, is damaged, or isn't
     ours.
@@ -80,7 +81,7 @@ class Store:
         path: Path,
         *,
         series_ttl: float = SERIES_TTL,
-        max_series: int = MAX_SERIES,
+        limit: Amount = MAX_SERIES,
         flushes: FlushRules | None = None,
         mapper: Mapper | None = None,
         wall: Callable[[], float] = time.time,
@@ -99,7 +100,7 @@ class Store:
         self._expired = 0
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
-        self._room = Room(self._columns, max_series)
+        self._room = Room(self._columns, limit)
         self.flushes = None if flushes is None else Flushes(flushes, monotonic)
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)

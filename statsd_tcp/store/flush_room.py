@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import reduce
 
+from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount
 from statsd_tcp.aggregate.flushes import OpenFlush
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import KnownSeries
-from statsd_tcp.aggregate.overflow import admit
+from statsd_tcp.aggregate.overflow import admit, fresh_amount
 
-__all__ = ["admit_to_flush"]
+__all__ = ["FlushRoom"]
+
+_FIELDS = {"c": "counters", "ms": "times", "s": "sets", "g": "gauges"}
 
 
-def admit_to_flush(news: Interval, flush: OpenFlush, known: KnownSeries, most: int) -> Interval:
-    """Leave out of an interval what is more than a flush may have; the store counts it, which leaves out the same."""
-    here = len(flush.counters) + len(flush.timers) + len(flush.sets) + len(flush.gauges)
-    kinds = (news.counters, news.times, news.distributions, news.sets, news.gauges)
-    coming = sum(len(series) for series in kinds)
-    if len(known) + here + coming <= most:
+class FlushRoom:
+    """The limit of what outputs know and what has come in the open flush, together."""
+
+    def __init__(self, limit: Amount) -> None:
+        self._limit = limit
+        self._flush: OpenFlush | None = None
+        # Not less than what there is: a series that comes with each commit is in it each time. To know it exactly means
+        # to look at all series, which is done only when this reaches the limit.
+        self._most = NO_SERIES
+
+    def admit(self, news: Interval, flush: OpenFlush, known: KnownSeries) -> Interval:
+        """Leave out what is more than a flush may have; the store, which leaves out the same, counts it."""
+        if flush is not self._flush:
+            self._flush, self._most = flush, _at_most(flush, known)
+        most = self._most.plus(fresh_amount(news, dict.fromkeys(LINES_SHOWN, ())))
+        if not most.fits(self._limit):
+            existing = _existing(flush, known)
+            taken = _taken(existing)
+            news = admit(news, existing, self._limit.less(taken)).interval
+            most = taken.plus(fresh_amount(news, existing))
+        self._most = most
         return news
-    existing = {
+
+
+def _at_most(flush: OpenFlush, known: KnownSeries) -> Amount:
+    """Return what there is, with the series twice that are in both."""
+    came: dict[str, Iterable[str]] = {"c": flush.counters, "ms": flush.timers, "s": flush.sets, "g": flush.gauges}
+    amounts = [
+        Amount.of(field, series) for kind, field in _FIELDS.items() for series in (known.identities(kind), came[kind])
+    ]
+    return reduce(Amount.plus, amounts)
+
+
+def _existing(flush: OpenFlush, known: KnownSeries) -> dict[str, Collection[str]]:
+    timers = _Either(known.identities("ms"), flush.timers)
+    return {
         "counters": _Either(known.identities("c"), flush.counters),
-        "times": _Either(known.identities("ms"), flush.timers),
-        "distributions": _Either(known.identities("ms"), flush.timers),
+        "times": timers,
+        "distributions": timers,
         "sets": _Either(known.identities("s"), flush.sets),
         "gauges": _Either(known.identities("g"), flush.gauges),
     }
-    taken = sum(map(len, existing.values())) - len(existing["distributions"])
-    return admit(news, existing, most - taken).interval
+
+
+def _taken(existing: Mapping[str, Collection[str]]) -> Amount:
+    """Return what there is. A timer is one, whatever its unit."""
+    amounts = [Amount.of(field, series) for field, series in existing.items() if field != "distributions"]
+    return reduce(Amount.plus, amounts, NO_SERIES)
 
 
 class _Either(Collection[str]):

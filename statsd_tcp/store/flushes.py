@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from twisted.logger import Logger
 
+from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import BadIntervalError, decode, encode
 from statsd_tcp.aggregate.flushes import OpenFlush, flush_start
@@ -20,13 +21,13 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.store.flush_ends import FlushEnds
-from statsd_tcp.store.flush_room import admit_to_flush
+from statsd_tcp.store.flush_room import FlushRoom
 from statsd_tcp.store.queues import Queued, Queues, Waiting
 
 __all__ = ["DEFAULT_QUEUE", "LAG", "MAX_SERIES", "FlushRules", "FlushState", "Flushes"]
 
-MAX_SERIES = 1_000_000
-"""So many series are kept unless another number is asked for."""
+MAX_SERIES = Amount(1_000_000, 128 << 20)
+"""So many series are kept unless another limit is asked for."""
 
 DEFAULT_QUEUE = 8_640
 """So many flushes may wait for an output unless another number is asked for: a day, at ten seconds each."""
@@ -54,7 +55,7 @@ class FlushRules(msgspec.Struct, frozen=True, kw_only=True):
     idle: IdleRules = IdleRules()
     outputs: tuple[str, ...] = ()
     queue: int = DEFAULT_QUEUE
-    max_series: int = MAX_SERIES
+    limit: Amount = MAX_SERIES
     path_names: PathNames | None = None
 
 
@@ -82,6 +83,7 @@ class Flushes:
         self._ends = FlushEnds(rules.seconds)
         self._queues = Queues(rules.outputs, rules.queue)
         self._known = KnownSeries(rules.idle, rules.path_names)
+        self._room = FlushRoom(rules.limit)
         self.open: OpenFlush | None = None
         self._loaded = False
         self._written: float | None = None
@@ -103,6 +105,7 @@ class Flushes:
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open flush, the known series and the queues."""
         self._known = KnownSeries(self._rules.idle, self._rules.path_names)
+        self._room = FlushRoom(self._rules.limit)
         self.open = None
         for row in connection.execute("SELECT kind, identity, value, seen FROM slot_series"):
             self._known.load(KnownRow(*row))
@@ -232,7 +235,7 @@ class Flushes:
     def _add(self, connection: sqlite3.Connection, flush: OpenFlush, news: Interval) -> None:
         if _says_nothing(news):
             return
-        news = admit_to_flush(news, flush, self._known, self._rules.max_series)
+        news = self._room.admit(news, flush, self._known)
         flush.add(news)
         if self._rules.outputs:
             connection.execute(_PUT_PART, (flush.start, flush.seconds, encode(news)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from heapq import nsmallest
+from functools import reduce
+from heapq import heapify, heappop
 from typing import NamedTuple
 
+from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.overflow import admit, count_fresh
+from statsd_tcp.aggregate.overflow import admit, fresh_amount
 from statsd_tcp.store.series import SeriesColumns
 
 __all__ = ["IDLE_ENOUGH", "Room", "Roomed"]
@@ -33,37 +35,46 @@ class Roomed(NamedTuple):
 class Room:
     """The limit of all kinds together."""
 
-    def __init__(self, columns: Sequence[SeriesColumns], most: int) -> None:
+    def __init__(self, columns: Sequence[SeriesColumns], limit: Amount) -> None:
         self._columns = columns
-        self._most = most
+        self._limit = limit
         self._look_at = 0.0
 
     def make(self, news: Interval, now: float) -> Roomed:
         """Find room for an interval at wall time ``now``: the longest idle series go, if there are any."""
-        taken = sum(map(len, self._columns))
-        coming = sum(len(getattr(news, field)) for field in _FIELDS.values())
+        taken = reduce(Amount.plus, map(_taken, self._columns))
         nothing: list[list[int]] = [[] for _ in self._columns]
-        if taken + coming <= self._most:
+        if taken.plus(fresh_amount(news, dict.fromkeys(_FIELDS.values(), ()))).fits(self._limit):
             return Roomed(news, nothing, 0, 0)
         known = {_FIELDS[columns.kind]: columns.positions for columns in self._columns}
-        lacking = count_fresh(news, known) + taken - self._most
-        gone = self._idle(news, now, lacking) if lacking > 0 and now >= self._look_at else nothing
-        freed = sum(map(len, gone))
-        interval, overflowed, refused = admit(news, known, self._most - taken + freed)
+        lacking = fresh_amount(news, known).plus(taken).less(self._limit)
+        gone, freed = nothing, NO_SERIES
+        if not lacking.fits(NO_SERIES) and now >= self._look_at:
+            gone, freed = self._idle(news, now, lacking)
+        interval, overflowed, refused = admit(news, known, self._limit.less(taken).plus(freed))
         return Roomed(interval, gone, overflowed, refused)
 
-    def _idle(self, news: Interval, now: float, number: int) -> list[list[int]]:
-        """Find so many series that nothing came to for long, the longest idle first."""
+    def _idle(self, news: Interval, now: float, lacking: Amount) -> tuple[list[list[int]], Amount]:
+        """Find series that nothing came to for long, the longest idle first, that are as much as what is lacking."""
         cut = now - IDLE_ENOUGH
-        found = (
+        found = [
             (columns.updated(position), kind, position)
             for kind, columns in enumerate(self._columns)
             for position in columns.idle_since(cut, ())
             if columns.identity(position) not in getattr(news, _FIELDS[columns.kind])
-        )
+        ]
+        heapify(found)
         gone: list[list[int]] = [[] for _ in self._columns]
-        for _, kind, position in nsmallest(number, found):
+        freed = NO_SERIES
+        while found and not lacking.fits(freed):
+            _, kind, position = heappop(found)
             gone[kind].append(position)
-        if sum(map(len, gone)) < number:
+            columns = self._columns[kind]
+            freed = freed.plus(Amount.of(_FIELDS[columns.kind], (columns.identity(position),)))
+        if not lacking.fits(freed):
             self._look_at = now + _LOOK_AGAIN
-        return gone
+        return gone, freed
+
+
+def _taken(columns: SeriesColumns) -> Amount:
+    return Amount(len(columns), LINES_SHOWN[_FIELDS[columns.kind]] * columns.size)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.amounts import identity_bytes
 from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.store.snapshot import SeriesTable
@@ -84,6 +85,8 @@ class SeriesColumns:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.size = 0
+        """Bytes of all names and tags."""
         self.positions: dict[str, int] = {}
         self._epoch = 0
         self._ids = array("q")
@@ -185,6 +188,7 @@ class SeriesColumns:
         return self._table
 
     def _append(self, series_id: int, identity: str, change: Change, updated: float) -> None:
+        self.size += identity_bytes(identity)
         self.positions[identity] = len(self._values)
         self._ids.append(series_id)
         self._identities.append(identity)
@@ -209,6 +213,7 @@ class SeriesColumns:
         kept = bytearray(b"\1") * len(self._values)
         for position in positions:
             kept[position] = 0
+            self.size -= identity_bytes(self._identities[position])
         self._epoch += 1
         gone = {self._ids[position] for position in positions}
         self._traits = {series_id: traits for series_id, traits in self._traits.items() if series_id not in gone}

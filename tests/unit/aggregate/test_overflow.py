@@ -6,11 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.amounts import NO_SERIES, Amount
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.overflow import OVERFLOW, admit, count_fresh
+from statsd_tcp.aggregate.overflow import OVERFLOW, admit, fresh_amount
 from statsd_tcp.aggregate.values import Values
 from tests.unit.aggregate.model import came
+
+SPACE = 1 << 20
 
 NAMES = [f"n{number}" for number in range(12)]
 weights = st.dictionaries(st.integers(0, 5).map(float), st.integers(1, 9).map(float), min_size=1, max_size=4).map(came)
@@ -44,7 +47,7 @@ class AdmitTests(SynchronousTestCase):
             sets={"s": {"x"}},
         )
         existing = {"counters": {"old"}, "times": set(), "distributions": set(), "gauges": set(), "sets": set()}
-        found = admit(news, existing, 1)
+        found = admit(news, existing, Amount(1, SPACE))
         self.assertEqual(found.interval.counters, {"a": 1.0, "old": 5.0, OVERFLOW["counters"]: 6.0})
         self.assertEqual(found.interval.times, {OVERFLOW["times"]: came({1.0: 20.0, 2.0: 10.0}, 10.0)})
         self.assertEqual((found.interval.gauges, found.interval.sets), ({}, {}))
@@ -53,18 +56,29 @@ class AdmitTests(SynchronousTestCase):
     def test_fields_without_a_limit(self) -> None:
         """A field for which nothing is known stays as it is."""
         news = Interval(counters={"a": 1.0}, sets={"s": {"x"}})
-        self.assertEqual(admit(news, {"counters": set()}, 0).interval.sets, {"s": {"x"}})
+        self.assertEqual(admit(news, {"counters": set()}, NO_SERIES).interval.sets, {"s": {"x"}})
 
-    @given(intervals, known, st.integers(0, 20))
-    def test_sums_stay_true(self, news: Interval, existing: dict[str, set[str]], room: int) -> None:
+    def test_bytes(self) -> None:
+        """What finds no room for its name, in bytes and once for each line that shows it, has none behind it either."""
+        news = Interval(counters={"four": 1.0, "sé": 1.0, "longer": 1.0, "x": 1.0}, times={"t": came({1.0: 1.0})})
+        nothing: dict[str, set[str]] = {"counters": set(), "times": set()}
+        found = admit(news, nothing, Amount(9, 4 + 3 + 6 - 1))
+        self.assertEqual(found.interval.counters, {"four": 1.0, "sé": 1.0, OVERFLOW["counters"]: 2.0})
+        self.assertEqual(set(found.interval.times), {OVERFLOW["times"]})
+        self.assertEqual(admit(news, nothing, Amount(9, 4 + 3 + 6 + 1 + 5)).interval, news)
+        self.assertEqual(admit(news, nothing, Amount(9, 4 + 3 + 6 + 1 + 4)).overflowed, 1)
+
+    @given(intervals, known, st.integers(0, 20), st.integers(0, 100))
+    def test_sums_stay_true(self, news: Interval, existing: dict[str, set[str]], number: int, size: int) -> None:
         """All that counters and timers say is still there, in no more new series than there is room for."""
         before = decode(encode(news))
+        room = Amount(number, size)
         found = admit(news, existing, room)
         self.assertEqual(news, before)
         self.assertEqual(sum(found.interval.counters.values()), sum(news.counters.values()))
         self.assertEqual(total(found.interval.times), total(news.times))
         self.assertEqual(total(found.interval.distributions), total(news.distributions))
         overflow = set(OVERFLOW.values())
-        fresh = count_fresh(found.interval, {field: each | overflow for field, each in existing.items()})
-        self.assertLessEqual(fresh, room)
-        self.assertEqual(fresh + found.overflowed + found.refused, count_fresh(news, existing))
+        fresh = fresh_amount(found.interval, {field: each | overflow for field, each in existing.items()})
+        self.assertTrue(fresh.fits(room), fresh)
+        self.assertEqual(fresh.series + found.overflowed + found.refused, fresh_amount(news, existing).series)

@@ -111,7 +111,7 @@ class SettingsTests(SynchronousTestCase):
         rules = flush_rules(found, {})
         self.assertEqual((rules.seconds, rules.timers.percentiles, rules.timers.only), (10, (90.0,), frozenset()))
         self.assertEqual((rules.idle.delete, rules.idle.gauge_flushes, rules.idle.ttl), (frozenset(), 1, 604_800.0))
-        self.assertEqual((rules.max_series, rules.queue, rules.outputs), (1_000_000, 8_640, ()))
+        self.assertEqual((rules.limit, rules.queue, rules.outputs), ((1_000_000, 128 << 20), 8_640, ()))
 
     def test_given(self) -> None:
         """What is given ends in the rules, under the outputs' names."""
@@ -124,13 +124,16 @@ class SettingsTests(SynchronousTestCase):
             gauges_ttl="3",
             series_ttl="3600",
             max_series="5",
+            max_series_bytes="600",
             output_queue="7",
             histogram=["a=1"],
             timer_fields="count",
         )
         rules = flush_rules(found, make_outputs(Clock(), found))
         self.assertEqual(rules.outputs, ("graphite:a:2003", "graphite:b:2003", "console"))
-        self.assertEqual((rules.seconds, rules.timers.percentiles, rules.queue, rules.max_series), (60, (50.0,), 7, 5))
+        self.assertEqual(
+            (rules.seconds, rules.timers.percentiles, rules.queue, rules.limit), (60, (50.0,), 7, (5, 600))
+        )
         self.assertEqual((rules.idle.delete, rules.idle.gauge_flushes, rules.idle.ttl), ({"g"}, 3, 3600.0))
         self.assertEqual((rules.timers.only, rules.timers.histograms[0].metric), ({"count"}, "a"))
 

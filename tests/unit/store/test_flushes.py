@@ -7,6 +7,7 @@ import sqlite3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
@@ -283,7 +284,7 @@ class LimitTests(FlushTestCase):
 
     def test_flushes_have_the_limit_too(self) -> None:
         """In a flush, too, counters beyond the limit are added to one for all, and gauges are refused."""
-        store = self.open_with(FlushRules(seconds=10, outputs=("one",), max_series=3))
+        store = self.open_with(FlushRules(seconds=10, outputs=("one",), limit=Amount(3, 1 << 20)))
         self.at(1)
         self.commit(store, Interval(counters={"a": 1.0, "b": 2.0}))
         self.at(2)
@@ -294,9 +295,24 @@ class LimitTests(FlushTestCase):
         self.assertEqual(result.counters, {"a": 1.0, "b": 3.0, "c": 4.0, "statscounter_overflow.c": 8.0})
         self.assertEqual(result.gauges, {})
 
+    def test_flushes_have_the_limit_of_bytes_too(self) -> None:
+        """Names that come again and again take their room once, and those beyond it are added to one for all."""
+        store = self.open_with(FlushRules(seconds=10, outputs=("one",), limit=Amount(99, 30)))
+        for second in range(1, 9):
+            self.at(second)
+            self.commit(store, Interval(counters={"a" * 15: 1.0, "b" * 15: 1.0}))
+        self.at(9)
+        self.commit(store, Interval(counters={"c" * 15: 1.0, "b" * 15: 1.0}))
+        self.at(10.01)
+        self.commit(store)
+        result = self.results(store)[0]
+        self.assertEqual(result.counters, {"a" * 15: 8.0, "b" * 15: 9.0, "statscounter_overflow.c": 1.0})
+
     def test_idle_series_make_room_in_flushes(self) -> None:
         """Series that outputs leave out when they are idle take no room in the next flush."""
-        rules = FlushRules(seconds=10, outputs=("one",), max_series=2, idle=IdleRules(delete=frozenset("c")))
+        rules = FlushRules(
+            seconds=10, outputs=("one",), limit=Amount(2, 1 << 20), idle=IdleRules(delete=frozenset("c"))
+        )
         store = self.open_with(rules)
         for number, names in enumerate(("ab", "cd")):
             self.at(10 * number + 1)

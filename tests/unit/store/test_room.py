@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store.batch import CommitBatch, Piece
@@ -17,10 +18,10 @@ OVERFLOW = "statscounter_overflow"
 class RoomTests(StoreTestCase):
     """A store for three series."""
 
-    def open_small(self, most: int = 3) -> Store:
+    def open_small(self, most: int = 3, size: int = 1 << 20) -> Store:
         """Open the store, for the time of the test."""
         clocks = self.clocks
-        store = Store(self.path, max_series=most, wall=clocks.wall, monotonic=clocks.monotonic)
+        store = Store(self.path, limit=Amount(most, size), wall=clocks.wall, monotonic=clocks.monotonic)
         self.addCleanup(store.close)
         return store
 
@@ -63,6 +64,19 @@ class RoomTests(StoreTestCase):
         self.assertEqual(snapshot.stats.expired, 1)
         store.close()
         self.assertEqual(values(self.open_small().snapshot.counters), values(snapshot.counters))
+
+    def test_bytes_are_limited_too(self) -> None:
+        """Long names overflow before there are many, and those that were idle for long go for new ones."""
+        store = self.open_small(100, 25)
+        snapshot = self.commit(store, Interval(counters={name * 10: 1.0 for name in "abc"}))
+        self.assertEqual(values(snapshot.counters), {"a" * 10: 1.0, "b" * 10: 1.0, f"{OVERFLOW}.c": 1.0})
+        self.assertEqual(snapshot.stats.dropped, {"overflow": 1, "refused": 0})
+        self.clocks.advance(IDLE_ENOUGH + 1)
+        snapshot = self.commit(store, Interval(counters={"d" * 20: 1.0}))
+        self.assertIn("d" * 20, values(snapshot.counters))
+        store.close()
+        again = self.commit(self.open_small(100, 25), Interval(gauges={"g" * 10: [(1, False, 1.0)]}))
+        self.assertEqual((values(again.gauges), again.stats.dropped["refused"]), ({}, 1))
 
     def test_what_is_in_use_stays(self) -> None:
         """A flood of names drives out nothing that came within the hour."""
