@@ -19,8 +19,11 @@ enum {
     BYTES_PER_ENTRY = 256, /* on the average, at most */
     LONGEST_KEY = 512,     /* in its series a character may need four times the room */
     LONGEST_PROBE = 32,    /* places: names may be made to meet in the table */
+    KEY_WORDS = 2 * ((LONGEST_KEY + 16) / 8 + 1), /* of 32 bits */
+    PARTS = 4,             /* words of a counter's sum, of 64 bits */
+    POINT = 128,           /* so many of these bits are of fractions */
     FIRST_COSTS = 8,       /* taking a timer out takes as long as taking so many values of one */
-    VERSION = 2,           /* of what Python calls here; raised with it in sums.py */
+    VERSION = 3,           /* of what Python calls here; raised with it in sums.py */
 };
 
 static const double TENS[MOST_DIGITS + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -35,7 +38,7 @@ typedef struct {
     Py_ssize_t digits; /* a value may have so many bytes */
     double rate;
     int counter, used;
-    double sum, rest; /* of a counter, and what its additions rounded off */
+    uint64_t sum[PARTS]; /* of a counter, exactly: the lowest word first */
     uint64_t times; /* of a counter: so many lines; of a timer: so many values */
     double *values; /* of a timer */
     size_t room;
@@ -43,7 +46,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    uint64_t seed;
+    uint32_t keys[KEY_WORDS]; /* secret, see hash_of */
     size_t most, bytes; /* entries at most, and the bytes of their keys */
     Entry *entries;
     size_t known, entries_room;
@@ -56,7 +59,8 @@ typedef struct {
 typedef struct {
     const char *head, *values, *suffix;
     size_t head_size, values_size, suffix_size;
-    double number;
+    uint64_t digits; /* of the number, as if it had no point */
+    size_t places;   /* behind the point */
 } Line;
 
 /* --- lines --- */
@@ -79,12 +83,11 @@ static int take_apart(const char *start, const char *end, Line *line)
     return 1;
 }
 
-/* Read digits, or digits, a point and digits, at most 15 in all: then both the whole number that they make and the power
- * of ten that it is divided by are exact, and the quotient is what strtod gives. 0 if it is anything else. */
+/* Read digits, or digits, a point and digits, at most 15 in all. 0 if it is anything else. */
 static int read_number(Line *line)
 {
     uint64_t whole = 0;
-    size_t size = line->values_size, behind_point = 0;
+    size_t size = line->values_size;
     const char *point = NULL;
     if (size == 0 || size > MOST_DIGITS + 1)
         return 0;
@@ -97,41 +100,80 @@ static int read_number(Line *line)
         else
             return 0;
     }
-    if (point != NULL)
-        behind_point = size - 1 - (size_t)(point - line->values);
-    else if (size > MOST_DIGITS)
-        return 0;
-    line->number = (double)whole / TENS[behind_point];
-    return 1;
+    line->digits = whole;
+    line->places = point ? size - 1 - (size_t)(point - line->values) : 0;
+    return point != NULL || size <= MOST_DIGITS;
+}
+
+/* Both the digits and the power of ten are exact, so that the quotient is what strtod gives. */
+static double number_of_line(const Line *line)
+{
+    return (double)line->digits / TENS[line->places];
 }
 
 /* --- the table --- */
 
 #define NOWHERE SIZE_MAX
 
-static uint64_t mix(uint64_t hash, uint64_t word)
+/* NH (Black and others, "UMAC", CRYPTO 1999): whatever two keys a client chooses, without knowing our secret they have
+ * one hash in one of 2**32 cases, so that no names can be made to meet in the table. */
+static uint64_t product(const uint32_t *keys, uint64_t word)
 {
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
-    return hash ^ (hash >> 29);
+    return (uint64_t)(uint32_t)((uint32_t)word + keys[0]) * (uint32_t)((uint32_t)(word >> 32) + keys[1]);
 }
 
-static uint64_t hash_bytes(uint64_t hash, const char *data, size_t size)
+/* Some bytes, fewer than 8, as a word. There are ``before`` others before them that may be read. */
+static uint64_t last_word(const char *data, size_t size, size_t before)
 {
-    uint64_t word;
-    for (; size >= sizeof word; data += sizeof word, size -= sizeof word) {
-        memcpy(&word, data, sizeof word);
-        hash = mix(hash, word);
+    uint64_t word = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (before + size >= sizeof word) {
+        memcpy(&word, data + size - sizeof word, sizeof word);
+        return word >> 8 * (sizeof word - size);
     }
-    word = 0;
+#endif
+    (void)before;
     memcpy(&word, data, size);
-    return mix(mix(hash, word), size);
+    return word;
 }
 
+/* The products of bytes, with the words of the secret from ``keys`` on. */
+static uint64_t hash_bytes(const uint32_t *keys, const char *data, size_t size, size_t before)
+{
+    uint64_t sum = 0, word;
+    for (; size >= sizeof word; data += sizeof word, size -= sizeof word, before += sizeof word, keys += 2) {
+        memcpy(&word, data, sizeof word);
+        sum += product(keys, word);
+    }
+    return size ? sum + product(keys, last_word(data, size, before)) : sum;
+}
+
+/* Of a line whose head and suffix are not longer than LONGEST_KEY together. */
 static uint64_t hash_of(const Sums *sums, const Line *line)
 {
-    uint64_t hash = hash_bytes(sums->seed, line->head, line->head_size);
-    hash = mix(hash_bytes(hash, line->suffix, line->suffix_size), line->head_size);
-    return hash ^ (hash >> 32);
+    const uint32_t *keys = sums->keys + 2;
+    uint64_t hash = product(sums->keys, (uint64_t)line->head_size << 32 | line->suffix_size);
+    hash += hash_bytes(keys, line->head, line->head_size, 0);
+    keys += (line->head_size + 7) / 8 * 2;
+    hash += hash_bytes(keys, line->suffix, line->suffix_size, (size_t)(line->suffix - line->head));
+    hash = (hash ^ hash >> 32) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 29;
+}
+
+static int has_long_key(const Line *line)
+{
+    return line->head_size + line->suffix_size > LONGEST_KEY;
+}
+
+/* Make the secret of a seed (splitmix64). */
+static void make_keys(Sums *sums, uint64_t seed)
+{
+    for (size_t at = 0; at < KEY_WORDS; at++) {
+        uint64_t word = seed += 0x9E3779B97F4A7C15u;
+        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9u;
+        word = (word ^ word >> 27) * 0x94D049BB133111EBu;
+        sums->keys[at] = (uint32_t)(word >> 32);
+    }
 }
 
 static int is_of(const Entry *entry, uint64_t hash, const Line *line)
@@ -210,24 +252,50 @@ static void forget_unused(Sums *sums)
 
 /* --- adding --- */
 
-/* Add to a sum, and keep what is rounded off (Neumaier): a million tenths are a hundred thousand. */
-static void add_up(Entry *entry, double number)
+static void add_word(uint64_t *sum, size_t place, uint64_t word)
 {
-    double sum = entry->sum + number;
-    entry->rest += fabs(entry->sum) >= fabs(number) ? entry->sum - sum + number : number - sum + entry->sum;
-    entry->sum = sum;
+    sum[place] += word;
+    for (int carry = sum[place] < word; carry && ++place < PARTS;)
+        carry = ++sum[place] == 0;
 }
 
-static int add_value(Sums *sums, Entry *entry, double number)
+/* Add a double that is not negative, exactly. 0 if it is out of range, which no line of a known shape is. */
+static int add_exactly(uint64_t *sum, double number)
+{
+    const int fraction_bits = 52, bias = 1075; /* IEEE 754 */
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    int exponent = (int)(bits >> fraction_bits), shift = exponent - bias + POINT;
+    if (bits == 0)
+        return 1;
+    if (exponent == 0 || shift < 0 || shift >= 64 * (PARTS - 1))
+        return 0;
+    uint64_t whole = (bits & (((uint64_t)1 << fraction_bits) - 1)) | (uint64_t)1 << fraction_bits;
+    size_t place = (size_t)shift / 64, rest = (size_t)shift % 64;
+    add_word(sum, place, whole << rest);
+    if (rest > 0)
+        add_word(sum, place + 1, whole >> (64 - rest));
+    return 1;
+}
+
+/* Add to a counter; 1 if it is done, 0 if it can't be. */
+static int add_count(Entry *entry, const Line *line)
+{
+    if (entry->rate == 1.0 && line->places == 0)
+        add_word(entry->sum, POINT / 64, line->digits);
+    else if (!add_exactly(entry->sum, number_of_line(line) / entry->rate))
+        return 0;
+    entry->times++;
+    entry->used = 1;
+    return 1;
+}
+
+/* Add to a timer; 1 if it is done, -1 after an error. */
+static int add_value(Sums *sums, Entry *entry, const Line *line)
 {
     entry->used = 1;
-    if (!entry->times && !entry->counter)
+    if (!entry->times)
         sums->collected += FIRST_COSTS;
-    if (entry->counter) {
-        add_up(entry, entry->rate == 1.0 ? number : number / entry->rate);
-        entry->times++;
-        return 0;
-    }
     if (entry->times == entry->room) {
         size_t room = entry->room ? entry->room * 2 : FIRST_VALUES;
         double *values = PyMem_Realloc(entry->values, room * sizeof *values);
@@ -238,25 +306,25 @@ static int add_value(Sums *sums, Entry *entry, double number)
         entry->values = values;
         entry->room = room;
     }
-    entry->values[entry->times++] = number;
+    entry->values[entry->times++] = number_of_line(line);
     sums->collected++;
-    return 0;
+    return 1;
 }
 
 /* Add a line; 1 if it is done, 0 if it isn't known, -1 after an error. */
 static int add_line(Sums *sums, const char *start, const char *end)
 {
     Line line;
-    if (!take_apart(start, end, &line) || !read_number(&line))
+    if (!take_apart(start, end, &line) || !read_number(&line) || has_long_key(&line))
         return 0;
     size_t place = place_of(sums, hash_of(sums, &line), &line);
     uint32_t found = place == NOWHERE ? 0 : sums->places[place];
     if (!found || (Py_ssize_t)line.values_size > sums->entries[found - 1].digits)
         return 0;
-    if (add_value(sums, &sums->entries[found - 1], line.number) < 0)
-        return -1;
-    sums->lines++;
-    return 1;
+    Entry *entry = &sums->entries[found - 1];
+    int done = entry->counter ? add_count(entry, &line) : add_value(sums, entry, &line);
+    sums->lines += done > 0;
+    return done;
 }
 
 static int keep(PyObject *list, PyObject *item)
@@ -360,8 +428,7 @@ static int learn_line(Sums *sums, PyObject *text, PyObject *shapes)
     Line line;
     if (PyBytes_AsStringAndSize(text, &data, &size) < 0)
         return -1;
-    if (!take_apart(data, data + size, &line) || !read_number(&line) ||
-        line.head_size + line.suffix_size > LONGEST_KEY)
+    if (!take_apart(data, data + size, &line) || !read_number(&line) || has_long_key(&line))
         return 0;
     if (sums->known == sums->entries_room && sums->known < sums->most && resize(sums, (sums->places_mask + 1) * 2) < 0)
         return -1;
@@ -408,11 +475,33 @@ static PyObject *packed(const double *values, uint64_t number)
     return made;
 }
 
+static int give_number(Entry *entry, PyObject *counters, double number, uint64_t times)
+{
+    return keep(counters, Py_BuildValue("(OdK)", entry->shape, number, (unsigned long long)times));
+}
+
+/* Give numbers that have exactly a counter's sum: most often one, else one for each half of a word that has something. */
+static int give_sum(Entry *entry, PyObject *counters)
+{
+    const uint64_t *sum = entry->sum, exact = (uint64_t)1 << 53;
+    uint64_t times = entry->times;
+    if (!sum[0] && !sum[1] && !sum[3] && sum[2] <= exact)
+        return give_number(entry, counters, (double)sum[2], times);
+    for (int half = 2 * PARTS - 1; half >= 0; half--) {
+        uint32_t digits = (uint32_t)(sum[half / 2] >> 32 * (half % 2));
+        if (digits == 0)
+            continue;
+        if (give_number(entry, counters, ldexp(digits, 32 * half - POINT), times) < 0)
+            return -1;
+        times = 0;
+    }
+    return 0;
+}
+
 static int give(Entry *entry, PyObject *counters, PyObject *timers)
 {
     if (entry->counter)
-        return keep(counters,
-                    Py_BuildValue("(OdK)", entry->shape, entry->sum + entry->rest, (unsigned long long)entry->times));
+        return give_sum(entry, counters);
     PyObject *values = packed(entry->values, entry->times);
     return values == NULL ? -1 : keep(timers, Py_BuildValue("(ON)", entry->shape, values));
 }
@@ -429,7 +518,7 @@ static void begin_anew(Sums *sums)
         }
         entry->used = 0;
         entry->times = 0;
-        entry->sum = entry->rest = 0.0;
+        memset(entry->sum, 0, sizeof entry->sum);
     }
     sums->lines = sums->collected = 0;
 }
@@ -481,7 +570,7 @@ static PyObject *sums_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     Sums *sums = (Sums *)allocate(type, 0);
     if (sums == NULL)
         return NULL;
-    sums->seed = seed;
+    make_keys(sums, seed);
     sums->most = (size_t)limit;
     if (resize(sums, FIRST_PLACES) < 0)
         Py_CLEAR(sums);

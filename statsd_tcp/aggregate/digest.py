@@ -11,12 +11,14 @@ import collections
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
+from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.line import Parsed, complete
 from statsd_tcp.wire.memo import Key, ShapeMemo
+from statsd_tcp.wire.numbers import LIMIT
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
@@ -42,14 +44,20 @@ class Digest:
     ``held``: about how many bytes it has put into the interval that grow with the lines and not only with the series.
     """
 
-    __slots__ = ("_collected", "_grammar", "_interval", "_memo", "_once", "_rejected", "held")
+    __slots__ = ("_collected", "_counters", "_grammar", "_interval", "_memo", "_once", "_rejected", "held")
 
-    def __init__(self, grammar: Grammar, interval: Interval, rejected: set[bytes] | None = None) -> None:
-        """Read lines by ``grammar`` into ``interval``; put those that are bad into ``rejected`` too."""
+    def __init__(
+        self, grammar: Grammar, interval: Interval, counters: CounterSums, rejected: set[bytes] | None = None
+    ) -> None:
+        """Read lines by ``grammar`` into ``interval``, and counters into ``counters``.
+
+        Those that are bad are put into ``rejected`` too.
+        """
         self._grammar = grammar
         self._rejected = rejected
         self._memo = ShapeMemo(grammar)
         self._interval = interval
+        self._counters = counters
         # Values that came once, by shape: collecting many and then counting them is faster than counting each.
         self._once: dict[Shape, list[float]] = {}
         self._collected = 0
@@ -74,10 +82,16 @@ class Digest:
 
     def add_sums(self, counters: list[tuple[Shape, float, int]], timers: list[tuple[Shape, bytes]]) -> None:
         """Add what `aggregate.sums.Sums` gives."""
-        interval = self._interval
+        wholes, lines = self._counters.wholes, 0
         for shape, added, times in counters:
-            interval.counters[shape.series] = interval.counters.get(shape.series, 0.0) + added
-            interval.samples["c"] = interval.samples.get("c", 0) + times
+            lines += times
+            total = wholes.get(shape.series, 0.0) + added
+            if added.is_integer() and total < LIMIT:
+                wholes[shape.series] = total
+            else:
+                self._counters.add(shape.series, added)
+        if lines:
+            self._interval.samples["c"] = self._interval.samples.get("c", 0) + lines
         for shape, numbers in timers:
             self._add_values(shape.kind, shape.series, numbers, 1, 1.0 / shape.rate)
 
@@ -91,8 +105,9 @@ class Digest:
         shape_of = memo.young.get
         signed = self._grammar.signed_gauges
         once = self._once
-        counters = self._interval.counters
-        before = counters.get
+        counters = self._counters
+        wholes = counters.wholes
+        before = wholes.get
         counted = learnt = 0
         for line, times in lines:
             head, _, rest = line.partition(b":")
@@ -102,18 +117,18 @@ class Digest:
                 learnt += 1
                 shape = memo.learn((head, suffix))
                 shape_of = memo.young.get
-            if len(values) <= shape.digits and values.isdigit():
-                number: float | None = float(values)
-            else:
-                number = plain_number(shape, values) if shape.plain else None
+            is_whole = len(values) <= shape.digits and values.isdigit()
+            number = float(values) if is_whole else plain_number(shape, values) if shape.plain else None
             if number is None:
                 self._add_odd(line, shape, values, times, tick)
             elif shape.kind == "g":
                 self._change(shape.series, number, tick, relative=signed and values[0] in _SIGNS)
             elif shape.kind == "c":
                 counted += times
-                series = shape.series
-                counters[series] = before(series, 0.0) + times * (number / shape.rate)
+                if is_whole and shape.rate == 1.0 and (total := before(shape.series, 0.0) + times * number) < LIMIT:
+                    wholes[shape.series] = total
+                else:
+                    counters.add(shape.series, number / shape.rate, times)
             elif times == 1:
                 collected = once.get(shape)
                 if collected is None:
@@ -142,10 +157,10 @@ class Digest:
         if shape.kind != "c":
             self._add_values(shape.kind, shape.series, packed(numbers), times, 1.0 / shape.rate)
             return
-        interval, series, rate = self._interval, shape.series, shape.rate
-        interval.samples["c"] = interval.samples.get("c", 0) + times * len(numbers)
-        added = sum(numbers) if rate == 1.0 else sum([number / rate for number in numbers])
-        interval.counters[series] = interval.counters.get(series, 0.0) + times * added
+        samples = self._interval.samples
+        samples["c"] = samples.get("c", 0) + times * len(numbers)
+        for number in numbers:
+            self._counters.add(shape.series, number / shape.rate, times)
 
     def _add_values(self, kind: Kind, series: str, numbers: bytes, times: int, rate: float) -> None:
         """Add packed values of a timer, each of which came ``times`` and stands for ``rate`` events each time."""
@@ -192,7 +207,7 @@ class Digest:
         if isinstance(value, str):
             self._add_member(series, value)
         elif sample.kind == "c":
-            interval.counters[series] = interval.counters.get(series, 0.0) + times * value
+            self._counters.add(series, value, times)
         else:
             append_change(interval.gauges.setdefault(series, []), (tick, sample.relative, value))
 

@@ -6,6 +6,7 @@ two ends may be of different releases, and must know it. Version 1 is that of re
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -39,7 +40,10 @@ def decode(payload: bytes) -> Interval:
     version, rest = payload[:1], memoryview(payload)[1:]
     try:
         if version == bytes([VERSION]):
-            return _decoder.decode(rest)
+            interval = _decoder.decode(rest)
+            for values in chain(interval.times.values(), interval.distributions.values()):
+                values.check()
+            return interval
         if version == bytes([VERSION_1]):
             return encoding_1.decode(rest)
     except (msgspec.MsgspecError, ValueError) as error:

@@ -8,7 +8,7 @@ from typing import Protocol
 from statsd_tcp.wire.memo import Key
 from statsd_tcp.wire.shape import Shape
 
-_VERSION = 2
+_VERSION = 3
 
 try:
     from statsd_tcp.aggregate import _sums
@@ -47,7 +47,8 @@ class Sums(Protocol):
         """Give what was added since the last time.
 
         How many lines, what was added to each counter and by how many of them, and the values of each timer, packed. A
-        shape's rate is applied to the sum, and not to the values.
+        shape's rate is applied to the sum, and not to the values. A counter may come several times, with numbers that
+        have exactly its sum; the lines are counted with the first.
         """
 
 

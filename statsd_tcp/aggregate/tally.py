@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
+from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.digest import Digest, count_into
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
@@ -192,6 +193,7 @@ class Tally:
         """
         sums = new_sums if accepted is None else None
         self._interval = Interval()
+        self._counters = CounterSums()
         self._digests: dict[Grammar, Digest] = {}
         self._rejected = None if accepted is None else accepted.rejected
         spoken = others or {}
@@ -201,7 +203,7 @@ class Tally:
         ]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
-        return self._digests.setdefault(grammar, Digest(grammar, self._interval, self._rejected))
+        return self._digests.setdefault(grammar, Digest(grammar, self._interval, self._counters, self._rejected))
 
     def add(self, listener: int, chunk: bytes, tick: int) -> None:
         """Count the lines in ``chunk``, each of which ends in a newline.
@@ -246,6 +248,7 @@ class Tally:
             of.flush()
             taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
             of.counts = ListenerCounts()
+        taken.counters = self._counters.take()
         self._interval = Interval()
         for digest in self._digests.values():
             digest.begin(self._interval)
