@@ -39,6 +39,7 @@ COMMANDS = {
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
+    "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
 }
 
