@@ -42,6 +42,7 @@ from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.startup import told_in_a_line
 from statsd_tcp.state.folder import LEDGERS, STORE, sign_lock
 from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
@@ -57,7 +58,15 @@ from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
 
-__all__ = ["SAME_SIGNAL", "OrderedService", "SecondSignal", "Service", "flush_rules", "give_up", "make_outputs"]
+__all__ = [
+    "SAME_SIGNAL",
+    "OrderedService",
+    "SecondSignal",
+    "Service",
+    "flush_rules",
+    "give_up",
+    "make_outputs",
+]
 
 _log = Logger()
 
@@ -259,8 +268,17 @@ class Service(OrderedService):
         dispatch = Dispatch(StoredFlush(self._committer, timers), view)
         WebService(self._reactor, listener, ConsoleFactory(self._reactor, dispatch)).setServiceParent(self)
 
+    def privilegedStartService(self) -> None:
+        """Do what needs the rights that the process has not given up yet."""
+        with told_in_a_line():
+            super().privilegedStartService()
+
     def startService(self) -> None:
         """Start everything, in the process that stays."""
+        with told_in_a_line():
+            self._start()
+
+    def _start(self) -> None:
         sign_lock(self._lock)
         if not self._inherited:
             self._health.started_at = self._reactor.seconds()

@@ -6,7 +6,10 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Mapping
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -28,8 +31,9 @@ from statsd_tcp.state.user import User, UserError, acting_as, check_access
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
+from statsd_tcp.words import in_words
 
-__all__ = ["StartError", "check_reload", "commit_period", "make_plan"]
+__all__ = ["StartError", "check_reload", "commit_period", "make_plan", "told_in_a_line", "unforeseen"]
 
 COMMIT_PERIOD = "STATSCOUNTER_COMMIT_PERIOD"
 """The environment variable that has commits come more often than once a second, for tests that wait for them."""
@@ -72,7 +76,7 @@ def make_plan(
         plan = _bind_all(settings, folder, bound, inherited)._replace(commit_period=period)
         inherited.settle()
         return plan, lock
-    except StartError:
+    except BaseException:
         # Ports end with the process, but the files of Unix sockets don't.
         for listener in bound:
             listener.close()
@@ -104,6 +108,30 @@ def commit_period(environ: Mapping[str, str]) -> float:
     if not 1 <= commits <= MOST_COMMITS or not math.isclose(commits * period, 1, rel_tol=1e-3):
         raise StartError(f"{COMMIT_PERIOD}={text}: not a second, nor a half, a third, ... a twentieth of one")
     return 1 / commits
+
+
+def unforeseen(error: Exception) -> str:
+    """Return one line about an error that nobody thought of: the cause, and where in our code it came up."""
+    words = in_words(error)
+    if isinstance(error, OSError):
+        hint = "; the service needs /proc" if str(error.filename).startswith("/proc") else ""
+        return f"can't start: {words}{hint}"
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if "statsd_tcp" in frame.filename]
+    where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+    return f"can't start: {type(error).__name__}: {words}{where}"
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Have an error of the start, after which twistd ends, be one line on standard error and not a traceback."""
+    try:
+        yield
+    except Exception as error:
+        line = unforeseen(error)
+        _log.critical("statscounter {line}", line=line)
+        # twistd takes its pid file away, tells its parent if there is one, and raises the error again.
+        sys.excepthook = lambda *_: print(f"statscounter: {line}", file=sys.__stderr__)
+        raise
 
 
 def _left_to_us(environ: Mapping[str, str], manifest: Manifest | None) -> list[InheritedListener]:
@@ -190,9 +218,9 @@ def _explained_path(endpoint: Endpoint, option: str, error: OSError) -> str:
 
 
 def _check_labels(listeners: list[BoundListener]) -> None:
-    labels = [listener.label for listener in listeners]
-    for label in labels:
-        if labels.count(label) > 1:
+    labels = Counter(listener.label for listener in listeners)
+    for label, times in labels.items():
+        if times > 1:
             raise StartError(f"--listen/--count: two listeners are called {label}; name=LABEL tells them apart")
 
 

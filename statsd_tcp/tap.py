@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,14 +19,16 @@ from statsd_tcp import __version__, crash_points
 from statsd_tcp.clock import use_monotonic
 from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
+from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
-from statsd_tcp.startup import StartError, check_reload, make_plan
+from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, find_user
-from statsd_tcp.supervisor.manifest import read_manifest
+from statsd_tcp.supervisor.manifest import Manifest, read_manifest
+from statsd_tcp.supervisor.start_plan import Plan
 
 __all__ = ["Options", "makeService"]
 
@@ -103,6 +106,18 @@ for _option in OPTIONS:
         setattr(Options, f"opt_{_option.short}", getattr(Options, f"opt_{_option.field}"))
 
 
+def _assemble(
+    reactor: Any, plan: Plan, lock: int, outputs: Mapping[str, IOutput], manifest: Manifest | None
+) -> Service:
+    try:
+        return Service(reactor, plan, lock, outputs, manifest)
+    except BaseException:
+        # Ports end with the process, but the files of Unix sockets don't.
+        for listener in plan.listeners:
+            listener.close()
+        raise
+
+
 def _user_of(options: Options) -> User | None:
     """Find the user that twistd will become; raises `UserError`."""
     given = options.parent
@@ -130,6 +145,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest, _user_of(options))
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
+        return _assemble(reactor, plan, lock, outputs, manifest)
     except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:
         fail(str(error))
-    return Service(reactor, plan, lock, outputs, manifest)
+    except Exception as error:  # noqa: BLE001  (here and only here a start ends, whatever it was)
+        fail(unforeseen(error))

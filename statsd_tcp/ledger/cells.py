@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from statsd_tcp.ledger.layout import CellName, Directory
@@ -74,14 +74,17 @@ def ledger_cells(labels: Sequence[str]) -> list[CellName]:
     return names
 
 
-def cells_in(directory: Directory, index: int) -> ListenerCells:
-    """Return where a ledger has the cells of the listener with that index, whichever release made the ledger.
+def cells_in(directory: Directory) -> list[ListenerCells]:
+    """Return where a ledger has the cells of each listener, whichever release made the ledger.
 
     A supervisor whose program was replaced starts workers of the new one with ledgers of its own. A reason that such a
     ledger lacks is counted as ``idle``: a connection that ended for any of these was silent for too long.
     """
-    label = directory.listeners[index][0]
     places = {name: place for place, name in enumerate(directory.cells)}
+    return [_cells_of(label, places) for label, _ in directory.listeners]
+
+
+def _cells_of(label: str, places: Mapping[CellName, int]) -> ListenerCells:
     idle = places[CellName("closed", label, "idle")]
     closed = (places.get(CellName("closed", label, reason), idle) for reason in CLOSE_REASONS)
     errors = {name: places[CellName("accept_errors", label, name)] for name in ACCEPT_ERRNOS}

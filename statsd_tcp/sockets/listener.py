@@ -119,7 +119,11 @@ class BoundListener:
         if self.stream:
             for row in self.sockets:
                 for one in row:
-                    one.listen(backlog)
+                    try:
+                        one.listen(backlog)
+                    except OSError as error:
+                        # As when another process has bound the port at the same moment.
+                        raise OSError(error.errno, error.strerror, self.label) from None
 
     def close(self) -> None:
         """Close all sockets. Afterwards the file of a Unix socket goes, unless another process has it by now."""

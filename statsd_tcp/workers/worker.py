@@ -79,7 +79,7 @@ class Worker:
         self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
         self._cells = ledger.cells
-        self._directory = ledger.directory
+        self._indexes = cells_in(ledger.directory)
         self._send = send
         self._failed = failed
         self._ticks = ticks
@@ -251,7 +251,7 @@ class Worker:
             return lane(*common, self._kinds.read_datagrams)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
-        indexes = cells_in(self._directory, spec.index)
+        indexes = self._indexes[spec.index]
         serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
         if spec.kind == "count":
             return self._kinds.counting(*serving)
@@ -284,7 +284,7 @@ class Worker:
         common = (
             self._reactor,
             self._cells,
-            cells_in(self._directory, index),
+            self._indexes[index],
             self._moderator,
             self._occupancy,
             self._boot.idle_timeout,

@@ -166,6 +166,32 @@ def folder_for_lock(scene: Scene) -> Row:
     return Row([], [f"--state-dir {scene.state}: lock is a folder and no file"], [])
 
 
+def in_mounts(script: str) -> list[str]:
+    """Give a command that runs another one in a mount namespace of its own, after a script that needs root."""
+    prefix = ["unshare", "--mount", "sh", "-c", f'{script}; exec "$@"', "sh"]
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root and unshare")
+    return prefix
+
+
+def no_proc(_: Scene) -> Row:
+    """Take /proc away."""
+    return Row([], ["can't start: /proc/", "No such file or directory; the service needs /proc"],
+               in_mounts("mount -t tmpfs none /proc"))  # fmt: skip
+
+
+def full_disk(scene: Scene) -> Row:
+    """Put the state directory on a disk that is full."""
+    scene.state.mkdir()
+    mount = f"set -e; mount -t tmpfs -o size=4k,mode=700 none {scene.state}; echo x > {scene.state}/x"
+    return Row([], [f"--state-dir {scene.state}: can't be used", "No space left on device"], in_mounts(mount))
+
+
+def deep_file(scene: Scene) -> Row:
+    """Write a configuration file of lists within lists."""
+    return Row(scene.config(f"listen = {'[' * 100_000}"), ["statscounter.toml: ", "nested too deeply"], [])
+
+
 def few_descriptors(scene: Scene) -> Row:
     """Let the service open hardly any files."""
     limited = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"]
@@ -179,6 +205,10 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
         ["--listen tcp:0:interface=192.0.2.1", "no address"], "--listen=tcp:0:interface=192.0.2.1"
     ),
     "no such file": missing_file,
+    "no /proc": no_proc,
+    "full disk": full_disk,
+    "deep TOML": deep_file,
+    "folder for file": wrong(["--config: / can't be read: Is a directory"], "--config=/"),
     "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
     "lines port in use": in_use("listen", "tcp"),
     "datagram port in use": in_use("listen", "udp"),
@@ -227,6 +257,8 @@ OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
     ),
     "repeat twice": wrong(["repeat:udp:h:1 is given twice"], "--repeat=udp:h:1", "--repeat=udp:h:1"),
     "long path": wrong(["--listen unix:/", "longer than the 107 bytes"], f"--listen=unix:/{'x' * 120}"),
+    "many digits": wrong(["--listen: the value is longer than 4,096"], f"--listen=tcp:{'1' * 5000}"),
+    "nobody's home": wrong(["--state-dir: Could not determine home directory"], "--state-dir=~nobody-of-that-name/x"),
     "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
 }
 """More ways to get the options wrong, all of which take the same way out."""

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from statsd_tcp.kernel.port_owner import Owner
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.settings.table import Settings, build_settings
-from statsd_tcp.startup import COMMIT_PERIOD, StartError, commit_period, make_plan
+from statsd_tcp.startup import COMMIT_PERIOD, StartError, commit_period, make_plan, told_in_a_line, unforeseen
 from statsd_tcp.state.folder import STORE
 from statsd_tcp.supervisor.start_plan import Plan
 
@@ -212,6 +213,35 @@ class PlanTests(StartupTestCase):
             f"--listen/--count: two listeners are called {plan.listeners[0].label}; name=LABEL tells them apart",
             self.error(startup._check_labels, plan.listeners * 2),
         )
+
+
+class UnforeseenTests(StartupTestCase):
+    """Errors of the start that nobody thought of."""
+
+    def test_in_a_line(self) -> None:
+        """The line names the file, or the kind of error and where in our code it came up."""
+        with self.assertRaises(ValueError) as caught:
+            self.patch(startup, "open_state", lambda *_: int("x\ny"))
+            make_plan(self.settings(), {})
+        self.assertRegex(unforeseen(caught.exception), r"^can't start: ValueError: .* \(\w+\.py, line \d+\)$")
+        missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/sys/x")
+        self.assertEqual(
+            "can't start: /proc/sys/x: No such file or directory; the service needs /proc", unforeseen(missing)
+        )
+
+    def test_after_the_plan(self) -> None:
+        """What fails when the service begins to listen ends in one line as well."""
+        self.patch(sys, "excepthook", sys.excepthook)
+        written = StringIO()
+        self.patch(sys, "__stderr__", written)
+
+        def fail() -> None:
+            with told_in_a_line():
+                raise OSError(errno.EADDRINUSE, "Address already in use", "tcp:8125")
+
+        self.assertRaises(OSError, fail)
+        sys.excepthook(OSError, OSError(), None)
+        self.assertEqual("statscounter: can't start: tcp:8125: Address already in use\n", written.getvalue())
 
 
 class CommitPeriodTests(StartupTestCase):

@@ -230,13 +230,13 @@ class CellTests(LedgerTestCase):
         """In a ledger of this version the cells are found where they are known to be."""
         directory = Directory(ledger_cells(["tcp:1", "tcp:2"]), [("tcp:1", "etsy"), ("tcp:2", "etsy")])
         for index in range(2):
-            self.assertEqual(listener_cells(index), cells_in(directory, index))
+            self.assertEqual(listener_cells(index), cells_in(directory)[index])
 
     def test_ledger_of_release_0_1_0(self) -> None:
         """In a ledger that lacks the newer reasons they are counted as idle, and no other cell is moved."""
         newer = {"evicted", "first_byte"}
         names = [name for name in ledger_cells(["tcp:1"]) if name.detail not in newer]
-        indexes = cells_in(Directory(names, [("tcp:1", "etsy")]), 0)
+        indexes = cells_in(Directory(names, [("tcp:1", "etsy")]))[0]
         self.assertEqual({indexes.idle}, {getattr(indexes, reason) for reason in newer})
         self.assertEqual(CellName("closed", "tcp:1", "shutdown"), names[indexes.shutdown])
         self.assertEqual(CellName("paused", "tcp:1"), names[indexes.paused])

@@ -153,6 +153,29 @@ class SettingsTests(SynchronousTestCase):
         """Ports that the kernel chooses differ, and so do schemes and interfaces."""
         build_settings({"listen": ["tcp:0", "tcp:0", "udp:0", "tcp:1", "udp:1", "tcp:1:interface=127.0.0.1"]})
 
+    def test_number_of_listeners(self) -> None:
+        """A thousand listeners are taken, and one more is refused with the number that --help names."""
+        given = {"listen": [f"tcp:{port}" for port in range(10_000, 10_999)], "count": ["tcp:9999"]}
+        self.assertEqual(999, len(build_settings(given).listen))
+        text = str(self.assertRaises(SettingsError, build_settings, {**given, "count": ["tcp:9998", "tcp:9999"]}))
+        self.assertEqual("--listen/--count: 1001 listeners; there may be at most 1000", text)
+        self.assertIn("at most 1000", next(option.help for option in OPTIONS if option.name == "listen"))
+
+    def test_deep_or_long_files(self) -> None:
+        """A file that is nested too deeply, wherever, or has a number of too many digits is refused in one line."""
+        cases = {
+            f"listen = {'[' * 5000}": "nested too deeply",
+            f"listen{'.a' * 5000} = 1": "nested too deeply",
+            f"workers = {'1' * 5000}": "has too many digits",
+        }
+        with TemporaryDirectory() as folder:
+            for content, said in cases.items():
+                path = Path(folder) / "c.toml"
+                path.write_text(content)
+                text = str(self.assertRaises(SettingsError, read_config, path))
+                self.assertTrue(text.startswith(f"{path}: "), text)
+                self.assertIn(said, text)
+
 
 class ConfigTests(SynchronousTestCase):
     """TOML files."""
