@@ -205,10 +205,13 @@ class LedgerFolder:
     def check(self) -> None:
         """Notice which files are gone or cut off: each is said once, and counted. To be called every now and then."""
         for ledger in self.ledgers.values():
-            fault = ledger.check()
-            if fault is not None:
-                self.faults[fault] += 1
-                self._log.error(_SAID[fault], path=ledger.path, worker=ledger.worker)
+            self._notice(ledger)
+
+    def _notice(self, ledger: Ledger) -> None:
+        fault = ledger.check()
+        if fault is not None:
+            self.faults[fault] += 1
+            self._log.error(_SAID[fault], path=ledger.path, worker=ledger.worker)
 
     def counts(self) -> list[LedgerCounts]:
         """Read the cells of all ledgers."""
@@ -221,6 +224,7 @@ class LedgerFolder:
     def give_up(self, ledger: Ledger, why: str) -> None:
         """Keep the file of a ledger that the store has taken in as far as it could; raises `OSError`."""
         del self.ledgers[ledger.ledger_id]
+        self._notice(ledger)
         is_there = ledger.file.is_at(ledger.path)
         ledger.file.close()
         if is_there:
@@ -236,6 +240,7 @@ class LedgerFolder:
 
     def remove(self, ledger: Ledger) -> None:
         """Delete the file of a ledger that the store has taken in; raises `OSError` when that can't be done."""
+        self._notice(ledger)
         del self.ledgers[ledger.ledger_id]
         ledger.file.close()
         ledger.path.unlink(missing_ok=True)
