@@ -16,10 +16,6 @@ the offset that the store has: so it goes on where it was, whatever dies meanwhi
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Literal, Protocol, get_args
 
@@ -27,12 +23,11 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from statsd_tcp.children import Child, Children, Ending, environment
+from statsd_tcp.children import Children
 from statsd_tcp.commit.replay import Replay, Skipped
-from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest, Words
 from statsd_tcp.commit.suspicion import Death, next_request, suspect_after
+from statsd_tcp.commit.turns import Reading, Turns, leave
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.ledger.suspect import Suspect
 from statsd_tcp.words import in_words
@@ -49,21 +44,14 @@ RETRY = 1.0
 LONGEST_RETRY = 60.0
 """Seconds until a journal is tried again: at first, and at most. It doubles while nothing is learnt of the journal."""
 
-SILENCE = 5.0
-"""Seconds without a word after which a reading process loses its turn to another journal, and goes on beside it."""
-
 PATIENCE = 60.0
 LONGEST_PATIENCE = 3600.0
-"""Seconds more after which it is killed: at first, and at most. It doubles each time. A machine may be that slow; a
-process that hangs is not waited for without an end."""
+"""Seconds after which a silent reading process, which has lost its turn, is killed: at first, and at most. It doubles
+each time. A machine may be that slow; a process that hangs is not waited for without an end."""
 
 MOST_FAILURES = 5
 """So often skipping one frame may end the process before the journal is given up: nothing is made of the frame then, so
 that the fault lies elsewhere."""
-
-STOP_SECONDS = 2.0
-"""Seconds that a stop waits for the killed processes to be gone. One that waits for a dead disk cannot be killed; it
-writes nothing, and so may stay."""
 
 
 class IRecovery(Protocol):
@@ -99,25 +87,18 @@ class _Job:
         self.start = start
         self.until = until
         self.found = found
-        self.request = ReadRequest(str(ledger.path), start, until)
-        self.reader: Child | None = None
-        self.words = Words()
-        self.complaint = bytearray()
         self.call: IDelayedCall | None = None
         self.retry = RETRY
         self.patience = PATIENCE
-        self.ran_out = False
         self.failures = 0
-        self.dropped = False
 
 
 class Recovery:
     """Reads as many pieces at once as ``at_once`` says; journals take turns, so that none waits behind another.
 
-    state     what of the job is set              what comes next
-    queued    it is in _queue                     a turn is free: running
-    running   reader, call (kills it)             a result: done; anything else: resting
-    resting   call (begins again)                 the call: queued
+    state     what there is of it                 what comes next
+    queued    a `Reading` in its turn, or before  a result: done; anything else: resting
+    resting   call                                the call: queued
     done      the result is in ``results``        the committer takes it, and asks for the next piece
 
     A death teaches something about the journal, which is noted before the next turn. What teaches nothing (no process
@@ -128,16 +109,10 @@ class Recovery:
 
     def __init__(self, reactor: Any, children: Children, at_once: int) -> None:
         self._reactor = reactor
-        self._children = children
-        self._at_once = at_once
+        self._turns = Turns(reactor, children, at_once)
         self._jobs: dict[str, _Job] = {}
-        self._queue: deque[_Job] = deque()
         self._since: dict[str, float] = {}
-        self._readers: set[Child] = set()
-        self._turns: set[Child] = set()
-        """The readers that have a turn: all but silent ones."""
         self._settled: list[Deferred[None]] = []
-        self._stopped: list[Deferred[None]] = []
         self.results: dict[str, Replay] = {}
         self.faults: dict[RecoveryFault, int] = dict.fromkeys(FAULTS, 0)
 
@@ -170,7 +145,7 @@ class Recovery:
     def settled(self, seconds: float) -> Deferred[None]:
         """Fire when no journal waits, or after that time."""
         settled: Deferred[None] = Deferred()
-        settled.addTimeout(seconds, self._reactor, onTimeoutCancel=_leave)
+        settled.addTimeout(seconds, self._reactor, onTimeoutCancel=leave)
         self._settled.append(settled)
         self.keep(self._since)
         return settled
@@ -178,114 +153,49 @@ class Recovery:
     def stop(self) -> Deferred[None]:
         """Read nothing more, and have the processes gone, as far as that is possible within `STOP_SECONDS`."""
         for job in self._jobs.values():
-            # Its end is not a failure of the journal's.
-            job.dropped = True
-            self._cancel(job)
-            if job.reader is not None:
-                job.reader.kill()
+            if job.call is not None:
+                job.call.cancel()
         self._jobs.clear()
-        self._queue.clear()
         self._since.clear()
-        stopped: Deferred[None] = Deferred()
-        stopped.addTimeout(STOP_SECONDS, self._reactor, onTimeoutCancel=_leave)
-        self._stopped.append(stopped)
-        self._check_stopped()
-        return stopped
-
-    def _check_stopped(self) -> None:
-        if not self._readers:
-            stopped, self._stopped = self._stopped, []
-            for deferred in stopped:
-                deferred.callback(None)
-
-    # A job's turn.
+        return self._turns.stop()
 
     def _enqueue(self, job: _Job) -> None:
         job.call = None
-        self._queue.append(job)
-        self._take_turns()
+        try:
+            request = next_request(str(job.ledger.path), job.start, job.until, job.ledger.suspect(job.start))
+            self._turns.add(Reading(job.ledger, request, job.patience, lambda reading: self._over(job, reading)))
+        except Exception:  # noqa: BLE001  (one journal must not stop the others, nor itself)
+            self._note_error(job)
 
-    def _take_turns(self) -> None:
-        while self._queue and len(self._turns) < self._at_once:
-            job = self._queue.popleft()
-            try:
-                self._begin(job)
-            except OSError as error:
-                self._rest(job, f"no process can be made: {in_words(error)}")
-            except Exception:  # noqa: BLE001  (one journal must not stop the others, nor itself)
-                self._note_error(job)
+    def _over(self, job: _Job, reading: Reading) -> None:
+        try:
+            self._judge(job, reading)
+        except Exception:  # noqa: BLE001  (as above)
+            self._note_error(job)
 
-    def _begin(self, job: _Job) -> None:
-        path, suspect = str(job.ledger.path), job.ledger.suspect(job.start)
-        job.request = next_request(path, job.start, job.until, suspect)
-        job.words, job.complaint, job.ran_out = Words(), bytearray(), False
-        argv = [sys.executable, "-P", "-m", "statsd_tcp.commit.replay_process"]
-        job.reader = reader = self._children.start(
-            [*argv, msgspec.json.encode(job.request).decode()],
-            environment(os.environ),
-            {1: lambda data: self._hear(job, data), 2: job.complaint.extend},
-            {LEDGER_DESCRIPTOR: job.ledger.file.fileno()},
-        )
-        self._readers.add(reader)
-        self._turns.add(reader)
-        job.call = self._reactor.callLater(SILENCE, self._end_turn, job, reader)
-        reader.ended.addCallback(self._ended, job, reader).addErrback(self._unexpected)
-
-    def _hear(self, job: _Job, data: bytes) -> None:
-        job.words.hear(data)
-        if data and job.call is not None and job.call.active():
-            job.call.reset(SILENCE if job.reader in self._turns else job.patience)
-
-    def _end_turn(self, job: _Job, reader: Child) -> None:
-        """Let another journal have the turn of one that is silent, and wait on."""
-        job.call = self._reactor.callLater(job.patience, self._lose_patience, job)
-        self._turns.discard(reader)
-        self._take_turns()
-
-    def _lose_patience(self, job: _Job) -> None:
-        job.call = None
-        job.ran_out = True
-        if job.reader is not None:
-            job.reader.kill()
-
-    def _ended(self, ending: Ending, job: _Job, reader: Child) -> None:
-        self._readers.discard(reader)
-        self._turns.discard(reader)
-        self._cancel(job)
-        job.reader = None
-        if not job.dropped:
-            try:
-                self._judge(job, ending)
-            except Exception:  # noqa: BLE001  (as above)
-                self._note_error(job)
-        self._check_stopped()
-        self._take_turns()
-
-    def _unexpected(self, failure: Failure) -> None:
-        self._log.failure("what follows the reading of a journal failed", failure=failure)
-
-    # What came of it.
-
-    def _judge(self, job: _Job, ending: Ending) -> None:
-        words = job.words
-        result = words.replay
-        if result is not None:
-            self._finish(job, result)
-        elif job.ran_out:
+    def _judge(self, job: _Job, reading: Reading) -> None:
+        words, failure = reading.words, reading.failure
+        if failure is not None:
+            failure.trap(OSError)
+            self._rest(job, f"no process can be made: {in_words(failure.value)}")
+        elif words.replay is not None:
+            self._finish(job, words.replay)
+        elif reading.ran_out:
             job.patience = min(LONGEST_PATIENCE, 2 * job.patience)
             self._rest(job, "the reading process gave no sign of life and was killed")
         elif not words.begun or words.trouble:
             # The journal was not even looked at, as in the middle of an upgrade of the program's files.
-            self._rest(job, words.trouble or _last_words(job, ending))
+            self._rest(job, words.trouble or reading.last_words)
         else:
-            self._learn(job, _last_words(job, ending), Death(words.offset, ending.signal == signal.SIGPROF))
+            self._learn(job, reading)
 
-    def _learn(self, job: _Job, why: str, death: Death) -> None:
+    def _learn(self, job: _Job, reading: Reading) -> None:
         """Note what a death says about the journal, and go on with that."""
-        start = job.start
-        suspect = suspect_after(job.request, death, job.ledger.suspect(start))
+        start, why = job.start, reading.last_words
+        death = Death(reading.words.offset, reading.was_slow)
+        suspect = suspect_after(reading.request, death, job.ledger.suspect(start))
         job.failures = 0 if suspect else job.failures + 1
-        if job.failures >= MOST_FAILURES and job.request.mode == "skip":
+        if job.failures >= MOST_FAILURES and reading.request.mode == "skip":
             self._note_fault(job, why)
             self._finish(job, Replay(start, start, fault=f"it could not be read: {why}"))
         elif suspect is None:
@@ -345,23 +255,6 @@ class Recovery:
         """Note what nobody thought of; to be called while it is handled."""
         self.faults["error"] += 1
         self._log.failure("the reading of a journal failed in an unexpected way")
-        if job is not None and job.ledger.ledger_id in self._jobs and not job.dropped:
-            self._cancel(job)
+        if job is not None and self._jobs.get(job.ledger.ledger_id) is job and job.call is None:
             self._pause(job, job.retry)
             job.retry = min(LONGEST_RETRY, 2 * job.retry)
-
-    def _cancel(self, job: _Job) -> None:
-        if job.call is not None and job.call.active():
-            job.call.cancel()
-        job.call = None
-
-
-def _last_words(job: _Job, ending: Ending) -> str:
-    if ending.signal is not None:
-        return f"the reading process was killed ({signal.Signals(ending.signal).name})"
-    last = job.complaint.decode(errors="replace").strip().rpartition("\n")[2]
-    return last or "the reading process said nothing"
-
-
-def _leave(result: object, timeout: float) -> None:
-    """Be content with what there is."""

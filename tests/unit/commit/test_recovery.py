@@ -14,12 +14,11 @@ from statsd_tcp.commit.recovery import (
     MOST_FAILURES,
     PATIENCE,
     RETRY,
-    SILENCE,
-    STOP_SECONDS,
     Recovery,
 )
 from statsd_tcp.commit.replay import Replay, Skipped
 from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest
+from statsd_tcp.commit.turns import SILENCE, STOP_SECONDS
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.ledger.suspect import Suspect
 from tests.unit.supervisor.fakes import LISTENERS, FakeChild, WorkersTestCase
