@@ -20,7 +20,7 @@ from typing import Final
 __all__ = ["ERROR", "EXACT_IN_ALL", "EXACT_MEMBERS", "FEW_MEMBERS", "Members", "Sets"]
 
 EXACT_MEMBERS: Final = 10_000
-"""So many members of a set are counted exactly in a flush: 0.7 MB of memory."""
+"""So many members of a set are counted exactly in a flush: 0.9 MB of memory."""
 
 EXACT_IN_ALL: Final = 1_000_000
 """When all sets together have so many, each may only have `FEW_MEMBERS`."""

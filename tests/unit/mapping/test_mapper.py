@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.patterns import GlobTree
@@ -109,6 +110,20 @@ class IntervalTests(SynchronousTestCase):
         same = mapper(self.JOINED % 1).apply(raw).news
         self.assertEqual(same.times, {"joined": came({1.0: 3.0, 3.0: 1.0})})
         self.assertEqual(raw.times["j.a"], came({1.0: 2.0}))
+
+    def test_many_for_one(self) -> None:
+        """Each value is moved once, however many series get the same name."""
+        moved: list[int] = []
+        extend = Values.extend
+
+        def counting(values: Values, other: Values) -> None:
+            moved.append(len(other))
+            extend(values, other)
+
+        self.patch(Values, "extend", counting)
+        raw = Interval(times={f"j.{number}": came({1.0: 1.0, 2.0: 1.0}) for number in range(100)})
+        self.assertEqual(len(mapper(self.JOINED % 1).apply(raw).news.times["joined"]), 200)
+        self.assertEqual(sum(moved), 200)
 
     def test_sets_are_united(self) -> None:
         """The members of sets that get the same name are counted once; rules take sets for gauges."""
