@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from statsd_tcp.doctor.probes import Probes, Roots, Unread
+from statsd_tcp.doctor.start import USUAL_START, Start
 from statsd_tcp.kernel.cards import Card, read_cards
 from statsd_tcp.kernel.groups import Group, read_group
 from statsd_tcp.kernel.rings import Ring
@@ -36,7 +37,16 @@ _HOST_ONLY = re.compile(
 class Facts:
     """The machine as it was when it was asked. Make a new one to look again."""
 
-    def __init__(self, roots: Roots, probes: Probes) -> None:
+    def __init__(
+        self,
+        roots: Roots,
+        probes: Probes,
+        start: Start = USUAL_START,
+        open_files: tuple[int | None, int | None] | None = None,
+    ) -> None:
+        """``start`` tells how the service is started, ``open_files`` its limits where it does not run."""
+        self.start = start
+        self._open_files = open_files
         self.roots = roots
         self._probes = probes
         self._texts: dict[Path, str | Unread] = {}
@@ -170,7 +180,8 @@ class Facts:
     @cached_property
     def limits(self) -> dict[str, tuple[int | None, int | None]]:
         """The process's limits, by name (soft, hard); raises `Unread`."""
-        return limits(self.process_text("limits"))
+        found = limits(self.process_text("limits"))
+        return found if self._open_files is None else {**found, "Max open files": self._open_files}
 
     @cached_property
     def group(self) -> Group:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statsd_tcp.doctor.checks.tracking import NOTRACK_FILE
 from statsd_tcp.doctor.examination import remedies
 from statsd_tcp.doctor.goal import Goal
-from statsd_tcp.doctor.judgement import Remedy, Result, Scope
+from statsd_tcp.doctor.judgement import Remedy, Result, Scope, container_flag
 
 __all__ = ["DROP_IN_FILE", "SYSCTL_FILE", "drop_in", "remedy_files", "sysctl_conf"]
 
@@ -57,24 +57,9 @@ def _container_flags(pairs: _Pairs) -> str:
         for result, remedy in _of(pairs, "sysctl")
         if result.check.scope is Scope.NETWORK and remedy.automatic
     ]
-    for _, remedy in _of(pairs, "unit"):
-        if not remedy.automatic:
-            continue
-        if remedy.name == "LimitNOFILE":
-            flags.append(f"--ulimit nofile={remedy.value}:{remedy.value}")
-        elif remedy.name in _CONTAINER_LIMITS:
-            flags.append(f"{_CONTAINER_LIMITS[remedy.name]}={_container_value(remedy)}")
+    limits = [remedy for _, remedy in [*_of(pairs, "unit"), *_of(pairs, "container")] if remedy.automatic]
+    flags += filter(None, (container_flag(remedy.name, remedy.value) for remedy in limits))
     return "".join(f"{flag}\n" for flag in flags)
-
-
-_CONTAINER_LIMITS = {"CPUQuota": "--cpus", "MemoryMax": "--memory", "TasksMax": "--pids-limit",
-                     "CPUAffinity": "--cpuset-cpus"}  # fmt: skip
-
-
-def _container_value(remedy: Remedy) -> str:
-    if remedy.name == "CPUQuota":
-        return f"{int(remedy.value.rstrip('%')) / 100:g}"
-    return remedy.value.lower()
 
 
 def _by_hand(pairs: _Pairs) -> str:

@@ -67,10 +67,10 @@ class Installation:
         places = self._places(todo, files)
         self._remember(sysctls, list(places), notrack=any(one.kind == "notrack" for one in todo))
         for place, text in places.items():
-            _write(place, text)
+            _write(place, _with_earlier(place, text))
         return [
             *(self._set(one) for one in sysctls),
-            *self._load_unit([one for one in todo if one.kind == "unit"]),
+            *self._load_unit([one for one in todo if one.kind in {"unit", "container"}]),
             *self._load_notrack([one for one in todo if one.kind == "notrack"]),
         ]
 
@@ -138,7 +138,7 @@ class Installation:
     def _load_unit(self, units: Sequence[Remedy]) -> list[Effect]:
         if not units:
             return []
-        if not self._has_systemd():
+        if units[0].kind == "container" or not self._has_systemd():
             note = "systemd does not run here: set it where the service is started (container flags, ulimit)"
             return [Effect(one.name, one.previous, good=False, note=note) for one in units]
         reload = self._reload()
@@ -226,6 +226,16 @@ def _sets(file: Path, name: str) -> bool:
     except OSError:
         return False
     return any(line.partition("=")[0].strip().lstrip("-").replace("/", ".") == name for line in lines)
+
+
+def _with_earlier(place: Path, text: str) -> str:
+    """Add what an earlier ``apply`` has set in a file and this one does not: leaving it out would lower it."""
+    if place.name not in (SYSCTL_FILE, Path(DROP_IN_FILE).name) or not place.exists():
+        return text
+    named = {line.partition("=")[0].strip() for line in text.splitlines()}
+    earlier = place.read_text().splitlines()
+    kept = [line for line in earlier if line[:1].isalpha() and line.partition("=")[0].strip() not in named]
+    return text + "".join(f"{line}\n" for line in kept)
 
 
 def _write(path: Path, text: str) -> None:

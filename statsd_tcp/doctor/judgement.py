@@ -9,6 +9,7 @@ import msgspec
 
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal, Need
+from statsd_tcp.doctor.start import UNIT, Start
 
 __all__ = [
     "Check",
@@ -22,10 +23,11 @@ __all__ = [
     "Weight",
     "at_least",
     "command",
+    "container_flag",
     "fine",
     "irrelevant",
+    "limit",
     "sysctl",
-    "unit",
 ]
 
 
@@ -80,8 +82,8 @@ class Counter(msgspec.Struct, frozen=True):
 class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     """One change: the exact command, and the one that takes it back.
 
-    ``kind`` sysctl and unit are a ``name`` with its ``value`` (and the ``previous`` one), to be installed as a line
-    of a file; notrack is the rule set that keeps connection tracking off our ports; command is only a command.
+    ``kind`` sysctl, unit and container are a ``name`` with its ``value`` (and the ``previous`` one), to be installed as
+    a line of a file; notrack is the rule set that keeps connection tracking off our ports; command is only a command.
     ``automatic`` False: is shown, but never done by the doctor itself.
     """
 
@@ -184,17 +186,44 @@ def sysctl(name: str, value: object, previous: object, *, automatic: bool = True
     )
 
 
-def unit(name: str, value: object, previous: object, *, automatic: bool = True) -> Remedy:
-    """Set a directive of the service's systemd unit."""
+def limit(start: Start, name: str, value: object, previous: object, *, automatic: bool = True) -> Remedy:
+    """Set a limit of the service where it is started; ``name`` is that of the directive in a unit of systemd."""
+    if start.way == "shell":
+        how = f"ulimit -n {value}" if name == "LimitNOFILE" else f"systemd-run --scope -p {name}={value} COMMAND"
+        where = "in the shell that starts the service (as root, or raise the hard limit in /etc/security/limits.conf)"
+        where = where if name == "LimitNOFILE" else "to start the service"
+        return command(f"{how}, {where}", "start it again without that")
+    if start.way == "container":
+        flag = container_flag(name, str(value))
+        do, undo = f"start the container with {flag or f'{name}={value}'}", "start the container without that"
+    else:
+        do = f"systemctl edit {start.unit}: [Service] {name}={value}"
+        undo = f"systemctl edit {start.unit}: take {name}= out"
+        if start.unit != UNIT:
+            # The files of `apply` are those of our own unit.
+            return command(do, undo)
     return Remedy(
-        kind="unit",
-        do=f"systemctl edit statscounter.service: [Service] {name}={value}",
-        undo=f"systemctl edit statscounter.service: take {name}= out",
+        kind=start.way,
+        do=do,
+        undo=undo,
         name=name,
         value=str(value),
         previous=str(previous),
         automatic=automatic,
     )
+
+
+_CONTAINER_FLAGS = {"CPUQuota": "--cpus", "MemoryMax": "--memory", "TasksMax": "--pids-limit",
+                    "CPUAffinity": "--cpuset-cpus"}  # fmt: skip
+
+
+def container_flag(name: str, value: str) -> str:
+    """Return the flag of docker and podman for a directive of a unit; "" if there is none."""
+    if name == "LimitNOFILE":
+        return f"--ulimit nofile={value}:{value}"
+    if name == "CPUQuota":
+        value = f"{int(value.rstrip('%')) / 100:g}"
+    return f"{_CONTAINER_FLAGS[name]}={value.lower()}" if name in _CONTAINER_FLAGS else ""
 
 
 def command(do: str, undo: str) -> Remedy:

@@ -12,6 +12,7 @@ from statsd_tcp.doctor.examination import shortfalls
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.probes import KernelProbes, Roots
+from statsd_tcp.doctor.start import read_start
 from statsd_tcp.doctor.watch import Family, Finding, Watch
 from statsd_tcp.kernel.accept_queue import AcceptQueue, read_queue
 from statsd_tcp.kernel.samples import Sampler
@@ -50,7 +51,9 @@ class KernelWatch:
 
     def announce(self) -> None:
         """Log what will not hold at the target rate."""
-        for line in shortfalls(Facts(self._roots, KernelProbes()), self._goal):
+        for line in shortfalls(
+            Facts(self._roots, KernelProbes(), read_start(self._roots.proc, self._roots.process)), self._goal
+        ):
             self._log.warn("kernel: {line}", line=line)
 
     def families(self) -> list[Family]:

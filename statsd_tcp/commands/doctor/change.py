@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from statsd_tcp.commands.doctor.options import DoctorOptions
+from statsd_tcp.commands.doctor.programs import run_program
 from statsd_tcp.commands.doctor.service import Service
 from statsd_tcp.commands.usage import UsageError
 from statsd_tcp.doctor.examination import UNCHECKED, examine, remedies
@@ -16,9 +16,8 @@ from statsd_tcp.doctor.files import remedy_files
 from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
 from statsd_tcp.state.private_files import replace_file
 
-__all__ = ["apply", "run_program", "undo", "write"]
+__all__ = ["apply", "undo", "write"]
 
-_TIMEOUT = 30
 _SOME_NOT = 1
 """Exit status: done, but not everything is in force."""
 
@@ -67,20 +66,6 @@ def undo(options: DoctorOptions, service: Service) -> int:
     if not _agreed(options, "put back what was there before apply?"):
         return _SOME_NOT
     return _report(_installation().undo)
-
-
-def run_program(command: Sequence[str]) -> str:
-    """Run a program and give its output; raises OSError with one line when it fails or is not there."""
-    try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT)  # noqa: S603
-    except FileNotFoundError:
-        raise OSError(f"{command[0]} is not installed here") from None
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or [f"status {error.returncode}"]
-        raise OSError(f"{command[0]}: {lines[0]}") from None
-    except subprocess.TimeoutExpired:
-        raise OSError(f"{command[0]}: no end after {_TIMEOUT} s") from None
-    return done.stdout
 
 
 def _installation() -> Installation:

@@ -7,14 +7,17 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from statsd_tcp.commands.doctor.programs import run_program
 from statsd_tcp.doctor.facts import Facts
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.probes import KernelProbes, Roots
+from statsd_tcp.doctor.start import UNIT, USUAL_START, read_start
 from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.kernel.sock_diag import listeners
 
@@ -39,6 +42,7 @@ class NoService(Exception):  # noqa: N818  (an answer to the operator)
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out. ``process`` is the one whose limits count: a worker, or ``self`` without a service.
 
+    ``open_files`` are the limits, soft and hard, of a service that is installed and was not named.
     ``workers`` None: not known. ``title`` names it for people.
     """
 
@@ -50,6 +54,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     udp_ports: tuple[int, ...] = Goal().udp_ports
     unixgram: tuple[str, ...] = ()
     closes_first: bool = True
+    open_files: tuple[int | None, int | None] | None = None
 
     def goal(self, rate: float, stall: float, workers: int | None) -> Goal:
         """Put together what the machine is measured against."""
@@ -70,7 +75,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         if shut and self._listens_here():
             # Its namespace is none of our business, but its ports are here: so it is this one.
             shut = ""
-        return Facts(Roots(proc, sys, self.process, shut), KernelProbes())
+        start = USUAL_START if self.process == "self" else read_start(proc, self.process)
+        return Facts(Roots(proc, sys, self.process, shut), KernelProbes(), start, self.open_files)
 
     def _listens_here(self) -> bool:
         try:
@@ -79,9 +85,26 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             return False
 
 
-def no_service() -> Service:
-    """Give what holds where no service is named: its default ports, and the limits of this very process."""
-    return Service(title="no service named: its default ports, and the limits of this shell")
+def no_service(run: Callable[[Sequence[str]], str] = run_program) -> Service:
+    """Give what holds where no service is named: its default ports, and the limits of its unit, or of this process."""
+    try:
+        shown = run(["systemctl", "show", "--property=LoadState,LimitNOFILE,LimitNOFILESoft", UNIT])
+    except OSError:
+        shown = ""
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    if found.get("LoadState") != "loaded" or "LimitNOFILE" not in found:
+        return Service(title="no service named: its default ports, and the limits of this shell")
+    hard = _limit(found["LimitNOFILE"])
+    title = f"no service named: its default ports, and the limit of open files of {UNIT}"
+    return Service(title=title, open_files=(_limit(found.get("LimitNOFILESoft", "")) or hard, hard))
+
+
+def _limit(text: str) -> int | None:
+    """Read a limit as systemd shows it; None for infinity."""
+    return int(text) if text.isdigit() and int(text) < _INFINITY else None
+
+
+_INFINITY = (1 << 64) - 1
 
 
 _LONGEST_REFUSAL = 200

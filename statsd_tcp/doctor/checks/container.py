@@ -14,7 +14,7 @@ from statsd_tcp.doctor.judgement import (
     Weight,
     fine,
     irrelevant,
-    unit,
+    limit,
 )
 
 __all__ = ["CHECKS"]
@@ -48,7 +48,7 @@ def quota(facts: Facts, goal: Goal) -> Judgement:
         ),
         weight=Weight.STOPS if group.quota < need.value / 2 else Weight.WARNING,
         counters=seen,
-        remedies=(unit("CPUQuota", f"{wanted * 100}%", f"{group.quota * 100:.0f}%"),),
+        remedies=(limit(facts.start, "CPUQuota", f"{wanted * 100}%", f"{group.quota * 100:.0f}%"),),
     )
 
 
@@ -73,7 +73,7 @@ def group_memory(facts: Facts, goal: Goal) -> Judgement:
         why=f"the group was at its limit {group.memory_hits or 0:,} times; sockets are charged to it when accepted",
         weight=Weight.STOPS if group.memory_limit < need.value / 2 else Weight.WARNING,
         counters=seen,
-        remedies=(unit("MemoryMax", f"{value >> 20}M", f"{group.memory_limit >> 20}M"),),
+        remedies=(limit(facts.start, "MemoryMax", f"{value >> 20}M", f"{group.memory_limit >> 20}M"),),
     )
 
 
@@ -96,7 +96,7 @@ def tasks(facts: Facts, goal: Goal) -> Judgement:
         why="beyond it a worker can't be started (EAGAIN)",
         weight=Weight.STOPS if group.tasks_limit < goal.workers + 2 else Weight.WARNING,
         counters=seen,
-        remedies=(unit("TasksMax", need, group.tasks_limit),),
+        remedies=(limit(facts.start, "TasksMax", need, group.tasks_limit),),
     )
 
 

@@ -16,8 +16,8 @@ from statsd_tcp.doctor.judgement import (
     at_least,
     fine,
     irrelevant,
+    limit,
     sysctl,
-    unit,
 )
 
 __all__ = ["CHECKS", "UDP_BUFFER"]
@@ -51,7 +51,7 @@ def open_files(facts: Facts, goal: Goal) -> Judgement:
         formula=need.formula,
         why="of each worker; at the limit accepting pauses, and clients wait in the kernel's queue",
         weight=Weight.STOPS if hard < ordinary else Weight.WARNING,
-        remedies=(unit("LimitNOFILE", need.value, hard),),
+        remedies=(limit(facts.start, "LimitNOFILE", need.value, hard),),
     )
 
 

@@ -15,7 +15,7 @@ from statsd_tcp.doctor.judgement import (
     Weight,
     fine,
     irrelevant,
-    unit,
+    limit,
 )
 from statsd_tcp.doctor.probes import Unread
 
@@ -38,7 +38,7 @@ def number(facts: Facts, goal: Goal) -> Judgement:
         formula=need.formula,
         why="the service and the kernel's part of the work do not fit on these processors",
         weight=Weight.STOPS if 2 * usable < need.value else Weight.WARNING,
-        remedies=(unit("CPUAffinity", f"0-{need.value - 1}", _listed(facts.processors)),)
+        remedies=(limit(facts.start, "CPUAffinity", f"0-{need.value - 1}", _listed(facts.processors)),)
         if len(facts.online) >= need.value
         else (),
     )
@@ -108,8 +108,8 @@ def nodes(facts: Facts, goal: Goal) -> Judgement:
         why="a worker on another node than the card's pays for every packet; noticeable far above 10,000 a second",
         weight=Weight.FINE,
         remedies=(
-            unit("CPUAffinity", listed, _listed(facts.processors), automatic=False),
-            unit("NUMAPolicy", "preferred", "default", automatic=False),
+            limit(facts.start, "CPUAffinity", listed, _listed(facts.processors), automatic=False),
+            limit(facts.start, "NUMAPolicy", "preferred", "default", automatic=False),
         ),
     )
 

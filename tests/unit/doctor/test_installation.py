@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.doctor.checks.tracking import notrack_rules
 from statsd_tcp.doctor.examination import examine
-from statsd_tcp.doctor.files import remedy_files
+from statsd_tcp.doctor.files import DROP_IN_FILE, SYSCTL_FILE, remedy_files
 from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.installation import Effect, Installation, InstallationError
 from statsd_tcp.doctor.judgement import Result
@@ -124,6 +124,18 @@ class InstallationTests(MachineTestCase):
     def apply(self) -> dict[str, Effect]:
         """Install; gives the effects by name."""
         return {effect.name: effect for effect in self.installation.apply(self.results(), TARGET)}
+
+    def test_nothing_is_lowered(self) -> None:
+        """What an earlier run has set stays in the files when it is no longer needed, or it would be lowered."""
+        (self.root / "run/systemd/system").mkdir(parents=True)
+        before = {f"etc/sysctl.d/{SYSCTL_FILE}": "net.x = 7", f"etc/systemd/system/{DROP_IN_FILE}": "TasksMax=9"}
+        for name, line in before.items():
+            place = self.root / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(f"# earlier\n{line}\n")
+        self.apply()
+        self.assertTrue(self.read(f"etc/sysctl.d/{SYSCTL_FILE}").endswith("\nnet.x = 7\n"))
+        self.assertTrue(self.read(f"etc/systemd/system/{DROP_IN_FILE}").endswith("\nTasksMax=9\n"))
 
     def test_settings_take_effect(self) -> None:
         """Settings are written for now and for the next boot, and read back."""
