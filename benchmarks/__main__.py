@@ -37,6 +37,7 @@ COMMANDS = {
     "latency": Command("what clients wait while the service is scraped, flushed and reloaded", "latency", "whole"),
     "scaling": Command("cost by workers, open connections and series, and in the long run", "scaling", "whole"),
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
+    "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),

@@ -123,6 +123,11 @@ class Service:
         ]
 
     @property
+    def site(self) -> str:
+        """The beginning of its pages' addresses."""
+        return f"http://127.0.0.1:{self._http}"
+
+    @property
     def supervisor(self) -> int:
         """The supervisor's process."""
         return self.others[0]
@@ -139,7 +144,7 @@ class Service:
     def _get(self, path: str) -> bytes | None:
         """The answer, None when there is none or it is not a good one."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._http}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.site}{path}", timeout=5) as answer:
                 body: bytes = answer.read()
                 return body
         except (urllib.error.URLError, http.client.HTTPException, OSError):
