@@ -9,16 +9,23 @@ Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share
 workers merge into what one process would have seen. What different workers did at the very same tick has no
 order; there a setting comes before a relative change, and of two settings the larger one wins, whoever
 merges them in whatever order.
+
+A client can change a gauge a million times a second. So a list has at most `MOST_CHANGES`. When it is full, changes
+that are near each other become one, at the tick of the last of them. The value stays right, unless another process
+has set the gauge between them.
 """
 
 from __future__ import annotations
 
 from itertools import chain
 
-__all__ = ["Change", "append_change", "apply_changes", "merge_changes"]
+__all__ = ["MOST_CHANGES", "Change", "append_change", "apply_changes", "merge_changes"]
 
 Change = tuple[int, bool, float]
 """At a tick the gauge was set to a value (False), or changed by it (True)."""
+
+
+MOST_CHANGES = 1024
 
 
 def append_change(changes: list[Change], change: Change) -> None:
@@ -28,7 +35,23 @@ def append_change(changes: list[Change], change: Change) -> None:
         changes.clear()
     elif changes and changes[-1][:2] == (tick, True):
         change = (tick, True, changes.pop()[2] + value)
+    elif len(changes) >= MOST_CHANGES:
+        changes[:] = _thinned(changes)
     changes.append(change)
+
+
+def _thinned(changes: list[Change]) -> list[Change]:
+    """Join the relative changes that are near each other in time, so that at most half the bound are left."""
+    first = 0 if changes[0][1] else 1
+    begin, end = changes[first][0], changes[-1][0]
+    grain = (end - begin) // (MOST_CHANGES // 2 - 1) + 1
+    kept = changes[:first]
+    for tick, _, value in changes[first:]:
+        if len(kept) > first and (kept[-1][0] - begin) // grain == (tick - begin) // grain:
+            kept[-1] = (tick, True, kept[-1][2] + value)
+        else:
+            kept.append((tick, True, value))
+    return kept
 
 
 def merge_changes(*processes: list[Change]) -> list[Change]:

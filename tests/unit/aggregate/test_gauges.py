@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.gauges import Change, append_change, apply_changes, merge_changes
+from statsd_tcp.aggregate.gauges import MOST_CHANGES, Change, append_change, apply_changes, merge_changes
 
 CHANGES = st.tuples(st.integers(0, 5), st.booleans(), st.integers(-9, 9).map(float))
 ORDERED = st.lists(CHANGES, max_size=8).map(lambda changes: sorted(changes, key=lambda change: change[0]))
@@ -43,6 +43,17 @@ class AppendChangeTests(SynchronousTestCase):
     def test_change_after_setting(self) -> None:
         """A relative change stays apart from the setting before it, even in one tick."""
         self.assertEqual(history([(1, False, 5.0), (1, True, 2.0)]), [(1, False, 5.0), (1, True, 2.0)])
+
+    def test_bound(self) -> None:
+        """However often a gauge is changed, few changes are kept, which come to the same and stay in their order."""
+        for first in (False, True):
+            changes: list[Change] = [(tick, first or tick > 0, 1.0) for tick in range(10 * MOST_CHANGES + 1)]
+            kept = history(changes)
+            self.assertLessEqual(len(kept), MOST_CHANGES)
+            self.assertEqual(apply_changes(5.0, 0, kept), apply_changes(5.0, 0, changes))
+            self.assertEqual((sorted(kept), first), (kept, kept[0][1]))
+            cut = [apply_changes(0.0, 0, merge_changes(each, [(5000, False, 0.0)]))[0] for each in (kept, changes)]
+            self.assertLess(abs(cut[0] - cut[1]), 10 * MOST_CHANGES / 400)
 
     @given(ORDERED, st.integers(-9, 9))
     def test_same_result(self, changes: list[Change], value: int) -> None:
