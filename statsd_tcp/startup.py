@@ -114,8 +114,10 @@ def unforeseen(error: Exception) -> str:
     """Return one line about an error that nobody thought of: the cause, and where in our code it came up."""
     words = in_words(error)
     if isinstance(error, OSError):
-        hint = "; the service needs /proc" if str(error.filename).startswith("/proc") else ""
-        return f"can't start: {words}{hint}"
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return f"can't start: {error.strerror}: raise the limit of open files (ulimit -n)"
+        is_proc = error.errno == errno.ENOENT and str(error.filename).startswith("/proc")
+        return f"can't start: {words}{'; the service needs /proc' if is_proc else ''}"
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if "statsd_tcp" in frame.filename]
     where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
     return f"can't start: {type(error).__name__}: {words}{where}"

@@ -16,7 +16,7 @@ import pytest
 from tests.functional.clients import bare, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.load import Load
-from tests.functional.service import Service
+from tests.functional.service import Service, script
 from tests.functional.waiting import until
 
 NOBODY = 65534
@@ -116,3 +116,15 @@ def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: Servi
     metrics = service.settled()
     assert metrics.total("hits") == load.completed + 1
     assert (metrics.accepted("lines"), metrics.accepted("bare")) == (load.completed, bares.completed)
+
+
+def test_no_access(home: Path, prefix: tuple[str, ...]) -> None:
+    """A state folder that the user may not write ends the start in one line, and root has made nothing in it."""
+    state = home / "root's"
+    state.mkdir(mode=0o755)
+    twistd = [script("twistd"), "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}"]
+    service = ["statscounter", f"--state-dir={state}", "--listen=tcp:0", "--count=", "--http=", "--admin="]
+    done = subprocess.run([*prefix, *twistd, *service], cwd=home, capture_output=True, text=True, check=False)
+    line = f"statscounter: --state-dir {state}: may not be written; name another folder or change its rights\n"
+    assert (done.returncode, done.stderr) == (1, line)
+    assert list(state.iterdir()) == []

@@ -224,6 +224,10 @@ class UnforeseenTests(StartupTestCase):
             self.patch(startup, "open_state", lambda *_: int("x\ny"))
             make_plan(self.settings(), {})
         self.assertRegex(unforeseen(caught.exception), r"^can't start: ValueError: .* \(\w+\.py, line \d+\)$")
+        self.assertEqual(
+            "can't start: Too many open files: raise the limit of open files (ulimit -n)",
+            unforeseen(OSError(errno.EMFILE, "Too many open files", "/proc/sys/x")),
+        )
         missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/sys/x")
         self.assertEqual(
             "can't start: /proc/sys/x: No such file or directory; the service needs /proc", unforeseen(missing)
