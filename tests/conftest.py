@@ -43,6 +43,7 @@ TOGETHER = (
     "tests/reactor/",
     "tests/packaging/",
     "tests/torture/",
+    "tests/fuzz/",
     "tests/functional/test_counting.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",

@@ -1,1 +1,1 @@
-"""Fuzz targets, each with a small corpus on which it runs as a test."""
+"""Fuzz targets: the parts in C against those in Python. ``make fuzz`` runs them for long, `test_targets` shortly."""

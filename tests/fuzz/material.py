@@ -1,0 +1,61 @@
+"""Lines made by chance: good ones of few series, which meet again, and bad ones."""
+
+from __future__ import annotations
+
+import random
+
+__all__ = ["chunk_of", "line", "pieces_of"]
+
+_NAMES = (b"a", b"b", b"api.requests", b"a" * 16, b"x;k=v", b"y,k=v,l=w", b"\xc3\xa9", b"n" * 90)
+_KINDS = (b"c", b"c", b"c", b"ms", b"h", b"d", b"g", b"s", b"?", b"")
+_MORE = (b"", b"", b"", b"|@0.5", b"|@0.25", b"|#t:u", b"|#t:u,v|@0.125", b"\r", b"|@", b"|@2", b"|")
+_ODD = (b"", b".5", b"1.", b"1.2.3", b"+4", b"-3", b"1e3", b"1e400", b"nan", b"inf", b"0x1", b"1_0", b" 1", b"\xb2")
+
+
+def _number(source: random.Random) -> bytes:
+    """Return a number whose sums are exact, or something odd."""
+    kind = source.randrange(8)
+    if kind == 0:
+        return source.choice(_ODD)
+    if kind == 1:
+        return b"%d" % source.randrange(10 ** source.randrange(1, 12))
+    if kind == 2:
+        return b"%d.%s" % (source.randrange(1000), source.choice((b"0", b"5", b"25", b"125", b"50000000000")))
+    return b"%d" % source.randrange(100)
+
+
+def line(source: random.Random) -> bytes:
+    """Return a line without its newline."""
+    kind = source.randrange(30)
+    if kind == 0:
+        return source.choice((b"", b"\r", b"junk", b"_e{1,1}:a|b", b"_sc|a|0", b":", b"|", b"a:1", b"a:1|c:2|c"))
+    if kind == 1:
+        return source.randbytes(source.randrange(40)).replace(b"\n", b"")
+    values = b":".join(_number(source) for _ in range(source.choice((1, 1, 1, 1, 3))))
+    return b"%s:%s|%s%s" % (source.choice(_NAMES), values, source.choice(_KINDS), source.choice(_MORE))
+
+
+def chunk_of(source: random.Random, size: int) -> bytes:
+    """Return whole lines of about ``size`` bytes, at least one."""
+    lines = []
+    while size >= 0:
+        lines.append(line(source) + b"\n")
+        size -= len(lines[-1])
+        if not source.randrange(3):
+            more = lines[-1:] * source.randrange(1, 1 + max(1, min(100, size // len(lines[-1]))))
+            lines += more
+            size -= sum(map(len, more))
+    return b"".join(lines)
+
+
+def pieces_of(source: random.Random, data: bytes) -> list[bytes]:
+    """Return data in pieces: single bytes, a few, many, or all at once."""
+    pieces = []
+    while data:
+        size = source.choice((1, 2, source.randrange(1, 100), source.randrange(1, 70_000), len(data)))
+        pieces.append(data[:size])
+        data = data[size:]
+        if len(pieces) > 30:
+            pieces.append(data)
+            break
+    return [piece for piece in pieces if piece]
