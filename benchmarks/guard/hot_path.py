@@ -90,7 +90,7 @@ class Scene:
         cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
         self.tally = Tally(Grammar(), ["tcp"], new_sums=partial(sums.new_sums, 1) if native else None)
         journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
-        self.intake = Intake(journal, self.tally, 1, full=_fail, resumed=_fail)
+        self.intake = Intake(journal, self.tally, 1, scarce=_fail, ample=_fail, full=_fail, resumed=_fail)
         self.moderator = Moderator(self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
         self.listener.setblocking(False)

@@ -18,6 +18,10 @@ __all__ = ["Intake", "LineTally"]
 _LARGEST_CHUNK = 1 << 17
 """More than any single read can bring: 64 KiB from the kernel and an unterminated tail before it."""
 
+RESERVE = 4
+"""One part in so many of the journal is not for connections that stay and bring much. A few of them can bring more than
+the store takes; all other clients would wait behind them for as long as a commit lasts."""
+
 
 class LineTally(Protocol):
     """What the intake needs of a tally."""
@@ -40,31 +44,38 @@ class Intake:
 
     ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
     has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
+    ``scarce`` is called once before that, when only the reserve is left: connections that bring much must not be read
+    until ``ample`` is called. ``turn`` is another number after each release.
 
     What is read must be in the journal, or a kill loses it; what the store does not have yet must stay there. So a full
     journal has to stop the reading, and each side stops the next:
 
         disk slow -> commits wait -> journal full -> lanes pause -> socket buffers fill -> clients' sends block
 
-                  +---------------- the journal -----------------+
-        take ---> | released | not committed ...  head   | brim  | ---> full: lanes pause
-                  +----------------------------------------------+
-        release(committed) moves "released" on, and "brim" with it ---> resumed: lanes go on
+                  +---------------- the journal ---------------------------+
+        take ---> | released | not committed ...  head   | reserve | brim  | ---> scarce: the busiest connections pause
+                  +--------------------------------------------------------+ ---> full: lanes pause
+        release(committed) moves "released" on, and "brim" with it ---> resumed, ample: they go on
 
     TCP and Unix clients wait; datagrams are dropped by the kernel, which counts them.
     """
 
     __slots__ = (
+        "_ample",
         "_batches",
         "_bytes",
         "_datagrams",
+        "_edge",
         "_full",
         "_resumed",
+        "_scarce",
         "_tally",
         "brim",
         "is_full",
+        "is_scarce",
         "journal",
         "tick",
+        "turn",
     )
 
     def __init__(
@@ -72,6 +83,9 @@ class Intake:
         journal: Journal,
         tally: LineTally,
         listeners: int,
+        *,
+        scarce: Callable[[], object],
+        ample: Callable[[], object],
         full: Callable[[], object],
         resumed: Callable[[], object],
     ) -> None:
@@ -82,10 +96,11 @@ class Intake:
         self._bytes = [0] * listeners
         self._datagrams = [0] * listeners
         self.tick = time.monotonic_ns()
-        self._full = full
-        self._resumed = resumed
-        self.is_full = False
-        self.brim = journal.head + journal.room() - _LARGEST_CHUNK
+        self._scarce, self._ample = scarce, ample
+        self._full, self._resumed = full, resumed
+        self.is_scarce = self.is_full = False
+        self.turn = 0
+        self._measure()
 
     def take(self, listener: int, lines: bytes, received: int, datagrams: int = 0) -> None:
         """Take the complete lines, each ended by a newline, that ``received`` bytes completed."""
@@ -104,7 +119,7 @@ class Intake:
         else:
             journal.append(listener, lines, self.tick, received, datagrams)
             self._batches[listener].append(lines)
-        if journal.head > self.brim:
+        if journal.head > self._edge:
             self._fill()
 
     def took(self, listener: int, chunks: list[bytes], gauges: list[tuple[int, bytes]], received: int) -> None:
@@ -117,7 +132,7 @@ class Intake:
         for tick, lines in gauges:
             self._tally.add_many(listener, [lines], tick)
         self.journal.catch_up()
-        if self.journal.head > self.brim:
+        if self.journal.head > self._edge:
             self._fill()
 
     def reject(self, listener: int, reason: str, n: int) -> None:
@@ -140,12 +155,31 @@ class Intake:
     def release(self, committed: int) -> None:
         """Give the journal's space before that offset back: the store has it."""
         self.journal.release(committed)
-        self.brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
-        if self.is_full and self.journal.head <= self.brim:
+        self.turn += 1
+        self._measure()
+        head = self.journal.head
+        if self.is_full and head <= self.brim:
             self.is_full = False
             self._resumed()
+        if self.is_scarce and head <= self.brim - self._reserve:
+            self.is_scarce = False
+            self._measure()
+            self._ample()
+
+    @property
+    def _reserve(self) -> int:
+        return len(self.journal.ring) // RESERVE
+
+    def _measure(self) -> None:
+        """Find out up to where there is room: ``_edge`` is where the next step begins."""
+        self.brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
+        self._edge = self.brim if self.is_scarce else self.brim - self._reserve
 
     def _fill(self) -> None:
-        if not self.is_full:
+        if not self.is_scarce:
+            self.is_scarce = True
+            self._edge = self.brim
+            self._scarce()
+        if not self.is_full and self.journal.head > self.brim:
             self.is_full = True
             self._full()

@@ -29,6 +29,9 @@ __all__ = ["LineFactory", "LineProtocol"]
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
 
+SHARE = 1 << 16
+"""Bytes that a connection may bring between two commits while the journal has little room."""
+
 CLOSED_AT_ONCE = 256
 """Connections closed by one sweep, some ten milliseconds. If there are more, the next sweep comes at once."""
 
@@ -45,6 +48,8 @@ class LineProtocol(Protocol):
         self.heard = stream.intake.tick
         self.source: Source | None = None
         self._reason = 0
+        self._turn = self._brought = 0
+        self.is_held = False
 
     @property
     def is_ending(self) -> bool:
@@ -59,10 +64,30 @@ class LineProtocol(Protocol):
         """Take what the client sent."""
         stream = self._stream
         self.silent = False
-        self.heard = stream.intake.tick = time.monotonic_ns()
+        intake = stream.intake
+        self.heard = intake.tick = time.monotonic_ns()
+        if self._turn != intake.turn:
+            self._turn, self._brought = intake.turn, 0
+        self._brought += len(data)
         if not stream.feed(data):
             self.end(self.factory.indexes.error)
+        if intake.is_scarce:
+            self.hold()
         self.factory.moderator.settle_soon()
+
+    def hold(self) -> None:
+        """Read nothing more, until `release`, if since the last commit it has brought more than its share."""
+        if self._brought > SHARE and self._turn == self._stream.intake.turn and not self.is_held:
+            self.is_held = True
+            _pause(self)
+
+    def release(self) -> None:
+        """Read again, unless reading is paused. That it was not read meanwhile is not its silence."""
+        if self.is_held:
+            self.is_held = False
+            self.heard = time.monotonic_ns()
+            if not self.factory.is_paused:
+                _producer(self).resumeProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count why it ended; after a clean end by the client an unterminated line counts."""
@@ -163,7 +188,7 @@ class LineFactory(Factory):
         self._sweep: IDelayedCall | None = None
         self._stream: LineStream | None = None
         self._silent = False
-        self._paused = False
+        self.is_paused = False
         self.outermost: Any = self
         """What the reactor gets a connection's protocol from."""
 
@@ -192,7 +217,7 @@ class LineFactory(Factory):
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""
         self._protocols.add(protocol)
-        if self._paused:
+        if self.is_paused:
             _pause(protocol)
         if self._sweep is None:
             self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
@@ -205,17 +230,28 @@ class LineFactory(Factory):
 
     def pause(self) -> None:
         """Read from none of the connections, until `resume`."""
-        self._paused = True
+        self.is_paused = True
         for protocol in self._protocols:
             _pause(protocol)
 
     def resume(self) -> None:
-        """Read from all of them again. That they were not read meanwhile is not their silence."""
-        self._paused = False
+        """Read from all of them again that are not held. That they were not read meanwhile is not their silence."""
+        self.is_paused = False
         now = time.monotonic_ns()
         for protocol in self._protocols:
             protocol.heard = now
-            _producer(protocol).resumeProducing()
+            if not protocol.is_held:
+                _producer(protocol).resumeProducing()
+
+    def hold(self) -> None:
+        """Read nothing more from those that bring much, until `release`."""
+        for protocol in self._protocols:
+            protocol.hold()
+
+    def release(self) -> None:
+        """Read from them again."""
+        for protocol in self._protocols:
+            protocol.release()
 
     def retire(self) -> None:
         """Keep the connections, of which there will be no more, so that their places are not scarce."""
@@ -231,7 +267,7 @@ class LineFactory(Factory):
 
     def _sweep_idle(self) -> None:
         self._sweep = None
-        due = [] if self._paused else self._due(time.monotonic_ns())
+        due = [] if self.is_paused else self._due(time.monotonic_ns())
         for protocol, reason in due[:CLOSED_AT_ONCE]:
             protocol.part(reason)
         if self._protocols:
@@ -241,7 +277,7 @@ class LineFactory(Factory):
     def _due(self, now: int) -> list[tuple[LineProtocol, int]]:
         """Find the connections whose time is over, and why it is."""
         idle = now - self._idle
-        due = [(one, self.indexes.idle) for one in self._protocols if one.heard < idle]
+        due = [(one, self.indexes.idle) for one in self._protocols if one.heard < idle and not one.is_held]
         if self._first_byte and self._occupancy.is_scarce:
             late = now - self._first_byte
             silent = (one for one in self._protocols if one.silent and idle <= one.heard < late)

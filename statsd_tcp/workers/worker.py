@@ -93,7 +93,15 @@ class Worker:
         )
         self._early: IDelayedCall | None = None
         journal = Journal(ledger.ring, ledger.cells)
-        self._intake = Intake(journal, self._tally, len(listeners), full=self._on_full, resumed=self._on_room)
+        self._intake = Intake(
+            journal,
+            self._tally,
+            len(listeners),
+            scarce=self._on_scarce,
+            ample=self._on_ample,
+            full=self._on_full,
+            resumed=self._on_room,
+        )
         self._collected = self._intake.journal.head
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)
@@ -221,6 +229,15 @@ class Worker:
     def _beat(self) -> None:
         self._cells[HEARTBEAT] = self._ticks()
         self._cells[GAP_MAX] = self._moderator.gap_max
+
+    def _on_scarce(self) -> None:
+        for factory in self._factories.values():
+            factory.hold()
+        self._on_much()
+
+    def _on_ample(self) -> None:
+        for factory in self._factories.values():
+            factory.release()
 
     def _on_full(self) -> None:
         # Ports that only count write no journal: they go on.

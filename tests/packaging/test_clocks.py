@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGE = "statsd_tcp"
 
 READ_HERE = {
+    "ingest/eviction.py": "how long ago something was heard, which is such a tick",
     "ingest/intake.py": "the tick of a turn of the reactor, which all that comes in it shares",
     "ingest/moderation.py": "the same",
     "ingest/protocol.py": "the same",

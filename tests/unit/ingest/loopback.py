@@ -188,7 +188,7 @@ class IngestTestCase(SynchronousTestCase):
         self.indexes = listener_cells(0)
         self.tally = RecordingTally()
         self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.cells)
-        self.intake = Intake(self.journal, self.tally, 1, full=list, resumed=list)
+        self.intake = Intake(self.journal, self.tally, 1, scarce=list, ample=list, full=list, resumed=list)
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.intake import RESERVE, Intake
 from statsd_tcp.ledger.cells import GLOBAL_CELLS
 from statsd_tcp.ledger.journal import FRAME_HEAD, Journal, read_frames
 from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase, RecordingTally
@@ -73,6 +73,8 @@ class FullTests(IngestTestCase):
         """Note who is told what."""
         super().setUp()
         self.said: list[str] = []
+        self.intake._scarce = lambda: self.said.append("scarce")
+        self.intake._ample = lambda: self.said.append("ample")
         self.intake._full = lambda: self.said.append("full")
         self.intake._resumed = lambda: self.said.append("resumed")
 
@@ -86,27 +88,41 @@ class FullTests(IngestTestCase):
         self.fill()
         self.assertGreater(self.journal.room(), len(LINE))
         self.intake.take(0, LINE, len(LINE))
-        self.assertEqual(["full"], self.said)
+        self.assertEqual(["scarce", "full"], self.said)
 
     def test_release(self) -> None:
         """Room in the journal makes the intake go on."""
         self.fill()
         self.intake.release(self.journal.head)
-        self.assertEqual((["full", "resumed"], False), (self.said, self.intake.is_full))
+        self.assertEqual((["scarce", "full", "resumed", "ample"], False), (self.said, self.intake.is_full))
+
+    def test_the_reserve(self) -> None:
+        """Connections that stay stop at a reserve, and go on only when it is free again."""
+        while not self.intake.is_scarce:
+            self.intake.take(0, LINE, len(LINE))
+        self.assertGreater(self.journal.room(), RING_SIZE // RESERVE)
+        self.intake.take(0, LINE, len(LINE))
+        self.intake.release(FRAME_HEAD)
+        self.assertEqual((["scarce"], True, False), (self.said, self.intake.is_scarce, self.intake.is_full))
+        self.fill()
+        self.intake.release(self.journal.head - RING_SIZE * 13 // 16)
+        self.assertEqual(["scarce", "full", "resumed"], self.said)
+        self.intake.release(self.journal.head - RING_SIZE // 2)
+        self.assertEqual(["scarce", "full", "resumed", "ample"], self.said)
 
     def test_a_small_release(self) -> None:
         """A release that doesn't make enough room doesn't."""
         self.fill()
         self.intake.take(0, LINE, len(LINE))
         self.intake.release(FRAME_HEAD)
-        self.assertEqual((["full"], True), (self.said, self.intake.is_full))
+        self.assertEqual((["scarce", "full"], True), (self.said, self.intake.is_full))
 
     def test_again(self) -> None:
         """It can be full any number of times."""
         for _ in range(3):
             self.fill()
             self.intake.release(self.journal.head)
-        self.assertEqual(["full", "resumed"] * 3, self.said)
+        self.assertEqual(["scarce", "full", "resumed", "ample"] * 3, self.said)
 
     def test_release_when_not_full(self) -> None:
         """An ordinary commit says nothing to the lanes."""
@@ -119,7 +135,7 @@ class FullTests(IngestTestCase):
         """As long as reading stops when it must, no frame that isn't committed is ever overwritten."""
         cells = memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q")
         journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
-        intake = Intake(journal, RecordingTally(), 1, full=list, resumed=list)
+        intake = Intake(journal, RecordingTally(), 1, scarce=list, ample=list, full=list, resumed=list)
         for size, commit in chunks:
             if intake.is_full or commit:
                 intake.release(journal.head)

@@ -229,23 +229,48 @@ class FullTests(WorkerTestCase):
         self.turn()
         self.sent.clear()
 
-    def fill(self) -> int:
-        """Let clients send until the journal is full; give how many lines that were."""
+    def crowd(self) -> int:
+        """Let the client send until only the reserve of the journal is left; give how many lines that were."""
         line = b"x:1|c|#" + b"y" * 7000 + b"\n"
         for count in range(8, 200, 8):
             self.client.send(line * 8)
             self.reactor.turn()
-            if self.worker._intake.is_full:
+            if self.worker._intake.is_scarce:
                 return count
-        raise AssertionError("it is never full")
+        raise AssertionError("it is never scarce")
 
-    def test_an_early_commit(self) -> None:
-        """A full journal stops all reading and asks for a commit by itself; bare connections are still counted."""
-        count = self.fill()
+    def fill(self) -> None:
+        """Fill the reserve too."""
+        self.crowd()
+        while not self.worker._intake.is_full:
+            self.worker._intake.take(LINES, b"#" * 60000 + b"\n", 60001)
+
+    def test_a_reserve_for_others(self) -> None:
+        """A client that stays and sends much is not read any more; others are, new and old, and so are datagrams."""
+        other = self.connect()
+        self.turn(20)
+        count = self.crowd()
         self.assertEqual([], self.sent)
         self.reactor.advance(0)
         (message,) = self.sent
         self.assertEqual(count, decode(message.interval).listeners["tcp:8125"].lines)
+        self.client.send(b"late:1|c\n")
+        other.send(b"kept:1|c\n")
+        self.lines(b"b:1|c\n")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"d:1|c", self.port.getsockname())
+        wait_readable(self.port)
+        self.turn()
+        self.assertEqual({"kept": 1.0, "b": 1.0, "d": 1.0}, self.collect()[1].counters)
+        self.worker.committed(message.end)
+        self.turn()
+        self.assertEqual({"late": 1.0}, self.collect()[1].counters)
+
+    def test_full(self) -> None:
+        """A full journal stops all reading and asks for a commit by itself; bare connections are still counted."""
+        self.fill()
+        self.reactor.advance(0)
+        (message,) = self.sent
         self.assertEqual(message.end, self.ledger.cells[JOURNAL_HEAD])
         self.client.send(b"a:1|c\n")
         self.lines(b"b:1|c\n")
