@@ -17,9 +17,12 @@ from statsd_tcp.wire.series import series_identity, split_identity
 
 __all__ = ["OUTCOMES", "REMEMBERED", "Mapped", "Mapper", "Target"]
 
-REMEMBERED: Final = 200_000
-"""So many raw identities of each metric type are remembered, a few hundred bytes each; at most twice as many for a
-while."""
+REMEMBERED: Final = 64 << 20
+"""Bytes in which raw identities of each metric type are remembered with what becomes of them, about 200,000 ordinary
+ones; at most twice as many for a while."""
+
+_ENTRY_BYTES: Final = 250
+"""What one takes beside its texts, about."""
 
 OUTCOMES: Final = ("mapped", "unmapped", "dropped", "unnamed")
 """What can become of a series: a rule named it, no rule was for it, a rule dropped it, or a rule gave it no name."""
@@ -52,11 +55,12 @@ class Mapped(NamedTuple):
 
 
 class _Remembered:
-    """The targets of one metric type. What isn't asked for any more is forgotten when twice `REMEMBERED` are there."""
+    """The targets of one metric type, in ``most`` bytes. What is not asked for any more is forgotten."""
 
     def __init__(self, find: Callable[[str], Target], most: int) -> None:
         self._find = find
         self._most = most
+        self._bytes = 0
         self._young: dict[str, Target] = {}
         self._old: dict[str, Target] = {}
 
@@ -66,8 +70,9 @@ class _Remembered:
         if target is None:
             target = self._old.pop(identity, None) or self._find(identity)
             self._young[identity] = target
-            if len(self._young) > self._most:
-                self._old, self._young = self._young, {}
+            self._bytes += _ENTRY_BYTES + identity.__sizeof__() + (target.identity or "").__sizeof__()
+            if self._bytes > self._most:
+                self._old, self._young, self._bytes = self._young, {}, 0
         return target
 
     def __len__(self) -> int:

@@ -162,10 +162,17 @@ class MemoryTests(SynchronousTestCase):
 
     def test_it_is_bounded(self) -> None:
         """Names that never come again are forgotten."""
-        made = mapper("mappings: [{match: a.*, name: $1}]", remembered=10)
+        made = mapper("mappings: [{match: a.*, name: $1}]", remembered=4000)
         for number in range(1000):
             self.assertEqual(made.target("counter", f"a.n{number}").identity, f"n{number}")
-        self.assertLessEqual(len(made._targets["counter"]), 21)
+        self.assertLessEqual(len(made._targets["counter"]), 26)
+
+    def test_it_is_bounded_in_bytes(self) -> None:
+        """Long names are fewer."""
+        made = mapper("mappings: [{match: a.*, name: $1}]", remembered=40_000)
+        for number in range(100):
+            made.target("counter", f"a.{number:04000}")
+        self.assertLessEqual(len(made._targets["counter"]), 10)
 
     def test_long_names_take_no_time(self) -> None:
         """A name made to keep a backtracking engine busy for years takes no time."""
