@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 import zlib
@@ -21,6 +20,7 @@ from tests.functional.clients import Burst, bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import held, marked
 from tests.functional.service import Service
+from tests.functional.small_disk import fill, mount, unmount
 from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
@@ -177,20 +177,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Give a folder with room for little, and for no other test."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "statscounter-test", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+    if not mount(folder, DISK):
         pytest.skip("needs to mount a small file system")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room at all on a file system, and give the file to delete for room."""
-    ballast = folder / "ballast"
-    room = os.statvfs(folder)
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
-    return ballast
+    unmount(folder)
 
 
 def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:

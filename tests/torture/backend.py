@@ -1,12 +1,23 @@
-"""A carbon that has its bad hours, and remembers what it acknowledged."""
+"""A carbon that has its bad hours, and remembers what it acknowledged.
+
+The sender's wall clock is set meanwhile, by one of `OFFSETS`, and so a time may come again that an earlier flush had. A
+flush that comes twice comes in the same hour. So values are told apart by their time and by how far the sender's clock
+was off.
+"""
 
 from __future__ import annotations
 
 import socket
 import struct
 import threading
+import time
 
-__all__ = ["Backend"]
+__all__ = ["OFFSETS", "Backend"]
+
+TEN_YEARS = 3652 * 86400
+
+OFFSETS = (0, -3600, TEN_YEARS)
+"""Seconds. From one to the next it is much more than a flush waits, and more than flushes wait for the clock."""
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -20,13 +31,13 @@ class Backend:
         self.accepted = 0
         self.down = False
         self.newest = 0
-        """The latest time of a flush that was kept. Flushes come in order: all that ended before it have been."""
-        self._points: dict[tuple[str, int], float] = {}
+        """The latest time by the right clock of a flush that was kept. All that ended before it have been."""
+        self._points: dict[tuple[str, int, int], float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
     def total(self, path: str) -> float:
         """Add up all values of a metric: there is one for each time, whatever came twice."""
-        return sum(value for (name, _), value in list(self._points.items()) if name == path)
+        return sum(value for (name, _, _), value in list(self._points.items()) if name == path)
 
     def _serve(self) -> None:
         while True:
@@ -48,5 +59,8 @@ class Backend:
         # Like carbon: what has no newline is not a line. A sender that dies in the middle of one ends well, too.
         for line in data.decode().split("\n")[:-1]:
             name, value, when = line.split()
-            self._points[name, int(when)] = float(value)
-            self.newest = max(self.newest, int(when))
+            moment = int(when)
+            offset = min(OFFSETS, key=lambda each: abs(moment - each - time.time()))
+            self._points[name, moment, offset] = float(value)
+            if not offset:
+                self.newest = max(self.newest, moment)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 
-__all__ = ["BARE", "KINDS", "LINE_KINDS", "Books", "Death", "Kind", "Visit"]
+__all__ = ["BARE", "KINDS", "LINE_KINDS", "SILENT", "Book", "Death", "Deaths", "Kind", "Visit", "certain_lines", "read"]
 
-Kind = Literal["bare", "at_once", "late", "kept"]
-"""A connection that sends nothing; one that sends its line at once; one that does so a little later; one that sends a
-line every now and then for seconds. The names of the last three are those of the counters that they send."""
+Kind = Literal["bare", "at_once", "late", "kept", "silent"]
+"""A connection that sends nothing and waits for its end; one that sends its line at once; one that does so a little
+later; one that sends a line every now and then for seconds; one that takes a place where lines are expected, and sends
+none. The names of the middle three are those of the counters that they send."""
 
 BARE: Kind = "bare"
+SILENT: Kind = "silent"
 LINE_KINDS: tuple[Kind, ...] = ("at_once", "late", "kept")
-KINDS: tuple[Kind, ...] = (BARE, *LINE_KINDS)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NOTICED = 2.0
 """Seconds after which a client has surely noticed that the process at the other end is dead."""
@@ -24,9 +29,14 @@ _TELLING = 2
 UNREAD = 2.0
 """Seconds after which a worker has surely read what a client has sent, unless somebody holds it."""
 
+_ENTRY = struct.Struct("=BBBBdd")
+
 
 class Visit(NamedTuple):
-    """One connection. Times are monotonic, ``sent`` has one for each line; ``error`` is empty after a good end."""
+    """One connection. Times are monotonic, ``sent`` has one for each line; ``error`` is empty after a good end.
+
+    ``let_go``: the other end closed it, in good order, before this one had come to its end.
+    """
 
     kind: Kind
     began: float
@@ -34,6 +44,35 @@ class Visit(NamedTuple):
     connected: bool
     error: str
     sent: Sequence[float]
+    let_go: bool = False
+
+
+class Book:
+    """All visits of one process, written to a file as they end: there are millions of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def add(self, visit: Visit) -> None:
+        """Note one that has ended."""
+        error = visit.error.encode()
+        flags = visit.connected + 2 * visit.let_go
+        head = _ENTRY.pack(KINDS.index(visit.kind), flags, len(error), len(visit.sent), visit.began, visit.ended)
+        self._file.write(head + error + array("d", visit.sent).tobytes())
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[Visit]:
+    """Read the visits of a book that is closed."""
+    with path.open("rb") as file:
+        while head := file.read(_ENTRY.size):
+            kind, flags, length, lines, began, ended = _ENTRY.unpack(head)
+            error = file.read(length).decode()
+            sent = array("d", file.read(8 * lines))
+            yield Visit(KINDS[kind], began, ended, bool(flags & 1), error, sent, bool(flags & 2))
 
 
 class Death(NamedTuple):
@@ -60,29 +99,28 @@ class Death(NamedTuple):
         return visit.ended <= self.ended + NOTICED and not went_on
 
 
-class Books:
-    """All visits, written by many threads."""
+class Deaths:
+    """All deaths of a run, to be asked about each of very many visits."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.visits: list[Visit] = []
+    def __init__(self, deaths: Sequence[Death]) -> None:
+        self._deaths = sorted(deaths, key=lambda death: death.began)
+        self._begins = [death.began for death in self._deaths]
+        self._longest = max((death.ended - death.began for death in deaths), default=0.0)
+        self.workers = sum(1 for death in deaths if not death.whole)
+        self.all = len(deaths)
 
-    def add(self, visit: Visit) -> None:
-        """Note one that has ended."""
-        with self._lock:
-            self.visits.append(visit)
-
-    def of(self, kind: Kind) -> list[Visit]:
-        """Give those of a kind."""
-        return [visit for visit in self.visits if visit.kind == kind]
+    def touching(self, visit: Visit) -> list[Death]:
+        """Return those that may have cost a connection, in the order in which they began."""
+        first = bisect_left(self._begins, visit.began - self._longest)
+        last = bisect_right(self._begins, visit.ended)
+        return [death for death in self._deaths[first:last] if death.touches(visit)]
 
 
-def certain_lines(visit: Visit, deaths: Iterable[Death]) -> int:
-    """Give how many of a visit's lines must be counted, whatever was open when somebody died.
+def certain_lines(visit: Visit, touching: Sequence[Death]) -> int:
+    """Return how many of a visit's lines must be counted, whatever was open when somebody died.
 
     Of a connection that a death may have cost, the lines that were sent well before it were read and in the journal.
     """
-    touching = [death.began for death in deaths if death.touches(visit)]
     if not touching:
         return len(visit.sent)
-    return sum(1 for when in visit.sent if when < min(touching) - UNREAD)
+    return sum(1 for when in visit.sent if when < touching[0].began - UNREAD)

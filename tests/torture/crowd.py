@@ -1,91 +1,60 @@
-"""The clients: threads that visit the service one time after the other, at a steady rate."""
+"""The crowd of clients, seen from outside: started, stopped, and asked how many came."""
 
 from __future__ import annotations
 
-import random
-import socket
-import threading
-import time
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
-from tests.torture.books import BARE, Books, Kind, Visit
+from tests.torture.guests import Plan
 
-__all__ = ["Crowd"]
+__all__ = ["Came", "Crowd"]
 
-PATIENCE = 60.0
-"""Seconds that a client waits for anything. A stopped worker keeps its clients waiting until it is replaced."""
+KEPT = 16
+"""Connections that are kept at a time."""
 
-LATENESS = 0.05
-KEPT_FOR = 3.0
-"""Seconds at most until a late client sends its line, and for which a kept connection stays."""
 
-BETWEEN_LINES = 0.1
+class Came(NamedTuple):
+    """How many short visits a second were asked for and begun. ``skipped`` found too many others waiting."""
+
+    asked: float
+    average: float
+    median: float
+    skipped: int
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.asked:.0f} short connections a second were asked for, {self.average:.0f} on the average and "
+            f"{self.median:.0f} in half of the seconds were begun; {self.skipped} were left out"
+        )
 
 
 class Crowd:
-    """Some threads with short visits, ``rate`` a second together, and some with kept connections."""
+    """Short visits, ``rate`` a second together, and some kept connections. What they did is in ``book`` at the end."""
 
-    def __init__(self, lines: int, bare: int, books: Books, rate: float, seed: int, threads: int = 8) -> None:
-        self._lines = lines
-        self._bare = bare
-        self._books = books
-        self._pause = threads / rate
-        self._stop = threading.Event()
-        chances = [random.Random(f"{seed} {number}") for number in range(threads + threads // 2)]
-        self._threads = [
-            threading.Thread(target=self._short, args=[chance], daemon=True) for chance in chances[:threads]
-        ]
-        self._threads += [
-            threading.Thread(target=self._kept, args=[chance], daemon=True) for chance in chances[threads:]
-        ]
+    def __init__(self, lines: int, bare: int, book: Path, rate: float, seed: int) -> None:
+        self.book = book
+        self._plan = Plan(lines, bare, str(book), rate, KEPT, seed)
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        command = [sys.executable, "-m", "tests.torture.guests", json.dumps(self._plan)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def stop(self) -> None:
-        """Let everybody come to the end of their visit."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _short(self, chance: random.Random) -> None:
-        due = time.monotonic()
-        while not self._stop.is_set():
-            kind: Kind = chance.choice((BARE, "at_once", "at_once", "late"))
-            lateness = chance.uniform(0, LATENESS) if kind == "late" else 0.0
-            self._visit(kind, [lateness] if kind != BARE else [])
-            # Who was held up doesn't make up for it.
-            due = max(due, time.monotonic() - self._pause) + self._pause * chance.uniform(0.5, 1.5)
-            self._stop.wait(max(0.0, due - time.monotonic()))
-
-    def _kept(self, chance: random.Random) -> None:
-        while not self._stop.is_set():
-            number = chance.randint(1, int(KEPT_FOR / BETWEEN_LINES))
-            if self._visit("kept", [chance.uniform(0, 2 * BETWEEN_LINES) for _ in range(number)]):
-                # Nobody there: don't count how often one can be refused.
-                self._stop.wait(0.2)
-
-    def _visit(self, kind: Kind, waits: list[float]) -> str:
-        """Connect, send a line after each wait, end, and wait for the other end; give what went wrong."""
-        began, connected, error, sent = time.monotonic(), False, "", list[float]()
-        connection = socket.socket()
-        connection.settimeout(PATIENCE)
-        try:
-            connection.connect(("127.0.0.1", self._bare if kind == BARE else self._lines))
-            connected = True
-            for wait in waits:
-                if wait:
-                    self._stop.wait(wait)
-                sent.append(time.monotonic())
-                connection.sendall(b"%s:1|c\n" % kind.encode())
-            if waits:
-                connection.shutdown(socket.SHUT_WR)
-            while connection.recv(4096):
-                pass
-        except OSError as problem:
-            error = type(problem).__name__
-        finally:
-            connection.close()
-        self._books.add(Visit(kind, began, time.monotonic(), connected, error, sent))
-        return error
+    def stop(self) -> Came:
+        """Let everybody come to the end of their visit, and return how many there were."""
+        assert self._process
+        output, _ = self._process.communicate()
+        assert self._process.returncode == 0, f"the clients have ended with status {self._process.returncode}"
+        told = json.loads(output)
+        # The last second was cut short.
+        begun = told["begun"][:-1] or told["begun"]
+        return Came(self._plan.rate, statistics.mean(begun), statistics.median(begun), told["skipped"])

@@ -22,11 +22,11 @@ from pathlib import Path
 from tests.functional.isolated import bring_up
 from tests.functional.waiting import until
 from tests.torture.backend import Backend
-from tests.torture.books import Books
+from tests.torture.books import Deaths, read
 from tests.torture.crowd import Crowd
-from tests.torture.run import compare, make_victim, remains, report, settled, tell_all, verdict
-from tests.torture.verdict import Row, losses
-from tests.torture.violence import Victim
+from tests.torture.report import compare, remains, report, tell_all, verdict
+from tests.torture.verdict import Account, Row, losses
+from tests.torture.victim import Victim, make_victim, settled
 
 __all__ = ["main"]
 
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def reload(victim: Victim, how: signal.Signals) -> float:
-    """Reload once, to the end, and give how long that took, in seconds."""
+    """Reload once, to the end, and return how long that took, in seconds."""
     began, complete = time.monotonic(), victim.log.count(COMPLETE)
     os.kill(victim.process.pid, how)
     until(lambda: victim.log.count(COMPLETE) > complete, f"the reload by {how.name} is complete", LONGEST)
@@ -55,23 +55,26 @@ def reload(victim: Victim, how: signal.Signals) -> float:
 
 
 def reloads(folder: Path, given: argparse.Namespace) -> list[Row]:
-    """Do it, and give the rows of the verdict."""
-    backend, books = Backend(), Books()
-    victim = make_victim(folder, given.workers, backend)
+    """Do it, and return the rows of the verdict."""
+    backend = Backend()
+    victim = make_victim(folder / "victim", given.workers, backend)
     try:
         victim.start()
         victim.settled()
         fresh = victim.remains()
-        crowd = Crowd(victim.port("lines"), victim.port("bare"), books, given.rate, random.randrange(1 << 32))
+        crowd = Crowd(
+            victim.port("lines"), victim.port("bare"), folder / "crowd.book", given.rate, random.randrange(1 << 32)
+        )
         crowd.start()
         took = [reload(victim, how) for how in islice(cycle((signal.SIGHUP, signal.SIGUSR2)), given.times)]
-        crowd.stop()
+        came = crowd.stop()
         metrics = settled(victim, backend)
-        rows = compare(books, (), victim, backend, metrics, isolated=given.isolated)
+        account = Account(read(crowd.book), Deaths(()))
+        rows = compare(account, victim, backend, metrics, isolated=given.isolated)
         rows += remains(fresh, victim.remains())
         rows.append(Row("reloads", given.times, victim.log.count(COMPLETE), given.times))
         rows.append(Row("workers that died", 0, metrics.total("statscounter_worker_restarts_total"), 0))
-        report({}, losses(books, (), metrics))
+        report({}, losses(account, metrics), came)
         print(f"  {sum(took) / len(took):9.1f} s a reload, {max(took):.1f} s at most")
         if not all(row.right for row in rows):
             tell_all(victim)
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.isolated:
         bring_up()
     with tempfile.TemporaryDirectory(prefix="statscounter-torture-") as folder:
-        rows = reloads(Path(folder) / "victim", given)
+        rows = reloads(Path(folder), given)
     return verdict(f"{given.times} reloads", rows)
 
 

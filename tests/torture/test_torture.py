@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.service import environment
-from tests.torture.run import can_isolate
+from tests.torture.report import can_isolate
 
 SECONDS = 40
 

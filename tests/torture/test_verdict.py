@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.metrics import Metrics
-from tests.torture.books import Books, Death, Kind, Visit, certain_lines
-from tests.torture.verdict import judge
+from tests.torture.books import Death, Deaths, Kind, Visit, certain_lines
+from tests.torture.verdict import Account, judge
 
 PAGE = """\
 # TYPE statscounter_connections_total counter
@@ -40,11 +40,11 @@ class VerdictTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Let them come."""
-        self.books = Books()
-        self.books.add(visit("bare", 1, 2))
-        self.books.add(visit("at_once", 1, 2))
-        self.books.add(visit("late", 1, 2))
-        self.books.add(visit("kept", 1, 10, lines=8))
+        self.visits = list[Visit]()
+        self.visits.append(visit("bare", 1, 2))
+        self.visits.append(visit("at_once", 1, 2))
+        self.visits.append(visit("late", 1, 2))
+        self.visits.append(visit("kept", 1, 10, lines=8))
 
     def wrong(self, deaths: list[Death], **said: int) -> list[str]:
         """Give the rows that are wrong when the service says that."""
@@ -52,7 +52,7 @@ class VerdictTests(SynchronousTestCase):
         numbers["all"] = numbers["at_once"] + numbers["late"] + numbers["kept"]
         backend = {kind: float(numbers[kind]) for kind in ("at_once", "late", "kept")}
         metrics = Metrics(PAGE.format(**numbers))
-        return [row.what for row in judge(self.books, deaths, metrics, backend) if not row.right]
+        return [row.what for row in judge(Account(self.visits, Deaths(deaths)), metrics, backend) if not row.right]
 
     def test_exact(self) -> None:
         """The right numbers are right."""
@@ -66,7 +66,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_hurt_for_no_reason(self) -> None:
         """Who was cut off or refused without a death is a fault, whatever was counted."""
-        self.books.add(visit("at_once", 5, 6, "ConnectionResetError"))
+        self.visits.append(visit("at_once", 5, 6, "ConnectionResetError"))
         self.assertEqual(["clients hurt without a death"], self.wrong([], lines=4, at_once=2))
 
     def test_a_worker_s_death(self) -> None:
@@ -81,7 +81,7 @@ class VerdictTests(SynchronousTestCase):
     def test_a_supervisor_s_death(self) -> None:
         """A supervisor's death may cost what was open and what comes before the next start; nothing counts twice."""
         death = Death("kill", 1.5, 3.0, whole=True)
-        self.books.add(visit("bare", 2, 2.1, "ConnectionRefusedError", connected=False))
+        self.visits.append(visit("bare", 2, 2.1, "ConnectionRefusedError", connected=False))
         self.assertEqual([], self.wrong([death], bare=0, lines=0, at_once=0, late=0, kept=0))
         self.assertNotEqual([], self.wrong([death], kept=9))
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.functional.metrics import Metrics
-from tests.torture.books import BARE, KINDS, LINE_KINDS, Books, Death, Visit, certain_lines
+from tests.torture.books import BARE, KINDS, LINE_KINDS, SILENT, Deaths, Kind, Visit, certain_lines
 
-__all__ = ["Row", "judge"]
+__all__ = ["Account", "Row", "judge", "losses"]
+
+LISTENERS: dict[str, tuple[Kind, ...]] = {"bare": (BARE,), "lines": (*LINE_KINDS, SILENT)}
+
+LET_GO = ("evicted", "first_byte")
+"""The reasons for which a connection that its client keeps open is closed."""
+
+_SHOWN = 20
 
 
 class Row(NamedTuple):
@@ -25,50 +33,78 @@ class Row(NamedTuple):
         return self.least <= self.counted <= self.most
 
 
-def judge(books: Books, deaths: Sequence[Death], metrics: Metrics, in_backend: dict[str, float]) -> list[Row]:
+class Account:
+    """All visits added up, each with the deaths that may have cost it. By kind, but for what no death excuses."""
+
+    def __init__(self, visits: Iterable[Visit], deaths: Deaths) -> None:
+        self.deaths = deaths
+        self.visits = Counter[Kind]()
+        self.connected = Counter[Kind]()
+        self.safe = Counter[Kind]()
+        """Connected, and not overlapped by the death of a supervisor."""
+        self.sent = Counter[Kind]()
+        self.certain = Counter[Kind]()
+        """Lines that must be counted."""
+        self.errors = Counter[str]()
+        self.overlapped = self.cut_off = self.let_go = self.hurt = 0
+        for visit in visits:
+            self._add(visit)
+
+    def _add(self, visit: Visit) -> None:
+        kind, touching = visit.kind, self.deaths.touching(visit)
+        self.visits[kind] += 1
+        self.sent[kind] += len(visit.sent)
+        self.certain[kind] += certain_lines(visit, touching)
+        if visit.connected:
+            self.connected[kind] += 1
+            self.safe[kind] += not any(death.whole for death in touching)
+            self.overlapped += bool(touching)
+        if visit.error:
+            self.errors[visit.error] += 1
+            self.cut_off += visit.connected
+            if not touching:
+                self._tell(visit)
+        elif visit.let_go and not touching:
+            self.let_go += 1
+
+    def _tell(self, visit: Visit) -> None:
+        self.hurt += 1
+        if self.hurt <= _SHOWN:
+            print(f"without a reason: {visit}")  # noqa: T201
+
+
+def judge(account: Account, metrics: Metrics, in_backend: dict[str, float]) -> list[Row]:
     """Compare everything. Without deaths there is nothing to allow, and every row is exact."""
     return [
-        *_harmless(books, deaths),
-        *_connections(books, deaths, metrics),
-        *_lines(books, deaths, metrics),
+        Row("clients hurt without a death", 0, account.hurt, 0),
+        *_connections(account, metrics),
+        *_lines(account, metrics),
         *_agreement(metrics, in_backend),
     ]
 
 
-def _harmless(books: Books, deaths: Sequence[Death]) -> list[Row]:
-    """Nobody fares badly but for a death."""
-    hurt = [visit for visit in books.visits if visit.error and not _touched(visit, deaths)]
-    for visit in hurt[:20]:
-        print(f"without a reason: {visit}")  # noqa: T201
-    return [Row("clients hurt without a death", 0, len(hurt), 0)]
-
-
-def _connections(books: Books, deaths: Sequence[Death], metrics: Metrics) -> list[Row]:
+def _connections(account: Account, metrics: Metrics) -> list[Row]:
     """Count connections: a worker's death costs one, the one in hand; a supervisor's those that were open or came."""
-    workers = sum(1 for death in deaths if not death.whole)
     rows = []
-    for listener, kinds in (("bare", [BARE]), ("lines", LINE_KINDS)):
-        visits = [visit for kind in kinds for visit in books.of(kind) if visit.connected]
-        safe = sum(1 for visit in visits if not _touched(visit, [death for death in deaths if death.whole]))
-        rows.append(Row(f"connections of {listener}", safe - workers, metrics.accepted(listener), len(visits)))
-        closed = sum(metrics.closed(listener).values())
-        rows.append(Row(f"closed connections of {listener}", metrics.accepted(listener), closed, closed))
+    for listener, kinds in LISTENERS.items():
+        most = sum(account.connected[kind] for kind in kinds)
+        least = sum(account.safe[kind] for kind in kinds) - account.deaths.workers
+        closed = metrics.closed(listener)
+        accepted, ended = metrics.accepted(listener), sum(closed.values())
+        rows.append(Row(f"connections of {listener}", least, accepted, most))
+        rows.append(Row(f"closed connections of {listener}", accepted, ended, accepted))
+    # Of the others some may have been let go in the moment in which they ended by themselves.
+    let_go = sum(closed.get(reason, 0) for reason in LET_GO)
+    rows.append(Row("connections let go for others", account.let_go, let_go, account.connected[SILENT]))
     return rows
 
 
-def _lines(books: Books, deaths: Sequence[Death], metrics: Metrics) -> list[Row]:
+def _lines(account: Account, metrics: Metrics) -> list[Row]:
     """Count lines: what was open when somebody died may have been read or not; all else counts once."""
-    rows = []
-    for kind in LINE_KINDS:
-        visits = books.of(kind)
-        least = sum(certain_lines(visit, deaths) for visit in visits)
-        most = sum(len(visit.sent) for visit in visits)
-        rows.append(Row(f"lines {kind}", least, metrics.total(kind), most))
+    rows = [Row(f"lines {kind}", account.certain[kind], metrics.total(kind), account.sent[kind]) for kind in LINE_KINDS]
     # Tighter where the server knows: a short connection whose line is missing died with a worker, or in its hand.
-    whole = [death for death in deaths if death.whole]
-    safe = [visit for visit in books.of("at_once") if visit.connected and not _touched(visit, whole)]
-    killed = metrics.closed("lines").get("killed", 0) + len(deaths)
-    rows.append(Row("lines at_once of all but the killed", len(safe) - killed, metrics.total("at_once"), 1e12))
+    least = account.safe["at_once"] - metrics.closed("lines").get("killed", 0) - account.deaths.all
+    rows.append(Row("lines at_once of all but the killed", least, metrics.total("at_once"), 1e12))
     return rows
 
 
@@ -84,22 +120,17 @@ def _agreement(metrics: Metrics, in_backend: dict[str, float]) -> list[Row]:
     return rows
 
 
-def _touched(visit: Visit, deaths: Sequence[Death]) -> bool:
-    return any(death.touches(visit) for death in deaths)
-
-
-def losses(books: Books, deaths: Sequence[Death], metrics: Metrics) -> dict[str, float]:
-    """Give for the report what was connected and sent, and how much of it isn't counted."""
-    connected = sum(1 for visit in books.visits if visit.connected)
-    accepted = metrics.accepted("bare") + metrics.accepted("lines")
-    sent = sum(len(visit.sent) for visit in books.visits)
+def losses(account: Account, metrics: Metrics) -> dict[str, float]:
+    """Return for the report what was connected and sent, and how much of it is not counted."""
+    connected, sent = account.connected.total(), account.sent.total()
     return {
         "connections": connected,
-        "connections not counted": connected - accepted,
+        "connections not counted": connected - metrics.accepted("bare") - metrics.accepted("lines"),
         "lines sent": sent,
         "lines not counted": sent - sum(metrics.total(kind) for kind in LINE_KINDS),
-        "open when somebody died": sum(1 for visit in books.visits if visit.connected and _touched(visit, deaths)),
-        **{f"visits {kind}": len(books.of(kind)) for kind in KINDS},
-        "refused": sum(1 for visit in books.visits if visit.error == "ConnectionRefusedError"),
-        "cut off": sum(1 for visit in books.visits if visit.error and visit.connected),
+        "open when somebody died": account.overlapped,
+        **{f"visits {kind}": account.visits[kind] for kind in KINDS},
+        "refused": account.errors["ConnectionRefusedError"],
+        "cut off": account.cut_off,
+        "let go for others": sum(metrics.closed("lines").get(reason, 0) for reason in LET_GO),
     }
