@@ -55,8 +55,8 @@ def make_plan(
 ) -> tuple[Plan, int]:
     """Try everything that can fail; give the plan, and the descriptor that holds the state folder's lock.
 
-    With a manifest, what an earlier image of this process left is used before anything new is made. ``user`` is whom
-    this process, root's, becomes afterwards.
+    With a manifest, what an earlier image of this process left is used before anything new is made, and the store may
+    fail for now: its workers go on. ``user`` is whom this process, root's, becomes afterwards.
     """
     if sys.platform != "linux":
         raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
@@ -66,8 +66,9 @@ def make_plan(
             check_access(user)
         held = None if manifest is None else manifest.lock
         folder, lock = open_state(default_state_directory(settings, environ), user, held)
-        with acting_as(user):
-            _check_store(folder / STORE)
+        if manifest is None:
+            with acting_as(user):
+                _check_store(folder / STORE)
     except (StateError, UserError) as error:
         raise StartError(str(error)) from None
     bound: list[BoundListener] = []

@@ -197,6 +197,9 @@ class Reload:
             self._supervisor.pause()
             await self._wait(lambda: not self._supervisor.waits_for_workers, QUIET_TRIES)
             await self._committer.commit().addTimeout(LONGEST_COMMIT, self._reactor)
+            if self._committer.failure:
+                self._log.error("the reload is given up, and all stays as it is: the last commit has failed")
+                return
             await self._committer.close().addTimeout(LONGEST_COMMIT, self._reactor)
             if not self._supervisor.draining:
                 self._exec(made)

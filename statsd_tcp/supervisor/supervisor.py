@@ -283,7 +283,8 @@ class Supervisor(Service):
             self._orphan_check = self._reactor.callLater(ORPHAN_CHECK, self._retire_orphans)
 
     def _opened(self, _: None) -> None:
-        if self._committer.snapshot is None and not self.draining:
+        # An image that has taken workers over goes on without the store, as when it fails later: they count.
+        if self._committer.snapshot is None and self._manifest is None and not self.draining:
             self._stop_for(self._committer.failure)
 
     def _every_second(self) -> None:

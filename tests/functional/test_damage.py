@@ -238,6 +238,27 @@ def test_worker_dies_while_the_disk_is_full(small_disk: Path, make_service: Serv
     assert service.settled().total("hits") == 70
 
 
+def test_the_disk_gets_full_during_a_reload(small_disk: Path, make_service: ServiceMaker) -> None:
+    """A new image that finds no room goes on with the workers, is not ready, and has everything when there is room."""
+    service = make_service(workers=1)
+    put_state(service, small_disk)
+    service.start()
+    lines = service.port("lines")
+    assert Burst(lambda: half_close(lines, LINE), 50).run().completed == 50
+    service.wait_for(50, "hits")
+    service.process.send_signal(signal.SIGHUP)
+    until(lambda: "the next image takes over" in service.log, "the next image begins")
+    ballast = fill(small_disk)
+    until(lambda: service.status()["last_commit_error"], "its commits fail")
+    assert service.page("/readyz").status == 503
+    assert Burst(lambda: half_close(lines, LINE), 50).run() == (50, 0, 0)
+    ballast.unlink()
+    until(service.is_ready, "all is well again")
+    service.wait_for(100, "hits")
+    assert service.settled().total("hits") == 100
+    assert service.process.poll() is None
+
+
 def put_state(service: Service, folder: Path) -> None:
     """Have a service keep its state there."""
     service.command[service.command.index(f"--state-dir={service.state}")] = f"--state-dir={folder}/state"

@@ -19,18 +19,23 @@ KEPT = 16
 
 
 class Came(NamedTuple):
-    """How many short visits a second were asked for and begun. ``skipped`` found too many others waiting."""
+    """How many short visits a second were asked for and begun. ``skipped`` found too many others waiting.
+
+    ``cpu`` is the share of a processor that the clients had.
+    """
 
     asked: float
     average: float
     median: float
     skipped: int
+    cpu: float
 
     def __str__(self) -> str:
         """Say it in one line."""
         return (
             f"{self.asked:.0f} short connections a second were asked for, {self.average:.0f} on the average and "
-            f"{self.median:.0f} in half of the seconds were begun; {self.skipped} were left out"
+            f"{self.median:.0f} in half of the seconds were begun; {self.skipped} were left out. "
+            f"The clients had {self.cpu:.0%} of a processor"
         )
 
 
@@ -57,4 +62,10 @@ class Crowd:
         told = json.loads(output)
         # The last second was cut short.
         begun = told["begun"][:-1] or told["begun"]
-        return Came(self._plan.rate, statistics.mean(begun), statistics.median(begun), told["skipped"])
+        return Came(
+            self._plan.rate,
+            statistics.mean(begun),
+            statistics.median(begun),
+            told["skipped"],
+            told["cpu"] / len(told["begun"]),
+        )

@@ -14,14 +14,14 @@ import select
 import socket
 import sys
 import time
-from errno import EINPROGRESS
+from errno import ECONNRESET, EINPROGRESS, EPIPE
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.torture.books import BARE, Book, Kind, Visit
 
-__all__ = ["Guests", "Plan"]
+__all__ = ["CUT_OFF", "Guests", "Plan"]
 
 PATIENCE = 60.0
 """Seconds that a client waits for its end. A stopped worker keeps its clients waiting until it is replaced."""
@@ -43,6 +43,9 @@ MAKES_UP = 0.1
 
 SOURCES = 250
 """Addresses that they come from, so that none of them holds many of the service's places."""
+
+CUT_OFF = (ECONNRESET, EPIPE)
+"""Errors of a connection that was there. One that could not be made has others."""
 
 IP_BIND_ADDRESS_NO_PORT = 24
 
@@ -211,6 +214,7 @@ class Guests:
             if not guest.connected:
                 code = guest.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
+                    guest.connected = code in CUT_OFF
                     self._end(guest, _name(code))
                     return
                 self._poll.modify(guest.sock.fileno(), select.EPOLLIN | select.EPOLLRDHUP)
@@ -249,7 +253,8 @@ def main() -> None:
     gc.disable()
     guests = Guests(Plan(*json.loads(sys.argv[1])), sys.stdin.fileno())
     guests.run()
-    os.write(sys.stdout.fileno(), json.dumps({"begun": guests.begun, "skipped": guests.skipped}).encode())
+    told = {"begun": guests.begun, "skipped": guests.skipped, "cpu": time.process_time()}
+    os.write(sys.stdout.fileno(), json.dumps(told).encode())
 
 
 if __name__ == "__main__":

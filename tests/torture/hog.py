@@ -9,7 +9,7 @@ from errno import EINPROGRESS
 from pathlib import Path
 
 from tests.torture.books import SILENT, Book, Visit
-from tests.torture.guests import PATIENCE
+from tests.torture.guests import CUT_OFF, PATIENCE
 
 __all__ = ["Hog"]
 
@@ -78,6 +78,7 @@ class Hog:
             return
         code = place.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
+            place.connected = place.connected or code in CUT_OFF
             self._end(places, descriptor, type(OSError(code, "")).__name__)
         elif not place.connected:
             place.connected = True

@@ -22,7 +22,7 @@ LONGEST_HOLD = 10.0
 WAITS_FOR_RELOAD = 0.3
 """How often somebody waits until a reload is done."""
 
-_ENDS_OF_RELOADS = ("the reload is complete", "the reload is refused", "the reload has failed")
+_ENDS_OF_RELOADS = ("the reload is complete", "the reload is refused", "the reload is given up")
 
 
 class ProcessDeeds:

@@ -21,6 +21,7 @@ from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.settings.table import Settings, build_settings
 from statsd_tcp.startup import COMMIT_PERIOD, StartError, commit_period, make_plan, told_in_a_line, unforeseen
 from statsd_tcp.state.folder import STORE
+from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -185,6 +186,16 @@ class PlanTests(StartupTestCase):
         text = self.error(make_plan, self.settings(), {})
         self.assertIn(str(self.folder / STORE), text)
         self.assertIn("is not a SQLite database", text)
+
+    def test_a_store_that_fails_after_a_reload(self) -> None:
+        """An image that takes workers over starts whatever the store says: they go on, and commits are tried again."""
+        first, lock = make_plan(self.settings(), {})
+        self.addCleanup(os.close, lock)
+        self.addCleanup(first.listeners[0].close)
+        (self.folder / STORE).write_bytes(b"precious" * 1000)
+        plan, held = make_plan(self.settings(), {}, Manifest(lock, [], [], [], {}, 0.0, 1, ""))
+        self.addCleanup(plan.listeners[0].close)
+        self.assertEqual(lock, held)
 
     def test_no_store_is_made(self) -> None:
         """A new store isn't made before a change of user."""

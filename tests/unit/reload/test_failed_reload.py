@@ -165,6 +165,18 @@ class FailedReloadTests(SynchronousTestCase):
                 self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
                 setattr(self.committer, name, lambda: succeed(None))
 
+    def test_commit_that_cannot_be_made(self) -> None:
+        """The disk got full after the rehearsal: the next image would find the store so, too."""
+
+        def commit() -> Deferred[None]:
+            self.committer.failure = "the disk is full"
+            return succeed(None)
+
+        self.patch(os, "execve", lambda *_: self.events.append("exec"))
+        self.committer.commit = commit
+        self.rehearse()
+        self.assertEqual((self.events, self.path.exists()), (["pause", "resume"], False))
+
     def test_stop(self) -> None:
         """A service that is stopped in between does not leave the new listener's file."""
         for moment in ("commit", "close"):

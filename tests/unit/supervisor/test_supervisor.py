@@ -26,6 +26,7 @@ from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
+from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.rounds import AFTER_SECOND
 from statsd_tcp.supervisor.shutdown import LAST_COMMIT, LAST_KILL
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
@@ -242,6 +243,17 @@ class StartTests(SupervisorTestCase):
         self.committer.snapshot, self.committer.failure = None, "x.sqlite is damaged"
         self.start(ready=False)
         self.assertEqual(["x.sqlite is damaged"], self.given_up)
+
+    def test_no_store_after_a_reload(self) -> None:
+        """An image that takes workers over goes on without the store, as when commits fail later: the workers count."""
+        committer: Any = self.committer
+        self.committer.snapshot, self.committer.failure = None, "the disk is full"
+        manifest = Manifest(0, [], [], [], {}, 0.0, 1, "")
+        self.supervisor = Supervisor(
+            self.reactor, self.children, self.plan, self.ledger_folder, committer, self.events, manifest
+        )
+        self.start()
+        self.assertEqual(([], False), (self.given_up, self.supervisor.draining))
 
     def test_the_greeting(self) -> None:
         """The greeting names what listens where, why so many workers, where the state is, and a command to try."""
