@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -21,9 +22,19 @@ def unmount(folder: Path) -> None:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room at all on a file system, and return the file to delete for room."""
-    ballast = folder / "ballast"
-    room = os.statvfs(folder)
+    """Leave no room at all on a file system, also if others take some meanwhile; return the file to delete for room."""
+    ballast, filled = folder / "ballast", 0
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+        while room := _room(folder):
+            try:
+                os.posix_fallocate(file.fileno(), filled, room)
+                filled += room
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
     return ballast
+
+
+def _room(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
