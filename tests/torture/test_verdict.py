@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.metrics import Metrics
-from tests.torture.books import Death, Deaths, Kind, Visit, certain_lines
+from tests.torture.books import Book, Death, Deaths, Kind, Visit, certain_lines, read
 from tests.torture.verdict import Account, judge
 
 PAGE = """\
@@ -77,6 +80,29 @@ class VerdictTests(SynchronousTestCase):
         # The kept one went on sending: it was with another worker.
         self.assertEqual(["lines kept"], self.wrong([death], kept=7))
         self.assertEqual(["lines at_once"], self.wrong([death], at_once=2))
+
+    def test_let_go(self) -> None:
+        """Who was seen to be let go without a death must be counted as that."""
+        self.visits.append(visit("silent", 1, 2)._replace(let_go=True, sent=()))
+        self.assertEqual(["connections let go for others"], self.wrong([], lines=4))
+        self.assertEqual([], self.wrong([Death("kill", 1.5, 1.6)], lines=4))
+
+    def test_a_book(self) -> None:
+        """What is read from a book is what was written."""
+        self.visits.append(visit("silent", 5, 6, "ConnectionResetError")._replace(let_go=True))
+        with TemporaryDirectory() as folder:
+            book = Book(Path(folder) / "book")
+            for one in self.visits:
+                book.add(one)
+            book.close()
+            found = [one._replace(sent=list(one.sent)) for one in read(Path(folder) / "book")]
+        self.assertEqual(self.visits, found)
+
+    def test_deaths_of_many(self) -> None:
+        """Of many deaths those are found that a visit overlaps, also a long one that began early."""
+        deaths = [Death("hold", 0, 50), *(Death("kill", when, when + 0.1) for when in range(100))]
+        found = Deaths(deaths).touching(visit("late", 48.5, 50.2))
+        self.assertEqual([0, 49, 50], [death.began for death in found])
 
     def test_a_supervisor_s_death(self) -> None:
         """A supervisor's death may cost what was open and what comes before the next start; nothing counts twice."""

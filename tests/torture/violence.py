@@ -20,7 +20,10 @@ PAUSES = (0.3, 3.0)
 """Seconds between two deeds."""
 
 SHORT_PAUSES = (0.1, 1.5)
-"""The same where a number of kills is to be reached."""
+"""The same until each deed was done once, and where a number of kills is to be reached."""
+
+OFTEN = 30
+"""How often workers are killed where that is so: more often than all else is done together."""
 
 
 class Violence:
@@ -35,7 +38,7 @@ class Violence:
         self.chronicle = Chronicle()
         processes = ProcessDeeds(victim, self.chronicle, self._chance)
         around = WorldDeeds(world, hog, self.chronicle, self._chance)
-        self._kill_supervisor = processes.kill_supervisor
+        self._kill_worker, self._kill_supervisor = processes.kill_worker, processes.kill_supervisor
         self._deeds: dict[Callable[[], None], int] = {
             processes.kill_worker: 10,
             processes.kill_supervisor: 3,
@@ -51,8 +54,8 @@ class Violence:
     def go_on(self, seconds: float) -> None:
         """Do one thing after the other for so long."""
         until_then = time.monotonic() + seconds
-        for deed in self._drawn():
-            time.sleep(self._chance.uniform(*PAUSES))
+        for number, deed in enumerate(self._drawn()):
+            time.sleep(self._chance.uniform(*(SHORT_PAUSES if number < len(self._deeds) else PAUSES)))
             if time.monotonic() > until_then:
                 return
             deed()
@@ -60,6 +63,7 @@ class Violence:
     def kill(self, workers: int, supervisors: int) -> None:
         """Do one thing after the other until so many were killed, the supervisors in equal distances."""
         del self._deeds[self._kill_supervisor]
+        self._deeds[self._kill_worker] = OFTEN
         done = self.chronicle.done
         for deed in self._drawn():
             if done[KILL_SUPERVISOR] < supervisors * (done[KILL_WORKER] / workers if workers else 1):
