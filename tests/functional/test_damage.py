@@ -24,6 +24,8 @@ from tests.functional.small_disk import fill, mount, unmount
 from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
+MANY = 64
+"""Clients that fill what one alone may not fill of a journal."""
 FRAME = 48
 """Bytes of a frame with one such line."""
 
@@ -184,7 +186,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:
-    """Without room nothing is lost: counting goes on, lines wait, then reading pauses; with room all goes on."""
+    """Without room nothing is lost: counting goes on, lines wait, then reading pauses; with room all goes on.
+
+    A client that brings much has to wait first, and the others are still served.
+    """
     service = make_service(workers=1)
     put_state(service, small_disk)
     service.start()
@@ -201,19 +206,22 @@ def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:
     # Counting goes on.
     assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
     assert service.metrics().closed("bare") == {"counted": 50}
-    # The journal fills up; then nobody reads, and nobody is dropped.
-    until(lambda: service.metrics().total("statscounter_accept_paused", listener="lines") == 1, "reading pauses")
     until(lambda: sender.waits, "the sender has to wait")
+    assert Burst(lambda: half_close(lines, LINE), 20).run() == (20, 0, 0)
+    assert service.metrics().total("statscounter_accept_paused", listener="lines") == 0
+    # The journal fills up; then nobody reads, and nobody is dropped.
+    many = Burst(lambda: half_close(lines, Sender.LINES), MANY, MANY).start()
+    until(lambda: service.metrics().total("statscounter_accept_paused", listener="lines") == 1, "reading pauses")
     waiting = Burst(lambda: half_close(lines, LINE), 20, 20).start()
     assert service.log.count("a commit failed") == 1
     ballast.unlink()
     until(service.is_ready, "all is well again")
-    assert waiting.join() == (20, 0, 0)
-    sent = sender.finish()
-    service.wait_for(sent + 70, "statscounter_lines_total", listener="lines")
+    assert (waiting.join(), many.join()) == ((20, 0, 0), (MANY, 0, 0))
+    sent = sender.finish() + MANY * Sender.LINES.count(b"\n")
+    service.wait_for(sent + 90, "statscounter_lines_total", listener="lines")
     metrics = service.settled()
-    assert metrics.total("statscounter_lines_total", listener="lines") == sent + 70
-    assert metrics.total("hits") == 70
+    assert metrics.total("statscounter_lines_total", listener="lines") == sent + 90
+    assert metrics.total("hits") == 90
     assert metrics.total("filler") == sent
     assert metrics.total("statscounter_accept_paused", listener="lines") == 0
     assert "commits work again" in service.log
