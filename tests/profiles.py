@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 __all__ = ["QUICK", "register"]
 
-QUICK = 40
+QUICK = 25
 """Examples of each property under ``quick``, which are the same in every run."""
 
 FULL = 200

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import signal
 import socket
 import struct
 import sys
@@ -73,8 +71,7 @@ def kills(service: Service) -> None:
     bursts = [Burst(lambda: bare(port), 500).start(), Burst(lambda: half_close(lines, LINE), 500).start()]
     for burst in bursts:
         burst.reach(150)
-        os.kill(service.worker_pids()[0], signal.SIGKILL)
-        until(service.is_ready, "a worker accepts")
+        service.replace_worker()
     for burst in bursts:
         burst.join()
 

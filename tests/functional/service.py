@@ -216,6 +216,12 @@ class Service:
         """Give the process numbers of the workers that live, by slot."""
         return {worker["slot"]: worker["pid"] for worker in self.status()["workers"] if worker["pid"]}
 
+    def replace_worker(self) -> None:
+        """Kill the first worker, and wait until another one accepts: that it is dead may not be known at once."""
+        killed = self.worker_pids()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: self.is_ready() and self.worker_pids().get(0, killed) != killed, "another worker accepts")
+
     @contextmanager
     def workers_held(self) -> Iterator[None]:
         """Stop all workers in their tracks, and let them go on afterwards: what comes meanwhile waits in the kernel."""

@@ -91,6 +91,7 @@ def test_torn_record(start_service: ServiceMaker) -> None:
     assert f"{5 * FRAME} bytes of its journal are damaged; it is kept as {path.with_suffix('.unread')}" in log
 
 
+@pytest.mark.proof
 def test_truncated_ledgers(start_service: ServiceMaker) -> None:
     """A ledger that was cut off is kept aside; what the store had of it is settled, and that there was more is said."""
     sizes = (0, 100, 4096, 1 << 20)
@@ -106,6 +107,7 @@ def test_truncated_ledgers(start_service: ServiceMaker) -> None:
         assert f"the ledger {path.stem} of worker " in log
 
 
+@pytest.mark.proof
 def test_other_version(start_service: ServiceMaker) -> None:
     """A ledger of another format version is kept aside, and whoever reads that version later loses nothing."""
     service = start_service()
@@ -308,6 +310,7 @@ class Sender:
             self._since = time.monotonic()
 
 
+@pytest.mark.proof
 def test_large_commit(start_service: ServiceMaker) -> None:
     """While 100,000 series are committed, the pages answer."""
     # Once a second, so that all are in one commit.

@@ -222,11 +222,19 @@ def test_descriptors_for_the_service_itself(start_service: ServiceMaker, descrip
             for _ in range(descriptors):
                 stack.enter_context(connect(port))
         os.kill(worker, signal.SIGKILL)
-        until(lambda: service.worker_pids().get(0, worker) != worker, "the worker is replaced")
+        until(lambda: replaced(service, worker), "the worker is replaced")
         half_close(service.port("lines"), LINE)
-        service.wait_for(1, "hits")
+    service.wait_for(1, "hits")
     assert "can't be" not in service.log
     assert "Too many open files" not in service.log
+
+
+def replaced(service: Service, worker: int) -> bool:
+    """Return whether there is another worker. Who asks may have to make room, as one of too many of one source."""
+    try:
+        return service.worker_pids().get(0, worker) != worker
+    except OSError:
+        return False
 
 
 def test_soft_limit_is_raised(start_service: ServiceMaker) -> None:

@@ -94,6 +94,7 @@ def test_steered(start_service: ServiceMaker) -> None:
     assert taken_by(service, CPUS[0]) == [CLIENTS, 0]
 
 
+@pytest.mark.proof
 def test_reload(make_service: ServiceMaker, tmp_path: Path) -> None:
     """A reload switches both on and off, and steers on when there are more or fewer workers than before."""
     config = tmp_path / "service.toml"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
@@ -164,8 +163,7 @@ def test_killed_worker(start_service: ServiceMaker, targets: tuple[Target, Targe
     for number in range(30):
         half_close(port, b"n%d:1|c\n" % number)
         if number % 10 == 5:
-            os.kill(service.worker_pids()[0], signal.SIGKILL)
-            until(service.is_ready, "the worker is replaced")
+            service.replace_worker()
     half_close(port, b"last:1|c\n")
     service.wait_for(31, "statscounter_lines_total", listener="lines")
     for target in targets:

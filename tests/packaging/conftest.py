@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.environment import Environment, build_wheel, index_reachable, make_environment
+from tests.packaging.environment import Environment, build_wheel, make_environment
 from tests.shared import Shared
 
 CHECKOUT = Path(__file__).parents[2]
@@ -39,18 +39,13 @@ def wheel(source: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Give an environment with the wheel in it, and with what the wheel says it depends on.
-
-    Where there is no package index the dependencies are borrowed from the environment of the tests.
-    """
+def installed(wheel: Path, shared: Shared) -> Environment:
+    """Give an environment with the wheel in it. What that depends on is borrowed from the environment of the tests."""
 
     def install(folder: Path) -> None:
         environment = make_environment(folder / "venv")
-        result = environment.pip("install", "--no-compile", wheel)
-        if result.returncode and not index_reachable(tmp_path_factory.mktemp("scratch")):
-            environment.borrow()
-            result = environment.pip("install", "--no-deps", wheel)
+        environment.borrow()
+        result = environment.pip("install", "--no-deps", wheel)
         assert result.returncode == 0, result.stdout + result.stderr
 
     return Environment(shared.folder("installed", install) / "venv")

@@ -45,11 +45,6 @@ class Environment:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    @property
-    def borrowing(self) -> bool:
-        """Return whether its dependencies are those of the tests' own environment."""
-        return any(self.root.glob(f"lib/*/site-packages/{_BORROWED}"))
-
     def program(self, name: str) -> str:
         """Give the path of a program of this environment."""
         return str(self.root / "bin" / name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from statsd_tcp import __version__
-from tests.packaging.environment import Environment, clean_environ
+from tests.packaging.environment import Environment, clean_environ, index_reachable, make_environment
 from tests.packaging.running import Ports, free_ports, running, service_options
 
 Start = tuple[list[str], dict[str, str]]
@@ -30,12 +30,23 @@ def _twist(installed: Environment, options: Sequence[str], checkout: Path) -> St
     return [installed.program("twist"), "statscounter", *options], {}
 
 
-def test_dependencies(installed: Environment) -> None:
-    """What the wheel says it depends on is enough to install it, and fits together."""
-    if installed.borrowing:
-        pytest.skip("no package index can be reached: the dependencies are borrowed")
-    checked = installed.pip("check")
+@pytest.mark.proof
+def test_dependencies(wheel: Path, tmp_path: Path) -> None:
+    """What the wheel says it depends on can be installed, fits together, and is enough for the commands."""
+    environment = make_environment(tmp_path / "venv")
+    installed = environment.pip("install", wheel)
+    if installed.returncode and not index_reachable(tmp_path):
+        pytest.skip("no package index can be reached")
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    checked = environment.pip("check")
     assert checked.returncode == 0, checked.stdout
+    for command in (
+        ("statscounter", "--help"),
+        ("statscounter", "doctor", "--help"),
+        ("twistd", "statscounter", "--help"),
+    ):
+        helped = environment.run(*command)
+        assert (helped.returncode, helped.stderr) == (0, ""), command
 
 
 def test_listed(installed: Environment) -> None:
