@@ -308,7 +308,7 @@ def _is_over(ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Replay], st
         end, fault = found.end, found.fault
     try:
         return bool(fault) or ledger.head <= end
-    except ShrunkError:
+    except (ShrunkError, OSError):
         # How much there was is what the reader of the journal will say.
         return False
 

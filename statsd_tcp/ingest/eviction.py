@@ -45,6 +45,7 @@ class Kept(Protocol):
     """A connection that may have to go. ``heard`` is when it last was heard of, ``source`` what `source_of` said."""
 
     silent: bool
+    is_held: bool
     heard: int
     source: Source | None
 
@@ -109,7 +110,8 @@ class Eviction:
             victim.evict()
 
     def _victims(self, now: int, batch: int) -> list[Kept]:
-        kept = [one for one in self._kept() if not one.is_ending]
+        # Those that are held were silent because nothing was read of them.
+        kept = [one for one in self._kept() if not (one.is_ending or one.is_held)]
         for one in kept:
             if one.source is None:
                 one.source = source_of(one.connection())

@@ -60,15 +60,15 @@ class Ledger:
         return self.file.header.worker
 
     def cell(self, index: int) -> int:
-        """Read one cell; 0 if it is not there any more, because the file was cut off."""
+        """Read one cell; 0 if it cannot be read, or is not there any more because the file was cut off."""
         try:
             return self.file.cell(index)
-        except ShrunkError:
+        except (ShrunkError, OSError):
             return 0
 
     @property
     def head(self) -> int:
-        """Return where the journal ends; raises `ShrunkError` if that cannot be known any more."""
+        """Return where the journal ends; raises `ShrunkError`, `OSError` if that cannot be known."""
         return self.file.cell(JOURNAL_HEAD)
 
     def fill(self) -> float:
@@ -96,7 +96,7 @@ class Ledger:
             os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
-        """Read all cells; of a file that was cut off, return what was read last: totals must not fall.
+        """Read all cells; of a file that cannot be read, or was cut off, return what was read last: no total may fall.
 
         Everything else is read before the accepted connections are, so that no more were closed than accepted.
         """
@@ -104,7 +104,7 @@ class Ledger:
         try:
             values = dict(zip(names, self.file.cells(), strict=True))
             accepted = self.file.cells()
-        except ShrunkError:
+        except (ShrunkError, OSError):
             return self._counts
         for index, name in enumerate(names):
             if name.metric == "accepted":
@@ -114,15 +114,20 @@ class Ledger:
 
     def check(self) -> Fault | None:
         """Return what has become of the file, if that is news."""
-        fault: Fault | None = None
-        if self.file.is_shrunk():
-            fault = "shrunk"
-        elif not self.file.is_at(self.path):
-            fault = "missing"
+        try:
+            fault = self._fault()
+        except OSError:
+            # A disk or a server that does not answer now. What reads the file next finds out.
+            return None
         if fault is None or fault in self.faults:
             return None
         self.faults.add(fault)
         return fault
+
+    def _fault(self) -> Fault | None:
+        if self.file.is_shrunk():
+            return "shrunk"
+        return None if self.file.is_at(self.path) else "missing"
 
 
 class LedgerFolder:

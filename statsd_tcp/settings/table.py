@@ -331,6 +331,11 @@ def read_config(path: Path) -> dict[str, list[str]]:
         raise SettingsError(f"{path}: tables and lists in it are nested too deeply") from None
 
 
+def _shown(value: object) -> str:
+    """Return a value of a file as an error line shows it: it may be of any size."""
+    return "a table" if isinstance(value, dict) else f"{value!r:.100}"
+
+
 def _read_table(path: Path) -> dict[str, list[str]]:
     import tomllib
 
@@ -353,13 +358,13 @@ def _read_table(path: Path) -> dict[str, list[str]]:
 def _texts(path: Path, option: Option, value: object) -> list[str]:
     if option.flag:
         if not isinstance(value, bool):
-            raise SettingsError(f"{path}: {option.name}: {value!r} is not true or false")
+            raise SettingsError(f"{path}: {option.name}: {_shown(value)} is not true or false")
         return [YES if value else ""]
     values = value if option.repeatable and isinstance(value, list) else [value]
     for item in values:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             wanted = "a list of strings" if option.repeatable else "a string or a number"
-            raise SettingsError(f"{path}: {option.name}: {item!r} is not {wanted}")
+            raise SettingsError(f"{path}: {option.name}: {_shown(item)} is not {wanted}")
     return [str(item) for item in values]
 
 

@@ -49,7 +49,9 @@ def is_local(address: Any) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Return whether an IP address is one that no other machine can have."""
-    return ip_address(host).is_loopback
+    address = ip_address(host)
+    # A socket for both families has IPv4 addresses in this form.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _field(request: Request, name: str) -> str:

@@ -94,7 +94,8 @@ class _QuietSite(Site):
 def _is_text(request: Request) -> bool:
     try:
         for _, values in request.requestHeaders.getAllRawHeaders():
-            b"".join(values).decode()
+            for value in values:
+                value.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -34,7 +34,7 @@ class FakeKept:
         self.silent = silent
         self.source: str | bytes | int | None = None
         self.heard = case.time.monotonic_ns() - int(ago * 1e9)
-        self.is_ending = False
+        self.is_ending = self.is_held = False
         self.asked = 0
         self._address = source
         case.kept.append(self)
@@ -178,9 +178,9 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual(([], []), (self.evicted, self.reactor.getDelayedCalls()))
 
     def test_ending(self) -> None:
-        """A connection that is being closed already is not closed for another."""
-        for one in self.fill("192.0.2.1", 64):
-            one.is_ending = True
+        """A connection that is being closed already, or is not read for now, is not closed for another."""
+        for number, one in enumerate(self.fill("192.0.2.1", 64)):
+            one.is_ending, one.is_held = number % 2 == 0, number % 2 == 1
         self.assertFalse(self.eviction.make_room())
         self.assertEqual([], self.evicted)
 

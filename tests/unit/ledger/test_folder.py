@@ -56,6 +56,21 @@ class LedgerFolderTests(WorkersTestCase):
             patch.restore()
         self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
 
+    def test_a_read_that_fails(self) -> None:
+        """A ledger that cannot be read for now says what it said last, and holds up nothing of the others."""
+        ledger, other = self.make(), self.make(1)
+        before = ledger.counts()
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        self.patch(ledger.file, "_numbers", fail)
+        self.patch(ledger.file, "is_shrunk", fail)
+        self.assertEqual([before, other.counts()], self.ledger_folder.counts())
+        self.assertEqual((0, 0.0), (ledger.cell(HEARTBEAT), ledger.fill()))
+        self.ledger_folder.check()
+        self.assertEqual({"missing": 0, "shrunk": 0}, self.ledger_folder.faults)
+
     def test_counts(self) -> None:
         """The cells of every ledger are read under their names."""
         ledger, descriptor = self.ledger_folder.make(2, LISTENERS)

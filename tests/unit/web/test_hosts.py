@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.table import build_settings
-from statsd_tcp.web.hosts import Hosts
+from statsd_tcp.web.hosts import Hosts, is_loopback
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import FakeReactor, FakeSources
 from tests.unit.web.test_site import SiteTestCase
@@ -43,6 +43,19 @@ CASES = [
 
 class HostsTests(SynchronousTestCase):
     """The rule itself."""
+
+    def test_loopback(self) -> None:
+        """This machine's addresses are so in each form that a socket may give them in."""
+        for host, wanted in (
+            ("127.0.0.1", True),
+            ("127.8.9.1", True),
+            ("::1", True),
+            ("::ffff:127.0.0.1", True),
+            ("::ffff:192.0.2.1", False),
+            ("192.0.2.1", False),
+            ("fe80::1", False),
+        ):
+            self.assertEqual(wanted, is_loopback(host), host)
 
     def test_cases(self) -> None:
         """Addresses, localhost, the machine's names and those that are allowed; no others."""

@@ -103,6 +103,11 @@ class HeaderTests(RequestTestCase):
                 self.assertEqual((code, body), (400, b"a header field is no text\n"))
         self.assertEqual(self.sources.refusals.counts["header"], 20)
 
+    def test_text_in_halves(self) -> None:
+        """Values that are text only together are none."""
+        client = self.sent(b"GET /metrics HTTP/1.1\r\nHost: \xc3\r\nHost: \xa9\r\n\r\n")
+        self.assertEqual(client.answer()[0], 400)
+
     def test_text(self) -> None:
         """A field may have any text as its value."""
         self.assertEqual(self.sent(HEAD, "X-Any: é\r\n\r\n".encode()).answer()[0], 200)
