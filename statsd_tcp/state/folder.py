@@ -64,7 +64,7 @@ def open_state(folder: Path, user: User | None = None, lock: int | None = None) 
     with _explained(folder, user):
         _make(folder, user)
         if user is not None:
-            _drop_lock_of_root(folder)
+            _drop_lock_of_root(folder, user)
         with acting_as(user):
             return _open(folder, lock)
 
@@ -133,16 +133,27 @@ def _give(folder: Path, user: User) -> None:
         os.close(descriptor)
 
 
-def _drop_lock_of_root(folder: Path) -> None:
-    """Take away a lock that root made before it became the user, as release 0.1.0 did, if nobody has it."""
+def _drop_lock_of_root(folder: Path, user: User) -> None:
+    """Take away a lock that root made before it became the user, as release 0.1.0 did, if nobody has it.
+
+    Only in a folder of the user's, reached and changed with the user's rights: it may lead anywhere.
+    """
+    with acting_as(user):
+        top = _Folder(folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     try:
-        descriptor = open_file(files_in(folder) / LOCK, os.O_RDONLY, foreign=True)
-    except FileNotFoundError:
-        return
+        if os.fstat(top.descriptor).st_uid == user.uid and _there(LOCK, top.descriptor):
+            _drop_if_of_root(top, user)
+    finally:
+        os.close(top.descriptor)
+
+
+def _drop_if_of_root(top: _Folder, user: User) -> None:
+    descriptor = open_file(LOCK, os.O_RDONLY, at=top.descriptor, foreign=True)
     try:
         if os.fstat(descriptor).st_uid == 0:
-            _take(descriptor, folder)
-            (files_in(folder) / LOCK).unlink()
+            _take(descriptor, top.path)
+            with acting_as(user):
+                os.unlink(LOCK, dir_fd=top.descriptor)
     finally:
         os.close(descriptor)
 

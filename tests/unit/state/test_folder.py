@@ -305,6 +305,16 @@ class UserTests(StateTestCase):
             self.assertIn("in use by another instance", self.refused(state, NOBODY))
         self.assertEqual({NOBODY.uid}, self.owners(self.open(state, NOBODY)))
 
+    def test_a_lock_elsewhere(self) -> None:
+        """Through a link of the user's, root takes away no lock of another folder."""
+        roots = self.folder / "roots"
+        roots.mkdir(mode=0o755)
+        (roots / LOCK).touch()
+        state = self.folder / "state"
+        state.symlink_to(roots)
+        self.assertIn("may not be written", self.refused(state, NOBODY))
+        self.assertTrue((roots / LOCK).exists())
+
     def test_whose_it_is(self) -> None:
         """A folder that the user may not write, or cannot reach, is named; nothing is made then."""
         roots, closed = self.folder / "roots", self.folder / "closed"
