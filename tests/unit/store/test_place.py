@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
@@ -34,7 +35,8 @@ class PlaceTests(FlushTestCase):
         self.assertTrue(self.path.exists())
         self.commit(self.store, hits(16))
         self.assertEqual({"hits": 31.0}, values(self.reopened().counters))
-        damage = sqlite3.connect(self.path).execute("PRAGMA integrity_check").fetchone()
+        with closing(sqlite3.connect(self.path)) as connection:
+            damage = connection.execute("PRAGMA integrity_check").fetchone()
         self.assertEqual(("ok",), damage)
         self.assertEqual(self.offset, self.store.snapshot.ledgers["L1"].committed)
 
