@@ -192,16 +192,16 @@ def _column(column: bytearray, number: int, usual: bytes) -> bytearray:
 
 
 def _doubles(column: bytearray) -> list[float]:
-    found = array("d")
-    found.frombytes(column)
-    if _SWAPPED:
-        found.byteswap()
-    return found.tolist()
+    return _unpacked(array("d"), column).tolist()
 
 
 def _wholes(column: bytearray) -> list[int]:
-    found = array("q")
-    found.frombytes(column)
+    return _unpacked(array("q"), column).tolist()
+
+
+def _unpacked(empty: array[_N], column: bytearray) -> array[_N]:
+    """Fill an array with what is in a column."""
+    empty.frombytes(column)
     if _SWAPPED:
-        found.byteswap()
-    return found.tolist()
+        empty.byteswap()
+    return empty
