@@ -12,18 +12,7 @@ from statsd_tcp.ingest.eviction import GRACE, MOST_AT_ONCE, Eviction
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.occupancy import Occupancy
 from tests.unit.ingest.loopback import Client, IngestTestCase, LoopbackReactor, VirtualTime, wait_readable
-
-
-class Named:
-    """A socket of a family, connected to an address."""
-
-    def __init__(self, family: int, address: str) -> None:
-        self.family = family
-        self._address = address
-
-    def getpeername(self) -> tuple[str, int]:
-        """Return the address."""
-        return self._address, 1
+from tests.unit.kernel.fakes import Named
 
 
 class FakeKept:

@@ -8,18 +8,7 @@ import socket
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.peers import source_of
-
-
-class Named:
-    """A socket of a family, connected to an address."""
-
-    def __init__(self, family: int, address: str) -> None:
-        self.family = family
-        self._address = address
-
-    def getpeername(self) -> tuple[str, int]:
-        """Return the address."""
-        return self._address, 1
+from tests.unit.kernel.fakes import Named
 
 
 class SourceTests(SynchronousTestCase):
