@@ -39,7 +39,7 @@ from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.startup import told_in_a_line

@@ -18,8 +18,8 @@ from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.kernel.placement import place_workers, read_layout
 from statsd_tcp.kernel.port_owner import port_owner
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.settings.state_folder import default_state_directory
-from statsd_tcp.settings.table import Settings
 from statsd_tcp.sockets.activation import activated_descriptors, describe_sockets
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit

@@ -24,7 +24,11 @@ from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
-from statsd_tcp.settings.table import OPTIONS, YES, Option, Settings, SettingsError, build_settings, read_config
+from statsd_tcp.settings.build import build_settings
+from statsd_tcp.settings.config_file import read_config
+from statsd_tcp.settings.options import OPTIONS, Option
+from statsd_tcp.settings.scalars import YES
+from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, find_user
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest

@@ -20,8 +20,9 @@ from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.console.replies import as_json, deleted
 from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.settings.options import OPTIONS
 from statsd_tcp.settings.outputs import PluginSpec
-from statsd_tcp.settings.table import OPTIONS, Settings
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.database import Store

@@ -18,7 +18,7 @@ from statsd_tcp.children import Children, Lines
 from statsd_tcp.formats import check_formats, write_formats
 from statsd_tcp.kernel.cpu_count import size_workers
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.settings import Settings
 
 __all__ = ["VARIABLE", "RefusedError", "Wanted", "rehearse", "start_rehearsal"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.settings import Settings
 
 __all__ = ["default_state_directory"]
 

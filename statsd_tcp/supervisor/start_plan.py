@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from statsd_tcp.aggregate.encoding import VERSION
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.limits import connection_limit
 from statsd_tcp.sockets.listener import BoundListener

@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from statsd_tcp.guests import Guests
-from statsd_tcp.settings.table import Settings
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.web.hosts import Hosts, is_loopback

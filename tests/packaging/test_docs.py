@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from statsd_tcp.settings.table import OPTIONS
+from statsd_tcp.settings.options import OPTIONS
 
 
 def test_options(checkout: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_twisted
 
-from statsd_tcp.settings.table import build_settings
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.web.request import LONGEST_BODY
 from statsd_tcp.web.scrape import Scrape, Scraper
 from statsd_tcp.web.site import make_site

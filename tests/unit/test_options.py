@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
 from statsd_tcp.settings.endpoints import Endpoint
-from statsd_tcp.settings.table import OPTIONS, YES
+from statsd_tcp.settings.options import OPTIONS
+from statsd_tcp.settings.scalars import YES
 from statsd_tcp.tap import Options, makeService
 
 

@@ -16,9 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import startup
 from statsd_tcp.kernel.port_owner import Owner
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.settings.state_folder import default_state_directory
-from statsd_tcp.settings.table import Settings, build_settings
 from statsd_tcp.startup import COMMIT_PERIOD, StartError, commit_period, make_plan, told_in_a_line, unforeseen
 from statsd_tcp.state.folder import STORE
 from statsd_tcp.supervisor.manifest import Manifest

@@ -16,8 +16,9 @@ from rich.table import Table
 from statsd_tcp.commands.store.checks import check_store
 from statsd_tcp.commands.store.reading import StoreReader, open_reader
 from statsd_tcp.ledger.file import ledger_paths
+from statsd_tcp.settings.build import build_settings
+from statsd_tcp.settings.settings import SettingsError
 from statsd_tcp.settings.state_folder import default_state_directory
-from statsd_tcp.settings.table import SettingsError, build_settings
 from statsd_tcp.state.folder import LEDGERS, STORE, files_in
 from statsd_tcp.store.errors import StoreError
 

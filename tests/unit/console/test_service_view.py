@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.console.service_view import output_rows, settings_rows
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.settings.table import OPTIONS, build_settings
+from statsd_tcp.settings.build import build_settings
+from statsd_tcp.settings.options import OPTIONS
 
 
 class SettingsRowsTests(SynchronousTestCase):

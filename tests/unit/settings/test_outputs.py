@@ -21,6 +21,7 @@ from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
 from statsd_tcp.outputs.terminal import as_json, as_table
 from statsd_tcp.service import flush_rules, make_outputs
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.outputs import (
     PluginSpec,
     parse_console,
@@ -30,7 +31,7 @@ from statsd_tcp.settings.outputs import (
     parse_plugin,
     parse_timer_fields,
 )
-from statsd_tcp.settings.table import Settings, SettingsError, build_settings
+from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.wire.series import series_identity
 
 

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
-from statsd_tcp.settings.table import build_settings
 from statsd_tcp.status.kernel_watch import KernelWatch, goal_of
 from statsd_tcp.supervisor.start_plan import Plan
 from tests.unit.doctor.machines import folder, machine

@@ -18,7 +18,7 @@ from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, JOURNAL_HEAD, JOURNAL_RE
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
-from statsd_tcp.settings.table import build_settings
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.status.health import LONGEST_COMMIT, Health
 from statsd_tcp.status.report import Report

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.settings.table import build_settings
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.web.hosts import Hosts, is_loopback
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import FakeReactor, FakeSources

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
-from statsd_tcp.settings.table import build_settings
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.web.request import LONGEST_BODY
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import Client

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import statsd_tcp
-from statsd_tcp.settings.table import build_settings
+from statsd_tcp.settings.build import build_settings
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.site import make_site

@@ -1,0 +1,100 @@
+"""From texts to settings. The command line and the file go through the same rows of `OPTIONS`.
+
+So they take the same values and give the same errors; the command line wins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from statsd_tcp.settings.endpoints import EndpointError
+from statsd_tcp.settings.options import MOST_LISTENERS, OPTIONS, Option
+from statsd_tcp.settings.settings import Settings, SettingsError
+from statsd_tcp.words import in_words
+
+__all__ = ["build_settings"]
+
+_LONGEST_VALUE = 4096
+"""Characters of a value: as long as a path may be, and short enough for Python to read it as one number."""
+
+_OFF: dict[str, Any] = {
+    "timer-fields": frozenset(),
+    "delete-idle": frozenset(),
+    "percentiles": (),
+    "counter-suffix": "",
+    "http-lifecycle": False,
+    "pin": False,
+    "steer": "",
+}
+_MAY_BE_OFF = ("http", "admin", "console", "mapping", *_OFF)
+
+
+def build_settings(
+    given: Mapping[str, Sequence[str]], config: Mapping[str, Sequence[str]] | None = None, source: str = ""
+) -> Settings:
+    """Validate what was given and fill in the defaults.
+
+    ``given`` is the command line's, ``config`` the file's (named ``source`` in errors), both option name -> texts. An
+    option given replaces its default list, and an empty text switches it off. Raises `SettingsError`.
+    """
+    config = config or {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.name in given:
+            values[option.field] = _value(option, given[option.name], f"--{option.name}")
+        elif option.name in config:
+            values[option.field] = _value(option, config[option.name], f"{source}: {option.name}")
+        else:
+            values[option.field] = _default(option)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _default(option: Option) -> Any:
+    if option.repeatable:
+        return tuple(option.parse(text) for text in option.default)
+    return _OFF.get(option.name) if option.default is None else option.parse(option.default)
+
+
+def _value(option: Option, texts: Sequence[str], where: str) -> Any:
+    parsed = [_parse(option, text, where) for text in texts if text]
+    if option.repeatable:
+        return tuple(parsed)
+    if texts[-1]:
+        return parsed[-1]
+    if option.name in _MAY_BE_OFF:
+        return _OFF.get(option.name)
+    raise SettingsError(f"{where}: a value is missing")
+
+
+def _parse(option: Option, text: str, where: str) -> Any:
+    if len(text) > _LONGEST_VALUE:
+        raise SettingsError(f"{where}: the value is longer than {_LONGEST_VALUE:,} characters")
+    try:
+        return option.parse(text)
+    except EndpointError as error:
+        raise SettingsError(f"{where} {text}: {error}") from None
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None
+    except (RuntimeError, OSError, OverflowError) as error:
+        # Such as ~user, if there is no such user.
+        raise SettingsError(f"{where}: {in_words(error)}") from None
+
+
+def _check_together(settings: Settings) -> None:
+    names = [one.label for one in settings.graphite + settings.repeat + settings.output]
+    for name in names:
+        if names.count(name) > 1 or (name == "console" and settings.console):
+            raise SettingsError(f"--graphite/--repeat/--output: {name} is given twice")
+    endpoints = settings.listen + settings.count
+    if not endpoints:
+        raise SettingsError("--listen and --count are both empty: there is nothing to do")
+    if len(endpoints) > MOST_LISTENERS:
+        raise SettingsError(f"--listen/--count: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}")
+    labels = Counter(one.label(one.port) for one in endpoints if one.port or one.path or one.name)
+    for label, times in labels.items():
+        if times > 1:
+            raise SettingsError(f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart")

@@ -1,0 +1,61 @@
+"""The service's settings: one frozen value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from statsd_tcp.aggregate.timers import Histogram
+from statsd_tcp.mapping.rules import MappingRules
+from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.settings.graphite import GraphiteTarget
+from statsd_tcp.settings.outputs import ConsoleForm, PluginSpec
+from statsd_tcp.settings.repeat import Target
+
+__all__ = ["Settings", "SettingsError"]
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the text is one line and begins with the option or the file at fault."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator asked for, validated, with the defaults filled in.
+
+    ``workers`` and ``max_connections`` None: chosen from the machine at start. ``state_dir`` None: the place that the
+    platform keeps for it. Times are in seconds.
+    """
+
+    listen: tuple[Endpoint, ...]
+    count: tuple[Endpoint, ...]
+    http: Endpoint | None
+    http_host: tuple[str, ...]
+    http_lifecycle: bool
+    http_connections: int
+    admin: Endpoint | None
+    workers: int | None
+    state_dir: Path | None
+    idle_timeout: float
+    first_byte_timeout: float
+    max_connections: int | None
+    drain_timeout: float
+    flush_interval: int
+    percentiles: tuple[float, ...]
+    timer_fields: frozenset[str]
+    histogram: tuple[Histogram, ...]
+    delete_idle: frozenset[str]
+    gauges_ttl: int
+    series_ttl: float
+    max_series: int
+    max_series_bytes: int
+    graphite: tuple[GraphiteTarget, ...]
+    console: ConsoleForm | None
+    repeat: tuple[Target, ...]
+    output: tuple[PluginSpec, ...]
+    output_queue: int
+    mapping: MappingRules | None
+    counter_suffix: str
+    target_rate: int
+    pin: bool
+    steer: str
