@@ -1,4 +1,8 @@
-"""What this machine is called, as far as that can be said without asking a name server, who may take his time."""
+"""What this machine is called, as far as that can be said without asking a name server.
+
+It may take its time. And what it says is not to be believed: on a network of somebody else's it is theirs, and names
+are compared with ours to find out who has made theirs point here.
+"""
 
 from __future__ import annotations
 

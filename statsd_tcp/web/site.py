@@ -24,6 +24,12 @@ __all__ = ["make_site"]
 _TIMEOUT = 60.0
 """Seconds that a client may idle. Prometheus keeps its connection, and scrapes more often than that."""
 
+# Which they are is not said: the client may be a page from elsewhere.
+_NOT_OURS = (
+    "no address, not localhost, and no name of this machine in its kernel, /etc/hosts or the domains of "
+    "/etc/resolv.conf: --http-host NAME adds one"
+)
+
 
 def make_site(reactor: Any, sources: ISources, settings: Settings, names: Iterable[str]) -> Site:
     """Make the server's factory. ``reactor`` lends its clock, and its thread pool to long pages.
@@ -80,7 +86,7 @@ class _QuietSite(Site):
         page: Page = super().getResourceFor(request)
         hosts = request.requestHeaders.getRawHeaders("host", [])
         if (self._inside or not page.any_host) and not all(map(self._hosts.accept, hosts)):
-            return self._refused(421, "host", f"--http-host does not name the host asked for: {hosts[0]!a:.80}")
+            return self._refused(421, "host", f"the host asked for is {hosts[0]!a:.80}, {_NOT_OURS}")
         return page
 
     def _refused(self, code: int, reason: str, text: str) -> Resource:
