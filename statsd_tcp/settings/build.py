@@ -6,7 +6,7 @@ So they take the same values and give the same errors; the command line wins.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from statsd_tcp.settings.endpoints import EndpointError
@@ -37,19 +37,26 @@ def build_settings(
     """Validate what was given and fill in the defaults.
 
     ``given`` is the command line's, ``config`` the file's (named ``source`` in errors), both option name -> texts. An
-    option given replaces its default list, and an empty text switches it off. Raises `SettingsError`.
+    option given replaces its default list, and an empty text switches it off. Raises `SettingsError` with all faults.
     """
     config = config or {}
     values: dict[str, Any] = {}
+    faults: list[str] = []
     for option in OPTIONS:
-        if option.name in given:
-            values[option.field] = _value(option, given[option.name], f"--{option.name}")
-        elif option.name in config:
-            values[option.field] = _value(option, config[option.name], f"{source}: {option.name}")
-        else:
-            values[option.field] = _default(option)
-    settings = Settings(**values)
-    _check_together(settings)
+        try:
+            if option.name in given:
+                values[option.field] = _value(option, given[option.name], f"--{option.name}")
+            elif option.name in config:
+                values[option.field] = _value(option, config[option.name], f"{source}: {option.name}")
+            else:
+                values[option.field] = _default(option)
+        except SettingsError as error:
+            faults += error.faults
+    if not faults:
+        settings = Settings(**values)
+        faults += _contradictions(settings)
+    if faults:
+        raise SettingsError(*faults)
     return settings
 
 
@@ -60,7 +67,15 @@ def _default(option: Option) -> Any:
 
 
 def _value(option: Option, texts: Sequence[str], where: str) -> Any:
-    parsed = [_parse(option, text, where) for text in texts if text]
+    parsed: list[Any] = []
+    faults: list[str] = []
+    for text in filter(None, texts):
+        try:
+            parsed.append(_parse(option, text, where))
+        except SettingsError as error:
+            faults += error.faults
+    if faults:
+        raise SettingsError(*faults)
     if option.repeatable:
         return tuple(parsed)
     if texts[-1]:
@@ -84,17 +99,18 @@ def _parse(option: Option, text: str, where: str) -> Any:
         raise SettingsError(f"{where}: {in_words(error)}") from None
 
 
-def _check_together(settings: Settings) -> None:
-    names = [one.label for one in settings.graphite + settings.repeat + settings.output]
-    for name in names:
-        if names.count(name) > 1 or (name == "console" and settings.console):
-            raise SettingsError(f"--graphite/--repeat/--output: {name} is given twice")
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Give a line for all that can't be together."""
+    outputs = Counter(one.label for one in settings.graphite + settings.repeat + settings.output)
+    for name, times in outputs.items():
+        if times > 1 or (name == "console" and settings.console):
+            yield f"--graphite/--repeat/--output: {name} is given twice"
     endpoints = settings.listen + settings.count
     if not endpoints:
-        raise SettingsError("--listen and --count are both empty: there is nothing to do")
+        yield "--listen and --count are both empty: there is nothing to do"
     if len(endpoints) > MOST_LISTENERS:
-        raise SettingsError(f"--listen/--count: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}")
+        yield f"--listen/--count: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}"
     labels = Counter(one.label(one.port) for one in endpoints if one.port or one.path or one.name)
     for label, times in labels.items():
         if times > 1:
-            raise SettingsError(f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart")
+            yield f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart"

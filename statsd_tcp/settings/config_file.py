@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 from statsd_tcp.settings.options import OPTIONS, Option
 from statsd_tcp.settings.scalars import YES
 from statsd_tcp.settings.settings import SettingsError
 
-__all__ = ["read_config"]
+__all__ = ["read_config", "scan_config"]
+
+_KNOWN = {option.name: option for option in OPTIONS}
+
+_OTHER_NUMBER = {
+    option.name.removesuffix("s") if option.name.endswith("s") else f"{option.name}s": option
+    for option in OPTIONS
+    if option.takes_list
+}
+"""The names of lists in the singular, ``percentile``, or in the plural, ``outputs``: both are easily written."""
 
 
 def read_config(path: Path) -> dict[str, list[str]]:
@@ -16,23 +27,37 @@ def read_config(path: Path) -> dict[str, list[str]]:
 
     Raises `SettingsError` naming the file, and the option or line in it, when it can't be read or holds anything else.
     """
+    texts, faults = scan_config(path)
+    if faults:
+        raise SettingsError(*faults)
+    return texts
+
+
+def scan_config(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Read what can be read of a file, as `read_config` does, and give a line for each fault besides.
+
+    Raises `SettingsError` when it can't be read at all.
+    """
+    texts: dict[str, list[str]] = {}
+    faults: list[str] = []
     try:
-        return _read_table(path)
+        for name, value in _table(path).items():
+            try:
+                option = _find(path, name, texts)
+                texts[option.name] = _texts(path, option, value)
+            except SettingsError as error:
+                faults += error.faults
     except RecursionError:
         # Also where a value that is nested so deeply is to be shown.
         raise SettingsError(f"{path}: tables and lists in it are nested too deeply") from None
+    return texts, faults
 
 
-def _shown(value: object) -> str:
-    """Return a value of a file as an error line shows it: it may be of any size."""
-    return "a table" if isinstance(value, dict) else f"{value!r:.100}"
-
-
-def _read_table(path: Path) -> dict[str, list[str]]:
+def _table(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"--config: {path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -40,21 +65,38 @@ def _read_table(path: Path) -> dict[str, list[str]]:
     except ValueError:
         # Python's own limit, whose text is advice to programmers.
         raise SettingsError(f"{path}: a number in it has too many digits") from None
-    known = {option.name: option for option in OPTIONS}
-    for name in table:
-        if name not in known:
-            raise SettingsError(f"{path}: unknown option {name!r}; there are {', '.join(known)}")
-    return {name: _texts(path, known[name], value) for name, value in table.items()}
+
+
+def _find(path: Path, name: str, others: Container[str]) -> Option:
+    option = _KNOWN.get(name) or _OTHER_NUMBER.get(name)
+    if option is None:
+        raise SettingsError(f"{path}: unknown option {name!r:.100}; there are {', '.join(_KNOWN)}")
+    if option.name in others:
+        raise SettingsError(f"{path}: {name}: it is there in the singular and in the plural")
+    return option
 
 
 def _texts(path: Path, option: Option, value: object) -> list[str]:
+    """Give the texts that the command line would have had for a value; raises `SettingsError`."""
+    where = f"{path}: {option.name}"
     if option.flag:
         if not isinstance(value, bool):
-            raise SettingsError(f"{path}: {option.name}: {_shown(value)} is not true or false")
+            raise SettingsError(f"{where}: {_shown(value)} is not true or false")
         return [YES if value else ""]
-    values = value if option.repeatable and isinstance(value, list) else [value]
-    for item in values:
+    items = value if option.takes_list and isinstance(value, list) else [value]
+    for item in items:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            wanted = "a list of strings" if option.repeatable else "a string or a number"
-            raise SettingsError(f"{path}: {option.name}: {_shown(item)} is not {wanted}")
-    return [str(item) for item in values]
+            raise SettingsError(f"{where}: {_shown(item)} is not {_wanted(option, item)}")
+    texts = [str(item) for item in items]
+    return [",".join(texts)] if option.separated else texts
+
+
+def _wanted(option: Option, value: object) -> str:
+    if option.takes_list:
+        return f"a string or a number, or a list of them, as {option.name} = {option.example}"
+    return "a string or a number" + ("; there is one value, and no list" if isinstance(value, list) else "")
+
+
+def _shown(value: object) -> str:
+    """Return a value of a file as an error line shows it: it may be of any size."""
+    return "a table" if isinstance(value, dict) else f"{value!r:.100}"

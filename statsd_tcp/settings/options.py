@@ -33,7 +33,8 @@ _DAY = 86400.0
 class Option(NamedTuple):
     """One option: its long name, its short one, how a value is read, its default, and the help text.
 
-    A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back.
+    A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back. The value of one that is ``separated``
+    is a list between commas. ``example`` is a list as the file has it, for an option that takes one.
     """
 
     name: str
@@ -43,6 +44,13 @@ class Option(NamedTuple):
     repeatable: bool
     help: str
     flag: bool = False
+    separated: bool = False
+    example: str = ""
+
+    @property
+    def takes_list(self) -> bool:
+        """Tell whether there may be several values."""
+        return self.repeatable or self.separated
 
     @property
     def field(self) -> str:
@@ -57,10 +65,12 @@ OPTIONS = (
         "[:interface=A], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
         f"[:dialect=etsy|dogstatsd][:name=LABEL]; repeatable, with --count at most {MOST_LISTENERS} "
         "[default: tcp:8125 and udp:8125]",
+        example='["tcp:8125", "udp:8125"]',
     ),
     Option(
         "count", "", parse_count, ("tcp:8888",), True,
         "count bare connections: tcp:PORT[:interface=A][:name=LABEL]; repeatable [default: tcp:8888]",
+        example='["tcp:8888"]',
     ),
     Option(
         "workers", "w", whole(1, MOST_WORKERS), None, False,
@@ -74,6 +84,7 @@ OPTIONS = (
         "http-host", "", parse_host, (), True,
         "a name by which browsers may ask for the pages, .DOMAIN for all names below it, or * for any; repeatable "
         "[default: addresses, localhost and the machine's own names]",
+        example='["stats.example", ".internal"]',
     ),
     Option(
         "http-lifecycle", "", yes, None, False,
@@ -120,19 +131,26 @@ OPTIONS = (
     Option(
         "percentiles", "", parse_percentiles, "90", False,
         "of timers, for the outputs: 90,99.9,-10 (a negative one: of the largest values), or none [default: 90]",
+        separated=True,
+        example="[90, 99.9, -10]",
     ),
     Option(
         "timer-fields", "", parse_timer_fields, None, False,
         "the numbers of timers that outputs get, such as count,mean,upper_percent [default: all]",
+        separated=True,
+        example='["count", "mean", "upper_percent"]',
     ),
     Option(
         "histogram", "", parse_histogram, (), True,
         "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf]; the first that fits; repeatable",
+        example='["time=10,50,inf"]',
     ),
     Option(
         "delete-idle", "", parse_idle_kinds, None, False,
         "leave series out of a flush in which nothing came to them: all, or some of counters,gauges,timers,sets "
         "[default: they stay, with zeros]",
+        separated=True,
+        example='["counters", "timers"]',
     ),
     Option(
         "gauges-ttl", "", whole(1, 1_000_000), "1", False,
@@ -155,15 +173,18 @@ OPTIONS = (
         "graphite", "", parse_graphite, (), True,
         "send flushes to carbon: tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; "
         "repeatable",
+        example='["tcp:graphite.example:2003"]',
     ),
     Option("console", "", parse_console, None, False, "print flushes: human or json"),
     Option(
         "repeat", "", parse_repeat, (), True,
         "send accepted lines on to another StatsD server: udp:HOST:PORT or tcp:HOST:PORT; repeatable",
+        example='["udp:other.example:8125"]',
     ),
     Option(
         "output", "", parse_plugin, (), True,
         "send flushes to an output of another package: NAME[:key=value...]; repeatable",
+        example='["NAME:key=value"]',
     ),
     Option(
         "output-queue", "", whole(1, 10_000_000), "8640", False,

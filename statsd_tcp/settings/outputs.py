@@ -42,7 +42,7 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
 def _percentile(text: str) -> float:
     value = _number(text, "a percentile")
     if not 0 < abs(value) <= _LARGEST:
-        raise ValueError(f"{text!r} is not a percentile: above 0 and up to 100, or the same below 0")
+        raise ValueError(f"{text!r} is not a percentile: above 0 and up to 100, or the same below 0, as in 90,99.9,-10")
     return value
 
 

@@ -17,7 +17,14 @@ __all__ = ["Settings", "SettingsError"]
 
 
 class SettingsError(ValueError):
-    """A setting that can't be used; the text is one line and begins with the option or the file at fault."""
+    """Settings that can't be used: a line for each of the ``faults`` begins with the option or the file at fault.
+
+    Its text is the first of them.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(faults[0])
+        self.faults = faults
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,17 @@ class SettingsTests(SynchronousTestCase):
         """Of several values the bad one is named."""
         self.assertIn("--listen udp:x: ", self.error({"listen": ["tcp:1", "udp:x", "tcp:2"]}))
 
+    def test_all_faults(self) -> None:
+        """Each value that can't be used has a line of its own, and then each contradiction."""
+        given = {"listen": ["tcp:x", "tcp:1", "udp:y"], "idle-timeout": ["0"]}
+        faults = self.assertRaises(SettingsError, build_settings, given, {"workers": ["0"]}, "x.toml").faults
+        self.assertEqual(
+            ["--listen tcp:x", "--listen udp:y", "x.toml: workers", "--idle-timeout"],
+            [fault.rpartition(": '")[0] for fault in faults],
+        )
+        given = {"listen": ["tcp:1", "tcp:1"], "repeat": ["udp:a:1", "udp:a:1"]}
+        self.assertEqual(2, len(self.assertRaises(SettingsError, build_settings, given).faults))
+
     def test_the_command_line_wins(self) -> None:
         """Option by option, what the command line says goes before what the file says."""
         settings = build_settings(

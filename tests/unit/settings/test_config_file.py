@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.build import build_settings
-from statsd_tcp.settings.config_file import read_config
+from statsd_tcp.settings.config_file import read_config, scan_config
 from statsd_tcp.settings.options import OPTIONS
 from statsd_tcp.settings.settings import SettingsError
+
+LISTS = "a string or a number, or a list of them, as"
 
 
 class ConfigTests(SynchronousTestCase):
@@ -56,6 +58,47 @@ class ConfigTests(SynchronousTestCase):
         """An empty list switches the option off."""
         self.assertEqual((), build_settings({}, self.read("count = []"), "x").count)
 
+    def test_lists(self) -> None:
+        """What has its values between commas takes a list as well, and what takes a list takes a single value."""
+        for text, field, value in (
+            ("percentiles = [90, 99.9, -10]", "percentiles", (90.0, 99.9, -10.0)),
+            ("percentiles = 95", "percentiles", (95.0,)),
+            ('percentiles = "90, 95"', "percentiles", (90.0, 95.0)),
+            ('percentiles = "none"', "percentiles", ()),
+            ("percentiles = []", "percentiles", ()),
+            ('timer-fields = ["count", "mean"]', "timer_fields", {"count", "mean"}),
+            ('delete-idle = ["gauges", "sets"]', "delete_idle", {"g", "s"}),
+            ('delete-idle = "all"', "delete_idle", {"c", "g", "ms", "s"}),
+            ('http-host = "a"', "http_host", ("a",)),
+        ):
+            self.assertEqual(value, getattr(build_settings({}, self.read(text), "x"), field), text)
+
+    def test_every_list(self) -> None:
+        """The example that an error shows of a list is taken, for each option that takes one."""
+        options = [option for option in OPTIONS if option.takes_list]
+        self.assertIn("delete-idle", [option.name for option in options])
+        for option in options:
+            build_settings({}, self.read(f"{option.name} = {option.example}"), "x")
+        self.assertEqual([], [option.name for option in OPTIONS if option.example and not option.takes_list])
+
+    def test_singular_and_plural(self) -> None:
+        """The name of a list may be in the singular or in the plural, but not in both."""
+        self.assertEqual({"percentiles": ["90"], "output": ["a"]}, self.read('percentile = 90\noutputs = ["a"]'))
+        self.assertEqual(
+            "percentiles: it is there in the singular and in the plural", self.error("percentile=1\npercentiles=1")
+        )
+
+    def test_all_faults(self) -> None:
+        """What is wrong in a file is told line by line, and what is right in it is read."""
+        self.path.write_text("worker = 1\npin = 1\nidle-timeout = 5\n")
+        texts, faults = scan_config(self.path)
+        self.assertEqual({"idle-timeout": ["5"]}, texts)
+        self.assertEqual(
+            [f"{self.path}: unknown option 'worker'", f"{self.path}: pin: 1 is not true or false"],
+            [fault.partition(";")[0] for fault in faults],
+        )
+        self.assertEqual(tuple(faults), self.assertRaises(SettingsError, read_config, self.path).faults)
+
     def test_unknown_option(self) -> None:
         """An unknown name is refused, with those that there are."""
         known = ", ".join(option.name for option in OPTIONS)
@@ -72,10 +115,10 @@ class ConfigTests(SynchronousTestCase):
         """A value of the wrong kind is refused, with what would be right."""
         for text, message in (
             ("workers = true", "workers: True is not a string or a number"),
-            ("workers = [1]", "workers: [1] is not a string or a number"),
+            ("workers = [1]", "workers: [1] is not a string or a number; there is one value, and no list"),
             ("workers = {a = 1}", "workers: a table is not a string or a number"),
-            ('listen = [["tcp:1"]]', "listen: ['tcp:1'] is not a list of strings"),
-            ("listen = [true]", "listen: True is not a list of strings"),
+            ('listen = [["tcp:1"]]', f'listen: [\'tcp:1\'] is not {LISTS} listen = ["tcp:8125", "udp:8125"]'),
+            ("percentile = [true]", f"percentiles: True is not {LISTS} percentiles = [90, 99.9, -10]"),
             ('pin = "yes"', "pin: 'yes' is not true or false"),
             ("pin = 1", "pin: 1 is not true or false"),
         ):
@@ -94,7 +137,7 @@ class ConfigTests(SynchronousTestCase):
         """A file that is nested too deeply, wherever, or has a number of too many digits is refused in one line."""
         cases = {
             f"listen = {'[' * 5000}": "nested too deeply",
-            f"listen{'.a' * 5000} = 1": "a table is not a list of strings",
+            f"listen{'.a' * 5000} = 1": "listen: a table is not a string or a number, or a list",
             f"workers = {'1' * 5000}": "has too many digits",
         }
         with TemporaryDirectory() as folder:
