@@ -30,7 +30,7 @@ class Histogram(msgspec.Struct, frozen=True):
     """A histogram for the timers whose name contains ``metric``.
 
     ``limits`` are the bins' upper limits, as written and as numbers; a bin does not include its limit. What is
-    not below the last one is not counted.
+    not below the last one is not counted. Without limits there are no bins for them.
     """
 
     metric: str

@@ -142,7 +142,8 @@ OPTIONS = (
     ),
     Option(
         "histogram", "", parse_histogram, (), True,
-        "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf]; the first that fits; repeatable",
+        "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf], or PART= for none; the first that fits; "
+        "repeatable",
         example='["time=10,50,inf"]',
     ),
     Option(

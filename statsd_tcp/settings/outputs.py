@@ -70,11 +70,15 @@ def parse_timer_fields(text: str) -> frozenset[str]:
 
 
 def parse_histogram(text: str) -> Histogram:
-    """Read ``PART=LIMIT,LIMIT,...``: bins for the timers whose name contains PART; the last limit may be ``inf``."""
+    """Read ``PART=LIMIT,LIMIT,...``: bins for the timers whose name contains PART; the last limit may be ``inf``.
+
+    Without a limit these timers get no bins.
+    """
     metric, equals, limits = text.rpartition("=")
     if not equals:
-        raise ValueError(f"{text!r} is not of the form PART=LIMIT,LIMIT,...")
-    bounds = [(part.strip(), _number(part.strip(), "the limit of a bin")) for part in limits.split(",")]
+        raise ValueError(f"{text!r} is not of the form PART=LIMIT,LIMIT,... or PART=")
+    parts = [part.strip() for part in limits.split(",")] if limits.strip() else []
+    bounds = [(part, _number(part, "the limit of a bin")) for part in parts]
     if [bound for _, bound in bounds] != sorted(bound for _, bound in bounds):
         raise ValueError(f"{limits}: the limits do not rise")
     return Histogram(metric, tuple(bounds))

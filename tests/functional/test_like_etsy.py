@@ -18,7 +18,7 @@ DATAGRAMS = [
     b"a page/one:1|c\nodd{name}:1|c",
     b"tagged:4|c|#code:200,env:prod",
     b"time:320|ms\ntime:100|ms|@0.1\ntime:7.5|ms\ntime:12|ms\ntime:12|ms",
-    b"one.value:42|ms",
+    b"one.value:42|ms\ntime.sub:3|ms\ntime.sub:30|ms",
     b"level:5|g\nlevel:+3|g\nlevel:-1|g\nother:2.5|g",
     b"users:a|s\nusers:b|s\nusers:a|s",
     b"same/one:1|c\nsame-one:2|c\nsame/one:7|ms\nsame-one:9|ms\nsame/one:a|s\nsame-one:a|s\nsame-one:b|s",
@@ -29,8 +29,9 @@ DATAGRAMS = [
 # What nobody can promise to be the same: how long things took, and when.
 ITS_OWN = ("graphiteStats", "processing_time", "timestamp_lag", "packets_received")
 
-TIMERS = {"percentThreshold": [90, 99.9, -25], "histogram": [{"metric": "time", "bins": [10, 50, "inf"]}]}
-TIMER_OPTIONS = ["--percentiles=90,99.9,-25", "--histogram=time=10,50,inf"]
+BINS = [{"metric": "sub", "bins": []}, {"metric": "time", "bins": [10, 50, "inf"]}]
+TIMERS = {"percentThreshold": [90, 99.9, -25], "histogram": BINS}
+TIMER_OPTIONS = ["--percentiles=90,99.9,-25", "--histogram=sub=", "--histogram=time=10,50,inf"]
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from statsd_tcp.settings.build import build_settings
+from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS
 
 
@@ -24,6 +26,18 @@ def test_commands(checkout: Path) -> None:
     }
     assert told
     assert told <= targets
+
+
+def test_configuration_from_etsy(checkout: Path, tmp_path: Path) -> None:
+    """The configuration that the page for etsy's users shows is taken, with its bins in the same order."""
+    text = (checkout / "docs" / "migrating-from-etsy.md").read_text()
+    (shown,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "shown.toml").write_text(shown)
+    settings = build_settings({}, read_config(tmp_path / "shown.toml"))
+    assert [(each.metric, [text for text, _ in each.limits]) for each in settings.histogram] == [
+        ("time.sub", []),
+        ("time", ["10", "50", "inf"]),
+    ]
 
 
 def test_links(checkout: Path) -> None:

@@ -118,6 +118,13 @@ class SummaryTests(SynchronousTestCase):
         self.assertIn("histogram.bin_2", found)
         self.assertNotIn("histogram.bin_3", found)
 
+    def test_no_bins(self) -> None:
+        """A histogram without limits switches bins off for what it fits, whatever comes after it."""
+        histograms = (bins("sub"), bins("time", 2))
+        for name, expected in (("time.sub", set()), ("time.other", {"histogram.bin_2"})):
+            found = summary([1.0], name=name, histograms=histograms)
+            self.assertEqual({field for field in found if field.startswith("histogram.")}, expected)
+
     def test_only_some(self) -> None:
         """Only the numbers that are asked for come, those of percentiles under their general names."""
         only = frozenset({"count", "upper_percent", "lower_percent", "histogram"})

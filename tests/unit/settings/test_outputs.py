@@ -76,6 +76,7 @@ class ParseTests(SynchronousTestCase):
             parse_histogram("a=b=1,2.5,inf"), Histogram("a=b", (("1", 1.0), ("2.5", 2.5), ("inf", math.inf)))
         )
         self.assertEqual(parse_histogram("=5").metric, "")
+        self.assertEqual(parse_histogram("a=b="), Histogram("a=b", ()))
         self.assertEqual(parse_idle_kinds("all"), {"c", "g", "ms", "s"})
         self.assertEqual(parse_idle_kinds("counters,timers"), {"c", "ms"})
         self.assertEqual(parse_plugin(r"file:path=/tmp/a\:b:n=1"), PluginSpec("file", {"path": "/tmp/a:b", "n": "1"}))
@@ -91,6 +92,7 @@ class ParseTests(SynchronousTestCase):
             (parse_timer_fields, "count,median,uper", "'uper' is not one of"),
             (parse_histogram, "1,2", "not of the form PART=LIMIT"),
             (parse_histogram, "a=1,x", "'x' is not the limit of a bin"),
+            (parse_histogram, "a=1,", "'' is not the limit of a bin"),
             (parse_histogram, "a=2,1", "the limits do not rise"),
             (parse_idle_kinds, "counters,gauge", "'gauge' is not one of all, counters"),
             (parse_plugin, ":a=1", "the name of the output is missing"),
