@@ -37,6 +37,8 @@ _OWN_NAMES = frozenset(
     f"process_{name}"
     for name in (
         "cpu_seconds",
+        # OpenMetrics keeps this name for each of its counters.
+        "cpu_seconds_created",
         "cpu_seconds_total",
         "max_fds",
         "open_fds",

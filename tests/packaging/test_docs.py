@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from prometheus_client.process_collector import ProcessCollector
+
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS
+from statsd_tcp.web.exposition import Exposition
+from tests.unit.web.tables import make_snapshot
 
 
 def test_options(checkout: Path) -> None:
@@ -38,6 +42,27 @@ def test_configuration_from_etsy(checkout: Path, tmp_path: Path) -> None:
         ("time.sub", []),
         ("time", ["10", "50", "inf"]),
     ]
+
+
+def test_names_that_are_taken(checkout: Path) -> None:
+    """The table of docs/metrics.md tells which names are shown, and names all that the service has itself."""
+    text = (checkout / "docs" / "metrics.md").read_text().partition("### Names that are taken")[2]
+    rows = re.findall(r"^\| (`.+?) \| (shown|left out)(, unless)?", text, re.MULTILINE)
+    told = {name: (what, bool(unless)) for names, what, unless in rows for name in re.findall("`(.+?)`", names)}
+    for name, (what, unless) in told.items():
+        full, timer = name.replace("...", "a"), ("ms", "a", 1.0)
+        for kind in ("c", "g", "ms"):
+            assert left_out((kind, full, 1.0)) == ({} if what == "shown" else {"reserved": 1}), name
+            if unless:
+                assert left_out(timer, (kind, full, 1.0)) == left_out((kind, full, 1.0), timer) == {"type": 1}, name
+    own = {sample.name for family in ProcessCollector(registry=None).collect() for sample in family.samples}
+    assert own
+    assert {told[name] for name in own} == {("left out", False)}
+
+
+def left_out(*series: tuple[str, str, float]) -> dict[str, int]:
+    """Give how many of some series are not on the page, by the reason."""
+    return {reason: number for reason, number in Exposition().conflicts(make_snapshot(*series)).items() if number}
 
 
 def test_links(checkout: Path) -> None:

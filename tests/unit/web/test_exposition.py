@@ -127,6 +127,13 @@ class ConflictTests(SynchronousTestCase):
         names = ["statscounter.lines_total", "process.cpu.seconds.total", "process_open_fds"]
         self.check(make_snapshot(*[("c", name, 1.0) for name in names]), {}, reserved=3)
 
+    def test_our_own_names_in_openmetrics(self) -> None:
+        """A strict parser finds no clash between a client's names and what one of our counters might have."""
+        snapshot = make_snapshot(("g", "process.cpu.seconds.created", 1.0), ("g", "process.cpu", 1.0))
+        own = "# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 1.0\n# EOF\n"
+        names = [family.name for family in parse_openmetrics(render(snapshot, openmetrics=True) + own)]
+        self.assertEqual(names, ["process_cpu", "process_cpu_seconds"])
+
     def test_counters_of_one_place_add_up(self) -> None:
         """Two counters with the same name and labels after escaping are one line with their sum."""
         self.check(make_snapshot(("c", "z", 1.0), ("c", "a.b", 1.5), ("c", "a_b", 2.0)), {"z": 1.0, "a_b": 3.5})
