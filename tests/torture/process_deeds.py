@@ -9,6 +9,7 @@ import time
 
 from tests.functional.processes import is_alive
 from tests.functional.waiting import until
+from tests.patience import LONG_PATIENCE
 from tests.torture.chronicle import Chronicle
 from tests.torture.victim import Victim
 
@@ -60,7 +61,7 @@ class ProcessDeeds:
         ended = self._reloads_ended()
         os.kill(self._victim.process.pid, how)
         if self._chance.random() < WAITS_FOR_RELOAD:
-            until(lambda: self._reloads_ended() > ended, "the reload is complete", 60)
+            until(lambda: self._reloads_ended() > ended, "the reload is complete", LONG_PATIENCE)
 
     def _reloads_ended(self) -> int:
         log = self._victim.log

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.functional.isolated import bring_up
 from tests.functional.waiting import until
+from tests.patience import LONG_PATIENCE
 from tests.torture.backend import Backend
 from tests.torture.books import Deaths, read
 from tests.torture.crowd import Crowd
@@ -31,9 +32,6 @@ from tests.torture.victim import Victim, make_victim, settled
 __all__ = ["main"]
 
 COMPLETE = "the reload is complete"
-
-LONGEST = 120.0
-"""Seconds that one reload may take on a machine that has other things to do."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -50,7 +48,7 @@ def reload(victim: Victim, how: signal.Signals) -> float:
     """Reload once, to the end, and return how long that took, in seconds."""
     began, complete = time.monotonic(), victim.log.count(COMPLETE)
     os.kill(victim.process.pid, how)
-    until(lambda: victim.log.count(COMPLETE) > complete, f"the reload by {how.name} is complete", LONGEST)
+    until(lambda: victim.log.count(COMPLETE) > complete, f"the reload by {how.name} is complete", LONG_PATIENCE)
     return time.monotonic() - began
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tests.functional.waiting import until
+from tests.patience import LONG_PATIENCE
 from tests.torture.chronicle import Chronicle
 from tests.torture.hog import Hog
 from tests.torture.process_deeds import KILL_SUPERVISOR, KILL_WORKER, ProcessDeeds
@@ -76,7 +77,7 @@ class Violence:
     def end(self) -> None:
         """Wait for what goes on beside, and until the service is well."""
         self.chronicle.end()
-        until(self._victim.is_ready, "the service is ready", 60)
+        until(self._victim.is_ready, "the service is ready", LONG_PATIENCE)
 
     def _drawn(self) -> Iterator[Callable[[], None]]:
         deeds, weights = list(self._deeds), list(self._deeds.values())
