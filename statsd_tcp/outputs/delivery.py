@@ -23,8 +23,16 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts, doubled with each that fails."""
 
 
-LONGEST_STOP = 5.0
+LONGEST_DELIVERY = 600.0
+"""Seconds that an output may take for one flush, sixty times what it has by default; those of ours give up by
+themselves long before. Whatever an output that hangs waits for, its next attempt may get."""
+
+LONGEST_STOP = 2.0
 """Seconds that an output may take to stop. What is counted is committed only after that."""
+
+
+class NotDeliveredError(Exception):
+    """An output neither wrote a flush nor failed."""
 
 
 class OutputFacts(NamedTuple):
@@ -123,7 +131,7 @@ class Delivery(Service):
 
     async def _stop(self) -> None:
         try:
-            await maybeDeferred(self.output.stop).addTimeout(LONGEST_STOP, self._reactor)
+            await _apart(maybeDeferred(self.output.stop)).addTimeout(LONGEST_STOP, self._reactor)
         except Exception:  # noqa: BLE001 - an output may be anybody's
             self._log.failure("output {name} does not stop", name=self.output_name)
 
@@ -135,7 +143,8 @@ class Delivery(Service):
                     return
                 if self._began is None:
                     self._began = self._reactor.seconds()
-                await maybeDeferred(self.output.deliver, queued.result)
+                delivered = _apart(maybeDeferred(self.output.deliver, queued.result))
+                await delivered.addTimeout(LONGEST_DELIVERY, self._reactor, _give_up)
             except CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - an output may be anybody's; the flush waits
@@ -167,3 +176,19 @@ class Delivery(Service):
         self._work = self._began = None
         if isinstance(outcome, Failure) and not outcome.check(CancelledError):
             self._log.failure("delivering to {name} failed", failure=outcome, name=self.output_name)
+
+
+def _apart(deferred: Deferred[Any]) -> Deferred[Any]:
+    """Give a Deferred that fires with this one, or when it is cancelled: a coroutine need not end when it is told to."""
+    own: Deferred[Any] = Deferred(lambda _: deferred.cancel())
+
+    def fire(result: object) -> None:
+        if not own.called:
+            own.callback(result)
+
+    deferred.addBoth(fire)
+    return own
+
+
+def _give_up(result: object, seconds: float) -> None:
+    raise NotDeliveredError(f"it gave no answer in {seconds:g} s")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.outputs.delivery import LONGEST_STOP, Delivery
+from statsd_tcp.outputs.delivery import LONGEST_DELIVERY, LONGEST_STOP, Delivery
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.queues import IQueue, Queued, Waiting
@@ -131,6 +131,42 @@ class DeliveryTests(SynchronousTestCase):
         delivery = self.start(0)
         self.patch(self.output, "stop", Deferred[None])
         with capturedLogs():
+            stopped = delivery.stopService()
+            self.clock.advance(LONGEST_STOP)
+            self.successResultOf(stopped)
+        self.flushLoggedErrors()
+
+    def test_an_output_that_never_answers(self) -> None:
+        """A flush of which an output says nothing is cancelled, counts as failed, and is given again; the name is said."""
+        with capturedLogs() as events:
+            delivery = self.start(1)
+            self.clock.advance(LONGEST_DELIVERY)
+            self.assertEqual((self.output.cancelled, delivery.facts().failed), (1, 1))
+            self.clock.advance(5)
+        self.assertEqual(self.output.starts, [10, 10])
+        said = [event["log_format"].format(**event) for event in events if "its flushes wait" in event["log_format"]]
+        self.assertEqual(said, ["output out: it gave no answer in 600 s; its flushes wait"])
+        self.output.pending.callback(None)
+        self.assertEqual((self.queue.acknowledged, self.clock.getDelayedCalls()), ([("out", 1)], []))
+
+    def test_an_output_that_can_t_be_cancelled(self) -> None:
+        """One that goes on after it was cancelled is not waited for, neither for its flush nor at a stop."""
+        waiting: list[Deferred[None]] = []
+
+        async def stubborn(*_: object) -> None:
+            while True:
+                waiting.append(Deferred())
+                try:
+                    await waiting[-1]
+                except CancelledError:
+                    continue
+
+        self.patch(self.output, "deliver", stubborn)
+        self.patch(self.output, "stop", stubborn)
+        with capturedLogs():
+            delivery = self.start(1)
+            self.clock.advance(LONGEST_DELIVERY)
+            self.assertEqual(delivery.facts().failed, 1)
             stopped = delivery.stopService()
             self.clock.advance(LONGEST_STOP)
             self.successResultOf(stopped)
