@@ -1,10 +1,15 @@
-"""Errors of the system and of libraries in one line of plain words, for logs and for whoever starts the service."""
+"""Errors of the system and of libraries, and lengths of time, in plain words."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
-__all__ = ["in_words"]
+__all__ = ["in_words", "span"]
+
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+"""With the seconds of each."""
 
 
 def in_words(error: BaseException | None) -> str:
@@ -21,3 +26,12 @@ def in_words(error: BaseException | None) -> str:
     if type(error).__name__ == "ConnectionAborted":
         return "the connection was given up"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in at most two units, rounded to the smaller one: ``2 h 47 min``."""
+    for (large, size), (small, part) in pairwise(_UNITS):
+        whole, rest = divmod(round(seconds / part), size // part)
+        if whole:
+            return f"{whole:,} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{seconds:g} s"

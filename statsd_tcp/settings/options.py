@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,16 @@ from statsd_tcp.settings.outputs import (
     parse_timer_fields,
 )
 from statsd_tcp.settings.repeat import parse_repeat
-from statsd_tcp.settings.scalars import counter_suffix, directory, mapping_file, seconds, steer, whole, yes
+from statsd_tcp.settings.scalars import (
+    counter_suffix,
+    directory,
+    mapping_file,
+    seconds,
+    steer,
+    whole,
+    whole_seconds,
+    yes,
+)
 
 __all__ = ["MOST_LISTENERS", "OPTIONS", "Option"]
 
@@ -35,6 +45,7 @@ class Option(NamedTuple):
 
     A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back. The value of one that is ``separated``
     is a list between commas. ``example`` is a list as the file has it, for an option that takes one.
+    A number of seconds beyond what is ``usual`` may be meant in milliseconds.
     """
 
     name: str
@@ -46,6 +57,7 @@ class Option(NamedTuple):
     flag: bool = False
     separated: bool = False
     example: str = ""
+    usual: float = math.inf
 
     @property
     def takes_list(self) -> bool:
@@ -108,11 +120,13 @@ OPTIONS = (
     Option(
         "idle-timeout", "", seconds(1, 30 * _DAY), "600", False,
         "seconds after which a connection that sends nothing is closed [default: 600]",
+        usual=_DAY / 4,
     ),
     Option(
         "first-byte-timeout", "", seconds(0, 30 * _DAY), "60", False,
         "while three quarters of the open connections that there may be are there: seconds after which one that never "
         "sent a byte is closed, 0: never [default: 60]",
+        usual=600,
     ),
     Option(
         "max-connections", "", whole(1, 100_000_000), None, False,
@@ -122,11 +136,13 @@ OPTIONS = (
     Option(
         "drain-timeout", "", seconds(0, 3600), "5", False,
         "seconds that a stop may take to read and count what already waits [default: 5]",
+        usual=600,
     ),
     Option(
-        "flush-interval", "", whole(1, 86_400), "10", False,
+        "flush-interval", "", whole_seconds(1, 86_400), "10", False,
         "seconds of an output flush, aligned to the clock: outputs other than /metrics get one result for each "
         "[default: 10]",
+        usual=600,
     ),
     Option(
         "percentiles", "", parse_percentiles, "90", False,
@@ -160,6 +176,7 @@ OPTIONS = (
     Option(
         "series-ttl", "", seconds(60, 3650 * _DAY), "604800", False,
         "seconds after which a series that nobody sends any more is forgotten [default: 604800, a week]",
+        usual=366 * _DAY,
     ),
     Option(
         "max-series", "", whole(1, 1_000_000_000), "1000000", False,

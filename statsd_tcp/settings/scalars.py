@@ -7,7 +7,7 @@ from pathlib import Path
 
 from statsd_tcp.mapping.rules import MappingRules
 
-__all__ = ["YES", "counter_suffix", "directory", "mapping_file", "seconds", "steer", "whole", "yes"]
+__all__ = ["YES", "counter_suffix", "directory", "mapping_file", "seconds", "steer", "whole", "whole_seconds", "yes"]
 
 YES = "yes"
 """What stands for a flag that is given."""
@@ -19,6 +19,17 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
             raise ValueError(f"{text!r} is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
+
+
+def whole_seconds(lowest: int, highest: int) -> Callable[[str], int]:
+    """Give a reader of whole numbers of seconds."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+            raise ValueError(f"{text!r} is not a whole number of seconds from {lowest} to {highest}")
         return int(text)
 
     return parse

@@ -1,4 +1,4 @@
-"""What the service says when it has started: what listens where, and the one command to try it."""
+"""What the service says when it has started: what listens where, what goes where, and the one command to try it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from statsd_tcp import __version__, native
+from statsd_tcp.settings.long_times import long_times
+from statsd_tcp.settings.settings import Settings
 from statsd_tcp.sockets.listener import BoundListener, receive_buffer
 from statsd_tcp.supervisor.start_plan import Plan
+from statsd_tcp.words import span
 
 __all__ = ["announce", "greeting"]
 
@@ -24,6 +27,8 @@ def announce(plan: Plan) -> None:
         _log.info("{line}", line=line)
     for warning in plan.settings.mapping.warnings if plan.settings.mapping is not None else ():
         _log.warn("{warning}", warning=warning)
+    for name, words in long_times(plan.settings):
+        _log.warn("--{name}: {words}", name=name, words=words)
 
 
 def greeting(plan: Plan) -> list[str]:
@@ -39,6 +44,7 @@ def greeting(plan: Plan) -> list[str]:
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")
+    lines += _output_lines(plan.settings)
     lines.append(f"  limits            {_limits(plan)}")
     if command := _try_it(plan):
         lines.append(f"  try               {command}")
@@ -49,6 +55,13 @@ def _listener_line(listener: BoundListener) -> str:
     what = "bare connections" if listener.endpoint.count_only else "StatsD lines"
     name = f" as {listener.label}" if listener.endpoint.name else ""
     return f"  {what:<17} {listener.endpoint.scheme} {' '.join(listener.addresses)}{name}{_short_buffer(listener)}"
+
+
+def _output_lines(settings: Settings) -> list[str]:
+    labels = [one.label for one in settings.graphite + settings.output]
+    labels += ["console"] if settings.console is not None else []
+    lines = [f"  output            {label}, every {span(settings.flush_interval)}" for label in labels]
+    return lines + [f"  output            {target.label}, lines as they come" for target in settings.repeat]
 
 
 def _placement(plan: Plan) -> str:

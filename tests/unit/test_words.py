@@ -1,4 +1,4 @@
-"""Errors in plain words."""
+"""Errors and lengths of time in plain words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.words import in_words
+from statsd_tcp.words import in_words, span
 
 
 class InWordsTests(SynchronousTestCase):
@@ -29,3 +29,22 @@ class InWordsTests(SynchronousTestCase):
         }
         for words, error in cases.items():
             self.assertEqual(words, in_words(error))
+
+
+class SpanTests(SynchronousTestCase):
+    """How a length of time is said."""
+
+    def test_each(self) -> None:
+        """It has at most two units, and is rounded to the smaller one."""
+        cases = {
+            0.5: "0.5 s",
+            10: "10 s",
+            60: "1 min",
+            61.4: "1 min 1 s",
+            3600: "1 h",
+            7199.9: "2 h",
+            10_000: "2 h 47 min",
+            86_400: "1 d",
+            90_000: "1 d 1 h",
+        }
+        self.assertEqual(list(cases.values()), [span(seconds) for seconds in cases])
