@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 
 from statsd_tcp.aggregate.amounts import Amount
@@ -128,9 +129,8 @@ class Store:
         ``refused``.
         """
         began = self._monotonic()
-        self._connection = self._place.keep(self._connection)
         plan = self._plan(batch)
-        with translated(self._path):
+        with self._writing():
             self._write(plan)
         self._apply(plan)
         self._last_commit = self._wall()
@@ -159,13 +159,13 @@ class Store:
 
     def strip(self, kind: Kind, gone: AbstractSet[str], ids: range) -> range:
         """Take series out of the first of these parts, and return which are left; raises `StoreError`."""
-        with translated(self._path):
+        with self._writing():
             return strip_parts(self._connection, kind, gone, ids)
 
     def delete(self, kind: Kind, gone: Collection[str]) -> None:
         """Forget series, which `strip` has taken out of the file, in one transaction; raises `StoreError`."""
         flushes = self.flushes
-        with translated(self._path):
+        with self._writing():
             if flushes is not None:
                 flushes.recall(self._connection)
             plan = Plan(self._book.copy(), leave_columns(kind, gone, self._columns), [], self._now(), False)
@@ -176,6 +176,14 @@ class Store:
         # These were not idle.
         self._expired -= sum(len(changes.expired) for changes in plan.series)
         self.snapshot = self._picture(())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Have the files as they must be, and see what the writing makes of them; raises `StoreError`."""
+        self._connection = self._place.keep(self._connection)
+        with translated(self._path):
+            yield
+        self._place.note()
 
     def _write(self, plan: Plan) -> None:
         try:
@@ -371,6 +379,7 @@ class Store:
             rules=0 if self._mapper is None else self._mapper.size,
             without_quantiles=self._windows.refused,
             sets_approximated=self._sets.approximated,
+            faults=dict(self._place.faults),
         )
 
 

@@ -1,10 +1,12 @@
-"""The store's file at its place: opened there, and put back there when somebody has taken it away.
+"""The store's files at their places: opened, and put back when somebody has taken them away or cut them off.
 
 A deleted file lives on as long as it is open, so that nothing fails, and everything would be gone after a restart. What
-is open still has it all: it is copied, and the copy is renamed into place.
+was cut off is often still in the connection's memory. So what is open is copied, and the copy is renamed into place. If
+it cannot be copied whole nothing is committed any more, and what comes stays in the journals.
 
-    totals.sqlite        gone, or another file
-    totals.sqlite.copy   all pages, by SQLite's backup, on the disk --rename--> totals.sqlite
+    totals.sqlite        gone, another file, or shorter; or its -wal or -shm is
+    totals.sqlite.copy   all that the connection has, on the disk --rename--> totals.sqlite
+    totals.sqlite.found-1, -2, ...   what somebody had put in the place of our files, with its -wal
 """
 
 from __future__ import annotations
@@ -18,23 +20,39 @@ from twisted.logger import Logger
 
 from statsd_tcp.state.private_files import open_file
 from statsd_tcp.store.errors import StoreError, translated
+from statsd_tcp.store.files import FAULTS, PARTS, Change, Files
 from statsd_tcp.store.schema import prepare
 
-__all__ = ["Place"]
+__all__ = ["MOST_FOUND", "Place"]
+
+MOST_FOUND = 16
+"""Files that are kept because they were found in the place of ours, before somebody has to look at them."""
 
 _LOCK_TIMEOUT = 1.0
 
-_COMPANIONS = ("-wal", "-shm")
+_COPYING_CACHE = "PRAGMA cache_size = -1048576"
+"""1 GiB: nothing may be dropped from memory that is not in a file any more. It takes as much as the store has."""
+
+_PRIMARY_CODE = 0xFF
+
+_LOCK_PAGE = 1 << 30
+"""Where SQLite leaves a page empty, to lock bytes of it."""
+
+_MAY_PASS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM)
+_READING_FAILED = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_SHORT_READ)
 
 
 class Place:
-    """Where the store's file belongs. Not for several threads."""
+    """Where the store's files belong. Not for several threads. ``faults`` counts what happened to them."""
 
     _log = Logger()
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: os.stat_result | None = None
+        self.faults = dict.fromkeys(FAULTS, 0)
+        self._wal, self._shm = (path.with_name(path.name + part) for part in PARTS[1:])
+        self._change = Change([], [])
+        self._lost = ""
 
     def open(self) -> sqlite3.Connection:
         """Open the file, which is made if there is none; raises `StoreError`."""
@@ -44,55 +62,153 @@ class Place:
             connection = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT, isolation_level=None)
             try:
                 prepare(connection, self.path)
-                self._opened = self._look()
+                self._files = Files(self.path)
             except BaseException:
                 connection.close()
                 raise
             return connection
 
     def keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Return the connection to go on with: a new one, if the file was not at its place and is put back.
+        """Return the connection to write with: a new one, if the files were not as they must be and are put back.
 
-        Raises `StoreError` if it can't be put back; then ``connection`` still has everything.
+        Raises `StoreError` if they can't be put back; then ``connection`` still has what there is.
         """
-        found = self._look()
-        if found is not None and self._opened is not None and os.path.samestat(found, self._opened):
+        change = self._files.look()
+        if not change.missing and self._is_rightly_shorter(connection, change.shrunk):
             return connection
-        with translated(self.path):
-            try:
-                self._put_back(connection, found)
-            except OSError as error:
-                raise StoreError(f"{self.path} is gone and can't be put back: {error.strerror or error}") from error
+        self._count(change)
+        if self._lost:
+            raise StoreError(self._lost)
+        kept = self._put_back(connection, change)
         restored = self.open()
+        self._change = Change([], [])
         connection.close()
+        self._log.error(
+            "{change}: {path} is put back with all that it had{kept}", change=change, path=self.path, kept=kept
+        )
         return restored
 
-    def _look(self) -> os.stat_result | None:
-        try:
-            return self.path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError:
-            # Nobody can say.
-            return self._opened
+    def note(self) -> None:
+        """See what has become of the files by writing to them."""
+        self._files.note()
 
-    def _put_back(self, connection: sqlite3.Connection, found: os.stat_result | None) -> None:
+    def _is_rightly_shorter(self, connection: sqlite3.Connection, shrunk: list[Path]) -> bool:
+        """Return whether files are shorter because SQLite needs no more of them, and if so take that for right.
+
+        Another connection, which has nothing in its memory, finds everything then. It must not look at a file that is
+        empty: it would delete the log.
+        """
+        if not shrunk:
+            return True
+        try:
+            if self._shm in shrunk or (self.path in shrunk and self.path.stat().st_size < _size(connection)):
+                return False
+            with closing(sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)) as other:
+                whole: bool = other.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        except (sqlite3.Error, OSError):
+            return False
+        if whole:
+            self._files.accept()
+        return whole
+
+    def _count(self, change: Change) -> None:
+        """Count what is new, and not what is only tried again."""
+        for fault, now, before in zip(FAULTS, change, self._change, strict=True):
+            self.faults[fault] += len(set(now) - set(before))
+        self._change = change
+
+    def _put_back(self, connection: sqlite3.Connection, change: Change) -> str:
+        """Copy what is open and have it take its place; return what is to be said of what was found there."""
+        others = self._files.others()
+        found = self._fresh_name() if others else self.path
         copy = self.path.with_name(f"{self.path.name}.copy")
-        copy.unlink(missing_ok=True)
+        try:
+            with translated(self.path):
+                self._save(connection, copy, change.shrunk)
+                for path in self._files.paths:
+                    if path in others:
+                        # Whoever put it there may want it.
+                        path.rename(found.with_name(path.name.replace(self.path.name, found.name, 1)))
+                    elif path != self.path:
+                        # It belongs to the file that is gone, and SQLite would apply it to the copy.
+                        path.unlink(missing_ok=True)
+                copy.rename(self.path)
+                _sync(self.path.parent)
+        except StoreError as error:
+            text = f"{change}, and what is open can't be put back: {error}"
+            if _is_final(error.__cause__):
+                self._lost = f"{text}; stop the service and restore a backup"
+            raise StoreError(self._lost or text) from error
+        return f"; what was there is kept as {found}" if others else ""
+
+    def _fresh_name(self) -> Path:
+        for number in range(1, MOST_FOUND + 1):
+            name = self.path.with_name(f"{self.path.name}.found-{number}")
+            if not any(os.path.lexists(f"{name}{part}") for part in PARTS):
+                return name
+        raise StoreError(
+            f"{self.path} was replaced, and what is there now can't be kept: there are {self.path.name}.found-1 to "
+            f"-{MOST_FOUND} already; move them away"
+        )
+
+    def _save(self, connection: sqlite3.Connection, copy: Path, shrunk: list[Path]) -> None:
+        """Write all that the connection has to a new file; raise `sqlite3.Error` if that is not everything."""
+        if self._shm in shrunk:
+            self._renew_index(shrunk)
+        for part in PARTS:
+            copy.with_name(copy.name + part).unlink(missing_ok=True)
         os.close(open_file(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        with closing(sqlite3.connect(copy)) as target:
-            connection.backup(target)
+        if shrunk:
+            connection.execute(_COPYING_CACHE)
+        # Unlike SQLite's backup it reads rows and not pages, and so finds out what is missing between them.
+        connection.execute("VACUUM INTO ?", (str(copy),))
+        if self.path in shrunk and _has_gaps(copy, _pragma(connection, "page_size")):
+            raise _damaged("pages are missing")
         _sync(copy)
-        if found is not None:
-            # Whoever put it there may want it.
-            self.path.rename(self.path.with_name(f"{self.path.name}.found"))
-        for companion in _COMPANIONS:
-            # They belong to the file that is gone, and SQLite would apply the one to the copy.
-            self.path.with_name(f"{self.path.name}{companion}").unlink(missing_ok=True)
-        copy.rename(self.path)
-        _sync(self.path.parent)
-        kept = f"; what was there is kept as {self.path}.found" if found is not None else ""
-        self._log.error("{path} was taken away, and is put back with all that it had{kept}", path=self.path, kept=kept)
+
+    def _renew_index(self, shrunk: list[Path]) -> None:
+        """Give the index of the log its size again, empty: SQLite has it mapped, and makes it anew from the log."""
+        if self._wal in shrunk:
+            raise _damaged("the log and its index are both cut off")
+        size = self._files.size(self._shm)
+        for length in (0, size):
+            os.truncate(self._shm, length)
+
+
+def _is_final(error: BaseException | None) -> bool:
+    """Return whether no other try will read what this one could not: all of it is read each time."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
+        return code in _READING_FAILED
+    return code & _PRIMARY_CODE not in _MAY_PASS
+
+
+def _damaged(text: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Return how long the file is that has all pages."""
+    return _pragma(connection, "page_count") * _pragma(connection, "page_size")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    number: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return number
+
+
+def _has_gaps(copy: Path, size: int) -> bool:
+    """Return whether a page of a file that has no unused ones is empty: what is read behind the end of a file is that.
+
+    SQLite notices it of all pages but the last one of a long value. ``size`` is that of a page.
+    """
+    with copy.open("rb") as file:
+        while page := file.read(size):
+            if not page.strip(b"\0") and file.tell() != _LOCK_PAGE + size:
+                return True
+    return False
 
 
 def _close_to_others(path: Path) -> None:

@@ -86,6 +86,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     # FULL: a commit is on the disk when it returns. The journals are released on the strength of that.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -32768")
+    # The log is used again from its beginning, and never shortened: if it is shorter somebody else has done that.
+    connection.execute("PRAGMA journal_size_limit = -1")
     if is_new:
         _create(connection)
     elif (finding := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":

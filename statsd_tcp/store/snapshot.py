@@ -139,7 +139,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     was added to the series for all, ``refused`` what was not kept. ``mapped`` counts the series of intervals by what
     the mapping made of them, and ``rules`` its rules. ``without_quantiles`` counts how often something came for a
     summary that has no quantiles, because too many others have. ``sets_approximated`` counts the sets of which a flush
-    had too many members to count them exactly.
+    had too many members to count them exactly. ``faults`` counts by reason what has happened to the store's files.
     """
 
     commits: int
@@ -153,6 +153,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     rules: int = 0
     without_quantiles: int = 0
     sets_approximated: int = 0
+    faults: Mapping[str, int] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store
+from statsd_tcp.store.files import FAULTS
 from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS
@@ -154,6 +155,8 @@ def _commits(stats: StoreStats) -> Iterator[Metric]:
     yield HistogramMetricFamily(name, text, buckets=buckets, sum_value=stats.duration_sum)
     when = {(): stats.last_commit}
     yield _gauge("last_commit_timestamp_seconds", "When the last commit ended, 0 for none yet.", (), when)
+    faults = {(reason,): stats.faults.get(reason, 0) for reason in FAULTS}
+    yield _counter("store_faults", "What happened to the files of the store.", ("reason",), faults)
 
 
 def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -> Iterator[Metric]:

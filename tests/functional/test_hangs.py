@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.functional.clients import Burst, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.hanging_disk import HangingDisk
+from tests.functional.service import Service
 from tests.functional.waiting import until
 
 LINE = b"hits:1|c\n"
@@ -52,19 +55,38 @@ def test_a_stop_while_the_disk_hangs(make_service: ServiceMaker, tmp_path: Path)
     assert service.settled().total("hits") == 50
 
 
-def test_a_store_that_is_deleted(start_service: ServiceMaker) -> None:
-    """A store that is deleted while it is used is put back with all that it had, and that is said."""
+def said(service: Service, line: str) -> bool:
+    """Return whether something is in the log."""
+    return line in service.log
+
+
+def test_a_store_that_is_taken_away(start_service: ServiceMaker) -> None:
+    """A store that is deleted or cut off while it is used is put back with all that it had, and that is said."""
     service = start_service()
     port = service.port("lines")
-    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
-    service.settled()
     store = service.state / "totals.sqlite"
-    store.unlink()
-    until(store.exists, "it is put back")
-    assert f"{store} was taken away, and is put back with all that it had" in service.log
-    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
-    assert service.settled().total("hits") == 100
+    log = store.with_name("totals.sqlite-wal")
+    cases: list[tuple[Path, int | None, str]] = [
+        (store, None, "was taken away"),
+        (store, 0, "was cut off"),
+        (log, 100, "was cut off"),
+        (log, None, "was taken away"),
+    ]
+    for number, (path, length, words) in enumerate(cases, 1):
+        assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+        service.settled()
+        if length is None:
+            path.unlink()
+        else:
+            os.truncate(path, length)
+        until(partial(said, service, f"{path} {words}: {store} is put back with all that it had"), "it is put back")
+        assert service.settled().total("hits") == 50 * number
+    metrics = service.metrics()
+    assert [metrics.total("statscounter_store_faults_total", reason=reason) for reason in ("missing", "shrunk")] == [
+        2,
+        2,
+    ]
     service.stop()
     service.start()
     metrics = service.settled()
-    assert metrics.total("hits") == metrics.accepted("lines") == 100
+    assert metrics.total("hits") == metrics.accepted("lines") == 200

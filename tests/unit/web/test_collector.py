@@ -64,6 +64,7 @@ NAMES = [
     "flushes_set_back_total",
     "mapping_rules",
     "mapping_series_total",
+    "store_faults_total",
     "summaries_without_quantiles_total",
     "build_info",
 ]
