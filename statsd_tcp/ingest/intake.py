@@ -12,6 +12,7 @@ from typing import Protocol
 
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.wire.samples import GAUGE_MARK
+from statsd_tcp.wire.tails import Tails
 
 __all__ = ["Intake", "LineTally"]
 
@@ -45,7 +46,7 @@ class Intake:
     ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
     has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
     ``scarce`` is called once before that, when only the reserve is left: connections that bring much must not be read
-    until ``ample`` is called. ``turn`` is another number after each release.
+    until ``ample`` is called. ``turn`` is another number after each release. ``tails`` bounds what waits for newlines.
 
     What is read must be in the journal, or a kill loses it; what the store does not have yet must stay there. So a full
     journal has to stop the reading, and each side stops the next:
@@ -74,6 +75,7 @@ class Intake:
         "is_full",
         "is_scarce",
         "journal",
+        "tails",
         "tick",
         "turn",
     )
@@ -95,6 +97,7 @@ class Intake:
         self._batches: list[list[bytes]] = [[] for _ in range(listeners)]
         self._bytes = [0] * listeners
         self._datagrams = [0] * listeners
+        self.tails = Tails()
         self.tick = time.monotonic_ns()
         self._scarce, self._ample = scarce, ample
         self._full, self._resumed = full, resumed

@@ -20,7 +20,9 @@ class LineStream:
         """Begin with nothing received. ``max_line`` is in bytes."""
         self.intake = intake
         self.index = index
-        self._framer: LineFramer | LengthFramer = LineFramer(max_line) if framing == "lines" else LengthFramer()
+        self._framer: LineFramer | LengthFramer = (
+            LineFramer(max_line, intake.tails) if framing == "lines" else LengthFramer(intake.tails)
+        )
         self._broken = False
 
     def feed(self, data: bytes) -> bool:
@@ -37,6 +39,8 @@ class LineStream:
         self.intake.take(self.index, framer.finish(clean=clean), 0)
         if framer.truncated:
             self.intake.reject(self.index, TRUNCATED, framer.truncated)
+        if framer.line_too_long:
+            self._reject_too_long()
 
     def _reject_too_long(self) -> None:
         framer = self._framer

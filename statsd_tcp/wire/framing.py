@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from statsd_tcp.wire.tails import Tails
+
 __all__ = ["LineFramer", "frame_datagram"]
 
 
@@ -23,11 +25,12 @@ class LineFramer:
 
     broken: Final = False
 
-    __slots__ = ("_discarding", "_max_line", "_open", "_tail", "line_too_long", "truncated")
+    __slots__ = ("_discarding", "_max_line", "_open", "_tail", "_tails", "line_too_long", "truncated")
 
-    def __init__(self, max_line: int) -> None:
-        """``max_line``: the most bytes that a line may have, its newline not counted."""
+    def __init__(self, max_line: int, tails: Tails) -> None:
+        """``max_line``: the most bytes that a line may have, its newline not counted. ``tails`` bounds all together."""
         self._max_line = max_line
+        self._tails = tails
         # A bytearray grows in place: a line that trickles in byte by byte is not copied each time.
         self._tail = bytearray()
         self._discarding = False
@@ -62,28 +65,40 @@ class LineFramer:
         self.truncated += 1
         return b""
 
+    def __len__(self) -> int:
+        """Return how many bytes wait for their newline."""
+        return len(self._tail)
+
+    def drop(self) -> None:
+        """Take the unterminated line, of which there is something, for one that is too long."""
+        self.line_too_long += 1
+        self._forget()
+        self._discarding = self._open = True
+
     def _wait_with(self, data: bytes) -> None:
         """Keep ``data``, which has no newline, as more of the unterminated line."""
         if self._discarding or not data:
             return
         self._open = True
         if len(self._tail) + len(data) > self._max_line:
-            self.line_too_long += 1
-            self._discarding = True
-            self._tail.clear()
+            self.drop()
         else:
             self._tail += data
+            self._tails.grow(self, len(data))
 
     def _close(self, data: bytes, end: int) -> bytes:
         """Return the lines in ``data[:end]``, the first of which began earlier."""
         first = data.find(b"\n")
-        self._wait_with(data[:first])
-        lines = data[first + 1 : end] if self._discarding else bytes(self._tail + data[first:end])
+        if not self._discarding and len(self._tail) + first > self._max_line:
+            self.drop()
+        lines = data[first + 1 : end] if self._discarding else bytes(self._tail + data[:end])
         self._forget()
         return lines
 
     def _forget(self) -> None:
-        self._tail.clear()
+        if self._tail:
+            self._tails.shrink(self, len(self._tail))
+            self._tail.clear()
         self._discarding = self._open = False
 
 

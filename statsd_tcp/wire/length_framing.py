@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from statsd_tcp.wire.framing import frame_datagram
+from statsd_tcp.wire.tails import Tails
 
 __all__ = ["LARGEST_PACKET", "LengthFramer"]
 
@@ -24,15 +25,19 @@ class LengthFramer:
     """The packets of one stream, passed on as chunks of complete lines.
 
     ``broken``: a length was impossible. ``truncated`` counts packets that were begun and not finished. A packet can't
-    be too long for this framer: ``line_too_long`` stays 0, and is here for those who take any framer.
+    be too long by itself: ``line_too_long`` counts those that went because all together had too much waiting.
     """
 
-    __slots__ = ("_tail", "_wanted", "broken", "line_too_long", "truncated")
+    __slots__ = ("_left_out", "_tail", "_tails", "_wanted", "broken", "line_too_long", "truncated")
 
-    def __init__(self) -> None:
+    def __init__(self, tails: Tails) -> None:
+        """``tails`` bounds what waits on all streams together."""
         self._tail = bytearray()
+        self._tails = tails
         # Bytes that must have come before there is anything to do: the length, then the packet too.
         self._wanted = _HEAD
+        # Bytes to come of a packet that was dropped.
+        self._left_out = 0
         self.broken = False
         self.line_too_long = 0
         self.truncated = 0
@@ -41,20 +46,50 @@ class LengthFramer:
         """Take what was received and return the lines of the packets that it completes; ``b""`` if there is none."""
         if self.broken:
             return b""
+        if self._left_out:
+            data = self._leave_out(data)
         if self._tail or len(data) < self._wanted:
-            self._tail += data
-            if len(self._tail) < self._wanted:
+            if len(self._tail) + len(data) < self._wanted:
+                self._wait_with(data)
                 return b""
-            data = bytes(self._tail)
-            self._tail.clear()
+            data = bytes(self._tail + data)
+            self._forget()
         return self._take_packets(data)
 
     def finish(self, *, clean: bool) -> bytes:
         """End the stream. A packet that isn't whole is dropped, however the stream ended."""
         if self._tail:
             self.truncated += 1
-            self._tail.clear()
+            self._forget()
         return b""
+
+    def __len__(self) -> int:
+        """Return how many bytes wait for the rest of their packet."""
+        return len(self._tail)
+
+    def drop(self) -> None:
+        """Leave the packet out of which there is something; of its length alone nothing is left out."""
+        if self._wanted > _HEAD:
+            self.line_too_long += 1
+            self._left_out = self._wanted - len(self._tail)
+            self._wanted = _HEAD
+            self._forget()
+
+    def _leave_out(self, data: bytes) -> bytes:
+        """Return what comes behind the packet that is left out."""
+        rest = data[self._left_out :]
+        self._left_out -= len(data) - len(rest)
+        return rest
+
+    def _wait_with(self, data: bytes) -> None:
+        if data:
+            self._tail += data
+            self._tails.grow(self, len(data))
+
+    def _forget(self) -> None:
+        if self._tail:
+            self._tails.shrink(self, len(self._tail))
+            self._tail.clear()
 
     def _take_packets(self, data: bytes) -> bytes:
         packets: list[bytes] = []
@@ -71,5 +106,5 @@ class LengthFramer:
                 break
             packets.append(frame_datagram(data[at + _HEAD : end]))
             at = end
-        self._tail += data[at:]
+        self._wait_with(data[at:])
         return b"".join(packets)

@@ -19,6 +19,7 @@ from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.line import Parsed, parse_line
 from statsd_tcp.wire.reasons import LINE_TOO_LONG
+from statsd_tcp.wire.tails import Tails
 from tests.fuzz.material import chunk_of, many_series
 from tests.fuzz.target import Target, same
 from tests.unit.wire.oracle import oracle
@@ -69,7 +70,7 @@ def _received(tally: Tally, stream: bytes, size: int, grammar: Grammar) -> list[
     half = len(stream) // 2
     taken = []
     for part in (stream, stream[:half], stream[half:], stream):
-        framer = LineFramer(grammar.max_line)
+        framer = LineFramer(grammar.max_line, Tails())
         for begin in range(0, len(part), size):
             tally.add(0, framer.feed(part[begin : begin + size]), begin)
         tally.add(0, framer.finish(clean=True), len(part))

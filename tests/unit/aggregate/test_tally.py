@@ -20,6 +20,7 @@ from statsd_tcp.aggregate.values import joined
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
+from statsd_tcp.wire.tails import Tails
 from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, came, chunks, exact_lines, expected
 from tests.unit.wire import cases
 
@@ -253,7 +254,7 @@ class TallyProperties(SynchronousTestCase):
 
     def streamed(self, pieces: list[bytes], grammar: Grammar) -> Interval:
         """Return the interval of one connection that sends these pieces, all at one tick, and ends."""
-        tally, framer = Tally(grammar, ["tcp"], new_sums=NEW_SUMS), LineFramer(grammar.max_line)
+        tally, framer = Tally(grammar, ["tcp"], new_sums=NEW_SUMS), LineFramer(grammar.max_line, Tails())
         for piece in pieces:
             tally.add(0, framer.feed(piece), 1)
         tally.add(0, framer.finish(clean=True), 1)

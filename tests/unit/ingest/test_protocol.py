@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.ingest import protocol
 from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.wire.tails import Tails
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, IngestTestCase
 
 FIRST_BYTE = 8.0
@@ -60,6 +61,24 @@ class IdleTests(IngestTestCase):
         self.reactor.turn()
         self.reactor.turn()
         self.assertEqual({"idle": 1}, self.closed)
+
+
+class UnfinishedTests(IngestTestCase):
+    """Unfinished lines of several connections."""
+
+    def test_too_much_together(self) -> None:
+        """When they are too much together the longest counts as too long, at the latest when its connection ends."""
+        self.intake.tails = Tails(10)
+        (longer, _), (shorter, _) = self.adopt(), self.adopt()
+        longer.send(b"a:1|c#x")
+        self.reactor.turn()
+        shorter.send(b"b:1|")
+        self.reactor.turn()
+        shorter.send(b"c\n")
+        longer.fin()
+        self.reactor.turn()
+        self.intake.settle()
+        self.assertEqual(([b"b:1|c"], {"line_too_long": 1}), (self.tally.lines, self.tally.rejected))
 
 
 class FirstByteTests(IngestTestCase):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.wire.framing import frame_datagram
 from statsd_tcp.wire.length_framing import LARGEST_PACKET, LengthFramer
+from statsd_tcp.wire.tails import Tails
 
 
 def packet(data: bytes, length: int | None = None) -> bytes:
@@ -29,33 +30,33 @@ class LengthFramerTests(SynchronousTestCase):
 
     def test_packets(self) -> None:
         """The lines of several packets come as one chunk; the last line of each gets the newline that it may lack."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         data = packet(b"a:1|c\nb:2|c") + packet(b"c:3|c\n") + packet(b"d")
         self.assertEqual(b"a:1|c\nb:2|c\nc:3|c\nd\n", framer.feed(data))
         self.assertEqual((b"", False), (framer._tail, framer.broken))
 
     def test_newlines_are_no_ends(self) -> None:
         """A packet that isn't whole gives nothing, however many lines of it are there."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         whole = packet(b"a:1|c\nb:2|c\nc:3|c\n")
         self.assertEqual(b"", framer.feed(whole[:-1]))
         self.assertEqual(b"a:1|c\nb:2|c\nc:3|c\n", framer.feed(whole[-1:]))
 
     def test_byte_by_byte(self) -> None:
         """A packet may come byte by byte, its length too."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         data = packet(b"a:1|c") + packet(b"b:2|c")
         pieces = [framer.feed(data[at : at + 1]) for at in range(len(data))]
         self.assertEqual([b"a:1|c\n", b"b:2|c\n"], [piece for piece in pieces if piece])
 
     def test_empty_packets(self) -> None:
         """A packet without anything in it has no line, not even an empty one."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         self.assertEqual(b"a\n", framer.feed(packet(b"") * 3 + packet(b"a") + packet(b"")))
 
     def test_largest(self) -> None:
         """The largest packet that is allowed passes; one byte more breaks the stream."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         self.assertEqual(LARGEST_PACKET + 1, len(framer.feed(packet(b"x" * LARGEST_PACKET))))
         self.assertFalse(framer.broken)
         self.assertEqual(b"", framer.feed(packet(b"", LARGEST_PACKET + 1)))
@@ -63,13 +64,13 @@ class LengthFramerTests(SynchronousTestCase):
 
     def test_bare_lines(self) -> None:
         """Lines without lengths before them break the stream at once."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         self.assertEqual(b"", framer.feed(b"a:1|c\n"))
         self.assertTrue(framer.broken)
 
     def test_broken_later(self) -> None:
         """What came before a wrong length counts; nothing that comes after it does."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         self.assertEqual(b"a\n", framer.feed(packet(b"a") + b"\xff\xff\xff\xff" + packet(b"b")))
         self.assertEqual(b"", framer.feed(packet(b"c")))
         self.assertEqual(b"", framer.finish(clean=True))
@@ -79,14 +80,14 @@ class LengthFramerTests(SynchronousTestCase):
         """A packet that isn't whole at the end is dropped and counted, also at a clean end."""
         for clean in (True, False):
             for piece in (packet(b"a:1|c")[:-1], packet(b"a")[:2]):
-                framer = LengthFramer()
+                framer = LengthFramer(Tails())
                 framer.feed(piece)
                 self.assertEqual(b"", framer.finish(clean=clean))
                 self.assertEqual(1, framer.truncated)
 
     def test_finished(self) -> None:
         """Between two packets nothing is lost by the end."""
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         framer.feed(packet(b"a"))
         self.assertEqual(b"", framer.finish(clean=False))
         self.assertEqual(0, framer.truncated)
@@ -99,7 +100,7 @@ class LengthFramerTests(SynchronousTestCase):
     def test_any_split(self, packets: list[bytes], places: list[int], wrong: bool) -> None:
         """However a stream is cut, it has the same lines and breaks at the same place."""
         data = b"".join(packet(one) for one in packets) + (b"\x00\x00\x01\x00rest" if wrong else b"")
-        framer = LengthFramer()
+        framer = LengthFramer(Tails())
         lines = b"".join(framer.feed(piece) for piece in cut(data, places))
         self.assertEqual(b"".join(frame_datagram(one) for one in packets), lines)
         self.assertEqual((wrong, b""), (framer.broken, framer._tail))
@@ -107,7 +108,7 @@ class LengthFramerTests(SynchronousTestCase):
     @given(st.binary(max_size=300), st.lists(st.integers(min_value=0, max_value=1000), max_size=10))
     def test_anything(self, data: bytes, places: list[int]) -> None:
         """Whatever comes, cut in whatever way: the result is that of the whole, ends in a newline, and isn't longer."""
-        whole, cut_up = LengthFramer(), LengthFramer()
+        whole, cut_up = LengthFramer(Tails()), LengthFramer(Tails())
         expected = whole.feed(data)
         self.assertEqual(expected, b"".join(cut_up.feed(piece) for piece in cut(data, places)))
         self.assertTrue(expected.endswith(b"\n") or not expected)
