@@ -49,8 +49,8 @@ class Page(Resource):
         raise NotImplementedError
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Say that there is nothing below."""
-        return Folder()
+        """Return the page itself for a slash at the end, which some checks have; there is nothing else below."""
+        return Folder() if path or request.postpath else self
 
     def answer(self, request: Request) -> bytes | int:
         """Give the page, or tell which methods there are."""

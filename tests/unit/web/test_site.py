@@ -109,7 +109,7 @@ class PagesTests(SiteTestCase):
         for path in (
             "/nothing",
             "/metrics/x",
-            "/metrics/",
+            "/metrics//",
             "/api",
             "/api/v1",
             "/-",
