@@ -163,12 +163,18 @@ class Committer:
         await self._recovery.stop()
         if self._store is not None:
             self._began = self._reactor.seconds()
-            await deferToThreadPool(self._reactor, self._pool, self._close_store)
-            self._began = None
+            closing = deferToThreadPool(self._reactor, self._pool, self._close_store)
+            closing.addBoth(self._closed)
+            # Who does not wait for it any more must not keep us from seeing its end.
+            await _follow(closing)
 
     def close(self) -> Deferred[None]:
         """Close the store. Another commit would open it again."""
         return Deferred.fromCoroutine(self._close())
+
+    def _closed(self, outcome: _T) -> _T:
+        self._began = None
+        return outcome
 
     def _close_store(self) -> None:
         store, self._store = self._store, None
@@ -314,12 +320,11 @@ def _is_over(ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Replay], st
 
 
 def _follow(running: Deferred[None]) -> Deferred[None]:
-    """Give a Deferred of the caller's own that fires when ``running`` does."""
+    """Give a Deferred of the caller's own that fires as ``running`` does, and can be cancelled for itself."""
     own: Deferred[None] = Deferred()
 
-    def fire(result: None) -> None:
-        own.callback(None)
-        return result
+    def fire(result: Any) -> None:
+        own.callback(result)
 
-    running.addCallback(fire)
+    running.addBoth(fire)
     return own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.tally import tally_for
@@ -564,6 +564,25 @@ class CommitterTests(WorkersTestCase):
         self.commit()
         self.assertEqual(2, len(seen))
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+
+    def test_a_close_that_is_given_up(self) -> None:
+        """A close that nobody waits for any more is under way until it is over, and no longer."""
+        self.successResultOf(self.committer.commit())
+        self.pool.held = True
+        closing = self.committer.close()
+        self.reactor.advance(3.0)
+        closing.cancel()
+        self.failureResultOf(closing, CancelledError)
+        self.assertEqual(3.0, self.committer.underway)
+        self.pool.release()
+        self.assertIsNone(self.committer.underway)
+
+    def test_a_close_that_fails(self) -> None:
+        """A store that can't be closed is not under way either, and the failure is the caller's."""
+        self.successResultOf(self.committer.commit())
+        self.patch(FailingStore, "close", lambda store: 1 / 0)
+        self.failureResultOf(self.committer.close(), ZeroDivisionError)
+        self.assertIsNone(self.committer.underway)
 
     def test_close_without_a_store(self) -> None:
         """A committer that never committed has nothing to close."""

@@ -137,7 +137,7 @@ class DeliveryTests(SynchronousTestCase):
         self.flushLoggedErrors()
 
     def test_an_output_that_never_answers(self) -> None:
-        """A flush of which an output says nothing is cancelled, counts as failed, and is given again; the name is said."""
+        """A flush of which an output says nothing is cancelled, counts as failed, and is given again."""
         with capturedLogs() as events:
             delivery = self.start(1)
             self.clock.advance(LONGEST_DELIVERY)
