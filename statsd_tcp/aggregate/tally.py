@@ -239,13 +239,18 @@ class Tally:
         bad_lines = self._interval.bad_lines
         bad_lines[reason] = bad_lines.get(reason, 0) + count
 
-    def take(self) -> Interval:
-        """Return the interval since the last call, and begin another."""
-        taken = self._interval
+    def read(self) -> None:
+        """Read all lines that wait, before the interval is taken."""
         for of in self._listeners:
             of.split()
             of.settle()
             of.flush()
+
+    def take(self) -> Interval:
+        """Return the interval since the last call, and begin another."""
+        self.read()
+        taken = self._interval
+        for of in self._listeners:
             taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
             of.counts = ListenerCounts()
         taken.counters = self._counters.take()

@@ -125,13 +125,13 @@ def replay_carefully(
     ``start`` is noted once more. The piece ends behind the first frame that reaches ``stop``.
     """
     piece = _Piece(ledger, start, until, stop, clock)
-    tally, whole = tally_for(piece.listeners), Interval()
+    tally = tally_for(piece.listeners)
     for frame in piece:
         note(piece.end)
         _add(tally, frame)
-        whole.add(tally.take())
+        tally.read()
     note(start)
-    return Replay(start, piece.end, encode(whole), piece.fault)
+    return Replay(start, piece.end, encode(tally.take()), piece.fault)
 
 
 def skip_frame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ LINES = (
     b"u:x|s\n",
     b"\xff:1|c\n",
 )
+
+HUGE = (b"9007199254740991", b"-9007199254740991", b"0.1", b"-0.1", b"0.0000001", b"1", b"-1", b"3")
 
 
 class ReplayTests(LedgerTestCase):
@@ -196,3 +199,20 @@ class ReplayTests(LedgerTestCase):
         expected = Interval()
         expected.add(whole.take())
         self.assertEqual(expected, total)
+
+    @settings(max_examples=60)
+    @given(st.lists(st.lists(st.sampled_from(HUGE), min_size=1, max_size=5), min_size=1, max_size=20))
+    def test_exact_frame_by_frame(self, frames: list[list[bytes]]) -> None:
+        """However the same lines are cut into frames, each way to read them gives the true sum, rounded once."""
+        for cut in (frames, [[number for numbers in frames for number in numbers]]):
+            path = self.create()
+            writer = self.map(path, writable=True)
+            journal = Journal(writer.ring, writer.cells)
+            ledger = LedgerReader.open(path)
+            self.addCleanup(ledger.close)
+            for tick, numbers in enumerate(cut):
+                lines = b"".join(b"a:%s|c\n" % number for number in numbers)
+                journal.append(0, lines, tick, len(lines))
+            true = float(sum(Fraction(float(number)) for numbers in frames for number in numbers))
+            for found in (replay(ledger, 0), replay_carefully(ledger, 0, None, None, lambda offset: None)):
+                self.assertEqual({"a": true}, decode(found.payload).counters)
