@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from statsd_tcp.state.making import make_folder
 from statsd_tcp.state.private_files import NotOursError, open_file, open_folder
 from statsd_tcp.state.user import User, acting_as
 from statsd_tcp.words import in_words
@@ -61,8 +62,14 @@ def open_state(folder: Path, user: User | None = None, lock: int | None = None) 
     ``user`` is whom this process, root's, will become: all is made as that user. With the ``lock`` that an earlier
     image of this process has, the files stay where they are. Raise `StateError`.
     """
+    try:
+        make_folder(folder, user)
+    except OSError as error:
+        by = f" by user {user.uid}" if user is not None else ""
+        raise StateError(
+            f"--state-dir {folder}: can't be made{by} ({error.strerror}); name a folder that may be written"
+        ) from None
     with _explained(folder, user):
-        _make(folder, user)
         if user is not None:
             _drop_lock_of_root(folder, user)
         with acting_as(user):
@@ -73,15 +80,16 @@ def check_state(folder: Path) -> None:
     """Find out for a reload whether the next image can use the state folder that we use. Raise `StateError`."""
     if not folder.exists():
         return
-    with _explained(folder, None):
-        top = _Folder(folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        try:
-            _judge(top, os.fstat(top.descriptor))
-            for name in (LEDGERS, LOCK, *STORE_FILES):
-                if _there(name, top.descriptor):
-                    _open_one(name, top)
-        finally:
-            os.close(top.descriptor)
+    with _explained(folder, None), ExitStack() as opened:
+        top = place = _Folder(folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        opened.callback(os.close, top.descriptor)
+        _judge(top, os.fstat(top.descriptor))
+        if _there(PRIVATE, top.descriptor):
+            place = _Folder(folder / PRIVATE, open_folder(PRIVATE, at=top.descriptor))
+            opened.callback(os.close, place.descriptor)
+        for name in (LEDGERS, LOCK, *STORE_FILES):
+            if _there(name, place.descriptor):
+                _open_one(name, place)
 
 
 @contextmanager
@@ -100,37 +108,6 @@ def sign_lock(descriptor: int) -> None:
     """Write our process number into the lock, for whoever finds it taken. Raise `OSError`."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _make(folder: Path, user: User | None) -> None:
-    if folder.exists():
-        return
-    try:
-        with acting_as(user):
-            _first_existing(folder)
-        folder.mkdir(mode=0o700, parents=True)
-        if user is not None:
-            _give(folder, user)
-    except OSError as error:
-        raise StateError(
-            f"--state-dir {folder}: can't be made ({error.strerror}); name a folder that may be written"
-        ) from None
-
-
-def _first_existing(folder: Path) -> None:
-    """Find out whether we can go to the folder below which the others are made; raises `OSError`."""
-    parent = next(parent for parent in folder.parents if parent.exists())
-    os.stat(f"{parent}/.")  # noqa: PTH116 - a Path leaves the dot out
-
-
-def _give(folder: Path, user: User) -> None:
-    """Let a folder that root has just made be the user's."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if os.fstat(descriptor).st_uid == os.geteuid() and not os.listdir(descriptor):  # noqa: PTH208
-            os.fchown(descriptor, user.uid, user.gid)
-    finally:
-        os.close(descriptor)
 
 
 def _drop_lock_of_root(folder: Path, user: User) -> None:

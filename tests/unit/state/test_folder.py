@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -16,6 +17,20 @@ from statsd_tcp.state.user import User
 from tests.unit.folders import make_folder
 
 NOBODY = User(65534, 65534, (65534,))
+
+
+def as_root(act: Callable[..., None]) -> Callable[..., None]:
+    """Have a function done by root, whoever this process acts as."""
+
+    def done(*arguments: Any) -> None:
+        user = os.geteuid()
+        os.seteuid(0)
+        try:
+            act(*arguments)
+        finally:
+            os.seteuid(user)
+
+    return done
 
 
 class StateTestCase(SynchronousTestCase):
@@ -212,6 +227,22 @@ class ReloadTests(StateTestCase):
         self.folder.chmod(0o777)
         self.assertIn("other users may", str(self.assertRaises(StateError, check_state, self.folder)))
 
+    def test_the_private_folder(self) -> None:
+        """Where the files are in the folder of our own it is that one which is looked at, and no stranger's files."""
+        self.patch(os, "getuid", lambda: 1000)
+        self.folder.chmod(0o777)
+        place = self.open()
+        self.assertEqual(self.folder / PRIVATE, place)
+        (self.folder / STORE).symlink_to("a stranger's")
+        check_state(self.folder)
+        (place / STORE).symlink_to("elsewhere")
+        text = str(self.assertRaises(StateError, check_state, self.folder))
+        self.assertIn(f"{STORE} is a symbolic link", text)
+        place.rename(self.folder / "x")
+        (self.folder / PRIVATE).symlink_to("x")
+        text = str(self.assertRaises(StateError, check_state, self.folder))
+        self.assertIn(f"{PRIVATE} is a symbolic link", text)
+
 
 class LockTests(StateTestCase):
     """One instance for each state folder."""
@@ -272,6 +303,52 @@ class UserTests(StateTestCase):
         """What root makes belongs to the user, and root has its rights back."""
         self.assertEqual({NOBODY.uid}, self.owners(self.open(self.folder / "state", NOBODY)))
         self.assertEqual((0, 0), (os.geteuid(), os.getegid()))
+
+    def test_made_by_the_user(self) -> None:
+        """Where somebody else may write root makes nothing: the user does, with the user's rights."""
+        for mode, owner in ((0o777, 0), (0o700, NOBODY.uid)):
+            parent = self.folder / f"{mode:o}"
+            parent.mkdir()
+            parent.chmod(mode)
+            os.chown(parent, owner, owner)
+            self.open(parent / "a/state", NOBODY)
+            self.assertEqual([NOBODY.uid] * 2, [(parent / name).stat().st_uid for name in ("a", "a/state")])
+
+    def test_swapped(self) -> None:
+        """What somebody puts in the place of a folder that was just made is not given away."""
+        precious, parent = self.folder / "precious", self.folder / "parent"
+        precious.mkdir(mode=0o755)
+        parent.mkdir()
+        parent.chmod(0o777)
+        mkdir = os.mkdir
+
+        def make_and_swap(path: str | Path, *mode: Any, **at: Any) -> None:
+            mkdir(path, *mode, **at)
+            if Path(path).name == "state":
+                (parent / "state").rename(parent / "aside")
+                precious.rename(parent / "state")
+
+        # As somebody else would between the two calls.
+        self.patch(os, "mkdir", make_and_swap)
+        self.patch(os, "rename", as_root(os.rename))
+        self.refused(parent / "state", NOBODY)
+        self.assertEqual({0}, self.owners(parent / "state"))
+
+    def test_a_way_that_leads_elsewhere(self) -> None:
+        """Root makes nothing where a link of somebody else's leads to."""
+        roots, parent = self.folder / "roots", self.folder / "parent"
+        roots.mkdir(mode=0o755)
+        parent.mkdir()
+        parent.chmod(0o777)
+        (parent / "way").symlink_to(roots)
+        (self.folder / "link").symlink_to("parent/way")
+        for way in ("parent/way", "link"):
+            self.assertIn(
+                "can't be made by user 65534 (Permission denied)", self.refused(self.folder / way / "x", NOBODY)
+            )
+        self.assertEqual([], list(roots.iterdir()))
+        (self.folder / "mine").symlink_to("roots/../roots")
+        self.assertEqual({NOBODY.uid}, self.owners(self.open(self.folder / "mine/x/state", NOBODY)))
 
     def test_links(self) -> None:
         """Root gives the user nothing that a link in the user's folder leads to."""
