@@ -33,7 +33,7 @@ from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.words import in_words
 
-__all__ = ["StartError", "check_reload", "commit_period", "make_plan", "told_in_a_line", "unforeseen"]
+__all__ = ["StartError", "check_reload", "commit_period", "make_plan", "tls_faults", "told_in_a_line", "unforeseen"]
 
 COMMIT_PERIOD = "STATSCOUNTER_COMMIT_PERIOD"
 """The environment variable that has commits come more often than once a second, for tests that wait for them."""
@@ -90,12 +90,18 @@ def check_reload(settings: Settings, environ: Mapping[str, str]) -> None:
         check_state(default_state_directory(settings, environ))
     except StateError as error:
         raise StartError(str(error)) from None
+    for fault in tls_faults(settings):
+        raise StartError(f"--listen {fault}")
+
+
+def tls_faults(settings: Settings) -> Iterator[str]:
+    """Give the endpoint, and what is wrong, for each whose keys or certificates can't be used."""
     for endpoint in settings.listen:
         if endpoint.tls is not None:
             try:
                 read_tls(endpoint.tls)
             except TlsError as error:
-                raise StartError(f"--listen {endpoint.scheme}:{endpoint.port}: {error}") from None
+                yield f"{endpoint.scheme}:{endpoint.port}: {error}"
 
 
 def commit_period(environ: Mapping[str, str]) -> float:

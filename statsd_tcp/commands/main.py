@@ -4,6 +4,8 @@ A subcommand is a module with two functions, named in :data:`COMMANDS` and impor
 
     add_arguments(parser: argparse.ArgumentParser) -> None
     run(arguments: argparse.Namespace) -> int      # the exit status; raises UsageError
+
+One whose options are not ours to read has only a ``run``, which gets them as they came.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn, Protocol, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from statsd_tcp import __version__
 from statsd_tcp.commands.usage import EX_USAGE, UsageError
@@ -21,13 +23,15 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 
 class Command(NamedTuple):
-    """One subcommand: what it does in a line, and the module that does it."""
+    """One subcommand: what it does in a line, the module that does it, and whether that reads the options itself."""
 
     summary: str
     module: str
+    reads_options: bool = False
 
 
 COMMANDS: dict[str, Command] = {
+    "check": Command("say what is wrong with options and their files", "statsd_tcp.commands.check", reads_options=True),
     "doctor": Command("say what stops this machine before 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
     "load": Command("make many short connections and check the counts", "statsd_tcp.commands.load.run"),
     "store": Command("show, check or export what a service has counted", "statsd_tcp.commands.store.run"),
@@ -38,7 +42,7 @@ class _Module(Protocol):
     """What a subcommand's module offers."""
 
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[Any], int]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,6 +86,8 @@ def _overview() -> argparse.ArgumentParser:
 def _run(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
     module = cast("_Module", import_module(command.module))
+    if command.reads_options:
+        return module.run(arguments)
     parser = _Parser(prog=f"statscounter {name}", description=f"{command.summary[0].upper()}{command.summary[1:]}.")
     module.add_arguments(parser)
     parsed = parser.parse_args(arguments)

@@ -6,7 +6,8 @@ So they take the same values and give the same errors; the command line wins.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from statsd_tcp.settings.endpoints import EndpointError
@@ -14,7 +15,10 @@ from statsd_tcp.settings.options import MOST_LISTENERS, OPTIONS, Option
 from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.words import in_words
 
-__all__ = ["build_settings"]
+__all__ = ["Place", "build_settings", "place"]
+
+Place = Callable[..., str]
+"""Gives for the names of options how errors call their place."""
 
 _LONGEST_VALUE = 4096
 """Characters of a value: as long as a path may be, and short enough for Python to read it as one number."""
@@ -42,22 +46,29 @@ def build_settings(
     config = config or {}
     values: dict[str, Any] = {}
     faults: list[str] = []
+    where = partial(place, given, config, source)
     for option in OPTIONS:
         try:
             if option.name in given:
-                values[option.field] = _value(option, given[option.name], f"--{option.name}")
+                values[option.field] = _value(option, given[option.name], where(option.name))
             elif option.name in config:
-                values[option.field] = _value(option, config[option.name], f"{source}: {option.name}")
+                values[option.field] = _value(option, config[option.name], where(option.name))
             else:
                 values[option.field] = _default(option)
         except SettingsError as error:
             faults += error.faults
     if not faults:
         settings = Settings(**values)
-        faults += _contradictions(settings)
+        faults += _contradictions(settings, where)
     if faults:
         raise SettingsError(*faults)
     return settings
+
+
+def place(given: Container[str], config: Container[str], source: str, *names: str) -> str:
+    """Name the place of options in errors: in the file if one of them is there alone, else on the command line."""
+    in_file = any(name in config and name not in given for name in names)
+    return f"{source}: {'/'.join(names)}" if in_file else "/".join(f"--{name}" for name in names)
 
 
 def _default(option: Option) -> Any:
@@ -99,18 +110,18 @@ def _parse(option: Option, text: str, where: str) -> Any:
         raise SettingsError(f"{where}: {in_words(error)}") from None
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
+def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
     """Give a line for all that can't be together."""
     outputs = Counter(one.label for one in settings.graphite + settings.repeat + settings.output)
     for name, times in outputs.items():
         if times > 1 or (name == "console" and settings.console):
-            yield f"--graphite/--repeat/--output: {name} is given twice"
+            yield f"{where('graphite', 'repeat', 'output')}: {name} is given twice"
     endpoints = settings.listen + settings.count
     if not endpoints:
-        yield "--listen and --count are both empty: there is nothing to do"
+        yield f"{where('listen', 'count')}: both are empty: there is nothing to do"
     if len(endpoints) > MOST_LISTENERS:
-        yield f"--listen/--count: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}"
+        yield f"{where('listen', 'count')}: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}"
     labels = Counter(one.label(one.port) for one in endpoints if one.port or one.path or one.name)
     for label, times in labels.items():
         if times > 1:
-            yield f"--listen/--count: {label} is given twice; name=LABEL tells two listeners apart"
+            yield f"{where('listen', 'count')}: {label} is given twice; name=LABEL tells two listeners apart"

@@ -243,7 +243,7 @@ OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
     "bad port": wrong(["--count tcp:port", "'port' is not a port"], "--count=tcp:port"),
     "bad interface": wrong(["--http", "interface=nowhere is not an IP address"], "--http=tcp:0:interface=nowhere"),
     "bad key": wrong(["--listen", "colour"], "--listen=tcp:0:colour=red"),
-    "nothing to do": wrong(["--listen and --count are both empty"], "--listen=", "--count="),
+    "nothing to do": wrong(["--listen/--count: both are empty"], "--listen=", "--count="),
     "same label": wrong(
         ["--listen/--count: same is given twice"], "--listen=tcp:0:name=same", "--count=tcp:0:name=same"
     ),

@@ -153,7 +153,7 @@ class SettingsTests(SynchronousTestCase):
     def test_nothing_to_do(self) -> None:
         """A service without any listener is refused."""
         text = self.error({"listen": [""], "count": [""]})
-        self.assertEqual("--listen and --count are both empty: there is nothing to do", text)
+        self.assertEqual("--listen/--count: both are empty: there is nothing to do", text)
 
     def test_the_same_label_twice(self) -> None:
         """Two listeners that the metrics could not tell apart are refused."""
