@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
+
+from twisted.internet.protocol import connectionDone
 
 from statsd_tcp.kernel.peers import Source
 
-__all__ = ["GRACE", "Guest", "Guests"]
+__all__ = ["GRACE", "Guest", "Guests", "part"]
 
 GRACE = 1.0
 """Seconds after which one that never sent a byte goes before others: newcomers must not cut each other off."""
+
+
+_READ_SIZE = 1 << 16
+_READS = 16
+"""Reads before a connection is closed: more than its receive buffer usually holds. Who keeps sending gets a reset."""
 
 
 class Guest(Protocol):
@@ -31,7 +38,7 @@ class Guest(Protocol):
         """Tell."""
 
     def evict(self) -> None:
-        """End the connection at once."""
+        """Take what the client has sent, and end the connection at once."""
 
 
 class Guests:
@@ -75,3 +82,22 @@ class Guests:
         silent_since = self._seconds() - GRACE
         # Of equal ones the first, which was heard of the longest time ago.
         return min(theirs, key=lambda one: (one.busy, self._order[one] > silent_since))
+
+
+def part(guest: Any) -> None:
+    """Have a protocol take what its client has sent, write what can be written, and close the connection at once.
+
+    Closed with something unread it would be reset, and the client might not see what it was answered before.
+    """
+    transport = guest.transport
+    receive = transport.getHandle().recv
+    for _ in range(_READS):
+        try:
+            data = receive(_READ_SIZE)
+        except OSError:
+            break
+        if not data:
+            break
+        guest.dataReceived(data)
+    transport.doWrite()
+    transport.connectionLost(connectionDone)

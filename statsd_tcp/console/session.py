@@ -15,7 +15,7 @@ from zope.interface import implementer
 from statsd_tcp.console.commands import bare, is_http, is_statsd, is_text, is_whole, read_command
 from statsd_tcp.console.dispatch import Dispatch, Reply
 from statsd_tcp.console.replies import UNKNOWN
-from statsd_tcp.guests import Guests
+from statsd_tcp.guests import Guests, part
 from statsd_tcp.kernel.peers import Source, network_of
 
 __all__ = ["ConsoleFactory", "Session"]
@@ -143,8 +143,8 @@ class Session(LineOnlyReceiver):
         return network_of(self.transport.getPeer().host)
 
     def evict(self) -> None:
-        """End the connection at once."""
-        self.transport.abortConnection()
+        """Take what the client has sent, and end the connection at once."""
+        part(self)
 
     def _stop_waiting(self) -> None:
         if self._quiet is not None:

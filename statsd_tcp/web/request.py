@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
+from statsd_tcp.guests import part
 from statsd_tcp.kernel.peers import Source, network_of
 
 __all__ = ["LONGEST_BODY", "BareRequest", "Channel"]
@@ -62,8 +63,8 @@ class Channel(HTTPChannel):
         return network_of(self.transport.getPeer().host)
 
     def evict(self) -> None:
-        """End the connection at once."""
-        self.transport.abortConnection()
+        """Take what the client has sent, and end the connection at once."""
+        part(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""

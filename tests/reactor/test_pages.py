@@ -125,6 +125,19 @@ async def test_no_http(port: Port) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_one_too_many(reactor: Any, sources: FakeSources) -> None:
+    """The connection that has to go for another one sees its end, and no reset."""
+    site: Any = make_site(reactor, sources, build_settings({"http-connections": ["2"]}), ())
+    async with serving(reactor, site) as port:
+        peers = [port.connect() for _ in range(2)]
+        await until(reactor, lambda: len(site.guests) == len(peers), "both are there")
+        late = port.connect()
+        assert await peers[0].take_all() == b""
+        await late.send(HEALTH)
+        assert (await answer(late)).status == 200
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_body_without_end(port: Port) -> None:
     """A client that still sends its body reads why it was refused: no reset takes that away."""
     peer = port.connect()

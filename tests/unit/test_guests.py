@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.guests import GRACE, Guests
+from statsd_tcp.guests import GRACE, Guests, part
+from tests.unit.transports import Transport
 
 
 class FakeGuest:
@@ -89,3 +92,48 @@ class GuestsTests(SynchronousTestCase):
             self.guests.heard(self.three[1])
         self.assertFalse(self.guests.enter(FakeGuest()))
         self.assertEqual(self.enter(), [True, False, False])
+
+
+class PartTests(SynchronousTestCase):
+    """A connection that is closed although its client may just have sent something."""
+
+    def setUp(self) -> None:
+        """Connect two sockets, one of which the protocol has."""
+        self.client, server = socket.socketpair()
+        self.addCleanup(self.client.close)
+        server.setblocking(False)
+        self.transport = SocketTransport(server)
+        self.heard = bytearray()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hear the client."""
+        self.heard += data
+
+    def test_unread(self) -> None:
+        """What the client has sent is taken first, so that it sees an end and not a reset."""
+        self.client.sendall(b"a" * 100_000)
+        part(self)
+        self.assertEqual((100_000, b""), (len(self.heard), self.client.recv(1)))
+
+    def test_gone(self) -> None:
+        """A client that has gone is no error."""
+        self.client.close()
+        part(self)
+        self.assertEqual((b"", True), (self.heard, self.transport.parted))
+
+
+class SocketTransport(Transport):
+    """A transport that has a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def recv(self, size: int) -> bytes:
+        """Read from the socket."""
+        return self._connection.recv(size)
+
+    def connectionLost(self, reason: object = None) -> None:
+        """Close the socket."""
+        super().connectionLost(reason)
+        self._connection.close()

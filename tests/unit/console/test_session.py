@@ -7,13 +7,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import Command
 from statsd_tcp.console.session import IDLE_TIME, LONGEST_LINE, MOST_SESSIONS, QUIET_TIME, ConsoleFactory
+from tests.unit.transports import Transport
 
 
 class FakeDispatch:
@@ -28,16 +28,6 @@ class FakeDispatch:
             self.waiting.append(Deferred())
             return self.waiting[-1]
         return succeed(f"<{' '.join([command.name, *command.arguments])}>")
-
-
-class Transport(StringTransport):
-    """A transport in memory that remembers how it was ended."""
-
-    aborted = False
-
-    def abortConnection(self) -> None:
-        """Remember that."""
-        self.aborted = True
 
 
 class SessionTests(SynchronousTestCase):
@@ -201,9 +191,9 @@ class SessionTests(SynchronousTestCase):
         self.clock.advance(IDLE_TIME - 1)
         self.session.dataReceived(b"help\n")
         self.clock.advance(IDLE_TIME - 1)
-        self.assertFalse(self.transport.aborted)
+        self.assertFalse(self.transport.parted)
         self.clock.advance(1)
-        self.assertTrue(self.transport.aborted)
+        self.assertTrue(self.transport.parted)
 
     def test_too_many(self) -> None:
         """One connection too many ends the longest idle one, but none whose command is being carried out."""
@@ -213,9 +203,9 @@ class SessionTests(SynchronousTestCase):
         for session, _ in others[2:]:
             session.dataReceived(b"help\n")
         self.connect()
-        self.assertEqual([others[1][1]], [transport for _, transport in others if transport.aborted])
+        self.assertEqual([others[1][1]], [transport for _, transport in others if transport.parted])
         self.connect()
-        self.assertTrue(self.transport.aborted)
+        self.assertTrue(self.transport.parted)
         self.assertEqual(MOST_SESSIONS, len(self.console.sessions))
 
     def test_nothing_left(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorThreads
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -19,6 +19,7 @@ from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
+from tests.unit import transports
 from tests.unit.supervisor.fakes import ImmediatePool
 from tests.unit.web.tables import make_snapshot
 
@@ -146,19 +147,14 @@ class FakeReactor(MemoryReactorClock):
         """Do nothing."""
 
 
-class Transport(StringTransport):
+class Transport(transports.Transport):
     """A connection in memory that remembers how it was ended."""
 
     ended = False
-    aborted = False
 
     def loseWriteConnection(self) -> None:
         """Remember that nothing more will be written."""
         self.ended = True
-
-    def abortConnection(self) -> None:
-        """Remember that."""
-        self.aborted = True
 
 
 class Client:

@@ -169,12 +169,12 @@ class ConnectionsTests(RequestTestCase):
         waiting.send_raw(b"GET /metrics HTTP/1.1\r\n\r\n")
         first.send_raw(HEAD + b"\r\n")
         new = self.sent(HEAD + b"\r\n")
-        self.assertEqual(self.aborted(waiting, first, second, new), [False, False, True, False])
+        self.assertEqual(self.parted(waiting, first, second, new), [False, False, True, False])
         self.sent()
-        self.assertEqual(self.aborted(waiting, first, second, new), [False, True, True, False])
+        self.assertEqual(self.parted(waiting, first, second, new), [False, True, True, False])
         self.reactor.pool.release()
         self.sent()
-        self.assertEqual(self.aborted(waiting, first, second, new), [True, True, True, False])
+        self.assertEqual(self.parted(waiting, first, second, new), [True, True, True, False])
         self.assertEqual(self.sources.refusals.counts["connections"], 3)
 
     def test_gone(self) -> None:
@@ -183,6 +183,6 @@ class ConnectionsTests(RequestTestCase):
             self.sent(HEAD + b"\r\n").hang_up()
         self.assertEqual(self.sources.refusals.counts["connections"], 0)
 
-    def aborted(self, *clients: Client) -> list[bool]:
-        """Tell who was cut off."""
-        return [client.transport.aborted for client in clients]
+    def parted(self, *clients: Client) -> list[bool]:
+        """Tell who had to go."""
+        return [client.transport.parted for client in clients]
