@@ -61,6 +61,8 @@ def make_plan(
     if sys.platform != "linux":
         raise StartError("runs on Linux only: it needs epoll, SO_REUSEPORT groups and /proc")
     period = commit_period(environ)
+    if manifest is None:
+        _warn_of_fixed_hashes(environ)
     try:
         if user is not None:
             check_access(user)
@@ -115,6 +117,15 @@ def commit_period(environ: Mapping[str, str]) -> float:
     if not 1 <= commits <= MOST_COMMITS or not math.isclose(commits * period, 1, rel_tol=1e-3):
         raise StartError(f"{COMMIT_PERIOD}={text}: not a second, nor a half, a third, ... a twentieth of one")
     return 1 / commits
+
+
+def _warn_of_fixed_hashes(environ: Mapping[str, str]) -> None:
+    """Say that clients know how this process hashes what they send: names, and members of sets."""
+    seed = environ.get("PYTHONHASHSEED", "")
+    if seed not in {"", "random"} and not sys.flags.ignore_environment:
+        _log.warn(
+            "PYTHONHASHSEED={seed}: a client can choose names and members that meet in a table; unset it", seed=seed
+        )
 
 
 def unforeseen(error: Exception) -> str:

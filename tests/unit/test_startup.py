@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import platformdirs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import startup
@@ -48,6 +49,29 @@ class StartupTestCase(SynchronousTestCase):
         text = str(self.assertRaises(StartError, act, *arguments))
         self.assertNotIn("\n", text)
         return text
+
+
+class HashSeedTests(StartupTestCase):
+    """PYTHONHASHSEED in the environment."""
+
+    def warnings(self, environ: dict[str, str]) -> list[str]:
+        """Make a plan, and give what the log says."""
+        with capturedLogs() as events:
+            plan, lock = make_plan(self.settings(), environ)
+        self.addCleanup(os.close, lock)
+        for listener in plan.listeners:
+            listener.close()
+        return [str(formatEvent(event)) for event in events if event["log_level"] is LogLevel.warn]
+
+    def test_fixed(self) -> None:
+        """A number there is warned of in one line: clients know then how names are hashed."""
+        (line,) = self.warnings({"PYTHONHASHSEED": "0"})
+        self.assertTrue(line.startswith("PYTHONHASHSEED=0: "))
+        self.assertNotIn("\n", line)
+
+    def test_random(self) -> None:
+        """Nothing is said where hashes are keyed."""
+        self.assertEqual([], self.warnings({"PYTHONHASHSEED": "random"}))
 
 
 class StateDirectoryTests(StartupTestCase):
