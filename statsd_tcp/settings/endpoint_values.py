@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from statsd_tcp.settings.host_name import expand
 from statsd_tcp.wire.grammar import DIALECTS, FRAMINGS
 
 __all__ = ["CHECKS", "EndpointError", "check_path", "check_port"]
@@ -62,9 +63,13 @@ def _one_of(key: str, *allowed: str) -> Callable[[str], str]:
 
 
 def _name(value: str) -> str:
-    if not _LABEL.match(value):
-        raise EndpointError(f"name={value} may have letters, digits and _ . : - / @ only")
-    return value
+    try:
+        name = expand(value)
+    except ValueError as error:
+        raise EndpointError(f"name={value}: {error}") from None
+    if not _LABEL.match(name):
+        raise EndpointError(f"name={value} may have letters, digits and _ . : - / @ only, and {{hostname}}")
+    return name
 
 
 def _mode(value: str) -> int:

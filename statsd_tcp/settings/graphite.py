@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from statsd_tcp.settings.fields import arguments_of, network_port, split_fields
+from statsd_tcp.settings.host_name import expand
 
 __all__ = ["GraphiteTarget", "NameRules", "parse_graphite"]
 
@@ -57,9 +58,16 @@ def parse_graphite(text: str) -> GraphiteTarget:
     counts = _one_of(given, "counts", ("yes", "no")) == "yes"
     if legacy and (useless := [key for key in _ONLY_NEW if key in given]):
         raise ValueError(f"{useless[0]}= is for namespace=new only")
-    names = {key: given[key].strip(".") for key in (*_ONLY_NEW, "suffix", "stats") if key in given}
+    names = {key: _part(key, given[key]) for key in (*_ONLY_NEW, "suffix", "stats") if key in given}
     rules = NameRules(legacy=legacy, counts=counts, **names)
     return GraphiteTarget(host=fields[1], port=network_port(fields[2]), pickles=pickles, names=rules)
+
+
+def _part(key: str, value: str) -> str:
+    try:
+        return expand(value).strip(".")
+    except ValueError as error:
+        raise ValueError(f"{key}={value}: {error}") from None
 
 
 def _one_of(given: dict[str, str], key: str, values: tuple[str, str]) -> str:
