@@ -35,7 +35,7 @@ class Dispatch:
             "stats": lambda _: replies.pairs(sources.stats()) + replies.END,
             "workers": lambda _: replies.dump(replies.as_json(sources.workers())),
             # etsy's server begins this one with an empty line, and has no end.
-            "config": lambda _: "\n" + replies.pairs(sources.config()),
+            "config": lambda _: "\n" + sources.config(),
             "health": self._health,
         }
         for group in GROUPS:

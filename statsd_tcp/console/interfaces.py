@@ -35,5 +35,5 @@ class IConsoleSources(Interface):
     def workers() -> list[dict[str, Any]]:
         """Describe the workers, as the status page does."""
 
-    def config() -> Iterable[tuple[str, object]]:
-        """Give the settings in force."""
+    def config() -> str:
+        """Write the settings in force, as a file for ``--config``."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -20,15 +18,14 @@ from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.console.replies import as_json, deleted
 from statsd_tcp.outputs.delivery import OutputFacts
-from statsd_tcp.settings.options import OPTIONS
-from statsd_tcp.settings.outputs import PluginSpec
+from statsd_tcp.settings.config_text import config_text
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.deletion import Kind, Search
 
-__all__ = ["ServiceView", "StoredFlush", "output_rows", "settings_rows"]
+__all__ = ["ServiceView", "StoredFlush", "output_rows"]
 
 
 SEARCHED = 10_000
@@ -107,9 +104,9 @@ class ServiceView:
         workers: list[dict[str, Any]] = self._report.status()["workers"]
         return workers
 
-    def config(self) -> Iterator[tuple[str, object]]:
-        """Give the settings."""
-        return settings_rows(self._settings)
+    def config(self) -> str:
+        """Write the settings."""
+        return config_text(self._settings)
 
 
 def _look_at(search: Search, series: Sequence[str], _: Store) -> None:
@@ -132,29 +129,3 @@ def output_rows(outputs: Sequence[OutputFacts], uptime: int) -> Iterator[tuple[s
         yield f"{name}.last_flush", uptime if facts.since_success is None else round(facts.since_success)
         for field in ("queued", "sent", "failed", "dropped"):
             yield f"{name}.{field}", getattr(facts, field)
-
-
-def settings_rows(settings: Settings) -> Iterator[tuple[str, object]]:
-    """Give the options by their names, with what was chosen or is the default."""
-    for option in OPTIONS:
-        yield from _rows(option.name, getattr(settings, option.field))
-
-
-def _rows(name: str, value: Any) -> Iterator[tuple[str, object]]:
-    if isinstance(value, tuple | AbstractSet):
-        for index, item in enumerate(sorted(value) if isinstance(value, AbstractSet) else value):
-            yield from _rows(f"{name} > {index}", item)
-    elif isinstance(value, PluginSpec):
-        # Its arguments may hold a password.
-        yield name, value.label
-    elif isinstance(value, msgspec.Struct) and type(value).__str__ is object.__str__:
-        for field in value.__struct_fields__:
-            yield from _rows(f"{name} > {field}", getattr(value, field))
-    else:
-        yield name, _written(value)
-
-
-def _written(value: object) -> object:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return "" if value is None else value

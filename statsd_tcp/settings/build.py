@@ -44,15 +44,14 @@ def build_settings(
     option given replaces its default list, and an empty text switches it off. Raises `SettingsError` with all faults.
     """
     config = config or {}
-    values: dict[str, Any] = {}
+    texts = {name: tuple(chosen) for name, chosen in {**config, **given}.items()}
+    values: dict[str, Any] = {"given": texts}
     faults: list[str] = []
     where = partial(place, given, config, source)
     for option in OPTIONS:
         try:
-            if option.name in given:
-                values[option.field] = _value(option, given[option.name], where(option.name))
-            elif option.name in config:
-                values[option.field] = _value(option, config[option.name], where(option.name))
+            if option.name in texts:
+                values[option.field] = _value(option, texts[option.name], where(option.name))
             else:
                 values[option.field] = _default(option)
         except SettingsError as error:

@@ -45,7 +45,8 @@ class Option(NamedTuple):
 
     A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back. The value of one that is ``separated``
     is a list between commas. ``example`` is a list as the file has it, for an option that takes one.
-    A number of seconds beyond what is ``usual`` may be meant in milliseconds.
+    A number of seconds beyond what is ``usual`` may be meant in milliseconds. What is behind the first colon
+    of a value that is ``secret`` may be a password.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Option(NamedTuple):
     separated: bool = False
     example: str = ""
     usual: float = math.inf
+    secret: bool = False
 
     @property
     def takes_list(self) -> bool:
@@ -203,6 +205,7 @@ OPTIONS = (
         "output", "", parse_plugin, (), True,
         "send flushes to an output of another package: NAME[:key=value...]; repeatable",
         example='["NAME:key=value"]',
+        secret=True,
     ),
     Option(
         "output-queue", "", whole(1, 10_000_000), "8640", False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator asked for, validated, with the defaults filled in.
 
     ``workers`` and ``max_connections`` None: chosen from the machine at start. ``state_dir`` None: the place that the
-    platform keeps for it. Times are in seconds.
+    platform keeps for it. Times are in seconds. ``given`` are the texts of those options that were given.
     """
 
     listen: tuple[Endpoint, ...]
@@ -66,3 +67,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     target_rate: int
     pin: bool
     steer: str
+    given: Mapping[str, tuple[str, ...]]

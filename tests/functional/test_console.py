@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from statsd_tcp.commands.main import main
 from tests.functional.clients import connect, datagram
 from tests.functional.conftest import ServiceMaker
 from tests.functional.etsy import Etsy
@@ -124,6 +125,14 @@ def test_dumps(service: Service) -> None:
     assert timers["foo.bar"]["mean_90"] == 12
     workers = json.loads(ask(port, "workers").removesuffix("END\n\n"))
     assert {worker["slot"]: worker["pid"] for worker in workers} == service.worker_pids()
+
+
+def test_configuration(service: Service, tmp_path: Path) -> None:
+    """What the console prints of the options is a file that a check takes, with the values in force."""
+    file = tmp_path / "x.toml"
+    file.write_text(ask(console_port(service), "config"))
+    assert main(["check", f"--config={file}"]) == 0
+    assert "\nflush-interval = 86400\n" in file.read_text()
 
 
 def test_check_of_nagios(service: Service) -> None:

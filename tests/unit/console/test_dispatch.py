@@ -90,10 +90,9 @@ class FakeSources:
         """Give a worker."""
         return [{"flush": 0, "pid": 77}]
 
-    def config(self) -> Iterator[tuple[str, object]]:
-        """Give two settings."""
-        yield "workers", 2
-        yield "listen > 0", "tcp:8125"
+    def config(self) -> str:
+        """Write two settings."""
+        return 'workers = 2\nlisten = ["tcp:8125"]\n'
 
 
 class AnswersTests(SynchronousTestCase):
@@ -129,7 +128,7 @@ class AnswersTests(SynchronousTestCase):
 
     def test_config(self) -> None:
         """The configuration begins with an empty line and has no end, as etsy's."""
-        self.assertEqual("\nworkers: 2\nlisten > 0: tcp:8125\n", self.answer("config"))
+        self.assertEqual('\nworkers = 2\nlisten = ["tcp:8125"]\n', self.answer("config"))
 
     def test_dumps(self) -> None:
         """A dump is JSON, with an end."""
