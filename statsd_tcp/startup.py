@@ -129,7 +129,10 @@ def _warn_of_fixed_hashes(environ: Mapping[str, str]) -> None:
 
 
 def unforeseen(error: Exception) -> str:
-    """Return one line about an error that nobody thought of: the cause, and where in our code it came up."""
+    """Return one line about an error that nobody thought of: the cause, and where in our code it came up.
+
+    What kind of exception it is says nothing to whoever reads it; the log has that.
+    """
     words = in_words(error)
     if isinstance(error, OSError):
         if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -137,8 +140,9 @@ def unforeseen(error: Exception) -> str:
         is_proc = error.errno == errno.ENOENT and str(error.filename).startswith("/proc")
         return f"can't start: {words}{'; the service needs /proc' if is_proc else ''}"
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if "statsd_tcp" in frame.filename]
-    where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
-    return f"can't start: {type(error).__name__}: {words}{where}"
+    where = f" in {Path(places[-1].filename).name}, line {places[-1].lineno}" if places else ""
+    said = f": {words}" if words != type(error).__name__ else ""
+    return f"can't start, for a reason that was not foreseen{where}{said}"
 
 
 @contextmanager
@@ -148,7 +152,7 @@ def told_in_a_line() -> Iterator[None]:
         yield
     except Exception as error:
         line = unforeseen(error)
-        _log.critical("statscounter {line}", line=line)
+        _log.failure("statscounter {line}", line=line)
         # twistd takes its pid file away, tells its parent if there is one, and raises the error again.
         sys.excepthook = lambda *_: print(f"statscounter: {line}", file=sys.__stderr__)
         raise

@@ -21,6 +21,7 @@ from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
+from statsd_tcp.reload.opened_again import files_read, log_file
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
@@ -30,7 +31,7 @@ from statsd_tcp.settings.options import OPTIONS, Option
 from statsd_tcp.settings.scalars import YES
 from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
-from statsd_tcp.state.user import User, UserError, find_user
+from statsd_tcp.state.user import User, UserError, check_reading, check_writing, find_user
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
@@ -122,16 +123,27 @@ def _assemble(
         raise
 
 
-def _user_of(options: Options) -> User | None:
-    """Find the user that twistd will become; raises `UserError`."""
-    given = options.parent
-    if given is None and Path(sys.argv[0]).name == "twistd":
-        # A tac file does not see twistd's own options.
-        from twisted.scripts._twistd_unix import ServerOptions
+def _twistd_of(options: Options) -> Mapping[str, Any]:
+    """Find the options of the program that runs us."""
+    if options.parent is not None:
+        return dict(options.parent)
+    if Path(sys.argv[0]).name != "twistd":
+        return {}
+    # A tac file does not see twistd's own options.
+    from twisted.scripts._twistd_unix import ServerOptions
 
-        given = ServerOptions()
-        given.parseOptions(sys.argv[1:])
-    return None if given is None else find_user(given.get("uid"), given.get("gid"))
+    given = ServerOptions()
+    given.parseOptions(sys.argv[1:])
+    return dict(given)
+
+
+def _check_files(options: Options, settings: Settings, twistd: Mapping[str, Any], user: User | None) -> None:
+    """Try what a reload will open again; raises `UserError`."""
+    if user is not None:
+        check_reading(user, files_read(settings, options["config"], twistd))
+    log = log_file(twistd)
+    if log:
+        check_writing(user, "--logfile", log)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -143,11 +155,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
             use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)
-        if running := os.environ.pop(REHEARSAL, ""):
+        twistd = _twistd_of(options)
+        user = find_user(twistd.get("uid"), twistd.get("gid"))
+        running = os.environ.pop(REHEARSAL, "")
+        if user is not None or running:
+            _check_files(options, settings, twistd, user)
+        if running:
             check_reload(settings, os.environ)
             rehearse(settings, running)
         manifest = read_manifest(os.environ)
-        plan, lock = make_plan(settings, os.environ, manifest, _user_of(options))
+        plan, lock = make_plan(settings, os.environ, manifest, user)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
         return _assemble(reactor, plan, lock, outputs, manifest)
     except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:

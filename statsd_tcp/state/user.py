@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["User", "UserError", "acting_as", "check_access", "find_user"]
+__all__ = ["User", "UserError", "acting_as", "check_access", "check_reading", "check_writing", "find_user"]
 
 
 class UserError(Exception):
@@ -72,6 +72,31 @@ def check_access(user: User, needed: dict[str, str] | None = None) -> None:
                     f"--uid {user.uid}: that user may not read {what} ({path}): install it where every user may read "
                     "it, or open its folders"
                 )
+
+
+def check_reading(user: User, files: Mapping[str, str]) -> None:
+    """Find out whether the user can read files, which are given by the options that name them. Raise `UserError`."""
+    with acting_as(user):
+        for option, path in files.items():
+            if not os.access(path, os.R_OK, effective_ids=True):
+                raise UserError(
+                    f"{option}={path}: user {user.uid} may not read that file, and a reload reads it as that user: let "
+                    "a group of that user read it (chgrp, chmod g+r), and go to its folder"
+                )
+
+
+def check_writing(user: User | None, option: str, path: str) -> None:
+    """Find out whether a file can be written, by the user if there is one; it is made if need be. Raise `UserError`."""
+    with acting_as(user):
+        if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            return
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644))
+        except OSError as error:
+            raise UserError(
+                f"{option}={path}: user {os.geteuid()} can't write that file ({error.strerror}), and a reload opens it "
+                "as that user: make it, and give it to that user (chown)"
+            ) from None
 
 
 def _needed() -> dict[str, str]:

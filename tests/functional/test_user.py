@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.functional.clients import bare, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.load import Load
@@ -118,13 +119,40 @@ def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: Servi
     assert (metrics.accepted("lines"), metrics.accepted("bare")) == (load.completed, bares.completed)
 
 
+def start(home: Path, prefix: tuple[str, ...], *more: str, log: str = "") -> tuple[int, str]:
+    """Start as nobody what can't start, and return the status and what it has said."""
+    twistd = [script("twistd"), "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}", *([log] if log else [])]
+    service = ["statscounter", "--count=", "--http=", "--admin=", *more]
+    done = subprocess.run([*prefix, *twistd, *service], cwd=home, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
 def test_no_access(home: Path, prefix: tuple[str, ...]) -> None:
     """A state folder that the user may not write ends the start in one line, and root has made nothing in it."""
     state = home / "root's"
     state.mkdir(mode=0o755)
-    twistd = [script("twistd"), "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}"]
-    service = ["statscounter", f"--state-dir={state}", "--listen=tcp:0", "--count=", "--http=", "--admin="]
-    done = subprocess.run([*prefix, *twistd, *service], cwd=home, capture_output=True, text=True, check=False)
     line = f"statscounter: --state-dir {state}: may not be written; name another folder or change its rights\n"
-    assert (done.returncode, done.stderr) == (1, line)
+    assert start(home, prefix, f"--state-dir={state}", "--listen=tcp:0") == (1, line)
     assert list(state.iterdir()) == []
+
+
+def test_files_that_a_reload_opens(home: Path, prefix: tuple[str, ...]) -> None:
+    """What a reload would open as the user, and could not, ends the start in one line that names option and file."""
+    key = Authority(home).issue("key")
+    (home / "map.yml").write_text("mappings: []\n")
+    (home / "x.toml").touch()
+    (home / "x.log").touch()
+    for path in (key, home / "map.yml", home / "x.toml"):
+        path.chmod(0o600)
+    listen = f"--listen=ssl:0:privateKey={key}"
+    for option, what, more in (
+        ("--config", f"{home}/x.toml: user {NOBODY} may not read that file", [f"--config={home}/x.toml"]),
+        ("--mapping", f"{home}/map.yml: user {NOBODY} may not read that file", [f"--mapping={home}/map.yml"]),
+        ("--listen ssl:0: privateKey", f"{key}: user {NOBODY} may not read that file", [listen]),
+        ("--logfile", f"{home}/x.log: user {NOBODY} can't write that file (Permission denied)", []),
+    ):
+        log = "" if more else f"--logfile={home}/x.log"
+        status, said = start(home, prefix, f"--state-dir={home}/state", *(more or ["--listen=tcp:0"]), log=log)
+        assert status == 1
+        assert said.startswith(f"statscounter: {option}={what}"), said
+        assert said.count("\n") == 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
+from statsd_tcp.reload.rehearsal import VARIABLE
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.options import OPTIONS
 from statsd_tcp.settings.scalars import YES
@@ -111,3 +114,14 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse("-w", "0")
         error = self.assertRaises(SystemExit, makeService, options)
         self.assertEqual("statscounter: --workers: '0' is not a whole number from 1 to 256", error.code)
+
+    def test_a_log_that_a_reload_could_not_open(self) -> None:
+        """The check of a reload refuses a log file that the next image could not open: there is no way back then."""
+        options = self.parse("--listen=tcp:0")
+        options.parent = usage.Options()
+        options.parent.update({"logfile": "/nowhere/x.log", "nodaemon": 1})
+        os.environ[VARIABLE] = "nothing"
+        self.addCleanup(os.environ.pop, VARIABLE, "")
+        text = str(self.assertRaises(SystemExit, makeService, options, object()).code)
+        self.assertTrue(text.startswith("statscounter: --logfile=/nowhere/x.log: user "), text)
+        self.assertIn("(No such file or directory)", text)

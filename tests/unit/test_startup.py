@@ -255,11 +255,15 @@ class UnforeseenTests(StartupTestCase):
     """Errors of the start that nobody thought of."""
 
     def test_in_a_line(self) -> None:
-        """The line names the file, or the kind of error and where in our code it came up."""
+        """The line names the file, or where in our code it came up; no exception's name is in it."""
         with self.assertRaises(ValueError) as caught:
             self.patch(startup, "open_state", lambda *_: int("x\ny"))
             make_plan(self.settings(), {})
-        self.assertRegex(unforeseen(caught.exception), r"^can't start: ValueError: .* \(\w+\.py, line \d+\)$")
+        self.assertRegex(
+            unforeseen(caught.exception),
+            r"^can't start, for a reason that was not foreseen in \w+\.py, line \d+: invalid literal .* 'x\\ny'$",
+        )
+        self.assertEqual("can't start, for a reason that was not foreseen", unforeseen(AssertionError()))
         self.assertEqual(
             "can't start: Too many open files: raise the limit of open files (ulimit -n)",
             unforeseen(OSError(errno.EMFILE, "Too many open files", "/proc/sys/x")),
@@ -270,7 +274,7 @@ class UnforeseenTests(StartupTestCase):
         )
 
     def test_after_the_plan(self) -> None:
-        """What fails when the service begins to listen ends in one line as well."""
+        """What fails when the service begins to listen ends in one line as well; the log has the whole of it."""
         self.patch(sys, "excepthook", sys.excepthook)
         written = StringIO()
         self.patch(sys, "__stderr__", written)
@@ -280,6 +284,8 @@ class UnforeseenTests(StartupTestCase):
                 raise OSError(errno.EADDRINUSE, "Address already in use", "tcp:8125")
 
         self.assertRaises(OSError, fail)
+        (logged,) = self.flushLoggedErrors(OSError)
+        self.assertIn("Address already in use", logged.getErrorMessage())
         sys.excepthook(OSError, OSError(), None)
         self.assertEqual("statscounter: can't start: tcp:8125: Address already in use\n", written.getvalue())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from statsd_tcp.state.user import User, UserError, acting_as, check_access, find_user
+from statsd_tcp.state.user import User, UserError, acting_as, check_access, check_reading, check_writing, find_user
 from tests.unit.folders import make_folder
 
 NOBODY = User(65534, 65534, (65534,))
@@ -49,6 +49,27 @@ class UserTests(SynchronousTestCase):
         text = str(self.assertRaises(UserError, check_access, NOBODY, {"Twisted": str(folder / "file")}))
         self.assertIn(f"--uid 65534: that user may not read Twisted ({folder}/file)", text)
         check_access(NOBODY, {"the table of users": "/etc/passwd"})
+        self.assertEqual((0, 0), (os.geteuid(), os.getegid()))
+
+    def test_files(self) -> None:
+        """A file that the user may not read is named with its option, and so is a log that the user may not write."""
+        if os.geteuid():
+            raise SkipTest("needs root")
+        folder = make_folder(self)
+        folder.chmod(0o755)
+        (folder / "x.toml").touch(0o640)
+        (folder / "mine").mkdir()
+        os.chown(folder / "mine", NOBODY.uid, NOBODY.gid)
+        check_reading(NOBODY, {"--mapping": "/etc/passwd"})
+        files = {"--mapping": "/etc/passwd", "--config": f"{folder}/x.toml"}
+        text = str(self.assertRaises(UserError, check_reading, NOBODY, files))
+        self.assertTrue(text.startswith(f"--config={folder}/x.toml: user 65534 may not read that file"), text)
+        for name in ("x.toml", "y"):
+            text = str(self.assertRaises(UserError, check_writing, NOBODY, "--logfile", f"{folder}/{name}"))
+            self.assertTrue(text.startswith(f"--logfile={folder}/{name}: user 65534 can't write that file (Perm"), text)
+        for _ in range(2):
+            check_writing(NOBODY, "--logfile", f"{folder}/mine/log")
+        self.assertEqual((NOBODY.uid, 0), ((folder / "mine/log").stat().st_uid, (folder / "mine/log").stat().st_size))
         self.assertEqual((0, 0), (os.geteuid(), os.getegid()))
 
     def test_no_right_to_become(self) -> None:
