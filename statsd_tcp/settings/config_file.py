@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ _OTHER_NUMBER = {
     if option.takes_list
 }
 """The names of lists in the singular, ``percentile``, or in the plural, ``outputs``: both are easily written."""
+
+_WORD_ENDS = re.compile(r"_|(?<=[a-z])(?=[A-Z])")
+
+_LONGEST_NAME = 40
+"""Characters: no option has more, and a comparison takes the square of that."""
+
+_ALIKE = 0.8
+"""A few letters of a name may be others."""
 
 
 def read_config(path: Path) -> dict[str, list[str]]:
@@ -70,10 +79,19 @@ def _table(path: Path) -> dict[str, Any]:
 def _find(path: Path, name: str, others: Container[str]) -> Option:
     option = _KNOWN.get(name) or _OTHER_NUMBER.get(name)
     if option is None:
-        raise SettingsError(f"{path}: unknown option {name!r:.100}; there are {', '.join(_KNOWN)}")
+        raise SettingsError(f"{path}: unknown option {name!r:.100}; {_meant(name)} are {', '.join(_KNOWN)}")
     if option.name in others:
         raise SettingsError(f"{path}: {name}: it is there in the singular and in the plural")
     return option
+
+
+def _meant(name: str) -> str:
+    """Begin the list of options with the one that is spelled nearly so: etsy's are spelled ``flushInterval``."""
+    from difflib import get_close_matches
+
+    spelled = _WORD_ENDS.sub("-", name[:_LONGEST_NAME]).lower()
+    close = get_close_matches(spelled, _KNOWN, 1, _ALIKE)
+    return f"did you mean {close[0]}? There" if close else "there"
 
 
 def _texts(path: Path, option: Option, value: object) -> list[str]:

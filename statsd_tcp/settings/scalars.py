@@ -44,7 +44,7 @@ def seconds(lowest: float, highest: float) -> Callable[[str], float]:
         except ValueError:
             value = -1.0
         if not lowest <= value <= highest:
-            raise ValueError(f"{text!r} is not a number of seconds from {lowest:g} to {highest:g}")
+            raise ValueError(f"{text!r} is not a number of seconds from {lowest:g} to {highest:.0f}")
         return value
 
     return parse

@@ -100,9 +100,17 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(tuple(faults), self.assertRaises(SettingsError, read_config, self.path).faults)
 
     def test_unknown_option(self) -> None:
-        """An unknown name is refused, with those that there are."""
+        """An unknown name is refused, with the one that was probably meant and those that there are."""
         known = ", ".join(option.name for option in OPTIONS)
-        self.assertEqual(f"unknown option 'worker'; there are {known}", self.error("worker = 1"))
+        self.assertEqual(f"unknown option 'colour'; there are {known}", self.error("colour = 1"))
+        for name, meant in (
+            ("worker", "workers"),
+            ("flushInterval", "flush-interval"),
+            ("idle_timeout", "idle-timeout"),
+        ):
+            self.assertEqual(
+                f"unknown option '{name}'; did you mean {meant}? There are {known}", self.error(f"{name} = 1")
+            )
 
     def test_no_toml(self) -> None:
         """What isn't TOML is refused, with the place."""
