@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client.process_collector import ProcessCollector
 
+from statsd_tcp.commands.main import main
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS
@@ -19,6 +20,20 @@ def test_options(checkout: Path) -> None:
     text = (checkout / "docs" / "running.md").read_text()
     rows = re.findall(r"^\| (?:`-\w`, )?`--([a-z-]+)[ `]", text, re.MULTILINE)
     assert sorted([option.name for option in OPTIONS] + ["config"]) == sorted(rows)
+
+
+def test_configuration_files(checkout: Path, tmp_path: Path) -> None:
+    """A configuration file that a migration page shows has no fault."""
+    file = tmp_path / "x.toml"
+    texts = [
+        text
+        for page in checkout.glob("docs/migrating-*.md")
+        for text in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert texts
+    for text in texts:
+        file.write_text(text)
+        assert main(["check", f"--config={file}"]) == 0
 
 
 def test_commands(checkout: Path) -> None:
