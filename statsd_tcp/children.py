@@ -219,11 +219,14 @@ class Children:
         environ: Mapping[str, str],
         pipes: Mapping[int, Received],
         descriptors: Mapping[int, int] | None = None,
+        *,
+        apart: bool = False,
     ) -> Child:
         """Start the program at the path ``argv[0]``.
 
         It has these descriptors and no other: /dev/null at 0, the writing ends of ``pipes``, and copies of our
-        ``descriptors``; the keys are their numbers in the child. Raises `OSError`.
+        ``descriptors``; the keys are their numbers in the child. One that is ``apart`` has a process group of its own:
+        signals to ours, as Ctrl-C sends them, do not reach it. Raises `OSError`.
         """
         with ExitStack() as ours, ExitStack() as theirs:
             sources, reading = dict(descriptors or {}), list[tuple[int, Received]]()
@@ -232,7 +235,7 @@ class Children:
                 ours.callback(os.close, read)
                 theirs.callback(os.close, sources[target])
                 reading.append((read, received))
-            pid = _spawn(argv, environ, sources)
+            pid = _spawn(argv, environ, sources, apart=apart)
             pidfd = _open_pidfd(pid)
             ours.pop_all()
         return Child(self._reactor, pid, pidfd, reading)
@@ -259,7 +262,7 @@ def inheritable(listing: Path = Path("/proc/self/fd")) -> list[int]:
     return found
 
 
-def _spawn(argv: Sequence[str], environ: Mapping[str, str], sources: Mapping[int, int]) -> int:
+def _spawn(argv: Sequence[str], environ: Mapping[str, str], sources: Mapping[int, int], *, apart: bool) -> int:
     """Start a program with copies of ``sources``, by their numbers in the child, and return its process number."""
     with ExitStack() as stack:
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)]
@@ -273,7 +276,10 @@ def _spawn(argv: Sequence[str], environ: Mapping[str, str], sources: Mapping[int
         # An ignored signal stays ignored after an exec: Python ignores SIGPIPE, and nohup SIGHUP. So does a blocked
         # one, and all of ours are between two images.
         ignored = [one for one in signal.valid_signals() if signal.getsignal(one) == signal.SIG_IGN]
-        return os.posix_spawn(argv[0], list(argv), environ, file_actions=actions, setsigdef=ignored, setsigmask=())
+        group: dict[str, Any] = {"setpgroup": 0} if apart else {}
+        return os.posix_spawn(
+            argv[0], list(argv), environ, file_actions=actions, setsigdef=ignored, setsigmask=(), **group
+        )
 
 
 def _open_pidfd(pid: int) -> int:

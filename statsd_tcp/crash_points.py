@@ -55,10 +55,14 @@ def arm(environ: Mapping[str, str], points: tuple[str, ...], passed: int = 0) ->
     nth = int(number or 1)
     if name not in points or (passed >= nth and name != "deadly-line"):
         return
-    _ARMED[name](_fuse(1 if name in READING else nth, path))
+    if name in READING:
+        # As a line does it that the parser cannot stand; SIGKILL may mean that memory is short.
+        _ARMED[name](_fuse(1, path, signal.SIGSEGV))
+    else:
+        _ARMED[name](_fuse(nth, path))
 
 
-def _fuse(length: int, path: str) -> Burn:
+def _fuse(length: int, path: str, number: int = signal.SIGKILL) -> Burn:
     left = length
 
     def burn() -> None:
@@ -66,7 +70,7 @@ def _fuse(length: int, path: str) -> Burn:
         if not path or os.path.exists(path):  # noqa: PTH110  (a Path for each of a million passings)
             left -= 1
             if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
     return burn
 

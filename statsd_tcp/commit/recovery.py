@@ -9,14 +9,16 @@ long, and what was read is never lost to what comes behind it:
 
 A piece is read quickly. When that ends the process the same place is read frame by frame, and the frame that ends it
 again is the suspect: what lies before it is read for itself, then the frame alone. After its second time, or when it
-has had ten seconds of the processor, it is skipped, its lines are kept aside, and reading is quick again
-(`statsd_tcp.commit.suspicion`). The ledger itself remembers the suspect, and everything else follows from that and from
-the offset that the store has: so it goes on where it was, whatever dies meanwhile.
+has had ten seconds of the processor or slept for ten, it is skipped, its lines are kept aside, and reading is quick
+again (`statsd_tcp.commit.suspicion`). What others do to a process is not the frame's fault. The ledger itself remembers
+the suspect, and everything else follows from that and from the offset that the store has: so it goes on where it was,
+whatever dies meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import msgspec
@@ -26,7 +28,7 @@ from twisted.logger import Logger
 
 from statsd_tcp.children import Children
 from statsd_tcp.commit.replay import Replay, Skipped
-from statsd_tcp.commit.suspicion import Death, next_request, suspect_after
+from statsd_tcp.commit.suspicion import MOST_KILLS, Death, next_request, suspect_after
 from statsd_tcp.commit.turns import Reading, Turns, leave
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.ledger.suspect import Suspect
@@ -46,8 +48,9 @@ LONGEST_RETRY = 60.0
 
 PATIENCE = 60.0
 LONGEST_PATIENCE = 3600.0
-"""Seconds after which a silent reading process, which has lost its turn, is killed: at first, and at most. It doubles
-each time. A machine may be that slow; a process that hangs is not waited for without an end."""
+"""Seconds after which a silent reading process is killed: at first, and at most. It doubles each time. A machine may be
+that slow; a process that hangs is not waited for without an end. A part of it is enough while another journal waits
+for the turn (`turns.SHARE`)."""
 
 MOST_FAILURES = 5
 """So often skipping one frame may end the process before the journal is given up: nothing is made of the frame then, so
@@ -91,6 +94,8 @@ class _Job:
         self.retry = RETRY
         self.patience = PATIENCE
         self.failures = 0
+        self.kills = 0
+        self.killed_at: int | None = None
 
 
 class Recovery:
@@ -107,9 +112,9 @@ class Recovery:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, children: Children, at_once: int) -> None:
+    def __init__(self, reactor: Any, children: Children, at_once: int, proc: Path = Path("/proc")) -> None:
         self._reactor = reactor
-        self._turns = Turns(reactor, children, at_once)
+        self._turns = Turns(reactor, children, at_once, proc)
         self._jobs: dict[str, _Job] = {}
         self._since: dict[str, float] = {}
         self._settled: list[Deferred[None]] = []
@@ -192,10 +197,11 @@ class Recovery:
     def _learn(self, job: _Job, reading: Reading) -> None:
         """Note what a death says about the journal, and go on with that."""
         start, why = job.start, reading.last_words
-        death = Death(reading.words.offset, reading.was_slow)
+        death = self._weigh(job, Death(reading.words.offset, reading.cause))
         suspect = suspect_after(reading.request, death, job.ledger.suspect(start))
-        job.failures = 0 if suspect else job.failures + 1
-        if job.failures >= MOST_FAILURES and reading.request.mode == "skip":
+        if reading.request.mode == "skip" and death.cause in ("frame", "time"):
+            job.failures += 1
+        if job.failures >= MOST_FAILURES:
             self._note_fault(job, why)
             self._finish(job, Replay(start, start, fault=f"it could not be read: {why}"))
         elif suspect is None:
@@ -204,6 +210,17 @@ class Recovery:
             self._suspect(job, suspect)
             self._note_fault(job, why)
             self._pause(job, RETRY)
+            job.retry = RETRY
+
+    def _weigh(self, job: _Job, death: Death) -> Death:
+        """Count how often in a row one frame's readers had no memory; that is the frame's fault at last."""
+        again = death.cause == "memory" and death.offset is not None
+        job.kills = (job.kills if job.killed_at == death.offset else 0) + 1 if again else 0
+        job.killed_at = death.offset
+        if job.kills < MOST_KILLS:
+            return death
+        job.kills = 0
+        return death._replace(cause="frame")
 
     def _suspect(self, job: _Job, suspect: Suspect) -> None:
         try:

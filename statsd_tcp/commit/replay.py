@@ -115,14 +115,15 @@ def replay_carefully(
     start: int,
     until: int | None,
     stop: int | None,
-    note: Callable[[int], object],
+    note: Callable[[int | None], object],
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Replay:
-    """Do the same frame by frame: call ``note`` with the offset of each before it is read.
+    """Do the same frame by frame: call ``note`` with the offset of each before it is read, and with None behind it.
 
-    What remains is to sum them up: should that be what ends the process, the first one is to be tried alone, and so
-    ``start`` is noted once more. The piece ends behind the first frame that reaches ``stop``.
+    It has the frame's bytes by then. What remains is to sum them up: should that be what ends the process, the first
+    one is to be tried alone, and so ``start`` is noted once more. The piece ends behind the first frame that reaches
+    ``stop``.
     """
     piece = _Piece(ledger, start, until, stop, clock)
     tally = tally_for(piece.listeners)
@@ -130,6 +131,7 @@ def replay_carefully(
         note(piece.end)
         _add(tally, frame)
         tally.read()
+        note(None)
     note(start)
     return Replay(start, piece.end, encode(tally.take()), piece.fault)
 

@@ -4,21 +4,25 @@ It is one of its own because nobody knows yet why the worker died: if one of the
 do the same to the supervisor, at this start and every later one. The open ledger is its descriptor 3. It prints
 
     !                 it begins: what went wrong before that was not the journal's fault
-    @OFFSET           in careful mode: the frame there is about to be read
+    @OFFSET           in careful mode: the frame there is in memory, and about to be read
+    -                 in careful mode: it was read, and the next one is taken from the file
     ?TEXT             the journal can't be read for now: an error of the operating system
     =REPLAY           a `Replay` in msgpack, up to the end of the output
 
-each but the last in a line. `Words` takes that apart again.
+each but the last in a line. `Words` takes that apart again. It ends with `NO_MEMORY` when it gets no memory: that need
+not be the frame's fault. It has a process group of its own, and ends when nobody reads what it says.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO
 
 import msgspec
@@ -30,7 +34,7 @@ from statsd_tcp.ledger.layout import LedgerError
 from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.words import in_words
 
-__all__ = ["FRAME_SECONDS", "LEDGER_DESCRIPTOR", "ReadRequest", "Words", "main"]
+__all__ = ["FRAME_SECONDS", "LEDGER_DESCRIPTOR", "NO_MEMORY", "ReadRequest", "Words", "main"]
 
 LEDGER_DESCRIPTOR = 3
 
@@ -38,6 +42,9 @@ FRAME_SECONDS = 10.0
 """Seconds of processor time that one frame may take, or in quick mode all of a piece. A frame is 128 KiB at most, which
 take a hundredth of that. Time in which the process waits for the processor or the disk is not counted: a slow machine
 is no fault of the frame's."""
+
+NO_MEMORY = 12
+"""The exit status of a process that got no memory, as ENOMEM."""
 
 NICENESS = 5
 """A worker's replacement, which clients wait for, may start at the same moment."""
@@ -74,9 +81,14 @@ class Words:
 
     @property
     def offset(self) -> int | None:
-        """Return the offset that it named last, None if it named none."""
-        marks = [line for line in self._lines() if line.startswith(b"@")]
-        return int(marks[-1][1:]) if marks else None
+        """Return the offset of the frame that it was reading last, None if it was reading none."""
+        marks = [line for line in self._lines() if line.startswith((b"@", b"-"))]
+        return int(marks[-1][1:]) if marks and marks[-1] != b"-" else None
+
+    @property
+    def length(self) -> int:
+        """Return how many bytes it has said."""
+        return len(self._said)
 
     @property
     def trouble(self) -> str:
@@ -104,6 +116,7 @@ def main(text: str) -> None:
     request = msgspec.json.decode(text, type=ReadRequest)
     os.nice(NICENESS)
     _go_first()
+    _end_unheard()
     crash_points.arm(os.environ, crash_points.READING, request.passed)
     with os.fdopen(1, "wb", buffering=0, closefd=False) as output:
         output.write(b"!\n")
@@ -132,9 +145,9 @@ def _read(request: ReadRequest, output: BinaryIO) -> Replay:
     )
 
 
-def _noting(output: BinaryIO) -> Callable[[int], None]:
-    def note(offset: int) -> None:
-        output.write(b"@%d\n" % offset)
+def _noting(output: BinaryIO) -> Callable[[int | None], None]:
+    def note(offset: int | None) -> None:
+        output.write(b"-\n" if offset is None else b"@%d\n" % offset)
         _limit()
 
     return note
@@ -143,6 +156,18 @@ def _noting(output: BinaryIO) -> Callable[[int], None]:
 def _limit() -> None:
     """Have the kernel end this process when what follows takes too long, by SIGPROF."""
     signal.setitimer(signal.ITIMER_PROF, FRAME_SECONDS)
+
+
+def _end_unheard() -> None:
+    """End this process when the supervisor is gone, also while it hangs."""
+    heard = select.poll()
+    heard.register(1, 0)
+
+    def wait() -> None:
+        heard.poll()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _go_first() -> None:
@@ -157,6 +182,9 @@ def _go_first() -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
+    except MemoryError:
+        sys.stderr.write("the reading process got no memory\n")
+        sys.exit(NO_MEMORY)
     except Exception:  # noqa: BLE001  (the edge of the process)
         traceback.print_exc()
         sys.exit(1)

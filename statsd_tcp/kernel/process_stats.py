@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["only_processor", "open_descriptors", "resident_memory"]
+__all__ = ["ProcessState", "only_processor", "open_descriptors", "process_state", "resident_memory"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+_STATE, _MAJOR_FAULTS, _DISK_TICKS = 0, 9, 39
+"""Places in /proc/PID/stat behind the name, whose end is the last closing bracket: see proc(5)."""
+
+
+class ProcessState(NamedTuple):
+    """What a process does: the letter of proc(5), pages that it had to wait for, and ticks that it waited for a disk.
+
+    The last one stays 0 where the kernel does not account for delays.
+    """
+
+    letter: str
+    major_faults: int
+    disk_ticks: int
 
 
 def open_descriptors(pid: int, proc: Path = Path("/proc")) -> int:
@@ -35,3 +50,12 @@ def resident_memory(pid: int, proc: Path = Path("/proc")) -> int:
         return int((proc / str(pid) / "statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def process_state(pid: int, proc: Path = Path("/proc")) -> ProcessState | None:
+    """Say what a process does; None when it is gone."""
+    try:
+        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return ProcessState(fields[_STATE], int(fields[_MAJOR_FAULTS]), int(fields[_DISK_TICKS]))
+    except (OSError, IndexError, ValueError):
+        return None

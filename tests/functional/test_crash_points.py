@@ -92,7 +92,7 @@ def test_in_replay(start_service: ServiceMaker) -> None:
     service = start_service(environ={VARIABLE: "in-replay:1"})
     kill_with_unread(service, 150)
     metrics = service.wait_for(150, "hits")
-    assert "could not be read: the reading process was killed (SIGKILL)" in service.log
+    assert "could not be read: the reading process was killed (SIGSEGV)" in service.log
     metrics = service.settled()
     assert metrics.total("statscounter_recovered_lines_total") == metrics.total("hits") == 150
     assert len(service.ledgers) == 1

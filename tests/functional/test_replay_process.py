@@ -13,7 +13,7 @@ import pytest
 
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.commit.replay import Mode
-from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest, Words
+from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, NO_MEMORY, ReadRequest, Words
 from statsd_tcp.ledger.cells import ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.journal import Journal
@@ -35,6 +35,17 @@ Digest.count = spin
 replay_process.main(sys.argv[1])
 """
 """The same process, in which a line takes for ever."""
+
+HANGS = """
+import runpy, sys, time
+from statsd_tcp.aggregate.tally import Tally
+def add(self, *more):
+    {doing}
+Tally.add = add
+sys.argv[0] = "replay_process"
+runpy.run_module("statsd_tcp.commit.replay_process", run_name="__main__", alter_sys=True)
+"""
+"""The same process, which does something else at each frame."""
 
 MODULE = ("-m", "statsd_tcp.commit.replay_process")
 
@@ -90,6 +101,33 @@ def test_a_line_that_takes_too_long(ledger: Path) -> None:
     assert (status, words.begun, words.replay) == (-signal.SIGPROF, True, None)
     status, words = read(ledger, ("-c", SLOW), mode="careful")
     assert (status, words.offset, words.replay) == (-signal.SIGPROF, 40, None)
+
+
+def test_no_memory(ledger: Path) -> None:
+    """A process that gets no memory says so by its exit status."""
+    status, words = read(ledger, ("-c", HANGS.format(doing="raise MemoryError")), mode="careful")
+    assert (status, words.offset, words.replay) == (NO_MEMORY, 0, None)
+
+
+def test_an_interrupt(ledger: Path) -> None:
+    """One that is interrupted ends by the signal, which is no fault of the frame."""
+    interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    assert read(ledger, ("-c", HANGS.format(doing=interrupt)), mode="careful")[0] == -signal.SIGINT
+
+
+def test_nobody_hears_it(ledger: Path) -> None:
+    """One that hangs ends when the supervisor is gone."""
+    request = msgspec.json.encode(ReadRequest(str(ledger), 0, mode="careful")).decode()
+    program = [sys.executable, "-c", HANGS.format(doing="time.sleep(10 * 3600)"), request]
+    redirected = ["sh", "-c", f'exec {LEDGER_DESCRIPTOR}<"$0"; exec "$@"', str(ledger)]
+    with subprocess.Popen([*redirected, *program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert [process.stdout.readline() for _ in range(2)] == [b"!\n", b"@0\n"]
+            process.stdout.close()
+            assert process.wait(PATIENCE) == 1
+        finally:
+            process.kill()
 
 
 def test_no_ledger(ledger: Path) -> None:

@@ -140,6 +140,16 @@ async def test_kill(children: Children) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_apart(children: Children) -> None:
+    """A child that is apart has a process group of its own, which no Ctrl-C reaches; the others are in ours."""
+    for apart in (True, False):
+        child = children.start(["/bin/sleep", "60"], {}, {}, apart=apart)
+        assert os.getpgid(child.pid) == (child.pid if apart else os.getpgrp())
+        child.kill()
+        await child.ended
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_pipe_is_held_by_another(children: Children) -> None:
     """The end of a child is told though a process that it started holds its output open."""
     heard = Heard()

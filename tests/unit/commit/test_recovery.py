@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from statsd_tcp.commit.looks import LOOK_SECONDS, MOST_LOOKS
 from statsd_tcp.commit.recovery import (
     LONGEST_RETRY,
     MOST_FAILURES,
@@ -17,14 +18,16 @@ from statsd_tcp.commit.recovery import (
     Recovery,
 )
 from statsd_tcp.commit.replay import Replay, Skipped
-from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest
-from statsd_tcp.commit.turns import SILENCE, STOP_SECONDS
+from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, NO_MEMORY, ReadRequest
+from statsd_tcp.commit.suspicion import MOST_KILLS
+from statsd_tcp.commit.turns import SHARE, STOP_SECONDS
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.ledger.suspect import Suspect
 from tests.unit.supervisor.fakes import LISTENERS, FakeChild, WorkersTestCase
 
 PIECE = Replay(8, 72, b"interval")
 BEGUN = b"!\n"
+SILENCE = PATIENCE / SHARE
 
 
 class RecoveryTestCase(WorkersTestCase):
@@ -33,7 +36,8 @@ class RecoveryTestCase(WorkersTestCase):
     def setUp(self) -> None:
         """Make it, and ledgers of dead workers."""
         super().setUp()
-        self.recovery = Recovery(self.reactor, self.children, at_once=2)
+        self.proc = self.folder / "proc"
+        self.recovery = Recovery(self.reactor, self.children, at_once=2, proc=self.proc)
         self.calls = 0
         self.first, self.second, self.third = (self.make(number) for number in range(3))
 
@@ -133,21 +137,49 @@ class TurnTests(RecoveryTestCase):
         self.successResultOf(settled)
 
     def test_a_silent_process(self) -> None:
-        """One that is silent loses its turn, and is killed much later; that is not held against the journal."""
-        self.read(self.first, self.second, self.third)
-        self.children.started[0].say(BEGUN, pipe=1)
+        """One that is silent is killed much later, each time later; that is not held against the journal."""
+        self.read(self.first)
+        for patience in (PATIENCE, 2 * PATIENCE, 4 * PATIENCE):
+            process = self.children.started[-1]
+            process.say(BEGUN, pipe=1)
+            self.reactor.advance(patience / SHARE)
+            self.reactor.advance(patience * 0.9)
+            self.assertEqual(0, process.kills)
+            self.reactor.advance(patience)
+            self.assertEqual(1, process.kills)
+            process.end(None, signal.SIGKILL)
+            self.assertEqual(None, self.first.suspect(8))
+            self.reactor.advance(LONGEST_RETRY)
+
+    def test_never_more_than_turns(self) -> None:
+        """A silent one is killed for another that waits, which gets its turn when it is gone and not before."""
+        self.read(self.first, self.second)
+        self.reactor.advance(SILENCE / 2)
+        self.children.started[1].say(BEGUN, pipe=1)
+        self.reactor.advance(SILENCE / 2)
+        self.assertEqual([0, 0], [one.kills for one in self.children.started])
+        self.read(self.third)
+        self.assertEqual([1, 0], [one.kills for one in self.children.started])
         self.reactor.advance(SILENCE)
-        self.assertEqual(3, len(self.children.started))
-        self.reactor.advance(PATIENCE)
-        self.assertEqual([1, 1], [one.kills for one in self.children.started[:2]])
+        self.assertEqual(([1, 0], 2), ([one.kills for one in self.children.started], self.running))
         self.children.started[0].end(None, signal.SIGKILL)
+        self.assertEqual((str(self.third.path), 2), (self.request().path, self.running))
         self.assertEqual(None, self.first.suspect(8))
-        self.reactor.advance(RETRY)
-        self.reactor.advance(SILENCE)
-        self.reactor.advance(PATIENCE)
-        self.assertEqual(0, self.children.started[-1].kills)
-        self.reactor.advance(PATIENCE)
-        self.assertEqual(1, self.children.started[-1].kills)
+
+    def test_all_silent(self) -> None:
+        """Where all are silent each gets its turn after the others, and more time each time."""
+        self.read(self.first, self.second, self.third)
+        kills = []
+        for _ in range(200):
+            self.reactor.advance(1.0)
+            self.assertLessEqual(self.running, 2)
+            for process in self.children.started:
+                if process.kills and process.ending is None:
+                    kills.append(self.reactor.seconds())
+                    process.end(None, signal.SIGKILL)
+        paths = self.paths()
+        self.assertEqual({str(one.path) for one in (self.first, self.second, self.third)}, set(paths))
+        self.assertLess(len([one for one in kills if one > 100]), len([one for one in kills if one <= 100]))
 
     def test_a_slow_one(self) -> None:
         """One that gives a word from time to time is never killed."""
@@ -216,6 +248,113 @@ class OutcomeTests(RecoveryTestCase):
         self.read(self.first)
         self.break_down(BEGUN + b"@8\n@56\n", number=signal.SIGPROF)
         self.assertEqual(Suspect(56, 2), self.first.suspect(8))
+
+    def test_ended_by_others(self) -> None:
+        """Who ends a reader from outside makes no frame a suspect: it is tried again, ever more slowly."""
+        self.first.note_suspect(Suspect(8, 0))
+        self.read(self.first)
+        for _ in range(3 * MOST_KILLS):
+            self.break_down(BEGUN + b"@8\n@56\n", number=signal.SIGTERM)
+            self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+            self.reactor.advance(LONGEST_RETRY)
+        self.answer(self.children.started[-1])
+        self.assertEqual({self.first.ledger_id: PIECE}, self.recovery.results)
+
+    def test_short_of_memory(self) -> None:
+        """A reader that is killed by the kernel, or gets no memory, reads frame by frame then, and blames none."""
+        self.read(self.first)
+        self.break_down(number=signal.SIGKILL)
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+        for frame in range(3 * MOST_KILLS):
+            self.reactor.advance(LONGEST_RETRY)
+            self.break_down(BEGUN + b"@8\n@%d\n" % (56 + 48 * (frame % 2)), status=NO_MEMORY, number=None)
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+
+    def test_a_frame_that_takes_all_memory(self) -> None:
+        """A frame under way in many such deaths in a row is a suspect at last; the journal does not wait for ever."""
+        self.first.note_suspect(Suspect(8, 0))
+        began = self.reactor.seconds()
+        self.read(self.first)
+        for deaths in (1, 2):
+            for _ in range(MOST_KILLS):
+                self.assertNotEqual(Suspect(8, deaths), self.first.suspect(8))
+                self.break_down(BEGUN + b"@8\n", number=signal.SIGKILL)
+                before = len(self.children.started)
+                while len(self.children.started) == before:
+                    self.reactor.advance(1.0)
+            self.assertEqual(Suspect(8, deaths), self.first.suspect(8))
+        self.assertEqual("skip", self.request().mode)
+        self.assertTrue(200 < self.reactor.seconds() - began < 300)
+
+    def test_between_two_frames(self) -> None:
+        """No frame is the suspect of a reader that dies while it takes the next one from the file."""
+        self.first.note_suspect(Suspect(8, 0))
+        self.read(self.first)
+        self.break_down(BEGUN + b"@8\n-\n")
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+
+    def state(self, process: FakeChild, letter: str, faults: int = 0, disk: int = 0) -> None:
+        """Have a process in a state."""
+        folder = self.proc / str(process.pid)
+        folder.mkdir(parents=True, exist_ok=True)
+        fields = [letter, *["0"] * 8, str(faults), *["0"] * 29, str(disk), "0"]
+        (folder / "stat").write_text(f"{process.pid} (a) b) {' '.join(fields)}\n")
+
+    def look(self, letter: str, times: int = MOST_LOOKS + 1) -> FakeChild:
+        """Have the last process in a state for so many looks."""
+        process = self.children.started[-1]
+        self.state(process, letter)
+        for _ in range(times):
+            self.reactor.advance(LOOK_SECONDS)
+        return process
+
+    def test_a_frame_that_hangs(self) -> None:
+        """A frame at which its reader sleeps for ten seconds is found frame by frame, and skipped."""
+        self.read(self.first)
+        self.children.started[-1].say(BEGUN, pipe=1)
+        self.look("S", 2)
+        self.assertEqual(0, self.look("S", MOST_LOOKS - 2).kills)
+        process = self.look("S", 1)
+        self.assertEqual(1, process.kills)
+        process.end(None, signal.SIGKILL)
+        self.assertEqual(Suspect(8, 0), self.first.suspect(8))
+        self.reactor.advance(RETRY)
+        self.assertEqual("careful", self.request().mode)
+        self.children.started[-1].say(BEGUN + b"@8\n-\n@56\n", pipe=1)
+        process = self.look("S")
+        self.assertEqual(1, process.kills)
+        process.end(None, signal.SIGKILL)
+        self.assertEqual(Suspect(56, 2), self.first.suspect(8))
+        self.assertIn("the reading process hung and was killed", self.logged[-1])
+
+    def test_slow_for_other_reasons(self) -> None:
+        """One that is stopped, waits for the processor or the disk, or for the next frame, does not hang."""
+        self.first.note_suspect(Suspect(8, 0))
+        self.read(self.first)
+        process = self.children.started[-1]
+        process.say(BEGUN + b"@8\n", pipe=1)
+        for letter in "RTDtR":
+            self.look("S", MOST_LOOKS - 2)
+            self.look(letter, 2 * MOST_LOOKS if letter == "R" else 2)
+            process.say(b"-\n@8\n", pipe=1)
+        for number in range(2 * MOST_LOOKS):
+            self.state(process, "S", faults=number % 2, disk=number // 2)
+            self.reactor.advance(LOOK_SECONDS)
+            process.say(b"" if number % 15 else b"-\n@8\n", pipe=1)
+        process.say(b"-\n", pipe=1)
+        self.look("S", 2 * MOST_LOOKS)
+        self.assertEqual(0, process.kills)
+
+    def test_looks_that_come_late(self) -> None:
+        """Where the whole machine stood still nothing is known of the time."""
+        self.read(self.first)
+        process = self.children.started[-1]
+        process.say(BEGUN, pipe=1)
+        self.state(process, "S")
+        for _ in range(4):
+            self.look("S", MOST_LOOKS - 4)
+            self.reactor.advance(3 * LOOK_SECONDS)
+        self.assertEqual(0, process.kills)
 
     def test_what_can_t_be_skipped(self) -> None:
         """A journal of which not even a frame can be left out is given up, with its fault, after some attempts."""

@@ -132,12 +132,12 @@ class ReplayTests(LedgerTestCase):
         self.assertEqual((starts[1], {"a": 1.0}, ""), (found.end, decode(found.payload).counters, found.fault))
 
     def test_carefully(self) -> None:
-        """Each frame is named before it is read, and the first one again before all are summed up."""
+        """Each frame is named before it is read, its end is said, and the first one is named again at the end."""
         starts = self.append(b"a:1|c\n", b"a:2|c\n", b"a:4|c\n")
-        noted: list[int] = []
+        noted: list[int | None] = []
         found = replay_carefully(self.ledger, 0, None, starts[1] + 1, noted.append)
         self.assertEqual((starts[2], {"a": 3.0}), (found.end, decode(found.payload).counters))
-        self.assertEqual([0, starts[1], 0], noted)
+        self.assertEqual([0, None, starts[1], None, 0], noted)
 
     def test_skip(self) -> None:
         """A frame that is skipped gives its lines away; its bytes were received, and nothing else is known of it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.commit.replay_process import ReadRequest
-from statsd_tcp.commit.suspicion import Death, next_request, suspect_after
+from statsd_tcp.children import Ending
+from statsd_tcp.commit.replay_process import NO_MEMORY, ReadRequest
+from statsd_tcp.commit.suspicion import Death, cause_of, next_request, suspect_after
 from statsd_tcp.ledger.suspect import pack_suspect, unpack_suspect
 
 FRAME = 48
@@ -46,7 +49,9 @@ def _piece(
             return end, None
         whim = whims.pop(0) if whims and whims[0] == number else None
         if number in deadly | slow or whim is not None:
-            return 0, Death(number * FRAME if request.mode == "careful" else None, number in slow)
+            return 0, Death(
+                number * FRAME if request.mode == "careful" else None, "time" if number in slow else "frame"
+            )
         if end >= stop:
             return end, None
     return frames * FRAME, None
@@ -77,3 +82,31 @@ class SuspicionTests(SynchronousTestCase):
         skipped, deaths = read_all(100, deadly, slow, [])
         self.assertEqual(sorted(deadly | slow), skipped)
         self.assertLessEqual(deaths, 3 * len(deadly | slow))
+
+
+class CauseTests(SynchronousTestCase):
+    """What a process ended of."""
+
+    def test_the_frame(self) -> None:
+        """What only its own doing brings is the frame's fault, and so is an end without a result."""
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE):
+            self.assertEqual("frame", cause_of(Ending(signal=number)))
+        self.assertEqual("frame", cause_of(Ending(status=1)))
+        self.assertEqual("time", cause_of(Ending(signal=signal.SIGPROF)))
+
+    def test_others(self) -> None:
+        """What somebody else does, or what memory that is short does, is not."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1):
+            self.assertEqual("outside", cause_of(Ending(signal=number)))
+        self.assertEqual("outside", cause_of(Ending()))
+        self.assertEqual("memory", cause_of(Ending(signal=signal.SIGKILL)))
+        self.assertEqual("memory", cause_of(Ending(status=NO_MEMORY)))
+
+    def test_what_it_says(self) -> None:
+        """Only the frame's own fault makes it a suspect; without memory a piece is read frame by frame at most."""
+        careful = ReadRequest("x", 0, mode="careful")
+        self.assertEqual(None, suspect_after(careful, Death(48, "outside"), None))
+        self.assertEqual(None, suspect_after(careful, Death(48, "memory"), None))
+        self.assertEqual(None, suspect_after(ReadRequest("x", 0), Death(None, "outside"), None))
+        self.assertEqual((0, 0), suspect_after(ReadRequest("x", 0), Death(None, "memory"), None))
+        self.assertEqual((48, 1), suspect_after(careful, Death(48, "frame"), None))

@@ -7,7 +7,7 @@ import resource
 import socket
 
 from statsd_tcp.kernel.port_owner import Owner, port_owner
-from statsd_tcp.kernel.process_stats import open_descriptors, resident_memory
+from statsd_tcp.kernel.process_stats import ProcessState, open_descriptors, process_state, resident_memory
 from tests.unit.doctor.trees import TreeTestCase
 
 HEADING = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -102,3 +102,23 @@ class ProcessTests(TreeTestCase):
         self.assertEqual((0, 0), (open_descriptors(7, self.proc), resident_memory(7, self.proc)))
         self.write(self.proc / "7/statm", "")
         self.assertEqual(0, resident_memory(7, self.proc))
+
+
+class ProcessStateTests(TreeTestCase):
+    """What a process does."""
+
+    def test_read(self) -> None:
+        """The letter, the major faults and the ticks of the disk are found behind a name with any characters."""
+        fields = ["D", *(str(number) for number in range(4, 53))]
+        self.write(self.proc / "7" / "stat", f"7 (a) R b) {' '.join(fields)}\n")
+        self.assertEqual(ProcessState("D", 12, 42), process_state(7, self.proc))
+
+    def test_our_own(self) -> None:
+        """The kernel writes it so."""
+        state = process_state(os.getpid())
+        assert state is not None
+        self.assertEqual("R", state.letter)
+
+    def test_gone(self) -> None:
+        """Of one that is gone nothing is known."""
+        self.assertIs(None, process_state(8, self.proc))

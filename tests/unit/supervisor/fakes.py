@@ -86,6 +86,8 @@ class FakeChildren(Children):
         environ: Mapping[str, str],
         pipes: Mapping[int, Received],
         descriptors: Mapping[int, int] | None = None,
+        *,
+        apart: bool = False,
     ) -> FakeChild:
         """Make a child that does not exist."""
         if self.error is not None:
