@@ -23,6 +23,12 @@ EXACT_IN_ALL = 2_000_000
 
 FEW_VALUES = 256
 
+BUCKETED_IN_ALL = 4_000_000
+"""When all timers together have so many values and buckets, some 160 MB, each may only have `FEWEST_VALUES`, and as
+many buckets: 1.1 kB of memory for each timer."""
+
+FEWEST_VALUES = 16
+
 
 class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an output gets: the numbers of one flush, by the identity of each series (see ``wire.series``).
@@ -80,7 +86,8 @@ def flush_start(now: float, seconds: int) -> int:
 class OpenFlush:
     """What has come so far in the flush that begins at ``start``.
 
-    ``approximated`` counts the timers that had too many different values to be kept exactly.
+    ``approximated`` counts the timers that had too many different values to be kept exactly, and once more those whose
+    buckets were too many.
     """
 
     def __init__(self, start: int, seconds: int) -> None:
@@ -130,11 +137,17 @@ class OpenFlush:
             timer = self.timers.get(identity)
             if timer is None:
                 timer = self.timers[identity] = TimerValues()
-            most = EXACT_VALUES if self._values < EXACT_IN_ALL else FEW_VALUES
+            most = self._most()
             timer.add(values)
             self._values += len(values)
             if timer.waiting > most:
                 self._count(timer, most)
+
+    def _most(self) -> int:
+        """Return how many values a timer may have at present."""
+        if self._values < EXACT_IN_ALL:
+            return EXACT_VALUES
+        return FEW_VALUES if self._values < BUCKETED_IN_ALL else FEWEST_VALUES
 
     def _count(self, timer: TimerValues, most: int) -> None:
         before = timer.waiting + len(timer.counted.values)
@@ -142,4 +155,6 @@ class OpenFlush:
         if timer.exact and len(timer.counted.values) > most:
             timer.coarsen()
             self.approximated += 1
+        if not timer.exact and self._values >= BUCKETED_IN_ALL:
+            self.approximated += timer.widen(FEWEST_VALUES)
         self._values += len(timer.counted.values) - before

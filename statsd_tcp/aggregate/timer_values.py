@@ -41,13 +41,14 @@ class TimerValues:
     bucket, see `buckets.ERROR`.
     """
 
-    __slots__ = ("_measured", "_waiting", "counted", "weight")
+    __slots__ = ("_doubled", "_measured", "_waiting", "counted", "weight")
 
     def __init__(self) -> None:
         self.weight = 0.0
         self.counted = Counted((), (), ())
         self._waiting = Values()
         self._measured: Measures | None = None
+        self._doubled = 0
 
     @property
     def exact(self) -> bool:
@@ -72,7 +73,7 @@ class TimerValues:
         fresh = waiting.counted()
         if self._measured is not None:
             self._measured = self._measured.plus(_measured(fresh))
-            fresh = _bucketed(fresh)
+            fresh = _bucketed(fresh, self._doubled)
         elif not self.counted.values:
             # Most timers are counted once, at the end of the flush.
             self.counted = _small(fresh.values, fresh.counts)
@@ -84,7 +85,18 @@ class TimerValues:
         if self.exact:
             self.count()
             self._measured = _measured(self.counted)
-            self.counted = _together([_bucketed(self.counted)])
+            self.counted = _together([_bucketed(self.counted, 0)])
+
+    def widen(self, most: int) -> bool:
+        """Double the buckets' width until there are at most so many; return whether that was necessary.
+
+        Of values of both signs, very small and very large ones, there stay five.
+        """
+        wide = len(self.counted.values) > most
+        while len(self.counted.values) > most:
+            self._doubled += 1
+            self.counted = _together([_bucketed(self.counted, self._doubled)])
+        return wide
 
     def measures(self) -> Measures:
         """Return what is exact of all that was counted."""
@@ -118,8 +130,8 @@ def _measured(counted: Counted) -> Measures:
     return Measures(sums, fsum(squares), counted.values[0], counted.values[-1])
 
 
-def _bucketed(counted: Counted) -> Counted:
-    return counted._replace(values=list(map(bucket_value, counted.values)))
+def _bucketed(counted: Counted, doubled: int) -> Counted:
+    return counted._replace(values=[bucket_value(value, doubled) for value in counted.values])
 
 
 def _rows(parts: Iterable[Counted]) -> Iterator[tuple[float, int, float]]:

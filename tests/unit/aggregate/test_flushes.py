@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import flushes
 from statsd_tcp.aggregate.collisions import PathNames
-from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush, flush_start
+from statsd_tcp.aggregate.flushes import FEWEST_VALUES, FlushResult, OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
@@ -103,6 +103,24 @@ class CloseTests(SynchronousTestCase):
         flush = OpenFlush(0, 10)
         flush.add(Interval(times={name: came({float(value): 1.0 for value in range(60)}) for name in "abc"}))
         self.assertEqual([flush.timers[name].exact for name in "abc"], [True, True, False])
+
+    def test_too_many_buckets(self) -> None:
+        """With very many values and buckets a timer's buckets are widened, which counts; its sum is exact."""
+        self.patch(flushes, "EXACT_IN_ALL", 100)
+        self.patch(flushes, "FEW_VALUES", 50)
+        self.patch(flushes, "BUCKETED_IN_ALL", 500)
+        flush = OpenFlush(0, 10)
+        names = [f"t{number}" for number in range(40)]
+        for round_ in range(3):
+            news = came({float(value) * 1.1**round_: 1.0 for value in range(1, 61)})
+            flush.add(Interval(times=dict.fromkeys(names, news)))
+        held = sum(len(timer.counted.values) + timer.waiting for timer in flush.timers.values())
+        self.assertLessEqual(held, 500 + 60 + len(names) * 2 * FEWEST_VALUES)
+        self.assertGreater(flush.approximated, len(names))
+        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
+        for name in names:
+            self.assertEqual((found.timers[name]["count"], found.timers[name]["lower"]), (180.0, 1.0))
+            self.assertAlmostEqual(found.timers[name]["sum"], 1830 * (1 + 1.1 + 1.21))
 
 
 class CollisionTests(SynchronousTestCase):

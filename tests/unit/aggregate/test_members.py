@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf, sqrt
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import members as members_module
-from statsd_tcp.aggregate.members import ERROR, EXACT_MEMBERS, Members, Sets
+from statsd_tcp.aggregate.members import ERROR, EXACT_MEMBERS, FEWEST_MEMBERS, Members, Sets
 
 FAR = 6 * ERROR
 """An estimate that is further off comes once in 500 million."""
@@ -61,6 +63,23 @@ class MembersTests(SynchronousTestCase):
         self.assertEqual(len(mixed), len(one))
         self.assertEqual(len(estimated(*map(Members, parts))), len(one))
 
+    @given(few, st.sampled_from([1 << 6, 1 << 10]))
+    def test_fewer_registers(self, parts: list[set[str]], size: int) -> None:
+        """An estimate with fewer registers is the same, whether members came before or after, or in other estimates."""
+        late, mixed, one = Members(), Members(), Members()
+        one.coarsen(size)
+        for number, part in enumerate(parts):
+            one.add(part)
+            more = Members(part)
+            if number % 2:
+                more.coarsen(size)
+            late.add(part)
+            mixed.merge(more)
+        late.coarsen()
+        late.coarsen(size)
+        mixed.coarsen(size)
+        self.assertEqual((late._registers, mixed._registers), (one._registers, one._registers))
+
     def test_overlaps(self) -> None:
         """A member that comes to several estimates is one."""
         halves = [Members(str(number) for number in part) for part in (range(20_000), range(10_000, 30_000))]
@@ -89,3 +108,29 @@ class SetsTests(SynchronousTestCase):
             sets.add({f"s{number}": [str(each) for each in range(300)]})
         self.assertEqual([each.exact for each in sets.members.values()], [True] * 4 + [False] * 16)
         self.assertEqual(sum(each.held for each in sets.members.values()), 1200)
+
+    def test_limit_of_the_fewest(self) -> None:
+        """Beyond another limit what is kept of each further set does not grow with its members."""
+        self.patch(members_module, "EXACT_IN_ALL", 100)
+        self.patch(members_module, "FEWEST_IN_ALL", 200)
+        sets = Sets()
+        for number in range(50):
+            sets.add({f"s{number}": [str(each) for each in range(20)], f"t{number}": ["a", "b", "c"]})
+        held = sum(each.held for each in sets.members.values())
+        self.assertLessEqual(held, 200 + 20 + 50 * FEWEST_MEMBERS)
+        self.assertEqual({f"t{number}": 3 for number in range(50)}.items() - sets.counts().items(), set())
+        self.assertEqual(sets.approximated, sum(not each.exact for each in sets.members.values()))
+
+    def test_limit_of_estimates(self) -> None:
+        """When very many sets are estimated, the further ones have fewer registers, and are about right."""
+        self.patch(members_module, "SIZES", {1 << 14: 2, 1 << 10: 3, 1 << 6: inf})
+        sets = Sets()
+        many = [str(number) for number in range(2 * EXACT_MEMBERS)]
+        for number in range(8):
+            sets.add({f"s{number}": many})
+        self.assertEqual(
+            [each.registers for each in sets.members.values()], [1 << 14] * 2 + [1 << 10] * 3 + [1 << 6] * 3
+        )
+        for each in sets.members.values():
+            self.assertLess(abs(len(each) / len(many) - 1), 6 * 1.04 / sqrt(each.registers))
+        self.assertEqual(sets.approximated, 8)

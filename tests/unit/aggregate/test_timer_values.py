@@ -39,6 +39,12 @@ class BucketTests(SynchronousTestCase):
         once = bucket_value(value)
         self.assertEqual(bucket_value(once), once)
 
+    @given(values, st.integers(0, 12), st.integers(0, 3))
+    def test_wider(self, value: float, doubled: int, more: int) -> None:
+        """Wider buckets are whole ones put together: it makes no difference whether a value was in a narrower one."""
+        narrow = bucket_value(value, doubled)
+        self.assertEqual(bucket_value(narrow, doubled + more), bucket_value(value, doubled + more))
+
     def test_there_are_few(self) -> None:
         """A million different values between 1 and a million need some 1400 buckets."""
         found = {bucket_value(1 + number * 37.0) for number in range(27_000)}
@@ -75,6 +81,22 @@ class ObservedTests(SynchronousTestCase):
             self.assertTrue(math.isclose(found[name], right[name], rel_tol=1e-9, abs_tol=1e-9 * size), name)
         for name in ("upper_50", "upper_90"):
             self.assertLessEqual(abs(found[name] - right[name]), abs(right[name]) * ERROR * 1.001 + SMALLEST, name)
+
+    @given(received, received, st.integers(5, 16))
+    def test_wider_buckets(self, one: dict[float, float], two: dict[float, float], most: int) -> None:
+        """However few buckets there may be, the number of values and the exact measures stay, whatever comes later."""
+        exact, wide = TimerValues(), TimerValues()
+        wide.add(came(one))
+        wide.coarsen()
+        wide.widen(most)
+        self.assertLessEqual(len(wide.counted.values), most)
+        wide.add(came(two))
+        for part in (one, two):
+            exact.add(came(part))
+        rules = TimerRules(percentiles=())
+        right, found = exact.summary("t", 10, rules), wide.summary("t", 10, rules)
+        for name in ("count", "lower", "upper"):
+            self.assertEqual(found[name], right[name], name)
 
     @given(received, received)
     def test_buckets_add_up(self, one: dict[float, float], two: dict[float, float]) -> None:
