@@ -10,7 +10,7 @@ import msgspec
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.wire.notation import as_text
 
-__all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "pairs"]
+__all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "pairs", "series_json"]
 
 END = "END\n\n"
 
@@ -28,9 +28,19 @@ def pairs(rows: Iterable[tuple[str, object]]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in rows)
 
 
-def as_json(found: Mapping[str, Any] | list[Any]) -> bytes:
-    """Write JSON for people as well. Of a million series that takes about a second."""
+def as_json(found: list[Any]) -> bytes:
+    """Write JSON for people as well."""
     return msgspec.json.format(msgspec.json.encode(found), indent=2)
+
+
+def series_json(found: Mapping[str, Any]) -> bytes:
+    """Write series as JSON, each in a line of its own: scripts count and search them so, as those of etsy's server.
+
+    Of a million that takes about a second.
+    """
+    encode = msgspec.json.Encoder().encode
+    lines = b",\n".join([b"  %b: %b" % (encode(name), encode(value)) for name, value in found.items()])
+    return b"{\n%b\n}" % lines if lines else b"{}"
 
 
 def dump(text: bytes) -> bytes:

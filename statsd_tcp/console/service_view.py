@@ -16,7 +16,7 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import open_series
-from statsd_tcp.console.replies import as_json, deleted
+from statsd_tcp.console.replies import deleted, series_json
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.config_text import config_text
 from statsd_tcp.settings.settings import Settings
@@ -47,7 +47,7 @@ class StoredFlush:
 
     def series(self, kind: Group) -> Deferred[bytes]:
         """Give the series of a kind, written where they are found: the reactor would stand still for it."""
-        return self._committer.ask(lambda store: as_json(open_series(store, kind, self._timers)))
+        return self._committer.ask(lambda store: series_json(open_series(store, kind, self._timers)))
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[str]:
         """Delete series; when it is done, the pages don't show them either.

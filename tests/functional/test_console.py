@@ -135,11 +135,6 @@ def test_configuration(service: Service, tmp_path: Path) -> None:
     assert "\nflush-interval = 86400\n" in file.read_text()
 
 
-def test_check_of_nagios(service: Service) -> None:
-    """The check for Nagios that comes with etsy's server sends two newlines, and takes only this for well."""
-    assert ask(console_port(service), "health", "") == "health: up\n"
-
-
 def test_several_commands(service: Service) -> None:
     """Several commands in one piece are answered in their order."""
     port = fill(service)
@@ -193,4 +188,4 @@ def test_switched_off(start_service: ServiceMaker) -> None:
     """Without a console there is none."""
     service = start_service(admin="")
     assert service.status()["admin"] == []
-    assert "console" not in service.log
+    assert "  console  " not in service.log

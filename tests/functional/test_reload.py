@@ -75,18 +75,19 @@ def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
 
 def test_page(start_service: ServiceMaker, tmp_path: Path) -> None:
     """A POST or PUT to the page does what HUP does, and its answer tells how the rehearsal went."""
-    file = tmp_path / "statscounter.toml"
-    file.write_text("idle-timeout = 60\n")
-    service = start_service(more=[f"--config={file}"])
+    mapping = tmp_path / "mapping.yml"
+    mapping.write_text("mappings:\n- match: a.*\n  name: a\n")
+    service = start_service(more=[f"--mapping={mapping}"])
     before = service.worker_pids()
     assert service.page("/-/reload").status == 405
     assert ask(service, "POST") == (200, "the rehearsal has passed: the next image takes over")
     reloaded(service)
     assert before != service.worker_pids()
-    file.write_text("no-such-option = 1\n")
+    mapping.write_text("mappings:\n- match: a.*\n  nam: a\n")
     status, text = until(lambda: not_too_soon(ask(service, "PUT")), "it may be asked for again")
     assert status == 500
-    assert text.startswith(f"the reload is refused, and all stays as it is: statscounter: {file}: unknown option")
+    refusal = f"the reload is refused, and all stays as it is: statscounter: --mapping: {mapping}:3: unknown key 'nam'"
+    assert text.startswith(refusal)
 
 
 def ask(service: Service, method: str) -> tuple[int, str]:

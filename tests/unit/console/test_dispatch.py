@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
-from statsd_tcp.console.replies import as_json, deleted
+from statsd_tcp.console.replies import deleted, series_json
 from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
 
@@ -60,7 +60,7 @@ class FakeFlush:
 
     def series(self, kind: str) -> Deferred[bytes]:
         """Give what there is, or fail."""
-        return succeed(as_json(self.rows[kind])) if self.error is None else fail(self.error)
+        return succeed(series_json(self.rows[kind])) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[str]:
         """Delete from what there is."""
@@ -131,10 +131,16 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual('\nworkers = 2\nlisten = ["tcp:8125"]\n', self.answer("config"))
 
     def test_dumps(self) -> None:
-        """A dump is JSON, with an end."""
+        """A dump is JSON with one series in each line, and an end."""
+        self.flush.rows["timers"]['a "b"'] = {"count": 2, "mean": 0.5}
         for kind, series in self.flush.rows.items():
             text, end, rest = self.answer(kind).partition("\nEND\n\n")
             self.assertEqual((series, "\nEND\n\n", ""), (json.loads(text), end, rest))
+            lines = text.splitlines()[1:-1]
+            self.assertEqual(
+                series, {key: value for line in lines for key, value in json.loads(f"{{{line.rstrip(',')}}}").items()}
+            )
+            self.assertEqual(len(series), len(lines))
         self.assertEqual([{"flush": 0, "pid": 77}], json.loads(self.answer("workers").removesuffix("END\n\n")))
         self.flush.rows["sets"] = {}
         self.assertEqual("{}\nEND\n\n", self.answer("sets"))

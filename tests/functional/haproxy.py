@@ -1,0 +1,86 @@
+"""A real HAProxy that checks what a test tells it to, each in its own way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.waiting import PATIENCE, until
+
+__all__ = ["HAPROXY", "HAProxy"]
+
+HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+
+_DEFAULTS = "defaults\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n"
+
+
+class HAProxy:
+    """A balancer without clients. ``checks`` has for each backend its server's port and its lines of configuration.
+
+    The folder's path must be short enough for a socket.
+    """
+
+    def __init__(self, folder: Path, checks: Mapping[str, tuple[int, Sequence[str]]]) -> None:
+        self._folder = folder
+        self._names = sorted(checks)
+        self._mark = new_mark()
+        self._process: subprocess.Popen[bytes] | None = None
+        backends = [
+            "\n  ".join([f"backend {name}", *lines, f"server it 127.0.0.1:{port} check inter 100 fall 1 rise 1"])
+            for name, (port, lines) in checks.items()
+        ]
+        stats = f"global\n  stats socket {folder / 'stats'}\n"
+        (folder / "haproxy.cfg").write_text("\n".join([stats, _DEFAULTS, *backends, ""]))
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        assert HAPROXY
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")],
+                env={**os.environ, MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        end_all(self._mark)
+        assert self._process is not None
+        self._process.wait(PATIENCE)
+
+    def results(self) -> dict[str, str]:
+        """Wait until each server was checked, and give the outcome of each, as HAProxy writes it: `L7OK` and others."""
+        return until(self._results, "HAProxy has checked all servers")
+
+    def _results(self) -> dict[str, str] | None:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "log").read_text()
+        rows = [row for row in csv.DictReader(self._statistics()) if row["svname"] == "it"]
+        # A check that is under way has the result of the one before, behind a star.
+        found = {row["# pxname"]: row["check_status"].removeprefix("* ") for row in rows}
+        return found if sorted(found) == self._names and not {"", "INI"} & set(found.values()) else None
+
+    def _statistics(self) -> list[str]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            try:
+                connection.connect(str(self._folder / "stats"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return []
+            connection.sendall(b"show stat\n")
+            with connection.makefile() as answer:
+                return answer.readlines()
