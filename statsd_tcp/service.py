@@ -28,6 +28,7 @@ from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
+from statsd_tcp.deadline import begin_deadline
 from statsd_tcp.kernel.host_names import own_names
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
@@ -53,6 +54,7 @@ from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
+from statsd_tcp.supervisor.shutdown import LONGEST_END
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
@@ -246,8 +248,11 @@ class Service(OrderedService):
         reactor, plan = self._reactor, self._plan
         heard = self._committer.after_commit
         heard.append(self._supervisor.committed)
+        # They stop all at once, so that those which hang cost the time of one.
+        outputs = MultiService()
+        outputs.setServiceParent(self)
         for delivery in self._deliveries:
-            delivery.setServiceParent(self)
+            delivery.setServiceParent(outputs)
             heard.append(delivery.committed)
         self._supervisor.setServiceParent(self)
         if plan.http is not None:
@@ -284,6 +289,7 @@ class Service(OrderedService):
             self._health.started_at = self._reactor.seconds()
         self._pool.start()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._notifier.stopping)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._limit_stop)
         self._reactor.callWhenRunning(self._install_signals)
         super().startService()
 
@@ -292,6 +298,20 @@ class Service(OrderedService):
         if self._committer.underway is None:
             self._pool.stop()
         # Otherwise its thread hangs in a commit, and is left where it is.
+
+    def _limit_stop(self) -> None:
+        seconds = self._plan.settings.drain_timeout + LONGEST_END
+
+        def say() -> None:
+            what = "something hangs" if self._committer.underway is None else "a commit has not returned"
+            _log.error(
+                "the stop is not over after {seconds:g} s, because {what}: the process ends now, and what the store "
+                "lacks is in the ledgers, for the next start",
+                seconds=seconds,
+                what=what,
+            )
+
+        begin_deadline(seconds, say)
 
     def _install_signals(self) -> None:
         SecondSignal(self._reactor, self._supervisor.kill).install()

@@ -15,14 +15,18 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.slots import Slots
 
-__all__ = ["LAST_COMMIT", "LAST_KILL", "Shutdown"]
+__all__ = ["LAST_COMMIT", "LAST_KILL", "LONGEST_END", "Shutdown"]
 
-LAST_KILL = 5.0
+LAST_KILL = 1.0
 """Seconds that a killed worker may take to be gone."""
 
-LAST_COMMIT = 20.0
-"""Seconds, beyond the drain time, that the last commit and the closing of the store may take: twice what is taken for a
-disk that does not answer. What is not in the store then is in the ledgers."""
+LAST_COMMIT = 3.0
+"""Seconds that the last commit and the closing of the store may take where less is left of the drain time. What is not
+in the store then is in the ledgers."""
+
+LONGEST_END = LAST_KILL + LAST_COMMIT
+"""Seconds beyond the drain time after which a stop is over whatever hangs. With the default drain time that is sooner
+than `docker stop` and systemd lose their patience: whom they kill has said nothing."""
 
 
 class Shutdown:
@@ -60,13 +64,13 @@ class Shutdown:
         self._commit(stopped)
 
     def _commit(self, stopped: Deferred[None]) -> None:
-        """Close the sockets, and commit what there is, within the rest of the time and `LAST_COMMIT`."""
+        """Close the sockets, and commit what there is, within the rest of the time or `LAST_COMMIT`."""
         for listener in self._listeners:
             listener.close()
         left = max(0.0, self._end - self._reactor.seconds())
         finished = maybeDeferred(self._committer.finish, left)
         finished.addCallback(lambda _: self._committer.close())
-        finished.addTimeout(left + LAST_COMMIT, self._reactor)
+        finished.addTimeout(max(left, LAST_COMMIT), self._reactor)
         finished.addCallback(self._log_end)
         finished.addErrback(self._log_hung)
         finished.addErrback(self._log_last)

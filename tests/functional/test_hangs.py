@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 from tests.functional.clients import Burst, half_close
 from tests.functional.conftest import ServiceMaker
@@ -15,6 +14,13 @@ from tests.functional.service import Service
 from tests.functional.waiting import until
 
 LINE = b"hits:1|c\n"
+
+HANGS = """
+import threading, time
+from statsd_tcp.supervisor.shutdown import Shutdown
+Shutdown.begin = lambda *_: time.sleep(10 * 3600)
+"""
+"""A stop that never comes back to the reactor."""
 
 
 def test_a_disk_that_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
@@ -40,16 +46,16 @@ def test_a_disk_that_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
     assert service.settled().total("hits") == 150
 
 
-@pytest.mark.proof
 def test_a_stop_while_the_disk_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
-    """A stop leaves a commit that does not return; the next start has everything, once."""
+    """A stop leaves a commit that does not return, in good order; the next start has everything, once."""
     disk = HangingDisk(tmp_path)
     service = make_service(environ=disk.environ, more=["--drain-timeout=1"]).start()
     port = service.port("lines")
     with disk.hangs():
         assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
-        service.stop()
+        assert service.stop() == -signal.SIGTERM
         assert "the last commit has not returned" in service.log
+        assert "the stop is not over" not in service.log
     service.start()
     service.wait_for(50, "hits")
     assert service.settled().total("hits") == 50
@@ -58,6 +64,20 @@ def test_a_stop_while_the_disk_hangs(make_service: ServiceMaker, tmp_path: Path)
 def said(service: Service, line: str) -> bool:
     """Return whether something is in the log."""
     return line in service.log
+
+
+def test_a_stop_while_the_reactor_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
+    """A stop ends though the reactor's own thread waits for ever, and says so; the next start has everything, once."""
+    (tmp_path / "sitecustomize.py").write_text(HANGS)
+    service = make_service(environ={"PYTHONPATH": str(tmp_path)}, more=["--drain-timeout=1"]).start()
+    port = service.port("lines")
+    assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
+    assert service.stop() == 1
+    assert "the stop is not over after 5 s" in service.log
+    (tmp_path / "sitecustomize.py").unlink()
+    service.start()
+    service.wait_for(50, "hits")
+    assert service.settled().total("hits") == 50
 
 
 def test_a_store_that_is_taken_away(start_service: ServiceMaker) -> None:

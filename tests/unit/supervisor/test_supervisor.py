@@ -571,7 +571,9 @@ class StopTests(SupervisorTestCase):
         self.finish(0)
         self.finish(1)
         self.assertNoResult(self.stopped)
-        self.reactor.advance(DRAIN_TIMEOUT + LAST_COMMIT)
+        self.reactor.advance(max(DRAIN_TIMEOUT, LAST_COMMIT) - 0.1)
+        self.assertNoResult(self.stopped)
+        self.reactor.advance(0.1)
         self.successResultOf(self.stopped)
         self.assertIn("the last commit has not returned", self.logged[-1])
 
