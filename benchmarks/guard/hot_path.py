@@ -88,7 +88,7 @@ class Scene:
         self._native = native
         self.reactor = cast("Any", Turned())
         cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
-        self.tally = Tally(Grammar(), ["tcp"], new_sums=partial(sums.new_sums, 1) if native else None)
+        self.tally = Tally([("tcp", Grammar())], new_sums=partial(sums.new_sums, 1) if native else None)
         journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
         self.intake = Intake(journal, self.tally, 1, scarce=_fail, ample=_fail, full=_fail, resumed=_fail)
         self.moderator = Moderator(self.reactor, self.intake, _fail)
@@ -226,7 +226,7 @@ def quiet(counted: Counted) -> int:
 
 
 def _lines(counted: Counted, make: Callable[[int], bytes], *, native: bool) -> int:
-    tally = Tally(Grammar(), ["tcp"], new_sums=partial(sums.new_sums, 1) if native else None)
+    tally = Tally([("tcp", Grammar())], new_sums=partial(sums.new_sums, 1) if native else None)
     numbers = range(CHUNKS * LINES_PER_CHUNK)
     lines = [make(number) for number in numbers]
     chunks = [b"".join(lines[start : start + LINES_PER_CHUNK]) for start in range(0, len(lines), LINES_PER_CHUNK)]

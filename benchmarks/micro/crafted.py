@@ -117,7 +117,7 @@ KINDS: dict[str, tuple[Callable[[int], list[bytes]], Callable[[int], list[bytes]
 
 def tally_of(chunks: list[bytes], *, in_c: bool) -> Interval:
     """Count all of it twice, so that shapes are known."""
-    tally = Tally(Grammar(), ["tcp"], new_sums=partial(new_sums, random.getrandbits(64)) if in_c else None)
+    tally = Tally([("tcp", Grammar())], new_sums=partial(new_sums, random.getrandbits(64)) if in_c else None)
     for _ in range(2):
         for tick, chunk in enumerate(chunks):
             tally.add(0, chunk, tick)

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     for name, make in TRAFFIC.items():
         pick = random.Random(1)
         chunks = cut([make(pick, number) for number in range(options.lines)], options.chunk)
-        tally = Tally(Grammar(), ["tcp"])
+        tally = Tally([("tcp", Grammar())])
         best = min(measure(tally, chunks, options.lines) for _ in range(options.rounds))
         cost = best.seconds / options.lines * 1e9
         print(f"{name:36}{cost:9.0f}{1e3 / cost:14.2f}{best.take * 1e3:9.1f}{best.encoded / 1024:13.0f}")

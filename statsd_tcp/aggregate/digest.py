@@ -122,7 +122,7 @@ class Digest:
             if number is None:
                 self._add_odd(line, shape, values, times, tick)
             elif shape.kind == "g":
-                self._change(shape.series, number, tick, relative=signed and values[0] in _SIGNS)
+                self._change(line, shape, number, tick, relative=signed and values[0] in _SIGNS)
             elif shape.kind == "c":
                 counted += times
                 if is_whole and shape.rate == 1.0 and (total := before(shape.series, 0.0) + times * number) < LIMIT:
@@ -144,13 +144,16 @@ class Digest:
             self.flush()
         return learnt
 
-    def _change(self, series: str, number: float, tick: int, *, relative: bool) -> None:
-        interval = self._interval
-        interval.samples["g"] = interval.samples.get("g", 0) + 1
-        if relative:
+    def _change(self, line: bytes, shape: Shape, number: float, tick: int, *, relative: bool) -> None:
+        interval, series = self._interval, shape.series
+        if not relative:
+            interval.gauges[series] = [(tick, False, number)]
+        elif -LIMIT <= number <= LIMIT:
             append_change(interval.gauges.setdefault(series, []), (tick, True, number))
         else:
-            interval.gauges[series] = [(tick, False, number)]
+            self._add_odd(line, shape, line.partition(b":")[2].partition(b"|")[0], 1, tick)
+            return
+        interval.samples["g"] = interval.samples.get("g", 0) + 1
 
     def _add_numbers(self, shape: Shape, numbers: list[float], times: int) -> None:
         """Add values of a counter or timer, each of which came ``times``."""
@@ -180,7 +183,7 @@ class Digest:
         packed = packed_numbers(shape, values) if shape.plain and shape.kind != "g" else None
         if packed is None:
             parsed = complete(line, shape, values, self._grammar)
-            if parsed.reason and self._rejected is not None:
+            if parsed.what == "bad" and self._rejected is not None:
                 self._rejected.add(line)
             self._add_parsed(parsed, times, tick)
         else:

@@ -13,7 +13,7 @@ are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
@@ -21,9 +21,9 @@ from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.digest import Digest, count_into
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
-from statsd_tcp.wire.grammar import DIALECTS, Grammar
+from statsd_tcp.wire.grammar import Grammar, named
 from statsd_tcp.wire.reasons import REASONS
-from statsd_tcp.wire.samples import GAUGE_MARK
+from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
 
 __all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally", "tally_for"]
 
@@ -92,7 +92,7 @@ class _Listener:
     def take_in_order(self, chunk: bytes, tick: int) -> None:
         """Digest the lines that may change a gauge, and count the others."""
         lines, size = self._unknown(chunk)
-        gauges = [line for line in lines if line.find(GAUGE_MARK) >= 0]
+        gauges = [line for line in lines if line.find(GAUGE_MARK) >= 0 or line.find(SPACED_MARK) >= 0]
         self.counts.lines += len(gauges)
         once = [(line, 1) for line in gauges]
         self.digest.count(once, tick)
@@ -100,7 +100,7 @@ class _Listener:
             self.accepted.pass_on(once)
         self._weigh()
         if len(gauges) < len(lines):
-            self._count([line for line in lines if line.find(GAUGE_MARK) < 0], size)
+            self._count([line for line in lines if line.find(GAUGE_MARK) < 0 and line.find(SPACED_MARK) < 0], size)
 
     def split(self) -> None:
         """Count the lines that wait."""
@@ -173,20 +173,17 @@ def _let_be() -> None:
 class Tally:
     """The lines of all listeners of a worker since the interval was last taken.
 
-    Listeners are known by their index in ``labels``; several may have the same label. Not for several
-    threads.
+    Listeners are known by their index; several may have the same label. Not for several threads.
     """
 
     def __init__(
         self,
-        grammar: Grammar,
-        labels: Sequence[str],
-        others: Mapping[str, Grammar] | None = None,
+        listeners: Sequence[tuple[str, Grammar]],
         accepted: AcceptedLines | None = None,
         new_sums: NewSums | None = None,
         holds_much: Callable[[], object] = _let_be,
     ) -> None:
-        """All listeners speak ``grammar``, except those whose label is in ``others``.
+        """Serve listeners with these labels and grammars.
 
         The lines that are good are also given to ``accepted``: sums can't do that, and are not used then.
         ``holds_much`` is called, and may be called again, when the interval should be taken soon.
@@ -196,10 +193,9 @@ class Tally:
         self._counters = CounterSums()
         self._digests: dict[Grammar, Digest] = {}
         self._rejected = None if accepted is None else accepted.rejected
-        spoken = others or {}
         self._listeners = [
-            _Listener(label, self._digest_of(spoken.get(label, grammar)), accepted, sums and sums(), holds_much)
-            for label in labels
+            _Listener(label, self._digest_of(grammar), accepted, sums and sums(), holds_much)
+            for label, grammar in listeners
         ]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
@@ -211,7 +207,7 @@ class Tally:
         ``tick`` is when they came, in nanoseconds of CLOCK_MONOTONIC. It must not go back from call to call.
         """
         of = self._listeners[listener]
-        if chunk.find(GAUGE_MARK) >= 0:
+        if chunk.find(GAUGE_MARK) >= 0 or chunk.find(SPACED_MARK) >= 0:
             of.take_in_order(chunk, tick)
             return
         of.pending.append(chunk)
@@ -266,10 +262,10 @@ def tally_for(
     new_sums: NewSums | None = None,
     holds_much: Callable[[], object] = _let_be,
 ) -> Tally:
-    """Make a tally for listeners given by label and dialect, known to it by their place.
+    """Make a tally for listeners given by label and the name of a grammar, known to it by their place.
 
     The lines that are good are also given to ``accepted``. ``new_sums`` makes what adds plain lines up, if anything;
     ``holds_much`` is called when the interval should be taken soon.
     """
-    others = {label: DIALECTS[dialect] for label, dialect in listeners}
-    return Tally(DIALECTS["etsy"], [label for label, _ in listeners], others, accepted, new_sums, holds_much)
+    spoken = [(label, named(grammar)) for label, grammar in listeners]
+    return Tally(spoken, accepted, new_sums, holds_much)

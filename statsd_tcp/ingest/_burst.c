@@ -130,8 +130,9 @@ static uint64_t now(void)
 /* Complete lines: into the journal first, then onto the list of what is to be told to the tally. */
 static int take(Run *run, const unsigned char *lines, uint32_t length)
 {
-    /* What happens to a gauge has an order over all workers, see Intake.take; for the mark, wire/samples.py. */
-    int gauge = memmem(lines, length, "|g", 2) != NULL;
+    /* What happens to a gauge has an order over all workers, see Intake.take; for the marks, wire/samples.py. */
+    int gauge = memmem(lines, length, "|g", 2) != NULL ||
+                (memchr(lines, ' ', length) != NULL && memmem(lines, length, "| ", 2) != NULL);
     if (gauge)
         run->tick = now();
     append(run, lines, length);

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.wire.samples import GAUGE_MARK
+from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
 from statsd_tcp.wire.tails import Tails
 
 __all__ = ["Intake", "LineTally"]
@@ -113,7 +113,7 @@ class Intake:
         if not lines:
             return
         journal = self.journal
-        if lines.find(GAUGE_MARK) >= 0:
+        if lines.find(GAUGE_MARK) >= 0 or lines.find(SPACED_MARK) >= 0:
             # What happens to a gauge has an order over all workers. The beginning of the batch isn't exact enough:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()

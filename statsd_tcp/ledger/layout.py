@@ -48,8 +48,9 @@ class LedgerError(Exception):
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """The variable part of a ledger file: its cells' names in their order, and its listeners' labels and dialects.
+    """The variable part of a ledger file: its cells' names in their order, and its listeners' labels and grammars.
 
+    A grammar is written as `wire.grammar.named` reads it: a dialect, and where it differs from that.
     A frame of the journal names its listener by its index among ``listeners``.
     """
 

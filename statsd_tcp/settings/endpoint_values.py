@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from statsd_tcp.settings.host_name import expand
-from statsd_tcp.wire.grammar import DIALECTS, FRAMINGS
+from statsd_tcp.wire.grammar import DIALECTS, FRAMINGS, LONGEST_LINE, TAG_STYLES, TagStyle
 
 __all__ = ["CHECKS", "EndpointError", "check_path", "check_port"]
 
@@ -20,6 +20,7 @@ _HIGHEST_PORT = 65535
 _MOST_PERMISSIONS = 0o777
 _LARGEST_BUFFER = 1 << 30
 _SMALLEST_BUFFER = 4096
+_SHORTEST_LIMIT = 64
 
 _LONGEST_PATH = 107
 """Bytes: what sockaddr_un has room for, with a zero at its end."""
@@ -102,6 +103,19 @@ def _buffer(value: str) -> int:
     return int(value)
 
 
+def _tags(value: str) -> frozenset[TagStyle]:
+    given = {"all": list(TAG_STYLES), "none": []}.get(value, value.split(","))
+    if wrong := [style for style in given if style not in TAG_STYLES]:
+        raise EndpointError(f"tags={value}: {wrong[0]!r} is not one of {', '.join(TAG_STYLES)} (or write all, or none)")
+    return frozenset(style for style in TAG_STYLES if style in given)
+
+
+def _max_line(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and _SHORTEST_LIMIT <= int(value) <= LONGEST_LINE):
+        raise EndpointError(f"max-line={value} is not a number of bytes from {_SHORTEST_LIMIT} to {LONGEST_LINE}")
+    return int(value)
+
+
 def _file(key: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not value or "\0" in value:
@@ -115,6 +129,9 @@ CHECKS: Mapping[str, Callable[[str], Any]] = {
     "interface": _interface,
     "dialect": _one_of("dialect", *DIALECTS),
     "framing": _one_of("framing", *FRAMINGS),
+    "tags": _tags,
+    "container": _one_of("container", "label", "ignore"),
+    "max-line": _max_line,
     "name": _name,
     "mode": _mode,
     "user": _user,

@@ -12,21 +12,30 @@ import msgspec
 
 from statsd_tcp.settings.endpoint_values import CHECKS, EndpointError, check_path, check_port
 from statsd_tcp.settings.fields import arguments_of, split_fields
-from statsd_tcp.wire.grammar import Dialect, Framing
+from statsd_tcp.wire.grammar import (
+    DEFAULT_MAX_LINE,
+    LARGEST_PACKET,
+    TAG_STYLES,
+    Dialect,
+    Framing,
+    TagStyle,
+    write_name,
+)
 
 __all__ = ["Endpoint", "EndpointError", "TlsFiles", "parse_count", "parse_http", "parse_listen"]
 
 Scheme = Literal["tcp", "udp", "unix", "unixgram", "ssl"]
 
-_INTERNET = {"interface", "dialect", "name"}
-_PATH = {"dialect", "name", "mode", "user", "group"}
+_LINES = {"dialect", "tags", "container", "name"}
+_INTERNET = _LINES | {"interface"}
+_PATH = _LINES | {"mode", "user", "group"}
 _TLS = {"privateKey", "certKey", "clientCA"}
 _LISTEN: dict[Scheme, set[str]] = {
-    "tcp": _INTERNET,
+    "tcp": _INTERNET | {"max-line"},
     "udp": _INTERNET | {"rcvbuf"},
-    "unix": _PATH | {"framing"},
+    "unix": _PATH | {"framing", "max-line"},
     "unixgram": _PATH,
-    "ssl": _INTERNET | _TLS,
+    "ssl": _INTERNET | _TLS | {"max-line"},
 }
 """The schemes of ``--listen`` with their keys."""
 
@@ -50,6 +59,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     ``port`` 0 lets the kernel choose. ``interface`` None is every address of the machine, IPv4 and IPv6. ``count_only``
     marks a port whose connections are accepted, counted and closed. ``rcvbuf``, in bytes, 0: the kernel's default.
 
+    ``tags`` are the styles of tags that are understood, and ``container`` is what becomes of DogStatsD's container;
+    None is what the dialect has. ``max_line``, in bytes, is of a stream of lines.
+
     A Unix socket has a ``path`` instead of a port; one that begins with ``@`` is an abstract name, which has no mode
     and no owner. ``user`` and ``group`` are numbers, None: whoever starts the service.
     """
@@ -58,6 +70,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     port: int = 0
     interface: str | None = None
     dialect: Dialect = "etsy"
+    tags: frozenset[TagStyle] | None = None
+    container: Literal["label", "ignore"] | None = None
+    max_line: int = DEFAULT_MAX_LINE
     name: str | None = None
     count_only: bool = False
     rcvbuf: int = 0
@@ -78,6 +93,15 @@ class Endpoint(msgspec.Struct, frozen=True):
         """Tell whether it is a Unix socket without a file."""
         return self.path.startswith("@")
 
+    @property
+    def grammar(self) -> str:
+        """Name the grammar of its lines, as `wire.grammar.named` understands it."""
+        packets = not self.stream or self.framing == "length"
+        container = None if self.container is None else self.container == "label"
+        return write_name(
+            self.dialect, self.tags, container=container, max_line=LARGEST_PACKET if packets else self.max_line
+        )
+
     def label(self, port: int) -> str:
         """Give the value of the metrics' ``listener`` label, once the real port is known."""
         if self.name is not None:
@@ -94,7 +118,10 @@ class Endpoint(msgspec.Struct, frozen=True):
         parts = [self.scheme, _escaped(self.path) or str(self.port)]
         given = {"interface": self.interface, "name": self.name, "user": self.user, "group": self.group}
         given |= {"dialect": self.dialect if self.dialect != "etsy" else None, "rcvbuf": self.rcvbuf or None}
-        given |= {"framing": self.framing if self.framing != "lines" else None}
+        given |= {"framing": self.framing if self.framing != "lines" else None, "container": self.container}
+        given |= {"max-line": self.max_line if self.max_line != DEFAULT_MAX_LINE else None}
+        if self.tags is not None:
+            given["tags"] = ",".join(style for style in TAG_STYLES if style in self.tags) or "none"
         if self.path and not self.abstract:
             given["mode"] = f"{self.mode:o}"
         if self.tls is not None:
@@ -145,7 +172,10 @@ def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
     if scheme == "ssl":
         fields = _tls(fields)
     place = {"path": check_path(rest[0])} if at_a_path else {"port": check_port(rest[0])}
-    endpoint = msgspec.convert({"scheme": scheme, **place, **fields}, Endpoint)
+    named = {key.replace("-", "_"): value for key, value in fields.items()}
+    endpoint = msgspec.convert({"scheme": scheme, **place, **named}, Endpoint)
+    if endpoint.framing == "length" and "max-line" in fields:
+        raise EndpointError("max-line= is for lines: a packet with its length before it is bounded by itself")
     if endpoint.abstract and (kept := fields.keys() & {"mode", "user", "group"}):
         raise EndpointError(f"{', '.join(sorted(kept))}: an abstract name has no file that could have that")
     return endpoint

@@ -77,7 +77,8 @@ OPTIONS = (
         "listen", "l", parse_listen, ("tcp:8125", "udp:8125"), True,
         "StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
         "[:interface=A], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
-        f"[:dialect=etsy|dogstatsd][:name=LABEL]; repeatable, with --count at most {MOST_LISTENERS} "
+        "[:dialect=etsy|dogstatsd|statsd_exporter][:tags=STYLE,...|all|none][:container=label|ignore][:name=LABEL], "
+        f"streams with [:max-line=BYTES]; repeatable, with --count at most {MOST_LISTENERS} "
         "[default: tcp:8125 and udp:8125]",
         example='["tcp:8125", "udp:8125"]',
     ),

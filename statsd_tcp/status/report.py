@@ -33,6 +33,7 @@ from statsd_tcp.supervisor.slots import WorkerFacts
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.supervisor.worker_slot import State
+from statsd_tcp.wire.grammar import TAG_STYLES, named
 
 __all__ = ["Report"]
 
@@ -272,6 +273,11 @@ def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queue
         "count_only": listener.endpoint.count_only,
         "dialect": listener.endpoint.dialect,
     }
+    if not listener.endpoint.count_only:
+        grammar = named(listener.endpoint.grammar)
+        result["tags"] = [style for style in TAG_STYLES if style in grammar.tags]
+        result["container"] = "label" if grammar.container else "ignore"
+        result["max_line"] = grammar.max_line
     if listener.stream:
         accepted = _sum(totals, ACCEPTED, listener.label)
         result["connections"] = accepted

@@ -42,8 +42,8 @@ class Plan(NamedTuple):
         return [one for listener in self.listeners for one in listener.sockets[worker]]
 
     def directory(self) -> list[tuple[str, str]]:
-        """Give the listeners' labels and dialects, as ledgers name them."""
-        return [(listener.label, listener.endpoint.dialect) for listener in self.listeners]
+        """Give the listeners' labels and the names of their grammars, as ledgers have them."""
+        return [(listener.label, listener.endpoint.grammar) for listener in self.listeners]
 
     @property
     def connections(self) -> int:

@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import Final
 
 from statsd_tcp.wire.framing import frame_datagram
+from statsd_tcp.wire.grammar import LARGEST_PACKET
 from statsd_tcp.wire.tails import Tails
 
-__all__ = ["LARGEST_PACKET", "LengthFramer"]
-
-LARGEST_PACKET: Final = 65535
-"""Bytes. Clients send 8 KiB at most unless told otherwise; four letters taken for a length are always more."""
+__all__ = ["LengthFramer"]
 
 _HEAD: Final = 4
 
@@ -97,7 +95,7 @@ class LengthFramer:
         self._wanted = _HEAD
         while size - at >= _HEAD:
             length = int.from_bytes(data[at : at + _HEAD], "little")
-            if length > LARGEST_PACKET:
+            if length > LARGEST_PACKET:  # as four letters taken for a length always are
                 self.broken = True
                 return b"".join(packets)
             end = at + _HEAD + length

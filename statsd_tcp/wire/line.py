@@ -10,7 +10,7 @@ from statsd_tcp.wire.events import read_special
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, Rejected
 from statsd_tcp.wire.samples import Sample
-from statsd_tcp.wire.shape import Shape, read_shape
+from statsd_tcp.wire.shape import Shape, manner_of, read_shape
 from statsd_tcp.wire.values import read_values
 
 __all__ = ["Parsed", "What", "complete", "parse_line"]
@@ -21,8 +21,8 @@ What = Literal["samples", "event", "service_check", "empty", "bad"]
 class Parsed(msgspec.Struct, frozen=True, gc=False):
     """The verdict on one line.
 
-    A line is taken whole or not at all: if ``reason`` is set, ``what`` is ``"bad"`` and nothing in it
-    counts. ``bad_tags`` is how many tags were left out of a good one.
+    ``reason``: something in it is bad. Then ``what`` is ``"bad"`` and nothing in it counts; only values without a type
+    leave the ``samples`` beside them as they are. ``bad_tags`` is how many tags were left out of a line with samples.
     """
 
     what: What = "samples"
@@ -52,12 +52,15 @@ def complete(line: bytes, shape: Shape, values: bytes, grammar: Grammar) -> Pars
     if shape.reason:
         return _bad(shape.reason if shape.reason == NOT_UTF8 or _is_utf8(line) else NOT_UTF8)
     try:
-        samples = read_values(shape.kind, shape.series, shape.rate, values, signed_gauges=grammar.signed_gauges)
+        samples, untyped = read_values(shape.series, manner_of(shape, grammar), values)
     except UnicodeDecodeError:
         return _bad(NOT_UTF8)
     except Rejected as rejected:
         return _bad(rejected.reason if _is_utf8(line) else NOT_UTF8)
-    return Parsed("samples", samples + shape.more, None, shape.bad_tags)
+    if untyped and not _is_utf8(line):
+        return _bad(NOT_UTF8)
+    reason = MALFORMED_LINE if untyped or shape.untyped else None
+    return Parsed("samples", samples + shape.more, reason, shape.bad_tags)
 
 
 def _special(line: bytes) -> Parsed:

@@ -1,17 +1,22 @@
-"""Numbers of a line: finite decimals, and not so large that one line could spoil a total.
+"""Numbers of a line: finite decimals.
 
-``float`` alone is too generous: it takes blanks, underscores, ``nan``, ``inf`` and the digits of every
-script. Once only the characters of a decimal number are left, it accepts exactly the decimal numbers.
+``float`` alone is too generous: it takes underscores, ``nan``, ``inf`` and the digits of every script. Once only the
+characters of a decimal number are left, it accepts exactly the decimal numbers.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-__all__ = ["LIMIT", "PACKED", "read_number", "read_rate"]
+__all__ = ["HIGHEST", "LIMIT", "PACKED", "read_number", "read_rate"]
 
-# Up to here every whole number has a float of its own: adding 1 to a total still changes it.
 LIMIT: Final = 2.0**53
+"""The most, in magnitude, of a number that is added to others. Up to here every whole number has a float of its own:
+adding 1 to a total still changes it, and one line cannot spoil it."""
+
+HIGHEST: Final = sys.float_info.max
+"""The most of a number that is not added to anything."""
 
 _DECIMAL: Final = b"0123456789+-.eE"
 
@@ -20,7 +25,7 @@ PACKED: Final = _DECIMAL + b":"
 
 
 def read_number(text: bytes) -> float | None:
-    """Return the number in ``text``; None if that is no finite decimal of at most 2**53 in magnitude."""
+    """Return the number in ``text``; None if that is no finite decimal."""
     if text.translate(None, _DECIMAL):
         return None
     try:
@@ -28,7 +33,7 @@ def read_number(text: bytes) -> float | None:
     except ValueError:
         return None
     # Adding zero turns -0.0 into 0.0.
-    return number + 0.0 if -LIMIT <= number <= LIMIT else None
+    return number + 0.0 if -HIGHEST <= number <= HIGHEST else None
 
 
 def read_rate(text: bytes) -> float | None:

@@ -39,19 +39,20 @@ TOO_MANY_TAGS: Final = "too_many_tags"
 IDENTITY_TOO_LONG: Final = "identity_too_long"
 
 REASONS: Final = (
-    MALFORMED_LINE,
-    EMPTY_NAME,
-    MALFORMED_VALUE,
-    UNKNOWN_TYPE,
-    INVALID_SAMPLE_RATE,
-    MIXED_TAGGING_STYLES,
     LINE_TOO_LONG,
     TRUNCATED,
     NOT_UTF8,
-    UNIT_CONFLICT,
+    MALFORMED_LINE,
+    EMPTY_NAME,
+    MIXED_TAGGING_STYLES,
     TOO_MANY_TAGS,
     IDENTITY_TOO_LONG,
+    UNKNOWN_TYPE,
+    UNIT_CONFLICT,
+    INVALID_SAMPLE_RATE,
+    MALFORMED_VALUE,
 )
+"""All of them. Of several things that are wrong with a line, it is counted under what comes first here."""
 
 
 class Rejected(Exception):  # noqa: N818 - a verdict on a line, not an error of the program

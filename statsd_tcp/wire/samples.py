@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-__all__ = ["GAUGE_MARK", "KINDS", "KIND_OF", "Kind", "Sample"]
+__all__ = ["GAUGE_MARK", "KINDS", "KIND_OF", "SPACED_MARK", "Kind", "Sample"]
 
 Kind = Literal["c", "g", "ms", "h", "d", "s"]
 """Counter, gauge, time in milliseconds, histogram, distribution, set: as written in a line."""
@@ -16,11 +16,15 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 KIND_OF: Final[dict[bytes, Kind]] = {kind.encode(): kind for kind in KINDS}
 
 GAUGE_MARK: Final = b"|g"
-"""In every line with a gauge, and in few others: the type comes right after a bar.
+"""In every line with a gauge, and in few others, unless it has `SPACED_MARK`: the type comes right after a bar.
 
 Look for it by ``find``. For "in" bytes first try whether they are asked for a number, and raise, and catch: ten times
 this.
 """
+
+
+SPACED_MARK: Final = b"| "
+"""In every other line with a gauge, and in hardly any other: spaces may stand between the bar and the type."""
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

@@ -6,9 +6,9 @@
              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         type rate  values of a second sample, type, sections
 
-A colon in a type or rate field begins the values of another sample of the same name, except in a set, whose
-members may have colons. Tags belong to the line: they hold for all its samples. Of a repeated section the
-last one counts.
+A colon in a type or rate field begins the values of another sample of the same name, except in a set, whose members
+may have colons. A value without a type is no sample. Tags belong to the line: they hold for all its samples. Of a
+repeated rate the last one counts.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ __all__ = ["Part", "Suffix", "read_suffix"]
 _REMEMBERED: Final = 512
 _MEMORABLE: Final = 256
 
+_CONTAINER: Final = b"c:"
+
 
 class Part(NamedTuple):
     """One sample: its type, its rate (1 where it has no effect), and its values unless it is the first."""
@@ -45,12 +47,20 @@ class Part(NamedTuple):
 
 
 class Suffix(NamedTuple):
-    """What a suffix says. ``flaw``: why it can't be taken apart; ``reason``: what is wrong in its parts."""
+    """What a suffix says.
+
+    ``flaw``: why it can't be taken apart; ``reason``: what is wrong in its parts. ``untyped``: it ends in values that
+    have no type. ``container`` is DogStatsD's, if there is one; ``shows_dogstatsd``: there is a section that only
+    clients of DogStatsD write.
+    """
 
     parts: tuple[Part, ...] = ()
     tags: Tags = NO_TAGS
     flaw: str = ""
     reason: str = ""
+    untyped: bool = False
+    container: str = ""
+    shows_dogstatsd: bool = False
 
 
 class _Draft:
@@ -66,22 +76,53 @@ class _Draft:
     def take_kind(self, field: bytes) -> _Draft:
         """Read a type field. Returned is the sample of the next field: this, or one that begins here."""
         kind, colon, values = field.partition(b":")
-        if not kind:
+        self.kind = _bare(kind)
+        if not self.kind:
             raise Rejected(MALFORMED_LINE)
-        if colon and kind != b"s":
-            self.kind = kind
+        if colon and self.kind != b"s":
             return _Draft(values)
-        self.kind = field
+        self.kind = _bare(field)
         return self
 
     def take_rate(self, field: bytes) -> _Draft:
         """Read a rate field without its ``@``, and return what ``take_kind`` does."""
         rate, colon, values = field.partition(b":")
         if colon and self.kind != b"s":
-            self.rate = rate
+            self.rate = rate.strip()
             return _Draft(values)
-        self.rate = field
+        self.rate = field.strip()
         return self
+
+
+def _bare(kind: bytes) -> bytes:
+    """Cut off blanks around a type. Before it there are only spaces: by them lines with gauges are found."""
+    return kind.rstrip().lstrip(b" ")
+
+
+class _Sections:
+    """The sections of a line, whichever sample they stand behind."""
+
+    __slots__ = ("container", "shown", "tags")
+
+    def __init__(self) -> None:
+        self.tags: list[bytes] = []
+        self.container = b""
+        self.shown = False
+
+    def take(self, field: bytes) -> None:
+        """Read one that is no rate. Those of DogStatsD begin with a letter, or ``#``.
+
+        Anything else is more likely a forgotten ``@`` or ``#``.
+        """
+        if not field:
+            return
+        if field[:1] == b"#":
+            self.tags.append(field[1:])
+        elif field.startswith(_CONTAINER):
+            self.container = field[len(_CONTAINER) :]
+        elif not field[:1].isalpha():
+            raise Rejected(MALFORMED_LINE)
+        self.shown = True
 
 
 def read_suffix(suffix: bytes) -> Suffix:
@@ -90,43 +131,39 @@ def read_suffix(suffix: bytes) -> Suffix:
 
 
 def _read(suffix: bytes) -> Suffix:
+    sections = _Sections()
     try:
         suffix.decode()
-        drafts, section = _split(suffix)
-        tags = read_section(section.decode())
+        drafts = _split(suffix, sections)
+        tags = read_section(b",".join(filter(None, sections.tags)).decode())
     except Rejected as rejected:
         return Suffix(flaw=rejected.reason)
     except UnicodeDecodeError:
         return Suffix(flaw=NOT_UTF8)
+    untyped = not drafts[-1].kind
     try:
-        return Suffix(_parts(drafts), tags)
+        parts = _parts(drafts[:-1] if untyped else drafts)
     except Rejected as rejected:
-        return Suffix((), tags, reason=rejected.reason)
+        return Suffix(tags=tags, reason=rejected.reason, untyped=untyped)
+    return Suffix(parts, tags, "", "", untyped, sections.container.decode(), sections.shown)
 
 
 _remembered = lru_cache(_REMEMBERED)(_read)
 
 
-def _split(suffix: bytes) -> tuple[list[_Draft], bytes]:
+def _split(suffix: bytes, sections: _Sections) -> list[_Draft]:
     draft = _Draft(b"")
     drafts = [draft]
-    section = b""
     for field in suffix.split(b"|"):
         if not draft.kind:
             draft = draft.take_kind(field)
         elif field[:1] == b"@":
             draft = draft.take_rate(field[1:])
-        elif field[:1] == b"#":
-            section = field[1:]
-        elif field and not field[:1].isalpha():
-            # DogStatsD's further sections begin with a letter. Anything else is more likely a forgotten "@"
-            # or "#".
-            raise Rejected(MALFORMED_LINE)
+        else:
+            sections.take(field)
         if draft is not drafts[-1]:
             drafts.append(draft)
-    if not draft.kind:
-        raise Rejected(MALFORMED_LINE)
-    return drafts, section
+    return drafts
 
 
 def _parts(drafts: list[_Draft]) -> tuple[Part, ...]:

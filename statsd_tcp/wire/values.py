@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from statsd_tcp.wire.numbers import LIMIT, read_number
+from typing import NamedTuple
+
+from statsd_tcp.wire.numbers import HIGHEST, LIMIT, read_number
 from statsd_tcp.wire.reasons import MALFORMED_VALUE, Rejected
 from statsd_tcp.wire.samples import Kind, Sample
 
-__all__ = ["read_values"]
+__all__ = ["Manner", "limit_of", "read_values"]
 
 
-def read_values(kind: Kind, series: str, rate: float, text: bytes, *, signed_gauges: bool) -> tuple[Sample, ...]:
-    """Return a sample for each of the values in ``text``: one for a set, else as many as colons separate.
+class Manner(NamedTuple):
+    """How the values of a sample are to be read: of which type, with which rate, and what colons and signs mean.
 
-    Raises ``Rejected`` for a bad value, and ``UnicodeDecodeError`` for a member that is not UTF-8.
+    ``packed``: there may be several, separated by colons. ``signed``: a sign changes a gauge.
     """
-    if kind == "s":
-        return (_member(series, text),)
-    if kind == "g":
-        return tuple([_change(series, value, signed=signed_gauges) for value in text.split(b":")])
-    return tuple([_measurement(kind, series, rate, value) for value in text.split(b":")])
+
+    kind: Kind
+    rate: float
+    packed: bool
+    signed: bool
+
+
+def limit_of(kind: Kind) -> float:
+    """Return the most, in magnitude, of a value divided by its rate: what is not added to anything has no limit."""
+    return HIGHEST if kind == "g" else LIMIT
+
+
+def read_values(series: str, manner: Manner, text: bytes) -> tuple[tuple[Sample, ...], bool]:
+    """Return the samples in ``text``, and whether it has values without a type before them.
+
+    Of values that are not packed only the last has a type. Raises ``Rejected`` for a bad value, and
+    ``UnicodeDecodeError`` for a member that is not UTF-8.
+    """
+    if manner.kind == "s":
+        return (_member(series, text),), False
+    if manner.packed:
+        values = [value for value in map(bytes.strip, text.split(b":")) if value] or [b""]
+        return tuple([_measurement(series, manner, value) for value in values]), False
+    _, colon, last = text.rpartition(b":")
+    return (_measurement(series, manner, last.strip()),), bool(colon)
 
 
 def _member(series: str, text: bytes) -> Sample:
@@ -27,20 +49,14 @@ def _member(series: str, text: bytes) -> Sample:
     return Sample("s", series, text.decode())
 
 
-def _change(series: str, text: bytes, *, signed: bool) -> Sample:
-    return Sample("g", series, _number(text), relative=signed and text[:1] in b"+-")
-
-
-def _measurement(kind: Kind, series: str, rate: float, text: bytes) -> Sample:
-    value = _number(text)
+def _measurement(series: str, manner: Manner, text: bytes) -> Sample:
+    value = read_number(text)
+    if value is None:
+        raise Rejected(MALFORMED_VALUE)
+    kind, rate = manner.kind, manner.rate
+    relative = kind == "g" and manner.signed and text[:1] in {b"+", b"-"}
+    limit = LIMIT if relative else limit_of(kind)
     total = value / rate
-    if not -LIMIT <= total <= LIMIT:
+    if not -limit <= total <= limit:
         raise Rejected(MALFORMED_VALUE)
-    return Sample(kind, series, total if kind == "c" else value, 1.0 / rate)
-
-
-def _number(text: bytes) -> float:
-    number = read_number(text)
-    if number is None:
-        raise Rejected(MALFORMED_VALUE)
-    return number
+    return Sample(kind, series, total if kind == "c" else value, 1.0 / rate, relative)

@@ -33,7 +33,7 @@ from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.sockets.tls import server_context
-from statsd_tcp.wire.grammar import DIALECTS
+from statsd_tcp.wire.grammar import named
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 
 __all__ = ["Worker"]
@@ -83,7 +83,7 @@ class Worker:
         self._send = send
         self._failed = failed
         self._ticks = ticks
-        listeners = ledger.directory.listeners
+        listeners = self._listeners = ledger.directory.listeners
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
             listeners,
@@ -278,7 +278,7 @@ class Worker:
             index=spec.index,
             occupancy=self._occupancy,
             hand_over=self._factory(spec.index).hand_over,
-            max_line=DIALECTS["etsy"].max_line,
+            max_line=named(self._listeners[spec.index][1]).max_line,
             framing=spec.framing,
         )
 

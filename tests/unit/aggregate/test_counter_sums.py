@@ -89,7 +89,7 @@ class OneAlgorithmTests(SynchronousTestCase):
 
     def counters(self, chunks: list[bytes], sums: NewSums | None) -> dict[str, float]:
         """Count chunks."""
-        tally = Tally(Grammar(), ["a"], new_sums=sums)
+        tally = Tally([("a", Grammar())], new_sums=sums)
         tally.add(0, b"a:1|c\nb:1|c|@0.3\n", 1)
         tally.take()
         for chunk in chunks:

@@ -64,7 +64,7 @@ class LearntTests(SynchronousTestCase):
 
     def tallies(self) -> tuple[Tally, Tally]:
         """Give a tally with sums, which knows some shapes, and one without."""
-        made = (Tally(Grammar(), ["a"], new_sums=partial(new_sums, 1)), Tally(Grammar(), ["a"]))
+        made = (Tally([("a", Grammar())], new_sums=partial(new_sums, 1)), Tally([("a", Grammar())]))
         for tally in made:
             tally.add(0, b"c:1|c\nr:1|c|@0.125\nt:1|ms\nh:1|h|@0.5\nd;x=y:1|d\nc:1|c|#a:b\nw:1|c\r\n", 1)
             tally.take()
@@ -109,7 +109,7 @@ class LearntTests(SynchronousTestCase):
     def test_too_long(self) -> None:
         """A line that is too long with its value is rejected, however well its shape is known."""
         grammar = Grammar(max_line=12)
-        tally = Tally(grammar, ["a"], new_sums=partial(new_sums, 1))
+        tally = Tally([("a", grammar)], new_sums=partial(new_sums, 1))
         for _ in range(3):
             tally.add(0, b"name:123|c\nname:123456|c\n", 1)
             interval = tally.take()
@@ -141,7 +141,7 @@ class LearntTests(SynchronousTestCase):
             rejected: set[bytes] = set()
             pass_on = seen.append
 
-        tally = Tally(Grammar(), ["a"], accepted=Accepted(), new_sums=partial(new_sums, 1))  # type: ignore[arg-type]
+        tally = Tally([("a", Grammar())], accepted=Accepted(), new_sums=partial(new_sums, 1))  # type: ignore[arg-type]
         self.assertIsNone(tally._listeners[0].sums)
 
 

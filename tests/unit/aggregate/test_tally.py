@@ -30,7 +30,7 @@ NEW_SUMS: NewSums | None = None
 
 def make_tally() -> Tally:
     """Return a tally for the model's listeners."""
-    return Tally(Grammar(), LABELS, GRAMMARS, new_sums=NEW_SUMS)
+    return Tally([(label, GRAMMARS.get(label, Grammar())) for label in LABELS], new_sums=NEW_SUMS)
 
 
 def counted(lines: list[bytes]) -> Interval:
@@ -90,9 +90,9 @@ class TallyTests(SynchronousTestCase):
 
     def test_packed_limits(self) -> None:
         """Packed values have the same limits as others: one that is too large after the rate spoils the line."""
-        for line in (b"t:1:1e10|ms|@1e-6", b"t:1:-1e10|ms|@1e-6", b"t:1:1e16|h", b"t:-1e16:1|c", b"t:1:.|ms"):
+        for line in (b"t:1:1e10|h|@1e-6", b"t:1:-1e10|d|@1e-6", b"t:1:1e16|h", b"t:-1e16:1|c|#", b"t:1:.|h"):
             self.assertEqual(counted([line]).bad_lines, {"malformed_value": 1}, line)
-        self.assertEqual(counted([b"t:1:1e9|ms|@1e-6"]).samples, {"ms": 2})
+        self.assertEqual(counted([b"t:1:1e9|h|@1e-6"]).samples, {"h": 2})
 
     def test_much_at_once(self) -> None:
         """Whatever grows with the lines, and not only with the series, is to be taken early when it is much."""
@@ -101,7 +101,7 @@ class TallyTests(SynchronousTestCase):
         many = range(tally_module.TABLE_LINES + 2)
         for name, lines in {
             "values": b"".join(b"t:%d|ms\n" % number for number in many),
-            "packed": b"t:%s|ms\n" % b":".join(b"%d" % number for number in range(200)),
+            "packed": b"t:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
             "members": b"".join(b"s:m%d|s\n" % number for number in many),
             "beside a gauge": b"g:1|g:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
         }.items():
@@ -254,7 +254,7 @@ class TallyProperties(SynchronousTestCase):
 
     def streamed(self, pieces: list[bytes], grammar: Grammar) -> Interval:
         """Return the interval of one connection that sends these pieces, all at one tick, and ends."""
-        tally, framer = Tally(grammar, ["tcp"], new_sums=NEW_SUMS), LineFramer(grammar.max_line, Tails())
+        tally, framer = Tally([("tcp", grammar)], new_sums=NEW_SUMS), LineFramer(grammar.max_line, Tails())
         for piece in pieces:
             tally.add(0, framer.feed(piece), 1)
         tally.add(0, framer.finish(clean=True), 1)

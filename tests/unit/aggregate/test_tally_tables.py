@@ -22,7 +22,7 @@ class TableTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make the tally."""
         self.patch(tally, "TABLE_LINES", SMALL)
-        self.tally = Tally(Grammar(), ["a"])
+        self.tally = Tally([("a", Grammar())])
         self.random = random.Random(1)
 
     @property
@@ -85,7 +85,7 @@ class TableTests(SynchronousTestCase):
         intervals: list[Interval] = []
         for trial in (1, 10**9):
             self.patch(tally, "TRIAL", trial)
-            self.tally = Tally(Grammar(), ["a"])
+            self.tally = Tally([("a", Grammar())])
             self.add(lines)
             intervals.append(self.tally.take())
         self.assertEqual(*intervals)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.endpoints import Endpoint, EndpointError, TlsFiles, parse_count, parse_http, parse_listen
+from statsd_tcp.wire.grammar import DIALECTS, LARGEST_PACKET, TAG_STYLES, Grammar, named
 
 GOOD: dict[str, Endpoint] = {
     "tcp:8125": Endpoint("tcp", 8125),
@@ -21,6 +23,10 @@ GOOD: dict[str, Endpoint] = {
     "unix:/run/s:framing=length:dialect=dogstatsd": Endpoint(
         "unix", path="/run/s", framing="length", dialect="dogstatsd"
     ),
+    "udp:1:tags=dogstatsd,graphite": Endpoint("udp", 1, tags=frozenset({"dogstatsd", "graphite"})),
+    "tcp:1:tags=none": Endpoint("tcp", 1, tags=frozenset()),
+    "tcp:1:tags=all:dialect=dogstatsd": Endpoint("tcp", 1, dialect="dogstatsd", tags=frozenset(TAG_STYLES)),
+    "tcp:1:container=label:max-line=65536": Endpoint("tcp", 1, container="label", max_line=65536),
     "unix:/run/a\\:b": Endpoint("unix", path="/run/a:b"),
     "unix:/run/../tmp//s": Endpoint("unix", path="/tmp/s"),
     "unix:@stats": Endpoint("unix", path="@stats"),
@@ -39,7 +45,7 @@ BAD: dict[str, str] = {
     "tcp:65536": "is not a port",
     "tcp:x": "is not a port",
     "tcp:1:": "'' is not one of",
-    "tcp:1:mode=660": "'mode=660' is not one of dialect=, interface=, name=",
+    "tcp:1:mode=660": "'mode=660' is not one of container=, dialect=, interface=, max-line=, name=, tags=",
     "tcp:1:rcvbuf=9999": "'rcvbuf=9999' is not one of",
     "tcp:1:framing=length": "'framing=length' is not one of",
     "tcp:1:name=a:name=b": "name= is given twice",
@@ -47,6 +53,15 @@ BAD: dict[str, str] = {
     "tcp:1:interface=here": "interface=here is not an IP address",
     "tcp:1:dialect=other": "dialect=other is not one of etsy, dogstatsd",
     "tcp:1\\": "a backslash at the end escapes nothing",
+    "tcp:1:tags=dogstatsd,datadog": "tags=dogstatsd,datadog: 'datadog' is not one of dogstatsd, influx, librato",
+    "tcp:1:tags=": "tags=: '' is not one of dogstatsd",
+    "tcp:1:tags=all,none": "tags=all,none: 'all' is not one of",
+    "tcp:1:container=drop": "container=drop is not one of label, ignore",
+    "tcp:1:max-line=1048577": "max-line=1048577 is not a number of bytes from 64 to 1048576",
+    "tcp:1:max-line=8k": "max-line=8k is not a number",
+    "udp:1:max-line=9000": "'max-line=9000' is not one of",
+    "unixgram:/s:max-line=9000": "'max-line=9000' is not one of",
+    "unix:/s:framing=length:max-line=9000": "max-line= is for lines",
     "udp:1:rcvbuf=12": "rcvbuf=12 is not a number of bytes",
     "udp:1:rcvbuf=big": "rcvbuf=big is not a number of bytes",
     "unix": "the path is missing; write unix:PATH",
@@ -104,6 +119,28 @@ class ListenTests(SynchronousTestCase):
             except EndpointError:
                 continue
             self.assertEqual(endpoint, parse_listen(str(endpoint)))
+
+
+class GrammarTests(SynchronousTestCase):
+    """The grammar of a listener's lines."""
+
+    def test_grammars(self) -> None:
+        """It is its dialect's, but for what the endpoint says; a datagram or packet bounds its lines by itself."""
+        table = {
+            "tcp:1": DIALECTS["etsy"],
+            "udp:1": Grammar(max_line=LARGEST_PACKET),
+            "unixgram:/s": Grammar(max_line=LARGEST_PACKET),
+            "unix:/s": DIALECTS["etsy"],
+            "unix:/s:framing=length": Grammar(max_line=LARGEST_PACKET),
+            "tcp:1:dialect=statsd_exporter": DIALECTS["statsd_exporter"],
+            "tcp:1:dialect=statsd_exporter:container=ignore": replace(DIALECTS["statsd_exporter"], container=False),
+            "tcp:1:tags=graphite,influx:max-line=70000": Grammar(
+                tags=frozenset({"graphite", "influx"}), max_line=70000
+            ),
+            "tcp:1:tags=none:container=label": Grammar(tags=frozenset(), container=True),
+        }
+        for text, grammar in table.items():
+            self.assertEqual(grammar, named(parse_listen(text).grammar), text)
 
 
 class OtherOptionTests(SynchronousTestCase):

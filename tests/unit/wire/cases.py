@@ -6,6 +6,7 @@ A meaning is written like this:
 * ``g a=5`` sets a gauge, ``g a+=5`` and ``g a+=-5`` change it;
 * ``c a{k=v,bare=}=1``: tags in the order of their keys;
 * ``c a=1; c a=2``: several samples; ``c a=1 (1 bad)``: a tag was left out;
+* ``c a=1 !unknown_type``: another sample of the line was rejected, with the reason;
 * ``!malformed_line``: rejected, with the reason; ``event``, ``service_check``, ``empty``.
 
 Sources: "4" is what docs/protocol.md says, "own rule" where no other server decides it; other servers are named where
@@ -33,12 +34,13 @@ class Case(NamedTuple):
 
 def meaning(parsed: Parsed) -> str:
     """Write down what was read."""
-    if parsed.reason is not None:
+    if parsed.what == "bad":
         return f"!{parsed.reason}"
     if parsed.what != "samples":
         return parsed.what
     bad = f" ({parsed.bad_tags} bad)" if parsed.bad_tags else ""
-    return "; ".join(_sample(sample) for sample in parsed.samples) + bad
+    partly = f" !{parsed.reason}" if parsed.reason else ""
+    return "; ".join(_sample(sample) for sample in parsed.samples) + bad + partly
 
 
 def _sample(sample: Sample) -> str:
@@ -83,24 +85,25 @@ TYPES: Final = _cases(
     (b"a:1|ct", "!unknown_type", "veneur goes by the first letter; 4"),
     (b"a:1|msx", "!unknown_type", "4"),
     (b"a:1|x", "!unknown_type", "4; etsy counts it as a counter"),
-    (b"a:1| c", "!unknown_type", "4: blanks are bad; etsy trims them"),
-    (b"a:1|c ", "!unknown_type", "4: blanks are bad"),
+    (b"a:1| c", "c a=1", "etsy HEAD cuts blanks off"),
+    (b"a:1|c ", "c a=1", "etsy HEAD cuts blanks off"),
     (b"a:1|1", "!unknown_type", "4"),
     (b"a:1|@0.1", "!unknown_type", "the type is missing: the rate stands in its place"),
     (b"a:1|#k", "!unknown_type", "the type is missing: the tags stand in its place"),
-    (b"a:1|#k:v", "!malformed_line", "and their colon begins a sample that has no type, either"),
+    (b"a:1|#k:v", "!unknown_type", "so it is with a colon"),
 )
 
 STRUCTURE: Final = _cases(
+    (b"envoy.outbound|80||x.total:1|g", "g envoy.outbound|80||x.total=1", "as etsy: a name of Envoy's"),
     (b"", "empty", "4: empty lines are skipped and counted apart"),
     (b"\r", "empty", "4: one carriage return is dropped"),
     (b"\r\r", "!malformed_line", "4: only one"),
     (b"a:1|c\r", "c a=1", "4: one carriage return is dropped; statsd_exporter rejects it on UDP"),
-    (b"a:1|c\r\r", "!unknown_type", "4: only one"),
+    (b"a:1|c\r\r", "c a=1", "etsy HEAD cuts blanks off, a carriage return is one"),
     (b"a:1|c|@0.5\r", "c a=2 x2", "4: wherever the line ends"),
     (b"a:1|c|#k:v\r", "c a{k=v}=1", "4: not part of the tag, as in veneur"),
     (b"a:b|s\r", "s a=b", "4"),
-    (b"a:1\r|c", "!malformed_value", "4: only at the end"),
+    (b"a:1\r|c", "c a=1", "etsy HEAD cuts blanks off"),
     (b"a\r:1|c", "c a\r=1", "4: names stay raw"),
     (b"a", "!malformed_line", "netdata counts it as a meter; 4"),
     (b" ", "!malformed_line", "4"),
@@ -115,9 +118,9 @@ STRUCTURE: Final = _cases(
     (b"a:1||c", "!malformed_line", "an empty type is none"),
     (b"a|c", "!malformed_line", "netdata makes it 1; 4"),
     (b"a|c:1", "!malformed_line", "own rule: a bar before the first colon is no name"),
-    (b"a|b:1|c", "!malformed_line", "own rule: more likely two lines glued together"),
-    (b"|a:1|c", "!malformed_line", "own rule"),
-    (b"a1|c:1|c", "!malformed_line", "own rule"),
+    (b"a|b:1|c", "c a|b=1", "as etsy and statsd_exporter: the name ends at the first colon, whatever is in it"),
+    (b"|a:1|c", "c |a=1", "as etsy"),
+    (b"a1|c:1|c", "c a1|c=1", "as etsy"),
     (b":1|c", "!empty_name", 'statsd_exporter; etsy counts the key ""'),
     (b":1|x", "!empty_name", "precedence: empty_name before unknown_type"),
     (b":|c", "!empty_name", "precedence: empty_name before malformed_value"),
@@ -172,10 +175,10 @@ VALUES: Final = _cases(
     (b"a:1.2.3|c", "!malformed_value", "4"),
     (b"a:1,5|c", "!malformed_value", "4: a comma is no point"),
     (b"a:007|c", "c a=7", "leading zeros are decimal; etsy, statsd_exporter"),
-    (b"a: 5|c", "!malformed_value", "4: blanks are bad; etsy trims them"),
-    (b"a:5 |c", "!malformed_value", "4: blanks are bad"),
+    (b"a: 5|c", "c a=5", "etsy HEAD cuts blanks off"),
+    (b"a:5 |c", "c a=5", "etsy HEAD cuts blanks off"),
     (b"a:  |c", "!malformed_value", "etsy makes it 0"),
-    (b"a:\t5|c", "!malformed_value", "4: blanks are bad"),
+    (b"a:\t5|c", "c a=5", "etsy HEAD cuts blanks off"),
     (b"a:1_000|c", "!malformed_value", "4: underscores are bad, though Python takes them"),
     (b"a:0x10|c", "!malformed_value", "4: hex is bad; etsy makes it 16"),
     (b"a:0b11|c", "!malformed_value", "etsy makes it 3"),
@@ -191,7 +194,7 @@ VALUES: Final = _cases(
     (b"a:9007199254740992|c", "c a=9007199254740992", "4: 2**53 is the limit"),
     (b"a:-9007199254740992|c", "c a=-9007199254740992", "4"),
     (b"a:9007199254740994|c", "!malformed_value", "4: above 2**53"),
-    (b"a:1e16|g", "!malformed_value", "4: above 2**53"),
+    (b"a:1e16|g", "g a=10000000000000000", "a setting is added to nothing: any finite float"),
     (b"a:1e16|ms", "!malformed_value", "4: above 2**53"),
     (b"a:-1e300|h", "!malformed_value", "4: above 2**53"),
     (b"a:000000000000000000000000000001|c", "c a=1", "long, but small"),
@@ -202,6 +205,15 @@ VALUES: Final = _cases(
 )
 
 GAUGES: Final = _cases(
+    (b"a:1764298601123456789|g", "g a=1.7642986011234568e+18", "as etsy: nanoseconds since 1970"),
+    (b"a:9223372036854771712|g", "g a=9.2233720368547717e+18", "as etsy: a cgroup without a limit"),
+    (b"a:1.7e308|g", "g a=1.6999999999999999e+308", "any finite float"),
+    (b"a:1e309|g", "!malformed_value", "which this is not"),
+    (b"a:+1e16|g", "!malformed_value", "a change is added to a gauge that is kept"),
+    (b"a:-1e16|g", "!malformed_value", "a change is added to a gauge that is kept"),
+    (b"a: +5 |g", "g a+=5", "blanks are cut off before a sign is looked for"),
+    (b"a:5| g ", "g a=5", "etsy HEAD cuts blanks off"),
+    (b"a:0|g:-5|g", "g a=0; g a+=-5", "how a negative value is set in one line"),
     (b"a:+5|g", "g a+=5", "4: a sign changes the gauge"),
     (b"a:-5|g", "g a+=-5", "4: a sign changes the gauge"),
     (b"a:5|g", "g a=5", "4: without a sign it is set"),
@@ -214,7 +226,11 @@ GAUGES: Final = _cases(
     (b"a:+1|g|@0.1", "g a+=1", "4: the rate is checked and ignored"),
     (b"a:1|g|@0", "!invalid_sample_rate", "4: the rate is checked"),
     (b"a:1e15|g|@0.01", "g a=1000000000000000", "4: the limit is not applied after a rate that has no effect"),
-    (b"a:1:+2:-3|g", "g a=1; g a+=2; g a+=-3", "DogStatsD packs gauges, too; their order holds"),
+    (
+        b"a:1:+2:-3|g",
+        "g a+=-3 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
     (b"a:5|g:+1|g", "g a=5; g a+=1", "etsy's multi-samples"),
 )
 
@@ -249,8 +265,8 @@ RATES: Final = _cases(
     (b"a:1|c|@", "!invalid_sample_rate", "4"),
     (b"a:1|c|@NaN", "!invalid_sample_rate", "4"),
     (b"a:1|c|@inf", "!invalid_sample_rate", "4"),
-    (b"a:1|c|@ 0.1", "!invalid_sample_rate", "4: blanks are bad"),
-    (b"a:1|c|@0.1 ", "!invalid_sample_rate", "4: blanks are bad"),
+    (b"a:1|c|@ 0.1", "c a=10 x10", "own rule: as blanks around values"),
+    (b"a:1|c|@0.1 ", "c a=10 x10", "own rule: as blanks around values"),
     (b"a:1|c|@1e-9", "c a=999999999.99999988 x999999999.99999988", "1/rate as a double"),
     (b"a:1|ms|@1e-9", "ms a=1 x999999999.99999988", "10**9 loops in statsd_exporter and telegraf"),
     (b"a:1|c|@1e-300", "!invalid_sample_rate", "4: stands for more than 2**53 events"),
@@ -264,29 +280,49 @@ RATES: Final = _cases(
     (b"a:1|c|@0.5|@x", "!invalid_sample_rate", "4: the last wins"),
     (b"a:1|c|#k:v|@0.1", "c a{k=v}=10 x10", "4: sections in any order; etsy loses the rate"),
     (b"a:1|c|@0.1|#k:v", "c a{k=v}=10 x10", "4: sections in any order"),
-    (b"a:1:2|c|@0.5", "c a=2 x2; c a=4 x2", "the rate holds for all packed values"),
+    (
+        b"a:1:2|c|@0.5",
+        "c a=4 x2 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
 )
 
 SAMPLES: Final = _cases(
-    (b"a:1:2:3|ms", "ms a=1; ms a=2; ms a=3", "DogStatsD 1.1 packs values"),
-    (b"a:1:2:3|c", "c a=1; c a=2; c a=3", "DogStatsD; statsd_exporter rejects packed counters"),
+    (b"a:1:2:3|ms", "ms a=3 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
+    (b"a:1:2:3|c", "c a=3 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
     (b"a:1:2|h|@0.5", "h a=1 x2; h a=2 x2", "DogStatsD"),
     (b"a:1:2|d|#k:v", "d a{k=v}=1; d a{k=v}=2", "DogStatsD"),
-    (b"a:1:-2:3e1|c", "c a=1; c a=-2; c a=30", "each is a decimal of its own"),
+    (
+        b"a:1:-2:3e1|c",
+        "c a=30 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
     (b"a:1:|c", "!malformed_value", "an empty value is bad"),
-    (b"a::1|c", "!malformed_value", "an empty value is bad"),
-    (b"a:1::2|c", "!malformed_value", "an empty value is bad"),
-    (b"a:1:x:3|ms", "!malformed_value", "own rule: one line, one verdict"),
+    (b"a::1|c", "c a=1 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
+    (b"a:1::2|c", "c a=2 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
+    (b"a:1:x:3|ms", "ms a=3 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
     (b"a:1:1e16|ms", "!malformed_value", "4: the limit is for each"),
     (b"a:1|c:2|ms", "c a=1; ms a=2", "etsy's multi-samples"),
     (b"a:1|c:2|c:3|c", "c a=1; c a=2; c a=3", "etsy's multi-samples"),
-    (b"a:1|c:2:3|ms", "c a=1; ms a=2; ms a=3", "own rule: multi-samples may be packed"),
-    (b"a:1:2|c:3:4|h", "c a=1; c a=2; h a=3; h a=4", "own rule"),
+    (
+        b"a:1|c:2:3|ms",
+        "c a=1; ms a=3 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
+    (
+        b"a:1:2|c:3:4|h",
+        "c a=2; h a=3; h a=4 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum; h is a type of DogStatsD",
+    ),
     (b"a:1|c|@0.1:2|c|@0.5", "c a=10 x10; c a=4 x2", "4: a rate belongs to its sample"),
     (b"a:1|c|@0.1:2|ms", "c a=10 x10; ms a=2", "4: a colon in the rate field begins a sample"),
-    (b"a:1|c|@0.1:2", "!malformed_line", "the second sample has no type"),
-    (b"a:1|c:2", "!malformed_line", "the second sample has no type"),
-    (b"a:1|c:", "!malformed_line", "the second sample has no type"),
+    (
+        b"a:1|c|@0.1:2",
+        "c a=10 x10 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
+    (b"a:1|c:2", "c a=1 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
+    (b"a:1|c:", "c a=1 !malformed_line", "as etsy: a value without a type is a bad sample, and no part of a sum"),
     (b"a:1|c:|c", "!malformed_value", "an empty value is bad"),
     (b"a:1|c:2|", "!malformed_line", "an empty type is none"),
     (b"a:1|c:2||c", "!malformed_line", "an empty type is none"),
@@ -311,6 +347,32 @@ SAMPLES: Final = _cases(
     (b"a:1|ms|@0:2|h", "!unit_conflict", "precedence: unit_conflict before invalid_sample_rate"),
     (b"a:1|x|@0", "!unknown_type", "precedence: unknown_type before invalid_sample_rate"),
     (b"a:x|c|@0", "!invalid_sample_rate", "precedence: invalid_sample_rate before malformed_value"),
+)
+
+PACKED: Final = _cases(
+    (b"a:1:2:3|ms|#", "ms a=1; ms a=2; ms a=3", "DogStatsD 1.1 packs values; a section of tags shows it"),
+    (b"a:1:2:3|c|c:x", "c a=1; c a=2; c a=3", "DogStatsD; statsd_exporter rejects packed counters"),
+    (b"a:1:2|ms|T17", "ms a=1; ms a=2", "a timestamp shows it"),
+    (b"a:1:2|ms|e:x", "ms a=1; ms a=2", "any of its sections shows it"),
+    (b"a:1:2|h", "h a=1; h a=2", "so does a type that only its clients send"),
+    (b"a:1:2|d", "d a=1; d a=2", "so does a type that only its clients send"),
+    (b"a:1:+2:-3|g|#k:v", "g a{k=v}=1; g a{k=v}+=2; g a{k=v}+=-3", "DogStatsD packs gauges, too; their order holds"),
+    (b"a:1:2|c|@0.5|#k:v", "c a{k=v}=2 x2; c a{k=v}=4 x2", "the rate holds for all packed values"),
+    (b"a:1:-2:3e1|c|#", "c a=1; c a=-2; c a=30", "each is a decimal of its own"),
+    (b"a:1:2:|h", "h a=1; h a=2", "DogStatsD, statsd_exporter: an empty place is skipped"),
+    (b"a::1|h", "h a=1", "an empty place is skipped"),
+    (b"a:1::2|c|#", "c a=1; c a=2", "an empty place is skipped"),
+    (b"a: 1 :2 |h", "h a=1; h a=2", "blanks are cut off"),
+    (b"a::|h", "!malformed_value", "nothing is no value"),
+    (b"a: : |h", "!malformed_value", "nothing is no value"),
+    (b"a:1:x:3|ms|#", "!malformed_value", "one verdict for packed values, as DogStatsD has it"),
+    (b"a:1|c:2:3|ms|#", "c a=1; ms a=2; ms a=3", "own rule: multi-samples may be packed"),
+    (b"a:1:2|c:3:4|ms|#", "c a=1; c a=2; ms a=3; ms a=4", "own rule"),
+    (b"a,k=v:1:2|h", "h a{k=v}=1; h a{k=v}=2", "whatever the style of the tags"),
+    (b"up.db1:5432:12|ms", "ms up.db1=12 !malformed_line", "as etsy: a port in a name is no value"),
+    (b"up.db1:5432:12|ms|@0.5", "ms up.db1=12 x2 !malformed_line", "a rate is no sign of DogStatsD"),
+    (b"run_-1:3:7|c", "c run_-1=7 !malformed_line", "as etsy"),
+    (b"h:fe80::1:3|g", "g h=3 !malformed_line", "as etsy"),
 )
 
 SETS: Final = _cases(
@@ -345,6 +407,26 @@ SECTIONS: Final = _cases(
 )
 
 TAGS: Final = _cases(
+    (b"posts#index:1|c", "c posts#index=1", "as etsy: two names"),
+    (b"posts#show:2|c", "c posts#show=2", "as etsy: two names"),
+    (b"disk[0].used:5|g", "g disk[0].used=5", "as etsy"),
+    (b"Foo#bar:12|ms", "ms Foo#bar=12", "as etsy: a method of Ruby"),
+    (b"Foo#bar,k=v:1|c", "c Foo#bar{k=v}=1", "the delimiter with a pair behind it begins the tags"),
+    (b"Foo#bar;k=v:1|c", "c Foo#bar{k=v}=1", "a key has no delimiter of another style"),
+    (b"disk[0].used,k=v:1|c", "c disk[0].used{k=v}=1", "brackets without pairs are no tags"),
+    (b"disk[0].used[k=v]:1|c", "c disk[0].used{k=v}=1", "nor do they hide others"),
+    (b"[a][k=v][b]:1|c", "c [a][b]{k=v}=1", "nor do they begin tags once more"),
+    (b"a;b;k=v:1|c", "c a{k=v}=1 (1 bad)", "a bad tag beside a good one costs only itself"),
+    (b"a,b[k=v]c:1|c", "c a,bc{k=v}=1", "a key has no delimiter of another style"),
+    (b"a=b,c=d]e:1|c", "c a=b,c=d]e=1 (1 bad)", "statsd_exporter: half a pair of brackets leaves all in the name"),
+    (b"p:1|c|#env:prod,#role:web", "c p{env=prod,role=web}=1", "Datadog's client for PHP"),
+    (b"p:1|c|###k:v", "c p{k=v}=1", "however often"),
+    (b"p:1|c|#k:#v", "c p{k=#v}=1", "only before a key"),
+    (b"p:1|c|#k=", "c p=1 (1 bad)", "no value, though there is a sign"),
+    (b"p:1|c|#=v", "c p=1 (1 bad)", "no key"),
+    (b"p:1|c|#k=v:w", "c p{k=v=w}=1", "a colon counts before an equals sign"),
+    (b"p:1|c|#a:1|#b:2|@0.5|#c:3", "c p{a=1,b=2,c=3}=2 x2", "the tags of all sections"),
+    (b"p:1|c|#a:1|#a:2", "c p{a=2}=1", "of a repeated key the last wins"),
     (b"a:1|c|#k:v", "c a{k=v}=1", "4"),
     (b"a:1|c|#k:v,l:w", "c a{k=v,l=w}=1", "4"),
     (b"a:1|c|#l:w,k:v", "c a{k=v,l=w}=1", "the order of tags makes no difference"),
@@ -360,15 +442,15 @@ TAGS: Final = _cases(
     (b"a:1|c|#:", "c a=1 (1 bad)", "neither"),
     (b"a:1|c|#k:v:w", "c a{k=v:w}=1", "all but etsy: the first colon counts"),
     (b"a:1|c|#k:=v", "c a{k==v}=1", "4"),
-    (b"a:1|c|#k=v", "c a{k=v=}=1", "no colon: a bare tag, whatever it looks like"),
+    (b"a:1|c|#k=v", "c a{k=v}=1", "as etsy and Graphite read it; DogStatsD makes a bare tag of it"),
     (b"a:1|c|#k:v,k:w", "c a{k=w}=1", "4: of a repeated key the last wins"),
     (b"a:1|c|#k,k:w", "c a{k=w}=1", "4: of a repeated key the last wins"),
     (b"a:1|c|#k:v,k", "c a{k=}=1", "4: of a repeated key the last wins"),
     (b"a:1|c|#k:v,k:", "c a{k=v}=1 (1 bad)", "a bad tag replaces nothing"),
     (b"a:1|c|# k : v ", "c a{ k = v }=1", "tags stay raw"),
-    (b"a:1|c|#k:v|#l:w", "c a{l=w}=1", "4: of a repeated section the last wins"),
-    (b"a:1|c|#k:v|#", "c a=1", "4: of a repeated section the last wins, empty or not"),
-    (b"a:1|c|##", "c a{#=}=1", "a bare tag"),
+    (b"a:1|c|#k:v|#l:w", "c a{k=v,l=w}=1", "statsd_exporter: the tags of all sections"),
+    (b"a:1|c|#k:v|#", "c a{k=v}=1", "the tags of all sections"),
+    (b"a:1|c|##", "c a=1 (1 bad)", "a tag without a key"),
     (b"a:1|c|#\xc3\xa9:\xc3\xbc", "c a{\u00e9=\u00fc}=1", "UTF-8"),
     (b"a:1:2|ms|#k:,l:w", "ms a{l=w}=1; ms a{l=w}=2 (1 bad)", "counted once for the line"),
     (b"a,k=v:1|c", "c a{k=v}=1", "InfluxDB"),
@@ -381,17 +463,17 @@ TAGS: Final = _cases(
     (b"a[k=v]:1|c", "c a{k=v}=1", "SignalFX"),
     (b"a[k=v,l=w]b:1|c", "c ab{k=v,l=w}=1", "SignalFX: anywhere in the name"),
     (b"[k=v]a:1|c", "c a{k=v}=1", "SignalFX: anywhere in the name"),
-    (b"a,:1|c", "c a=1", "an empty section is fine"),
-    (b"a#:1|c", "c a=1", "an empty section is fine"),
-    (b"a;:1|c", "c a=1", "an empty section is fine"),
-    (b"a[]:1|c", "c a=1", "an empty section is fine"),
-    (b"a,k:1|c", "c a=1 (1 bad)", "only DogStatsD has bare tags"),
-    (b"a,k=:1|c", "c a=1 (1 bad)", "no value"),
-    (b"a,=v:1|c", "c a=1 (1 bad)", "no key"),
-    (b"a,=:1|c", "c a=1 (1 bad)", "neither"),
+    (b"a,:1|c", "c a,=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a#:1|c", "c a#=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a;:1|c", "c a;=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a[]:1|c", "c a[]=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a,k:1|c", "c a,k=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a,k=:1|c", "c a,k==1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a,=v:1|c", "c a,=v=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
+    (b"a,=:1|c", "c a,==1", "as etsy: without key=value behind it the delimiter belongs to the name"),
     (b"a,k=v,:1|c", "c a{k=v}=1 (1 bad)", "4: a bad tag costs only itself"),
     (b"a,,k=v:1|c", "c a{k=v}=1 (1 bad)", "4"),
-    (b"a;;:1|c", "c a=1 (2 bad)", "4"),
+    (b"a;;:1|c", "c a;;=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
     (b"a,k=v=w:1|c", "c a{k=v=w}=1", "the first = counts"),
     (b"a,k=v,k=w:1|c", "c a{k=w}=1", "4: of a repeated key the last wins"),
     (b"a;k=v,l=w:1|c", "c a{k=v,l=w}=1", "own rule: the first delimiter decides; a comma may be in a Graphite value"),
@@ -404,14 +486,14 @@ TAGS: Final = _cases(
     (b"a[k=v]]:1|c", "c a]{k=v}=1", "a closing bracket alone is nothing special"),
     (b"a[k=v],l=w:1|c", "!mixed_tagging_styles", "own rule: tags begin once more"),
     (b"a[k=v][l=w]:1|c", "!mixed_tagging_styles", "own rule: tags begin once more"),
-    (b"a[k=v]#:1|c", "!mixed_tagging_styles", "own rule: tags begin once more"),
+    (b"a[k=v]#:1|c", "c a#{k=v}=1", "nothing begins tags once more"),
     (b"a,k=v:1|c|#l:w", "!mixed_tagging_styles", "statsd_exporter"),
     (b"a#k=v:1|c|#l", "!mixed_tagging_styles", "statsd_exporter"),
     (b"a;k=v:1|c|#k:v", "!mixed_tagging_styles", "statsd_exporter"),
     (b"a[k=v]:1|c|#l:w", "!mixed_tagging_styles", "statsd_exporter"),
     (b"a,k=v:1|c|#", "c a{k=v}=1", "4: an empty section is fine"),
     (b"a,k=v:1|c|#,", "c a{k=v}=1 (2 bad)", "bad tags are not another style"),
-    (b"a,k:1|c|#l:w", "c a{l=w}=1 (1 bad)", "bad tags are not another style"),
+    (b"a,k:1|c|#l:w", "c a,k{l=w}=1", "as etsy: without key=value behind it the delimiter belongs to the name"),
     (b",k=v:1|c", "!empty_name", "4"),
     (b"#k=v:1|c", "!empty_name", "4"),
     (b";k=v:1|c", "!empty_name", "4"),
@@ -420,8 +502,12 @@ TAGS: Final = _cases(
     (b"a,k=v:1|x|#l:w", "!mixed_tagging_styles", "precedence: mixed_tagging_styles before unknown_type"),
     (b"a,k=v:1|s", "s a{k=v}=1", "4"),
     (b"a,k=v:1|c:2|ms", "c a{k=v}=1; ms a{k=v}=2", "4"),
-    (b"a,k=v:1:2|ms", "ms a{k=v}=1; ms a{k=v}=2", "4"),
-    (b"a,k=b:c:1|c", "!malformed_value", "the first colon ends the name: no tag style escapes it"),
+    (
+        b"a,k=v:1:2|ms",
+        "ms a{k=v}=2 !malformed_line",
+        "as etsy: a value without a type is a bad sample, and no part of a sum",
+    ),
+    (b"a,k=b:c:1|c", "c a{k=b}=1 !malformed_line", "the first colon ends the name: no tag style escapes it"),
     (b"a,\xc3\xa9=\xc3\xbc:1|c", "c a{\u00e9=\u00fc}=1", "UTF-8"),
 )
 
@@ -434,6 +520,30 @@ NO_TAG_STYLES: Final = _cases(
     (b"a:1|c|#,", "c a=1", "off: nothing to be bad"),
     (b"a,k=v:1|c|#k:v", "c a,k=v=1", "off: nothing to mix"),
     (b"a:1|c|@0.5|#k:v", "c a=2 x2", "off"),
+)
+
+DOGSTATSD: Final = _cases(
+    (b"a:1:2:3|ms", "ms a=1; ms a=2; ms a=3", "values are packed"),
+    (b"a:1:2|c", "c a=1; c a=2", "of every type but sets"),
+    (b"a:1:-2|g", "g a=1; g a=-2", "of every type but sets"),
+    (b"a:b:c|s", "s a=b:c", "but not of sets"),
+    (b"a:1|c|#k:v", "c a{k=v}=1", "its own style of tags"),
+    (b"a,k=v:1|c", "c a,k=v=1", "and no other"),
+    (b"a;k=v#l=w[m=x]:1|c|#k:v", "c a;k=v#l=w[m=x]{k=v}=1", "and no other: nothing to mix"),
+    (b"a:1|c|c:ci-x", "c a=1", "the container is ignored"),
+)
+
+STATSD_EXPORTER: Final = _cases(
+    (b"a:1:2|ms", "ms a=1; ms a=2", "values of timers are packed"),
+    (b"a:1:2|c", "c a=2 !malformed_line", "those of counters are not; statsd_exporter rejects the line"),
+    (b"a:+5|g", "g a+=5", "a sign changes a gauge"),
+    (b"a,k=v:1|c", "c a{k=v}=1", "InfluxDB"),
+    (b"a#k=v:1|c", "c a{k=v}=1", "Librato"),
+    (b"a[k=v]b:1|c", "c ab{k=v}=1", "SignalFX"),
+    (b"a;k=v:1|c", "c a;k=v=1", "it doesn't know Graphite's tags"),
+    (b"mem:5|g|#s:w|c:ci-aaa", "g mem{container_id=ci-aaa,s=w}=5", "the container is a label"),
+    (b"mem,s=w:5|g|c:ci-aaa", "g mem{container_id=ci-aaa,s=w}=5", "beside tags of any style"),
+    (b"mem:5|g|c:", "g mem=5", "no container, no label"),
 )
 
 UTF8: Final = _cases(
@@ -509,8 +619,8 @@ LENGTH: Final = _cases(
     (b"_e{1,1}:t|" + b"x" * 9000, "!line_too_long", "also events"),
     (b"a:" + b"1" * 9000 + b"|c", "!line_too_long", "precedence: line_too_long before malformed_value"),
     (b"a:" + b"0" * 9000 + b"|c", "!line_too_long", "whatever makes it long"),
-    (b"a:" + b"0:" * 4500 + b"0|ms", "!line_too_long", "whatever makes it long"),
-    (b"a:" + b":".join([b"7"] * 3000) + b"|ms", "; ".join(["ms a=7"] * 3000), "as many values as fit"),
+    (b"a:" + b"0:" * 4500 + b"0|h", "!line_too_long", "whatever makes it long"),
+    (b"a:" + b":".join([b"7"] * 3000) + b"|h", "; ".join(["h a=7"] * 3000), "as many values as fit"),
     (b"a:1|c|#" + b",".join([b"k:v"] * 256), "c a{k=v}=1", "256 tags are allowed"),
     (b"a:1|c|#" + b",".join([b"k:v"] * 257), "!too_many_tags", "257 are not, whatever they are"),
     (b"a" + b",k=v" * 257 + b":1|c", "!too_many_tags", "in every style"),
@@ -531,5 +641,7 @@ LENGTH: Final = _cases(
     (b"a:1|c" + b":1|c" * 2000, "; ".join(["c a=1"] * 2001), "as many samples as fit"),
 )
 
-ALL: Final = TYPES + STRUCTURE + VALUES + GAUGES + RATES + SAMPLES + SETS + SECTIONS + TAGS + UTF8 + SPECIAL + LENGTH
+ALL: Final = (
+    TYPES + STRUCTURE + VALUES + GAUGES + RATES + SAMPLES + PACKED + SETS + SECTIONS + TAGS + UTF8 + SPECIAL + LENGTH
+)
 """Those of the default grammar."""

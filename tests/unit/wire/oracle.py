@@ -6,7 +6,9 @@ the order of precedence. It shares no code with the package but the names of the
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 __all__ = ["PRECEDENCE", "oracle"]
@@ -28,13 +30,15 @@ PRECEDENCE: Final = (
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _EVENT: Final = re.compile(r"_e\{[0-9]+,[0-9]+\}:[^|]+\|")
 _CHECK: Final = re.compile(r"_sc\|[^|]+\|[0123](\||$)")
+_PAIR: Final = re.compile(r"([^=,#;\[\]]+)=(.+)", re.DOTALL)
+_BLANKS: Final = " \t\r\v\f"
 _MOST: Final = 2**53
 
 Meaning = tuple[str, float | str, float, bool]
 
 
 class Verdict(NamedTuple):
-    """What a line means: its samples as (kind, value, weight, relative), name and tags, or a reason."""
+    """What a line means: its samples as (kind, value, weight, relative), name and tags, or a reason, or both."""
 
     what: str
     name: str = ""
@@ -44,7 +48,7 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def oracle(line: bytes, max_line: int = 8192, *, signed: bool = True) -> Verdict:
+def oracle(line: bytes, max_line: int = 8192, *, signed: bool = True, packed: Collection[str] = "hd") -> Verdict:
     """Read a line with all tag styles on."""
     if line in (b"", b"\r"):
         return Verdict("empty")
@@ -60,7 +64,7 @@ def oracle(line: bytes, max_line: int = 8192, *, signed: bool = True) -> Verdict
     if text.startswith("_sc|"):
         return Verdict("service_check") if _CHECK.match(text) else Verdict("bad", reason="malformed_line")
     flaws: set[str] = set()
-    verdict = _Reading(text, flaws, signed=signed).verdict()
+    verdict = _Reading(text, flaws, signed=signed, packed=packed).verdict()
     for reason in PRECEDENCE:
         if reason in flaws:
             return Verdict("bad", reason=reason)
@@ -70,21 +74,26 @@ def oracle(line: bytes, max_line: int = 8192, *, signed: bool = True) -> Verdict
 class _Reading:
     """One line being read."""
 
-    def __init__(self, text: str, flaws: set[str], *, signed: bool) -> None:
+    def __init__(self, text: str, flaws: set[str], *, signed: bool, packed: Collection[str]) -> None:
         self.text = text
         self.flaws = flaws
         self.signed = signed
         self.samples: list[Meaning] = []
         self.kinds: set[str] = set()
-        self.section = ""
+        self.sections: list[str] = []
+        self.drafts: list[tuple[str, str, str]] = []
+        self.untyped = self.shown = False
+        self.packed = packed
         self.written = 0
 
     def verdict(self) -> Verdict:
         head, colon, rest = self.text.partition(":")
-        if not colon or "|" in head:
+        if not colon:
             self.flaws.add("malformed_line")
         name, tags, bad = self.read_name(head)
         self.read_samples(rest)
+        for draft in self.drafts:
+            self.add(*draft)
         more, worse = self.read_section()
         if tags and more:
             self.flaws.add("mixed_tagging_styles")
@@ -97,30 +106,48 @@ class _Reading:
             self.flaws.add("too_many_tags")
         if len(name.encode()) + sum(2 + len(key.encode()) + len(value.encode()) for key, value in unique) > 8192:
             self.flaws.add("identity_too_long")
-        return Verdict("samples", name, unique, tuple(self.samples), bad + worse)
+        reason = "malformed_line" if self.untyped else ""
+        return Verdict("samples", name, unique, tuple(self.samples), bad + worse, reason)
 
     def read_name(self, head: str) -> tuple[str, dict[str, str], int]:
-        at = 0
-        while at < len(head) and head[at] not in ",#;[":
-            at += 1
-        if at == len(head):
+        if "=" not in head:
             return head, {}, 0
-        if head[at] != "[":
-            tags, bad = self.pairs(head[at + 1 :], ";" if head[at] == ";" else ",")
-            return head[:at], tags, bad
-        if "]" not in head[at:]:
-            return head, {}, 1
-        inner, _, after = head[at + 1 :].partition("]")
-        if set(after) & set(",#;["):
+        if ("[" in head) != ("]" in head):
+            return head, {}, 0 if not set(head) & set(",#;[]") else 1
+        begun = self.begin(head)
+        if begun is None:
+            return head, {}, 0
+        start, end, separator = begun
+        inner = head[start + 1 : end - 1] if separator == "]" else head[start + 1 : end]
+        tags, bad = self.pairs(inner, ";" if separator == ";" else ",")
+        after = head[end:]
+        if self.begin(after) is not None:
             self.flaws.add("mixed_tagging_styles")
-        tags, bad = self.pairs(inner, ",")
-        return head[:at] + after, tags, bad
+        return head[:start] + after, tags, bad
+
+    def begin(self, text: str) -> tuple[int, int, str] | None:
+        """Find where tags begin: the first delimiter with a pair right behind it, else the first with one anywhere."""
+        found: list[tuple[bool, int, int, str]] = []
+        for inner in re.finditer(r"\[([^\[\]]*)\]", text):
+            pairs = [bool(_PAIR.fullmatch(tag)) for tag in inner[1].split(",")]
+            if any(pairs):
+                found.append((not pairs[0], inner.start(), inner.end(), "]"))
+                break
+        for delimiter in ",#;":
+            start = text.find(delimiter)
+            if start >= 0:
+                pairs = [
+                    bool(_PAIR.fullmatch(tag)) for tag in text[start + 1 :].split(";" if delimiter == ";" else ",")
+                ]
+                if any(pairs):
+                    found.append((not pairs[0], start, len(text), delimiter))
+        return min(found)[1:] if found else None
 
     def pairs(self, text: str, separator: str) -> tuple[dict[str, str], int]:
         tags, bad = {}, 0
-        for tag in text.split(separator) if text else []:
+        for tag in text.split(separator):
             self.written += 1
-            found = re.fullmatch(r"([^=]+)=(.+)", tag, re.DOTALL)
+            found = _PAIR.fullmatch(tag)
             if found:
                 tags[found[1]] = found[2]
             else:
@@ -129,36 +156,41 @@ class _Reading:
 
     def read_section(self) -> tuple[dict[str, str], int]:
         tags, bad = {}, 0
-        for tag in self.section.split(",") if self.section else []:
-            self.written += 1
-            found = re.fullmatch(r"([^:]+)(?::(.+))?", tag, re.DOTALL)
-            if found:
-                tags[found[1]] = found[2] or ""
-            else:
-                bad += 1
+        for section in self.sections:
+            for tag in section.split(","):
+                self.written += 1
+                bare = tag.lstrip("#")
+                found = re.fullmatch(r"([^:]+):(.+)", bare, re.DOTALL) or (
+                    None if ":" in bare else re.fullmatch(r"([^=]+)(?:=(.+))?", bare, re.DOTALL)
+                )
+                if found:
+                    tags[found[1]] = found[2] or ""
+                else:
+                    bad += 1
         return tags, bad
 
     def read_samples(self, rest: str) -> None:
         """Read ``values|type|sections``, once or more."""
-        while True:
-            values, bar, rest = rest.partition("|")
-            if not bar:
-                self.flaws.add("malformed_line")
-                return
+        values, bar, rest = rest.partition("|")
+        if not bar:
+            self.flaws.add("malformed_line")
+        while bar:
             kind, colon, after = re.match(r"([^|:]*)(:?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+            kind = kind.rstrip(_BLANKS).lstrip(" ")
             if not kind:
                 self.flaws.add("malformed_line")
             if kind == "s" and colon:
                 self.flaws.add("unknown_type")
-            if colon and kind != "s":
-                self.add(kind, values, "1")
-                rest = after
-                continue
-            rate, following = self.read_sections(rest.partition("|")[2], kind)
-            self.add(kind, values, rate)
-            if following is None:
-                return
-            rest = following
+            rate, following = "1", after
+            if not colon or kind == "s":
+                rate, found = self.read_sections(rest.partition("|")[2], kind)
+                if found is None:
+                    self.drafts.append((kind, values, rate))
+                    return
+                following = found
+            self.drafts.append((kind, values, rate))
+            values, bar, rest = following.partition("|")
+        self.untyped = True
 
     def read_sections(self, text: str, kind: str) -> tuple[str, str | None]:
         """Return the rate, and what follows the colon in a rate field if another sample begins there."""
@@ -171,8 +203,12 @@ class _Reading:
                     rate = rate[: rate.index(":")]
                     return rate, text.partition(":")[2]
             elif section.startswith("#"):
-                self.section = section[1:]
-            elif section and not re.match(r"[A-Za-z]", section):
+                self.shown = True
+                if section != "#":
+                    self.sections.append(section[1:])
+            elif re.match(r"[A-Za-z]", section):
+                self.shown = True
+            elif section:
                 self.flaws.add("malformed_line")
             text = after
         return rate, None
@@ -182,7 +218,7 @@ class _Reading:
         if kind not in {"c", "g", "ms", "h", "d", "s"}:
             self.flaws.add("unknown_type")
             return
-        rate = self.number(rate_text)
+        rate = self.number(rate_text.strip(_BLANKS))
         if rate is None or not 0 < rate <= 1 or 1 / rate > _MOST:
             self.flaws.add("invalid_sample_rate")
             return
@@ -191,18 +227,26 @@ class _Reading:
                 self.flaws.add("malformed_value")
             self.samples.append(("s", values, 1.0, False))
             return
-        for text in values.split(":"):
+        texts = [text.strip(_BLANKS) for text in values.split(":")]
+        if self.shown or kind in self.packed:
+            texts = [text for text in texts if text] or [""]
+        elif len(texts) > 1:
+            self.untyped = True
+            texts = texts[-1:]
+        for text in texts:
             self.add_number(kind, text, 1.0 if kind == "g" else rate)
 
     def add_number(self, kind: str, text: str, rate: float) -> None:
         number = self.number(text)
-        if number is None or abs(number / rate) > _MOST:
+        relative = kind == "g" and self.signed and text[:1] in ("+", "-")
+        limited = kind != "g" or relative
+        if number is None or (limited and abs(number / rate) > _MOST):
             self.flaws.add("malformed_value")
             return
-        relative = kind == "g" and self.signed and text[0] in "+-"
         self.samples.append((kind, number / rate if kind == "c" else number, 1 / rate, relative))
 
     def number(self, text: str) -> float | None:
-        if not _NUMBER.fullmatch(text) or abs(float(text)) > _MOST:
+        """Return a finite decimal."""
+        if not _NUMBER.fullmatch(text) or math.isinf(float(text)):
             return None
         return float(text)

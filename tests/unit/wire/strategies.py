@@ -14,10 +14,26 @@ _PIECES: Final = [
     *b"|@ @0.5 @1e-300 @0 @x 1 0 7 .5 1e3 1e16 9007199254740992 NaN inf 0x10 1_0".split(),
     *b"|# # , ; [ ] = k v k=v k:v ,k=v ;k=v #k=v [k=v] |#k:v |#k".split(),
     *b"_e{ _e{1,1}: t|x _sc| |0 |T17 |c:x |x:y % \xc3\xa9 \xff \xe9 \xd9\xa1".split(),
-    *(b" ", b"\r", b"\x00", b"", b"0" * 8180),
+    *b"#b a[0] #b,k=v ;b [k]x [k=v]x |a |#k=v,##l |#x:1|#y:2 1764298601123456789 1e308 |e:x = ] [".split(),
+    *(b" ", b"\t", b"| g", b"| c", b" |", b"|c ", b"\r", b"\x00", b"", b"0" * 8180),
 ]
 
-_NAMES: Final = st.sampled_from([b"a", b"b.c", b"a,k=v", b"b;k=v;l=w", b"c#k=v", b"d[k=v]e", b"a,k", b"\xc3\xa9"])
+_NAMES: Final = st.sampled_from(
+    [
+        b"a",
+        b"b.c",
+        b"a,k=v",
+        b"b;k=v;l=w",
+        b"c#k=v",
+        b"d[k=v]e",
+        b"a,k",
+        b"\xc3\xa9",
+        b"p#i",
+        b"d[0].e",
+        b"f#g,k=v",
+        b"e|8",
+    ]
+)
 _NUMBERS: Final = st.one_of(
     st.integers(-1000, 1000).map(lambda number: b"%d" % number),
     st.sampled_from([b"1", b"+2", b"0.5", b"1e3", b"-0", b"007"]),
@@ -25,7 +41,9 @@ _NUMBERS: Final = st.one_of(
 _VALUES: Final = st.lists(_NUMBERS, min_size=1, max_size=3).map(b":".join)
 _KINDS: Final = st.sampled_from([b"c", b"g", b"ms", b"h", b"d"])
 _RATES: Final = st.sampled_from([b"", b"", b"|@0.5", b"|@0.25", b"|@1", b"|@0"])
-_TAGS: Final = st.sampled_from([b"", b"", b"|#", b"|#k:v", b"|#bare,k:v", b"|#:v,k:w", b"|c:x", b"|T1"])
+_TAGS: Final = st.sampled_from(
+    [b"", b"", b"|#", b"|#k=v", b"|##k:v", b"|#k:v|#l:w", b"|#k:v", b"|#bare,k:v", b"|#:v,k:w", b"|c:x", b"|T1"]
+)
 
 
 def good_lines() -> st.SearchStrategy[bytes]:

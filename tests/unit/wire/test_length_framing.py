@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.wire.framing import frame_datagram
-from statsd_tcp.wire.length_framing import LARGEST_PACKET, LengthFramer
+from statsd_tcp.wire.grammar import LARGEST_PACKET
+from statsd_tcp.wire.length_framing import LengthFramer
 from statsd_tcp.wire.tails import Tails
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.wire.grammar import DIALECTS, Grammar
+from statsd_tcp.wire.grammar import DIALECTS, TAG_STYLES, Grammar, TagStyle
 from statsd_tcp.wire.line import parse_line
 from statsd_tcp.wire.reasons import REASONS
 from tests.unit.wire import cases
@@ -67,8 +67,20 @@ class ParseLineTests(SynchronousTestCase):
 
     def test_no_tags(self) -> None:
         """A tag style that is off leaves its characters alone."""
-        off = Grammar(dogstatsd=False, influx=False, librato=False, signalfx=False, graphite=False)
+        off = Grammar(tags=frozenset())
         self.check(cases.NO_TAG_STYLES, off)
+
+    def test_packed(self) -> None:
+        """Values are packed in lines that show DogStatsD; in others a colon belongs to a name, or to nothing."""
+        self.check(cases.PACKED)
+
+    def test_dogstatsd(self) -> None:
+        """DogStatsD's clients pack values, and write tags in one way."""
+        self.check(cases.DOGSTATSD, DIALECTS["dogstatsd"])
+
+    def test_statsd_exporter(self) -> None:
+        """In the dialect of statsd_exporter its four styles of tags are understood, and a container is a label."""
+        self.check(cases.STATSD_EXPORTER, DIALECTS["statsd_exporter"])
 
     def test_utf8(self) -> None:
         """A line is UTF-8 from end to end."""
@@ -98,7 +110,7 @@ class TagStyleTests(SynchronousTestCase):
 
     def test_one_off(self) -> None:
         """Switching one style off leaves the others as they are."""
-        lines = {
+        lines: dict[TagStyle, bytes] = {
             "dogstatsd": b"a:1|c|#k:v",
             "influx": b"a,k=v:1|c",
             "librato": b"a#k=v:1|c",
@@ -106,7 +118,7 @@ class TagStyleTests(SynchronousTestCase):
             "graphite": b"a;k=v:1|c",
         }
         for off in lines:
-            grammar = Grammar(**{off: False})
+            grammar = Grammar(tags=frozenset(TAG_STYLES) - {off})
             for style, line in lines.items():
                 (sample,) = parse_line(line, grammar).samples
                 self.assertEqual(sample.series == "a\nk\nv", style != off, (off, style))

@@ -46,5 +46,5 @@ class ShapeMemoTests(SynchronousTestCase):
 
     def test_depends_on_the_grammar(self) -> None:
         """Each grammar has shapes of its own."""
-        learnt = [ShapeMemo(grammar).learn((b"a,k=v", b"c")) for grammar in (Grammar(), Grammar(influx=False))]
+        learnt = [ShapeMemo(grammar).learn((b"a,k=v", b"c")) for grammar in (Grammar(), Grammar(tags=frozenset()))]
         self.assertEqual([shape.series for shape in learnt], ["a\nk\nv", "a,k=v"])
