@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
 from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
 from statsd_tcp.wire.tails import Tails
 
 __all__ = ["Intake", "LineTally"]
 
-_LARGEST_CHUNK = 1 << 17
-"""More than any single read can bring: 64 KiB from the kernel and an unterminated tail before it."""
+_LARGEST_READ = 1 << 16
+"""Bytes that a single read can bring, at most. An unfinished line comes before them."""
 
 RESERVE = 4
 """One part in so many of the journal is not for connections that stay and bring much. A few of them can bring more than
@@ -68,6 +69,7 @@ class Intake:
         "_datagrams",
         "_edge",
         "_full",
+        "_largest_chunk",
         "_resumed",
         "_scarce",
         "_tally",
@@ -90,9 +92,11 @@ class Intake:
         ample: Callable[[], object],
         full: Callable[[], object],
         resumed: Callable[[], object],
+        longest_line: int = DEFAULT_MAX_LINE,
     ) -> None:
-        """Serve that many listeners, known by their index."""
+        """Serve that many listeners, known by their index, of which none takes a longer line than that, in bytes."""
         self.journal = journal
+        self._largest_chunk = _LARGEST_READ + max(longest_line, LARGEST_PACKET) + len(b"\n")
         self._tally = tally
         self._batches: list[list[bytes]] = [[] for _ in range(listeners)]
         self._bytes = [0] * listeners
@@ -175,7 +179,7 @@ class Intake:
 
     def _measure(self) -> None:
         """Find out up to where there is room: ``_edge`` is where the next step begins."""
-        self.brim = self.journal.head + self.journal.room() - _LARGEST_CHUNK
+        self.brim = self.journal.head + self.journal.room() - self._largest_chunk
         self._edge = self.brim if self.is_scarce else self.brim - self._reserve
 
     def _fill(self) -> None:

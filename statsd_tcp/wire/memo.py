@@ -25,6 +25,9 @@ GENERATION_BYTES: Final = 16 << 20
 _ENTRY_BYTES: Final = 400
 _SAMPLE_BYTES: Final = 120
 
+_LARGE: Final = 8
+"""What takes more than one part in so many of a generation is not worth remembering."""
+
 
 class ShapeMemo:
     """The shapes of one grammar. ``young`` may be asked directly; ``learn`` is for what is not in it."""
@@ -40,13 +43,19 @@ class ShapeMemo:
         self._limit = limit
 
     def learn(self, key: Key) -> Shape:
-        """Return the shape of a key that is not in ``young``, and put it there. ``young`` may be replaced."""
+        """Return the shape of a key that is not in ``young``, and put it there unless it is very large.
+
+        ``young`` may be replaced.
+        """
         shape = self._old.get(key)
         if shape is None:
             shape = read_shape(*key, self.grammar)
+        # The key's bytes are there twice: in the key and, decoded, in the identity.
+        size = _ENTRY_BYTES + 2 * (len(key[0]) + len(key[1])) + _SAMPLE_BYTES * len(shape.more)
+        if size > self._limit // _LARGE:
+            return shape
         if self._bytes > self._limit:
             self._old, self.young, self._bytes = self.young, {}, 0
         self.young[key] = shape
-        # The key's bytes are there twice: in the key and, decoded, in the identity.
-        self._bytes += _ENTRY_BYTES + 2 * (len(key[0]) + len(key[1])) + _SAMPLE_BYTES * len(shape.more)
+        self._bytes += size
         return shape

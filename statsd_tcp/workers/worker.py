@@ -83,10 +83,10 @@ class Worker:
         self._send = send
         self._failed = failed
         self._ticks = ticks
-        listeners = self._listeners = ledger.directory.listeners
+        self._grammars = [named(grammar) for _, grammar in ledger.directory.listeners]
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
-            listeners,
+            ledger.directory.listeners,
             AcceptedLines(self._repeater.send) if self._repeater else None,
             _seeded_sums if in_c else None,
             self._on_much,
@@ -96,11 +96,12 @@ class Worker:
         self._intake = Intake(
             journal,
             self._tally,
-            len(listeners),
+            len(self._grammars),
             scarce=self._on_scarce,
             ample=self._on_ample,
             full=self._on_full,
             resumed=self._on_room,
+            longest_line=max((grammar.max_line for grammar in self._grammars), default=0),
         )
         self._collected = self._intake.journal.head
         self._moderator = Moderator(reactor, self._intake, failed)
@@ -278,7 +279,7 @@ class Worker:
             index=spec.index,
             occupancy=self._occupancy,
             hand_over=self._factory(spec.index).hand_over,
-            max_line=named(self._listeners[spec.index][1]).max_line,
+            max_line=self._grammars[spec.index].max_line,
             framing=spec.framing,
         )
 

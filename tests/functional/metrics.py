@@ -27,6 +27,12 @@ class Metrics:
         assert found, f"no {name} with {labels} in:\n{self.text}"
         return sum(found)
 
+    def shown(self, series: str) -> float:
+        """Give the value behind a series as the page writes it, with its labels in their order."""
+        found = [line.rpartition(" ")[2] for line in self.text.splitlines() if line.rpartition(" ")[0] == series]
+        assert found, f"no {series} in:\n{self.text}"
+        return float(found[0])
+
     def reached(self, wanted: float, name: str, **labels: str) -> bool:
         """Tell whether there is a sample of that name, and the total has come so far."""
         found = self.values(name, **labels)

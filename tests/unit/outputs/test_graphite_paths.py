@@ -7,15 +7,57 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.collisions import collisions
-from statsd_tcp.outputs.graphite_paths import PATH_NAMES
+from statsd_tcp.outputs.graphite_paths import PATH_NAMES, name_and_tags
 from statsd_tcp.wire.series import series_identity
 
-_TEXT = st.text("ab/- _;=ü", min_size=1, max_size=3)
+_TEXT = st.text("ab/- _;=!^ü", min_size=1, max_size=3) | st.just("name")
 identities = st.builds(
     lambda name, tags: series_identity(name, list(tags.items())),
     _TEXT,
-    st.dictionaries(_TEXT, st.text("ab/ =", max_size=2), max_size=2),
+    st.dictionaries(_TEXT, st.text('ab/ =:;~"}', max_size=3), max_size=2),
 )
+
+
+class TagTests(SynchronousTestCase):
+    """Tags, as carbon takes them."""
+
+    def test_table(self) -> None:
+        """Only what carbon cannot take is replaced: different tags stay different as far as it lets them."""
+        cases = {
+            ("addr", "10.0.0.1:443"): ";addr=10.0.0.1:443",
+            ("addr", "10.0.0.14:43"): ";addr=10.0.0.14:43",
+            ("path", "/a b?c=d&e=\u00e9"): ";path=/a_b?c=d&e=\u00e9",
+            ("k!^=;k", "a;b"): ";k____k=a_b",
+            ("k", "~v~"): ";k=_v~",
+            ("k", '{a="b"}'): ';k={a="b"_',
+            ("k", ""): ";k=true",
+            ("name", "x"): ";name_=x",
+            ("k\x7f", "a\u00a0\x00"): ";k_=a__",
+        }
+        for tag, written in cases.items():
+            self.assertEqual(name_and_tags(series_identity("x", [tag])), ("x", written))
+
+    def test_tags_in_a_name(self) -> None:
+        """What could be Graphite's tags in a name is, where carbon takes all of them; else it is name."""
+        cases = {
+            "x;a=b;c=d": ("x", ";a=b;c=d"),
+            "x;a=b;c": ("x_a=b_c", ""),
+            "x;": ("x_", ""),
+            "posts#a": ("postsa", ""),
+        }
+        self.assertEqual({name: name_and_tags(name) for name in cases}, cases)
+
+    @given(identities)
+    def test_carbon_takes_it(self, identity: str) -> None:
+        """Every path has a form that carbon's parser accepts, and reads back as the same tags."""
+        name, tags = name_and_tags(identity)
+        path = f"stats.{name}{tags}"
+        self.assertEqual(path.split(), [path])
+        self.assertFalse(path.endswith('"}'))
+        for tag in tags.split(";")[1:]:
+            key, sign, value = tag.partition("=")
+            self.assertTrue(key and sign and value and value[0] != "~")
+            self.assertTrue(set(key).isdisjoint(";!^=") and key != "name")
 
 
 class CollisionTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ class ShapeMemoTests(SynchronousTestCase):
 
     def test_comes_back(self) -> None:
         """A shape of the old generation moves to the young one without being read again."""
-        memo = ShapeMemo(Grammar(), limit=1000)
+        memo = ShapeMemo(Grammar(), limit=10_000)
         shape = memo.learn((b"a", b"c"))
         number = 0
         while (b"a", b"c") in memo.young:
