@@ -1,12 +1,13 @@
-"""Errors of the system and of libraries, and lengths of time, in plain words."""
+"""Errors of the system and of libraries, signals, and lengths of time, in plain words."""
 
 from __future__ import annotations
 
+import signal
 from itertools import pairwise
 
 import msgspec
 
-__all__ = ["in_words", "span"]
+__all__ = ["in_words", "signal_name", "span"]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 """With the seconds of each."""
@@ -26,6 +27,14 @@ def in_words(error: BaseException | None) -> str:
     if type(error).__name__ == "ConnectionAborted":
         return "the connection was given up"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; of those of real time only the first and the last have one, and others a number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def span(seconds: float) -> str:

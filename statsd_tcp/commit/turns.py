@@ -14,7 +14,6 @@ One that waits for a dead disk cannot be killed, and keeps its turn: what would 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, ReadRequest, Wor
 from statsd_tcp.commit.suspicion import Cause, cause_of
 from statsd_tcp.kernel.process_stats import process_state
 from statsd_tcp.ledger.folder import Ledger
+from statsd_tcp.words import signal_name
 
 __all__ = ["SHARE", "STOP_SECONDS", "Reading", "Turns", "leave"]
 
@@ -88,7 +88,7 @@ class Reading:
         if self.hung:
             return "the reading process hung and was killed"
         if self.ending is not None and self.ending.signal is not None:
-            return f"the reading process was killed ({signal.Signals(self.ending.signal).name})"
+            return f"the reading process was killed ({signal_name(self.ending.signal)})"
         last = self.complaint.decode(errors="replace").strip().rpartition("\n")[2]
         return last or "the reading process said nothing"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
@@ -14,6 +13,7 @@ from statsd_tcp.children import Child, Ending
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.words import signal_name
 from statsd_tcp.workers.channel import Channel, Collect, Committed, Gathered, Message, Ready, one_channel
 
 __all__ = ["Outcome", "ProcessEvents", "WorkerProcess", "outcome_of"]
@@ -147,5 +147,5 @@ def outcome_of(process: WorkerProcess) -> End:
 
 def _words(ending: Ending) -> str:
     if ending.signal is not None:
-        return signal.Signals(ending.signal).name
+        return signal_name(ending.signal)
     return f"exit status {ending.status}"

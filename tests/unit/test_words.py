@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import signal
 
 import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.words import in_words, span
+from statsd_tcp.words import in_words, signal_name, span
 
 
 class InWordsTests(SynchronousTestCase):
@@ -48,3 +49,12 @@ class SpanTests(SynchronousTestCase):
             90_000: "1 d 1 h",
         }
         self.assertEqual(list(cases.values()), [span(seconds) for seconds in cases])
+
+
+class SignalNameTests(SynchronousTestCase):
+    """Which signal it was."""
+
+    def test_each(self) -> None:
+        """One without a name has its number."""
+        self.assertEqual("SIGKILL", signal_name(signal.SIGKILL))
+        self.assertEqual("signal 40", signal_name(40))

@@ -100,11 +100,12 @@ class TurnTests(RecoveryTestCase):
         return [self.request(number).path for number in range(len(self.children.started))]
 
     def test_what_a_process_has(self) -> None:
-        """A process has the open ledger, so that it reads one that was deleted; its command says what of it."""
+        """A process has the open ledger, so that it reads one that was deleted, and no Ctrl-C reaches it."""
         self.first.path.unlink()
         self.read(self.first, until=40)
         self.assertEqual({LEDGER_DESCRIPTOR: self.first.file.fileno()}, self.children.started[0].descriptors)
         self.assertEqual(ReadRequest(str(self.first.path), 8, 40), self.request())
+        self.assertTrue(self.children.started[0].apart)
 
     def test_asked_again(self) -> None:
         """Who asks again for what is being read, or is read and not taken yet, has no second process started."""
@@ -253,8 +254,8 @@ class OutcomeTests(RecoveryTestCase):
         """Who ends a reader from outside makes no frame a suspect: it is tried again, ever more slowly."""
         self.first.note_suspect(Suspect(8, 0))
         self.read(self.first)
-        for _ in range(3 * MOST_KILLS):
-            self.break_down(BEGUN + b"@8\n@56\n", number=signal.SIGTERM)
+        for turn in range(3 * MOST_KILLS):
+            self.break_down(BEGUN + b"@8\n@56\n", number=40 if turn % 2 else signal.SIGTERM)
             self.assertEqual(Suspect(8, 0), self.first.suspect(8))
             self.reactor.advance(LONGEST_RETRY)
         self.answer(self.children.started[-1])

@@ -42,8 +42,11 @@ class FakeChild(Child):
         environ: Mapping[str, str],
         pipes: Mapping[int, Received],
         descriptors: Mapping[int, int],
+        *,
+        apart: bool = False,
     ) -> None:
         self.pid = pid
+        self.apart = apart
         self.command = command
         self.environ = environ
         self.received = pipes
@@ -92,7 +95,7 @@ class FakeChildren(Children):
         """Make a child that does not exist."""
         if self.error is not None:
             raise self.error
-        self.started.append(FakeChild(1000 + len(self.started), argv, environ, pipes, descriptors or {}))
+        self.started.append(FakeChild(1000 + len(self.started), argv, environ, pipes, descriptors or {}, apart=apart))
         return self.started[-1]
 
     def inherit(self, pid: int, pipes: Sequence[tuple[int, Received]] = ()) -> FakeChild:

@@ -131,6 +131,14 @@ class LifeTests(SlotTestCase):
         self.assertEqual(2, len(self.ledger_folder.ledgers))
         self.assertEqual(("signal", "was killed (SIGKILL)"), self.events.deaths[-1][1:])
 
+    def test_a_signal_without_a_name(self) -> None:
+        """A worker that is ended by a signal of real time is replaced as after any other."""
+        self.make_ready()
+        self.reactor.advance(HEALTHY_LIFE)
+        self.die(number=40)
+        self.assert_now("starting", 2)
+        self.assertEqual(("signal", "was killed (signal 40)"), self.events.deaths[-1][1:])
+
     def test_delays(self) -> None:
         """After several short lives the next worker waits."""
         for delay in (0, 0.1, 0.2, 0.4):
