@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,7 @@ from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS, Option
 from statsd_tcp.settings.scalars import YES
 from statsd_tcp.settings.settings import Settings, SettingsError
+from statsd_tcp.sockets.tls import reactor_without_tls
 from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, check_reading, check_writing, find_user
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
@@ -146,12 +148,18 @@ def _check_files(options: Options, settings: Settings, twistd: Mapping[str, Any]
         check_writing(user, "--logfile", log)
 
 
+def _needs_tls(options: Options, settings: Settings) -> bool:
+    """Tell whether anybody may want TLS of the reactor: an output of the user's own, or what else a tac file starts."""
+    return options.parent is None or bool(settings.output)
+
+
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Make the service: try everything that can fail, then put the parts together."""
     try:
         settings = options.settings()
         if reactor is None:
-            from twisted.internet import reactor
+            with nullcontext() if _needs_tls(options, settings) else reactor_without_tls():
+                from twisted.internet import reactor
 
             use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)

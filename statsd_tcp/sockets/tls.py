@@ -1,11 +1,14 @@
 """TLS for stream listeners: keys and certificates read at start, and what a worker makes of them.
 
-The supervisor reads the files, when it may still do so, and sends what is in them to its workers.
+The supervisor reads the files, when it may still do so, and sends what is in them to its workers. What TLS needs is
+imported by whoever needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +16,7 @@ import msgspec
 
 from statsd_tcp.settings.endpoints import TlsFiles
 
-__all__ = ["TlsError", "TlsMaterial", "read_tls", "server_context"]
+__all__ = ["TlsError", "TlsMaterial", "reactor_without_tls", "read_tls", "server_context"]
 
 _T = TypeVar("_T")
 
@@ -56,6 +59,21 @@ def server_context(material: TlsMaterial) -> Any:
         authorities = [Certificate(X509.from_cryptography(one)) for one in _load_certificates(material.client_ca)]
         options["trustRoot"] = trustRootFromCertificates(authorities)
     return CertificateOptions(privateKey=_load_key(material.private_key), certificate=ours, **options)
+
+
+@contextmanager
+def reactor_without_tls() -> Iterator[None]:
+    """Have a reactor that is first imported in here be without TLS, which takes half of a worker's start to import.
+
+    Its transports can't start TLS, and it has no ``connectSSL``. `server_context` and Twisted's own wrappers work.
+    """
+    modules: dict[str, Any] = sys.modules
+    is_first = modules.setdefault("OpenSSL", None) is None
+    try:
+        yield
+    finally:
+        if is_first:
+            del modules["OpenSSL"]
 
 
 def _load_key(pem: bytes) -> Any:

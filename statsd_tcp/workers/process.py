@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from statsd_tcp import crash_points, native
 from statsd_tcp.clock import use_monotonic
 from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.sockets.tls import reactor_without_tls
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     CHANNEL_DESCRIPTOR,
@@ -129,23 +130,14 @@ def _stay_on(cpu: int) -> None:
         print(f"can't be kept on CPU {cpu} ({error.strerror}), and runs on any", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _light_reactor() -> Any:
-    """Install the reactor without TLS, which would be half of a worker's start; `ingest.tls_lane` brings its own."""
-    modules: dict[str, Any] = sys.modules
-    modules["OpenSSL"] = None
-    try:
-        from twisted.internet import reactor
-    finally:
-        del modules["OpenSSL"]
-    return reactor
-
-
 def main() -> int:
     """Run one worker to its end, and give the exit status."""
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    reactor = _light_reactor()
+    reactor: Any
+    with reactor_without_tls():
+        from twisted.internet import reactor
     use_monotonic(reactor)
     crash_points.arm(os.environ, crash_points.WORKER)
     ChildEnd(reactor).open(CHANNEL_DESCRIPTOR)

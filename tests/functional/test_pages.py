@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -114,3 +115,11 @@ def test_wrong_requests(service: Service) -> None:
     finally:
         connection.close()
     assert "nothing" not in service.log
+
+
+def test_nobody_imports_tls(service: Service) -> None:
+    """Where no listener has TLS no process of the service has what it needs in its memory."""
+    for pid in (service.process.pid, *service.worker_pids().values()):
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        assert "python3" in mapped
+        assert "/cryptography/" not in mapped
