@@ -47,6 +47,7 @@ TOGETHER = (
     "tests/functional/test_counting.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",
+    "tests/functional/test_start_errors.py",
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
 
