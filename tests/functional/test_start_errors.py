@@ -23,10 +23,10 @@ PROGRAMS = {
 
 
 @pytest.fixture
-def scenes(tmp_path: Path) -> Iterator[dict[str, Scene]]:
-    """Give an empty scene for each program."""
+def scenes(folder: Path) -> Iterator[dict[str, Scene]]:
+    """Give an empty scene for each program, in a folder with a path short enough for a socket."""
     with ExitStack() as stack:
-        result = {name: Scene(tmp_path / name, stack) for name in PROGRAMS}
+        result = {name: Scene(folder / name, stack) for name in PROGRAMS}
         for scene in result.values():
             scene.folder.mkdir()
         yield result
