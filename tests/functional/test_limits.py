@@ -90,9 +90,10 @@ def test_most_connections(start_service: ServiceMaker) -> None:
     service = start_service(more=["--max-connections=16"])
     port = service.port("lines")
     with ExitStack() as stack:
-        first = [stack.enter_context(connect(port, source=source)) for source in sources(16)]
+        addresses = sources(20)
+        first = [stack.enter_context(connect(port, source=source)) for source in addresses[:16]]
         service.wait_for(16, "statscounter_connections_open", listener="lines")
-        late = [stack.enter_context(connect(port)) for _ in range(4)]
+        late = [stack.enter_context(connect(port, source=source)) for source in addresses[16:]]
         until(lambda: is_paused(service, "lines"), "accepting has paused")
         for client in late:
             client.sendall(LINE)
