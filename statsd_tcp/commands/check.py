@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.python import usage
 
+from statsd_tcp.clock import use_monotonic
 from statsd_tcp.commands.usage import EX_USAGE
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
 from statsd_tcp.settings.build import Place, build_settings, place
@@ -84,6 +85,7 @@ def _faults_of_files(settings: Settings, where: Place) -> Iterator[str]:
     if settings.output:
         from twisted.internet import reactor
 
+        use_monotonic(reactor)
         for spec in settings.output:
             try:
                 make_plugin(reactor, spec)

@@ -72,7 +72,7 @@ def test_no_other_way(checkout: Path) -> None:
 def test_reactors(checkout: Path) -> None:
     """Whoever takes the process's reactor has it go by the monotonic clock."""
     takers = [tree for _, tree in modules(checkout) if "reactor" in set(_imported(tree))]
-    assert len(takers) == 2
+    assert len(takers) == 3
     for tree in takers:
         calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert any(isinstance(each, ast.Name) and each.id == "use_monotonic" for each in calls)
