@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 __all__ = ["Load", "Sent"]
 
 
-PAUSE = 0.01
+PAUSE = 0.02
 """Seconds that a client's thread waits for the next: a load that leaves the machine to what is tested."""
 
 

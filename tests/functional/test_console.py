@@ -78,7 +78,7 @@ def dump(port: int, kind: str) -> dict[str, Any]:
 @pytest.fixture
 def service(start_service: ServiceMaker) -> Service:
     """Give a service with a console, and flushes so long that none ends in a test."""
-    return start_service(workers=2, admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
+    return start_service(admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "statsd_tcp"
@@ -26,10 +27,11 @@ CLOCKS = {
 }
 
 
-def modules(checkout: Path) -> Iterator[tuple[str, ast.Module]]:
+@cache
+def modules(checkout: Path) -> list[tuple[str, ast.Module]]:
     """Give every module of the package, by its path."""
-    for path in sorted((checkout / PACKAGE).rglob("*.py")):
-        yield str(path.relative_to(checkout / PACKAGE)), ast.parse(path.read_text())
+    paths = sorted((checkout / PACKAGE).rglob("*.py"))
+    return [(str(path.relative_to(checkout / PACKAGE)), ast.parse(path.read_text())) for path in paths]
 
 
 def is_clock(node: ast.AST) -> bool:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "statsd_tcp"
@@ -14,12 +15,13 @@ IMPURE = {"twisted", "time", "datetime", "socket", "select", "selectors", "threa
 IMPURE |= {"os", "pathlib", "tempfile", "shutil", "random", "secrets", "logging", "asyncio"}
 
 
-def modules(checkout: Path) -> Iterator[tuple[str, ast.Module]]:
+@cache
+def modules(checkout: Path) -> list[tuple[str, ast.Module]]:
     """Give every module of the package with the room that it is in."""
-    for path in sorted((checkout / PACKAGE).rglob("*.py")):
-        room = path.relative_to(checkout / PACKAGE).parts[0].removesuffix(".py")
-        if room != "__init__":
-            yield room, ast.parse(path.read_text())
+    paths = sorted((checkout / PACKAGE).rglob("*.py"))
+    rooms = [path.relative_to(checkout / PACKAGE).parts[0].removesuffix(".py") for path in paths]
+    found = zip(rooms, paths, strict=True)
+    return [(room, ast.parse(path.read_text())) for room, path in found if room != "__init__"]
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
