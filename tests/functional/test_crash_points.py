@@ -115,6 +115,32 @@ def test_a_deadly_line(start_service: ServiceMaker) -> None:
     assert metrics.total("statscounter_ledgers_set_aside") == 0
 
 
+HANGS = """
+import sys, time
+if "statsd_tcp.commit.replay_process" in sys.orig_argv:
+    from statsd_tcp.aggregate.tally import Tally
+    add = Tally.add
+    def hang(self, listener, chunk, tick):
+        if b"hang" in chunk:
+            time.sleep(10 * 3600)
+        add(self, listener, chunk, tick)
+    Tally.add = hang
+"""
+"""A line at which whoever reads a journal waits for ever."""
+
+
+@pytest.mark.proof
+def test_a_line_that_hangs(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A line at which its readers sleep costs its own frame alone, too."""
+    (tmp_path / "sitecustomize.py").write_text(HANGS)
+    service = start_service(environ={"PYTHONPATH": str(tmp_path)})
+    kill_with_unread(service, 150, b"hang:1|c\n")
+    settled_total(service, 300)
+    assert "the reading process hung and was killed" in service.log
+    (kept,) = (service.state / "ledgers").glob("*.skipped")
+    assert kept.read_bytes() == b"hang:1|c\n"
+
+
 def test_killed_while_a_frame_is_suspected(start_service: ServiceMaker) -> None:
     """What is known of a deadly frame outlives the service; whenever that dies, each line counts once."""
     service = start_service(environ={VARIABLE: "deadly-line"})

@@ -16,7 +16,7 @@ from tests.functional.waiting import until
 LINE = b"hits:1|c\n"
 
 HANGS = """
-import threading, time
+import time
 from statsd_tcp.supervisor.shutdown import Shutdown
 Shutdown.begin = lambda *_: time.sleep(10 * 3600)
 """
