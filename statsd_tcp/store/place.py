@@ -77,6 +77,8 @@ class Place:
         if not change.missing and self._is_rightly_shorter(connection, change.shrunk):
             return connection
         self._count(change)
+        if self._shm in change.shrunk:
+            self._renew_index()
         if self._lost:
             raise StoreError(self._lost)
         kept = self._put_back(connection, change)
@@ -153,8 +155,8 @@ class Place:
 
     def _save(self, connection: sqlite3.Connection, copy: Path, shrunk: list[Path]) -> None:
         """Write all that the connection has to a new file; raise `sqlite3.Error` if that is not everything."""
-        if self._shm in shrunk:
-            self._renew_index(shrunk)
+        if self._shm in shrunk and self._wal in shrunk:
+            raise _damaged("the log and its index are both cut off")
         for part in PARTS:
             copy.with_name(copy.name + part).unlink(missing_ok=True)
         os.close(open_file(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL))
@@ -166,13 +168,14 @@ class Place:
             raise _damaged("pages are missing")
         _sync(copy)
 
-    def _renew_index(self, shrunk: list[Path]) -> None:
-        """Give the index of the log its size again, empty: SQLite has it mapped, and makes it anew from the log."""
-        if self._wal in shrunk:
-            raise _damaged("the log and its index are both cut off")
-        size = self._files.size(self._shm)
-        for length in (0, size):
-            os.truncate(self._shm, length)
+    def _renew_index(self) -> None:
+        """Give the index of the log its size again, empty: SQLite has it mapped, and makes it anew from the log.
+
+        Before anything touches it, be it to close the connection: a page that is not there would end the process.
+        """
+        with translated(self.path):
+            for length in (0, self._files.size(self._shm)):
+                os.truncate(self._shm, length)
 
 
 def _is_final(error: BaseException | None) -> bool:
