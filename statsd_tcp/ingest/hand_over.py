@@ -17,8 +17,8 @@ from statsd_tcp.wire.grammar import Framing
 
 __all__ = ["HandOver", "HandOverLane"]
 
-HandOver = Callable[[raw_socket, LineStream, bool], None]
-"""Makes a transport of a connection, which may have been silent so far; raises `OSError` when it can't, and has then
+HandOver = Callable[[raw_socket, LineStream, int], None]
+"""Makes a transport of a connection, which has brought so many bytes; raises `OSError` when it can't, and then has
 closed nothing."""
 
 
@@ -64,14 +64,19 @@ class HandOverLane(AcceptLane):
         connection.close()
         self.occupancy.leave()
 
-    def give_away(self, connection: raw_socket, stream: LineStream | None, *, silent: bool) -> bool:
+    @property
+    def has_little_room(self) -> bool:
+        """Return whether only the journal's reserve is left."""
+        return self._intake.is_scarce
+
+    def give_away(self, connection: raw_socket, stream: LineStream | None, brought: int) -> bool:
         """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment.
 
-        ``silent``: nothing was read of it yet.
+        ``brought``: how many bytes were read of it so far.
         """
         stream = stream or self.make_stream()
         try:
-            self.hand_over(connection, stream, silent)
+            self.hand_over(connection, stream, brought)
         except OSError as error:
             if error.errno != errno.ENOTCONN:
                 self.exhausted(error.errno or 0)

@@ -15,7 +15,7 @@ from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
 from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
 from statsd_tcp.wire.tails import Tails
 
-__all__ = ["Intake", "LineTally"]
+__all__ = ["RESERVE", "SHARE", "Intake", "LineTally"]
 
 _LARGEST_READ = 1 << 16
 """Bytes that a single read can bring, at most. An unfinished line comes before them."""
@@ -23,6 +23,9 @@ _LARGEST_READ = 1 << 16
 RESERVE = 4
 """One part in so many of the journal is not for connections that stay and bring much. A few of them can bring more than
 the store takes; all other clients would wait behind them for as long as a commit lasts."""
+
+SHARE = 1 << 16
+"""Bytes that a connection may bring between two commits while only the reserve is left, or a new one until it stays."""
 
 
 class LineTally(Protocol):
@@ -164,11 +167,10 @@ class Intake:
         self.journal.release(committed)
         self.turn += 1
         self._measure()
-        head = self.journal.head
-        if self.is_full and head <= self.brim:
+        if self.is_full and self.journal.head <= self.brim:
             self.is_full = False
             self._resumed()
-        if self.is_scarce and head <= self.brim - self._reserve:
+        if self.is_scarce and self.journal.head <= self.brim - self._reserve:
             self.is_scarce = False
             self._measure()
             self._ample()

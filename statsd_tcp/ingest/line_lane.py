@@ -9,6 +9,7 @@ from select import EPOLLIN
 from typing import Any
 
 from statsd_tcp.ingest.hand_over import HandOverLane
+from statsd_tcp.ingest.intake import SHARE
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import LineStream
@@ -44,8 +45,8 @@ class LineLane(HandOverLane):
     def serve(self, descriptor: int) -> None:
         """Read what a client has sent. One that isn't done is polled again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
-        reason, stream, silent = self.read(connection, None)
-        self.close_or_wait(descriptor, connection, reason, stream, silent)
+        reason, stream, brought = self.read(connection, None)
+        self.close_or_wait(descriptor, connection, reason, stream, brought)
 
     def close_or_wait(
         self,
@@ -53,7 +54,7 @@ class LineLane(HandOverLane):
         connection: raw_socket,
         reason: int,
         stream: LineStream | None,
-        silent: bool,
+        brought: int,
     ) -> None:
         """Close a connection after its first poll, or have it polled again if there is no reason to."""
         if reason:
@@ -62,7 +63,7 @@ class LineLane(HandOverLane):
             connection.close()
         else:
             self.occupancy.open += 1
-            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, silent)
+            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, brought)
             if not self._moderator.busy or not self.park(descriptor, unfinished):
                 unfinished.put_off()
 
@@ -73,36 +74,42 @@ class LineLane(HandOverLane):
         reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
-    ) -> tuple[int, LineStream | None, bool]:
+    ) -> tuple[int, LineStream | None, int]:
         """Read what is there; give the cell of the reason to close it, or 0 while the client isn't done.
 
-        While there is none, the last part tells whether nothing was read. A stream is made only for a connection that
+        While there is none, the last part is how many bytes were read: no more than a share of the journal's reserve in
+        one poll, once only that is left. A stream is made only for a connection that
         needs one: most bring whole lines. If the client is known to have ``ended``, a read that could have brought more
         was the last one.
         """
         intake, receive = self._intake, connection.recv
-        for number in range(reads):
+        brought = 0
+        for _ in range(reads):
             if intake.is_full:
-                return 0, stream, not number
+                return 0, stream, brought
             try:
                 data = receive(RECEIVE_SIZE, _DONTWAIT)
             except BlockingIOError:
-                return 0, stream, not number
+                return 0, stream, brought
             except OSError as error:
-                return self._broken(stream, error), stream, False
+                return self._broken(stream, error), stream, brought
             if data:
+                size = len(data)
+                brought += size
                 if stream is None and data.endswith(self._whole):
-                    intake.take(self._index, data, len(data))
+                    intake.take(self._index, data, size)
                 else:
                     stream = stream or self.make_stream()
                     if not stream.feed(data):
-                        return self._indexes.error, stream, False
-                if not ended or len(data) == RECEIVE_SIZE:
+                        return self._indexes.error, stream, brought
+                if not ended or size == RECEIVE_SIZE:
+                    if brought >= SHARE and intake.is_scarce and reads <= READS_PER_POLL:
+                        return 0, stream, brought
                     continue
             if stream is not None:
                 stream.finish(clean=True)
-            return self._indexes.eof, stream, False
-        return 0, stream, False
+            return self._indexes.eof, stream, brought
+        return 0, stream, brought
 
     def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
         """Have the kernel say when there is something to read; tell whether it can."""
@@ -122,7 +129,7 @@ class LineLane(HandOverLane):
 class UnfinishedConnection:
     """A connection of a line lane whose client wasn't done at the first poll."""
 
-    __slots__ = ("_connection", "_lane", "_polls", "_silent", "_stream", "until")
+    __slots__ = ("_brought", "_connection", "_lane", "_polls", "_stream", "until")
 
     def __init__(
         self,
@@ -130,14 +137,14 @@ class UnfinishedConnection:
         connection: raw_socket,
         stream: LineStream | None,
         polls: int,
-        silent: bool,
+        brought: int,
     ) -> None:
-        """Poll again ``polls`` times at most. ``silent``: nothing was read of it yet."""
+        """Poll again ``polls`` times at most. ``brought``: how many bytes were read of it so far."""
         self._lane = lane
         self._connection = connection
         self._stream = stream
         self._polls = polls
-        self._silent = silent
+        self._brought = brought
         self.until = 0
 
     def put_off(self) -> None:
@@ -147,26 +154,30 @@ class UnfinishedConnection:
     def ready(self, events: int) -> bool:
         """Read what the kernel says has come, and tell whether the connection is closed now."""
         lane = self._lane
+        # Looked at here first: a call costs more.
+        if self._brought and self._brought >= SHARE and lane.has_little_room:
+            return False
         # Data alone is read once: were there more, the next poll would be told. All else is read to the end.
         reads = 1 if events == EPOLLIN else READS_PER_POLL
         ended = events == lane.end_of_stream
-        reason, self._stream, silent = lane.read(self._connection, self._stream, reads, ended=ended)
+        reason, self._stream, brought = lane.read(self._connection, self._stream, reads, ended=ended)
         if reason:
             lane.close(self._connection, reason)
-        elif not silent:
-            self._silent = False
-        return reason != 0
+            return True
+        self._brought += brought
+        return False
 
     def poll(self) -> None:
         """Read what has come; hand the connection over when it has been polled often enough."""
-        reason, self._stream, silent = self._lane.read(self._connection, self._stream)
-        if reason:
-            self._lane.close(self._connection, reason)
-            return
-        self._silent = self._silent and silent
+        if self._brought < SHARE or not self._lane.has_little_room:
+            reason, self._stream, brought = self._lane.read(self._connection, self._stream)
+            self._brought += brought
+            if reason:
+                self._lane.close(self._connection, reason)
+                return
         if self._polls > 1:
             self._polls -= 1
-        elif self._lane.give_away(self._connection, self._stream, silent=self._silent):
+        elif self._lane.give_away(self._connection, self._stream, self._brought):
             return
         self.put_off()
 

@@ -128,6 +128,12 @@ class Moderator:
         lane.poll()
         self.settle_soon()
 
+    def poll_at_once(self) -> None:
+        """Poll now what the timer would poll next, if it runs."""
+        if self._call is not None:
+            self._call.cancel()
+            self._run()
+
     def settle_soon(self) -> None:
         """Settle the intake at the next poll if there is load, else now."""
         if not self.busy:

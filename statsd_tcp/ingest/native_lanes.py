@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from statsd_tcp.ingest import lane, line_lane
 from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
+from statsd_tcp.ingest.intake import SHARE
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ledger.cells import JOURNAL_HEAD
@@ -76,7 +77,7 @@ class NativeLineLane(LineLane):
             self.fileno(),
             budget,
             line_lane.READS_PER_POLL,
-            line_lane.RECEIVE_SIZE,
+            SHARE // line_lane.READS_PER_POLL if intake.is_scarce else line_lane.RECEIVE_SIZE,
             self._cells,
             self._counts,
             intake.journal.ring,
@@ -92,16 +93,18 @@ class NativeLineLane(LineLane):
     def _go_on(self, descriptor: int, data: bytes | None) -> None:
         """Deal with a connection that isn't done, and of which ``data`` is read and not taken yet.
 
-        None: nothing was read of it at all.
+        None: nothing was read of it at all. How much was taken before is not known.
         """
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream = 0, None
+        brought = 0 if data is None else max(1, len(data))
         if data:
             stream = self.make_stream()
             reason = self._indexes.error
             if stream.feed(data):
-                reason, stream, _ = self.read(connection, stream)
-        self.close_or_wait(descriptor, connection, reason, stream, data is None)
+                reason, stream, more = self.read(connection, stream)
+                brought += more
+        self.close_or_wait(descriptor, connection, reason, stream, brought)
 
 
 class LaneKinds(NamedTuple):

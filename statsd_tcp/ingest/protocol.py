@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.clock import NANOSECONDS
+from statsd_tcp.ingest.intake import SHARE
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
@@ -29,9 +30,6 @@ __all__ = ["LineFactory", "LineProtocol"]
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
 
-SHARE = 1 << 16
-"""Bytes that a connection may bring between two commits while the journal has little room."""
-
 CLOSED_AT_ONCE = 256
 """Connections closed by one sweep, some ten milliseconds. If there are more, the next sweep comes at once."""
 
@@ -40,15 +38,15 @@ CLOSED_AT_ONCE = 256
 class LineProtocol(Protocol):
     """One long-lived client. Its bytes go where the accept lane's go."""
 
-    def __init__(self, factory: LineFactory, stream: LineStream, *, silent: bool) -> None:
-        """Go on with a stream, of which nothing was read if it was ``silent``."""
+    def __init__(self, factory: LineFactory, stream: LineStream, brought: int) -> None:
+        """Go on with a stream, of which so many bytes were read."""
         self.factory: LineFactory = factory
         self._stream = stream
-        self.silent = silent
+        self.silent = not brought
         self.heard = stream.intake.tick
         self.source: Source | None = None
         self._reason = 0
-        self._turn = self._brought = 0
+        self._turn, self._brought = stream.intake.turn, brought
         self.is_held = False
 
     @property
@@ -57,8 +55,10 @@ class LineProtocol(Protocol):
         return self._reason != 0
 
     def connectionMade(self) -> None:
-        """Join the factory's connections."""
+        """Join the factory's connections. One that has brought much, while the journal has little room, has to wait."""
         self.factory.joined(self)
+        if self._stream.intake.is_scarce:
+            self.hold()
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -76,8 +76,8 @@ class LineProtocol(Protocol):
         self.factory.moderator.settle_soon()
 
     def hold(self) -> None:
-        """Read nothing more, until `release`, if since the last commit it has brought more than its share."""
-        if self._brought > SHARE and self._turn == self._stream.intake.turn and not self.is_held:
+        """Read nothing more, until `release`, if since the last commit it has brought its share."""
+        if self._brought >= SHARE and self._turn == self._stream.intake.turn and not self.is_held:
             self.is_held = True
             _pause(self)
 
@@ -112,8 +112,9 @@ class LineProtocol(Protocol):
             self.transport.loseConnection()
 
     def drain(self, reason: int) -> None:
-        """Read what has come, and end the connection."""
-        self.end(self.read_rest() or reason)
+        """Read what has come, and close the connection at once: what it leaves behind may fill the journal."""
+        ended = self.read_rest()
+        self.close(reason if self._stream.intake.is_full else ended or reason)
 
     def part(self, reason: int) -> None:
         """Read what has come, and close the connection at once: whatever came in between would have it reset.
@@ -187,7 +188,7 @@ class LineFactory(Factory):
         self._protocols: set[LineProtocol] = set()
         self._sweep: IDelayedCall | None = None
         self._stream: LineStream | None = None
-        self._silent = False
+        self._brought = 0
         self.is_paused = False
         self.outermost: Any = self
         """What the reactor gets a connection's protocol from."""
@@ -197,10 +198,10 @@ class LineFactory(Factory):
         """All connections."""
         return self._protocols
 
-    def hand_over(self, connection: raw_socket, stream: LineStream, silent: bool) -> None:
+    def hand_over(self, connection: raw_socket, stream: LineStream, brought: int) -> None:
         """Make a transport of a connection of the accept lane; raises `OSError` when that can't be done."""
         connection.setblocking(False)
-        self._stream, self._silent = stream, silent
+        self._stream, self._brought = stream, brought
         self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
         connection.close()
 
@@ -208,11 +209,11 @@ class LineFactory(Factory):
         """Make the protocol of the connection that is being handed over."""
         stream, self._stream = self._stream, None
         assert stream is not None  # noqa: S101  (only `hand_over` leads here)
-        return self.make_protocol(stream, silent=self._silent)
+        return self.make_protocol(stream, self._brought)
 
-    def make_protocol(self, stream: LineStream, *, silent: bool) -> LineProtocol:
+    def make_protocol(self, stream: LineStream, brought: int) -> LineProtocol:
         """Make the protocol that goes on with a stream."""
-        return LineProtocol(self, stream, silent=silent)
+        return LineProtocol(self, stream, brought)
 
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""

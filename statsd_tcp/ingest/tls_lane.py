@@ -43,7 +43,7 @@ class TlsLane(HandOverLane):
         """Make a transport of the connection; without a descriptor for it, try again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
-        if not self.give_away(connection, None, silent=True):
+        if not self.give_away(connection, None, 0):
             self.put_off(_UntouchedConnection(self, connection))
 
 
@@ -56,7 +56,7 @@ class _UntouchedConnection:
 
     def poll(self) -> None:
         """Try again to give it away."""
-        if not self._lane.give_away(self._connection, None, silent=True):
+        if not self._lane.give_away(self._connection, None, 0):
             self._lane.put_off(self)
 
     def drain(self) -> None:
@@ -143,9 +143,9 @@ class TlsFactory(LineFactory):
         self._handshakes: dict[TlsProtocol, int] = {}
         self._check: IDelayedCall | None = None
 
-    def make_protocol(self, stream: LineStream, *, silent: bool) -> LineProtocol:
+    def make_protocol(self, stream: LineStream, brought: int) -> LineProtocol:
         """Make the protocol of a connection of which nothing is read yet."""
-        return TlsProtocol(self, stream, silent=silent)
+        return TlsProtocol(self, stream, brought)
 
     def begun(self, protocol: TlsProtocol) -> None:
         """Note a handshake that has begun."""

@@ -255,9 +255,22 @@ class Worker:
             self._early = self._reactor.callLater(0, self.collect)
 
     def _on_room(self) -> None:
+        """Have reading go on. Who is first may fill the journal: those that come and those that stay take turns."""
+        if self._intake.turn % 2:
+            self._resume_kept()
+            self._resume_lanes()
+        else:
+            self._resume_lanes()
+            self._moderator.poll_at_once()
+            if not self._intake.is_full:
+                self._resume_kept()
+
+    def _resume_lanes(self) -> None:
         for lane in self._lanes:
             if not isinstance(lane, CountLane):
                 lane.resume("journal")
+
+    def _resume_kept(self) -> None:
         for factory in self._factories.values():
             factory.resume()
 

@@ -242,7 +242,7 @@ class IngestTestCase(SynchronousTestCase):
         known = set(self.factory._protocols)
         connection = raw_socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
         try:
-            self.factory.hand_over(connection, LineStream(self.intake, 0, MAX_LINE), True)
+            self.factory.hand_over(connection, LineStream(self.intake, 0, MAX_LINE), 0)
         except OSError:
             connection.close()
             raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
-from statsd_tcp.ingest import line_lane
+from statsd_tcp.ingest import line_lane, native_lanes, protocol
 from statsd_tcp.ingest.lane import FULL_PAUSE
-from tests.unit.ingest.loopback import IngestTestCase
+from tests.unit.ingest.loopback import Client, IngestTestCase
 
 
 class CapTests(IngestTestCase):
@@ -117,6 +117,63 @@ class FullTests(IngestTestCase):
         self.moderator._run_if_needed(0)
         self.tick()
         self.assertEqual(({"eof": 25}, 25), (self.closed, len(self.tally.lines)))
+
+
+class ReserveTests(IngestTestCase):
+    """Only the reserve of the journal is left."""
+
+    def setUp(self) -> None:
+        """Make a share of 4,000 bytes, which one read can bring."""
+        super().setUp()
+        for module in (line_lane, native_lanes, protocol):
+            self.patch(module, "SHARE", 4000)
+        self.patch(line_lane, "RECEIVE_SIZE", 4000)
+        self.intake._ample = self.factory.release
+        self.line_lane()
+        while not self.intake.is_scarce:
+            self.intake.take(0, b"x" * 60_000 + b"\n", 0)
+        self.intake.settle()
+        self.tally.bytes = 0
+
+    def poll(self, times: int) -> None:
+        """Let the server read what has come."""
+        for _ in range(times):
+            self.reactor.turn()
+            self.moderator._run_if_needed(0)
+            self.tick()
+        self.intake.settle()
+
+    def brings(self, client: Client, *, times: int) -> None:
+        """Have a client send five shares, and see what of it is read before and after a commit."""
+        client.send(b"abc\n" * 5000)
+        self.poll(times)
+        self.assertLessEqual(self.tally.bytes, 2 * 4000)
+        self.intake.release(self.journal.head)
+        self.poll(times)
+        self.assertEqual(20_000, self.tally.bytes)
+
+    def test_a_newcomer_at_rest(self) -> None:
+        """A new connection brings its share, stays, and is not read any more until there is room."""
+        self.brings(self.connect(), times=5)
+        self.assertEqual(1, self.reactor.adopted)
+
+    def test_a_newcomer_under_load(self) -> None:
+        """So it is with one that is parked."""
+        self.moderator._begin()
+        self.brings(self.connect(), times=20)
+
+    def test_others(self) -> None:
+        """One that brings little is read all the while, however it comes in pieces, and short ones end."""
+        great, small, short = self.connect(), self.connect(), self.connect()
+        great.send(b"abc\n" * 5000)
+        for piece in (b"d\n", b"e\n", b"f\n"):
+            small.send(piece)
+            self.poll(3)
+        short.send(b"g\n")
+        short.fin()
+        self.poll(3)
+        self.assertLessEqual({b"d", b"e", b"f", b"g"}, set(self.tally.lines))
+        self.assertEqual({"eof": 1}, self.closed)
 
 
 class ReadTests(IngestTestCase):

@@ -211,6 +211,21 @@ class DrainTests(IngestTestCase):
         self.drain()
         self.assertEqual(({"eof": 1}, [b"a", b"b"]), (self.closed, self.tally.lines))
 
+    def test_no_more_than_there_is_room(self) -> None:
+        """Unfinished lines of many that have said their end at once do not go beyond the journal's room."""
+        clients = [self.adopt()[0] for _ in range(9)]
+        for client in clients:
+            client.send(b"a\n" + b"b" * 60)
+        self.reactor.turn()
+        for client in clients:
+            client.fin()
+        # There is room for three of them.
+        self.intake.take(0, b"x" * (self.intake.brim - self.journal.head - 3 * 96 - 32) + b"\n", 0)
+        self.drain()
+        self.assertLess(self.journal.head, self.intake.brim + 2 * 96)
+        self.assertEqual(9, sum(self.closed.values()))
+        self.assertEqual(self.closed["shutdown"], self.tally.rejected["truncated"])
+
     def test_a_client_that_has_reset(self) -> None:
         """A client that has reset its connection is counted so."""
         client, transport = self.adopt()

@@ -17,6 +17,7 @@ from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import eviction, intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.reader import LedgerReader
@@ -282,6 +283,23 @@ class FullTests(WorkerTestCase):
         self.turn()
         self.assertEqual((3, 0), (self.cell("accepted"), self.cell("paused")))
         self.assertEqual({"a": 1.0, "b": 1.0}, self.collect()[1].counters)
+
+    def test_who_goes_on_first(self) -> None:
+        """When there is room again those that come and those that stay take turns at being read first."""
+        add, firsts = self.reactor.addReader, []
+        for _ in range(4):
+            while not self.worker._intake.is_full:
+                self.worker._intake.take(LINES, b"#" * 60000 + b"\n", 60001)
+            again: list[bool] = []
+
+            def note(reader: Any, again: list[bool] = again) -> None:
+                again.append(isinstance(reader, Watched))
+                add(reader)
+
+            self.patch(self.reactor, "addReader", note)
+            self.worker.committed(self.ledger.cells[JOURNAL_HEAD])
+            firsts.append(again[0])
+        self.assertIn(firsts, ([True, False, True, False], [False, True, False, True]))
 
     def test_datagrams_wait(self) -> None:
         """Datagrams wait in the kernel meanwhile."""
