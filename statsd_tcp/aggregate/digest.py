@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from statsd_tcp.aggregate.counter_sums import CounterSums
-from statsd_tcp.aggregate.gauges import append_change
+from statsd_tcp.aggregate.gauges import CHANGE_BYTES, Change, append_change
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed
 from statsd_tcp.wire.grammar import Grammar
@@ -149,11 +149,17 @@ class Digest:
         if not relative:
             interval.gauges[series] = [(tick, False, number)]
         elif -LIMIT <= number <= LIMIT:
-            append_change(interval.gauges.setdefault(series, []), (tick, True, number))
+            self._append_change(series, (tick, True, number))
         else:
             self._add_odd(line, shape, line.partition(b":")[2].partition(b"|")[0], 1, tick)
             return
         interval.samples["g"] = interval.samples.get("g", 0) + 1
+
+    def _append_change(self, series: str, change: Change) -> None:
+        changes = self._interval.gauges.setdefault(series, [])
+        before = len(changes)
+        append_change(changes, change)
+        self.held += CHANGE_BYTES * (len(changes) - before)
 
     def _add_numbers(self, shape: Shape, numbers: list[float], times: int) -> None:
         """Add values of a counter or timer, each of which came ``times``."""
@@ -212,7 +218,7 @@ class Digest:
         elif sample.kind == "c":
             self._counters.add(series, value, times)
         else:
-            append_change(interval.gauges.setdefault(series, []), (tick, sample.relative, value))
+            self._append_change(series, (tick, sample.relative, value))
 
     def _add_member(self, series: str, member: str) -> None:
         members = self._interval.sets.setdefault(series, set())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from statsd_tcp.aggregate.collisions import Collision
-from statsd_tcp.aggregate.gauges import Change, merge_changes
+from statsd_tcp.aggregate.gauges import MOST_CHANGES, Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.members import Members, Sets
 from statsd_tcp.aggregate.timer_values import TimerValues
@@ -28,6 +28,11 @@ BUCKETED_IN_ALL = 4_000_000
 many buckets: 1.1 kB of memory for each timer."""
 
 FEWEST_VALUES = 16
+
+CHANGES_IN_ALL = 1_000_000
+"""When all gauges together have so many changes, 130 MB, each may only have `FEW_CHANGES`."""
+
+FEW_CHANGES = 16
 
 
 class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +104,7 @@ class OpenFlush:
         self.timers: dict[str, TimerValues] = {}
         self.lines = self.bad_lines = self.datagrams = 0
         self.approximated = 0
-        self._values = 0
+        self._values = self._changes = 0
 
     @property
     def end(self) -> int:
@@ -121,7 +126,7 @@ class OpenFlush:
         for identity, increment in news.counters.items():
             counters[identity] = counters.get(identity, 0.0) + increment
         for identity, changes in news.gauges.items():
-            self.gauges[identity] = merge_changes(self.gauges.get(identity, []), changes)
+            self._change(identity, changes)
         self._sets.add(news.sets)
         # Here a name is a timer, whatever the unit of its values.
         self._observe(news.times)
@@ -131,6 +136,12 @@ class OpenFlush:
         """Count all values of timers, so that what is more than they may have is in buckets."""
         for timer in self.timers.values():
             self._count(timer, EXACT_VALUES)
+
+    def _change(self, identity: str, changes: list[Change]) -> None:
+        before = self.gauges.get(identity, [])
+        most = MOST_CHANGES if self._changes < CHANGES_IN_ALL else FEW_CHANGES
+        merged = self.gauges[identity] = merge_changes(before, changes, most=most)
+        self._changes += len(merged) - len(before)
 
     def _observe(self, news: Mapping[str, Values]) -> None:
         for identity, values in news.items():

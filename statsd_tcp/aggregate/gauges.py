@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-__all__ = ["MOST_CHANGES", "Change", "append_change", "apply_changes", "merge_changes"]
+__all__ = ["CHANGE_BYTES", "MOST_CHANGES", "Change", "append_change", "apply_changes", "merge_changes"]
 
 Change = tuple[int, bool, float]
 """At a tick the gauge was set to a value (False), or changed by it (True)."""
@@ -27,24 +27,27 @@ Change = tuple[int, bool, float]
 
 MOST_CHANGES = 1024
 
+CHANGE_BYTES = 130
+"""Memory of a change."""
 
-def append_change(changes: list[Change], change: Change) -> None:
-    """Add what happened after all of ``changes``, in the same process."""
+
+def append_change(changes: list[Change], change: Change, most: int = MOST_CHANGES) -> None:
+    """Add what happened after all of ``changes``, in the same process; so ``most`` are kept, four at least."""
     tick, relative, value = change
     if not relative:
         changes.clear()
     elif changes and changes[-1][:2] == (tick, True):
         change = (tick, True, changes.pop()[2] + value)
-    elif len(changes) >= MOST_CHANGES:
-        changes[:] = _thinned(changes)
+    elif len(changes) >= most:
+        changes[:] = _thinned(changes, most)
     changes.append(change)
 
 
-def _thinned(changes: list[Change]) -> list[Change]:
-    """Join the relative changes that are near each other in time, so that at most half the bound are left."""
+def _thinned(changes: list[Change], most: int) -> list[Change]:
+    """Join the relative changes that are near each other in time, so that at most half of the most are left."""
     first = 0 if changes[0][1] else 1
     begin, end = changes[first][0], changes[-1][0]
-    grain = (end - begin) // (MOST_CHANGES // 2 - 1) + 1
+    grain = (end - begin) // (most // 2 - 1) + 1
     kept = changes[:first]
     for tick, _, value in changes[first:]:
         if len(kept) > first and (kept[-1][0] - begin) // grain == (tick - begin) // grain:
@@ -54,11 +57,11 @@ def _thinned(changes: list[Change]) -> list[Change]:
     return kept
 
 
-def merge_changes(*processes: list[Change]) -> list[Change]:
-    """Return the changes of several processes, in the order of time."""
+def merge_changes(*processes: list[Change], most: int = MOST_CHANGES) -> list[Change]:
+    """Return the changes of several processes, in the order of time, so ``most`` of them."""
     merged: list[Change] = []
     for change in sorted(chain.from_iterable(processes)):
-        append_change(merged, change)
+        append_change(merged, change, most)
     return merged
 
 

@@ -122,6 +122,18 @@ class CloseTests(SynchronousTestCase):
             self.assertEqual((found.timers[name]["count"], found.timers[name]["lower"]), (180.0, 1.0))
             self.assertAlmostEqual(found.timers[name]["sum"], 1830 * (1 + 1.1 + 1.21))
 
+    def test_too_many_changes(self) -> None:
+        """With very many changes of all gauges few of each are kept, which come to the same."""
+        self.patch(flushes, "CHANGES_IN_ALL", 200)
+        flush = OpenFlush(0, 10)
+        names = [f"g{number}" for number in range(30)]
+        for round_ in range(5):
+            changes = [(100 * round_ + tick, True, 1.0) for tick in range(40)]
+            flush.add(Interval(gauges={name: list(changes) for name in names}))
+        self.assertLessEqual(sum(map(len, flush.gauges.values())), 200 + 40 + len(names) * flushes.FEW_CHANGES)
+        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
+        self.assertEqual(found.gauges, dict.fromkeys(names, 200.0))
+
 
 class CollisionTests(SynchronousTestCase):
     """Series that an output can't tell apart: here, those whose names differ in case only."""

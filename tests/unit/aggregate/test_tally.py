@@ -103,6 +103,7 @@ class TallyTests(SynchronousTestCase):
             "values": b"".join(b"t:%d|ms\n" % number for number in many),
             "packed": b"t:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
             "members": b"".join(b"s:m%d|s\n" % number for number in many),
+            "changes": b"".join(b"g%d:+1|g\n" % number for number in many),
             "beside a gauge": b"g:1|g:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
         }.items():
             calls: list[None] = []
