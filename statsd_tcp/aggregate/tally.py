@@ -23,7 +23,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
 from statsd_tcp.wire.grammar import Grammar, named
 from statsd_tcp.wire.reasons import REASONS
-from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
+from statsd_tcp.wire.samples import GAUGE_MARK, SPACE, SPACED_MARK
 
 __all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally", "tally_for"]
 
@@ -207,7 +207,7 @@ class Tally:
         ``tick`` is when they came, in nanoseconds of CLOCK_MONOTONIC. It must not go back from call to call.
         """
         of = self._listeners[listener]
-        if chunk.find(GAUGE_MARK) >= 0 or chunk.find(SPACED_MARK) >= 0:
+        if chunk.find(GAUGE_MARK) >= 0 or (chunk.find(SPACE) >= 0 and chunk.find(SPACED_MARK) >= 0):
             of.take_in_order(chunk, tick)
             return
         of.pending.append(chunk)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
-from statsd_tcp.wire.samples import GAUGE_MARK, SPACED_MARK
+from statsd_tcp.wire.samples import GAUGE_MARK, SPACE, SPACED_MARK
 from statsd_tcp.wire.tails import Tails
 
 __all__ = ["RESERVE", "SHARE", "Intake", "LineTally"]
@@ -120,7 +120,7 @@ class Intake:
         if not lines:
             return
         journal = self.journal
-        if lines.find(GAUGE_MARK) >= 0 or lines.find(SPACED_MARK) >= 0:
+        if lines.find(GAUGE_MARK) >= 0 or (lines.find(SPACE) >= 0 and lines.find(SPACED_MARK) >= 0):
             # What happens to a gauge has an order over all workers. The beginning of the batch isn't exact enough:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()

@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-__all__ = ["GAUGE_MARK", "KINDS", "KIND_OF", "SPACED_MARK", "Kind", "Sample"]
+__all__ = ["GAUGE_MARK", "KINDS", "KIND_OF", "SPACE", "SPACED_MARK", "Kind", "Sample"]
 
 Kind = Literal["c", "g", "ms", "h", "d", "s"]
 """Counter, gauge, time in milliseconds, histogram, distribution, set: as written in a line."""
@@ -25,6 +25,9 @@ this.
 
 SPACED_MARK: Final = b"| "
 """In every other line with a gauge, and in hardly any other: spaces may stand between the bar and the type."""
+
+SPACE: Final = b" "
+"""In every line that has `SPACED_MARK`. A single byte is looked for much faster, and most lines have none."""
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
