@@ -10,6 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 from statsd_tcp.commands.main import main
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
+from statsd_tcp.settings.endpoint_values import CHECKS
 from statsd_tcp.settings.options import OPTIONS
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.web.tables import make_snapshot
@@ -20,6 +21,14 @@ def test_options(checkout: Path) -> None:
     text = (checkout / "docs" / "running.md").read_text()
     rows = re.findall(r"^\| (?:`-\w`, )?`--([a-z-]+)[ `]", text, re.MULTILINE)
     assert sorted([option.name for option in OPTIONS] + ["config"]) == sorted(rows)
+
+
+def test_keys_of_endpoints(checkout: Path) -> None:
+    """Every key of an endpoint is in docs/running.md, and every one of a listener's lines in the text of --help."""
+    text = (checkout / "docs" / "running.md").read_text().partition("\n## Where to listen\n")[2].partition("\n## ")[0]
+    (listen,) = [option.help for option in OPTIONS if option.name == "listen"]
+    assert [key for key in CHECKS if f"`{key}=" not in text] == []
+    assert [key for key in ("dialect", "tags", "container", "max-line", "name") if f":{key}=" not in listen] == []
 
 
 def test_configuration_files(checkout: Path, tmp_path: Path) -> None:
