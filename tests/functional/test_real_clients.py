@@ -1,14 +1,13 @@
 """Clients that people use, over each transport that they speak: what they send is what is counted.
 
-`datadog` and `statsd` come with the test dependencies, `hot-shots` with ``make system-packages``. They share a service.
+Those for Python come with the test dependencies, those for Node.js with ``make system-packages``. They share a service.
+What they send that know DogStatsD's tags goes to listeners with that dialect, the rest to listeners without a word.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import asyncio
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.functional.metrics import Difference, Metrics
+from tests.functional.node import HOT_SHOTS, NODE_STATSD, run_node
 from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import PATIENCE
 from tests.npm import node_path
@@ -36,6 +36,9 @@ def folder() -> Iterator[Path]:
 def service(folder: Path) -> Iterator[Service]:
     """Give a service with a listener for each transport."""
     listen = [
+        f"tcp:0:{LOOPBACK}:name=plain-tcp",
+        f"udp:0:{LOOPBACK}:name=plain-udp",
+        f"unix:{folder}/plain:name=plain-stream",
         f"tcp:0:{LOOPBACK}:name=tcp:{DIALECT}",
         f"udp:0:{LOOPBACK}:name=udp:{DIALECT}",
         f"unix:{folder}/stream:name=stream:{DIALECT}",
@@ -66,14 +69,14 @@ def news(service: Service, before: Metrics, listener: str, lines: int) -> Differ
     return found
 
 
-def check_tagged(service: Service, found: Difference, hits: int) -> None:
+def check_tagged(service: Service, found: Difference, hits: int, level: float = -5, sizes: int = 2) -> None:
     """Check what the clients that know tags send alike: half of the counter with each value of a tag, and the rest."""
     series = sorted(line for line in service.metrics().text.splitlines() if line.startswith("hits{"))
     assert [line.partition(" ")[0] for line in series] == ['hits{env="test",page="0"}', 'hits{env="test",page="1"}']
     assert found.by("hits_total", "page", env="test") == {"0": hits, "1": hits}
-    assert service.metrics().total("level", env="test") == -5
+    assert service.metrics().total("level", env="test") == level
     added = [found.total(name, env="test") for name in ("took_sum", "size_sum", "size_count")]
-    assert added == [0.25, 30, 2]
+    assert added == [0.25, 30, sizes]
 
 
 # statsd (PyPI): UDP, TCP, Unix stream; bare lines, no tags.
@@ -83,21 +86,26 @@ def statsd_client(kind: str, service: Service, folder: Path) -> Any:
     """Make a client of one kind."""
     statsd = pytest.importorskip("statsd")
     if kind == "udp":
-        return statsd.StatsClient("127.0.0.1", service.port("udp"))
+        return statsd.StatsClient("127.0.0.1", service.port("plain-udp"))
     if kind == "tcp":
-        return statsd.TCPStatsClient("127.0.0.1", service.port("tcp"))
-    return statsd.UnixSocketStatsClient(f"{folder}/stream")
+        return statsd.TCPStatsClient("127.0.0.1", service.port("plain-tcp"))
+    return statsd.UnixSocketStatsClient(f"{folder}/plain")
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp", "stream"])
 def test_statsd(service: Service, before: Metrics, folder: Path, kind: str) -> None:
-    """Counters, gauges, sets and timers of the package `statsd` arrive, one by one and in a pipeline."""
+    """Counters, gauges, sets and timers of the package `statsd` arrive, one by one and in a pipeline.
+
+    It sets a gauge below 0 as two lines, first to 0, and changes one by a line with a sign.
+    """
     client = statsd_client(kind, service, folder)
     client.incr("hits")
     client.incr("hits", 4)
     client.decr("falls", 2)
     client.gauge("height", 7)
     client.gauge("height", 3)
+    client.gauge("height", -1.5, delta=True)
+    client.gauge("depth", -7)
     client.set("users", "x:y")
     client.timing("took", 1500)
     with client.timer("block"):
@@ -106,16 +114,23 @@ def test_statsd(service: Service, before: Metrics, folder: Path, kind: str) -> N
         pipeline.incr("piped")
         pipeline.timing("took", 500)
     client.close()
-    found = news(service, before, kind, 10)
-    assert found.by("statscounter_samples_total", "type") == {"c": 4, "g": 2, "s": 1, "ms": 3}
-    assert (found.total("hits"), found.total("piped"), service.metrics().total("height")) == (5, 1, 3)
+    found = news(service, before, f"plain-{kind}", 13)
+    assert found.by("statscounter_samples_total", "type") == {"c": 4, "g": 5, "s": 1, "ms": 3}
+    assert (found.total("hits"), found.total("piped")) == (5, 1)
+    assert [service.metrics().total(gauge) for gauge in ("height", "depth")] == [1.5, -7]
     assert (found.total("took_count"), found.total("took_sum"), found.total("block_count")) == (2, 2.0, 1)
 
 
-# datadog (PyPI): UDP, Unix datagrams, Unix stream with lengths; tags, events, service checks.
+# datadog (PyPI): UDP, Unix datagrams, Unix stream with lengths; tags, events, service checks, times of samples.
+
+MANNERS: dict[str, dict[str, bool]] = {
+    "singly": {"disable_buffering": True},
+    "buffered": {"disable_buffering": False},
+    "added up": {"disable_buffering": False, "disable_aggregation": False},
+}
 
 
-def datadog_client(kind: str, service: Service, folder: Path, *, buffered: bool) -> Any:
+def datadog_client(kind: str, service: Service, folder: Path, manner: str) -> Any:
     """Make a client of one kind. It waits for room: unless told so it drops what it can't send at once."""
     dogstatsd = pytest.importorskip("datadog.dogstatsd.base").DogStatsd
     places: dict[str, dict[str, Any]] = {
@@ -123,15 +138,15 @@ def datadog_client(kind: str, service: Service, folder: Path, *, buffered: bool)
         "datagrams": {"socket_path": f"unixgram://{folder}/datagrams"},
         "packets": {"socket_path": f"unixstream://{folder}/packets"},
     }
-    common: dict[str, Any] = {"disable_telemetry": True, "disable_buffering": not buffered, "socket_timeout": PATIENCE}
-    return dogstatsd(constant_tags=["env:test"], **common, **places[kind])
+    common: dict[str, Any] = {"disable_telemetry": True, "socket_timeout": PATIENCE, "cardinality": "low"}
+    return dogstatsd(constant_tags=["env:test"], **common, **places[kind], **MANNERS[manner])
 
 
-@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("kind", ["udp", "datagrams", "packets"])
-def test_datadog(service: Service, before: Metrics, folder: Path, kind: str, buffered: bool) -> None:
-    """Everything that the package `datadog` sends arrives with its tags, buffered or line by line."""
-    client = datadog_client(kind, service, folder, buffered=buffered)
+def test_datadog(service: Service, before: Metrics, folder: Path, kind: str, manner: str) -> None:
+    """Everything that the package `datadog` sends arrives with its tags, line by line, buffered or added up."""
+    client = datadog_client(kind, service, folder, manner)
     for number in range(100):
         client.increment("hits", tags=[f"page:{number % 2}"])
     client.decrement("falls", 3)
@@ -141,35 +156,46 @@ def test_datadog(service: Service, before: Metrics, folder: Path, kind: str, buf
     client.timing("took", 250)
     client.histogram("size", 10)
     client.distribution("size", 20)
+    client.count_with_timestamp("late", 4, 1764298601)
     client.event("title", "two\nlines")
     client.service_check("alive", 0)
     client.flush()
     client.stop()
-    found = news(service, before, kind, 109)
-    assert found.by("statscounter_samples_total", "type") == {"c": 101, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
+    added_up = manner == "added up"
+    found = news(service, before, kind, 11 if added_up else 110)
+    counts = {"c": 4, "g": 1} if added_up else {"c": 102, "g": 2}
+    assert found.by("statscounter_samples_total", "type") == {**counts, "s": 1, "ms": 1, "h": 1, "d": 1}
     check_tagged(service, found, 50)
+    assert found.total("late", env="test") == 4
     assert (found.total("statscounter_events_total"), found.total("statscounter_service_checks_total")) == (1, 1)
 
 
-# hot-shots (npm): UDP, TCP, Unix datagrams, and whatever stream it is given.
+# aiodogstatsd (PyPI): UDP; tags.
 
-SCRIPT = """
-const StatsD = require('hot-shots');
-const net = require('net');
-const options = JSON.parse(process.argv[1]);
-if (options.connect) { options.stream = net.connect(options.connect); }
-const client = new StatsD({ ...options, globalTags: { env: 'test' }, errorHandler: (e) => { throw e; } });
-let waiting = 56;
-// Where a datagram socket is full the client tries again later: it must not be closed before.
-const sent = () => { waiting -= 1; if (!waiting) { client.close(); } };
-for (let i = 0; i < 50; i += 1) { client.increment('hits', 1, { page: String(i % 2) }, sent); }
-client.gauge('level', 12, sent);
-client.gauge('level', -5, sent);
-client.set('users', 'somebody', sent);
-client.timing('took', 250, sent);
-client.histogram('size', 10, sent);
-client.distribution('size', 20, sent);
-"""
+
+def test_aiodogstatsd(service: Service, before: Metrics) -> None:
+    """Everything that the package `aiodogstatsd` sends arrives with its tags."""
+    package = pytest.importorskip("aiodogstatsd")
+
+    async def send() -> None:
+        place = {"host": "127.0.0.1", "port": service.port("udp")}
+        async with package.Client(**place, constant_tags={"env": "test"}, read_timeout=0.01) as client:
+            for number in range(10):
+                client.increment("hits", tags={"page": number % 2})
+            client.decrement("falls", value=3)
+            client.gauge("level", value=12)
+            client.gauge("level", value=-5)
+            client.timing("took", value=250)
+            client.histogram("size", value=10)
+            client.distribution("size", value=20)
+
+    asyncio.run(send())
+    found = news(service, before, "udp", 16)
+    assert found.by("statscounter_samples_total", "type") == {"c": 11, "g": 2, "ms": 1, "h": 1, "d": 1}
+    check_tagged(service, found, 5)
+
+
+# hot-shots (npm): UDP, TCP, Unix datagrams, and whatever stream it is given.
 
 
 def hot_shots_options(kind: str, service: Service, folder: Path) -> dict[str, Any]:
@@ -191,16 +217,19 @@ def test_hot_shots(service: Service, before: Metrics, folder: Path, kind: str, b
     if kind == "datagrams":
         # What it needs for Unix datagrams is compiled when it is installed.
         node_path("unix-dgram/build/Release/unix_dgram.node")
-    given = {**hot_shots_options(kind, service, folder), "maxBufferSize": buffer}
-    done = subprocess.run(
-        ["node", "-e", SCRIPT, json.dumps(given)],
-        env={**os.environ, "NODE_PATH": str(modules)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_node(HOT_SHOTS, {**hot_shots_options(kind, service, folder), "maxBufferSize": buffer}, modules)
     found = news(service, before, kind, 56)
     assert found.by("statscounter_samples_total", "type") == {"c": 50, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
     check_tagged(service, found, 25)
+
+
+# node-statsd (npm): UDP; tags, but gauges as etsy's server reads them.
+
+
+def test_node_statsd(service: Service, before: Metrics) -> None:
+    """Everything that `node-statsd` sends arrives with its tags; without a dialect its negative gauges are changes."""
+    modules = node_path("node-statsd/package.json")
+    run_node(NODE_STATSD, {"host": "127.0.0.1", "port": service.port("plain-udp")}, modules)
+    found = news(service, before, "plain-udp", 16)
+    assert found.by("statscounter_samples_total", "type") == {"c": 11, "g": 2, "s": 1, "ms": 1, "h": 1}
+    check_tagged(service, found, 5, level=7, sizes=1)
