@@ -18,7 +18,7 @@ from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.line import Parsed, complete
 from statsd_tcp.wire.memo import Key, ShapeMemo
-from statsd_tcp.wire.numbers import LIMIT
+from statsd_tcp.wire.numbers import LARGEST_CHANGE, LIMIT
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
@@ -148,7 +148,7 @@ class Digest:
         interval, series = self._interval, shape.series
         if not relative:
             interval.gauges[series] = [(tick, False, number)]
-        elif -LIMIT <= number <= LIMIT:
+        elif -LARGEST_CHANGE <= number <= LARGEST_CHANGE:
             self._append_change(series, (tick, True, number))
         else:
             self._add_odd(line, shape, line.partition(b":")[2].partition(b"|")[0], 1, tick)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-__all__ = ["HIGHEST", "LIMIT", "PACKED", "read_number", "read_rate"]
+__all__ = ["HIGHEST", "LARGEST_CHANGE", "LIMIT", "PACKED", "read_number", "read_rate"]
 
 LIMIT: Final = 2.0**53
 """The most, in magnitude, of a number that is added to others. Up to here every whole number has a float of its own:
 adding 1 to a total still changes it, and one line cannot spoil it."""
+
+LARGEST_CHANGE: Final = 2.0**64
+"""The most, in magnitude, that changes a gauge: all that 64 bits hold. Clients set a gauge below 0 by a change from 0,
+some to -2**63. However many changes come, they never add up to infinity."""
 
 HIGHEST: Final = sys.float_info.max
 """The most of a number that is not added to anything."""

@@ -11,6 +11,9 @@
 A delimiter in a name begins tags only if there is a ``key=value`` behind it; otherwise it is a character of the name
 like any other, so that ``posts#index`` and ``posts#show`` are two names. A bad tag beside a good one (nothing between
 two commas, no key, no value) costs only itself: it is left out and counted. Only DogStatsD has bare tags.
+
+Nor does it begin tags if a key behind it had a blank. That is text, as in Flink's ``Join(on=[id], select=[id])``, and
+all of it tells one series from another.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class TaggedName(NamedTuple):
 
 
 NO_TAGS: Final = Tags()
+
+_BLANKS: Final = frozenset(" \t\r\v\f")
 
 
 def read_section(text: str) -> Tags:
@@ -117,4 +122,6 @@ def _to_the_end(text: str, grammar: Grammar) -> Iterator[_Found]:
 def _read(written: list[str], start: int, end: int, grammar: Grammar) -> _Found | None:
     pairs = [grammar.pair.fullmatch(tag) for tag in written]
     good = tuple([(pair[1], pair[2]) for pair in pairs if pair is not None])
-    return _Found(pairs[0] is not None, start, end, Tags(good, len(pairs) - len(good))) if good else None
+    if not good or any(not _BLANKS.isdisjoint(key) for key, _ in good):
+        return None
+    return _Found(pairs[0] is not None, start, end, Tags(good, len(pairs) - len(good)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from statsd_tcp.wire.numbers import HIGHEST, LIMIT, read_number
+from statsd_tcp.wire.numbers import HIGHEST, LARGEST_CHANGE, LIMIT, read_number
 from statsd_tcp.wire.reasons import MALFORMED_VALUE, Rejected
 from statsd_tcp.wire.samples import Kind, Sample
 
@@ -55,7 +55,7 @@ def _measurement(series: str, manner: Manner, text: bytes) -> Sample:
         raise Rejected(MALFORMED_VALUE)
     kind, rate = manner.kind, manner.rate
     relative = kind == "g" and manner.signed and text[:1] in {b"+", b"-"}
-    limit = LIMIT if relative else limit_of(kind)
+    limit = LARGEST_CHANGE if relative else limit_of(kind)
     total = value / rate
     if not -limit <= total <= limit:
         raise Rejected(MALFORMED_VALUE)

@@ -130,18 +130,21 @@ class _Reading:
         found: list[tuple[bool, int, int, str]] = []
         for inner in re.finditer(r"\[([^\[\]]*)\]", text):
             pairs = [bool(_PAIR.fullmatch(tag)) for tag in inner[1].split(",")]
-            if any(pairs):
+            if any(pairs) and not self.is_text(inner[1], ","):
                 found.append((not pairs[0], inner.start(), inner.end(), "]"))
                 break
         for delimiter in ",#;":
             start = text.find(delimiter)
             if start >= 0:
-                pairs = [
-                    bool(_PAIR.fullmatch(tag)) for tag in text[start + 1 :].split(";" if delimiter == ";" else ",")
-                ]
-                if any(pairs):
+                separator = ";" if delimiter == ";" else ","
+                pairs = [bool(_PAIR.fullmatch(tag)) for tag in text[start + 1 :].split(separator)]
+                if any(pairs) and not self.is_text(text[start + 1 :], separator):
                     found.append((not pairs[0], start, len(text), delimiter))
         return min(found)[1:] if found else None
+
+    def is_text(self, text: str, separator: str) -> bool:
+        """Tell whether a key has a blank."""
+        return any(set(found[1]) & set(_BLANKS) for tag in text.split(separator) if (found := _PAIR.fullmatch(tag)))
 
     def pairs(self, text: str, separator: str) -> tuple[dict[str, str], int]:
         tags, bad = {}, 0
@@ -239,8 +242,8 @@ class _Reading:
     def add_number(self, kind: str, text: str, rate: float) -> None:
         number = self.number(text)
         relative = kind == "g" and self.signed and text[:1] in ("+", "-")
-        limited = kind != "g" or relative
-        if number is None or (limited and abs(number / rate) > _MOST):
+        limit = (2**64 if relative else math.inf) if kind == "g" else _MOST
+        if number is None or abs(number / rate) > limit:
             self.flaws.add("malformed_value")
             return
         self.samples.append((kind, number / rate if kind == "c" else number, 1 / rate, relative))
