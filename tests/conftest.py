@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "tests/functional/test_systemd.py",
     "tests/functional/test_reload.py",
     "tests/functional/test_real_clients.py",
+    "tests/functional/test_real_programs.py",
     "tests/packaging/test_wheel.py",
     "tests/functional/test_placement.py",
     "tests/functional/test_damage.py",
@@ -47,6 +48,7 @@ TOGETHER = (
     "tests/functional/test_counting.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",
+    "tests/functional/test_real_programs.py",
     "tests/functional/test_start_errors.py",
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
