@@ -18,7 +18,7 @@ const net = require('net');
 const options = JSON.parse(process.argv[1]);
 if (options.connect) { options.stream = net.connect(options.connect); }
 const client = new StatsD({ ...options, globalTags: { env: 'test' }, errorHandler: (e) => { throw e; } });
-let waiting = 56;
+let waiting = options.telegraf ? 57 : 59;
 // Where a datagram socket is full the client tries again later: it must not be closed before.
 const sent = () => { waiting -= 1; if (!waiting) { client.close(); } };
 for (let i = 0; i < 50; i += 1) { client.increment('hits', 1, { page: String(i % 2) }, sent); }
@@ -28,6 +28,11 @@ client.set('users', 'somebody', sent);
 client.timing('took', 250, sent);
 client.histogram('size', 10, sent);
 client.distribution('size', 20, sent);
+client.increment('late', 4, options.telegraf ? {} : { timestamp: 1764298601, cardinality: 'low' }, sent);
+if (!options.telegraf) {
+  client.event('title', 'two\\nlines', {}, {}, sent);
+  client.check('alive', client.CHECKS.OK, {}, {}, sent);
+}
 """
 
 NODE_STATSD = """

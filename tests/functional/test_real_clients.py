@@ -198,29 +198,46 @@ def test_aiodogstatsd(service: Service, before: Metrics) -> None:
 # hot-shots (npm): UDP, TCP, Unix datagrams, and whatever stream it is given.
 
 
-def hot_shots_options(kind: str, service: Service, folder: Path) -> dict[str, Any]:
-    """Give the options of a client of one kind."""
-    every: dict[str, dict[str, Any]] = {
+def send_with_hot_shots(kind: str, service: Service, folder: Path, **given: Any) -> None:
+    """Send with a client of one kind and some options more."""
+    modules = node_path("hot-shots/package.json")
+    if kind == "datagrams":
+        # What it needs for Unix datagrams is compiled when it is installed.
+        node_path("unix-dgram/build/Release/unix_dgram.node")
+    places: dict[str, dict[str, Any]] = {
         "udp": {"host": "127.0.0.1", "port": service.port("udp")},
         "tcp": {"protocol": "tcp", "host": "127.0.0.1", "port": service.port("tcp")},
         "datagrams": {"protocol": "uds", "path": f"{folder}/datagrams"},
         "stream": {"protocol": "stream", "connect": f"{folder}/stream"},
     }
-    return every[kind]
+    run_node(HOT_SHOTS, {**places[kind], **given}, modules)
 
 
 @pytest.mark.parametrize("buffer", [0, 1000])
 @pytest.mark.parametrize("kind", ["udp", "tcp", "datagrams", "stream"])
 def test_hot_shots(service: Service, before: Metrics, folder: Path, kind: str, buffer: int) -> None:
     """Everything that `hot-shots` sends arrives with its tags, buffered or line by line."""
-    modules = node_path("hot-shots/package.json")
-    if kind == "datagrams":
-        # What it needs for Unix datagrams is compiled when it is installed.
-        node_path("unix-dgram/build/Release/unix_dgram.node")
-    run_node(HOT_SHOTS, {**hot_shots_options(kind, service, folder), "maxBufferSize": buffer}, modules)
-    found = news(service, before, kind, 56)
-    assert found.by("statscounter_samples_total", "type") == {"c": 50, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
+    send_with_hot_shots(kind, service, folder, maxBufferSize=buffer)
+    found = news(service, before, kind, 59)
+    assert found.by("statscounter_samples_total", "type") == {"c": 51, "g": 2, "s": 1, "ms": 1, "h": 1, "d": 1}
     check_tagged(service, found, 25)
+    assert found.total("late", env="test") == 4
+    assert (found.total("statscounter_events_total"), found.total("statscounter_service_checks_total")) == (1, 1)
+
+
+def test_hot_shots_adds_up(service: Service, before: Metrics, folder: Path) -> None:
+    """What `hot-shots` has added up before it sends it is what was counted."""
+    send_with_hot_shots("tcp", service, folder, aggregation=True)
+    found = news(service, before, "tcp", 10)
+    assert found.by("statscounter_samples_total", "type") == {"c": 3, "g": 1, "s": 1, "ms": 1, "h": 1, "d": 1}
+    check_tagged(service, found, 25)
+
+
+def test_hot_shots_for_telegraf(service: Service, before: Metrics, folder: Path) -> None:
+    """`hot-shots` writes tags as InfluxDB has them when it is told that it sends to Telegraf."""
+    send_with_hot_shots("udp", service, folder, telegraf=True, port=service.port("plain-udp"))
+    found = news(service, before, "plain-udp", 57)
+    check_tagged(service, found, 25, level=7)
 
 
 # node-statsd (npm): UDP; tags, but gauges as etsy's server reads them.
