@@ -45,6 +45,7 @@ TOGETHER = (
     "tests/packaging/",
     "tests/torture/",
     "tests/fuzz/",
+    "tests/conformance/",
     "tests/functional/test_counting.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",

@@ -1,0 +1,1 @@
+"""What other servers' own tests say about lines, retyped, and what the lines mean here."""
