@@ -14,11 +14,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from statsd_tcp.wire.grammar import Dialect
 from statsd_tcp.wire.line import Parsed
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.series import split_identity
 
-__all__ = ["line_of", "rows_of_lines", "told"]
+__all__ = ["MIGRATION_PAGES", "line_of", "rows_of_lines", "told"]
+
+MIGRATION_PAGES: dict[str, Dialect] = {
+    "migrating-from-etsy.md": "etsy",
+    "migrating-from-statsd_exporter.md": "statsd_exporter",
+    "migrating-from-dogstatsd.md": "dogstatsd",
+}
+"""The pages for users of other servers, with the dialect for them. Their tables say what lines mean there and here."""
 
 _KINDS: dict[Kind, str] = {
     "c": "counter", "g": "gauge", "ms": "timer", "h": "distribution", "d": "distribution", "s": "set"

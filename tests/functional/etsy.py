@@ -60,10 +60,19 @@ class Etsy:
             self._process = subprocess.Popen(
                 ["node", str(script), str(folder / "config.js")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        until(lambda: "server is up" in self._log.read_text(), "etsy's server is up")
+        until(lambda: "server is up" in self.log, "etsy's server is up")
+
+    @property
+    def log(self) -> str:
+        """Return all that it has printed."""
+        return self._log.read_text(errors="replace")
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended by itself."""
+        return self._process.poll() is not None
 
     def end(self) -> None:
         """Stop it, and show what it has printed, for a test that has failed."""
         self._process.kill()
         status = self._process.wait(PATIENCE)
-        sys.stdout.write(f"--- etsy's server, {status}\n{self._log.read_text()}")
+        sys.stdout.write(f"--- etsy's server, {status}\n{self.log}")
