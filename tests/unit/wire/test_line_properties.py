@@ -111,6 +111,10 @@ class ParseLineProperties(SynchronousTestCase):
             b":1",
             b"|s",
             b",k=v",
+            b"[a]",
+            b"[k=v]",
+            b"][",
+            b"=,#;[]",
             b"1",
             b"\xc3\xa9",
         ):
