@@ -13,6 +13,7 @@ from statsd_tcp.aggregate.values import Values, joined
 from statsd_tcp.mapping.names import exposition_name, label_name
 from statsd_tcp.mapping.patterns import Found, GlobTree, Template, compile_regex
 from statsd_tcp.mapping.rules import METRIC_TYPES, PLAIN, MappingRules, MetricType, Rule, Treatment
+from statsd_tcp.wire.numbers import HIGHEST
 from statsd_tcp.wire.series import series_identity, split_identity
 
 __all__ = ["OUTCOMES", "REMEMBERED", "Mapped", "Mapper", "Target"]
@@ -208,7 +209,7 @@ class _Work:
             if target is not None:
                 scaled = changes
                 if scale != 1.0:
-                    scaled = [(tick, relative, scale * value) for tick, relative, value in changes]
+                    scaled = [(tick, relative, _finite(scale * value)) for tick, relative, value in changes]
                 found.setdefault(target, []).append(scaled)
         return {target: each[0] if len(each) == 1 else merge_changes(*each) for target, each in found.items()}
 
@@ -236,3 +237,8 @@ class _Work:
         if target.identity is not None and target.treatment is not PLAIN:
             self.treatments.setdefault(field, {}).setdefault(target.identity, target.treatment)
         return target.identity, target.scale
+
+
+def _finite(value: float) -> float:
+    """Return a gauge's value, or the nearest that is no infinity: a setting may be as large as a float before it."""
+    return min(max(value, -HIGHEST), HIGHEST)

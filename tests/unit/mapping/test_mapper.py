@@ -14,6 +14,7 @@ from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.patterns import GlobTree
 from statsd_tcp.mapping.rules import Treatment
+from statsd_tcp.wire.numbers import HIGHEST
 from statsd_tcp.wire.series import series_identity, split_identity
 from tests.unit.aggregate.model import came
 from tests.unit.mapping.cases import GOOD
@@ -98,6 +99,12 @@ class IntervalTests(SynchronousTestCase):
         news = mapper(self.JOINED % 2).apply(raw).news
         self.assertEqual(news.gauges, {"joined": [(7, False, 6.0), (9, True, 2.0)]})
         self.assertEqual(raw.gauges["j.a"], [(5, False, 1.0), (9, True, 1.0)])
+
+    def test_scaled_gauges_stay_finite(self) -> None:
+        """A gauge that its scale would make infinite has the largest number: a change of it is a number again."""
+        raw = Interval(gauges={"j.a": [(5, False, 1.7e308), (6, True, -1.7e308)]})
+        news = mapper(self.JOINED % 10).apply(raw).news
+        self.assertEqual(news.gauges, {"joined": [(5, False, HIGHEST), (6, True, -HIGHEST)]})
 
     def test_observations_add_up(self) -> None:
         """Values are scaled and keep their weights."""
