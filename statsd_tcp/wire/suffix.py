@@ -6,9 +6,8 @@
              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         type rate  values of a second sample, type, sections
 
-A colon in a type or rate field begins the values of another sample of the same name, except in a set, whose members
-may have colons. A value without a type is no sample. Tags belong to the line: they hold for all its samples. Of a
-repeated rate the last one counts.
+A colon in a type or rate field begins the values of another sample of the same name. A value without a type is no
+sample. Tags belong to the line: they hold for all its samples. Of a repeated rate the last one counts.
 """
 
 from __future__ import annotations
@@ -79,19 +78,13 @@ class _Draft:
         self.kind = _bare(kind)
         if not self.kind:
             raise Rejected(MALFORMED_LINE)
-        if colon and self.kind != b"s":
-            return _Draft(values)
-        self.kind = _bare(field)
-        return self
+        return _Draft(values) if colon else self
 
     def take_rate(self, field: bytes) -> _Draft:
         """Read a rate field without its ``@``, and return what ``take_kind`` does."""
         rate, colon, values = field.partition(b":")
-        if colon and self.kind != b"s":
-            self.rate = rate.strip()
-            return _Draft(values)
-        self.rate = field.strip()
-        return self
+        self.rate = rate.strip()
+        return _Draft(values) if colon else self
 
 
 def _bare(kind: bytes) -> bytes:

@@ -24,7 +24,7 @@ REASONS: Final = {
     "sign": Reason("Gauges", "or directly on a listener with `dialect=dogstatsd`."),
     "rate": Reason("Sample rates", "A rate is above 0 and at most 1"),
     "weight": Reason("Sample rates", "A sampled time or value has the weight 1/rate."),
-    "member": Reason("Colons", "Among the values of a set, it belongs to the member"),
+    "member": Reason("Types", "`s` is a member of a set."),
     "packed": Reason("Colons", "Among values that are packed, it separates them"),
     "untyped": Reason("Colons", "Among other values, it ends a value without a type."),
     "section": Reason("Sections", "One that begins with a letter is ignored"),

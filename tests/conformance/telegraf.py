@@ -124,14 +124,14 @@ _LINES = listed(
     (
         b"valid.multiple.duplicate:1|s:1|s:2|s:1|s",
         "; ".join(f"s valid_multiple_duplicate={value}" for value in (1, 1, 2, 1)),
-        "bad",
-        "member",
+        "; ".join(f"s valid.multiple.duplicate={value}" for value in (1, 1, 2, 1)),
+        "raw",
     ),
     (
         b"valid.multiple.mixed:1|c:1|ms:2|s:1|g",
         "c valid_multiple_mixed=1; ms valid_multiple_mixed=1; s valid_multiple_mixed=2; g valid_multiple_mixed=1",
-        "bad",
-        "member",
+        "c valid.multiple.mixed=1; ms valid.multiple.mixed=1; s valid.multiple.mixed=2; g valid.multiple.mixed=1",
+        "raw",
     ),
 )
 

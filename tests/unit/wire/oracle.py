@@ -182,11 +182,9 @@ class _Reading:
             kind = kind.rstrip(_BLANKS).lstrip(" ")
             if not kind:
                 self.flaws.add("malformed_line")
-            if kind == "s" and colon:
-                self.flaws.add("unknown_type")
             rate, following = "1", after
-            if not colon or kind == "s":
-                rate, found = self.read_sections(rest.partition("|")[2], kind)
+            if not colon:
+                rate, found = self.read_sections(rest.partition("|")[2])
                 if found is None:
                     self.drafts.append((kind, values, rate))
                     return
@@ -195,14 +193,14 @@ class _Reading:
             values, bar, rest = following.partition("|")
         self.untyped = True
 
-    def read_sections(self, text: str, kind: str) -> tuple[str, str | None]:
+    def read_sections(self, text: str) -> tuple[str, str | None]:
         """Return the rate, and what follows the colon in a rate field if another sample begins there."""
         rate = "1"
         while text:
             section, _, after = text.partition("|")
             if section.startswith("@"):
                 rate = section[1:]
-                if ":" in rate and kind != "s":
+                if ":" in rate:
                     rate = rate[: rate.index(":")]
                     return rate, text.partition(":")[2]
             elif section.startswith("#"):
