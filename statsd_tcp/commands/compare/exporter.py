@@ -1,0 +1,65 @@
+"""What comes to statsd_exporter, from its page for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from statsd_tcp.commands.compare.exposition import Page
+from statsd_tcp.commands.compare.readings import GAUGE, Key, There
+
+__all__ = ["Exporter", "Restarted"]
+
+_QUEUE = 0.5
+"""Seconds after which the exporter shows what has come: it keeps events for 0.2 (``--statsd.event-flush-interval``)."""
+
+_LINES = "statsd_exporter_lines_total"
+_ERRORS = ("statsd_exporter_sample_errors_total", "statsd_exporter_events_error_total")
+
+
+_BAD_ALIKE = frozenset({"unknown_type", "malformed_line", "not_utf8", "line_too_long"})
+
+
+class Restarted(Exception):  # noqa: N818  (an answer to the operator)
+    """The exporter has lost its totals over the interval."""
+
+
+class Exporter:
+    """One exporter, read twice; ``read`` gives its page."""
+
+    def __init__(self, read: Callable[[], Page], sleep: Callable[[float], None] = time.sleep) -> None:
+        self._read, self._sleep = read, sleep
+        self._before = Page({}, {})
+        self.unseen = 0.0
+
+    def await_moment(self) -> None:
+        """Any moment is as good as another."""
+
+    def begin(self) -> None:
+        """Read the page for the first time."""
+        self._before = self._later()
+
+    def wait(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
+    def end(self) -> There:
+        """Read it again, and give what came in between; raises `Restarted`."""
+        before, after = self._before, self._later()
+        if after.total(_LINES) < before.total(_LINES):
+            raise Restarted("--exporter: its totals have fallen: it was started anew meanwhile")
+        numbers: dict[Key, float | None] = {
+            key: value if key.what == GAUGE else value - before.series.get(key, 0.0)
+            for key, value in after.series.items()
+        }
+        bad = sum(after.total(name) - before.total(name) for name in _ERRORS)
+        return There(numbers, {}, after.total(_LINES) - before.total(_LINES), bad, bad_alike=_BAD_ALIKE)
+
+    def gauges(self) -> dict[Key, float]:
+        """Give the gauges."""
+        return {key: value for key, value in self._later().series.items() if key.what == GAUGE}
+
+    def _later(self) -> Page:
+        """Read the page when it has all that had come: what our page has by then is on this one, too."""
+        self._sleep(_QUEUE)
+        return self._read()
