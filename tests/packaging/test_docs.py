@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
 from prometheus_client.process_collector import ProcessCollector
 
+from statsd_tcp.commands.compare.run import add_arguments
 from statsd_tcp.commands.main import main
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
@@ -43,6 +47,24 @@ def test_configuration_files(checkout: Path, tmp_path: Path) -> None:
     for text in texts:
         file.write_text(text)
         assert main(["check", f"--config={file}"]) == 0
+
+
+def test_side_by_side(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands that run both servers side by side have options that are taken, and ports that do not collide."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mapping.yml").write_text("mappings: []\n")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name in ("etsy", "statsd_exporter"):
+        text = (checkout / "docs" / f"migrating-from-{name}.md").read_text().partition("## Both side by side")[2]
+        commands = [line.split() for line in text.replace("\\\n", "").splitlines() if line.startswith("    ")]
+        (start,) = [words for words in commands if words[0] == "twistd"]
+        (compare,) = [words for words in commands if words[:2] == ["statscounter", "compare"]]
+        assert main(["check", *start[start.index("statscounter") + 1 :]]) == 0
+        options = parser.parse_args(compare[2:])
+        assert options.http != options.exporter
+        shown = next((word for word in start if word.startswith("--http")), "--http=tcp:9102")
+        assert f":{urlsplit(options.http).port}" in shown
 
 
 def test_commands(checkout: Path) -> None:

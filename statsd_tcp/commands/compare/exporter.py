@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from statsd_tcp.commands.compare.exposition import Page
+from statsd_tcp.commands.compare.exposition import NotExposition, read_page
 from statsd_tcp.commands.compare.readings import GAUGE, Key, There
 
 __all__ = ["Exporter", "Restarted"]
@@ -25,27 +25,30 @@ class Restarted(Exception):  # noqa: N818  (an answer to the operator)
 
 
 class Exporter:
-    """One exporter, read twice; ``read`` gives its page."""
+    """One exporter, read twice; ``read`` gives the text of its page."""
 
-    def __init__(self, read: Callable[[], Page], sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, read: Callable[[], str], sleep: Callable[[float], None] = time.sleep) -> None:
         self._read, self._sleep = read, sleep
-        self._before = Page({}, {})
+        self._before = ""
         self.unseen = 0.0
 
     def await_moment(self) -> None:
         """Any moment is as good as another."""
 
     def begin(self) -> None:
-        """Read the page for the first time."""
+        """Read the page for the first time; raises `NotExposition`."""
         self._before = self._later()
+        if _LINES not in self._before:
+            raise NotExposition(f"--exporter: there is no {_LINES} on the page: it is none of statsd_exporter")
 
     def wait(self, seconds: float) -> None:
         """Wait."""
         self._sleep(seconds)
 
     def end(self) -> There:
-        """Read it again, and give what came in between; raises `Restarted`."""
-        before, after = self._before, self._later()
+        """Read it again, and give what came in between; raises `Restarted` and `NotExposition`."""
+        last = self._later()
+        before, after = read_page(self._before), read_page(last)
         if after.total(_LINES) < before.total(_LINES):
             raise Restarted("--exporter: its totals have fallen: it was started anew meanwhile")
         numbers: dict[Key, float | None] = {
@@ -57,9 +60,9 @@ class Exporter:
 
     def gauges(self) -> dict[Key, float]:
         """Give the gauges."""
-        return {key: value for key, value in self._later().series.items() if key.what == GAUGE}
+        return {key: value for key, value in read_page(self._later()).series.items() if key.what == GAUGE}
 
-    def _later(self) -> Page:
+    def _later(self) -> str:
         """Read the page when it has all that had come: what our page has by then is on this one, too."""
         self._sleep(_QUEUE)
         return self._read()

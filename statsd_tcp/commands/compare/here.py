@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
-from statsd_tcp.commands.compare.exposition import Page
+from statsd_tcp.commands.compare.exposition import read_page
 from statsd_tcp.commands.compare.likely import Evidence
 from statsd_tcp.commands.compare.readings import COUNT, GAUGE, Key, Span, There, values_of, went_up
 
 __all__ = ["Here", "NoCommits", "Stretch"]
 
 _COMMITS = "statscounter_commits_total"
+_COMMITTED = re.compile(rf"^{_COMMITS} (\S+)$", re.MULTILINE)
 _LINES = "statscounter_lines_total"
 _BAD_LINES = "statscounter_bad_lines_total"
 _CONFLICTS = "statscounter_series_conflicts_total"
@@ -23,39 +25,56 @@ _PAUSE = 0.25
 
 
 class NoCommits(Exception):  # noqa: N818  (an answer to the operator)
-    """The service does not commit, so that its page does not show what came."""
+    """The page is none of this service, or does not show what came because the service does not commit."""
 
 
 class Here:
-    """The service; ``read`` gives its page. What came is on the page with the commit after the next one."""
+    """The service; ``read`` gives the text of its page. What came is on it with the commit after the next one.
+
+    Texts are read into numbers when both servers have been read: with many series that takes seconds.
+    """
 
     def __init__(
         self,
-        read: Callable[[], Page],
+        read: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.read = read
-        self._clock, self._sleep = clock, sleep
+        self._read, self._clock, self._sleep = read, clock, sleep
 
-    def settled(self) -> Page:
+    def read(self) -> str:
+        """Give the page as it is now; raises `NoCommits` if it is none of this service."""
+        text = self._read()
+        _commits(text)
+        return text
+
+    def settled(self) -> str:
         """Give a page that has all that had come before the call; raises `NoCommits`."""
-        page, deadline = self.read(), self._clock() + _PATIENCE
+        text, deadline = self.read(), self._clock() + _PATIENCE
         # The first may have been under way.
-        wanted = page.total(_COMMITS) + 2
-        while page.total(_COMMITS) < wanted:
+        wanted = _commits(text) + 2
+        while _commits(text) < wanted:
             if self._clock() > deadline:
-                raise NoCommits(f"{_COMMITS} has stood still for {_PATIENCE:g} seconds; what came is not on the page")
+                raise NoCommits(f"--http: {_COMMITS} stands still for {_PATIENCE:g} s: what came is not on the page")
             self._sleep(_PAUSE)
-            page = self.read()
-        return page
+            text = self.read()
+        return text
+
+
+def _commits(text: str) -> float:
+    found = _COMMITTED.search(text)
+    if found is None:
+        raise NoCommits(f"--http: there is no {_COMMITS} on the page: it is none of this service")
+    return float(found[1])
 
 
 class Stretch:
     """An interval here: each of its ends lies between two pages."""
 
-    def __init__(self, before: tuple[Page, Page], after: tuple[Page, Page]) -> None:
-        self._before, self._after = before, after
+    def __init__(self, before: tuple[str, str], after: tuple[str, str]) -> None:
+        """Read the pages; raises `NotExposition`."""
+        self._before = read_page(before[0]), read_page(before[1])
+        self._after = read_page(after[0]), read_page(after[1])
 
     def numbers(self) -> dict[Key, Span]:
         """Give how far totals went up, and the values of gauges at the end."""

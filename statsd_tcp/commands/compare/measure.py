@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
+from statsd_tcp.commands.compare.exposition import read_page
 from statsd_tcp.commands.compare.here import Here, Stretch
 from statsd_tcp.commands.compare.judge import Row, judge, nearest, same
 from statsd_tcp.commands.compare.readings import GAUGE, Key, Span, There, values_of
@@ -39,15 +40,19 @@ class Other(Protocol):
 
 
 class Measured(NamedTuple):
-    """The comparison; ``lines_here`` and ``lines_there`` are how many lines came, ``unseen`` as of `Other`."""
+    """The comparison; ``lines_here`` and ``lines_there`` are how many lines came, ``unseen`` as of `Other`.
+
+    ``seconds`` is how long the interval was.
+    """
 
     rows: list[Row]
     lines_here: float
     lines_there: float
     unseen: float
+    seconds: float
 
 
-def measure(here: Here, other: Other, seconds: float) -> Measured:
+def measure(here: Here, other: Other, seconds: float, clock: Callable[[], float]) -> Measured:
     """Compare both over an interval; raises what reading either of them raises.
 
     What is on our page before the other server is read had come there too; and our page has all that had come there
@@ -56,6 +61,7 @@ def measure(here: Here, other: Other, seconds: float) -> Measured:
     other.await_moment()
     with ThreadPoolExecutor(1) as aside:
         first = here.read()
+        began = clock()
         other.begin()
         # The other one may have to be watched meanwhile.
         settled = aside.submit(here.settled)
@@ -63,13 +69,13 @@ def measure(here: Here, other: Other, seconds: float) -> Measured:
         before = first, settled.result()
     first = here.read()
     there = other.end()
+    ended = clock()
     stretch = Stretch(before, (first, here.settled()))
     numbers, there = _calmed(here, other, stretch.numbers(), there)
     lines = stretch.lines()
     seen = stretch.evidence(there, lines_differ=not same(lines, there.lines))
-    return Measured(
-        judge(numbers, there, seen, stretch.moved()), nearest(lines, there.lines), there.lines, other.unseen
-    )
+    rows = judge(numbers, there, seen, stretch.moved())
+    return Measured(rows, nearest(lines, there.lines), there.lines, other.unseen, ended - began)
 
 
 def _calmed(here: Here, other: Other, numbers: dict[Key, Span], there: There) -> tuple[dict[Key, Span], There]:
@@ -88,7 +94,7 @@ def _calmed(here: Here, other: Other, numbers: dict[Key, Span], there: There) ->
             seen.setdefault(key, []).append((numbers[key].shown, found[key] or 0.0))
         first = here.read()
         values = other.gauges()
-        spans = values_of(first.series, here.settled().series)
+        spans = values_of(read_page(first).series, read_page(here.settled()).series)
         for key in wrong:
             if key in spans and key in values:
                 numbers[key], found[key] = spans[key], values[key]

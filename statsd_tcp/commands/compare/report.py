@@ -21,7 +21,7 @@ _RIGHT = range(3, 6)
 """The columns of numbers."""
 
 
-def as_json(measured: Measured, origin: Origin, titles: tuple[str, str], seconds: float, status: int) -> str:
+def as_json(measured: Measured, origin: Origin, titles: tuple[str, str], status: int) -> str:
     """Write one JSON object. Numbers that are the same are only counted."""
     rows = [row for row in measured.rows if row.verdict is not Verdict.SAME]
     document = {
@@ -29,7 +29,7 @@ def as_json(measured: Measured, origin: Origin, titles: tuple[str, str], seconds
         "status": status,
         "here": titles[0],
         "there": titles[1],
-        "seconds": round(seconds, 3),
+        "seconds": round(measured.seconds, 3),
         "unseen_seconds": round(measured.unseen, 3),
         "lines": {"here": measured.lines_here, "there": measured.lines_there},
         "counts": {verdict.value: number for verdict, number in _counts(measured.rows).items()},
@@ -40,9 +40,9 @@ def as_json(measured: Measured, origin: Origin, titles: tuple[str, str], seconds
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
-def as_text(measured: Measured, origin: Origin, titles: tuple[str, str], seconds: float) -> Iterator[str]:
+def as_text(measured: Measured, origin: Origin, titles: tuple[str, str]) -> Iterator[str]:
     """Give the lines for people."""
-    yield f"here: {titles[0]}    there: {titles[1]}    for {seconds:,.0f} seconds"
+    yield f"here: {titles[0]}    there: {titles[1]}    for {measured.seconds:,.0f} seconds"
     lines = f"lines: {_number(measured.lines_here)} here, {_number(measured.lines_there)} there"
     unseen = f"; what came in {measured.unseen:.3f} seconds before its flushes ended cannot be seen there"
     yield lines + (unseen if measured.unseen else "")

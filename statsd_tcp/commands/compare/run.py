@@ -12,7 +12,7 @@ from statsd_tcp.commands.arguments import positive, service_url
 from statsd_tcp.commands.compare.console import Console, ConsoleError
 from statsd_tcp.commands.compare.etsy import Etsy
 from statsd_tcp.commands.compare.exporter import Exporter, Restarted
-from statsd_tcp.commands.compare.exposition import NotExposition, Page, read_page
+from statsd_tcp.commands.compare.exposition import NotExposition
 from statsd_tcp.commands.compare.here import Here, NoCommits
 from statsd_tcp.commands.compare.measure import Other, measure
 from statsd_tcp.commands.compare.reasons import ETSY, EXPORTER, Origin
@@ -22,8 +22,8 @@ from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["add_arguments", "run"]
 
-SAME, DIFFERENT, UNREADABLE = 0, 1, 2
-"""The exit statuses: nothing differs; something does; one of them could not be read."""
+SAME, DIFFERENT, UNREADABLE, INTERRUPTED = 0, 1, 2, 130
+"""The exit statuses: nothing differs; something does; one of them could not be read; the user has ended it."""
 
 _CONSOLE_PORT = 8126
 _USUAL_PAGE = "http://127.0.0.1:9102"
@@ -50,45 +50,45 @@ def run(arguments: argparse.Namespace, clock: Callable[[], float] = time.monoton
     """Compare, print the result, and give the exit status; raises `UsageError`."""
     if arguments.exporter == arguments.http:
         raise UsageError("--http and --exporter name the same page; give the one of this service with --http")
-    here = Here(_pages(arguments.http, "--http"))
+    here = Here(_page(arguments.http, "--http"))
+    if sys.stderr.isatty():
+        print(f"Both servers are being read for {arguments.seconds:g} seconds, or a little more.", file=sys.stderr)
     try:
         with _other(arguments) as (other, origin, title):
-            began = clock()
-            measured = measure(here, other, arguments.seconds)
+            measured = measure(here, other, arguments.seconds, clock)
     except (ConsoleError, NoCommits, NotExposition, Restarted, VerifyError) as error:
         print(f"statscounter compare: {error}", file=sys.stderr)
         return UNREADABLE
-    seconds = clock() - began
+    except KeyboardInterrupt:
+        return INTERRUPTED
     status = DIFFERENT if any(row.verdict.is_difference for row in measured.rows) else SAME
     titles = arguments.http, title
     if arguments.json:
-        print(as_json(measured, origin, titles, seconds, status))
+        print(as_json(measured, origin, titles, status))
     else:
-        print("\n".join(as_text(measured, origin, titles, seconds)))
+        print("\n".join(as_text(measured, origin, titles)))
     return status
 
 
 @contextmanager
 def _other(arguments: argparse.Namespace) -> Iterator[tuple[Other, Origin, str]]:
     if arguments.exporter:
-        yield Exporter(_pages(arguments.exporter, "--exporter")), EXPORTER, arguments.exporter
+        yield Exporter(_page(arguments.exporter, "--exporter")), EXPORTER, arguments.exporter
         return
     host, port = arguments.etsy
     with closing(Console(host, port)) as console:
         yield Etsy(console), ETSY, f"etsy's server, {host}:{port}"
 
 
-def _pages(url: str, option: str) -> Callable[[], Page]:
+def _page(url: str, option: str) -> Callable[[], str]:
     """Give a function that reads /metrics of a server."""
     read = page_reader(url)
 
-    def page() -> Page:
+    def page() -> str:
         try:
-            return read_page(read("/metrics"))
+            return read("/metrics")
         except VerifyError as error:
             raise VerifyError(f"{option} {error}") from None
-        except NotExposition as error:
-            raise NotExposition(f"{option} {url}/metrics: {error}") from None
 
     return page
 

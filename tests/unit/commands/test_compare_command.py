@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.compare.exporter import Exporter, Restarted
-from statsd_tcp.commands.compare.exposition import Page
 from statsd_tcp.commands.compare.here import Here, NoCommits
 from statsd_tcp.commands.compare.judge import Row, Verdict
 from statsd_tcp.commands.compare.measure import Measured, measure
@@ -23,8 +22,20 @@ from statsd_tcp.commands.main import main
 from tests.patience import PATIENCE
 from tests.unit.commands.servers import pages, read_to_the_end, serving
 
+_KINDS = {COUNT: ("summary", "_count")}
+"""The type of a family of which a number is only a part, and the end of the name of that."""
+
 _SETTLED = 3
 """Readings of our page after which the first end of the interval is known."""
+
+
+def written(series: Mapping[Key, float], *more: str) -> str:
+    """Write a page: with the series, and these lines."""
+    lines = []
+    for key, value in series.items():
+        kind, end = _KINDS.get(key.what, (key.what, ""))
+        lines += [f"# TYPE {key.name} {kind}", f"{key.name}{end} {value}"]
+    return "\n".join([*lines, *more]) + "\n"
 
 
 class Service:
@@ -37,15 +48,14 @@ class Service:
         self.commits = 0
         self.is_settled = Event()
 
-    def page(self) -> Page:
+    def page(self) -> str:
         """Give its page."""
         self.commits += 1
-        page = Page(dict(self.series), {("statscounter_commits_total", ()): self.commits})
-        page.own.update({(name, ()): value for name, value in self.own.items()})
-        page.own.update({(name, ((label, each),)): value for (name, label, each), value in self.reasons.items()})
+        lines = [f"{name} {value}" for name, value in self.own.items()]
+        lines += [f'{name}{{{label}="{each}"}} {value}' for (name, label, each), value in self.reasons.items()]
         if self.commits >= _SETTLED:
             self.is_settled.set()
-        return page
+        return written(self.series, *lines, f"statscounter_commits_total {self.commits}")
 
 
 class Beside:
@@ -83,14 +93,14 @@ class MeasureTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a service whose clock goes on only while it is waited for."""
         self.service = Service()
-        clock = Clock()
-        self.here = Here(self.service.page, clock.seconds, clock.advance)
+        self.clock = Clock()
+        self.here = Here(self.service.page, self.clock.seconds, self.clock.advance)
 
     def measured(self, there: There, arrive: Callable[[], None], *rounds: dict[Key, float]) -> Measured:
         """Compare what comes here while the other one is waited for with ``there``."""
         other = Beside(self.service, there, arrive)
         other.rounds += rounds
-        return measure(self.here, other, 1)
+        return measure(self.here, other, 1, self.clock.seconds)
 
     def test_totals(self) -> None:
         """Totals go up from what they were; gauges are what they are at the end."""
@@ -143,16 +153,15 @@ class MeasureTests(SynchronousTestCase):
 
     def test_no_commits(self) -> None:
         """A service whose commits stand still is said to, after a while."""
-        page = Page({}, {("statscounter_commits_total", ()): 7})
-        clock = Clock()
-        self.assertRaises(NoCommits, Here(lambda: page, clock.seconds, clock.advance).settled)
-        self.assertTrue(10 < clock.seconds() < 20)
+        here = Here(lambda: "statscounter_commits_total 7\n", self.clock.seconds, self.clock.advance)
+        self.assertRaises(NoCommits, here.settled)
+        self.assertTrue(10 < self.clock.seconds() < 20)
 
 
 class ExporterTests(SynchronousTestCase):
     """statsd_exporter's page, read twice."""
 
-    def read_twice(self, first: Page, second: Page) -> There:
+    def read_twice(self, first: str, second: str) -> There:
         """Give what came between two pages."""
         exporter = Exporter([first, second].__iter__().__next__, Clock().advance)
         exporter.await_moment()
@@ -162,18 +171,19 @@ class ExporterTests(SynchronousTestCase):
 
     def test_between(self) -> None:
         """Totals are what came in between, gauges the last ones, with lines and those that it could not use."""
-        counter, gauge, lines = Key(COUNTER, "a"), Key(GAUGE, "g"), ("statsd_exporter_lines_total", ())
-        errors = "statsd_exporter_sample_errors_total", (("reason", "malformed_component"),)
+        counter, gauge, lines = Key(COUNTER, "a"), Key(GAUGE, "g"), "statsd_exporter_lines_total"
+        errors = 'statsd_exporter_sample_errors_total{reason="malformed_component"}'
         there = self.read_twice(
-            Page({counter: 2, gauge: 3}, {lines: 5, errors: 1}), Page({counter: 6, gauge: 4}, {lines: 9, errors: 3})
+            written({counter: 2, gauge: 3}, f"{lines} 5", f"{errors} 1"),
+            written({counter: 6, gauge: 4}, f"{lines} 9", f"{errors} 3"),
         )
         self.assertEqual(there[:4], ({counter: 4, gauge: 4}, {}, 4, 2))
         self.assertIn("unknown_type", there.bad_alike)
 
     def test_restarted(self) -> None:
         """An exporter that was started anew meanwhile is no basis."""
-        lines = "statsd_exporter_lines_total", ()
-        self.assertRaises(Restarted, self.read_twice, Page({}, {lines: 5}), Page({}, {lines: 1}))
+        lines = "statsd_exporter_lines_total"
+        self.assertRaises(Restarted, self.read_twice, f"{lines} 5\n", f"{lines} 1\n")
 
 
 class ReportTests(SynchronousTestCase):
@@ -184,11 +194,11 @@ class ReportTests(SynchronousTestCase):
         Row(Verdict.ONLY_THERE, COUNTER, "x", None, 4, ("unknown-type",)),
         Row(Verdict.SAME, COUNTER, "y", 1, 1),
     ]
-    measured = Measured(rows, 100, 101, 0.012)
+    measured = Measured(rows, 100, 101, 0.012, 60)
 
     def test_text(self) -> None:
         """People get a table of what differs, a count of what does not, and the reasons' meaning."""
-        lines = list(as_text(self.measured, ETSY, ("http://a", "etsy's server, b:8126"), 60))
+        lines = list(as_text(self.measured, ETSY, ("http://a", "etsy's server, b:8126")))
         self.assertEqual(
             lines[:9],
             [
@@ -208,7 +218,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_json(self) -> None:
         """Programs get the same with a version, without what is the same."""
-        found = json.loads(as_json(self.measured, ETSY, ("http://a", "b"), 60, 1))
+        found = json.loads(as_json(self.measured, ETSY, ("http://a", "b"), 1))
         self.assertEqual((found["version"], found["status"], found["lines"]), (1, 1, {"here": 100, "there": 101}))
         self.assertEqual(found["counts"], {"differ": 1, "only there": 1, "same": 1})
         self.assertEqual([row["name"] for row in found["rows"]], ["page.hits", "x"])
@@ -254,13 +264,14 @@ class CommandTests(SynchronousTestCase):
 
     def test_unreadable(self) -> None:
         """A server that cannot be read is 2 and one line that names the option."""
-        page = "# TYPE statscounter_commits_total counter\nstatscounter_commits_total 1\n"
+        page = "statscounter_commits_total 1\nstatsd_exporter_lines_total 1\n"
         with pages(lambda _: page) as good, pages(lambda _: "<html>") as bad, serving(read_to_the_end) as (port, _):
             for arguments, expected in [
                 (["--etsy=127.0.0.1:1", f"--http={good}"], "--etsy 127.0.0.1:1: Connection refused"),
                 ([f"--etsy=127.0.0.1:{port}", f"--http={good}"], "no console of etsy's server"),
                 (["--exporter=http://127.0.0.1:1", f"--http={good}"], "--exporter http://127.0.0.1:1/metrics: "),
-                ([f"--exporter={bad}", f"--http={good}"], f"--exporter {bad}/metrics: line 1 is no sample"),
+                ([f"--exporter={bad}", f"--http={good}"], "--exporter: there is no statsd_exporter_lines_total"),
+                ([f"--exporter={good}", f"--http={bad}"], "--http: there is no statscounter_commits_total"),
                 ([f"--exporter={good}", "--http=http://127.0.0.1:1"], "--http http://127.0.0.1:1/metrics: "),
             ]:
                 with self.subTest(arguments):
