@@ -77,8 +77,7 @@ class Parkable(Unfinished, Parked, Protocol):
 class Moderator:
     """Decides when every lane of one worker polls its socket.
 
-    ``failed`` is called with a `Failure` when a poll raises: the worker can't go on then. ``gap_max`` is the longest
-    time in nanoseconds by which a poll came late.
+    ``failed`` is called with a `Failure` when a poll raises: the worker can't go on then.
 
     The intake gathers what all lanes read, and is settled once for all of them: parsing a batch costs less than parsing
     its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so that whoever has
@@ -97,7 +96,6 @@ class Moderator:
         self._last = 0
         self._quiet = 0
         self.busy = False
-        self.gap_max = 0
 
     def add(self, lane: Lane) -> None:
         """Look after one more lane, watched from now on unless there is load."""
@@ -188,8 +186,7 @@ class Moderator:
             self._run_if_needed(found)
 
     def _poll(self) -> int:
-        now = self._intake.tick = time.monotonic_ns()
-        self._note_gap(now)
+        self._last = self._intake.tick = time.monotonic_ns()
         found = 0
         # Those that wait come first: what a lane puts off or parks now isn't due in this poll.
         due, self._again = self._again, []
@@ -207,9 +204,3 @@ class Moderator:
         self._quiet = 0 if found else self._quiet + 1
         if self.busy and self._quiet >= QUIET_POLLS:
             self._end()
-
-    def _note_gap(self, now: int) -> None:
-        gap = now - self._last - 1_000_000
-        if self.busy and gap > self.gap_max:
-            self.gap_max = gap
-        self._last = now

@@ -25,8 +25,9 @@ ACCEPT_ERRNOS = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM
 
 HEARTBEAT, GAP_MAX, JOURNAL_HEAD, JOURNAL_RELEASED, FAILED_READINGS = range(5)
 """The cells that every ledger begins with: the monotonic time in nanoseconds at which the worker was last alive, the
-longest gap in nanoseconds between two heartbeats beyond what was planned, the journal's two offsets in bytes, and how
-often reading the journal has failed after its worker's death. The last is the supervisor's, who writes it only then."""
+longest time in nanoseconds in which its reactor did not look at its sockets (`workers.turns`), the journal's two
+offsets in bytes, and how often reading the journal has failed after its worker's death. The last is the supervisor's,
+who writes it only then."""
 
 _GLOBAL_NAMES = {
     HEARTBEAT: "heartbeat",

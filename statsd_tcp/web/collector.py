@@ -145,7 +145,7 @@ def _workers(own: OwnMetrics) -> Iterator[Metric]:
     yield _gauge("config_last_reload_successful", "0 when the last reload was refused.", (), reloaded)
     yield _counter("http_refused", "HTTP requests that were refused.", ("reason",), _by(own.http_refused))
     gap = {(): own.reactor_gap_seconds_max}
-    yield _gauge("reactor_gap_seconds_max", "Longest time that a worker did not poll its sockets.", (), gap)
+    yield _gauge("reactor_gap_seconds_max", "Longest time that a worker did not look at its sockets.", (), gap)
 
 
 def _commits(stats: StoreStats) -> Iterator[Metric]:

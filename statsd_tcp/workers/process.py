@@ -34,6 +34,7 @@ from statsd_tcp.workers.channel import (
     Retire,
     one_channel,
 )
+from statsd_tcp.workers.turns import Turns
 from statsd_tcp.workers.worker import Worker
 
 __all__ = ["main"]
@@ -44,8 +45,9 @@ _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 class ChildEnd:
     """Connects one `Worker` to its channel, and ends the process when either is done."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, turns: Turns) -> None:
         self._reactor = reactor
+        self._turns = turns
         self._worker: Worker | None = None
         self._done = False
         self._channel = Channel(self._received, self._supervisor_gone)
@@ -78,7 +80,13 @@ class ChildEnd:
         try:
             ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
             self._worker = Worker(
-                self._reactor, boot, ledger, self._channel.send, self._fail, in_c=native.is_used(os.environ)
+                self._reactor,
+                boot,
+                ledger,
+                self._channel.send,
+                self._fail,
+                in_c=native.is_used(os.environ),
+                longest_gap=lambda: self._turns.longest,
             )
             self._worker.start()
         except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)
@@ -88,6 +96,7 @@ class ChildEnd:
         # What exists now stays: later collections need not look at it again.
         gc.collect()
         gc.freeze()
+        self._turns.begin()
 
     def _drained(self) -> None:
         if self._worker is not None and not self._done:
@@ -140,7 +149,7 @@ def main() -> int:
         from twisted.internet import reactor
     use_monotonic(reactor)
     crash_points.arm(os.environ, crash_points.WORKER)
-    ChildEnd(reactor).open(CHANNEL_DESCRIPTOR)
+    ChildEnd(reactor, Turns.of(reactor)).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)
     return 0
 

@@ -53,6 +53,10 @@ LONGEST_DRAIN = 1.0
 _NOTHING = ListenerCounts()
 
 
+def _no_gap() -> int:
+    return 0
+
+
 class Worker:
     """Serves the sockets it was given until it is told to drain, or finds its supervisor gone.
 
@@ -69,11 +73,12 @@ class Worker:
         *,
         in_c: bool = False,
         ticks: Callable[[], int] = time.monotonic_ns,
+        longest_gap: Callable[[], int] = _no_gap,
     ) -> None:
         """Begin with nothing received.
 
         ``in_c``: the parts in C are to serve, which must have been built. ``ticks`` is the clock of heartbeats, the
-        nanoseconds of CLOCK_MONOTONIC.
+        nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the longest one between two turns of the reactor.
         """
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
@@ -83,6 +88,7 @@ class Worker:
         self._send = send
         self._failed = failed
         self._ticks = ticks
+        self._longest_gap = longest_gap
         self._grammars = [named(grammar) for _, grammar in ledger.directory.listeners]
         self._repeater = make_repeater(reactor, boot.repeat)
         self._tally = tally_for(
@@ -229,7 +235,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._cells[HEARTBEAT] = self._ticks()
-        self._cells[GAP_MAX] = self._moderator.gap_max
+        self._cells[GAP_MAX] = self._longest_gap()
 
     def _on_scarce(self) -> None:
         for factory in self._factories.values():

@@ -245,17 +245,6 @@ class ModeratorTests(IngestTestCase):
         self.tick()
         self.assertEqual(1, len(self.failures))
 
-    def test_the_longest_gap(self) -> None:
-        """The gap is what a poll under load came late by; a quiet hour is none."""
-        self.reactor.advance(3600)
-        self.wake(self.lanes[0], BUSY_BATCH)
-        self.assertEqual(0, self.moderator.gap_max)
-        self.tick(2)
-        self.reactor.advance(0.251)
-        self.assertAlmostEqual(0.25, self.moderator.gap_max / 1e9)
-        self.tick()
-        self.assertAlmostEqual(0.25, self.moderator.gap_max / 1e9)
-
     def test_stop_at_rest(self) -> None:
         """At rest too nothing is watched after the end."""
         self.moderator.stop()

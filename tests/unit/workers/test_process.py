@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from twisted.python.failure import Failure
 
-from statsd_tcp.ledger.cells import listener_cells
+from statsd_tcp.ledger.cells import GAP_MAX, listener_cells
 from statsd_tcp.workers import process
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
@@ -28,8 +28,10 @@ from statsd_tcp.workers.channel import (
     Ready,
 )
 from statsd_tcp.workers.process import ChildEnd
+from statsd_tcp.workers.turns import Turns
 from tests.unit.ingest.loopback import make_listener
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
+from tests.unit.workers.test_turns import FakePoller
 
 
 class Exited(BaseException):
@@ -54,7 +56,8 @@ class ChildEndTests(WorkersTestCase):
         self.reactor.running = True
         theirs, ours = socket.socketpair()
         self.addCleanup(theirs.close)
-        self.process = ChildEnd(self.reactor)
+        self.turns = Turns(FakePoller())
+        self.process = ChildEnd(self.reactor, self.turns)
         self.process.open(ours.detach())
         (self.channel,) = self.reactor.channels
         self.listener = make_listener()
@@ -88,6 +91,15 @@ class ChildEndTests(WorkersTestCase):
         """A worker that is told what it needs accepts, and says so."""
         self.boot()
         self.assertEqual(([Ready()], [True]), (self.heard(), self.frozen))
+
+    def test_longest_gap(self) -> None:
+        """The longest gap is that of what it serves: its own start is none, and each collection publishes it."""
+        self.turns.longest = 9_000_000_000
+        self.boot()
+        self.assertEqual(0, self.turns.longest)
+        self.turns.longest = 500_000_000
+        say(self.channel, Collect())
+        self.assertEqual(0.5, self.ledger.cell(GAP_MAX) / 1e9)
 
     def test_no_processor(self) -> None:
         """A worker that isn't told a processor leaves its affinity alone."""
