@@ -6,6 +6,7 @@ fail, what came is kept and tried again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,7 +52,8 @@ class _Done(NamedTuple):
 
     ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
     ``lost`` the ledgers that the store knows and that aren't there any more. ``unread`` are the journals that have to
-    be read, each up to an offset or None for its end.
+    be read, each up to an offset or None for its end. ``backup_taken`` is when the backup was taken that the store was
+    before, or None.
     """
 
     snapshot: Snapshot
@@ -59,6 +61,7 @@ class _Done(NamedTuple):
     unread: list[tuple[Ledger, int | None]]
     held: list[Piece]
     lost: list[LedgerState]
+    backup_taken: float | None
 
 
 @implementer(IQueue)
@@ -205,7 +208,8 @@ class Committer:
         unread: list[tuple[Ledger, int | None]] = [(work.ledgers[name], end) for name, end in lineup.gaps.items()]
         dead = [ledger for ledger in work.retired if ledger not in folded and ledger.ledger_id not in lineup.gaps]
         unread += [(ledger, None) for ledger in dead]
-        return _Done(store.commit(batch), folded, unread, lineup.held, lost)
+        backup_taken = store.backup_taken
+        return _Done(store.commit(batch), folded, unread, lineup.held, lost, backup_taken)
 
     def _written(self, done: _Done, work: _Work) -> None:
         self.snapshot = snapshot = done.snapshot
@@ -215,19 +219,29 @@ class Committer:
         for refusal in snapshot.refused:
             self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
         self._reconciled = True
-        for lost in done.lost:
-            if not lost.folded:
-                self._ledger_folder.faults["missing"] += 1
-                self._log.error(
-                    "the ledger {ledger} of worker {worker} is not there: what it had beyond the last commit is lost",
-                    ledger=lost.ledger_id,
-                    worker=lost.worker,
-                )
+        self._tell_lost([state for state in done.lost if not state.folded], done.backup_taken)
         self._waiting = done.held + self._waiting
         self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger, work.recovered)]
         self._read_on(done, work)
         for callback in self.after_commit:
             self._tell(callback, snapshot)
+
+    def _tell_lost(self, lost: list[LedgerState], backup_taken: float | None) -> None:
+        """Say which ledgers are gone; of a backup it is no wonder: their workers have ended after it was taken."""
+        if backup_taken is not None:
+            self._log.info(
+                "the store is a backup of {date}; of the workers of that time {ended} have ended without a journal",
+                date=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(backup_taken)),
+                ended=len(lost),
+            )
+            return
+        for state in lost:
+            self._ledger_folder.faults["missing"] += 1
+            self._log.error(
+                "the ledger {ledger} of worker {worker} is not there: what it had beyond the last commit is lost",
+                ledger=state.ledger_id,
+                worker=state.worker,
+            )
 
     def _read_on(self, done: _Done, work: _Work) -> None:
         """Have the next piece read of every journal that is not in the store to its end."""

@@ -231,6 +231,12 @@ class Recovery:
     def _finish(self, job: _Job, result: Replay) -> None:
         if result.skipped is not None:
             self._tell_skipped(job, result.skipped)
+        if result.overwritten:
+            self._log.warn(
+                "{bytes} bytes of the journal {path} went to a store that was newer than this one: they are lost",
+                bytes=result.overwritten,
+                path=job.ledger.path,
+            )
         if result.fault:
             self.faults["damaged"] += 1
             if job.until is not None:

@@ -16,7 +16,7 @@ import msgspec
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.tally import Tally, tally_for
-from statsd_tcp.ledger.cells import JOURNAL_HEAD
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import Frame, read_frames
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
 
@@ -45,7 +45,8 @@ class Replay(msgspec.Struct, frozen=True):
     """What reading a journal from ``start`` to ``end`` gave: an interval, encoded.
 
     ``fault`` says in words why there is nothing to read behind ``end``, though the journal goes on there; it is empty
-    when that can be read.
+    when that can be read. ``overwritten`` are bytes before ``end`` that are not there any more, because the store is
+    older than the journal.
     """
 
     start: int
@@ -53,6 +54,7 @@ class Replay(msgspec.Struct, frozen=True):
     payload: bytes = _NOTHING
     fault: str = ""
     skipped: Skipped | None = None
+    overwritten: int = 0
 
 
 class _Piece:
@@ -67,6 +69,7 @@ class _Piece:
         self.listeners = ledger.directory.listeners
         self.end = start
         self.fault = ""
+        self.overwritten = 0
         self._ledger = ledger
         self._until = until
         self._start = start
@@ -77,6 +80,7 @@ class _Piece:
         deadline = self._clock() + PIECE_SECONDS
         head = self._start
         try:
+            released = self._ledger.cell(JOURNAL_RELEASED)
             head = self._ledger.cell(JOURNAL_HEAD) if self._until is None else self._until
             for frame in read_frames(self._ledger.ring, self._start, head):
                 if frame.listener >= len(self.listeners):
@@ -88,7 +92,22 @@ class _Piece:
         except ShrunkError as error:
             self.fault = str(error)
         else:
-            self.fault = f"{head - self.end} bytes of its journal are damaged" if self.end < head else ""
+            self._judge(head, released)
+
+    def result(self, tally: Tally, skipped: Skipped | None = None) -> Replay:
+        """Return what came of it, with what the tally made of the frames."""
+        return Replay(self._start, self.end, encode(tally.take()), self.fault, skipped, self.overwritten)
+
+    def _judge(self, head: int, released: int) -> None:
+        """See why there is no frame any more.
+
+        What was released may be overwritten, by a frame that was never finished too. Only a store that was put back
+        still wants it. Behind it is what no store has.
+        """
+        if self.end < released <= head:
+            self.overwritten, self.end = released - self.end, released
+        elif self.end < head:
+            self.fault = f"{head - self.end} bytes of its journal are damaged"
 
 
 def replay(
@@ -107,7 +126,7 @@ def replay(
     tally = tally_for(piece.listeners)
     for frame in piece:
         _add(tally, frame)
-    return Replay(start, piece.end, encode(tally.take()), piece.fault)
+    return piece.result(tally)
 
 
 def replay_carefully(
@@ -133,7 +152,7 @@ def replay_carefully(
         tally.read()
         note(None)
     note(start)
-    return Replay(start, piece.end, encode(tally.take()), piece.fault)
+    return piece.result(tally)
 
 
 def skip_frame(
@@ -153,7 +172,7 @@ def skip_frame(
     for frame in piece:
         skipped = Skipped(frame.lines.count(b"\n"), piece.listeners[frame.listener][0], *keep(frame.lines))
         _add_received(tally, frame)
-    return Replay(start, piece.end, encode(tally.take()), piece.fault, skipped)
+    return piece.result(tally, skipped)
 
 
 def _add(tally: Tally, frame: Frame) -> None:

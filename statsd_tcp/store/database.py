@@ -17,6 +17,7 @@ from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
+from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
@@ -106,6 +107,8 @@ class Store:
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
         self._windows = Windows(monotonic)
+        self.backup_taken: float | None = None
+        """When the backup was taken that the file was, in seconds since 1970; None after the first commit."""
         self._place = Place(path)
         self._connection = self._place.open()
         try:
@@ -194,6 +197,7 @@ class Store:
             raise
 
     def _load(self) -> None:
+        self.backup_taken = taken_at(self._connection)
         for ledger in self._connection.execute("SELECT id, worker, boot_id, committed, state, counts FROM ledgers"):
             self._book.load_ledger(LedgerRow(*ledger))
         for total in self._connection.execute("SELECT metric, labels, value FROM totals"):
@@ -269,6 +273,7 @@ class Store:
         plan = Plan(book, series, refused, now, due, self._flush_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
         plan.unseen = self._unseen
+        plan.marked = self.backup_taken is not None
         if due:
             self._plan_expiry(plan)
         for positions, changes in zip(room.gone, plan.series, strict=True):
@@ -319,6 +324,8 @@ class Store:
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
+        if plan.marked:
+            self.backup_taken = None
         if plan.unseen:
             self._unseen = 0.0
         for columns, changes in zip(self._columns, plan.series, strict=True):

@@ -23,7 +23,7 @@ from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.files import FAULTS, PARTS, Change, Files
 from statsd_tcp.store.schema import prepare
 
-__all__ = ["MOST_FOUND", "Place"]
+__all__ = ["MOST_FOUND", "Place", "sync"]
 
 MOST_FOUND = 16
 """Files that are kept because they were found in the place of ours, before somebody has to look at them."""
@@ -135,7 +135,7 @@ class Place:
                         # It belongs to the file that is gone, and SQLite would apply it to the copy.
                         path.unlink(missing_ok=True)
                 copy.rename(self.path)
-                _sync(self.path.parent)
+                sync(self.path.parent)
         except StoreError as error:
             text = f"{change}, and what is open can't be put back: {error}"
             if _is_final(error.__cause__):
@@ -166,7 +166,7 @@ class Place:
         connection.execute("VACUUM INTO ?", (str(copy),))
         if self.path in shrunk and _has_gaps(copy, _pragma(connection, "page_size")):
             raise _damaged("pages are missing")
-        _sync(copy)
+        sync(copy)
 
     def _renew_index(self) -> None:
         """Give the index of the log its size again, empty: SQLite has it mapped, and makes it anew from the log.
@@ -227,7 +227,8 @@ def _close_to_others(path: Path) -> None:
                 raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk; raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
 from statsd_tcp.store.sets import SetsPlan
@@ -36,7 +37,8 @@ class Plan(msgspec.Struct):
 
     ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
     there is something to do about them, is called inside the transaction. ``sets`` are their members, which are in
-    memory only. ``unseen`` are the seconds by which all series are younger than the file says.
+    memory only. ``unseen`` are the seconds by which all series are younger than the file says. ``marked`` says that
+    the file has the mark of a backup, which goes.
     """
 
     book: Book
@@ -49,11 +51,12 @@ class Plan(msgspec.Struct):
     refused_series: int = 0
     sets: SetsPlan | None = None
     unseen: float = 0.0
+    marked: bool = False
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
         series = all(changes.is_empty() for changes in self.series)
-        return self.flushes is None and not self.book.changed() and not self.unseen and series
+        return self.flushes is None and not (self.book.changed() or self.unseen or self.marked) and series
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
@@ -62,6 +65,8 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
+        if plan.marked:
+            unmark(connection)
         if plan.unseen:
             connection.execute(_SHIFT_SERIES, (plan.unseen,))
         _write_book(connection, plan.book)

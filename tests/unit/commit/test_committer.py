@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +17,7 @@ from statsd_tcp.ledger.cells import listener_cells
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.store.backup import write_backup
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
@@ -386,6 +389,60 @@ class CommitterTests(WorkersTestCase):
         self.ledger_folder.find()
         self.ledger_folder.retire_orphans()
         self.committer = self.make_committer()
+
+    def put_back(self, backup: Path) -> None:
+        """End this run as a kill would, and begin another one with a backup of the store."""
+        self.successResultOf(self.committer.close())
+        backup.replace(self.path)
+        self.logged.clear()
+        self.next_run()
+
+    def back_up(self) -> Path:
+        """Make a backup of the store."""
+        file = self.folder / "backup"
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as source:
+            write_backup(source, file, 0.0)
+        return file
+
+    def test_a_backup_and_newer_journals(self) -> None:
+        """Behind a backup counts what ledgers have that are still there, once: what it had, and what came later."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        backup = self.back_up()
+        self.worker.receive(b"a:2|c\n")
+        self.committer.add(self.worker.gather())
+        newer = self.make_worker(1)
+        newer.receive(b"a:4|c\n")
+        self.committer.add(newer.gather())
+        self.commit()
+        self.worker.receive(b"a:8|c\n")
+        self.worker.die()
+        newer.die()
+        self.put_back(backup)
+        self.assertEqual({"a": 15.0}, self.counters())
+        accepted = [self.total(ACCEPTED, number) for number in ("0", "1")]
+        self.assertEqual(([3, 1], 4), (accepted, self.total(LINES)))
+        self.next_run()
+        self.assertEqual({"a": 15.0}, self.counters())
+
+    def test_a_backup_without_its_ledgers(self) -> None:
+        """What a backup has of workers that have ended since is settled, and nothing is said to be lost."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.commit()
+        backup = self.back_up()
+        self.worker.receive(b"a:2|c\n")
+        self.worker.die()
+        self.commit()
+        self.assertEqual([], ledger_paths(self.folder))
+        self.put_back(backup)
+        self.assertEqual({"a": 1.0}, self.counters())
+        self.assertEqual((1, 1), (self.total(ACCEPTED, "0"), self.total(CLOSED, "0", "eof")))
+        self.assertEqual(({}, 0), (self.commit().ledgers, self.ledger_folder.faults["missing"]))
+        (line,) = self.logged
+        self.assertIn("is a backup of 19", line)
+        self.assertIn("of the workers of that time 1 have ended", line)
 
     def test_the_end(self) -> None:
         """The last commit waits for what is still being read of the dead, and has it."""

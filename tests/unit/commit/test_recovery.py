@@ -201,6 +201,13 @@ class OutcomeTests(RecoveryTestCase):
         self.assertEqual("28 bytes are damaged", self.recovery.results[self.first.ledger_id].fault)
         self.assertEqual(1, self.recovery.faults["damaged"])
 
+    def test_overwritten(self) -> None:
+        """That a journal is newer than the store, and what it lacks for that, is said; it is no damage."""
+        self.read(self.first)
+        self.answer(self.children.started[0], Replay(8, 72, overwritten=48))
+        self.assertIn("48 bytes of the journal", self.logged[-1])
+        self.assertEqual(0, self.recovery.faults["damaged"])
+
     def test_damage_in_a_gap(self) -> None:
         """Of a living worker's journal what can't be read is passed over, and said: it goes on behind it."""
         self.read(self.first, until=200)

@@ -91,6 +91,49 @@ class ReplayTests(LedgerTestCase):
         self.assertEqual((end, {"a": 1.0}), (found.end, decode(found.payload).counters))
         self.assertEqual(f"{lost} bytes of its journal are damaged", found.fault)
 
+    @settings(max_examples=60)
+    @given(st.lists(st.integers(200, 700), min_size=12, max_size=40), st.data())
+    def test_an_older_store(self, sizes: list[int], data: st.DataObject) -> None:
+        """Of a journal that went on since a backup each frame counts once or is overwritten, and all that are new do.
+
+        The worker was killed while it wrote another frame into the space that was given back.
+        """
+        path = self.create()
+        writer = self.map(path, writable=True)
+        journal = Journal(writer.ring, writer.cells)
+        ledger = LedgerReader.open(path)
+        self.addCleanup(ledger.close)
+        starts = []
+        for number, size in enumerate(sizes):
+            lines = b"a%d:1|c|#%s\n" % (number, b"x" * size)
+            if journal.room() < len(lines) or data.draw(st.booleans()):
+                journal.release(journal.head)
+            starts.append(journal.head)
+            journal.append(0, lines, number, len(lines))
+        head, ring = journal.head, len(writer.ring)
+        for offset in range(head, head + data.draw(st.integers(0, ring - (head - journal.released)))):
+            writer.ring[offset % ring] = 0xFF
+        backup = data.draw(st.integers(0, len(starts) - 1))
+        at, lost, counted = starts[backup], 0, Interval()
+        while at < head:
+            found = replay(ledger, at)
+            self.assertEqual("", found.fault)
+            counted.add(decode(found.payload))
+            at, lost = found.end, lost + found.overwritten
+        numbers = [int(name.partition("\n")[0][1:]) for name in counted.counters]
+        self.assertEqual({1.0}, set(counted.counters.values()) or {1.0})
+        self.assertTrue(all(number >= backup for number in numbers))
+        new = {number for number, start in enumerate(starts) if start >= max(journal.released, starts[backup])}
+        self.assertLessEqual(new, set(numbers))
+        self.assertEqual(
+            lost,
+            sum(
+                b - a
+                for n, (a, b) in enumerate(zip(starts, [*starts[1:], head], strict=True))
+                if n >= backup and n not in numbers
+            ),
+        )
+
     def test_an_unknown_listener(self) -> None:
         """A frame of a listener that the directory doesn't name ends the replay."""
         self.journal.append(0, b"a:1|c\n", 5, 6)
