@@ -24,13 +24,23 @@ from statsd_tcp.ledger.layout import (
 )
 from statsd_tcp.state.private_files import open_file
 
-__all__ = ["RING_SIZE", "SUFFIX", "LedgerMap", "create_ledger", "ledger_paths", "lock_ledger", "read_boot_id"]
+__all__ = [
+    "RING_SIZE",
+    "SUFFIX",
+    "LedgerMap",
+    "create_ledger",
+    "ledger_paths",
+    "lock_ledger",
+    "read_boot_id",
+    "remove_unfinished",
+]
 
 RING_SIZE = 8 << 20
 """Bytes of a worker's journal: over two seconds of lines at the highest rate that one worker was seen to read (4 MB/s
 of short connections); a sender of more than that is slowed down until the next commit."""
 
 SUFFIX = ".ledger"
+_UNFINISHED = ".unfinished"
 
 
 class LedgerMap:
@@ -89,22 +99,31 @@ def create_ledger(
     """Make a new ledger file with all its space allocated, and give its path.
 
     The space must be there before anybody stores into it: a store into a hole of a full disk is a SIGBUS, not an
-    exception. Raises `OSError` when there is no room; then no file is left.
+    exception. The file has its name when all of that is done: whoever is killed before leaves what `remove_unfinished`
+    finds. Raises `OSError` when there is no room; then no file is left.
     """
     ledger_id = uuid.uuid4().bytes
     packed = pack_directory(directory)
     header = plan_header(worker, created, ledger_id, boot_id, packed, len(directory.cells), ring_size)
     path = folder / f"{ledger_id.hex()}{SUFFIX}"
-    descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
+    unfinished = path.with_suffix(_UNFINISHED)
+    descriptor = open_file(unfinished, os.O_RDWR | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, header.file_size)
         os.pwrite(descriptor, pack_header(header) + packed, 0)
+        unfinished.rename(path)
     except OSError:
-        path.unlink()
+        unfinished.unlink()
         raise
     finally:
         os.close(descriptor)
     return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove ledgers that were never finished: nobody has written into them. Raises `OSError`."""
+    for path in folder.glob(f"*{_UNFINISHED}"):
+        path.unlink()
 
 
 def lock_ledger(path: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Literal
 from twisted.logger import Logger
 
 from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
-from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id
+from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id, remove_unfinished
 from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
 from statsd_tcp.ledger.suspect import Suspect, pack_suspect, unpack_suspect
@@ -171,6 +171,7 @@ class LedgerFolder:
 
     def find(self) -> int:
         """Open the ledgers that an earlier run left, and give their number. One that can't be read is set aside."""
+        remove_unfinished(self._folder)
         for path in ledger_paths(self._folder):
             try:
                 ledger = Ledger(path)

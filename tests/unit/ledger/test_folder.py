@@ -56,6 +56,19 @@ class LedgerFolderTests(WorkersTestCase):
             patch.restore()
         self.assertEqual(({}, []), (self.ledger_folder.ledgers, ledger_paths(self.folder)))
 
+    def test_killed_while_it_makes_one(self) -> None:
+        """Of a ledger that was never finished the next run takes no notice, and leaves nothing."""
+
+        def kill(*arguments: object) -> None:
+            raise SystemExit
+
+        self.patch(os, "pwrite", kill)
+        self.assertRaises(SystemExit, self.ledger_folder.make, 0, LISTENERS)
+        self.assertEqual(1, len(list(self.folder.iterdir())))
+        later = self.next_run()
+        self.assertEqual((0, 0), (later.find(), later.set_aside))
+        self.assertEqual([], list(self.folder.iterdir()))
+
     def test_a_read_that_fails(self) -> None:
         """A ledger that cannot be read for now says what it said last, and holds up nothing of the others."""
         ledger, other = self.make(), self.make(1)
