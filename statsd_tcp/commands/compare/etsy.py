@@ -1,7 +1,8 @@
 """What comes to etsy's server, from its console, which only has what came since the last flush.
 
 Its flushes end every ``flushInterval`` after the second in which it was started. So the console is asked right before
-each end, again and again until the end shows. The interval begins and ends in the middle of a flush.
+each end, again and again until the end shows: the counter of lines, which only rises within a flush, has fallen then.
+Dumps are read into numbers afterwards. The interval begins and ends in the middle of a flush.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ _UPTIME = re.compile(r"uptime: (\d+)")
 _MS = 1000.0
 _OWN = ("bad_lines_seen", "packets_received", "metrics_received", "timestamp_lag")
 
+
+_Look = tuple[str, str]
+"""A dump of the timers, and right after it one of the counters."""
+
+_NO_TIMERS = "{}"
 
 _Dump = TypeVar("_Dump")
 
@@ -59,9 +65,12 @@ class Etsy:
         except (KeyError, ValueError):
             raise ConsoleError("--etsy: this is no console of etsy's server: its config has no flushInterval") from None
         self._prefix = config.get("prefixStats", "statsd")
+        self._lines = re.compile(rf"'{re.escape(self._prefix)}\.metrics_received': (\d+)")
         self._start = 0.0
         self._cost = 0.0
-        self._sums = Sums("", {}, {})
+        self._asked = 0.0
+        self._last: _Look = (_NO_TIMERS, "{}")
+        self._sums = Sums({}, {})
         self.unseen = 0.0
         """Seconds before the ends of flushes of which nothing is known."""
 
@@ -72,7 +81,8 @@ class Etsy:
 
     def begin(self) -> None:
         """Take the first look."""
-        self._sums = Sums(f"{self._prefix}.metrics_received", *self._dumps())
+        self._last = self._dumps()
+        self._sums = Sums(*self._read(self._last))
 
     def wait(self, seconds: float) -> None:
         """Watch as many whole flushes as begin in so many seconds, up to the middle of the last one."""
@@ -84,10 +94,11 @@ class Etsy:
 
     def end(self) -> There:
         """Take the last look, and give what came in between."""
-        # One that shows the end of a flush does not tell of its timers.
+        # A look that shows the end of a flush does not tell of the timers of the next one.
         while self._look():
             pass
-        counters, timers = self._sums.counters(), self._sums.timers()
+        self._sums.add(*self._read(self._last))
+        counters, timers = self._sums.counters, self._sums.timers
         own = {name: counters.pop(f"{self._prefix}.{name}", 0.0) for name in _OWN}
         numbers: dict[Key, float | None] = {}
         names: dict[Key, str] = {}
@@ -102,7 +113,7 @@ class Etsy:
         return {key_of(GAUGE, name): value for name, value in reversed(self._gauges().items())}
 
     def _gauges(self) -> dict[str, float]:
-        gauges = self._read(read_numbers, "gauges")
+        gauges = _numbers(read_numbers, self._console.ask("gauges"))
         gauges.pop(f"{self._prefix}.timestamp_lag", None)
         return gauges
 
@@ -141,28 +152,38 @@ class Etsy:
     def _watch(self, end: float) -> None:
         """Look at what a flush has until its end has been seen, or would have been."""
         self._sleep_until(end - _LEAD - 2 * self._cost)
+        # What has come since a look was asked for may be in it or not.
         last = self._clock()
         while not self._look():
-            last = self._clock()
+            last = self._asked
             # Its end shows when something had come to it; where nothing had come nothing is lost either.
-            if last > end + (_LEAD if self._sums.is_quiet else self._length / 4):
+            if last > end + (self._length / 4 if self._count(self._last) else _LEAD):
                 return
-        self.unseen += self._clock() - last
+        self.unseen += self._asked + self._cost - last
 
     def _look(self) -> bool:
-        began = self._clock()
-        ended = self._sums.look(*self._dumps())
-        self._cost = self._clock() - began
-        return ended
+        """Take a look; give whether a flush has ended since the last one."""
+        self._asked = self._clock()
+        look = self._dumps()
+        self._cost = self._clock() - self._asked
+        if self._count(look) >= self._count(self._last):
+            self._last = look
+            return False
+        self._sums.add(*self._read(self._last))
+        # The timers may be those of the flush that has ended, or of the next one: which, the next look shows.
+        self._last = (_NO_TIMERS, look[1])
+        return True
 
-    def _dumps(self) -> tuple[dict[str, Values], dict[str, float]]:
-        return self._read(read_lists, "timers"), self._read(read_numbers, "counters")
+    def _dumps(self) -> _Look:
+        return self._console.ask("timers"), self._console.ask("counters")
 
-    def _read(self, read: Callable[[str], _Dump], command: str) -> _Dump:
-        try:
-            return read(self._console.ask(command))
-        except NotInspected as error:
-            raise ConsoleError(f"--etsy: {command}: {error}") from None
+    def _count(self, look: _Look) -> int:
+        """Give how many lines had come to the flush that was open."""
+        found = self._lines.search(look[1])
+        return int(found[1]) if found else 0
+
+    def _read(self, look: _Look) -> tuple[dict[str, Values], dict[str, float]]:
+        return _numbers(read_lists, look[0]), _numbers(read_numbers, look[1])
 
     def _sleep_until(self, moment: float) -> None:
         self._sleep(max(0.0, moment - self._clock()))
@@ -170,3 +191,10 @@ class Etsy:
 
 def _seconds(values: Values) -> float | None:
     return None if values.sum is None else values.sum / _MS
+
+
+def _numbers(read: Callable[[str], _Dump], text: str) -> _Dump:
+    try:
+        return read(text)
+    except NotInspected as error:
+        raise ConsoleError(f"--etsy: {error}") from None

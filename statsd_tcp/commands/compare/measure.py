@@ -9,9 +9,11 @@ from typing import NamedTuple, Protocol
 from statsd_tcp.commands.compare.exposition import read_page
 from statsd_tcp.commands.compare.here import Here, Stretch
 from statsd_tcp.commands.compare.judge import Row, judge, nearest, same
-from statsd_tcp.commands.compare.readings import GAUGE, Key, Span, There, values_of
+from statsd_tcp.commands.compare.readings import COUNTER, GAUGE, Key, Span, There, values_of, widened
 
 __all__ = ["Measured", "Other", "measure"]
+
+_LINES = Key(COUNTER, "statscounter_lines_total")
 
 _ROUNDS = 3
 """How often gauges are read that are not the same: one may have been changed between here and there."""
@@ -71,8 +73,10 @@ def measure(here: Here, other: Other, seconds: float, clock: Callable[[], float]
     there = other.end()
     ended = clock()
     stretch = Stretch(before, (first, here.settled()))
-    numbers, there = _calmed(here, other, stretch.numbers(), there)
-    lines = stretch.lines()
+    share = other.unseen / (ended - began) if other.unseen else 0.0
+    numbers, there = _calmed(here, other, widened(stretch.numbers(), share), there)
+    # For what lines are worth as evidence they are one total among the others.
+    lines = widened({**numbers, _LINES: stretch.lines()}, share)[_LINES]
     seen = stretch.evidence(there, lines_differ=not same(lines, there.lines))
     rows = judge(numbers, there, seen, stretch.moved())
     return Measured(rows, nearest(lines, there.lines), there.lines, other.unseen, ended - began)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from statsd_tcp.mapping.names import exposition_name, label_name
 
-__all__ = ["Key", "Reading", "Span", "There", "key_of", "values_of", "went_up"]
+__all__ = ["Key", "Reading", "Span", "There", "key_of", "values_of", "went_up", "widened"]
 
 COUNTER, GAUGE, COUNT, SUM = "counter", "gauge", "count", "sum"
 """What a number is: a counter's total, a gauge's value, how many observations a timer has, and their sum."""
+
+
+_NOTHING = 0.05
+"""How many totals may be expected to lack something, for it to be taken for none."""
 
 
 class Key(NamedTuple):
@@ -79,3 +84,23 @@ def values_of(first: Reading, last: Reading) -> dict[Key, Span]:
         other = first.get(key, value)
         spans[key] = Span(value, min(value, other), max(value, other))
     return spans
+
+
+def widened(spans: Mapping[Key, Span], share: float) -> dict[Key, Span]:
+    """Lower what totals went up by at least, by what may have come in a share of the time that the other side lacks.
+
+    Of one total that is a bound which one in some thousands exceeds. As long as it is not to be expected that anything
+    at all came for one of these totals, nothing is changed.
+    """
+    if share * len(spans) < _NOTHING:
+        return dict(spans)
+    found = {}
+    for key, span in spans.items():
+        size = max(abs(span.least), abs(span.most))
+        count = spans.get(key._replace(what=COUNT))
+        # The size of what comes at once: of a timer's sum a mean value.
+        step = size / count.most if key.what == SUM and count is not None and count.most > 0 else 1.0
+        mean = share * size
+        slack = 3 * mean + 3 * math.sqrt(mean * step) + step if size and key.what != GAUGE else 0.0
+        found[key] = span._replace(least=span.least - slack)
+    return found

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.commands.compare.exposition import NotExposition, read_page
 from statsd_tcp.commands.compare.judge import Row, Verdict, judge, same
 from statsd_tcp.commands.compare.likely import Evidence
-from statsd_tcp.commands.compare.readings import COUNT, COUNTER, GAUGE, SUM, Key, Span, There, went_up
+from statsd_tcp.commands.compare.readings import COUNT, COUNTER, GAUGE, SUM, Key, Span, There, went_up, widened
 from statsd_tcp.commands.compare.reasons import ETSY, EXPORTER
 from tests.documents import line_of, rows_of_lines
 
@@ -100,6 +100,17 @@ class SpanTests(SynchronousTestCase):
         ]:
             with self.subTest(span=span, value=value):
                 self.assertEqual(same(span, value), expected)
+
+    def test_widened(self) -> None:
+        """What the other server may have missed lowers totals, once it is to be expected that it has missed any."""
+        counter, count, total, gauge = Key(COUNTER, "a"), Key(COUNT, "t"), Key(SUM, "t"), Key(GAUGE, "g")
+        spans = {counter: exactly(100), count: exactly(4), total: exactly(2), gauge: exactly(5)}
+        self.assertEqual(widened(spans, 0.01), spans)
+        found = {key: span.least for key, span in widened(spans, 0.04).items()}
+        self.assertEqual(found[gauge], 5)
+        self.assertApproximates(found[counter], 100 - 12 - 6 - 1, 1e-9)
+        self.assertApproximates(found[count], 4 - 0.48 - 1.2 - 1, 1e-9)
+        self.assertApproximates(found[total], 2 - 0.24 - 0.6 - 0.5, 1e-9)
 
 
 class JudgeTests(SynchronousTestCase):
