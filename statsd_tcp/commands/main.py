@@ -37,7 +37,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "doctor": Command("say what stops this machine before 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
     "load": Command("make many short connections and check the counts", "statsd_tcp.commands.load.run"),
-    "store": Command("show, check or export what a service has counted", "statsd_tcp.commands.store.run"),
+    "store": Command("show, check, export or back up what a service has counted", "statsd_tcp.commands.store.run"),
 }
 
 

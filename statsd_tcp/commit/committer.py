@@ -230,9 +230,9 @@ class Committer:
         """Say which ledgers are gone; of a backup it is no wonder: their workers have ended after it was taken."""
         if backup_taken is not None:
             self._log.info(
-                "the store is a backup of {date}; of the workers of that time {ended} have ended without a journal",
+                "the store is a backup of {date}; {number} of its ledgers are gone, and count as they did then",
                 date=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(backup_taken)),
-                ended=len(lost),
+                number=len(lost),
             )
             return
         for state in lost:

@@ -93,6 +93,21 @@ def workers(service: Service, file: Path, number: int) -> None:
     until(lambda: len(service.worker_pids()) == number, f"{number} workers")
 
 
+def look_as_root(state: Path, backup: Path) -> None:
+    """See that root may look at the store, and back it up, and that all in the folder still is the user's."""
+    before = owners(state)
+    for action in (["check"], ["info"], ["backup", str(backup)]):
+        subprocess.run([script("statscounter"), "store", *action, f"--state-dir={state}"], check=True)
+    assert owners(state) == before
+    assert {owner for _, owner, _ in before} == {NOBODY}
+    assert (backup.stat().st_uid, backup.stat().st_mode & 0o777) == (0, 0o600)
+
+
+def owners(folder: Path) -> list[tuple[str, int, int]]:
+    """Give the files of a folder, with the owner and the mode of each."""
+    return sorted((path.name, path.stat().st_uid, path.stat().st_mode) for path in folder.rglob("*"))
+
+
 def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: ServiceMaker) -> None:
     """After a change of user a reload may ask for fewer workers; more are refused, and everything goes on."""
     file = home / "statscounter.toml"
@@ -103,6 +118,7 @@ def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: Servi
     )
     service.start()
     assert Path(f"/proc/{service.process.pid}").stat().st_uid == NOBODY
+    look_as_root(service.state if service.state.exists() else home / "state", home / "backup")
     lines, port = service.port("lines"), service.port("bare")
     with Load(lambda: half_close(lines, LINE)) as load, Load(lambda: bare(port), 1) as bares:
         workers(service, file, 1)

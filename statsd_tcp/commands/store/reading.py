@@ -1,18 +1,17 @@
-"""Reads a store's file without changing it: through a connection that can't write, and in one transaction."""
+"""What is in a store's file, read in one transaction."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
 
-from statsd_tcp.state.private_files import open_file
+from statsd_tcp.commands.store.source import open_source
+from statsd_tcp.store.backup import taken_at, write_backup
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from statsd_tcp.wire.series import split_identity
@@ -59,6 +58,10 @@ class StoreReader:
         """Give the version of the schema."""
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
+    def backup_taken(self) -> float | None:
+        """Return when the backup was taken that this is, in seconds since 1970; None if it is none."""
+        return taken_at(self._connection)
+
     def totals(self) -> Iterator[TotalLine]:
         """Give the service's own totals."""
         for metric, labels, value in self._connection.execute("SELECT metric, labels, value FROM totals ORDER BY 1, 2"):
@@ -82,24 +85,22 @@ class StoreReader:
         found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
+    def back_up(self, file: Path, now: float) -> None:
+        """Write all of it to a new file; raises `StoreError`. This look ends with it: the backup has one of its own."""
+        damage = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise StoreError(f"{self.path} is damaged ({' '.join(damage.split())}): no backup is made of it")
+        self._connection.execute("COMMIT")
+        write_backup(self._connection, file, now)
+
 
 @contextmanager
 def open_reader(path: Path) -> Iterator[StoreReader]:
     """Open a store to read; raises `StoreError` if it isn't there, isn't ours, or is of another version."""
-    try:
-        os.close(open_file(path, os.O_RDONLY, foreign=True))
-    except FileNotFoundError:
-        raise StoreError(f"{path} does not exist; --state-dir names the folder of the service") from None
-    except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror}") from None
-    with translated(path):
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
-        try:
-            _check(connection, path)
-            connection.execute("BEGIN")
-            yield StoreReader(connection, path)
-        finally:
-            connection.close()
+    with translated(path), open_source(path) as connection:
+        _check(connection, path)
+        connection.execute("BEGIN")
+        yield StoreReader(connection, path)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

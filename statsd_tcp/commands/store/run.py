@@ -1,4 +1,4 @@
-"""``statscounter store``: what is in a state directory, whether it is whole, and all of it as JSON lines."""
+"""``statscounter store``: what is in a state directory, whether it is whole, all of it as JSON lines, and a backup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from statsd_tcp.commands.store.checks import check_store
 from statsd_tcp.commands.store.reading import StoreReader, open_reader
+from statsd_tcp.commands.usage import UsageError
 from statsd_tcp.ledger.file import ledger_paths
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.settings import SettingsError
@@ -32,18 +34,23 @@ _KINDS = {"c": "counters", "g": "gauges", "ms": "timers", "h": "distributions", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=("info", "check", "export"), help="what to do; nothing is ever changed")
+    parser.add_argument("action", choices=("info", "check", "export", "backup"), help="what to do; nothing is changed")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="with backup: the file to make, where none is yet")
     parser.add_argument("--state-dir", metavar="DIR", help="the service's state directory [default: as the service's]")
-    parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read, 64 wrong command line"
+    parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read or made, 64 wrong command line"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it, and give the exit status."""
+def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) -> int:
+    """Do it, and give the exit status; ``wall`` gives seconds since 1970. Raises `UsageError`."""
+    if (arguments.file is not None) != (arguments.action == "backup"):
+        raise UsageError("FILE: backup needs one, and nothing else takes one")
     given = [arguments.state_dir] if arguments.state_dir else []
     try:
         settings = build_settings({"state-dir": given} if given else {})
         folder = files_in(default_state_directory(settings, os.environ))
         with open_reader(folder / STORE) as reader:
+            if arguments.file is not None:
+                return _backup(reader, Path(arguments.file), wall())
             return _ACTIONS[arguments.action](reader, folder)
     except (StoreError, SettingsError) as error:
         print(f"statscounter store: {error}", file=sys.stderr)
@@ -54,6 +61,9 @@ def _info(reader: StoreReader, folder: Path) -> int:
     table = Table(show_header=False, box=None)
     table.add_row("store", str(reader.path))
     table.add_row("size", f"{reader.path.stat().st_size:,} bytes, schema version {reader.version()}")
+    taken = reader.backup_taken()
+    if taken is not None:
+        table.add_row("backup of", _date(taken))
     table.add_row("totals", f"{sum(1 for _ in reader.totals()):,}")
     kinds = Counter(line.kind for line in reader.series())
     table.add_row(
@@ -61,7 +71,7 @@ def _info(reader: StoreReader, folder: Path) -> int:
     )
     last = max((line.updated for line in reader.series()), default=0.0)
     if last:
-        table.add_row("last sample", time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(last)))
+        table.add_row("last sample", _date(last))
     for ledger in reader.ledgers():
         table.add_row(
             "ledger",
@@ -93,6 +103,16 @@ def _export(reader: StoreReader, _: Path) -> int:
         write(encode({**record, "updated": line.updated}) + b"\n")
     sys.stdout.buffer.flush()
     return WHOLE
+
+
+def _backup(reader: StoreReader, file: Path, now: float) -> int:
+    reader.back_up(file, now)
+    print(f"{file}: backup of {reader.path}, {file.stat().st_size:,} bytes")
+    return WHOLE
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
 
 
 _ACTIONS = {"info": _info, "check": _check, "export": _export}

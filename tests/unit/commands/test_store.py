@@ -16,18 +16,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.commands.main import main
+from statsd_tcp.commands.store.reading import open_reader
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import CellName, Directory, LedgerCounts
 from statsd_tcp.state.folder import LEDGERS, STORE
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
+from statsd_tcp.store.errors import StoreError
 
 BOOT = "00" * 16
 
 
 class StoreCommandTests(SynchronousTestCase):
-    """The three actions, and what they answer to a folder that isn't as it should be."""
+    """The actions, and what they answer to a folder that isn't as it should be."""
 
     def setUp(self) -> None:
         """Make a state directory with one ended worker's counts and two series."""
@@ -46,11 +48,11 @@ class StoreCommandTests(SynchronousTestCase):
         )
         store.close()
 
-    def run_command(self, action: str) -> tuple[int, str, str]:
+    def run_command(self, *action: str) -> tuple[int, str, str]:
         """Run one action; give its exit status, and what it wrote to both streams."""
         out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = main(["store", action, "--state-dir", str(self.folder)])
+            status = main(["store", *action, "--state-dir", str(self.folder)])
         out.seek(0)
         return status, out.read(), err.getvalue()
 
@@ -59,6 +61,27 @@ class StoreCommandTests(SynchronousTestCase):
         with contextlib.closing(sqlite3.connect(self.folder / STORE)) as connection:
             connection.execute(statement)
             connection.commit()
+
+    def leave_log(self, series: str) -> None:
+        """Leave the folder as a service does that is killed after a commit."""
+        killed = self.folder.with_name(f"{self.folder.name}-killed")
+        self.addCleanup(shutil.rmtree, killed, ignore_errors=True)
+        with contextlib.closing(Store(self.folder / STORE)) as store:
+            counts = LedgerCounts("bb", 0, BOOT, {})
+            store.commit(
+                CommitBatch(counts=[counts], pieces=[Piece("bb", 0, 8, encode(Interval(counters={series: 1.0})))])
+            )
+            shutil.copytree(self.folder, killed)
+        shutil.rmtree(self.folder)
+        killed.rename(self.folder)
+
+    def files(self) -> dict[str, tuple[int, int, int, bytes]]:
+        """Give all that can be known of the store's files."""
+        files = sorted(self.folder.glob(f"{STORE}*"))
+        found = {path.name: (path.stat(), path.read_bytes()) for path in files}
+        return {
+            name: (status.st_ino, status.st_mode, status.st_mtime_ns, data) for name, (status, data) in found.items()
+        }
 
     def make_ledger(self) -> LedgerMap:
         """Make a ledger file as a worker would have it."""
@@ -93,6 +116,69 @@ class StoreCommandTests(SynchronousTestCase):
         """A store that nobody touched is whole, also with a ledger of a living worker beside it."""
         self.make_ledger()
         self.assertEqual((0, f"{self.folder / STORE}: whole\n", ""), self.run_command("check"))
+
+    def test_nothing_changes(self) -> None:
+        """Whatever is read, the files stay what they were, and none comes to them."""
+        before = self.files()
+        self.assertEqual([STORE], list(before))
+        for action in ("info", "check", "export"):
+            self.assertEqual(0, self.run_command(action)[0])
+        self.assertEqual(0, self.run_command("backup", str(self.folder / "backup"))[0])
+        self.assertEqual(before, self.files())
+
+    def test_nothing_changes_after_a_kill(self) -> None:
+        """What a killed service left is read with its log, and stays as it is."""
+        self.leave_log("late")
+        before = self.files()
+        self.assertEqual([STORE, f"{STORE}-shm", f"{STORE}-wal"], list(before))
+        self.assertEqual((0, f"{self.folder / STORE}: whole\n", ""), self.run_command("check"))
+        self.assertIn('"series":"late"', self.run_command("export")[1])
+        self.assertEqual(0, self.run_command("backup", str(self.folder / "backup"))[0])
+        self.assertEqual(before, self.files())
+
+    def test_changed_meanwhile(self) -> None:
+        """What was read of files that were written meanwhile is not trusted."""
+        with self.assertRaises(StoreError) as raised, open_reader(self.folder / STORE):
+            self.change("DELETE FROM series")
+        self.assertEqual(f"{self.folder / STORE} was changed while it was read; try again", str(raised.exception))
+
+    def test_backup(self) -> None:
+        """A backup is a store like the one that it is of, and says so."""
+        file = self.folder / "backup"
+        status, out, err = self.run_command("backup", str(file))
+        size = f"{file.stat().st_size:,} bytes"
+        self.assertEqual((0, f"{file}: backup of {self.folder / STORE}, {size}\n", ""), (status, out, err))
+        exported = self.run_command("export")
+        file.replace(self.folder / STORE)
+        self.assertEqual(exported, self.run_command("export"))
+        self.assertEqual(0, self.run_command("check")[0])
+        self.assertIn("backup of", self.run_command("info")[1])
+
+    def test_no_second_backup(self) -> None:
+        """A file that is there is not written to."""
+        file = self.folder / "backup"
+        file.write_text("precious")
+        answer = self.run_command("backup", str(file))
+        self.assertEqual((2, "", f"statscounter store: {file} exists already; it is left as it is\n"), answer)
+        self.assertEqual("precious", file.read_text())
+
+    def test_the_file_of_a_backup(self) -> None:
+        """A backup needs a file, and nothing else takes one."""
+        for action in (("backup",), ("check", "file")):
+            status, _, err = self.run_command(*action)
+            self.assertEqual(64, status)
+            self.assertIn("FILE: backup needs one, and nothing else takes one", err)
+
+    def test_backup_of_damage(self) -> None:
+        """Of a damaged store no backup is made."""
+        file = self.folder / STORE
+        data = bytearray(file.read_bytes())
+        data[-4096:] = b"x" * 4096
+        file.write_bytes(data)
+        status, _, err = self.run_command("backup", str(self.folder / "backup"))
+        self.assertEqual((2, 1), (status, err.count("\n")))
+        self.assertIn(f"{file} is damaged", err)
+        self.assertFalse((self.folder / "backup").exists())
 
     def test_sums(self) -> None:
         """More connections closed than accepted is a finding."""

@@ -442,7 +442,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual(({}, 0), (self.commit().ledgers, self.ledger_folder.faults["missing"]))
         (line,) = self.logged
         self.assertIn("is a backup of 19", line)
-        self.assertIn("of the workers of that time 1 have ended", line)
+        self.assertIn("1 of its ledgers are gone", line)
 
     def test_the_end(self) -> None:
         """The last commit waits for what is still being read of the dead, and has it."""
