@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from statsd_tcp.settings.endpoints import EndpointError
+from statsd_tcp.settings.endpoints import Endpoint, EndpointError
 from statsd_tcp.settings.options import MOST_LISTENERS, OPTIONS, Option
 from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.words import in_words
@@ -124,3 +124,23 @@ def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
     for label, times in labels.items():
         if times > 1:
             yield f"{where('listen', 'count')}: {label} is given twice; name=LABEL tells two listeners apart"
+    yield from _shared_ports(settings, where)
+
+
+def _shared_ports(settings: Settings, where: Place) -> Iterator[str]:
+    """Give a line for each port of ours that has another use, too.
+
+    The kernel would let both bind: clients on this machine would then reach the one with the narrower address.
+    """
+    taken = [one for one in settings.listen + settings.count if one.scheme in {"tcp", "ssl"}]
+    for name, ours in (("http", settings.http), ("admin", settings.admin)):
+        if ours is None or not ours.port:
+            continue
+        if any(_overlap(ours, other) for other in taken):
+            remedy = f"--{name} tcp:PORT moves it, --{name}= switches it off"
+            yield f"{where(name)}: port {ours.port} is given twice: {remedy}"
+        taken.append(ours)
+
+
+def _overlap(one: Endpoint, other: Endpoint) -> bool:
+    return one.port == other.port and (one.interface == other.interface or None in {one.interface, other.interface})

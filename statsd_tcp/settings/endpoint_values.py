@@ -106,7 +106,9 @@ def _buffer(value: str) -> int:
 def _tags(value: str) -> frozenset[TagStyle]:
     given = {"all": list(TAG_STYLES), "none": []}.get(value, value.split(","))
     if wrong := [style for style in given if style not in TAG_STYLES]:
-        raise EndpointError(f"tags={value}: {wrong[0]!r} is not one of {', '.join(TAG_STYLES)} (or write all, or none)")
+        raise EndpointError(
+            f"tags={value}: {wrong[0]!r} is not one of {', '.join(TAG_STYLES)}; or write tags=all or tags=none"
+        )
     return frozenset(style for style in TAG_STYLES if style in given)
 
 

@@ -161,6 +161,19 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(f"--listen/--count: tcp:1 {remedy}", self.error({"listen": ["tcp:1"], "count": ["tcp:1"]}))
         self.assertEqual(f"--listen/--count: x {remedy}", self.error({"listen": ["tcp:1:name=x", "tcp:0:name=x"]}))
 
+    def test_a_port_with_two_uses(self) -> None:
+        """A listener on the port of the console or of the pages, and these on one port, are refused with the remedy."""
+        for name, given in (
+            ("admin", {"listen": ["tcp:8126"]}),
+            ("admin", {"count": ["tcp:7"], "admin": ["tcp:7:interface=127.0.0.1"]}),
+            ("http", {"listen": ["tcp:7:interface=127.0.0.1"], "http": ["tcp:7"]}),
+            ("admin", {"http": ["tcp:7"], "admin": ["tcp:7"]}),
+        ):
+            text = self.error(given)
+            self.assertRegex(text, rf"^--{name}: port \d+ is given twice: --{name} tcp:PORT moves it")
+        build_settings({"listen": ["udp:8126", "tcp:7:interface=127.0.0.2"], "http": ["tcp:7:interface=127.0.0.1"]})
+        build_settings({"listen": ["tcp:0"], "http": ["tcp:0"], "admin": ["tcp:0"]})
+
     def test_labels_that_only_look_the_same(self) -> None:
         """Ports that the kernel chooses differ, and so do schemes and interfaces."""
         build_settings({"listen": ["tcp:0", "tcp:0", "udp:0", "tcp:1", "udp:1", "tcp:1:interface=127.0.0.1"]})
