@@ -11,7 +11,7 @@ from statsd_tcp.store.backup import taken_at, write_backup
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from tests.unit.store.cases import StoreTestCase, counts, hits, total, values
+from tests.unit.store.cases import FlushTestCase, StoreTestCase, counts, hits, total, values
 
 TAKEN = 1_700_000_000.5
 
@@ -95,3 +95,27 @@ class BackupTests(StoreTestCase):
         self.back_up()
         with closing(sqlite3.connect(self.file)) as connection:
             self.assertEqual(TAKEN, taken_at(connection))
+
+
+class FlushTests(FlushTestCase):
+    """What outputs are sent after a restore."""
+
+    def test_the_open_flush(self) -> None:
+        """The flush that was open is sent again with what it had, and what comes from journals is in the one by now."""
+        store = self.open_with()
+        self.commit(store, hits(1))
+        file = self.path.with_name("backup")
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as source:
+            write_backup(source, file, TAKEN)
+        self.commit(store, hits(2))
+        self.at(11.5)
+        self.commit(store)
+        self.assertEqual({0: 3.0}, self.counted(store))
+        self.path, self.offset = file, 8
+        self.at(3605)
+        restored = self.open_with()
+        self.commit(restored)
+        self.commit(restored, hits(2), recovered=True)
+        self.at(3611.5)
+        self.commit(restored)
+        self.assertEqual({0: 1.0, 3600: 2.0}, self.counted(restored))
