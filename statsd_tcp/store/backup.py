@@ -28,6 +28,8 @@ def write_backup(source: sqlite3.Connection, file: Path, taken: float) -> None:
     ``source`` must be in no transaction; all is of one moment, and others may write meanwhile. Raise `StoreError`;
     then there is no file, or whatever was there before.
     """
+    if os.path.lexists(file):
+        raise _exists(file)
     try:
         with TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder, translated(file):
             copy = Path(folder, "copy")
@@ -67,4 +69,9 @@ def _name(copy: Path, file: Path) -> None:
     try:
         os.link(copy, file)
     except FileExistsError:
-        raise StoreError(f"{file} exists already; it is left as it is") from None
+        # It came meanwhile.
+        raise _exists(file) from None
+
+
+def _exists(file: Path) -> StoreError:
+    return StoreError(f"{file} exists already; it is left as it is")

@@ -16,7 +16,6 @@ from rich.table import Table
 
 from statsd_tcp.commands.store.checks import check_store
 from statsd_tcp.commands.store.reading import StoreReader, open_reader
-from statsd_tcp.commands.usage import UsageError
 from statsd_tcp.ledger.file import ledger_paths
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.settings import SettingsError
@@ -29,27 +28,42 @@ __all__ = ["add_arguments", "run"]
 WHOLE, DAMAGED, UNREADABLE = 0, 1, 2
 """The exit statuses: all is well; something is damaged or doesn't add up; there is nothing that could be read."""
 
+_SUMMARIES = {
+    "info": "say in a few lines what is there",
+    "check": "say whether it is whole, and whether the sums add up",
+    "export": "give everything as JSON, an object a line",
+    "backup": "copy the store to a new file, also while the service runs",
+}
+
 _KINDS = {"c": "counters", "g": "gauges", "ms": "timers", "h": "distributions", "s": "sets"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("action", choices=("info", "check", "export", "backup"), help="what to do; nothing is changed")
-    parser.add_argument("file", metavar="FILE", nargs="?", help="with backup: the file to make, where none is yet")
-    parser.add_argument("--state-dir", metavar="DIR", help="the service's state directory [default: as the service's]")
+    _add_folder(parser, None)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="nothing is changed")
+    for name, summary in _SUMMARIES.items():
+        action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        # Behind the action too; what stands before it must not be lost for want of one there.
+        _add_folder(action, argparse.SUPPRESS)
+        if name == "backup":
+            action.add_argument("file", metavar="FILE", help="the file to make; one that exists is left as it is")
     parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read or made, 64 wrong command line"
 
 
+def _add_folder(parser: argparse.ArgumentParser, default: str | None) -> None:
+    words = "the service's state directory [default: as the service's]"
+    parser.add_argument("--state-dir", metavar="DIR", default=default, help=words)
+
+
 def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) -> int:
-    """Do it, and give the exit status; ``wall`` gives seconds since 1970. Raises `UsageError`."""
-    if (arguments.file is not None) != (arguments.action == "backup"):
-        raise UsageError("FILE: backup needs one, and nothing else takes one")
+    """Do it, and give the exit status; ``wall`` gives seconds since 1970."""
     given = [arguments.state_dir] if arguments.state_dir else []
     try:
         settings = build_settings({"state-dir": given} if given else {})
         folder = files_in(default_state_directory(settings, os.environ))
         with open_reader(folder / STORE) as reader:
-            if arguments.file is not None:
+            if arguments.action == "backup":
                 return _backup(reader, Path(arguments.file), wall())
             return _ACTIONS[arguments.action](reader, folder)
     except (StoreError, SettingsError) as error:

@@ -163,11 +163,15 @@ class StoreCommandTests(SynchronousTestCase):
         self.assertEqual("precious", file.read_text())
 
     def test_the_file_of_a_backup(self) -> None:
-        """A backup needs a file, and nothing else takes one."""
-        for action in (("backup",), ("check", "file")):
+        """A backup needs a file, and nothing else takes one; options may stand anywhere."""
+        for action, complaint in (("backup",), "FILE"), (("check", "file"), "file"):
             status, _, err = self.run_command(*action)
-            self.assertEqual(64, status)
-            self.assertIn("FILE: backup needs one, and nothing else takes one", err)
+            self.assertEqual((64, 1), (status, err.count("\n")))
+            self.assertIn(complaint, err)
+        folder, file = str(self.folder), str(self.folder / "backup")
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(0, main(["store", "--state-dir", folder, "check"]))
+            self.assertEqual(0, main(["store", "backup", "--state-dir", folder, file]))
 
     def test_backup_of_damage(self) -> None:
         """Of a damaged store no backup is made."""
