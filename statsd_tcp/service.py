@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp.aggregate.amounts import Amount
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.children import Children
@@ -45,6 +46,7 @@ from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.startup import told_in_a_line
 from statsd_tcp.state.folder import LEDGERS, STORE, sign_lock
+from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
@@ -194,7 +196,8 @@ class Service(OrderedService):
         self._ledger_folder = ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
         self._pool = _StorePool(minthreads=0, maxthreads=1, name="committer")
         children = Children(reactor)
-        self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)))
+        self._examples = LastExamples(reactor, kept=not settings.hide_bad_lines)
+        self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=self._examples.add)
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
         self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
@@ -240,6 +243,7 @@ class Service(OrderedService):
             ),
             self._deliveries,
             self._repeats,
+            self._examples,
         )
         self._add_parts(rules)
 
@@ -344,6 +348,10 @@ class Service(OrderedService):
     def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
         """Add up what became of the lines that were sent on."""
         self._repeats.add(worker, news)
+
+    def rejected(self, examples: Sequence[Example]) -> None:
+        """Keep examples of what was rejected."""
+        self._examples.add(examples)
 
     def give_up(self, why: str) -> None:
         """Stop, because the service cannot work."""

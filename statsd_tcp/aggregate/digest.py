@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from statsd_tcp.aggregate.counter_sums import CounterSums
+from statsd_tcp.aggregate.examples import BAD_TAGS, Examples
 from statsd_tcp.aggregate.gauges import CHANGE_BYTES, Change, append_change
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed
@@ -44,16 +45,22 @@ class Digest:
     ``held``: about how many bytes it has put into the interval that grow with the lines and not only with the series.
     """
 
-    __slots__ = ("_collected", "_counters", "_grammar", "_interval", "_memo", "_once", "_rejected", "held")
+    __slots__ = ("_collected", "_counters", "_examples", "_grammar", "_interval", "_memo", "_once", "_rejected", "held")
 
     def __init__(
-        self, grammar: Grammar, interval: Interval, counters: CounterSums, rejected: set[bytes] | None = None
+        self,
+        grammar: Grammar,
+        interval: Interval,
+        counters: CounterSums,
+        examples: Examples,
+        rejected: set[bytes] | None = None,
     ) -> None:
         """Read lines by ``grammar`` into ``interval``, and counters into ``counters``.
 
-        Those that are bad are put into ``rejected`` too.
+        Those in which something is bad are shown to ``examples``, and put into ``rejected`` if nothing in them counts.
         """
         self._grammar = grammar
+        self._examples = examples
         self._rejected = rejected
         self._memo = ShapeMemo(grammar)
         self._interval = interval
@@ -191,6 +198,10 @@ class Digest:
             parsed = complete(line, shape, values, self._grammar)
             if parsed.what == "bad" and self._rejected is not None:
                 self._rejected.add(line)
+            if parsed.reason:
+                self._examples.note(parsed.reason, line)
+            elif parsed.bad_tags:
+                self._examples.note(BAD_TAGS, line)
             self._add_parsed(parsed, times, tick)
         else:
             self._add_numbers(shape, packed, times)

@@ -19,6 +19,7 @@ from typing import Final
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.digest import Digest, count_into
+from statsd_tcp.aggregate.examples import Examples
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums, Sums
 from statsd_tcp.wire.grammar import Grammar, named
@@ -57,6 +58,7 @@ class _Listener:
         "accepted",
         "counts",
         "digest",
+        "examples",
         "full_tables",
         "holds_much",
         "label",
@@ -72,12 +74,14 @@ class _Listener:
         self,
         label: str,
         digest: Digest,
+        examples: Examples,
         accepted: AcceptedLines | None,
         sums: Sums | None,
         holds_much: Callable[[], object],
     ) -> None:
         self.label = label
         self.digest = digest
+        self.examples = examples
         self.accepted = accepted
         self.sums = sums
         self.holds_much = holds_much
@@ -95,6 +99,7 @@ class _Listener:
         gauges = [line for line in lines if line.find(GAUGE_MARK) >= 0 or line.find(SPACED_MARK) >= 0]
         self.counts.lines += len(gauges)
         once = [(line, 1) for line in gauges]
+        self.examples.listener = self.label
         self.digest.count(once, tick)
         if self.accepted is not None:
             self.accepted.pass_on(once)
@@ -114,6 +119,7 @@ class _Listener:
         self.counts.empty_lines += table.pop(b"", 0) + table.pop(b"\r", 0)
         lines = sum(table.values())
         self.counts.lines += lines
+        self.examples.listener = self.label
         learnt = self.digest.count(table.items())
         if self.sums is not None:
             self.sums.learn(table, self.digest.shapes)
@@ -173,7 +179,8 @@ def _let_be() -> None:
 class Tally:
     """The lines of all listeners of a worker since the interval was last taken.
 
-    Listeners are known by their index; several may have the same label. Not for several threads.
+    Listeners are known by their index; several may have the same label. Not for several threads. ``examples`` has some
+    of the lines that were rejected.
     """
 
     def __init__(
@@ -191,15 +198,17 @@ class Tally:
         sums = new_sums if accepted is None else None
         self._interval = Interval()
         self._counters = CounterSums()
+        self.examples = Examples()
         self._digests: dict[Grammar, Digest] = {}
         self._rejected = None if accepted is None else accepted.rejected
         self._listeners = [
-            _Listener(label, self._digest_of(grammar), accepted, sums and sums(), holds_much)
+            _Listener(label, self._digest_of(grammar), self.examples, accepted, sums and sums(), holds_much)
             for label, grammar in listeners
         ]
 
     def _digest_of(self, grammar: Grammar) -> Digest:
-        return self._digests.setdefault(grammar, Digest(grammar, self._interval, self._counters, self._rejected))
+        new = Digest(grammar, self._interval, self._counters, self.examples, self._rejected)
+        return self._digests.setdefault(grammar, new)
 
     def add(self, listener: int, chunk: bytes, tick: int) -> None:
         """Count the lines in ``chunk``, each of which ends in a newline.
@@ -227,11 +236,17 @@ class Tally:
         """Count datagrams that were received."""
         self._listeners[listener].counts.datagrams += count
 
-    def reject(self, listener: int, reason: str, count: int) -> None:
-        """Count lines that were dropped before they were complete, for one of ``reasons.REASONS``."""
+    def reject(self, listener: int, reason: str, count: int, beginning: bytes = b"") -> None:
+        """Count lines that were dropped before they were complete, for one of ``reasons.REASONS``.
+
+        ``beginning`` is that of one of them.
+        """
         if reason not in REASONS:
             raise ValueError(reason)
-        self._listeners[listener].counts.lines += count
+        of = self._listeners[listener]
+        of.counts.lines += count
+        self.examples.listener = of.label
+        self.examples.note(reason, beginning)
         bad_lines = self._interval.bad_lines
         bad_lines[reason] = bad_lines.get(reason, 0) + count
 

@@ -17,7 +17,7 @@ whatever dies meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -26,6 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.children import Children
 from statsd_tcp.commit.replay import Replay, Skipped
 from statsd_tcp.commit.suspicion import MOST_KILLS, Death, next_request, suspect_after
@@ -55,6 +56,10 @@ for the turn (`turns.SHARE`)."""
 MOST_FAILURES = 5
 """So often skipping one frame may end the process before the journal is given up: nothing is made of the frame then, so
 that the fault lies elsewhere."""
+
+
+def _let_be(_: object) -> None:
+    pass
 
 
 class IRecovery(Protocol):
@@ -112,8 +117,17 @@ class Recovery:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, children: Children, at_once: int, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        children: Children,
+        at_once: int,
+        proc: Path = Path("/proc"),
+        rejected: Callable[[Sequence[Example]], object] = _let_be,
+    ) -> None:
+        """``rejected`` is called with examples of the lines that are found to be bad."""
         self._reactor = reactor
+        self._rejected = rejected
         self._turns = Turns(reactor, children, at_once, proc)
         self._jobs: dict[str, _Job] = {}
         self._since: dict[str, float] = {}
@@ -229,6 +243,7 @@ class Recovery:
             self._log.error("what ends the readers of a journal can't be noted: {error}", error=in_words(error))
 
     def _finish(self, job: _Job, result: Replay) -> None:
+        self._rejected(result.examples)
         if result.skipped is not None:
             self._tell_skipped(job, result.skipped)
         if result.overwritten:

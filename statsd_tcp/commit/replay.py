@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
@@ -46,7 +47,7 @@ class Replay(msgspec.Struct, frozen=True):
 
     ``fault`` says in words why there is nothing to read behind ``end``, though the journal goes on there; it is empty
     when that can be read. ``overwritten`` are bytes before ``end`` that are not there any more, because the store is
-    older than the journal.
+    older than the journal. ``examples``: some of the lines that were rejected.
     """
 
     start: int
@@ -55,6 +56,7 @@ class Replay(msgspec.Struct, frozen=True):
     fault: str = ""
     skipped: Skipped | None = None
     overwritten: int = 0
+    examples: tuple[Example, ...] = ()
 
 
 class _Piece:
@@ -96,7 +98,9 @@ class _Piece:
 
     def result(self, tally: Tally, skipped: Skipped | None = None) -> Replay:
         """Return what came of it, with what the tally made of the frames."""
-        return Replay(self._start, self.end, encode(tally.take()), self.fault, skipped, self.overwritten)
+        payload = encode(tally.take())
+        examples = tally.examples.take()
+        return Replay(self._start, self.end, payload, self.fault, skipped, self.overwritten, examples)
 
     def _judge(self, head: int, released: int) -> None:
         """See why there is no frame any more.

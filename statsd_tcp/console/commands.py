@@ -17,7 +17,9 @@ _HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
 _STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
 
 
-_WHOLE = frozenset(("help", "stats", "counters", "timers", "gauges", "sets", "health", "workers", "config", "quit"))
+_WHOLE = frozenset(
+    ("help", "stats", "counters", "timers", "gauges", "sets", "health", "workers", "badlines", "config", "quit")
+)
 
 
 class Command(NamedTuple):

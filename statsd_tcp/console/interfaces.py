@@ -35,5 +35,8 @@ class IConsoleSources(Interface):
     def workers() -> list[dict[str, Any]]:
         """Describe the workers, as the status page does."""
 
+    def bad_lines() -> Iterable[tuple[str, object]]:
+        """Give the last example of everything that was rejected, by the reason."""
+
     def config() -> str:
         """Write the settings in force, as a file for ``--config``."""

@@ -15,8 +15,8 @@ __all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "h
 END = "END\n\n"
 
 HELP = (
-    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, config, quit"
-    "\n\n"
+    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
+    "config, quit\n\n"
 )
 
 UNKNOWN = "ERROR\n"

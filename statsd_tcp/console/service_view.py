@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from statsd_tcp.status.report import Report
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.deletion import Kind, Search
 
-__all__ = ["ServiceView", "StoredFlush", "output_rows"]
+__all__ = ["ServiceView", "StoredFlush", "example_rows", "output_rows"]
 
 
 SEARCHED = 10_000
@@ -104,6 +104,10 @@ class ServiceView:
         workers: list[dict[str, Any]] = self._report.status()["workers"]
         return workers
 
+    def bad_lines(self) -> Iterator[tuple[str, object]]:
+        """Give the examples."""
+        return example_rows(self._report.examples())
+
     def config(self) -> str:
         """Write the settings."""
         return config_text(self._settings)
@@ -129,3 +133,11 @@ def output_rows(outputs: Sequence[OutputFacts], uptime: int) -> Iterator[tuple[s
         yield f"{name}.last_flush", uptime if facts.since_success is None else round(facts.since_success)
         for field in ("queued", "sent", "failed", "dropped"):
             yield f"{name}.{field}", getattr(facts, field)
+
+
+def example_rows(examples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+    """Write examples of what was rejected, each with its age and its listener before what is foreign."""
+    for one in examples:
+        where = f", {one['listener']}" if one["listener"] else ""
+        more = " ..." if one["cut"] else ""
+        yield one["reason"], f"{one['age_seconds']:.0f} s ago{where}: {one['text']}{more}"

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.watched import Watched
+from statsd_tcp.wire.framing import BEGINNING
 from statsd_tcp.wire.reasons import TRUNCATED
 
 __all__ = ["DatagramLane", "ReadDatagrams", "UnixDatagramLane", "read_datagrams"]
@@ -117,8 +118,10 @@ class DatagramLane(Watched):
 
         UDP has no such datagrams; on Unix sockets only the sender's buffer limits them.
         """
-        self._intake.reject(self._index, TRUNCATED, 1)
-        return max(0, self._buffer.rfind(b"\n", start, start + LARGEST) + 1 - start)
+        whole = max(0, self._buffer.rfind(b"\n", start, start + LARGEST) + 1 - start)
+        line = self._view[start + whole : start + LARGEST]
+        self._intake.reject(self._index, TRUNCATED, 1, bytes(line[:BEGINNING]))
+        return whole
 
 
 class UnixDatagramLane(DatagramLane):

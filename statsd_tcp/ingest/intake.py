@@ -40,7 +40,7 @@ class LineTally(Protocol):
     def datagrams(self, listener: int, n: int) -> None:
         """Count datagrams."""
 
-    def reject(self, listener: int, reason: str, n: int) -> None:
+    def reject(self, listener: int, reason: str, n: int, beginning: bytes, /) -> None:
         """Count lines that were dropped before they were whole."""
 
 
@@ -145,9 +145,9 @@ class Intake:
         if self.journal.head > self._edge:
             self._fill()
 
-    def reject(self, listener: int, reason: str, n: int) -> None:
-        """Count lines that can't be taken because they were too long or never finished."""
-        self._tally.reject(listener, reason, n)
+    def reject(self, listener: int, reason: str, n: int, beginning: bytes) -> None:
+        """Count lines that can't be taken because they were too long or never finished; one of them begins so."""
+        self._tally.reject(listener, reason, n, beginning)
 
     def settle(self) -> None:
         """Hand what has come since the last call to the tally. To be called at the end of every batch of reads."""

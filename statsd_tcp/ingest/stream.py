@@ -38,17 +38,17 @@ class LineStream:
         framer = self._framer
         self.intake.take(self.index, framer.finish(clean=clean), 0)
         if framer.truncated:
-            self.intake.reject(self.index, TRUNCATED, framer.truncated)
+            self.intake.reject(self.index, TRUNCATED, framer.truncated, framer.beginning)
         if framer.line_too_long:
             self._reject_too_long()
 
     def _reject_too_long(self) -> None:
         framer = self._framer
-        self.intake.reject(self.index, LINE_TOO_LONG, framer.line_too_long)
+        self.intake.reject(self.index, LINE_TOO_LONG, framer.line_too_long, framer.beginning)
         framer.line_too_long = 0
 
     def _reject_broken(self) -> bool:
         if not self._broken:
             self._broken = True
-            self.intake.reject(self.index, MALFORMED_LINE, 1)
+            self.intake.reject(self.index, MALFORMED_LINE, 1, self._framer.beginning)
         return False

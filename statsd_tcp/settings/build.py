@@ -29,6 +29,7 @@ _OFF: dict[str, Any] = {
     "percentiles": (),
     "counter-suffix": "",
     "http-lifecycle": False,
+    "hide-bad-lines": False,
     "pin": False,
     "steer": "",
 }

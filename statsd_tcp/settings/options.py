@@ -117,6 +117,11 @@ OPTIONS = (
         "[default: tcp:8126:interface=127.0.0.1]",
     ),
     Option(
+        "hide-bad-lines", "", yes, None, False,
+        "show no examples of rejected lines on the pages and the console: there may be secrets in them [default: no]",
+        flag=True,
+    ),
+    Option(
         "state-dir", "", directory, None, False,
         "ledgers and totals [default: $STATE_DIRECTORY, else the user's state folder]",
     ),

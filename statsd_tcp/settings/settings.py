@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_connections: int
     admin: Endpoint | None
     workers: int | None
+    hide_bad_lines: bool
     state_dir: Path | None
     idle_timeout: float
     first_byte_timeout: float

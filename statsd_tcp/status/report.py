@@ -22,6 +22,7 @@ from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.outputs.delivery import Delivery, OutputFacts
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
+from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
@@ -77,6 +78,7 @@ class Report:
         underway: Underway,
         deliveries: Sequence[Delivery],
         repeats: RepeatTotals,
+        examples: LastExamples,
         ticks: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``ticks`` is the clock of the heartbeats."""
@@ -92,6 +94,7 @@ class Report:
         self._underway = underway
         self._deliveries = deliveries
         self._repeats = repeats
+        self._examples = examples
         self._ticks = ticks
         self.refusals = Refusals()
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
@@ -162,6 +165,10 @@ class Report:
         """Describe how the outputs do."""
         return [delivery.facts() for delivery in self._deliveries] + self._repeats.facts()
 
+    def examples(self) -> list[dict[str, Any]]:
+        """Give the last example of everything that was rejected."""
+        return self._examples.rows()
+
     def status(self) -> dict[str, Any]:
         """Describe the service."""
         plan, snapshot = self._plan, self.snapshot()
@@ -187,6 +194,7 @@ class Report:
             "steered_by": plan.settings.steer or "hash",
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],
+            "examples": self.examples(),
             "last_commit_error": self._committer.failure,
             "underway_seconds": {what: round(age, 3) for what, age in self._underway.ages().items()},
             "findings": self._underway.findings() + self._kernel.findings(),

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
@@ -52,6 +53,9 @@ class SupervisorEvents(Protocol):
 
     def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
         """A worker says what became of the lines that it sent on."""
+
+    def rejected(self, examples: Sequence[Example]) -> None:
+        """A worker gives examples of what it rejected."""
 
     def give_up(self, why: str) -> None:
         """The service cannot work, as this line says: the process is to stop."""
@@ -224,6 +228,7 @@ class Supervisor(Service):
         if message.interval:
             self._committer.add(Piece(ledger.ledger_id, message.start, message.end, message.interval))
         self._events.repeated(ledger.worker, message.repeated)
+        self._events.rejected(message.examples)
         if self._rounds.answered(ledger.ledger_id) and not self.draining:
             self._committer.commit()
 

@@ -45,6 +45,7 @@ def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bo
             _table("Findings", ("what", "command"), ((one["text"], one["command"]) for one in status["findings"])),
             _table("Listeners", ("", "address", "connections", "open", "waiting", "dropped"), _listeners(status)),
             _table("Workers", ("", "process", "state", "last sign of life", "memory", "open files"), _workers(status)),
+            _table("Rejected lately", ("", "listener", "for example", ""), _examples(status)),
             _table("Outputs", ("", "waiting", "sent", "failed", "dropped", "error"), _outputs(status)),
             "<ul>",
             *(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS),
@@ -93,6 +94,12 @@ def _workers(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def _outputs(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for one in status["outputs"]:
         yield one["name"], *(_number(one[field]) for field in ("queued", "sent", "failed", "dropped")), one["error"]
+
+
+def _examples(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for one in status["examples"]:
+        text = f"{one['text']} ..." if one["cut"] else one["text"]
+        yield one["reason"], one["listener"], text, f"{_span(one['age_seconds'])} ago"
 
 
 def _table(title: str, heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:

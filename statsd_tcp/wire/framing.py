@@ -11,21 +11,25 @@ from typing import Final
 
 from statsd_tcp.wire.tails import Tails
 
-__all__ = ["LineFramer", "frame_datagram"]
+__all__ = ["BEGINNING", "LineFramer", "frame_datagram"]
+
+BEGINNING: Final = 256
+"""So many bytes are known of a line that was dropped: enough to find who sends such lines."""
 
 
 class LineFramer:
     """The lines of one stream.
 
     ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a
-    line of the stream that nobody else sees. A line that is too long but arrives complete in one piece with
-    others may be passed on: the grammar rejects it for the same reason. ``broken``: no stream of lines ever
-    is; there is a framer for which that can be so.
+    line of the stream that nobody else sees. ``beginning`` is that of the last one, and not there before there was one.
+    A line that is too long but arrives complete in one piece with others may be passed on: the grammar rejects it for
+    the same reason. ``broken``: no stream of lines ever is; there is a framer for which that can be so.
     """
 
     broken: Final = False
+    beginning: bytes
 
-    __slots__ = ("_discarding", "_max_line", "_open", "_tail", "_tails", "line_too_long", "truncated")
+    __slots__ = ("_discarding", "_max_line", "_open", "_tail", "_tails", "beginning", "line_too_long", "truncated")
 
     def __init__(self, max_line: int, tails: Tails) -> None:
         """``max_line``: the most bytes that a line may have, its newline not counted. ``tails`` bounds all together."""
@@ -63,15 +67,17 @@ class LineFramer:
         if not tail or clean:
             return tail and tail + b"\n"
         self.truncated += 1
+        self.beginning = tail[:BEGINNING]
         return b""
 
     def __len__(self) -> int:
         """Return how many bytes wait for their newline."""
         return len(self._tail)
 
-    def drop(self) -> None:
-        """Take the unterminated line, of which there is something, for one that is too long."""
+    def drop(self, more: bytes = b"") -> None:
+        """Take the unterminated line, of which there is something or ``more`` has come, for one that is too long."""
         self.line_too_long += 1
+        self.beginning = bytes(self._tail[:BEGINNING] + more[:BEGINNING])[:BEGINNING]
         self._forget()
         self._discarding = self._open = True
 
@@ -81,7 +87,7 @@ class LineFramer:
             return
         self._open = True
         if len(self._tail) + len(data) > self._max_line:
-            self.drop()
+            self.drop(data)
         else:
             self._tail += data
             self._tails.grow(self, len(data))
@@ -90,7 +96,7 @@ class LineFramer:
         """Return the lines in ``data[:end]``, the first of which began earlier."""
         first = data.find(b"\n")
         if not self._discarding and len(self._tail) + first > self._max_line:
-            self.drop()
+            self.drop(data[:first])
         lines = data[first + 1 : end] if self._discarding else bytes(self._tail + data[:end])
         self._forget()
         return lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from statsd_tcp.wire.framing import frame_datagram
+from statsd_tcp.wire.framing import BEGINNING, frame_datagram
 from statsd_tcp.wire.grammar import LARGEST_PACKET
 from statsd_tcp.wire.tails import Tails
 
@@ -24,9 +24,12 @@ class LengthFramer:
 
     ``broken``: a length was impossible. ``truncated`` counts packets that were begun and not finished. A packet can't
     be too long by itself: ``line_too_long`` counts those that went because all together had too much waiting.
+    ``beginning`` is that of the last packet of these, or of what broke the stream, and not there before there was one.
     """
 
-    __slots__ = ("_left_out", "_tail", "_tails", "_wanted", "broken", "line_too_long", "truncated")
+    beginning: bytes
+
+    __slots__ = ("_left_out", "_tail", "_tails", "_wanted", "beginning", "broken", "line_too_long", "truncated")
 
     def __init__(self, tails: Tails) -> None:
         """``tails`` bounds what waits on all streams together."""
@@ -58,6 +61,7 @@ class LengthFramer:
         """End the stream. A packet that isn't whole is dropped, however the stream ended."""
         if self._tail:
             self.truncated += 1
+            self._note_beginning()
             self._forget()
         return b""
 
@@ -69,6 +73,7 @@ class LengthFramer:
         """Leave the packet out of which there is something; of its length alone nothing is left out."""
         if self._wanted > _HEAD:
             self.line_too_long += 1
+            self._note_beginning()
             self._left_out = self._wanted - len(self._tail)
             self._wanted = _HEAD
             self._forget()
@@ -84,6 +89,9 @@ class LengthFramer:
             self._tail += data
             self._tails.grow(self, len(data))
 
+    def _note_beginning(self) -> None:
+        self.beginning = bytes(self._tail[_HEAD : _HEAD + BEGINNING])
+
     def _forget(self) -> None:
         if self._tail:
             self._tails.shrink(self, len(self._tail))
@@ -97,6 +105,7 @@ class LengthFramer:
             length = int.from_bytes(data[at : at + _HEAD], "little")
             if length > LARGEST_PACKET:  # as four letters taken for a length always are
                 self.broken = True
+                self.beginning = data[at : at + BEGINNING]
                 return b"".join(packets)
             end = at + _HEAD + length
             if end > size:

@@ -16,6 +16,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate.encoding import VERSION_1
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.settings.repeat import Target
 from statsd_tcp.sockets.tls import TlsMaterial
@@ -120,7 +121,8 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
 
     ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
     ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
-    ``repeated``: what became of the lines for each target to which they are sent on.
+    ``repeated``: what became of the lines for each target to which they are sent on. ``examples``: some of the lines
+    that were rejected.
     """
 
     start: int
@@ -128,6 +130,7 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     interval: bytes
     last: bool = False
     repeated: tuple[Repeated, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 ToWorker = Boot | Collect | Committed | Drain | Retire

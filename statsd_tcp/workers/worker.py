@@ -139,7 +139,7 @@ class Worker:
         start, self._collected = self._collected, self._intake.journal.head
         payload = b"" if interval.is_empty() else encode(interval, self._boot.interval)
         repeated = self._repeater.report() if self._repeater else ()
-        self._send(Gathered(start, self._collected, payload, last, repeated))
+        self._send(Gathered(start, self._collected, payload, last, repeated, self._tally.examples.take()))
 
     def close(self, done: Callable[[], None]) -> None:
         """Let go of what is open towards other servers, and call ``done``. To be called after `drain`."""

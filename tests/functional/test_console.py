@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from statsd_tcp.commands.main import main
-from tests.functional.clients import connect, datagram
+from tests.functional.clients import connect, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.etsy import Etsy
 from tests.functional.service import LOOPBACK, Service
@@ -108,7 +108,7 @@ def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
     expected = [(command, ask(theirs, command)) for command in COMMANDS]
     assert [(command, ask(ours, command)) for command in COMMANDS] == expected
     help_of_etsy = ask(theirs, "help")
-    assert ask(ours, "help").replace("sets, ", "").replace("workers, ", "") == help_of_etsy
+    assert ask(ours, "help").replace("sets, ", "").replace("workers, badlines, ", "") == help_of_etsy
     for name in ("uptime: ", "messages.last_msg_seen: ", "messages.bad_lines_seen: 1\n", "END\n\n"):
         assert (name in ask(theirs, "stats"), name in ask(ours, "stats")) == (True, True)
 
@@ -125,6 +125,29 @@ def test_dumps(service: Service) -> None:
     assert timers["foo.bar"]["mean_90"] == 12
     workers = json.loads(ask(port, "workers").removesuffix("END\n\n"))
     assert {worker["slot"]: worker["pid"] for worker in workers} == service.worker_pids()
+
+
+def test_bad_lines(service: Service) -> None:
+    """The console, the status and the page show the last rejected line of each reason, with its listener, harmless."""
+    port = fill(service)
+    half_close(service.port("lines"), b"\x1b[2J<b>:x|c\nq:1|c|#:x\n" + b"y" * 9000)
+    rejected = ("line_too_long", "malformed_value", "malformed_line", "bad_tags")
+    until(lambda: all(reason in ask(port, "badlines") for reason in rejected), "the examples have come")
+    shown = dict(line.split(": ", 1) for line in ask(port, "badlines").removesuffix("END\n\n").splitlines())
+    assert set(shown) == set(rejected)
+    assert shown["malformed_line"].endswith(" s ago, datagrams: bad")
+    assert shown["malformed_value"].endswith(r" s ago, lines: \x1b[2J<b>:x|c")
+    assert shown["line_too_long"].endswith(f", lines: {'y' * 200} ...")
+    found = {one["reason"]: one for one in service.status()["examples"]}
+    assert (found["bad_tags"]["metric"], found["bad_tags"]["text"]) == ("bad_tags", "q:1|c|#:x")
+    assert r"<td>\x1b[2J&lt;b&gt;:x|c</td>" in service.page("/").text
+
+
+def test_hidden_bad_lines(start_service: ServiceMaker) -> None:
+    """An operator in whose lines there are secrets has them shown nowhere."""
+    service = start_service(admin=f"tcp:0:{LOOPBACK}", more=["--hide-bad-lines"])
+    port = fill(service)
+    assert (ask(port, "badlines"), service.status()["examples"]) == ("END\n\n", [])
 
 
 def test_configuration(service: Service, tmp_path: Path) -> None:

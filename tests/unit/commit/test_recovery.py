@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.commit.looks import LOOK_SECONDS, MOST_LOOKS
 from statsd_tcp.commit.recovery import (
     LONGEST_RETRY,
@@ -207,6 +208,15 @@ class OutcomeTests(RecoveryTestCase):
         self.answer(self.children.started[0], Replay(8, 72, overwritten=48))
         self.assertIn("48 bytes of the journal", self.logged[-1])
         self.assertEqual(0, self.recovery.faults["damaged"])
+
+    def test_examples(self) -> None:
+        """Examples of what a journal's lines were rejected for are told as those of workers are."""
+        told: list[Example] = []
+        recovery = Recovery(self.reactor, self.children, at_once=1, proc=self.proc, rejected=told.extend)
+        recovery.read(self.first, 8, lambda: None)
+        example = Example("malformed_line", "tcp:8125", b"junk")
+        self.answer(self.children.started[-1], Replay(8, 72, examples=(example,)))
+        self.assertEqual([example], told)
 
     def test_damage_in_a_gap(self) -> None:
         """Of a living worker's journal what can't be read is passed over, and said: it goes on behind it."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit import replay as module
@@ -58,6 +59,13 @@ class ReplayTests(LedgerTestCase):
         self.assertEqual(
             {"tcp:8125": ListenerCounts(20, 2, 1, 0), "udp:8125": ListenerCounts(6, 1, 0, 1)}, interval.listeners
         )
+
+    def test_examples(self) -> None:
+        """What is rejected in a replay is rejected by example, as in the worker."""
+        self.journal.append(1, b"a:1|c\njunk\n", 5, 11)
+        wanted = (Example("malformed_line", "udp:8125", b"junk"),)
+        self.assertEqual(wanted, replay(self.ledger, 0).examples)
+        self.assertEqual(wanted, replay_carefully(self.ledger, 0, None, None, lambda _: None).examples)
 
     def test_what_was_committed_is_not_read_again(self) -> None:
         """The replay begins at the committed offset, and says how far it came."""

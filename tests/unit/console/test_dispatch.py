@@ -40,8 +40,8 @@ ETSY = (
 )
 
 HELP = (
-    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, config, quit"
-    "\n\n"
+    "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
+    "config, quit\n\n"
 )
 
 
@@ -90,6 +90,10 @@ class FakeSources:
         """Give a worker."""
         return [{"flush": 0, "pid": 77}]
 
+    def bad_lines(self) -> Iterator[tuple[str, object]]:
+        """Give an example."""
+        yield "malformed_value", "3 s ago, tcp:8125: q:x|ms"
+
     def config(self) -> str:
         """Write two settings."""
         return 'workers = 2\nlisten = ["tcp:8125"]\n'
@@ -125,6 +129,10 @@ class AnswersTests(SynchronousTestCase):
     def test_stats(self) -> None:
         """The statistics are a name and a number on each line, with an end."""
         self.assertEqual("uptime: 3\nmessages.bad_lines_seen: 1\nEND\n\n", self.answer("stats"))
+
+    def test_bad_lines(self) -> None:
+        """The examples of bad lines are a reason and a line on each line, with an end."""
+        self.assertEqual("malformed_value: 3 s ago, tcp:8125: q:x|ms\nEND\n\n", self.answer("badlines"))
 
     def test_config(self) -> None:
         """The configuration begins with an empty line and has no end, as etsy's."""

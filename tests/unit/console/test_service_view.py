@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.console.service_view import output_rows
+from statsd_tcp.console.service_view import example_rows, output_rows
 from statsd_tcp.outputs.delivery import OutputFacts
 
 
@@ -30,3 +30,16 @@ class OutputRowsTests(SynchronousTestCase):
         facts = [OutputFacts(f"graphite:{host}:2003", 0, 0, 0, 0, 0.0, "") for host in "ab"]
         rows = dict(output_rows(facts, 100))
         self.assertEqual([100, 100], [rows[f"graphite:{host}:2003.last_flush"] for host in "ab"])
+
+
+class ExampleRowsTests(SynchronousTestCase):
+    """Examples of what was rejected."""
+
+    def test_rows(self) -> None:
+        """What is foreign comes last, so that it cannot pass for the rest."""
+        example = {"reason": "malformed_value", "listener": "tcp:8125", "text": "q:x|ms", "cut": False}
+        rows = [{**example, "age_seconds": 2.6}, {**example, "listener": "", "cut": True, "age_seconds": 0.0}]
+        self.assertEqual(
+            [("malformed_value", "3 s ago, tcp:8125: q:x|ms"), ("malformed_value", "0 s ago: q:x|ms ...")],
+            list(example_rows(rows)),
+        )

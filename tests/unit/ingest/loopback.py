@@ -94,6 +94,7 @@ class RecordingTally:
         self.bytes = 0
         self.datagram_count = 0
         self.rejected: Counter[str] = Counter()
+        self.beginnings: list[bytes] = []
 
     def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
         """Keep the lines."""
@@ -110,9 +111,10 @@ class RecordingTally:
         """Add up the datagrams."""
         self.datagram_count += n
 
-    def reject(self, listener: int, reason: str, n: int) -> None:
-        """Add up the lines that were dropped."""
+    def reject(self, listener: int, reason: str, n: int, beginning: bytes) -> None:
+        """Add up the lines that were dropped, and note how they begin."""
         self.rejected[reason] += n
+        self.beginnings.append(beginning)
 
 
 class Client:

@@ -87,6 +87,7 @@ class LengthTests(IngestTestCase):
         self.poll()
         self.assertEqual(({"error": 1}, {"malformed_line": 1}), (self.closed, dict(self.tally.rejected)))
         self.assertEqual(([], 12, 0), (self.tally.lines, self.tally.bytes, self.occupancy.open))
+        self.assertEqual([b"a:1|c\nb:2|c\n"], self.tally.beginnings)
 
     def test_wrong_length_later(self) -> None:
         """So is one that goes wrong on the ordinary lane; what came before counts."""
@@ -157,6 +158,7 @@ class UnixDatagramTests(IngestTestCase):
         self.reactor.turn()
         self.assertEqual([b"a"] * 40 + [b"z" * 100], self.tally.lines)
         self.assertEqual(({"truncated": 2}, 3), (dict(self.tally.rejected), self.tally.datagram_count))
+        self.assertEqual([b"x" * 20, b"y" * 100], self.tally.beginnings)
 
     def test_largest(self) -> None:
         """A datagram as large as the buffer comes whole, behind others too."""

@@ -62,7 +62,7 @@ class IntakeTests(IngestTestCase):
 
     def test_rejects(self) -> None:
         """Lines that were never whole are counted at once."""
-        self.intake.reject(0, "truncated", 3)
+        self.intake.reject(0, "truncated", 3, b"a:")
         self.assertEqual({"truncated": 3}, self.tally.rejected)
 
 

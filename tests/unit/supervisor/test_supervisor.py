@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
@@ -19,6 +20,7 @@ from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.settings.build import build_settings
+from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.status.health import LONGEST_COMMIT, Health
 from statsd_tcp.status.report import Report
@@ -76,6 +78,7 @@ class FakeEvents:
         self.given_up: list[str] = []
         self.each_second: Callable[[], object] = list
         self.repeats: list[tuple[int, Sequence[Repeated]]] = []
+        self.examples: list[Example] = []
 
     def every_second(self) -> None:
         """Do what the test wants."""
@@ -92,6 +95,10 @@ class FakeEvents:
     def repeated(self, worker: int, news: Sequence[Repeated]) -> None:
         """Note it."""
         self.repeats.append((worker, news))
+
+    def rejected(self, examples: Sequence[Example]) -> None:
+        """Note them."""
+        self.examples += examples
 
     def give_up(self, why: str) -> None:
         """Note why."""
@@ -598,7 +605,7 @@ class ReportTests(SupervisorTestCase):
         self.report = Report(
             self.reactor, self.plan, self.supervisor, committer, self.ledger_folder, self.recovery,
             self.health, reload, kernel, Underway({"commit": [self.committer]}), [],
-            RepeatTotals((), self.reactor.seconds),
+            RepeatTotals((), self.reactor.seconds), LastExamples(self.reactor, kept=True),
         )  # fmt: skip
         self.start()
 
@@ -659,6 +666,12 @@ class ReportTests(SupervisorTestCase):
             [(label, 0), (label, 1), ("probes", 0), ("probes", 1)],
             [(one.listener, one.worker) for one in own.accept_queues],
         )
+
+    def test_examples(self) -> None:
+        """What a worker gives as an example of what it rejected is told at once, before its commit."""
+        example = Example("malformed_value", "tcp:8125", b"q:x|ms")
+        say(self.worker(0)[2], Gathered(0, 0, b"", examples=(example,)))
+        self.assertEqual([example], self.events.examples)
 
     def test_status(self) -> None:
         """The status names listeners with their real ports, and workers with slot, state and heartbeat."""

@@ -117,6 +117,16 @@ class FakeSources:
             "workers": [worker, {"slot": 1, "pid": None, "state": "waiting", "avoided": False}],
             "rates": {"connections_per_second": 12345.6, "lines_per_second": 7.0},
             "outputs": [graphite._asdict()],
+            "examples": [
+                {
+                    "metric": "bad_lines",
+                    "reason": "malformed_value",
+                    "listener": "tcp:8125",
+                    "text": "<script>x:y|c",
+                    "cut": True,
+                    "age_seconds": 3.2,
+                },
+            ],
             "last_commit_error": self.commit_error,
             "findings": [{"text": "queues overflow", "command": "sysctl -w x=1"}],
         }

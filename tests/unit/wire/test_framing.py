@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.wire.framing import LineFramer, frame_datagram
+from statsd_tcp.wire.framing import BEGINNING, LineFramer, frame_datagram
 from statsd_tcp.wire.tails import Tails
 from tests.unit.wire.strategies import streams
 
@@ -73,7 +73,7 @@ class LineFramerTests(SynchronousTestCase):
         framer = LineFramer(100, Tails())
         framer.feed(b"a:1|c\nb:2|c")
         self.assertEqual(framer.finish(clean=False), b"")
-        self.assertEqual(framer.truncated, 1)
+        self.assertEqual((framer.truncated, framer.beginning), (1, b"b:2|c"))
 
     def test_unclean_end_without_tail(self) -> None:
         """Without a tail nothing is truncated."""
@@ -112,6 +112,15 @@ class LineFramerTests(SynchronousTestCase):
         self.assertEqual(framer.feed(b"x\nb\nc"), b"b\n")
         self.assertEqual(framer.feed(b"\n"), b"c\n")
         self.assertEqual(framer.line_too_long, 1)
+
+    def test_beginning(self) -> None:
+        """What was dropped is known by its beginning, wherever the pieces of the line end."""
+        line = b"name" * 100
+        for pieces in ([line], [line[:5], line[5:]], [line[:5], line[5:] + b"\n"], [line[:30], line[30:]]):
+            framer = LineFramer(40, Tails())
+            for piece in pieces:
+                framer.feed(piece)
+            self.assertEqual((1, line[:BEGINNING]), (framer.line_too_long, framer.beginning))
 
     def test_too_long_in_the_end(self) -> None:
         """A line that gets too long with its last piece is discarded, too."""

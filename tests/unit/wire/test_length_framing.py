@@ -76,15 +76,16 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(b"", framer.feed(packet(b"c")))
         self.assertEqual(b"", framer.finish(clean=True))
         self.assertEqual((True, 0, b""), (framer.broken, framer.truncated, framer._tail))
+        self.assertEqual(b"\xff\xff\xff\xff" + packet(b"b"), framer.beginning)
 
     def test_unfinished(self) -> None:
         """A packet that isn't whole at the end is dropped and counted, also at a clean end."""
         for clean in (True, False):
-            for piece in (packet(b"a:1|c")[:-1], packet(b"a")[:2]):
+            for piece, beginning in ((packet(b"a:1|c")[:-1], b"a:1|"), (packet(b"a")[:2], b"")):
                 framer = LengthFramer(Tails())
                 framer.feed(piece)
                 self.assertEqual(b"", framer.finish(clean=clean))
-                self.assertEqual(1, framer.truncated)
+                self.assertEqual((1, beginning), (framer.truncated, framer.beginning))
 
     def test_finished(self) -> None:
         """Between two packets nothing is lost by the end."""

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate import digest as digest_module
 from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import eviction, intake, moderation, protocol
@@ -191,6 +192,13 @@ class ServingTests(WorkerTestCase):
         self.reactor.turn()
         message, interval = self.collect()
         self.assertEqual(({"a": 1.0}, self.ledger.cells[JOURNAL_HEAD]), (interval.counters, message.end))
+
+    def test_examples(self) -> None:
+        """What was rejected goes along by example, once."""
+        self.lines(b"a:1|c\nq:x|ms\n")
+        self.turn()
+        self.assertEqual((Example("malformed_value", "tcp:8125", b"q:x|ms"),), self.collect()[0].examples)
+        self.assertEqual((), self.collect()[0].examples)
 
     def test_heartbeat(self) -> None:
         """Every collection is a heartbeat."""

@@ -1,0 +1,51 @@
+"""What was rejected, by example: for each reason a line, for whoever has to find the client that sends such lines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+__all__ = ["BAD_TAGS", "LONGEST", "Example", "Examples"]
+
+LONGEST: Final = 200
+"""Bytes of a line that are kept: a name, a value and the first tags."""
+
+BAD_TAGS: Final = "bad_tags"
+"""Stands for the reason of a line that is good but for tags which are left out of it."""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A line that was rejected for ``reason``, one of ``reasons.REASONS`` or `BAD_TAGS`; ``listener`` is a label.
+
+    ``line`` is its beginning, as it came: whoever shows it has to make it harmless. ``cut``: there was more.
+    """
+
+    reason: str
+    listener: str
+    line: bytes
+    cut: bool = False
+
+
+class Examples:
+    """The first line of each reason since they were last taken.
+
+    So a flood of bad lines costs a look-up for each that is different, and what is kept has a bound. ``listener``, a
+    label, is to be set before its lines are read.
+    """
+
+    __slots__ = ("_found", "listener")
+
+    def __init__(self) -> None:
+        self.listener = ""
+        self._found: dict[str, Example] = {}
+
+    def note(self, reason: str, line: bytes) -> None:
+        """Keep a line, or the beginning of one, unless there is one with that reason."""
+        if reason not in self._found:
+            self._found[reason] = Example(reason, self.listener, line[:LONGEST], len(line) > LONGEST)
+
+    def take(self) -> tuple[Example, ...]:
+        """Give what there is, and begin anew."""
+        found, self._found = self._found, {}
+        return tuple(found.values())

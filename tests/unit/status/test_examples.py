@@ -1,0 +1,80 @@
+"""Examples of rejected lines as the operator gets them: the last of each reason, and harmless."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.aggregate.examples import BAD_TAGS, Example
+from statsd_tcp.status.examples import LastExamples, shown
+
+TABLE = (
+    (b"q:x|ms", "q:x|ms"),
+    (b"a\tb\r", r"a\tb\r"),
+    (b"\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
+    (b"\x00\x7f\x80\xff", r"\x00\x7f\x80\xff"),
+    (rb"\x1b", r"\\x1b"),
+    ("grüße:1|c".encode(), "grüße:1|c"),
+    ("\u202eevil\u2028".encode(), r"\u202eevil\u2028"),
+    ("\N{GRINNING FACE}".encode()[:3], r"\xf0\x9f\x98"),
+    ("\udc80".encode(errors="surrogatepass"), r"\xed\xb2\x80"),
+    (b"", ""),
+)
+
+
+class ShownTests(SynchronousTestCase):
+    """Foreign bytes as text."""
+
+    def test_table(self) -> None:
+        """What is printable stays; what is not is written as Python writes it."""
+        for line, text in TABLE:
+            self.assertEqual(text, shown(line), line)
+
+    @given(st.binary(max_size=300))
+    def test_harmless(self, line: bytes) -> None:
+        """Whatever comes, only printable characters are shown, and not many more than bytes came."""
+        text = shown(line)
+        self.assertTrue(text.isprintable())
+        self.assertLessEqual(len(text), 4 * len(line))
+
+
+class LastExamplesTests(SynchronousTestCase):
+    """The last example of each reason."""
+
+    def test_rows(self) -> None:
+        """The latest comes first; one takes the place of the one with the same reason that was before it."""
+        clock = Clock()
+        last = LastExamples(clock, kept=True)
+        last.add([Example("malformed_value", "tcp:8125", b"a:x|c"), Example(BAD_TAGS, "udp:8125", b"b:1|c|#:x")])
+        clock.advance(2.5)
+        last.add([Example("malformed_value", "unix:/x", b"\x1b:x|c", cut=True)])
+        clock.advance(1)
+        self.assertEqual(
+            [
+                {
+                    "metric": "bad_lines",
+                    "reason": "malformed_value",
+                    "listener": "unix:/x",
+                    "text": r"\x1b:x|c",
+                    "cut": True,
+                    "age_seconds": 1.0,
+                },
+                {
+                    "metric": "bad_tags",
+                    "reason": "bad_tags",
+                    "listener": "udp:8125",
+                    "text": "b:1|c|#:x",
+                    "cut": False,
+                    "age_seconds": 3.5,
+                },
+            ],
+            last.rows(),
+        )
+
+    def test_hidden(self) -> None:
+        """Nothing is kept if the operator does not want that."""
+        last = LastExamples(Clock(), kept=False)
+        last.add([Example("malformed_value", "tcp:8125", b"a:x|c")])
+        self.assertEqual([], last.rows())
