@@ -252,6 +252,7 @@ class Service(OrderedService):
         reactor, plan = self._reactor, self._plan
         heard = self._committer.after_commit
         heard.append(self._supervisor.committed)
+        heard.append(self._examples.committed)
         # They stop all at once, so that those which hang cost the time of one.
         outputs = MultiService()
         outputs.setServiceParent(self)

@@ -28,11 +28,15 @@ OVERFLOW: Final[Mapping[str, str]] = {
 
 
 class Admitted(NamedTuple):
-    """The interval without what found no room, and how many series of it overflowed and were refused."""
+    """The interval without what found no room, and how many series of it overflowed and were refused.
+
+    ``left_out`` has one of those that ``overflow``, and of those that are ``refused``.
+    """
 
     interval: Interval
     overflowed: int
     refused: int
+    left_out: Mapping[str, str]
 
 
 def fresh_amount(news: Interval, known: Mapping[str, Collection[str]]) -> Amount:
@@ -50,6 +54,7 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) ->
     ``known`` are the identities that exist, by the field of an interval; fields that aren't in it are not limited.
     """
     kept: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
     overflowed = refused = 0
     for field, existing in known.items():
         series = getattr(news, field)
@@ -64,10 +69,12 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) ->
         kept[field] = left
         if target:
             overflowed += len(beyond)
+            left_out["overflow"] = beyond[-1]
             _pour(left, target, surplus)
         else:
             refused += len(beyond)
-    return Admitted(msgspec.structs.replace(news, **kept), overflowed, refused)
+            left_out["refused"] = beyond[-1]
+    return Admitted(msgspec.structs.replace(news, **kept), overflowed, refused, left_out)
 
 
 def _fitting(field: str, fresh: list[str], room: Amount) -> int:

@@ -47,12 +47,13 @@ class Mapped(NamedTuple):
     """An interval under its mapped identities.
 
     ``treatments`` are by the fields of an interval; ``negative`` is how often a counter was left out that would have
-    fallen.
+    fallen, ``fallen`` the last of these.
     """
 
     news: Interval
     treatments: Mapping[str, Treatments]
     negative: int = 0
+    fallen: str = ""
 
 
 class _Remembered:
@@ -133,7 +134,7 @@ class Mapper:
             distributions=work.values("distributions", raw.distributions),
             sets=work.sets(raw.sets),
         )
-        return Mapped(news, work.treatments, work.negative)
+        return Mapped(news, work.treatments, work.negative, work.fallen)
 
     def _add(self, ready: _Ready) -> None:
         for metric_type in ready.rule.metric_types:
@@ -189,15 +190,19 @@ class _Work:
         self._mapper = mapper
         self.treatments: dict[str, dict[str, Treatment]] = {}
         self.negative = 0
+        self.fallen = ""
 
     def counters(self, raw: Mapping[str, float]) -> dict[str, float]:
         """Map counters. One that falls is left out here, before another could make up for it."""
         result: dict[str, float] = {}
         for identity, increment in raw.items():
             target, scale = self._ask("counters", "counter", identity)
+            if target is None:
+                continue
             if increment * scale < 0:
-                self.negative += target is not None
-            elif target is not None:
+                self.negative += 1
+                self.fallen = identity
+            else:
                 result[target] = result.get(target, 0.0) + increment * scale
         return result
 

@@ -6,11 +6,12 @@ nothing but printable characters is left of it, and whoever writes HTML or JSON 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from statsd_tcp.aggregate.examples import BAD_TAGS, Example
-from statsd_tcp.store.snapshot import BAD_LINES
+from statsd_tcp.aggregate.examples import BAD_TAGS, LONGEST, Example
+from statsd_tcp.store.snapshot import BAD_LINES, Snapshot, StoreStats
+from statsd_tcp.wire.notation import as_text
 
 __all__ = ["LastExamples", "shown"]
 
@@ -26,14 +27,25 @@ class LastExamples:
         self._clock = clock
         self._kept = kept
         self._last: dict[tuple[str, str], tuple[float, Example]] = {}
+        self._counted: Mapping[tuple[str, str], int] = {}
 
     def add(self, examples: Iterable[Example]) -> None:
-        """Take what was rejected lately, in the place of what was before."""
+        """Take lines that were rejected lately, in the place of those before."""
+        for example in examples:
+            self._put(BAD_TAGS if example.reason == BAD_TAGS else BAD_LINES, example)
+
+    def committed(self, snapshot: Snapshot) -> None:
+        """Take the series that the store has left out, where it has counted more of them since the last commit."""
+        before, self._counted = self._counted, dict(_counts(snapshot.stats))
+        for (metric, reason), number in self._counted.items():
+            identity = snapshot.stats.left_out.get(reason)
+            if identity is not None and number > before.get((metric, reason), 0):
+                name = as_text(identity).encode(errors="replace")
+                self._put(metric, Example(reason, "", name[:LONGEST], len(name) > LONGEST))
+
+    def _put(self, metric: str, example: Example) -> None:
         if self._kept:
-            now = self._clock.seconds()
-            for example in examples:
-                metric = BAD_TAGS if example.reason == BAD_TAGS else BAD_LINES
-                self._last[metric, example.reason] = (now, example)
+            self._last[metric, example.reason] = (self._clock.seconds(), example)
 
     def rows(self) -> list[dict[str, Any]]:
         """Give them for the status, the latest first."""
@@ -49,6 +61,12 @@ class LastExamples:
             }
             for (metric, reason), (at, example) in sorted(self._last.items(), key=lambda item: -item[1][0])
         ]
+
+
+def _counts(stats: StoreStats) -> Iterator[tuple[tuple[str, str], int]]:
+    for metric, counts in (("series_conflicts", stats.conflicts), ("series_dropped", stats.dropped)):
+        for reason, number in counts.items():
+            yield (metric, reason), number
 
 
 def shown(line: bytes) -> str:

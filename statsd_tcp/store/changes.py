@@ -22,6 +22,7 @@ def plan_counters(columns: SeriesColumns, news: Mapping[str, float]) -> SeriesPl
     for identity, increment in news.items():
         if increment < 0:
             plan.negative += 1
+            plan.left_out["negative"] = identity
             continue
         position, old = columns.before(identity)
         _note(plan, position, identity, old.value + increment, 0.0)
@@ -87,11 +88,13 @@ def plan_observations(
         position, old = columns.before(identity)
         if position < 0 and not claim(columns.kind, identity):
             plan.unit += 1
+            plan.left_out["unit"] = identity
             continue
         counted = values.counted()
         if counted.values and counted.values[0] < 0:
             counted = _rising(counted)
             plan.negative += 1
+            plan.left_out["negative"] = identity
         if not counted.values:
             continue
         total = old.value + fsum(counted.scaled())

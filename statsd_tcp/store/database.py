@@ -102,6 +102,7 @@ class Store:
         self._expired = 0
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
+        self._left_out: dict[str, str] = {}
         self._room = Room(self._columns, limit)
         self.flushes = None if flushes is None else Flushes(flushes, monotonic)
         self._mapper = mapper
@@ -272,7 +273,7 @@ class Store:
         series = self._plan_series(mapped, sets)
         plan = Plan(book, series, refused, now, due, self._flush_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
-        plan.unseen = self._unseen
+        plan.left_out, plan.unseen = room.left_out, self._unseen
         plan.marked = self.backup_taken is not None
         if due:
             self._plan_expiry(plan)
@@ -307,6 +308,8 @@ class Store:
         )
         planned = plan_counters(counters, news.counters)
         planned.negative += mapped.negative
+        if mapped.fallen:
+            planned.left_out["negative"] = mapped.fallen
         counted = sets_plan.counts or {}
         return [
             plan_traits(counters, planned, for_counters, news.counters),
@@ -338,6 +341,7 @@ class Store:
             self._expired += len(changes.expired)
             self._conflicts["negative"] += changes.negative
             self._conflicts["unit"] += changes.unit
+            self._left_out.update(changes.left_out)
             self._windows.observe(
                 Observations(columns.series_id(columns.positions[identity]), counted, treatment)
                 for identity, counted, treatment in changes.observed
@@ -346,6 +350,7 @@ class Store:
             self._sets.apply(plan.sets)
         self._dropped["overflow"] += plan.overflowed
         self._dropped["refused"] += plan.refused_series
+        self._left_out.update(plan.left_out)
         if plan.checked_expiry:
             self._windows.sweep()
             self._next_expiry = self._monotonic() + _expiry_period(self._shortest_ttl())
@@ -382,6 +387,7 @@ class Store:
             expired=self._expired,
             conflicts=dict(self._conflicts),
             dropped=dict(self._dropped),
+            left_out=dict(self._left_out),
             mapped={} if self._mapper is None else dict(self._mapper.outcomes),
             rules=0 if self._mapper is None else self._mapper.size,
             without_quantiles=self._windows.refused,

@@ -24,12 +24,16 @@ _LOOK_AGAIN = 60.0
 
 
 class Roomed(NamedTuple):
-    """What may be kept of an interval, the positions of the series that go for it, and how many found no room."""
+    """What may be kept of an interval, the positions of the series that go for it, and how many found no room.
+
+    ``left_out`` has one of those that ``overflow``, and of those that are ``refused``.
+    """
 
     news: Interval
     gone: Sequence[Sequence[int]]
     overflowed: int
     refused: int
+    left_out: Mapping[str, str]
 
 
 class Room:
@@ -45,14 +49,14 @@ class Room:
         taken = reduce(Amount.plus, map(_taken, self._columns))
         nothing: list[list[int]] = [[] for _ in self._columns]
         if taken.plus(fresh_amount(news, dict.fromkeys(_FIELDS.values(), ()))).fits(self._limit):
-            return Roomed(news, nothing, 0, 0)
+            return Roomed(news, nothing, 0, 0, {})
         known = {_FIELDS[columns.kind]: columns.positions for columns in self._columns}
         lacking = fresh_amount(news, known).plus(taken).less(self._limit)
         gone, freed = nothing, NO_SERIES
         if not lacking.fits(NO_SERIES) and now >= self._look_at:
             gone, freed = self._idle(news, now, lacking)
-        interval, overflowed, refused = admit(news, known, self._limit.less(taken).plus(freed))
-        return Roomed(interval, gone, overflowed, refused)
+        admitted = admit(news, known, self._limit.less(taken).plus(freed))
+        return Roomed(admitted.interval, gone, admitted.overflowed, admitted.refused, admitted.left_out)
 
     def _idle(self, news: Interval, now: float, lacking: Amount) -> tuple[list[list[int]], Amount]:
         """Find series that nothing came to for long, the longest idle first, that are as much as what is lacking."""

@@ -64,7 +64,8 @@ class Change(NamedTuple):
 class SeriesPlan(msgspec.Struct):
     """What a commit does to the series of one kind: new ones, by identity, and updates, by position.
 
-    ``traits`` are those that change, by identity. ``observed`` are the observations that belong to summaries.
+    ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
+    ``observed`` are the observations that belong to summaries.
     """
 
     fresh: dict[str, Change]
@@ -72,6 +73,7 @@ class SeriesPlan(msgspec.Struct):
     expired: list[int]
     negative: int = 0
     unit: int = 0
+    left_out: dict[str, str] = {}
     traits: dict[str, Traits] = {}
     observed: list[tuple[str, Counted, Treatment]] = []
 

@@ -136,7 +136,8 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     ``conflicts`` counts by reason what the store left out: ``unit`` for a series whose name already has the
     other unit of time, and ``negative`` for one that would have made a total fall, once for each interval.
     ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
-    was added to the series for all, ``refused`` what was not kept. ``mapped`` counts the series of intervals by what
+    was added to the series for all, ``refused`` what was not kept. ``left_out`` has the last series of each reason of
+    these two. ``mapped`` counts the series of intervals by what
     the mapping made of them, and ``rules`` its rules. ``without_quantiles`` counts how often something came for a
     summary that has no quantiles, because too many others have. ``sets_approximated`` counts the sets of which a flush
     had too many members to count them exactly. ``faults`` counts by reason what has happened to the store's files.
@@ -149,6 +150,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     expired: int
     conflicts: Mapping[str, int]
     dropped: Mapping[str, int] = {}
+    left_out: Mapping[str, str] = {}
     mapped: Mapping[str, int] = {}
     rules: int = 0
     without_quantiles: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -36,9 +36,9 @@ class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
     ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
-    there is something to do about them, is called inside the transaction. ``sets`` are their members, which are in
-    memory only. ``unseen`` are the seconds by which all series are younger than the file says. ``marked`` says that
-    the file has the mark of a backup, which goes.
+    there is something to do about them, is called inside the transaction. ``left_out`` are series that found no room.
+    ``sets`` are their members, which are in memory only. ``unseen`` are the seconds by which all series are younger
+    than the file says. ``marked`` says that the file has the mark of a backup, which goes.
     """
 
     book: Book
@@ -49,6 +49,7 @@ class Plan(msgspec.Struct):
     flushes: Callable[[sqlite3.Connection], None] | None = None
     overflowed: int = 0
     refused_series: int = 0
+    left_out: Mapping[str, str] = {}
     sets: SetsPlan | None = None
     unseen: float = 0.0
     marked: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -9,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.examples import BAD_TAGS, Example
 from statsd_tcp.status.examples import LastExamples, shown
+from tests.unit.web.tables import STATS, make_snapshot
 
 TABLE = (
     (b"q:x|ms", "q:x|ms"),
@@ -72,6 +74,27 @@ class LastExamplesTests(SynchronousTestCase):
             ],
             last.rows(),
         )
+
+    def test_series(self) -> None:
+        """Series that the store leaves out are named, with their tags, whenever it has counted more of them."""
+        clock = Clock()
+        last = LastExamples(clock, kept=True)
+        identity = "a\nk\nv\x1b"
+        stats = msgspec.structs.replace(
+            STATS, conflicts={"unit": 0, "negative": 3}, dropped={"overflow": 1}, left_out={"negative": identity}
+        )
+        for _ in range(2):
+            last.committed(msgspec.structs.replace(make_snapshot(), stats=stats))
+            clock.advance(5)
+        ((row), *others) = last.rows()
+        self.assertEqual(
+            ("series_conflicts", "negative", "", r"a;k=v\x1b", False, 10.0, []),
+            (*(row[key] for key in ("metric", "reason", "listener", "text", "cut", "age_seconds")), others),
+        )
+        stats = msgspec.structs.replace(stats, dropped={"overflow": 2}, left_out={"overflow": "x" * 300})
+        last.committed(msgspec.structs.replace(make_snapshot(), stats=stats))
+        row = last.rows()[0]
+        self.assertEqual(("series_dropped", "x" * 200, True), (row["metric"], row["text"], row["cut"]))
 
     def test_hidden(self) -> None:
         """Nothing is kept if the operator does not want that."""

@@ -77,6 +77,7 @@ class IdentityTests(MappedStoreCase):
         store = self.mapped("mappings: [{match: a.*, name: a}]")
         snapshot = self.commit(store, Interval(counters={"a.x": 5.0, "a.y": -3.0}))
         self.assertEqual((values(snapshot.counters), snapshot.stats.conflicts["negative"]), ({"a": 5.0}, 1))
+        self.assertEqual({"negative": "a.y"}, snapshot.stats.left_out)
 
 
 class HistogramTests(MappedStoreCase):

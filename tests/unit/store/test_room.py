@@ -46,6 +46,7 @@ class RoomTests(StoreTestCase):
         self.assertEqual(values(snapshot.gauges), {"g": 9.0})
         self.assertEqual(values(snapshot.times), {f"{OVERFLOW}.ms": 10.0})
         self.assertEqual(snapshot.stats.dropped, {"overflow": 3, "refused": 1})
+        self.assertEqual(snapshot.stats.left_out, {"overflow": "t", "refused": "h"})
         snapshot = self.commit(store, Interval(counters={"x": 2.0}))
         self.assertEqual(values(snapshot.counters)[f"{OVERFLOW}.c"], 7.0)
 

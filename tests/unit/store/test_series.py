@@ -27,7 +27,7 @@ class SeriesTests(StoreTestCase):
         self.commit(store, Interval(counters={"a": 3.0}))
         snapshot = self.commit(store, Interval(counters={"a": -1.0, "b": -1.0, "c": 0.0}))
         self.assertEqual(values(snapshot.counters), {"a": 3.0, "c": 0.0})
-        self.assertEqual(snapshot.stats.conflicts["negative"], 2)
+        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (2, {"negative": "b"}))
 
     def test_gauges(self) -> None:
         """A gauge starts at 0, relative changes add to it, a setting replaces it, from commit to commit."""
@@ -68,7 +68,7 @@ class SeriesTests(StoreTestCase):
         self.assertEqual(list(snapshot.times.weights), [12.0])
         self.assertEqual(values(snapshot.distributions), {"d": 3.5})
         self.assertEqual(list(snapshot.distributions.weights), [1.5])
-        self.assertEqual(snapshot.stats.conflicts["negative"], 1)
+        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (1, {"negative": "t"}))
 
     def test_one_name_has_one_unit(self) -> None:
         """A name that came as ms is refused as h and the other way round, whatever the tags."""
@@ -82,7 +82,7 @@ class SeriesTests(StoreTestCase):
         again = self.open()
         snapshot = self.commit(again, news)
         self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"t": 1.0}, {"d": 3.0}))
-        self.assertEqual(snapshot.stats.conflicts["unit"], 2)
+        self.assertEqual((snapshot.stats.conflicts["unit"], snapshot.stats.left_out), (2, {"unit": "t\nk\nv"}))
 
     def test_an_expired_name_is_free(self) -> None:
         """When the last series of a name has expired, the name can take the other unit."""
