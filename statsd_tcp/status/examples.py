@@ -6,17 +6,20 @@ nothing but printable characters is left of it, and whoever writes HTML or JSON 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from statsd_tcp.aggregate.examples import BAD_TAGS, LONGEST, Example
-from statsd_tcp.store.snapshot import BAD_LINES, Snapshot, StoreStats
+from statsd_tcp.store.snapshot import BAD_LINES, Snapshot
 from statsd_tcp.wire.notation import as_text
 
 __all__ = ["LastExamples", "shown"]
 
 _FIRST_BYTE = 0xDC00
 """Where Python's ``surrogateescape`` puts bytes that are no UTF-8."""
+
+
+_MERGED = "series_merged"
 
 
 class LastExamples:
@@ -27,7 +30,7 @@ class LastExamples:
         self._clock = clock
         self._kept = kept
         self._last: dict[tuple[str, str], tuple[float, Example]] = {}
-        self._counted: Mapping[tuple[str, str], int] = {}
+        self._counted: dict[tuple[str, str], int] = {}
 
     def add(self, examples: Iterable[Example]) -> None:
         """Take lines that were rejected lately, in the place of those before."""
@@ -36,12 +39,11 @@ class LastExamples:
 
     def committed(self, snapshot: Snapshot) -> None:
         """Take the series that the store has left out, where it has counted more of them since the last commit."""
-        before, self._counted = self._counted, dict(_counts(snapshot.stats))
-        for (metric, reason), number in self._counted.items():
-            identity = snapshot.stats.left_out.get(reason)
-            if identity is not None and number > before.get((metric, reason), 0):
-                name = as_text(identity).encode(errors="replace")
-                self._put(metric, Example(reason, "", name[:LONGEST], len(name) > LONGEST))
+        for metric, reason, number, names in _left_out(snapshot):
+            before, self._counted[metric, reason] = self._counted.get((metric, reason), 0), number
+            if names and number > before:
+                text = ", ".join(map(as_text, names)).encode(errors="replace")
+                self._put(metric, Example(reason, "", text[:LONGEST], len(text) > LONGEST))
 
     def _put(self, metric: str, example: Example) -> None:
         if self._kept:
@@ -63,10 +65,14 @@ class LastExamples:
         ]
 
 
-def _counts(stats: StoreStats) -> Iterator[tuple[tuple[str, str], int]]:
+def _left_out(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Sequence[str]]]:
+    """Give each metric of series that are left out, with its reasons, numbers and the last series, if any."""
+    stats, flushes = snapshot.stats, snapshot.flushes
     for metric, counts in (("series_conflicts", stats.conflicts), ("series_dropped", stats.dropped)):
         for reason, number in counts.items():
-            yield (metric, reason), number
+            yield metric, reason, number, [name for known, name in stats.left_out.items() if known == reason]
+    if flushes is not None:
+        yield _MERGED, _MERGED, flushes.merged, flushes.alike
 
 
 def shown(line: bytes) -> str:

@@ -35,6 +35,9 @@ DEFAULT_QUEUE = 8_640
 LAG = 0.5
 """Seconds. News were gathered during about a second before their commit: they belong to where its middle was."""
 
+_ALIKE_NAMED = 2
+"""So many are named of the series that an output writes under one name."""
+
 # After a longer time without a commit nobody wants to be told of each flush.
 _MOST_MISSED = 60
 
@@ -63,12 +66,15 @@ class FlushState(msgspec.Struct, frozen=True):
     """What a snapshot tells about flushes.
 
     ``queues`` are those of the outputs; ``approximated`` counts the timers that were only kept approximately,
-    ``set_back`` how often flushes followed a clock that was set back far.
+    ``set_back`` how often flushes followed a clock that was set back far, ``merged`` the series of flushes that an
+    output can't tell apart from others. ``alike`` are two that were last found to be such.
     """
 
     queues: Mapping[str, Waiting]
     approximated: int
     set_back: int = 0
+    merged: int = 0
+    alike: tuple[str, ...] = ()
 
 
 class Flushes:
@@ -91,6 +97,8 @@ class Flushes:
         """When it was written last, and when the present or latest attempt began, until it is known to have failed."""
         self._approximated = 0
         self._set_back = 0
+        self._merged = 0
+        self._alike: tuple[str, ...] = ()
         self._left: int | None = None
 
     @property
@@ -100,7 +108,7 @@ class Flushes:
 
     def state(self) -> FlushState:
         """Describe the queues."""
-        return FlushState(self._queues.waiting(), self._approximated, self._set_back)
+        return FlushState(self._queues.waiting(), self._approximated, self._set_back, self._merged, self._alike)
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open flush, the known series and the queues."""
@@ -225,7 +233,11 @@ class Flushes:
         return OpenFlush(flush_start(moment, self._rules.seconds), self._rules.seconds)
 
     def _close(self, connection: sqlite3.Connection, flush: OpenFlush) -> None:
-        self._queues.put(connection, self._known.close(flush, self._rules.timers, self._clock))
+        result = self._known.close(flush, self._rules.timers, self._clock)
+        for one in result.alike:
+            self._merged += len(one.members)
+            self._alike = one.members[:_ALIKE_NAMED]
+        self._queues.put(connection, result)
         connection.execute("DELETE FROM slot_parts")
         connection.executemany(_PUT_KNOWN, self._known.changed)
         connection.executemany("DELETE FROM slot_series WHERE kind = ? AND identity = ?", self._known.gone)

@@ -195,6 +195,8 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("timers_approximated", text, (), {(): flushes.approximated})
     text = "Sets of which a flush had too many members to count them exactly."
     yield _counter("sets_approximated", text, (), {(): snapshot.stats.sets_approximated})
+    text = "Series of flushes that an output cannot tell apart from others."
+    yield _counter("series_merged", text, (), {(): flushes.merged})
     text = "Times that flushes followed a clock that was set back by ten minutes or more."
     yield _counter("flushes_set_back", text, (), {(): flushes.set_back})
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.examples import BAD_TAGS, Example
 from statsd_tcp.status.examples import LastExamples, shown
+from statsd_tcp.store.flushes import FlushState
 from tests.unit.web.tables import STATS, make_snapshot
 
 TABLE = (
@@ -95,6 +96,17 @@ class LastExamplesTests(SynchronousTestCase):
         last.committed(msgspec.structs.replace(make_snapshot(), stats=stats))
         row = last.rows()[0]
         self.assertEqual(("series_dropped", "x" * 200, True), (row["metric"], row["text"], row["cut"]))
+
+    def test_alike(self) -> None:
+        """Series that an output cannot tell apart are named together."""
+        last = LastExamples(Clock(), kept=True)
+        last.committed(
+            msgspec.structs.replace(make_snapshot(), flushes=FlushState({}, 0, merged=2, alike=("a/b", "a-b")))
+        )
+        self.assertEqual(
+            [("series_merged", "series_merged", "a/b, a-b")],
+            [(row["metric"], row["reason"], row["text"]) for row in last.rows()],
+        )
 
     def test_hidden(self) -> None:
         """Nothing is kept if the operator does not want that."""

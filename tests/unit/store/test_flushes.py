@@ -33,6 +33,9 @@ class ClosingTests(FlushTestCase):
         (result,) = self.results(store)
         found = {one.kind: one.value for one in result.alike}
         self.assertEqual((found["counters"], found["sets"]), (2.5, 2))
+        state = store.snapshot.flushes
+        assert state is not None
+        self.assertEqual((6, {"t", "T"}), (state.merged, set(state.alike)))
         self.assertEqual(result.joined().timers["t"]["sum"], 3.0)
 
     def test_what_comes_in_a_flush_is_one_result(self) -> None:

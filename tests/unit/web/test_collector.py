@@ -61,6 +61,7 @@ NAMES = [
     "output_last_success_timestamp_seconds",
     "timers_approximated_total",
     "sets_approximated_total",
+    "series_merged_total",
     "flushes_set_back_total",
     "mapping_rules",
     "mapping_series_total",
