@@ -12,12 +12,15 @@ import struct
 import threading
 import time
 
-__all__ = ["OFFSETS", "Backend"]
+__all__ = ["COUNTS", "OFFSETS", "Backend"]
 
 TEN_YEARS = 3652 * 86400
 
 OFFSETS = (0, -3600, TEN_YEARS)
 """Seconds. From one to the next it is much more than a flush waits, and more than flushes wait for the clock."""
+
+COUNTS = "stats_counts."
+"""What the names of counters' values begin with."""
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -32,6 +35,8 @@ class Backend:
         self.down = False
         self.newest = 0
         """The latest time by the right clock of a flush that was kept. All that ended before it have been."""
+        self.replaced = 0
+        """How many values came again as others. A flush that comes twice brings the same; what one replaces is lost."""
         self._points: dict[tuple[str, int, int], float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -61,6 +66,9 @@ class Backend:
             name, value, when = line.split()
             moment = int(when)
             offset = min(OFFSETS, key=lambda each: abs(moment - each - time.time()))
-            self._points[name, moment, offset] = float(value)
+            before = self._points.setdefault((name, moment, offset), float(value))
+            if name.startswith(COUNTS) and before != float(value):
+                self.replaced += 1
+                self._points[name, moment, offset] = float(value)
             if not offset:
                 self.newest = max(self.newest, moment)

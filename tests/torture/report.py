@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.functional.isolated import kernel_counts
 from tests.functional.metrics import Metrics
-from tests.torture.backend import Backend
+from tests.torture.backend import COUNTS, Backend
 from tests.torture.books import LINE_KINDS
 from tests.torture.crowd import Came
 from tests.torture.verdict import Account, Row, judge
@@ -27,7 +27,8 @@ BETWEEN_TRIES = 0.2
 
 def compare(account: Account, victim: Victim, backend: Backend, metrics: Metrics, *, isolated: bool) -> list[Row]:
     """Return the rows of the comparison; when ``isolated``, with the kernel's count of connections."""
-    rows = judge(account, metrics, {kind: backend.total(f"stats_counts.{kind}") for kind in LINE_KINDS})
+    rows = judge(account, metrics, {kind: backend.total(f"{COUNTS}{kind}") for kind in LINE_KINDS})
+    rows.append(Row("values that others replaced in the backend", 0, backend.replaced, 0))
     return [*rows, in_kernel(victim, backend, account)] if isolated else rows
 
 

@@ -21,8 +21,9 @@ from tests.torture.crowd import Crowd
 from tests.torture.hog import Hog
 from tests.torture.report import compare, remains, report, tell_all, verdict
 from tests.torture.verdict import Account, Row, losses
-from tests.torture.victim import make_victim, settled
+from tests.torture.victim import make_victim, missing, settled
 from tests.torture.violence import Violence
+from tests.torture.watch import Watch, short_since
 from tests.torture.world import World
 
 __all__ = ["main"]
@@ -61,6 +62,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         violence = Violence(victim, world, hog, seed)
         crowd = Crowd(victim.port("lines"), victim.port("bare"), folder / "crowd.book", given.rate, seed)
         crowd.start()
+        watch = Watch(lambda: missing(victim, world.backend))
         if given.kills or given.supervisor_kills:
             violence.kill(given.kills, given.supervisor_kills)
         else:
@@ -69,12 +71,14 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         came = crowd.stop()
         hog.close()
         metrics = settled(victim, world.backend)
+        since = short_since(watch.end())
         account = Account(chain(read(crowd.book), read(hog.book)), Deaths(violence.chronicle.deaths))
         rows = compare(account, victim, world.backend, metrics, isolated=given.isolated)
         rows += remains(fresh, victim.remains())
         report(violence.chronicle.done, losses(account, metrics), came)
         if not all(row.right for row in rows):
             tell_all(victim)
+            print(f"the backend has been short since {since}")
         return rows
     except BaseException:
         tell_all(victim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from tests.functional.processes import end_all, is_alive
 from tests.functional.service import LOOPBACK, Page, Service, options
 from tests.functional.waiting import until
 from tests.ports import free_port
-from tests.torture.backend import Backend
+from tests.torture.backend import COUNTS, Backend
+from tests.torture.books import LINE_KINDS
 
-__all__ = ["Victim", "make_victim", "settled"]
+__all__ = ["Victim", "make_victim", "missing", "settled"]
 
 START_TRIES = 200
 
@@ -31,15 +33,18 @@ FLUSH = 1
 class Victim(Service):
     """A service that is started again however often it is killed, and whose pages are counted if they were answered."""
 
+    _asking = threading.Lock()
+
     def page(self, path: str, **headers: str) -> Page:
-        """Fetch a page."""
-        try:
-            return super().page(path, **headers)
-        except URLError as error:
-            # Whoever got a connection and no answer is in the kernel's count.
-            if isinstance(error.reason, ConnectionRefusedError):
-                self.asked -= 1
-            raise
+        """Fetch a page. Threads may do so."""
+        with self._asking:
+            try:
+                return super().page(path, **headers)
+            except URLError as error:
+                # Whoever got a connection and no answer is in the kernel's count.
+                if isinstance(error.reason, ConnectionRefusedError):
+                    self.asked -= 1
+                raise
 
     def ask(self, path: str) -> bytes | None:
         """Give a page, None while nobody answers, as between two images of the supervisor."""
@@ -104,6 +109,15 @@ def settled(victim: Victim, backend: Backend) -> Metrics:
     last = time.time() + FLUSH
     until(lambda: backend.newest > last, "all flushes are delivered", SETTLED)
     return until(lambda: quiet(victim), "all is counted", SETTLED)
+
+
+def missing(victim: Victim, backend: Backend) -> float | None:
+    """Return how many lines the service has counted and the backend has not; None while nobody answers."""
+    page = victim.ask("/metrics")
+    if page is None:
+        return None
+    metrics = Metrics(page.decode())
+    return sum(sum(metrics.values(kind)) - backend.total(f"{COUNTS}{kind}") for kind in LINE_KINDS)
 
 
 def quiet(victim: Victim) -> Metrics | None:
