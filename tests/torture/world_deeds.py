@@ -19,6 +19,10 @@ __all__ = ["WorldDeeds"]
 CLOCK_STEPS = (-20.0, -3600.0, float(TEN_YEARS))
 """Seconds; back again they are ahead, and for the last one far back."""
 
+APART = 3.0
+"""Seconds from one setting of the clock to the next, at least. Set back to the same hour within a flush of the time
+before, flushes would get a time again that the backend has, and what it had would be replaced."""
+
 OUTAGE, WRONG_CLOCK, FULL, HANGING, CROWDED = (1, 6), (4, 10), (1, 8), (1, 14), (3, 8)
 """Seconds at least and at most. A commit that hangs for more than ten is one that makes the service not ready."""
 
@@ -53,6 +57,7 @@ class WorldDeeds:
         clock.step(step)
         time.sleep(seconds)
         clock.step(-step)
+        time.sleep(APART)
 
     def fill_disk(self) -> None:
         """Leave no room on the disk for a while."""
