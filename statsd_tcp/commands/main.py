@@ -11,6 +11,7 @@ One whose options are not ours to read has only a ``run``, which gets them as th
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -19,7 +20,10 @@ from typing import Any, NamedTuple, NoReturn, Protocol, cast
 from statsd_tcp import __version__
 from statsd_tcp.commands.usage import EX_USAGE, UsageError
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "EX_BROKEN_PIPE", "Command", "main"]
+
+EX_BROKEN_PIPE = 141
+"""What shells say of a program that SIGPIPE has ended."""
 
 
 class Command(NamedTuple):
@@ -60,9 +64,21 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (without the program's name) and return the exit status.
 
-    64 is a wrong command line, for every subcommand; the others' meanings are the subcommand's.
+    64 is a wrong command line, for every subcommand; 141 says that nobody reads what is printed any more, as with
+    ``| head``. The others' meanings are the subcommand's.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _status(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere: the interpreter writes it at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_BROKEN_PIPE
+    return status
+
+
+def _status(arguments: list[str]) -> int:
     try:
         if arguments and arguments[0] in COMMANDS:
             return _run(arguments[0], arguments[1:])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import subprocess
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
-from statsd_tcp.commands.main import COMMANDS, main
+from statsd_tcp.commands.main import COMMANDS, EX_BROKEN_PIPE, main
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -25,6 +28,16 @@ class MainTests(SynchronousTestCase):
     def test_version(self) -> None:
         """--version prints the version and succeeds."""
         self.assertEqual((0, f"statscounter {__version__}\n", ""), run("--version"))
+
+    def test_nobody_reads(self) -> None:
+        """A pipe that is closed ends a command without a word, as it ends any program."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as closed:
+            command = [sys.executable, "-m", "statsd_tcp.commands.main", "--help"]
+            environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+            ended = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, env=environ, check=False)
+        self.assertEqual((EX_BROKEN_PIPE, b""), (ended.returncode, ended.stderr))
 
     def test_help_names_every_command(self) -> None:
         """-h lists each command with its summary."""
