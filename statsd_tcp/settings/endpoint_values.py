@@ -104,7 +104,7 @@ def _buffer(value: str) -> int:
 
 
 def _tags(value: str) -> frozenset[TagStyle]:
-    given = {"all": list(TAG_STYLES), "none": []}.get(value, value.split(","))
+    given = {"all": list(TAG_STYLES), "none": []}.get(value, [style.strip() for style in value.split(",")])
     if wrong := [style for style in given if style not in TAG_STYLES]:
         raise EndpointError(
             f"tags={value}: {wrong[0]!r} is not one of {', '.join(TAG_STYLES)}; or write tags=all or tags=none"

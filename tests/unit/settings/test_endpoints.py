@@ -24,6 +24,7 @@ GOOD: dict[str, Endpoint] = {
         "unix", path="/run/s", framing="length", dialect="dogstatsd"
     ),
     "udp:1:tags=dogstatsd,graphite": Endpoint("udp", 1, tags=frozenset({"dogstatsd", "graphite"})),
+    "udp:1:tags= influx , librato": Endpoint("udp", 1, tags=frozenset({"influx", "librato"})),
     "tcp:1:tags=none": Endpoint("tcp", 1, tags=frozenset()),
     "tcp:1:tags=all:dialect=dogstatsd": Endpoint("tcp", 1, dialect="dogstatsd", tags=frozenset(TAG_STYLES)),
     "tcp:1:container=label:max-line=65536": Endpoint("tcp", 1, container="label", max_line=65536),
