@@ -637,7 +637,13 @@ class CommitterTests(WorkersTestCase):
     def test_a_close_that_fails(self) -> None:
         """A store that can't be closed is not under way either, and the failure is the caller's."""
         self.successResultOf(self.committer.commit())
-        self.patch(FailingStore, "close", lambda store: 1 / 0)
+        close = FailingStore.close
+
+        def fail(store: FailingStore) -> None:
+            close(store)
+            raise ZeroDivisionError
+
+        self.patch(FailingStore, "close", fail)
         self.failureResultOf(self.committer.close(), ZeroDivisionError)
         self.assertIsNone(self.committer.underway)
 
