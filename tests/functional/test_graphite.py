@@ -22,8 +22,8 @@ LINES = (
     b"a page/one:1|c\nby.tag:1|c|#code:200,env:prod\nbad\n"
 )
 
-FIN_WAIT1, FIN_WAIT2 = 4, 5
-"""Of a connection whose one side has ended: the other hasn't heard of it, or its kernel has all."""
+FIN_WAIT1, FIN_WAIT2, GONE = 4, 5, 0
+"""Of a connection whose one side has ended: the other has not heard of it, or its kernel has all; or of none at all."""
 
 EXPECTED = {
     "stats_counts.hits": 7.0,
@@ -157,7 +157,11 @@ def test_a_backend_that_ends_too_early(start_service: ServiceMaker) -> None:
         while arrived < 400:
             connection, (_, port) = listener.accept()
             stack.enter_context(connection)
-            if deserted < 2 and _stuck(port):
+            state = _state_at_rest(port)
+            if state == GONE:
+                # On a busy machine this may look when the service has given the connection up; the flush comes again.
+                continue
+            if deserted < 2 and state == FIN_WAIT1:
                 deserted += 1
                 connection.shutdown(socket.SHUT_WR)
                 continue
@@ -166,25 +170,28 @@ def test_a_backend_that_ends_too_early(start_service: ServiceMaker) -> None:
         assert (deserted, arrived) == (2, 400)
 
 
-def _stuck(port: int) -> bool:
-    """Wait until a port of the loopback interface has sent all and ended; tell whether the other side has no room."""
+def _state_at_rest(port: int) -> int:
+    """Wait until a port of the loopback interface has sent all and ended, or as much as the other side has room for.
+
+    Return its state then: FIN_WAIT2 if all has arrived, FIN_WAIT1 if there is no room.
+    """
     seen: list[tuple[int, int]] = [(0, 0)]
 
     def settled() -> bool:
         state, waiting = _tcp_state(port)
         seen.append((state, waiting))
         # One byte is the end itself. What still moves is no more than on its way.
-        return state == FIN_WAIT2 or (state == FIN_WAIT1 and waiting > 1 and seen[-2] == seen[-1])
+        return state in (FIN_WAIT2, GONE) or (state == FIN_WAIT1 and waiting > 1 and seen[-2] == seen[-1])
 
     until(settled, "its end is on its way")
-    return seen[-1][0] == FIN_WAIT1
+    return seen[-1][0]
 
 
 def _tcp_state(port: int) -> tuple[int, int]:
-    """Give the state of the connection from that port, as the kernel writes it, and its bytes on the way."""
+    """Give the state of the connection from that port, as the kernel numbers it, and its bytes on the way."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    found = next(row for row in rows if row[1] == f"0100007F:{port:04X}")
-    return int(found[3], 16), int(found[4].partition(":")[0], 16)
+    found = [row for row in rows if row[1] == f"0100007F:{port:04X}"]
+    return (int(found[0][3], 16), int(found[0][4].partition(":")[0], 16)) if found else (GONE, 0)
 
 
 def _read_to_the_end(connection: socket.socket) -> bytes:

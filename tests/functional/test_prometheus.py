@@ -37,7 +37,7 @@ api.post.hits:4|c|#code:200
 noise.a:1|c
 plain.page:7|c
 plain.gauge:-2.5|g
-plain.time:100:100:100|ms
+plain.time:100:100:100|ms|#
 plain.size:10|h
 plain "quoted"\\name\xc3\xa9:1|c|#le:x,tag:a"b\\c
 """
