@@ -103,7 +103,7 @@ class FailedReloadTests(SynchronousTestCase):
         self.rehearse()
         self.flushLoggedErrors()
         self.assertEqual(self.events, ["pause", "resume"])
-        self.assertEqual((open_here(), inheritable()), (descriptors, left_open))
+        self.assertEqual((open_here() - descriptors, inheritable()), (set(), left_open))
         self.assertEqual((self.path.exists(), VARIABLE in os.environ), (False, False))
         self.assertFalse({signal.SIGTERM, signal.SIGINT, *SIGNALS} & signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         self.reload.request()
