@@ -22,8 +22,13 @@ _BASE: Final = (1 + ERROR) / (1 - ERROR)
 _PER_LOG: Final = 1 / math.log(_BASE)
 
 _SMALLEST: Final = 1e-9
-_ZERO: Final = -(2**15)
+_ZERO: Final = -(2**13)
 """The bin of all that is nearer to zero than `_SMALLEST`. It stays what it is when bins are joined."""
+
+
+_MIRROR: Final = -(3 * 2**12)
+"""The bin of a value below zero is as far below this as that of its magnitude is above 0. Magnitudes from `_SMALLEST`
+to a scaled 2**53 have bins from -1036 to 3570, so that the mirror images are below `_ZERO`."""
 
 
 class Bins:
@@ -54,13 +59,16 @@ class Bins:
 
 
 def binned(counted: Counted) -> tuple[list[int], list[float]]:
-    """Give the bins of values, none of them below zero, in their order, and the weight in each."""
+    """Give the bins of values in their order, and the weight in each."""
     numbers: list[int] = []
     weights: list[float] = []
     last = None
     log, ceil = math.log, math.ceil
     for value, weight in zip(counted.values, counted.weights, strict=True):
-        number = ceil(log(value) * _PER_LOG) if value > _SMALLEST else _ZERO
+        if value > _SMALLEST:
+            number = ceil(log(value) * _PER_LOG)
+        else:
+            number = _MIRROR - ceil(log(-value) * _PER_LOG) if value < -_SMALLEST else _ZERO
         if number == last:
             weights[-1] += weight
         else:
@@ -79,13 +87,17 @@ def sum_of(many: Iterable[Bins]) -> Bins:
 
 
 def _joined(number: int) -> int:
-    return number if number == _ZERO else (number + 1) >> 1
+    if number > _ZERO:
+        return (number + 1) >> 1
+    return number if number == _ZERO else _MIRROR - ((_MIRROR - number + 1) >> 1)
 
 
 def value_of(number: int, joined: int) -> float:
     """Give the value in the middle of a bin, from which both its ends are as far; it was joined so many times."""
     base: float = _BASE ** (1 << joined)
-    return 0.0 if number == _ZERO else 2 * base**number / (base + 1)
+    if number > _ZERO:
+        return 2 * base**number / (base + 1)
+    return 0.0 if number == _ZERO else -2 * base ** (_MIRROR - number) / (base + 1)
 
 
 def joined_times(numbers: Iterable[int], times: int) -> Iterable[int]:

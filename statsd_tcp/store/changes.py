@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from math import fsum
 
 from statsd_tcp.aggregate.gauges import Change as GaugeChange
 from statsd_tcp.aggregate.gauges import apply_changes
-from statsd_tcp.aggregate.values import Counted, Values
+from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.series import Change, SeriesColumns, SeriesPlan, Update
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
@@ -79,8 +78,8 @@ def plan_observations(
 ) -> SeriesPlan:
     """Add observations to sums and counts, and to the buckets of histograms.
 
-    A new series whose name isn't free for this unit is left out and counted, and so are negative
-    observations, which would make the sum fall.
+    A new series whose name isn't free for this unit is left out and counted. A sum may fall, by values below zero; a
+    count never does.
     """
     plan = SeriesPlan({}, [], [])
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
@@ -91,10 +90,6 @@ def plan_observations(
             plan.left_out["unit"] = identity
             continue
         counted = values.counted()
-        if counted.values and counted.values[0] < 0:
-            counted = _rising(counted)
-            plan.negative += 1
-            plan.left_out["negative"] = identity
         if not counted.values:
             continue
         total = old.value + fsum(counted.scaled())
@@ -113,9 +108,3 @@ def _note(plan: SeriesPlan, position: int, identity: str, value: float, weight: 
         plan.fresh[identity] = Change(value, weight)
     else:
         plan.updates.append(Update(position, value, weight))
-
-
-def _rising(counted: Counted) -> Counted:
-    """Return those that are not below zero."""
-    first = bisect_left(counted.values, 0.0)
-    return Counted(counted.values[first:], counted.counts[first:], counted.weights[first:])

@@ -135,7 +135,7 @@ class Windows:
         return len(self._windows)
 
     def observe(self, observations: Iterable[Observations]) -> None:
-        """Add what came. Values below zero are not for it."""
+        """Add what came."""
         now = self._clock()
         for series_id, counted, treatment in observations:
             with self._lock:

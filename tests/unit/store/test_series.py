@@ -60,15 +60,17 @@ class SeriesTests(StoreTestCase):
         self.assertEqual(values(snapshot.gauges), {"g": 1.0})
 
     def test_observations_add_up(self) -> None:
-        """Sums and weights of timers and distributions add up over commits; negative ones are left out."""
+        """Sums and weights of timers and distributions add up over commits; a sum may fall."""
         store = self.open()
         self.commit(store, Interval(times={"t": came({10.0: 2.0, -5.0: 1.0})}, distributions={"d": came({1.0: 0.5})}))
         snapshot = self.commit(store, Interval(times={"t": came({4.0: 10.0})}, distributions={"d": came({3.0: 1.0})}))
-        self.assertEqual(values(snapshot.times), {"t": 60.0})
-        self.assertEqual(list(snapshot.times.weights), [12.0])
+        self.assertEqual(values(snapshot.times), {"t": 55.0})
+        self.assertEqual(list(snapshot.times.weights), [13.0])
         self.assertEqual(values(snapshot.distributions), {"d": 3.5})
         self.assertEqual(list(snapshot.distributions.weights), [1.5])
-        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (1, {"negative": "t"}))
+        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (0, {}))
+        snapshot = self.commit(store, Interval(distributions={"d": came({-9.0: 1.0})}))
+        self.assertEqual((values(snapshot.distributions), list(snapshot.distributions.weights)), ({"d": -5.5}, [2.5]))
 
     def test_one_name_has_one_unit(self) -> None:
         """A name that came as ms is refused as h and the other way round, whatever the tags."""

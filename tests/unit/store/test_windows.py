@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.rules import PLAIN, Treatment
-from statsd_tcp.store.bins import ERROR
+from statsd_tcp.store.bins import ERROR, binned, joined_times, value_of
 from statsd_tcp.store.windows import MOST_BINS, Observations, Windows
 from tests.unit.aggregate.model import came
 
@@ -87,6 +88,28 @@ class WindowsTests(SynchronousTestCase):
         self.assertLessEqual(len(window.sum.numbers), MOST_BINS)
         self.assertGreater(window.joined, 0)
         self.close(self.read(), [exact(values, quantile) for quantile in PLAIN.quantiles], ERROR * 2**window.joined)
+
+    @given(
+        st.dictionaries(st.floats(-0.4, 0.4) | st.just(-1e18) | st.just(1e30), st.just(1.0), min_size=1, max_size=60),
+        st.integers(0, 3),
+    )
+    def test_values_below_zero(self, values: dict[float, float], joined: int) -> None:
+        """What is below zero has bins as what is above, in the order of the values, also after they were joined."""
+        numbers, weights = binned(came(values).counted())
+        for _ in range(joined):
+            numbers = [number for number, _ in groupby(joined_times(numbers, 1))]
+        self.assertEqual((sum(weights), sorted(set(numbers))), (len(values), numbers))
+        found = [value_of(number, joined) for number in numbers]
+        self.assertEqual(sorted(found), found)
+        for value in values:
+            (number,) = joined_times(binned(came({value: 1.0}).counted())[0], joined)
+            near = value_of(number, joined)
+            self.assertTrue(math.isclose(near, value, rel_tol=0.011 * 2**joined, abs_tol=1e-9), (value, near))
+
+    def test_quantiles_below_zero(self) -> None:
+        """The quantiles of values on both sides of zero are theirs."""
+        self.observe({-100.0: 5.0, -1.0: 1.0, 0.0: 1.0, 3.0: 2.0, 1000.0: 1.0})
+        self.close(self.read(), [-100.0, 3.0, 1000.0])
 
     def test_weights(self) -> None:
         """A sampled value counts as often as it stands for."""

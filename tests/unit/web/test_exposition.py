@@ -198,7 +198,7 @@ class AnySeriesTests(SynchronousTestCase):
     @given(st.lists(SERIES, max_size=12, unique_by=lambda series: series[:2]))
     def test_whatever_comes_both_formats_can_be_read(self, series: list[tuple[str, str, float, float]]) -> None:
         """Any names, tags and numbers give text that both parsers read, with the same numbers."""
-        # Only gauges may be negative: the store keeps the rest from falling.
+        # Counters never fall. A summary's sum may, which Prometheus reads; the parser in Python does not.
         kept = [(kind, name, value if kind == "g" else abs(value), weight) for kind, name, value, weight in series]
         text, openmetrics = parse_both(make_snapshot(*kept))
         self.assertEqual(samples(text), samples(openmetrics))
