@@ -48,7 +48,11 @@ class _Interval(msgspec.Struct, array_like=True):
     unseen_distributions: Maps = {}
 
 
-_KEPT: Final = tuple(field for field in Interval.__struct_fields__ if field not in {"times", "distributions"})
+_KEPT: Final = tuple(
+    field
+    for field in _Interval.__struct_fields__
+    if field not in {"times", "distributions", "unseen_times", "unseen_distributions"}
+)
 
 _decoder: Final = msgspec.msgpack.Decoder(_Interval)
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -39,7 +39,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an output gets: the numbers of one flush, by the identity of each series (see ``wire.series``).
 
     * ``start`` and ``seconds``: when the flush began, in seconds since 1970, and how long it was.
-    * ``counters``: how much each went up; divided by ``seconds`` it is a rate. ``gauges``: their values at
+    * ``counters``: how much each went up, or down; divided by ``seconds`` it is a rate. ``gauges``: their values at
       the end. ``sets``: how many different members came, or
       about how many (see `members`). ``timers``: by name what etsy's server would send, such as
       ``count``, ``mean_90`` or ``histogram.bin_10``.
@@ -122,9 +122,11 @@ class OpenFlush:
             self.lines += counts.lines
             self.datagrams += counts.datagrams
         self.bad_lines += sum(news.bad_lines.values())
-        counters = self.counters
+        counters, falls = self.counters, news.falls
         for identity, increment in news.counters.items():
-            counters[identity] = counters.get(identity, 0.0) + increment
+            fall = falls.get(identity)
+            change = increment if fall is None else fall.change(increment)
+            counters[identity] = counters.get(identity, 0.0) + change
         for identity, changes in news.gauges.items():
             self._change(identity, changes)
         self._sets.add(news.sets)

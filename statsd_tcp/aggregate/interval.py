@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.values import Values
 
@@ -41,7 +42,7 @@ class Interval(msgspec.Struct, array_like=True):
     * ``listeners``: by label, what was received.
     * ``samples`` by kind and ``bad_lines`` by reason: how many; ``bad_tags``, ``events``,
       ``service_checks``: how many.
-    * ``counters``: how much each went up, rates applied.
+    * ``counters``: how much each went up, rates applied; ``falls``: how much some of them went down.
     * ``gauges``: the changes to each in the order of time, see ``aggregate.gauges``.
     * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series its values.
     * ``sets``: the members of each.
@@ -62,6 +63,7 @@ class Interval(msgspec.Struct, array_like=True):
     times: dict[str, Values] = {}
     distributions: dict[str, Values] = {}
     sets: dict[str, set[str]] = {}
+    falls: dict[str, Fall] = {}
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was counted."""
@@ -83,6 +85,9 @@ class Interval(msgspec.Struct, array_like=True):
         _add_values(self.distributions, other.distributions)
         for series, members in other.sets.items():
             self.sets.setdefault(series, set()).update(members)
+        for series, fall in other.falls.items():
+            before = self.falls.get(series)
+            self.falls[series] = fall if before is None else before.plus(fall)
 
 
 _NOTHING = Interval()

@@ -5,7 +5,7 @@ That way the sums stay true, whatever clients put into names and tags.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate, takewhile
 from math import fsum
@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount, identity_bytes
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values, joined
 
@@ -71,6 +72,8 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) ->
             overflowed += len(beyond)
             left_out["overflow"] = beyond[-1]
             _pour(left, target, surplus)
+            if field == "counters":
+                kept["falls"] = _falls(news.falls, beyond, target)
         else:
             refused += len(beyond)
             left_out["refused"] = beyond[-1]
@@ -83,6 +86,16 @@ def _fitting(field: str, fresh: list[str], room: Amount) -> int:
         return len(fresh)
     sizes = accumulate(LINES_SHOWN[field] * identity_bytes(identity) for identity in fresh[: max(room.series, 0)])
     return sum(1 for _ in takewhile(lambda size: size <= room.size, sizes))
+
+
+def _falls(falls: Mapping[str, Fall], beyond: Sequence[str], target: str) -> dict[str, Fall]:
+    """Return the falls with those of the counters that found no room added to the counter for all."""
+    left = dict(falls)
+    for identity in beyond:
+        fall = left.pop(identity, None)
+        if fall is not None:
+            left[target] = left.get(target, Fall(0.0, 0)).plus(fall)
+    return left
 
 
 def _pour(left: dict[str, Any], target: str, surplus: list[Any]) -> None:

@@ -264,7 +264,7 @@ class Tally:
         for of in self._listeners:
             taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
             of.counts = ListenerCounts()
-        taken.counters = self._counters.take()
+        taken.counters, taken.falls = self._counters.take()
         self._interval = Interval()
         for digest in self._digests.values():
             digest.begin(self._interval)

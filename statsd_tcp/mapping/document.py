@@ -82,7 +82,7 @@ class _Defaults:
             "action": chosen(source, _ACTIONS),
             "match_metric_type": lambda node: _metric_type(source, node),
             "ttl": source.duration,
-            "scale": partial(source.number, lowest=-_MOST_SCALE, highest=_MOST_SCALE),
+            "scale": lambda node: (source.number(node, lowest=-_MOST_SCALE, highest=_MOST_SCALE), node),
         }
 
     def rule(self, node: Node) -> Rule:
@@ -100,15 +100,21 @@ class _Defaults:
             source.fail(node, "the rule has no name")
         if name and not _NAME.fullmatch(name):
             source.fail(name_node, f"{name!r} is not a metric name with references such as $1 or ${{1}}")
+        metric_types = values.get("match_metric_type", METRIC_TYPES)
+        scale, scale_node = values.get("scale", (1.0, node))
+        if scale < 0.0 and "counter" in metric_types and not drop:
+            source.fail(
+                scale_node, "a counter never falls: a scale below 0 needs a match_metric_type, gauge or observer"
+            )
         return Rule(
             match=match,
             regex=regex,
-            metric_types=values.get("match_metric_type", METRIC_TYPES),
+            metric_types=metric_types,
             name=name,
             labels=values.get("labels", ()),
             honor_labels=values.get("honor_labels", False),
             drop=drop,
-            scale=values.get("scale", 1.0),
+            scale=scale,
             treatment=self._treatment_of(node, values),
             line=node.start_mark.line + 1,
         )

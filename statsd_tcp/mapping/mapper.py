@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values, joined
@@ -46,13 +47,11 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class Mapped(NamedTuple):
     """An interval under its mapped identities.
 
-    ``treatments`` are by the fields of an interval; ``negative`` is how often a counter was left out that would have
-    fallen, ``fallen`` the last of these.
+    ``treatments`` are by the fields of an interval; ``fallen`` is the last raw counter that went down.
     """
 
     news: Interval
     treatments: Mapping[str, Treatments]
-    negative: int = 0
     fallen: str = ""
 
 
@@ -133,8 +132,9 @@ class Mapper:
             times=work.values("times", raw.times),
             distributions=work.values("distributions", raw.distributions),
             sets=work.sets(raw.sets),
+            falls=work.falls(raw.falls),
         )
-        return Mapped(news, work.treatments, work.negative, work.fallen)
+        return Mapped(news, work.treatments, work.fallen)
 
     def _add(self, ready: _Ready) -> None:
         for metric_type in ready.rule.metric_types:
@@ -189,21 +189,25 @@ class _Work:
     def __init__(self, mapper: Mapper) -> None:
         self._mapper = mapper
         self.treatments: dict[str, dict[str, Treatment]] = {}
-        self.negative = 0
         self.fallen = ""
 
     def counters(self, raw: Mapping[str, float]) -> dict[str, float]:
-        """Map counters. One that falls is left out here, before another could make up for it."""
+        """Map what counters went up by. No scale of theirs is below zero."""
         result: dict[str, float] = {}
         for identity, increment in raw.items():
             target, scale = self._ask("counters", "counter", identity)
-            if target is None:
-                continue
-            if increment * scale < 0:
-                self.negative += 1
-                self.fallen = identity
-            else:
+            if target is not None:
                 result[target] = result.get(target, 0.0) + increment * scale
+        return result
+
+    def falls(self, raw: Mapping[str, Fall]) -> dict[str, Fall]:
+        """Map what they went down by. They were looked up as counters."""
+        result: dict[str, Fall] = {}
+        for identity, fall in raw.items():
+            target = self._mapper.target("counter", identity)
+            if target.identity is not None:
+                self.fallen = identity
+                result[target.identity] = result.get(target.identity, Fall(0.0, 0)).plus(fall.times(target.scale))
         return result
 
     def gauges(self, raw: Mapping[str, list[Change]]) -> dict[str, list[Change]]:

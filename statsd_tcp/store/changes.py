@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from math import fsum
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.gauges import Change as GaugeChange
 from statsd_tcp.aggregate.gauges import apply_changes
 from statsd_tcp.aggregate.values import Values
@@ -15,16 +16,15 @@ from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
 __all__ = ["plan_counters", "plan_gauges", "plan_observations", "plan_sets", "plan_traits"]
 
 
-def plan_counters(columns: SeriesColumns, news: Mapping[str, float]) -> SeriesPlan:
-    """Add increments to counters. A total must not fall: a negative increment is left out and counted."""
+def plan_counters(columns: SeriesColumns, news: Mapping[str, float], falls: Mapping[str, Fall]) -> SeriesPlan:
+    """Add what counters went up by. A total must not fall: what went down is left out, and each line counted."""
     plan = SeriesPlan({}, [], [])
     for identity, increment in news.items():
-        if increment < 0:
-            plan.negative += 1
-            plan.left_out["negative"] = identity
-            continue
         position, old = columns.before(identity)
         _note(plan, position, identity, old.value + increment, 0.0)
+    for identity, fall in falls.items():
+        plan.negative += fall.lines
+        plan.left_out["negative"] = identity
     return plan
 
 

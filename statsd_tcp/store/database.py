@@ -306,8 +306,7 @@ class Store:
         for_counters, for_gauges, for_times, for_distributions = (
             mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
         )
-        planned = plan_counters(counters, news.counters)
-        planned.negative += mapped.negative
+        planned = plan_counters(counters, news.counters, news.falls)
         if mapped.fallen:
             planned.left_out["negative"] = mapped.fallen
         counted = sets_plan.counts or {}

@@ -49,7 +49,7 @@ class _Places(NamedTuple):
 
 
 _PLACES: Mapping[Kind, _Places] = {
-    "counters": _Places(("c",), "c", ("counters",)),
+    "counters": _Places(("c",), "c", ("counters", "falls")),
     "gauges": _Places(("g",), "g", ("gauges",)),
     "timers": _Places(("ms", "h"), "ms", ("times", "distributions")),
 }

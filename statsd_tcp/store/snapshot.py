@@ -134,7 +134,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
 
     ``duration_buckets`` are pairs of an upper bound and the number of commits that took no longer.
     ``conflicts`` counts by reason what the store left out: ``unit`` for a series whose name already has the
-    other unit of time, and ``negative`` for one that would have made a total fall, once for each interval.
+    other unit of time, once for each interval, and ``negative`` for each value that would have made a total fall.
     ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
     was added to the series for all, ``refused`` what was not kept. ``left_out`` has the last series of each reason of
     these two. ``mapped`` counts the series of intervals by what

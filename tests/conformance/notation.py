@@ -54,9 +54,11 @@ def _number(value: float) -> str:
 
 def sums(interval: Interval) -> str:
     """Write down what lines add up to, by kind and by name, and how many of them are bad."""
-    parts = [f"c {_series(name)}={_number(value)}" for name, value in sorted(interval.counters.items())]
-    for name, changes in sorted(interval.gauges.items()):
-        parts.append(f"g {_series(name)}={_number(apply_changes(0.0, 0.0, changes)[0])}")
+    changes = {name: fall.change(interval.counters[name]) for name, fall in interval.falls.items()}
+    counters = sorted((interval.counters | changes).items())
+    parts = [f"c {_series(name)}={_number(value)}" for name, value in counters]
+    for name, settings in sorted(interval.gauges.items()):
+        parts.append(f"g {_series(name)}={_number(apply_changes(0.0, 0.0, settings)[0])}")
     for kind, timers in (("ms", interval.times), ("h", interval.distributions)):
         for name, values in sorted(timers.items()):
             counted = values.counted()

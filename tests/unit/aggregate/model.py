@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.gauges import append_change
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.values import Values, packed
@@ -82,7 +83,11 @@ def _add_sample(interval: Interval, sample: Sample, tick: int) -> None:
     if isinstance(sample.value, str):
         interval.sets.setdefault(sample.series, set()).add(sample.value)
     elif sample.kind == "c":
-        interval.counters[sample.series] = interval.counters.get(sample.series, 0.0) + sample.value
+        fall = min(sample.value, 0.0)
+        interval.counters[sample.series] = interval.counters.get(sample.series, 0.0) + (sample.value - fall)
+        if fall:
+            before = interval.falls.get(sample.series, Fall(0.0, 0))
+            interval.falls[sample.series] = before.plus(Fall(fall, 1))
     elif sample.kind == "g":
         append_change(interval.gauges.setdefault(sample.series, []), (tick, sample.relative, sample.value))
     else:

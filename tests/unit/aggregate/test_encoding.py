@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.encoding import VERSION_1, BadIntervalError, decode, encode
+from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.encoding import VERSION_1, VERSION_2, BadIntervalError, decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from tests.unit.aggregate.model import Chunk, came, chunks, expected, weights_of
 
-SAMPLE = expected([Chunk(0, [b"a:1|c", b"g:1|g", b"t:1|ms", b"d:1|h", b"s:m|s", b"x", b""], 1)])
+SAMPLE = expected([Chunk(0, [b"a:1|c", b"a:-2|c", b"g:1|g", b"t:1|ms", b"d:1|h", b"s:m|s", b"x", b""], 1)])
 
 
 class EncodingTests(SynchronousTestCase):
@@ -30,7 +31,7 @@ class EncodingTests(SynchronousTestCase):
     def test_other_version(self) -> None:
         """Another version is refused, and the error names both."""
         error = self.assertRaises(BadIntervalError, decode, b"c" + encode(SAMPLE)[1:])
-        self.assertIn("version 1 or 2", str(error))
+        self.assertIn("a version from 1 to 3", str(error))
         self.assertIn("b'c'", str(error))
 
     def test_nothing(self) -> None:
@@ -48,7 +49,7 @@ class EncodingTests(SynchronousTestCase):
     def test_wrong_types(self) -> None:
         """A valid message of another form is no interval."""
         for message in (b"\x80", b"\x91\x01", b"\x9b" + b"\xc0" * 11):
-            self.assertRaises(BadIntervalError, decode, b"\x02" + message)
+            self.assertRaises(BadIntervalError, decode, b"\x03" + message)
 
     def test_columns_that_do_not_fit(self) -> None:
         """Values of half a number, or without as many counts or rates, are no interval."""
@@ -59,18 +60,58 @@ class EncodingTests(SynchronousTestCase):
             (b"", bytes(8), b""),
         ):
             fields = [{}, {}, {}, 0, 0, 0, {}, {}, {"t": columns}]
-            self.assertRaises(BadIntervalError, decode, b"\x02" + msgspec.msgpack.encode(fields))
+            for version in (b"\x02", b"\x03"):
+                self.assertRaises(BadIntervalError, decode, version + msgspec.msgpack.encode(fields))
 
     @given(st.binary(max_size=60), st.integers(0, 200), st.binary(max_size=3))
     def test_any_bytes(self, rubbish: bytes, at: int, spoiling: bytes) -> None:
         """Whatever the bytes are, there is an interval or this one error."""
         payload = encode(SAMPLE)
         spoilt = [each[:at] + spoiling + each[at + len(spoiling) :] for each in (payload, encode(SAMPLE, VERSION_1))]
-        for candidate in (b"\x02" + rubbish, b"\x01" + rubbish, *spoilt):
+        for candidate in (b"\x03" + rubbish, b"\x02" + rubbish, b"\x01" + rubbish, *spoilt):
             try:
                 decode(candidate)
             except BadIntervalError:
                 continue
+
+
+def in_one_number(interval: Interval) -> Interval:
+    """Return what is left of an interval when each counter has been one number, its rises and falls together."""
+    changes = interval.counters | {
+        series: fall.change(interval.counters[series]) for series, fall in interval.falls.items()
+    }
+    return msgspec.structs.replace(
+        interval,
+        counters={series: max(change, 0.0) for series, change in changes.items()},
+        falls={series: Fall(change, 1) for series, change in changes.items() if change < 0.0},
+    )
+
+
+class SecondVersionTests(SynchronousTestCase):
+    """Version 2, in which a counter is one number."""
+
+    FIELDS: tuple[object, ...] = ({}, {"c": 2}, {}, 0, 0, 0, {"a": 5.0, "b": -1.5}, {}, {}, {}, {"s": ["m"]})
+
+    def test_read(self) -> None:
+        """What went down in all is a fall, of one line, of a counter that did not go up."""
+        found = decode(b"\x02" + msgspec.msgpack.encode(self.FIELDS))
+        self.assertEqual((found.counters, found.falls), ({"a": 5.0, "b": 0.0}, {"b": Fall(-1.5, 1)}))
+        self.assertEqual((found.samples, found.sets), ({"c": 2}, {"s": {"m"}}))
+
+    def test_written(self) -> None:
+        """What has rises and falls is written as one number, in the fields that its readers know."""
+        interval = Interval(
+            counters={"a": 5.0, "b": 1.0}, falls={"b": Fall(-2.5, 2)}, samples={"c": 2}, sets={"s": {"m"}}
+        )
+        written = encode(interval, VERSION_2)
+        self.assertEqual(written[:1], b"\x02")
+        self.assertEqual(tuple(msgspec.msgpack.decode(written[1:]))[:11], self.FIELDS)
+
+    @given(chunks())
+    def test_round_trip(self, received: list[Chunk]) -> None:
+        """All but the falls is the same after it."""
+        interval = expected(received)
+        self.assertEqual(decode(encode(interval, VERSION_2)), in_one_number(interval))
 
 
 class ReleaseTests(SynchronousTestCase):
@@ -106,8 +147,8 @@ class ReleaseTests(SynchronousTestCase):
     @given(chunks())
     def test_written(self, received: list[Chunk]) -> None:
         """What is written for that release says the same, and each value once."""
-        interval = expected(received)
-        written = encode(interval, VERSION_1)
+        interval = in_one_number(expected(received))
+        written = encode(expected(received), VERSION_1)
         self.assertEqual(decode(written), interval)
         times = msgspec.msgpack.decode(written[1:])[8]
         self.assertEqual(times, {series: weights_of(values) for series, values in interval.times.items()})

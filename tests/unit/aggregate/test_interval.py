@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from tests.unit.aggregate.model import Chunk, came, chunks, expected
@@ -23,11 +24,12 @@ class MergeTests(SynchronousTestCase):
             bad_tags=1,
             events=2,
             service_checks=3,
-            counters={"x": 1.5},
+            counters={"x": 1.5, "z": 0.0},
             gauges={"g": [(1, False, 5.0)]},
             times={"t": came({1.0: 2.0})},
             distributions={"d": came({1.0: 4.0})},
             sets={"s": {"m"}},
+            falls={"z": Fall(-1.0, 2)},
         )
         two = Interval(
             listeners={"a": ListenerCounts(10, 20, 30, 40), "b": ListenerCounts(1, 1, 1, 1)},
@@ -36,11 +38,12 @@ class MergeTests(SynchronousTestCase):
             bad_tags=10,
             events=20,
             service_checks=30,
-            counters={"x": 2.0, "y": -1.0},
+            counters={"x": 2.0, "y": 0.0, "z": 5.0},
             gauges={"g": [(2, True, 1.0)]},
             times={"t": came({1.0: 1.0, 2.0: 1.0})},
             distributions={"e": came({1.0: 1.0})},
             sets={"s": {"n"}, "u": {"m"}},
+            falls={"z": Fall(-1.5, 1, 0.25), "y": Fall(-1.0, 1)},
         )
         both = Interval(
             listeners={"a": ListenerCounts(11, 22, 33, 44), "b": ListenerCounts(1, 1, 1, 1)},
@@ -49,11 +52,12 @@ class MergeTests(SynchronousTestCase):
             bad_tags=11,
             events=22,
             service_checks=33,
-            counters={"x": 3.5, "y": -1.0},
+            counters={"x": 3.5, "y": 0.0, "z": 5.0},
             gauges={"g": [(1, False, 5.0), (2, True, 1.0)]},
             times={"t": came({1.0: 3.0, 2.0: 1.0})},
             distributions={"d": came({1.0: 4.0}), "e": came({1.0: 1.0})},
             sets={"s": {"m", "n"}, "u": {"m"}},
+            falls={"z": Fall(-2.5, 3, 0.25), "y": Fall(-1.0, 1)},
         )
         self.assertEqual(merge([one, two]), both)
 

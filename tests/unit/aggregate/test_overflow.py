@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.amounts import NO_SERIES, Amount
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.overflow import OVERFLOW, admit, fresh_amount
@@ -19,7 +21,7 @@ NAMES = [f"n{number}" for number in range(12)]
 weights = st.dictionaries(st.integers(0, 5).map(float), st.integers(1, 9).map(float), min_size=1, max_size=4).map(came)
 intervals = st.builds(
     Interval,
-    counters=st.dictionaries(st.sampled_from(NAMES), st.integers(-9, 9).map(float)),
+    counters=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 9).map(float)),
     times=st.dictionaries(st.sampled_from(NAMES), weights),
     distributions=st.dictionaries(st.sampled_from(NAMES), weights),
     gauges=st.dictionaries(st.sampled_from(NAMES), st.just([(1, False, 2.0)])),
@@ -71,10 +73,15 @@ class AdmitTests(SynchronousTestCase):
     @given(intervals, known, st.integers(0, 20), st.integers(0, 100))
     def test_sums_stay_true(self, news: Interval, existing: dict[str, set[str]], number: int, size: int) -> None:
         """All that counters and timers say is still there, in no more new series than there is room for."""
+        falls = {identity: Fall(-1.0, 2) for identity in news.counters if identity > "n4"}
+        news = msgspec.structs.replace(news, falls=falls)
         before = decode(encode(news))
         room = Amount(number, size)
         found = admit(news, existing, room)
         self.assertEqual(news, before)
+        self.assertEqual(sum(fall.amount for fall in found.interval.falls.values()), -len(news.falls))
+        self.assertEqual(sum(fall.lines for fall in found.interval.falls.values()), 2 * len(news.falls))
+        self.assertLessEqual(found.interval.falls.keys(), found.interval.counters.keys())
         self.assertEqual(sum(found.interval.counters.values()), sum(news.counters.values()))
         self.assertEqual(total(found.interval.times), total(news.times))
         self.assertEqual(total(found.interval.distributions), total(news.distributions))

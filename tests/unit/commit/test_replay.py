@@ -8,6 +8,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
@@ -254,7 +255,7 @@ class ReplayTests(LedgerTestCase):
     @settings(max_examples=60)
     @given(st.lists(st.lists(st.sampled_from(HUGE), min_size=1, max_size=5), min_size=1, max_size=20))
     def test_exact_frame_by_frame(self, frames: list[list[bytes]]) -> None:
-        """However the same lines are cut into frames, each way to read them gives the true sum, rounded once."""
+        """However the same lines are cut into frames, each way to read them gives the true sums, rounded once."""
         for cut in (frames, [[number for numbers in frames for number in numbers]]):
             path = self.create()
             writer = self.map(path, writable=True)
@@ -264,6 +265,11 @@ class ReplayTests(LedgerTestCase):
             for tick, numbers in enumerate(cut):
                 lines = b"".join(b"a:%s|c\n" % number for number in numbers)
                 journal.append(0, lines, tick, len(lines))
-            true = float(sum(Fraction(float(number)) for numbers in frames for number in numbers))
+            exact = [Fraction(float(number)) for numbers in frames for number in numbers]
+            rises, falls = (sum(map(part, exact)) for part in (lambda one: max(one, 0), lambda one: min(one, 0)))
             for found in (replay(ledger, 0), replay_carefully(ledger, 0, None, None, lambda offset: None)):
-                self.assertEqual({"a": true}, decode(found.payload).counters)
+                interval = decode(found.payload)
+                fall = interval.falls.get("a", Fall(0.0, 0))
+                self.assertEqual((interval.counters, fall.amount), ({"a": float(rises)}, float(falls)))
+                self.assertEqual(fall.lines, sum(one < 0 for one in exact))
+                self.assertEqual(fall.change(interval.counters["a"]), float(rises + falls))

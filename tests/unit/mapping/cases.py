@@ -322,6 +322,8 @@ REFUSED = (
     ("mappings:\n- match: a.*\n  name: foo\n  ttl: -5s\n", 4, "not a duration"),
     ("mappings:\n- match: a.*\n  name: foo\n  scale: .nan\n", 4, "is not a number"),
     ("mappings:\n- match: a.*\n  name: foo\n  scale: 1e300\n", 4, "is not a number"),
+    ("mappings:\n- match: a.*\n  name: foo\n  scale: -1\n", 4, "a counter never falls"),
+    ("mappings:\n- match: a.*\n  name: foo\n  scale: -1\n  match_metric_type: counter\n", 4, "a counter never falls"),
     ("mappings:\n- match: a.*\n  name: foo\n  honor_labels: maybe\n", 4, "neither true nor false"),
     ("mappings:\n- match: a.*\n  name: foo\n  histogram_options:\n    buckets: [2, 1]\n", 5, "buckets must grow"),
     ("mappings:\n- match: a.*\n  name: foo\n  histogram_options:\n    buckets: [1, +Inf, 2]\n", 5, "must grow"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.document import read_mapping
@@ -84,14 +85,19 @@ class IntervalTests(SynchronousTestCase):
         )
         mapped = mapper("").apply(raw)
         self.assertEqual(mapped.news, raw)
-        self.assertEqual((mapped.treatments, mapped.negative), ({}, 0))
+        self.assertEqual((mapped.treatments, mapped.fallen), ({}, ""))
 
     def test_counters_add_up(self) -> None:
-        """Counters that get the same name add up, scaled; one that falls is left out by itself."""
-        raw = Interval(counters={"j.a": 2.0, "j.b": 3.0, "j.c": -4.0, "other": -1.0})
-        mapped = mapper(self.JOINED % 10).apply(raw)
-        self.assertEqual(mapped.news.counters, {"joined": 50.0})
-        self.assertEqual(mapped.negative, 2)
+        """Counters that get the same name add up, scaled, and so do their falls, which are looked up once."""
+        raw = Interval(
+            counters={"j.a": 2.0, "j.b": 3.0, "j.c": 0.0, "other": 0.0},
+            falls={"j.a": Fall(-1.0, 2), "j.c": Fall(-4.0, 1), "other": Fall(-1.0, 1)},
+        )
+        rules = mapper(self.JOINED % 10)
+        mapped = rules.apply(raw)
+        self.assertEqual(mapped.news.counters, {"joined": 50.0, "other": 0.0})
+        self.assertEqual(mapped.news.falls, {"joined": Fall(-50.0, 3), "other": Fall(-1.0, 1)})
+        self.assertEqual((mapped.fallen, sum(rules.outcomes.values())), ("other", 4))
 
     def test_gauges_follow_the_order_of_time(self) -> None:
         """What happened to several gauges becomes what happened to one, whichever came first in the interval."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.mapping.document import read_mapping
@@ -75,7 +76,7 @@ class IdentityTests(MappedStoreCase):
     def test_falling_counters_are_counted(self) -> None:
         """A raw counter that falls can't hide behind one that gets the same name."""
         store = self.mapped("mappings: [{match: a.*, name: a}]")
-        snapshot = self.commit(store, Interval(counters={"a.x": 5.0, "a.y": -3.0}))
+        snapshot = self.commit(store, Interval(counters={"a.x": 5.0, "a.y": 0.0}, falls={"a.y": Fall(-3.0, 1)}))
         self.assertEqual((values(snapshot.counters), snapshot.stats.conflicts["negative"]), ({"a": 5.0}, 1))
         self.assertEqual({"negative": "a.y"}, snapshot.stats.left_out)
 

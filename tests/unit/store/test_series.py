@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store.batch import CommitBatch, Piece
@@ -22,12 +23,15 @@ class SeriesTests(StoreTestCase):
         return store.commit(CommitBatch(counts=[counts("L1")], pieces=[piece]))
 
     def test_a_counter_does_not_fall(self) -> None:
-        """A negative increment is left out and counted as a conflict."""
+        """What goes down is left out, and each of its lines counted as a conflict."""
         store = self.open()
         self.commit(store, Interval(counters={"a": 3.0}))
-        snapshot = self.commit(store, Interval(counters={"a": -1.0, "b": -1.0, "c": 0.0}))
-        self.assertEqual(values(snapshot.counters), {"a": 3.0, "c": 0.0})
-        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (2, {"negative": "b"}))
+        snapshot = self.commit(
+            store,
+            Interval(counters={"a": 2.0, "b": 0.0, "c": 0.0}, falls={"a": Fall(-9.0, 3), "b": Fall(-1.0, 1)}),
+        )
+        self.assertEqual(values(snapshot.counters), {"a": 5.0, "b": 0.0, "c": 0.0})
+        self.assertEqual((snapshot.stats.conflicts["negative"], snapshot.stats.left_out), (4, {"negative": "b"}))
 
     def test_gauges(self) -> None:
         """A gauge starts at 0, relative changes add to it, a setting replaces it, from commit to commit."""
