@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-import sys
 from typing import Any
 
 import pytest
@@ -56,10 +56,8 @@ TOGETHER = (
 
 register()
 
-# Container images often forbid it. The services are started some hundred times, and without what Python keeps of a
-# compiled module each start of a process compiles all of the package: half of what the tests would cost.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+# Until the tests are collected: nothing of them is garbage.
+gc.disable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,6 +84,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first, and proofs last."""
     items.sort(key=lambda item: (item.get_closest_marker("proof") is not None, _rank(item.nodeid)))
+
+
+def pytest_collection_finish() -> None:
+    """Have no garbage collection look at the tests again: some tests ask for a whole one."""
+    gc.freeze()
+    gc.enable()
 
 
 def _rank(name: str) -> int:
