@@ -58,20 +58,16 @@ def folder(case: TestCase) -> Path:
 
 def lay_out(text: str, root: Path) -> None:
     """Make the files of a recorded machine below ``root``."""
-    path = root
     links = []
-    for line in text.splitlines(keepends=True):
-        if line.startswith("== "):
-            name, _, target = line[3:].strip().partition(" -> ")
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if target:
-                links.append((path, path.parent / target))
-            else:
-                path.write_text("")
+    for entry in ("\n" + text.removesuffix("\n")).split("\n== ")[1:]:
+        head, newline, content = entry.partition("\n")
+        name, _, target = head.strip().partition(" -> ")
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if target:
+            links.append((path, path.parent / target))
         else:
-            with path.open("a") as file:
-                file.write(line)
+            path.write_text(content + newline)
     for link, place in links:
         place.resolve().mkdir(parents=True, exist_ok=True)
         link.symlink_to(place.resolve())

@@ -36,6 +36,9 @@ IDLE_TIMEOUT = 60.0
 MAX_LINE = 64
 RING_SIZE = 1 << 20
 
+_PAUSE = 0.001
+"""Seconds between two questions: without them a wait takes a whole processor from other tests."""
+
 
 class LoopbackReactor(MemoryReactorClock):
     """A clock that a test advances, and descriptors that are polled once for each `turn`."""
@@ -157,10 +160,11 @@ class Client:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Ask again and again, until it is so."""
+    """Ask again and again, until it is so: 40 ms for data that the kernel acknowledges late, and next to nothing else."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it has not come to pass"
+        time.sleep(_PAUSE)
 
 
 def wait_readable(one: Any) -> None:
