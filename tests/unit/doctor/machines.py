@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
@@ -20,6 +22,10 @@ from statsd_tcp.kernel.sock_diag import Listener
 __all__ = ["KINDS", "RecordedProbes", "folder", "judge", "lay_out", "machine"]
 
 TREES = Path(__file__).parents[2] / "data" / "machines"
+_MEMORY = "/dev/shm"
+PLACE = _MEMORY if os.access(_MEMORY, os.W_OK) else tempfile.gettempdir()
+"""Where machines are laid out: in memory if there is such a place. Hundreds of small files are dear on a disk."""
+
 KINDS = ("vm", "container", "centos7", "numa")
 
 
@@ -51,7 +57,7 @@ class RecordedProbes:
 
 def folder(case: TestCase) -> Path:
     """Make a folder that goes with the test."""
-    made = TemporaryDirectory(prefix="statscounter-")
+    made = TemporaryDirectory(prefix="statscounter-", dir=PLACE)
     case.addCleanup(made.cleanup)
     return Path(made.name)
 

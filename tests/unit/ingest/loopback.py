@@ -160,7 +160,7 @@ class Client:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Ask again and again, until it is so: 40 ms for data that the kernel acknowledges late, and next to nothing else."""
+    """Ask again and again, until it is so: for 40 ms where the kernel acknowledges late, elsewhere hardly ever."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it has not come to pass"
