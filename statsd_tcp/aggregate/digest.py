@@ -7,9 +7,8 @@ same result.
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.examples import BAD_TAGS, Examples
@@ -23,7 +22,10 @@ from statsd_tcp.wire.numbers import LARGEST_CHANGE, LIMIT
 from statsd_tcp.wire.samples import Kind, Sample
 from statsd_tcp.wire.shape import Shape, packed_numbers, plain_number
 
-__all__ = ["COLLECTED", "Digest", "count_into"]
+__all__ = ["COLLECTED", "Digest", "Learnt"]
+
+Learnt = tuple[bytes, Shape | None]
+"""A line whose shape was new, and the shape; None if nothing in the line was good."""
 
 COLLECTED: Final = 16_384
 """About how many values are collected before they are counted, which takes some 3 ms for 1000 shapes."""
@@ -32,11 +34,6 @@ MEMBER_BYTES: Final = 64
 """What a set's member takes beside its text, about."""
 
 _SIGNS: Final = b"+-"
-
-# What `collections.Counter` counts with. It has no public name, but it takes a plain dictionary, whose numbers need not
-# be whole.
-count_into: Callable[[dict[Any, Any], Iterable[Any]], None] = collections._count_elements  # type: ignore[attr-defined]  # noqa: SLF001
-"""Add 1 in a dictionary for each element, at the speed of C."""
 
 
 class Digest:
@@ -97,13 +94,12 @@ class Digest:
                 wholes[shape.series] = total
             else:
                 self._counters.add(shape.series, added)
-        if lines:
-            self._interval.samples["c"] = self._interval.samples.get("c", 0) + lines
+        self._note_counters(lines)
         for shape, numbers in timers:
             self._add_values(shape.kind, shape.series, numbers, 1, 1.0 / shape.rate)
 
-    def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> int:
-        """Add lines, none of them empty, each as often as the number beside it; say how many shapes were new.
+    def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> list[Learnt]:
+        """Add lines, none of them empty, each as often as the number beside it; return those whose shapes were new.
 
         What happens to a gauge has an order, so the number beside its lines must be 1: they change it one
         after the other, at ``tick``.
@@ -115,19 +111,21 @@ class Digest:
         counters = self._counters
         wholes = counters.wholes
         before = wholes.get
-        counted = learnt = 0
+        counted = 0
+        learnt: list[Learnt] = []
         for line, times in lines:
             head, _, rest = line.partition(b":")
             values, _, suffix = rest.partition(b"|")
             shape = shape_of((head, suffix))
             if shape is None:
-                learnt += 1
                 shape = memo.learn((head, suffix))
                 shape_of = memo.young.get
+                learnt.append((line, shape))
             is_whole = len(values) <= shape.digits and values.isdigit()
             number = float(values) if is_whole else plain_number(shape, values) if shape.plain else None
             if number is None:
-                self._add_odd(line, shape, values, times, tick)
+                if not self._add_odd(line, shape, values, times, tick):
+                    self._unlearn(learnt, line)
             elif shape.kind == "g":
                 self._change(line, shape, number, tick, relative=signed and values[0] in _SIGNS)
             elif shape.kind == "c":
@@ -143,13 +141,24 @@ class Digest:
                 collected.append(number)
             else:
                 self._add_numbers(shape, [number], times)
-        if counted:
-            samples = self._interval.samples
-            samples["c"] = samples.get("c", 0) + counted
+        self._note_counters(counted)
         self._collected += len(lines)
         if self._collected > COLLECTED:
             self.flush()
         return learnt
+
+    def _note_counters(self, number: int) -> None:
+        if number:
+            self._interval.samples["c"] = self._interval.samples.get("c", 0) + number
+
+    def _unlearn(self, learnt: list[Learnt], line: bytes) -> None:
+        """Have a shape that was learnt of a bad line be new again, if it can have good ones: then its series comes."""
+        if not learnt or learnt[-1][0] is not line:
+            return
+        shape, learnt[-1] = learnt[-1][1], (line, None)
+        if shape is not None and not (shape.reason or shape.special):
+            head, _, rest = line.partition(b":")
+            self._memo.forget((head, rest.partition(b"|")[2]))
 
     def _change(self, line: bytes, shape: Shape, number: float, tick: int, *, relative: bool) -> None:
         interval, series = self._interval, shape.series
@@ -191,8 +200,8 @@ class Digest:
         values.add(numbers, times, rate)
         self.held += len(numbers)
 
-    def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> None:
-        """Add a line that is not plainly one number."""
+    def _add_odd(self, line: bytes, shape: Shape, values: bytes, times: int, tick: int) -> bool:
+        """Add a line that is not plainly one number; return whether there is anything in it to count."""
         packed = packed_numbers(shape, values) if shape.plain and shape.kind != "g" else None
         if packed is None:
             parsed = complete(line, shape, values, self._grammar)
@@ -203,8 +212,9 @@ class Digest:
             elif parsed.bad_tags:
                 self._examples.note(BAD_TAGS, line)
             self._add_parsed(parsed, times, tick)
-        else:
-            self._add_numbers(shape, packed, times)
+            return bool(parsed.samples)
+        self._add_numbers(shape, packed, times)
+        return True
 
     def _add_parsed(self, parsed: Parsed, times: int, tick: int) -> None:
         interval = self._interval

@@ -59,7 +59,7 @@ def decode(payload: bytes) -> Interval:
 def _together(interval: Interval) -> Interval:
     """Return an interval with one number of each counter."""
     changes = {series: fall.change(interval.counters[series]) for series, fall in interval.falls.items()}
-    return msgspec.structs.replace(interval, counters=interval.counters | changes, falls={})
+    return msgspec.structs.replace(interval, counters=interval.counters | changes, falls={}, met=[])
 
 
 def _apart(interval: Interval) -> Interval:

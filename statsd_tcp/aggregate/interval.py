@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.values import Values
 
@@ -47,6 +48,9 @@ class Interval(msgspec.Struct, array_like=True):
     * ``times`` (``ms``, in milliseconds) and ``distributions`` (``h`` and ``d``): for each series its values.
     * ``sets``: the members of each.
 
+    * ``met``: the series that may be new, in the order in which they came. Few are, when nothing is; a series may be in
+      it that came long ago, and one may not be that has expired since.
+
     One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
     two was first can only be said by whoever knows all that came before, so it is for the store to decide;
     only a line that contradicts itself is rejected before.
@@ -64,6 +68,7 @@ class Interval(msgspec.Struct, array_like=True):
     distributions: dict[str, Values] = {}
     sets: dict[str, set[str]] = {}
     falls: dict[str, Fall] = {}
+    met: list[First] = []
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was counted."""
@@ -88,6 +93,8 @@ class Interval(msgspec.Struct, array_like=True):
         for series, fall in other.falls.items():
             before = self.falls.get(series)
             self.falls[series] = fall if before is None else before.plus(fall)
+        if other.met:
+            self.met = sorted([*self.met, *other.met])
 
 
 _NOTHING = Interval()

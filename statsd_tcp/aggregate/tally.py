@@ -5,7 +5,8 @@ how often it saw which line. Filling it takes C code alone: join, split, count. 
 its repetitions, when the interval is taken or the table is full.
 
 Gauges are the exception, because what happens to a gauge has an order. Their lines are counted like the
-others, and the changes they make are noted at once.
+others, and the changes they make are noted at once. Where a line of a new shape came is known all the same, see
+`aggregate.firsts`: a table is in the order of its lines, and has a mark for each moment at which some were new.
 
 Where there is a part that adds plain lines up by itself (`aggregate.sums`), only the lines that it doesn't know
 are counted.
@@ -18,13 +19,16 @@ from typing import Final
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.counter_sums import CounterSums
-from statsd_tcp.aggregate.digest import Digest, count_into
+from statsd_tcp.aggregate.digest import Digest
 from statsd_tcp.aggregate.examples import Examples
+from statsd_tcp.aggregate.firsts import Firsts, Moment
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.line_table import LineTable
 from statsd_tcp.aggregate.sums import NewSums, Sums
 from statsd_tcp.wire.grammar import Grammar, named
 from statsd_tcp.wire.reasons import REASONS
 from statsd_tcp.wire.samples import GAUGE_MARK, SPACE, SPACED_MARK
+from statsd_tcp.wire.shape import Shape
 
 __all__ = ["TABLE_BYTES", "TABLE_LINES", "Tally", "tally_for"]
 
@@ -50,6 +54,10 @@ HELD: Final = 1 << 20
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
 
+# And for so many nanoseconds: under load about one poll of the sockets, so that this costs nothing there. What came in
+# one batch has one moment.
+_BATCH_TIME: Final = 1_000_000
+
 
 class _Listener:
     """One listener's lines: chunks that wait, sums or a table of others, and counts of what is digested."""
@@ -59,15 +67,17 @@ class _Listener:
         "counts",
         "digest",
         "examples",
+        "firsts",
         "full_tables",
         "holds_much",
         "label",
+        "moment",
         "pending",
         "pending_bytes",
         "scale",
         "sums",
         "table",
-        "table_bytes",
+        "until",
     )
 
     def __init__(
@@ -75,6 +85,7 @@ class _Listener:
         label: str,
         digest: Digest,
         examples: Examples,
+        firsts: Firsts,
         accepted: AcceptedLines | None,
         sums: Sums | None,
         holds_much: Callable[[], object],
@@ -82,50 +93,90 @@ class _Listener:
         self.label = label
         self.digest = digest
         self.examples = examples
+        self.firsts = firsts
         self.accepted = accepted
         self.sums = sums
         self.holds_much = holds_much
         self.pending: list[bytes] = []
         self.pending_bytes = 0
-        self.table: dict[bytes, int] = {}
-        self.table_bytes = 0
+        # When the first of them came, and the tick at which others begin anew.
+        self.moment: Moment = (0, 0)
+        self.until = 0
+        self.table = LineTable()
         self.scale = 1
         self.full_tables = 0
         self.counts = ListenerCounts()
 
-    def take_in_order(self, chunk: bytes, tick: int) -> None:
-        """Digest the lines that may change a gauge, and count the others."""
+    def begin(self, tick: int) -> None:
+        """Count the lines that wait, for others are to wait from now on."""
+        if self.pending:
+            self.split()
+        self.until = tick + _BATCH_TIME
+        self.moment = self.firsts.moment(tick)
+
+    def take_in_order(self, chunk: bytes, tick: int, new_gauge: Callable[[], None]) -> bool:
+        """Digest the lines that may change a gauge, and count the others; return whether one was of a new shape.
+
+        Before the others are counted then ``new_gauge`` is called.
+        """
         lines, size = self._unknown(chunk)
         gauges = [line for line in lines if line.find(GAUGE_MARK) >= 0 or line.find(SPACED_MARK) >= 0]
         self.counts.lines += len(gauges)
         once = [(line, 1) for line in gauges]
         self.examples.listener = self.label
-        self.digest.count(once, tick)
+        new = {line: shape for line, shape in self.digest.count(once, tick) if shape is not None}
         if self.accepted is not None:
             self.accepted.pass_on(once)
         self._weigh()
-        if len(gauges) < len(lines):
-            self._count([line for line in lines if line.find(GAUGE_MARK) < 0 and line.find(SPACED_MARK) < 0], size)
+        if new:
+            new_gauge()
+            self.firsts.leave_out(tick)
+            self._count_between(lines, set(gauges), dict(new), tick)
+        elif len(gauges) < len(lines):
+            self.split()
+            others = [line for line in lines if line.find(GAUGE_MARK) < 0 and line.find(SPACED_MARK) < 0]
+            self._count(others, size, self.firsts.moment(tick))
+        return bool(new)
+
+    def take_late(self, chunk: bytes) -> None:
+        """Count lines that came before the chunk in which a gauge was new."""
+        self._count(*self._unknown(chunk), self.firsts.left_out)
+
+    def _count_between(self, lines: list[bytes], gauges: set[bytes], new: dict[bytes, Shape], tick: int) -> None:
+        """Note where in a chunk the new gauges are, and count what is between them."""
+        others: list[bytes] = []
+        for line in lines:
+            if line not in gauges:
+                others.append(line)
+            elif line in new:
+                self._count(others, _size(others), self.firsts.moment(tick))
+                others = []
+                self.firsts.note(self.firsts.moment(tick), new.pop(line))
+        self._count(others, _size(others), self.firsts.moment(tick))
 
     def split(self) -> None:
         """Count the lines that wait."""
-        self._count(*self._unknown(b"".join(self.pending)))
-        self.pending.clear()
-        self.pending_bytes = 0
+        if self.pending:
+            self._count(*self._unknown(b"".join(self.pending)), self.moment)
+            self.pending.clear()
+            self.pending_bytes = 0
 
     def settle(self) -> None:
         """Digest the table and empty it."""
-        table, self.table, self.table_bytes = self.table, {}, 0
-        self.counts.empty_lines += table.pop(b"", 0) + table.pop(b"\r", 0)
-        lines = sum(table.values())
+        table, self.table = self.table, LineTable()
+        self.counts.empty_lines += table.take_empty()
+        lines = sum(table.lines.values())
         self.counts.lines += lines
         self.examples.listener = self.label
-        learnt = self.digest.count(table.items())
+        learnt = self.digest.count(table.lines.items())
         if self.sums is not None:
-            self.sums.learn(table, self.digest.shapes)
-        self._choose_scale(lines, len(table), learnt)
+            self.sums.learn(table.lines, self.digest.shapes)
+        if learnt:
+            for moment, (_, shape) in zip(table.moments(line for line, _ in learnt), learnt, strict=True):
+                self.firsts.note(moment, shape)
+        self._choose_scale(lines, len(table.lines), len(learnt))
         if self.accepted is not None:
-            self.accepted.pass_on(table.items())
+            self.accepted.pass_on(table.lines.items())
         self._weigh()
 
     def flush(self) -> None:
@@ -147,12 +198,12 @@ class _Listener:
         unknown = self.sums.add(chunk)
         if self.sums.collected > COLLECTED:
             self.flush()
-        return unknown, sum(map(len, unknown)) + len(unknown)
+        return unknown, _size(unknown)
 
-    def _count(self, lines: list[bytes], size: int) -> None:
-        count_into(self.table, lines)
-        self.table_bytes += size
-        if len(self.table) > TABLE_LINES * self.scale or self.table_bytes > TABLE_BYTES * self.scale:
+    def _count(self, lines: list[bytes], size: int, moment: Moment) -> None:
+        table = self.table
+        table.count(lines, size, moment)
+        if len(table) > TABLE_LINES * self.scale or table.size > TABLE_BYTES * self.scale:
             self.settle()
 
     def _choose_scale(self, lines: int, different: int, learnt: int) -> None:
@@ -170,6 +221,11 @@ def _split(chunk: bytes) -> list[bytes]:
     lines = chunk.split(b"\n")
     lines.pop()
     return lines
+
+
+def _size(lines: list[bytes]) -> int:
+    """Return how many bytes lines take, with their ends."""
+    return sum(map(len, lines)) + len(lines)
 
 
 def _let_be() -> None:
@@ -199,10 +255,13 @@ class Tally:
         self._interval = Interval()
         self._counters = CounterSums()
         self.examples = Examples()
+        self._firsts = Firsts()
         self._digests: dict[Grammar, Digest] = {}
         self._rejected = None if accepted is None else accepted.rejected
         self._listeners = [
-            _Listener(label, self._digest_of(grammar), self.examples, accepted, sums and sums(), holds_much)
+            _Listener(
+                label, self._digest_of(grammar), self.examples, self._firsts, accepted, sums and sums(), holds_much
+            )
             for label, grammar in listeners
         ]
 
@@ -210,23 +269,34 @@ class Tally:
         new = Digest(grammar, self._interval, self._counters, self.examples, self._rejected)
         return self._digests.setdefault(grammar, new)
 
-    def add(self, listener: int, chunk: bytes, tick: int) -> None:
-        """Count the lines in ``chunk``, each of which ends in a newline.
+    def add(self, listener: int, chunk: bytes, tick: int) -> bool:
+        """Count the lines in ``chunk``, each of which ends in a newline; return whether a gauge in it was new.
 
         ``tick`` is when they came, in nanoseconds of CLOCK_MONOTONIC. It must not go back from call to call.
         """
         of = self._listeners[listener]
         if chunk.find(GAUGE_MARK) >= 0 or (chunk.find(SPACE) >= 0 and chunk.find(SPACED_MARK) >= 0):
-            of.take_in_order(chunk, tick)
-            return
-        of.pending.append(chunk)
+            return of.take_in_order(chunk, tick, self._split)
+        pending = of.pending
+        if not pending or tick > of.until:
+            of.begin(tick)
+        pending.append(chunk)
         of.pending_bytes += len(chunk)
         if of.pending_bytes > _BATCH_BYTES:
             of.split()
+        return False
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
         """Do what ``add`` does for each of ``chunks``, faster."""
-        self.add(listener, b"".join(chunks), tick)
+        return self.add(listener, b"".join(chunks), tick)
+
+    def add_late(self, listener: int, chunks: list[bytes]) -> None:
+        """Count lines, without gauges, that came before the chunk with a new gauge that was added last."""
+        self._listeners[listener].take_late(b"".join(chunks))
+
+    def _split(self) -> None:
+        for of in self._listeners:
+            of.split()
 
     def received(self, listener: int, nbytes: int) -> None:
         """Count bytes that were received, whether or not they made a line."""
@@ -265,6 +335,7 @@ class Tally:
             taken.listeners.setdefault(of.label, ListenerCounts()).add(of.counts)
             of.counts = ListenerCounts()
         taken.counters, taken.falls = self._counters.take()
+        taken.met = self._firsts.take()
         self._interval = Interval()
         for digest in self._digests.values():
             digest.begin(self._interval)

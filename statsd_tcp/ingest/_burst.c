@@ -24,7 +24,7 @@ enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
-    VERSION = 2, /* of what Python calls here; raised with it in native.py */
+    VERSION = 3, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
 };
 
@@ -138,7 +138,8 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
     append(run, lines, length);
     run->received += length;
     if (gauge)
-        return keep(run->gauges, Py_BuildValue("(Ky#)", (unsigned long long)run->tick, lines, (Py_ssize_t)length));
+        return keep(run->gauges, Py_BuildValue("(Ky#n)", (unsigned long long)run->tick, lines, (Py_ssize_t)length,
+                                               PyList_Size(run->chunks)));
     return keep(run->chunks, PyBytes_FromStringAndSize((const char *)lines, length));
 }
 

@@ -31,8 +31,11 @@ SHARE = 1 << 16
 class LineTally(Protocol):
     """What the intake needs of a tally."""
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
-        """Count the lines of these chunks."""
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
+        """Count the lines of these chunks; return whether a gauge among them was new."""
+
+    def add_late(self, listener: int, chunks: list[bytes]) -> None:
+        """Count lines that came before the last chunk with a gauge that was new."""
 
     def received(self, listener: int, nbytes: int) -> None:
         """Count received bytes."""
@@ -125,22 +128,28 @@ class Intake:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()
             journal.append(listener, lines, tick, received, datagrams)
-            self._tally.add_many(listener, [lines], tick)
+            if self._tally.add_many(listener, [lines], tick):
+                self._catch_up()
         else:
             journal.append(listener, lines, self.tick, received, datagrams)
             self._batches[listener].append(lines)
         if journal.head > self._edge:
             self._fill()
 
-    def took(self, listener: int, chunks: list[bytes], gauges: list[tuple[int, bytes]], received: int) -> None:
-        """Take what was published in the journal elsewhere: chunks as those of `take`, those of gauges with their tick.
+    def took(self, listener: int, chunks: list[bytes], gauges: list[tuple[int, bytes, int]], received: int) -> None:
+        """Take what was published in the journal elsewhere: chunks as those of `take`, and those of gauges.
 
-        ``tick`` is that of the last of them already.
+        The latter are with their tick, and with the number of other chunks before them. ``tick`` is that of the last of
+        them already.
         """
         self._bytes[listener] += received
-        self._batches[listener] += chunks
-        for tick, lines in gauges:
-            self._tally.add_many(listener, [lines], tick)
+        handed = 0
+        for tick, lines, before in gauges:
+            if self._tally.add_many(listener, [lines], tick):
+                self._batches[listener] += chunks[handed:before]
+                handed = before
+                self._catch_up()
+        self._batches[listener] += chunks[handed:] if handed else chunks
         self.journal.catch_up()
         if self.journal.head > self._edge:
             self._fill()
@@ -161,6 +170,13 @@ class Intake:
             if self._datagrams[listener]:
                 self._tally.datagrams(listener, self._datagrams[listener])
                 self._datagrams[listener] = 0
+
+    def _catch_up(self) -> None:
+        """Hand over what came before a gauge that was new: which of them was first may matter."""
+        for listener, chunks in enumerate(self._batches):
+            if chunks:
+                self._batches[listener] = []
+                self._tally.add_late(listener, chunks)
 
     def release(self, committed: int) -> None:
         """Give the journal's space before that offset back: the store has it."""

@@ -24,7 +24,7 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 2  # noqa: PLR2004
+    BUILT = _burst.VERSION == 3  # noqa: PLR2004
 
 __all__ = ["BUILT", "LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
 

@@ -50,8 +50,7 @@ class ShapeMemo:
         shape = self._old.get(key)
         if shape is None:
             shape = read_shape(*key, self.grammar)
-        # The key's bytes are there twice: in the key and, decoded, in the identity.
-        size = _ENTRY_BYTES + 2 * (len(key[0]) + len(key[1])) + _SAMPLE_BYTES * len(shape.more)
+        size = _size(key, shape)
         if size > self._limit // _LARGE:
             return shape
         if self._bytes > self._limit:
@@ -59,3 +58,14 @@ class ShapeMemo:
         self.young[key] = shape
         self._bytes += size
         return shape
+
+    def forget(self, key: Key) -> None:
+        """Have the shape of a key be met again, if it is in ``young``."""
+        shape = self.young.pop(key, None)
+        if shape is not None:
+            self._bytes -= _size(key, shape)
+
+
+def _size(key: Key, shape: Shape) -> int:
+    # The key's bytes are there twice: in the key and, decoded, in the identity.
+    return _ENTRY_BYTES + 2 * (len(key[0]) + len(key[1])) + _SAMPLE_BYTES * len(shape.more)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from statsd_tcp.aggregate.encoding import decode, encode
+from statsd_tcp.aggregate.firsts import FIELDS
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.sums import BUILT, new_sums
 from statsd_tcp.aggregate.tally import Tally
@@ -34,6 +35,9 @@ _GRAMMARS: Final = (Grammar(max_line=100), Grammar(max_line=2000))
 # Sums in C that know few shapes have to forget some.
 _KNOWN_SHAPES: Final = (1 << 16, 3, 600)
 
+_APART: Final = 10_000_000
+"""Nanoseconds between two pieces, for each byte of them: what comes at about the same time counts as one."""
+
 
 def check(data: bytes) -> None:
     """Raise an error if something is wrong with the reading of this input."""
@@ -47,6 +51,9 @@ def check(data: bytes) -> None:
         _compare(line, verdict, grammar)
     intervals = _received(Tally([("fuzz", grammar)]), stream, number + 1, grammar)
     _add_up(intervals[0], verdicts)
+    met = [(first.field, first.identity) for first in intervals[0].met]
+    samples = [sample for verdict in verdicts for sample in verdict.samples]
+    same("what came first", list(dict.fromkeys((FIELDS[one.kind], one.series) for one in samples)), met)
     same("encoded and decoded", intervals[0], decode(encode(intervals[0])))
     if BUILT:
         known = _KNOWN_SHAPES[number % len(_KNOWN_SHAPES)]
@@ -72,8 +79,8 @@ def _received(tally: Tally, stream: bytes, size: int, grammar: Grammar) -> list[
     for part in (stream, stream[:half], stream[half:], stream):
         framer = LineFramer(grammar.max_line, Tails())
         for begin in range(0, len(part), size):
-            tally.add(0, framer.feed(part[begin : begin + size]), begin)
-        tally.add(0, framer.finish(clean=True), len(part))
+            tally.add(0, framer.feed(part[begin : begin + size]), begin * _APART)
+        tally.add(0, framer.finish(clean=True), len(part) * _APART)
         tally.reject(0, LINE_TOO_LONG, framer.line_too_long)
         taken.append(tally.take())
     return taken

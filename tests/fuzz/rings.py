@@ -96,8 +96,16 @@ def _check(given: Given) -> None:
         same("unfinished", model.unfinished, [data for data, _ in left])
     same("frames", model.frames, [(frame.listener, frame.received, frame.lines) for frame in frames])
     same("chunks", [lines for lines in model.lines if GAUGE_MARK not in lines], chunks)
-    same("gauges", [lines for lines in model.lines if GAUGE_MARK in lines], [lines for _, lines in gauges])
-    same("ticks of gauges", [frame.tick for frame in frames if GAUGE_MARK in frame.lines], [tick for tick, _ in gauges])
+    same("gauges", [lines for lines in model.lines if GAUGE_MARK in lines], [lines for _, lines, _ in gauges])
+    before = [
+        sum(GAUGE_MARK not in each for each in model.lines[:at])
+        for at, lines in enumerate(model.lines)
+        if GAUGE_MARK in lines
+    ]
+    same("chunks before gauges", before, [number for *_, number in gauges])
+    same(
+        "ticks of gauges", [frame.tick for frame in frames if GAUGE_MARK in frame.lines], [tick for tick, *_ in gauges]
+    )
     ticks = [77, *[frame.tick for frame in frames]]
     same("order of ticks", sorted(ticks), ticks)
     same("tick", ticks[-1], tick)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
 from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.counter_sums import Fall
@@ -16,8 +17,9 @@ from statsd_tcp.wire.line import parse_line
 from statsd_tcp.wire.samples import Sample
 from tests.unit.wire.strategies import lines
 
-__all__ = ["GRAMMARS", "LABELS", "Chunk", "came", "chunks", "exact_lines", "expected", "weights_of"]
+__all__ = ["GRAMMARS", "LABELS", "Chunk", "came", "chunks", "exact_lines", "expected", "first", "sums", "weights_of"]
 
+FIELDS = {"c": "counters", "g": "gauges", "ms": "times", "h": "distributions", "d": "distributions", "s": "sets"}
 LABELS = ("tcp:8125", "udp:8125", "unix", "tcp:8125")
 GRAMMARS = {"unix": DIALECTS["dogstatsd"]}
 
@@ -62,6 +64,21 @@ def expected(received: Iterable[Chunk]) -> Interval:
         for line in chunk.lines:
             _add_line(interval, LABELS[chunk.listener], line, chunk.tick)
     return interval
+
+
+def sums(interval: Interval) -> Interval:
+    """Return what an interval adds up to, without what came first."""
+    return msgspec.structs.replace(interval, met=[])
+
+
+def first(received: Iterable[Chunk]) -> list[tuple[str, str]]:
+    """Return the series of all these lines, by the fields that they are in, as they come."""
+    found: dict[tuple[str, str], None] = {}
+    for chunk in received:
+        for line in chunk.lines:
+            for sample in parse_line(line, GRAMMARS.get(LABELS[chunk.listener], Grammar())).samples:
+                found.setdefault((FIELDS[sample.kind], sample.series))
+    return list(found)
 
 
 def _add_line(interval: Interval, label: str, line: bytes, tick: int) -> None:

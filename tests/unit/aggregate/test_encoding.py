@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import VERSION_1, VERSION_2, BadIntervalError, decode, encode
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval
-from tests.unit.aggregate.model import Chunk, came, chunks, expected, weights_of
+from tests.unit.aggregate.model import Chunk, came, chunks, expected, first, weights_of
 
 SAMPLE = expected([Chunk(0, [b"a:1|c", b"a:-2|c", b"g:1|g", b"t:1|ms", b"d:1|h", b"s:m|s", b"x", b""], 1)])
 
@@ -22,6 +23,7 @@ class EncodingTests(SynchronousTestCase):
     def test_round_trip(self, received: list[Chunk]) -> None:
         """What was encoded is decoded as the same."""
         interval = expected(received)
+        interval.met = [First(7, place, *series) for place, series in enumerate(first(received))]
         self.assertEqual(decode(encode(interval)), interval)
 
     def test_empty(self) -> None:
@@ -103,13 +105,14 @@ class SecondVersionTests(SynchronousTestCase):
         interval = Interval(
             counters={"a": 5.0, "b": 1.0}, falls={"b": Fall(-2.5, 2)}, samples={"c": 2}, sets={"s": {"m"}}
         )
+        interval.met = [First(1, 0, "counters", "a")]
         written = encode(interval, VERSION_2)
         self.assertEqual(written[:1], b"\x02")
         self.assertEqual(tuple(msgspec.msgpack.decode(written[1:]))[:11], self.FIELDS)
 
     @given(chunks())
     def test_round_trip(self, received: list[Chunk]) -> None:
-        """All but the falls is the same after it."""
+        """All but the falls and what came first is the same after it."""
         interval = expected(received)
         self.assertEqual(decode(encode(interval, VERSION_2)), in_one_number(interval))
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import decode, encode
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from tests.unit.aggregate.model import Chunk, came, chunks, expected
 
@@ -30,6 +31,7 @@ class MergeTests(SynchronousTestCase):
             distributions={"d": came({1.0: 4.0})},
             sets={"s": {"m"}},
             falls={"z": Fall(-1.0, 2)},
+            met=[First(1, 0, "counters", "x"), First(9, 1, "gauges", "g")],
         )
         two = Interval(
             listeners={"a": ListenerCounts(10, 20, 30, 40), "b": ListenerCounts(1, 1, 1, 1)},
@@ -44,6 +46,7 @@ class MergeTests(SynchronousTestCase):
             distributions={"e": came({1.0: 1.0})},
             sets={"s": {"n"}, "u": {"m"}},
             falls={"z": Fall(-1.5, 1, 0.25), "y": Fall(-1.0, 1)},
+            met=[First(2, 0, "counters", "x"), First(9, 0, "times", "t")],
         )
         both = Interval(
             listeners={"a": ListenerCounts(11, 22, 33, 44), "b": ListenerCounts(1, 1, 1, 1)},
@@ -58,6 +61,12 @@ class MergeTests(SynchronousTestCase):
             distributions={"d": came({1.0: 4.0}), "e": came({1.0: 1.0})},
             sets={"s": {"m", "n"}, "u": {"m"}},
             falls={"z": Fall(-2.5, 3, 0.25), "y": Fall(-1.0, 1)},
+            met=[
+                First(1, 0, "counters", "x"),
+                First(2, 0, "counters", "x"),
+                First(9, 0, "times", "t"),
+                First(9, 1, "gauges", "g"),
+            ],
         )
         self.assertEqual(merge([one, two]), both)
 

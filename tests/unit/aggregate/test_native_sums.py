@@ -101,7 +101,7 @@ class LearntTests(SynchronousTestCase):
         tally.add(0, b"c:2|c\nr:3|c|@0.125\nt:4.5|ms\nnew:1|c\nc:5|c|#a:b\n", 1)
         listener = tally._listeners[0]
         listener.split()
-        self.assertEqual({b"new:1|c": 1}, listener.table)
+        self.assertEqual({b"new:1|c": 1}, {line: times for line, times in listener.table.lines.items() if times})
         interval = tally.take()
         self.assertEqual({"c": 2.0, "c\na\nb": 5.0, "r": 24.0, "new": 1.0}, interval.counters)
         self.assertEqual(({"t": came({4.5: 1.0})}, {"c": 4, "ms": 1}), (interval.times, interval.samples))

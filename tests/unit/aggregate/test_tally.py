@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import digest as digest_module
 from statsd_tcp.aggregate import tally as tally_module
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.sums import NewSums
 from statsd_tcp.aggregate.tally import Tally, tally_for
@@ -21,7 +22,7 @@ from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
 from statsd_tcp.wire.tails import Tails
-from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, came, chunks, exact_lines, expected
+from tests.unit.aggregate.model import GRAMMARS, LABELS, Chunk, came, chunks, exact_lines, expected, first, sums
 from tests.unit.wire import cases
 
 NEW_SUMS: NewSums | None = None
@@ -45,7 +46,7 @@ class TallyTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Without lines there is nothing but the listeners."""
-        self.assertEqual(make_tally().take(), expected([]))
+        self.assertEqual(sums(make_tally().take()), expected([]))
 
     def test_kinds(self) -> None:
         """Each type ends up where it belongs."""
@@ -192,7 +193,7 @@ class TallyTests(SynchronousTestCase):
             self.assertEqual(interval.times, {"t": came({1.0: 1.0})})
             self.assertEqual(interval.gauges, {"g": [(tick, False, 1.0)]})
             self.assertEqual(interval.listeners["tcp:8125"], ListenerCounts(20, 4, 0, 0))
-        self.assertEqual(tally.take(), expected([]))
+        self.assertEqual(sums(tally.take()), expected([]))
 
     def test_tables_of_cases(self) -> None:
         """Every case of the grammar counts as it reads."""
@@ -201,7 +202,7 @@ class TallyTests(SynchronousTestCase):
         tally = make_tally()
         for line in lines:
             tally.add(0, line + b"\n", 1)
-            self.assertEqual(tally.take(), expected([Chunk(0, [line], 1)]), line)
+            self.assertEqual(sums(tally.take()), expected([Chunk(0, [line], 1)]), line)
 
 
 class TallyProperties(SynchronousTestCase):
@@ -213,7 +214,7 @@ class TallyProperties(SynchronousTestCase):
         tally = make_tally()
         for chunk in received:
             tally.add(chunk.listener, chunk.data, chunk.tick)
-        self.assertEqual(tally.take(), expected(received))
+        self.assertEqual(sums(tally.take()), expected(received))
 
     @given(chunks())
     def test_full_tables(self, received: list[Chunk]) -> None:
@@ -224,7 +225,7 @@ class TallyProperties(SynchronousTestCase):
         tally = make_tally()
         for chunk in received:
             tally.add(chunk.listener, chunk.data, chunk.tick)
-        self.assertEqual(tally.take(), expected(received))
+        self.assertEqual(sums(tally.take()), expected(received))
 
     @given(chunks())
     def test_what_is_remembered(self, received: list[Chunk]) -> None:
@@ -233,7 +234,7 @@ class TallyProperties(SynchronousTestCase):
         for _ in range(2):
             for chunk in received:
                 tally.add(chunk.listener, chunk.data, chunk.tick)
-            self.assertEqual(tally.take(), expected(received))
+            self.assertEqual(sums(tally.take()), expected(received))
 
     @given(st.lists(st.lists(exact_lines(), max_size=5), max_size=5))
     def test_add_many(self, contents: list[list[bytes]]) -> None:
@@ -241,7 +242,7 @@ class TallyProperties(SynchronousTestCase):
         received = [Chunk(1, lines, 7) for lines in contents]
         tally = make_tally()
         tally.add_many(1, [chunk.data for chunk in received], 7)
-        self.assertEqual(tally.take(), expected(received))
+        self.assertEqual(sums(tally.take()), expected(received))
 
     @given(st.lists(exact_lines(), max_size=10), st.lists(st.integers(0, 200), max_size=6), st.sampled_from([10, 8192]))
     def test_any_split(self, lines: list[bytes], cuts: list[int], max_line: int) -> None:
@@ -261,7 +262,88 @@ class TallyProperties(SynchronousTestCase):
         tally.add(0, framer.finish(clean=True), 1)
         if framer.line_too_long:
             tally.reject(0, LINE_TOO_LONG, framer.line_too_long)
-        return tally.take()
+        return sums(tally.take())
+
+
+class FirstTests(SynchronousTestCase):
+    """Which series came first."""
+
+    TABLE: tuple[tuple[list[bytes], str], ...] = (
+        ([b"g1:2|g\ng1:1|c"], "gauges g1, counters g1"),
+        ([b"g1:1|c\ng1:2|g"], "counters g1, gauges g1"),
+        ([b"g1:1|c", b"g1:2|g"], "counters g1, gauges g1"),
+        ([b"req:5|ms\nreq.count:1|c"], "times req, counters req.count"),
+        ([b"req.count:1|c\nreq:5|ms"], "counters req.count, times req"),
+        ([b"a:1|c\nb:1|g\nc:1|c\nd:+1|g\nd:+1|g\ne:1|h\ne:1|d"], "c a, g b, c c, g d, d e"),
+        ([b"a:1|c:2|g\nb:1|c"], "counters a, gauges a, counters b"),
+        ([b"a:x|c", b"a:1|g", b"a:1|c"], "gauges a, counters a"),
+        ([b"a:x|g\na:1|c\na:1|g"], "counters a, gauges a"),
+        ([b"a:x|c:1|s", b"|c", b"_e{1,1}:a|b", b"a:1|ms|@x"], ""),
+        ([b"b:1|g", b"a:1|c\nb:1|g\nc:1|c", b"a:1|h"], "gauges b, counters a, counters c, distributions a"),
+        ([b"\n\r\na:1|c", b"\nb:1|ms"], "counters a, times b"),
+    )
+
+    def met(self, tally: Tally) -> list[tuple[str, str]]:
+        """Take what came first."""
+        return [(first.field, first.identity) for first in tally.take().met]
+
+    def test_table(self) -> None:
+        """The first of several is the first in the stream, within a chunk and over chunks, early or late ones."""
+        short = {"c": "counters", "g": "gauges", "d": "distributions"}
+        for contents, order in self.TABLE:
+            for step in (0, 1, 10**9):
+                tally = make_tally()
+                for number, content in enumerate(contents):
+                    tally.add(0, content + b"\n", 7 + step * number)
+                names = [tuple(each.split()) for each in order.split(", ") if each]
+                self.assertEqual(self.met(tally), [(short.get(field, field), name) for field, name in names], contents)
+
+    def test_ticks(self) -> None:
+        """Each is there with its tick, and once."""
+        tally = make_tally()
+        tally.add(0, b"a:1|c\n", 10**9)
+        tally.add(0, b"b:1|c\na:7|c\n", 2 * 10**9)
+        tally.add(0, b"c:1|g\na:1|c|@0.1\n", 3 * 10**9)
+        first = [
+            First(10**9, 0, "counters", "a"),
+            First(2 * 10**9, 1, "counters", "b"),
+            First(3 * 10**9, 2, "gauges", "c"),
+        ]
+        self.assertEqual(tally.take().met, first)
+        tally.add(0, b"b:1|c\na:7|c\nc:2|g\nb:1|ms\n", 4 * 10**9)
+        self.assertEqual(tally.take().met, [First(4 * 10**9, 0, "times", "b")])
+
+    def test_listeners(self) -> None:
+        """What came to several listeners is in the order of time."""
+        tally = make_tally()
+        for number, listener in enumerate((3, 1, 0, 2, 1, 3)):
+            tally.add(listener, b"n%d:1|%s\n" % (number, (b"c", b"g", b"ms")[number % 3]), 7 + number * 10**9)
+        self.assertEqual([name for _, name in self.met(tally)], [f"n{number}" for number in range(6)])
+
+    def test_late(self) -> None:
+        """What is handed over after a new gauge, and came before it, comes before it."""
+        tally = make_tally()
+        self.assertTrue(tally.add(0, b"a:1|g\n", 10))
+        tally.add_late(0, [b"a:1|c\n", b"b:1|c\n"])
+        tally.add_late(1, [b"c:1|c\n"])
+        self.assertFalse(tally.add(0, b"a:1|ms\n", 10))
+        self.assertFalse(tally.add(0, b"a:2|g\n", 10))
+        self.assertFalse(tally.add(0, b"d:x|g\n", 10))
+        names = ["counters a", "counters b", "counters c", "gauges a", "times a"]
+        self.assertEqual([" ".join(each) for each in self.met(tally)], names)
+
+    @given(st.lists(st.lists(exact_lines(), max_size=6), max_size=6), st.sampled_from([1, 4096]))
+    def test_as_the_model(self, contents: list[list[bytes]], table: int) -> None:
+        """Whatever comes, in whatever chunks, and how often a table is full: the order is that of the lines."""
+        self.patch(tally_module, "TABLE_LINES", table)
+        received = [Chunk(0, lines, 7 + number * 10**7) for number, lines in enumerate(contents)]
+        tally = make_tally()
+        for chunk in received:
+            tally.add(0, chunk.data, chunk.tick)
+        self.assertEqual(self.met(tally), first(received))
+        for chunk in received:
+            tally.add(0, chunk.data, chunk.tick)
+        self.assertEqual(self.met(tally), [])
 
 
 class BoundTests(SynchronousTestCase):
@@ -289,7 +371,7 @@ class BoundTests(SynchronousTestCase):
             self.assertLess(listener.pending_bytes, 1 << 17)
         for _ in range(100):
             tally.add(0, b"a:1|c\n" * 3000, 1)
-            self.assertLess(listener.table_bytes, tally_module.TABLE_BYTES + (1 << 17))
+            self.assertLess(listener.table.size, tally_module.TABLE_BYTES + (1 << 17))
         self.assertEqual(tally.take().listeners["tcp:8125"].lines, 30 * 2000 + 100 * 3000)
 
     def test_full_table_beside_gauges(self) -> None:

@@ -99,12 +99,17 @@ class RecordingTally:
         self.rejected: Counter[str] = Counter()
         self.beginnings: list[bytes] = []
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> None:
+    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
         """Keep the lines."""
         for chunk in chunks:
             assert chunk.endswith(b"\n")
             self.lines += chunk[:-1].split(b"\n")
         self.ticks.append(tick)
+        return False
+
+    def add_late(self, listener: int, chunks: list[bytes]) -> None:
+        """Never called: no gauge is new."""
+        raise AssertionError
 
     def received(self, listener: int, nbytes: int) -> None:
         """Add up the bytes."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.ingest.intake import RESERVE, Intake
 from statsd_tcp.ledger.cells import GLOBAL_CELLS
 from statsd_tcp.ledger.journal import FRAME_HEAD, Journal, read_frames
+from statsd_tcp.wire.grammar import Grammar
 from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase, RecordingTally
 
 LINE = b"x" * 60000 + b"\n"
@@ -47,6 +49,38 @@ class IntakeTests(IngestTestCase):
             self.intake.take(0, line, len(line))
         self.intake.settle()
         self.assertEqual([b"a", b"b", b"c", b"d"], self.tally.lines)
+
+    def test_new_gauges(self) -> None:
+        """What waits for the end of a batch came before a gauge that is new, and what comes later came after it."""
+        for calls in (
+            lambda intake: (
+                intake.take(0, b"a:1|c\n", 6),
+                intake.take(0, b"a:1|g\n", 6),
+                intake.take(0, b"b:1|c\n", 6),
+                intake.take(0, b"a:1|g\n", 6),
+                intake.take(0, b"b:1|g\nc:1|g\n", 12),
+                intake.take(0, b"c:1|c\n", 6),
+            ),
+            lambda intake: intake.took(
+                0,
+                [b"a:1|c\n", b"b:1|c\n", b"c:1|c\n"],
+                [(1, b"a:1|g\n", 1), (1, b"a:1|g\n", 2), (1, b"b:1|g\nc:1|g\n", 2)],
+                36,
+            ),
+        ):
+            tally = Tally([("tcp", Grammar())])
+            cells = memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q")
+            journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
+            intake = Intake(journal, tally, 1, scarce=list, ample=list, full=list, resumed=list)
+            intake.tick = 1
+            calls(intake)
+            intake.settle()
+            interval = tally.take()
+            self.assertEqual(
+                [f"{first.field[0]} {first.identity}" for first in interval.met],
+                ["c a", "g a", "c b", "g b", "g c", "c c"],
+            )
+            self.assertEqual(interval.counters, {"a": 1.0, "b": 1.0, "c": 1.0})
 
     def test_gauges_have_their_own_time(self) -> None:
         """A gauge's time is that of its own arrival, in the journal as in the tally; a counter's needn't be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.digest import count_into
+from statsd_tcp.aggregate.line_table import count_into
 
 
 class CountIntoTests(SynchronousTestCase):
