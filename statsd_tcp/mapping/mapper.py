@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.gauges import Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values, joined
@@ -28,6 +29,15 @@ _ENTRY_BYTES: Final = 250
 
 OUTCOMES: Final = ("mapped", "unmapped", "dropped", "unnamed")
 """What can become of a series: a rule named it, no rule was for it, a rule dropped it, or a rule gave it no name."""
+
+_TYPES: Final[Mapping[str, MetricType]] = {
+    "counters": "counter",
+    "gauges": "gauge",
+    "sets": "gauge",
+    "times": "observer",
+    "distributions": "observer",
+}
+"""By the field of an interval: what its series are to the rules."""
 
 _BARE: Final = "true"
 
@@ -133,6 +143,7 @@ class Mapper:
             distributions=work.values("distributions", raw.distributions),
             sets=work.sets(raw.sets),
             falls=work.falls(raw.falls),
+            met=work.met(raw.met),
         )
         return Mapped(news, work.treatments, work.fallen)
 
@@ -195,7 +206,7 @@ class _Work:
         """Map what counters went up by. No scale of theirs is below zero."""
         result: dict[str, float] = {}
         for identity, increment in raw.items():
-            target, scale = self._ask("counters", "counter", identity)
+            target, scale = self._ask("counters", identity)
             if target is not None:
                 result[target] = result.get(target, 0.0) + increment * scale
         return result
@@ -214,7 +225,7 @@ class _Work:
         """Map gauges. What happened to several becomes what happened to one, in the order of time."""
         found: dict[str, list[list[Change]]] = {}
         for identity, changes in raw.items():
-            target, scale = self._ask("gauges", "gauge", identity)
+            target, scale = self._ask("gauges", identity)
             if target is not None:
                 scaled = changes
                 if scale != 1.0:
@@ -226,7 +237,7 @@ class _Work:
         """Map timers or distributions."""
         found: dict[str, list[Values]] = {}
         for identity, values in raw.items():
-            target, scale = self._ask(field, "observer", identity)
+            target, scale = self._ask(field, identity)
             if target is not None:
                 found.setdefault(target, []).append(values if scale == 1.0 else values.times(scale))
         return {target: each[0] if len(each) == 1 else joined(each) for target, each in found.items()}
@@ -235,13 +246,18 @@ class _Work:
         """Map sets, which are gauges to the rules."""
         found: dict[str, list[set[str]]] = {}
         for identity, members in raw.items():
-            target, _ = self._ask("sets", "gauge", identity)
+            target, _ = self._ask("sets", identity)
             if target is not None:
                 found.setdefault(target, []).append(members)
         return {target: each[0] if len(each) == 1 else set().union(*each) for target, each in found.items()}
 
-    def _ask(self, field: str, metric_type: MetricType, identity: str) -> tuple[str | None, float]:
-        target = self._mapper.target(metric_type, identity)
+    def met(self, raw: Iterable[First]) -> list[First]:
+        """Map what came first. Of several that get one name the first is it."""
+        targets = ((first, self._mapper.target(_TYPES[first.field], first.identity).identity) for first in raw)
+        return [first._replace(identity=target) for first, target in targets if target is not None]
+
+    def _ask(self, field: str, identity: str) -> tuple[str | None, float]:
+        target = self._mapper.target(_TYPES[field], identity)
         self._mapper.outcomes[target.outcome] += 1
         if target.identity is not None and target.treatment is not PLAIN:
             self.treatments.setdefault(field, {}).setdefault(target.identity, target.treatment)

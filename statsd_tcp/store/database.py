@@ -14,6 +14,7 @@ from pathlib import Path
 
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.firsts import FIELDS
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
@@ -25,6 +26,7 @@ from statsd_tcp.store.deletion import Kind, deletable, leave_columns, leave_flus
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
+from statsd_tcp.store.numbers import number
 from statsd_tcp.store.place import Place
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
@@ -191,7 +193,7 @@ class Store:
 
     def _write(self, plan: Plan) -> None:
         try:
-            write(self._connection, plan, self._columns, self._next_id)
+            write(self._connection, plan, self._columns)
         except BaseException:
             if self.flushes is not None:
                 self.flushes.forget()
@@ -302,7 +304,7 @@ class Store:
     def _plan_series(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
         news = mapped.news
         counters, gauges, times, distributions, sets = self._columns
-        claim = UnitClaims(self._units).claim
+        claim = self._claims(news).claim
         for_counters, for_gauges, for_times, for_distributions = (
             mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
         )
@@ -310,13 +312,24 @@ class Store:
         if mapped.fallen:
             planned.left_out["negative"] = mapped.fallen
         counted = sets_plan.counts or {}
-        return [
+        plans = [
             plan_traits(counters, planned, for_counters, news.counters),
             plan_traits(gauges, plan_gauges(gauges, news.gauges), for_gauges, news.gauges),
             plan_observations(times, news.times, claim, for_times),
             plan_observations(distributions, news.distributions, claim, for_distributions),
             plan_traits(sets, plan_sets(sets, sets_plan.counts), sets_plan.treatments, counted),
         ]
+        number(list(zip(SERIES_KINDS, plans, strict=True)), news.met, self._next_id)
+        return plans
+
+    def _claims(self, news: Interval) -> UnitClaims:
+        """Return the claims of a commit, with those of what came first made first."""
+        claims = UnitClaims(self._units)
+        kinds = {FIELDS[kind]: kind for kind in _OBSERVED_KINDS}
+        for first in sorted(news.met):
+            if first.field in kinds and first.identity in getattr(news, first.field):
+                claims.claim(kinds[first.field], first.identity)
+        return claims
 
     def _plan_expiry(self, plan: Plan) -> None:
         cut = plan.now - self._ttl
@@ -335,7 +348,7 @@ class Store:
             if columns.kind in _OBSERVED_KINDS:
                 self._units.hold(columns.kind, changes.fresh)
                 self._units.release([columns.identity(position) for position in changes.expired])
-            columns.apply(changes, self._next_id, plan.now)
+            columns.apply(changes, plan.now)
             self._next_id += len(changes.fresh)
             self._expired += len(changes.expired)
             self._conflicts["negative"] += changes.negative

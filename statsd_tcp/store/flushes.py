@@ -250,7 +250,7 @@ class Flushes:
         news = self._room.admit(news, flush, self._known)
         flush.add(news)
         if self._rules.outputs:
-            connection.execute(_PUT_PART, (flush.start, flush.seconds, encode(news)))
+            connection.execute(_PUT_PART, (flush.start, flush.seconds, encode(msgspec.structs.replace(news, met=[]))))
 
 
 def _says_nothing(news: Interval) -> bool:

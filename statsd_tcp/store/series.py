@@ -64,13 +64,14 @@ class Change(NamedTuple):
 class SeriesPlan(msgspec.Struct):
     """What a commit does to the series of one kind: new ones, by identity, and updates, by position.
 
-    ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
-    ``observed`` are the observations that belong to summaries.
+    ``ids`` are those of the new ones, in their order. ``left_out`` has the last identity of each kind of conflict.
+    ``traits`` are those that change, by identity. ``observed`` are the observations that belong to summaries.
     """
 
     fresh: dict[str, Change]
     updates: list[Update]
     expired: list[int]
+    ids: list[int] = []
     negative: int = 0
     unit: int = 0
     left_out: dict[str, str] = {}
@@ -165,8 +166,8 @@ class SeriesColumns:
         """Have every series be updated so much later."""
         self._updated = array("d", [updated + seconds for updated in self._updated])
 
-    def apply(self, plan: SeriesPlan, first_id: int, now: float) -> None:
-        """Do what the plan says; the fresh series get the ids from ``first_id`` on."""
+    def apply(self, plan: SeriesPlan, now: float) -> None:
+        """Do what the plan says."""
         if plan.is_empty():
             return
         self._table = None
@@ -174,7 +175,7 @@ class SeriesColumns:
             self._values[position] = value
             self._weights[position] = weight
             self._updated[position] = now
-        for series_id, (identity, change) in enumerate(plan.fresh.items(), first_id):
+        for series_id, (identity, change) in zip(plan.ids, plan.fresh.items(), strict=True):
             self._append(series_id, identity, change, now)
         if plan.traits:
             self._put_traits(plan.traits)

@@ -60,8 +60,8 @@ class Plan(msgspec.Struct):
         return self.flushes is None and not (self.book.changed() or self.unseen or self.marked) and series
 
 
-def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> None:
-    """Write all of a plan or, if SQLite raises, nothing. New series get the ids from ``first_id`` on."""
+def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
+    """Write all of a plan or, if SQLite raises, nothing."""
     if plan.is_empty():
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -72,9 +72,9 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
             connection.execute(_SHIFT_SERIES, (plan.unseen,))
         _write_book(connection, plan.book)
         connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
-        connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns, first_id))
+        connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns))
         connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
-        connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns, first_id))
+        connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))
         if plan.flushes is not None:
@@ -99,23 +99,21 @@ def _updated_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tupl
             yield value, weight, plan.now, column.series_id(position)
 
 
-def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns], series_id: int) -> Iterator[SeriesRow]:
+def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[SeriesRow]:
     for column, changes in zip(columns, plan.series, strict=True):
-        for identity, (value, weight) in changes.fresh.items():
+        for series_id, (identity, (value, weight)) in zip(changes.ids, changes.fresh.items(), strict=True):
             yield SeriesRow(series_id, column.kind, identity, value, weight, plan.now)
-            series_id += 1
 
 
-def _traits_rows(plan: Plan, columns: Sequence[SeriesColumns], first_id: int) -> Iterator[TraitsRow]:
+def _traits_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[TraitsRow]:
     for column, changes in zip(columns, plan.series, strict=True):
         if changes.traits:
-            fresh_ids = dict(zip(changes.fresh, range(first_id, first_id + len(changes.fresh)), strict=True))
+            fresh_ids = dict(zip(changes.fresh, changes.ids, strict=True))
             for identity, traits in changes.traits.items():
                 if traits == PLAIN_TRAITS:
                     continue
                 position = column.positions.get(identity)
                 yield to_row(fresh_ids[identity] if position is None else column.series_id(position), traits)
-        first_id += len(changes.fresh)
 
 
 def _plain_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.document import read_mapping
@@ -98,6 +99,14 @@ class IntervalTests(SynchronousTestCase):
         self.assertEqual(mapped.news.counters, {"joined": 50.0, "other": 0.0})
         self.assertEqual(mapped.news.falls, {"joined": Fall(-50.0, 3), "other": Fall(-1.0, 1)})
         self.assertEqual((mapped.fallen, sum(rules.outcomes.values())), ("other", 4))
+
+    def test_what_came_first(self) -> None:
+        """What came first is so under its new name; what is dropped is not in it."""
+        raw = Interval(met=[First(1, 0, "counters", "j.b"), First(2, 0, "gauges", "j.a"), First(2, 1, "times", "d.x")])
+        rules = mapper("mappings: [{match: j.*, name: joined}, {match: d.*, action: drop}]")
+        mapped = rules.apply(raw)
+        self.assertEqual(mapped.news.met, [First(1, 0, "counters", "joined"), First(2, 0, "gauges", "joined")])
+        self.assertEqual(sum(rules.outcomes.values()), 0)
 
     def test_gauges_follow_the_order_of_time(self) -> None:
         """What happened to several gauges becomes what happened to one, whichever came first in the interval."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
@@ -115,6 +116,58 @@ class SeriesTests(StoreTestCase):
         self.assertEqual(values(snapshot.counters), {"busy": 3.0, "other": 2.0, "old": 1.0})
         store.close()
         self.assertEqual(values(self.open().snapshot.counters), values(snapshot.counters))
+
+    def test_ids_are_in_the_order_of_coming(self) -> None:
+        """New series of one commit have ids by tick and place, over all kinds; the others come behind."""
+        store = self.open()
+        self.commit(store, Interval(counters={"old": 1.0}))
+        snapshot = self.commit(
+            store,
+            Interval(
+                counters={"old": 1.0, "unmet": 1.0, "c": 1.0, "a": 1.0},
+                gauges={"g": [(1, False, 1.0)]},
+                times={"t": came({1.0: 1.0})},
+                met=[
+                    First(7, 0, "times", "t"),
+                    First(7, 1, "counters", "c"),
+                    First(8, 0, "gauges", "g"),
+                    First(9, 0, "counters", "gone"),
+                    First(9, 1, "counters", "a"),
+                    First(9, 2, "counters", "old"),
+                ],
+            ),
+        )
+        tables = (snapshot.counters, snapshot.gauges, snapshot.times)
+        ids = {name: at for table in tables for name, at in zip(table.identities, table.ids, strict=True)}
+        self.assertEqual(sorted(ids, key=ids.__getitem__), ["old", "t", "c", "g", "a", "unmet"])
+        self.assertEqual(list(snapshot.counters.identities), ["old", "c", "a", "unmet"])
+        store.close()
+        again = self.open().snapshot
+        self.assertEqual(list(again.counters.ids), list(snapshot.counters.ids))
+        self.assertEqual(values(again.gauges), {"g": 1.0})
+
+    def test_pieces_in_the_order_of_coming(self) -> None:
+        """What came first is first, whichever worker's piece is taken in first."""
+        store = self.open()
+        late = Interval(counters={"n": 1.0}, times={"u": came({1.0: 1.0})})
+        late.met = [First(5, 0, "counters", "n"), First(6, 0, "times", "u")]
+        early = Interval(gauges={"n": [(4, False, 1.0)]}, distributions={"u": came({1.0: 1.0})})
+        early.met = [First(4, 0, "gauges", "n"), First(6, 1, "distributions", "u")]
+        pieces = [Piece("L1", 0, 8, encode(late)), Piece("L2", 0, 8, encode(early))]
+        snapshot = store.commit(CommitBatch(counts=[counts("L1"), counts("L2")], pieces=pieces))
+        self.assertLess(snapshot.gauges.ids[0], snapshot.counters.ids[0])
+        self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"u": 1.0}, {}))
+
+    def test_one_unit_in_the_order_of_coming(self) -> None:
+        """Of a time and a distribution with one name in one commit the first is kept."""
+        for number, fields in enumerate((("times", "distributions"), ("distributions", "times"))):
+            name = f"t{number}"
+            news = Interval(times={name: came({1.0: 1.0})}, distributions={name: came({1.0: 1.0})})
+            news.met = [First(1, place, field, name) for place, field in enumerate(fields)]
+            snapshot = self.commit(self.open(), news)
+            tables = {"times": snapshot.times, "distributions": snapshot.distributions}
+            self.assertEqual([name in values(tables[field]) for field in fields], [True, False])
+            self.assertEqual(snapshot.stats.conflicts["unit"], 1)
 
     def test_an_id_is_not_used_again(self) -> None:
         """A series that comes after another expired has an id of its own."""
