@@ -120,8 +120,15 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
     def open_store() -> Store:
         settings = plan.settings
         mapper = None if settings.mapping is None else Mapper(settings.mapping)
-        ttl, limit = settings.series_ttl, _limit(settings)
-        return Store(plan.state_dir / STORE, series_ttl=ttl, limit=limit, flushes=rules, mapper=mapper)
+        return Store(
+            plan.state_dir / STORE,
+            series_ttl=settings.series_ttl,
+            limit=_limit(settings),
+            flushes=rules,
+            mapper=mapper,
+            counter_suffix=settings.counter_suffix,
+            silence=settings.conflict_silence,
+        )
 
     return open_store
 

@@ -226,6 +226,11 @@ OPTIONS = (
         "_total: put it behind the names of the counters in /metrics that don't end in it [default: none]",
     ),
     Option(
+        "conflict-silence", "", seconds(1, 366 * _DAY), "600", False,
+        "seconds of silence after which a name in /metrics may go to series of another type or unit [default: 600]",
+        usual=_DAY,
+    ),
+    Option(
         "target-rate", "", whole(1, 100_000_000), "10000", False,
         "connections per second that the advice about the kernel's settings aims at [default: 10000]",
     ),

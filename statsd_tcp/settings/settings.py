@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     output_queue: int
     mapping: MappingRules | None
     counter_suffix: str
+    conflict_silence: float
     target_rate: int
     pin: bool
     steer: str

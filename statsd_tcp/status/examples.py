@@ -20,6 +20,7 @@ _FIRST_BYTE = 0xDC00
 
 
 _MERGED = "series_merged"
+_TAKEOVERS = "name_takeovers"
 
 
 class LastExamples:
@@ -71,6 +72,7 @@ def _left_out(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Sequence[str]
     for metric, counts in (("series_conflicts", stats.conflicts), ("series_dropped", stats.dropped)):
         for reason, number in counts.items():
             yield metric, reason, number, [name for known, name in stats.left_out.items() if known == reason]
+    yield _TAKEOVERS, _TAKEOVERS, stats.takeovers, stats.taken_over
     if flushes is not None:
         yield _MERGED, _MERGED, flushes.merged, flushes.alike
 

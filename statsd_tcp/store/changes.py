@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from math import fsum
 
 from statsd_tcp.aggregate.counter_sums import Fall
@@ -46,7 +46,7 @@ def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> Serie
         _note(plan, columns.positions.get(identity, -1), identity, float(count), 0.0)
     for identity, position in columns.positions.items():
         if identity not in counts and columns.before(identity)[1].value:
-            plan.updates.append(Update(position, 0.0, 0.0))
+            plan.emptied.append(position)
     return plan
 
 
@@ -73,22 +73,16 @@ def plan_traits(
 def plan_observations(
     columns: SeriesColumns,
     news: Mapping[str, Values],
-    claim: Callable[[str, str], bool],
     treatments: Mapping[str, Treatment],
 ) -> SeriesPlan:
     """Add observations to sums and counts, and to the buckets of histograms.
 
-    A new series whose name isn't free for this unit is left out and counted. A sum may fall, by values below zero; a
-    count never does.
+    A sum may fall, by values below zero; a count never does.
     """
     plan = SeriesPlan({}, [], [])
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
     for identity, values in news.items():
         position, old = columns.before(identity)
-        if position < 0 and not claim(columns.kind, identity):
-            plan.unit += 1
-            plan.left_out["unit"] = identity
-            continue
         counted = values.counted()
         if not counted.values:
             continue

@@ -12,21 +12,25 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
+from twisted.logger import Logger
+
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import decode
-from statsd_tcp.aggregate.firsts import FIELDS
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
 from statsd_tcp.mapping.mapper import Mapped, Mapper
+from statsd_tcp.mapping.shown import Family
 from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book, LedgerRow, TotalRow
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
+from statsd_tcp.store.contests import Contests
 from statsd_tcp.store.deletion import Kind, deletable, leave_columns, leave_flushes, parts, strip_parts
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
 from statsd_tcp.store.numbers import number
+from statsd_tcp.store.owners import SILENCE, Decision, Owner, Takeover, decide
 from statsd_tcp.store.place import Place
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
@@ -39,7 +43,6 @@ from statsd_tcp.store.sets import SetFlush, SetsPlan
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.traits import from_row
 from statsd_tcp.store.transaction import Plan, write
-from statsd_tcp.store.units import UnitClaims, Units
 from statsd_tcp.store.windows import Observations, Windows
 
 __all__ = ["CONFLICT_REASONS", "SERIES_KINDS", "SERIES_TTL", "Store", "StoreError"]
@@ -50,9 +53,7 @@ SERIES_TTL = 7 * 86400.0
 SERIES_KINDS = ("c", "g", "ms", "h", "s")
 """The kinds of series, by their types on the wire; ``h`` stands for ``d`` too, which means the same."""
 
-_OBSERVED_KINDS = ("ms", "h")
-
-CONFLICT_REASONS = ("unit", "negative")
+CONFLICT_REASONS = ("negative",)
 """Why the store leaves something out: see `StoreStats`."""
 
 DROP_REASONS = ("overflow", "refused")
@@ -60,8 +61,22 @@ DROP_REASONS = ("overflow", "refused")
 
 _EXPIRY_PERIOD = 60.0
 
-_EXPIRY_STEPS = 10
-"""Series with a time to live of their own are looked at so often in the shortest of those times."""
+_LOOK_PERIOD = 60.0
+"""Seconds between two looks at who owns the names on the page."""
+
+_LOOKED_AT = 10_000
+"""Series whose names are looked at in one commit: about 30 milliseconds."""
+
+_STEPS = 10
+"""Series with a time to live of their own are looked at so often in the shortest of those times; owners of names on the
+page, in the silence after which they may lose it."""
+
+_FAR = float(1 << 40)
+"""Later than any wall time, in seconds."""
+
+_SERIES = "SELECT id, kind, identity, value, weight, updated, lasting FROM series ORDER BY id"
+
+_KIND_NAMES = {"c": "counter", "g": "gauge", "ms": "timer (ms)", "h": "distribution (h, d)", "s": "set"}
 
 _LEAST_UNSEEN = 60.0
 """Seconds for which nobody was there that are worth writing down, or a thousandth of the shortest time to live. For a
@@ -75,10 +90,13 @@ class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
     ``series_ttl`` is in seconds, ``limit`` how many series there may be; ``flushes`` says how output flushes are
-    made, None makes none; ``mapper`` gives series their names, None leaves them as they are. ``wall`` and
+    made, None makes none; ``mapper`` gives series their names, None leaves them as they are. Counters on the page
+    end in ``counter_suffix``, and a name there may go to another family after ``silence`` seconds. ``wall`` and
     ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file can't be opened, is damaged, or isn't
     ours.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -88,6 +106,8 @@ class Store:
         limit: Amount = MAX_SERIES,
         flushes: FlushRules | None = None,
         mapper: Mapper | None = None,
+        counter_suffix: str = "",
+        silence: float = SILENCE,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,7 +117,6 @@ class Store:
         self._monotonic = monotonic
         self._book = Book({}, {})
         self._columns = [SeriesColumns(kind) for kind in SERIES_KINDS]
-        self._units = Units()
         self._next_id = 1
         self._durations = Durations()
         self._last_commit = 0.0
@@ -105,6 +124,11 @@ class Store:
         self._conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._left_out: dict[str, str] = {}
+        self._silence = silence
+        # Replaced, never changed: snapshots have it.
+        self._owners: Mapping[str, Owner] = {}
+        self._takeovers = 0
+        self._last_takeover: Takeover | None = None
         self._room = Room(self._columns, limit)
         self.flushes = None if flushes is None else Flushes(flushes, monotonic)
         self._mapper = mapper
@@ -121,6 +145,8 @@ class Store:
             self._connection.close()
             raise
         self._start_clock()
+        self._contests = Contests(self._columns, counter_suffix, self._owners)
+        self._next_look = 0.0
         self.snapshot = self._picture(())
 
     def close(self) -> None:
@@ -206,16 +232,15 @@ class Store:
         for total in self._connection.execute("SELECT metric, labels, value FROM totals"):
             self._book.load_total(TotalRow(*total))
         by_kind = {columns.kind: columns for columns in self._columns}
-        rows = self._connection.execute("SELECT id, kind, identity, value, weight, updated FROM series ORDER BY id")
+        rows = self._connection.execute(_SERIES)
         for row in map(SeriesRow._make, rows):
-            # The tick of a gauge's last setting means nothing after the next boot.
-            by_kind[row.kind].load(row._replace(weight=0.0) if row.kind == "g" else row)
+            by_kind[row.kind].load(row._replace(weight=_before_all_ticks(row.updated)) if row.kind == "g" else row)
             self._next_id = row.series_id + 1
         traits = dict(map(from_row, self._connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
         for columns in self._columns:
             columns.load_traits(traits)
-            if columns.kind in _OBSERVED_KINDS:
-                self._units.hold(columns.kind, columns.positions)
+        owners = self._connection.execute("SELECT name, family, kind, since FROM owners")
+        self._owners = {name: Owner(Family(family, kind), since) for name, family, kind, since in owners}
         if self.flushes is not None:
             self.flushes.load(self._connection)
             self._begin_sets(self.flushes)
@@ -241,6 +266,7 @@ class Store:
         unseen = self._now() - newest if newest else 0.0
         for columns in self._columns:
             columns.shift(unseen)
+        self._owners = {name: Owner(family, since + unseen) for name, (family, since) in self._owners.items()}
         self._unseen = unseen if abs(unseen) > min(_LEAST_UNSEEN, self._shortest_ttl() / 1000) else 0.0
 
     def _now(self) -> float:
@@ -277,11 +303,18 @@ class Store:
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
         plan.left_out, plan.unseen = room.left_out, self._unseen
         plan.marked = self.backup_taken is not None
+        plan.decision = self._decide(now)
         if due:
             self._plan_expiry(plan)
         for positions, changes in zip(room.gone, plan.series, strict=True):
             changes.expired = sorted({*changes.expired, *positions})
         return plan
+
+    def _decide(self, now: float) -> Decision | None:
+        """Find out who owns the names on the page, once in a while; None in between."""
+        if self._monotonic() < self._next_look or not self._contests.look(_LOOKED_AT):
+            return None
+        return decide(self._contests.candidates(), self._owners, now, self._silence)
 
     def _set_moment(self) -> float:
         """Return the moment to which news of sets belong: not before the open flush, whatever the clock was set to."""
@@ -304,7 +337,6 @@ class Store:
     def _plan_series(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
         news = mapped.news
         counters, gauges, times, distributions, sets = self._columns
-        claim = self._claims(news).claim
         for_counters, for_gauges, for_times, for_distributions = (
             mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
         )
@@ -315,21 +347,12 @@ class Store:
         plans = [
             plan_traits(counters, planned, for_counters, news.counters),
             plan_traits(gauges, plan_gauges(gauges, news.gauges), for_gauges, news.gauges),
-            plan_observations(times, news.times, claim, for_times),
-            plan_observations(distributions, news.distributions, claim, for_distributions),
+            plan_observations(times, news.times, for_times),
+            plan_observations(distributions, news.distributions, for_distributions),
             plan_traits(sets, plan_sets(sets, sets_plan.counts), sets_plan.treatments, counted),
         ]
         number(list(zip(SERIES_KINDS, plans, strict=True)), news.met, self._next_id)
         return plans
-
-    def _claims(self, news: Interval) -> UnitClaims:
-        """Return the claims of a commit, with those of what came first made first."""
-        claims = UnitClaims(self._units)
-        kinds = {FIELDS[kind]: kind for kind in _OBSERVED_KINDS}
-        for first in sorted(news.met):
-            if first.field in kinds and first.identity in getattr(news, first.field):
-                claims.claim(kinds[first.field], first.identity)
-        return claims
 
     def _plan_expiry(self, plan: Plan) -> None:
         cut = plan.now - self._ttl
@@ -345,19 +368,17 @@ class Store:
             self._unseen = 0.0
         for columns, changes in zip(self._columns, plan.series, strict=True):
             self._windows.forget([columns.series_id(position) for position in changes.expired])
-            if columns.kind in _OBSERVED_KINDS:
-                self._units.hold(columns.kind, changes.fresh)
-                self._units.release([columns.identity(position) for position in changes.expired])
             columns.apply(changes, plan.now)
             self._next_id += len(changes.fresh)
             self._expired += len(changes.expired)
             self._conflicts["negative"] += changes.negative
-            self._conflicts["unit"] += changes.unit
             self._left_out.update(changes.left_out)
             self._windows.observe(
                 Observations(columns.series_id(columns.positions[identity]), counted, treatment)
                 for identity, counted, treatment in changes.observed
             )
+        if plan.decision is not None:
+            self._own(plan.decision)
         if plan.sets is not None:
             self._sets.apply(plan.sets)
         self._dropped["overflow"] += plan.overflowed
@@ -365,11 +386,28 @@ class Store:
         self._left_out.update(plan.left_out)
         if plan.checked_expiry:
             self._windows.sweep()
-            self._next_expiry = self._monotonic() + _expiry_period(self._shortest_ttl())
+            self._next_expiry = self._monotonic() + _period(_EXPIRY_PERIOD, self._shortest_ttl())
         for changes in plan.series:
             for traits in changes.traits.values():
                 if traits.ttl:
-                    self._next_expiry = min(self._next_expiry, self._monotonic() + _expiry_period(traits.ttl))
+                    self._next_expiry = min(self._next_expiry, self._monotonic() + _period(_EXPIRY_PERIOD, traits.ttl))
+
+    def _own(self, decision: Decision) -> None:
+        """Have names on the page belong to others from now on."""
+        if decision.owners != self._owners:
+            self._owners = decision.owners
+        if not self._contests.settle(decision.candidates, decision.owners):
+            self._next_look = self._monotonic() + _period(_LOOK_PERIOD, self._silence)
+        self._takeovers += len(decision.takeovers)
+        for takeover in decision.takeovers[-1:]:
+            self._last_takeover = takeover
+            self._log.warn(
+                "{number} names on /metrics have changed hands: {name} is that of a {winner} now, no more of a {loser}",
+                number=len(decision.takeovers),
+                name=takeover.name,
+                winner=_KIND_NAMES[takeover.winner.family.kind],
+                loser=_KIND_NAMES[takeover.loser.family.kind],
+            )
 
     def _shortest_ttl(self) -> float:
         return min(columns.shortest_ttl(self._ttl) for columns in self._columns)
@@ -388,9 +426,11 @@ class Store:
             flushes=None if self.flushes is None else self.flushes.state(),
             sets=sets,
             windows=self._windows,
+            owners=self._owners,
         )
 
     def _stats(self) -> StoreStats:
+        last = self._last_takeover
         return StoreStats(
             commits=self._durations.count,
             last_commit=self._last_commit,
@@ -405,6 +445,8 @@ class Store:
             without_quantiles=self._windows.refused,
             sets_approximated=self._sets.approximated,
             faults=dict(self._place.faults),
+            takeovers=self._takeovers,
+            taken_over=() if last is None else (last.winner.identity, last.loser.identity),
         )
 
 
@@ -412,5 +454,14 @@ def _merged(intervals: Sequence[Interval]) -> Interval:
     return intervals[0] if len(intervals) == 1 else merge(intervals)
 
 
-def _expiry_period(shortest_ttl: float) -> float:
-    return min(_EXPIRY_PERIOD, max(1.0, shortest_ttl / _EXPIRY_STEPS))
+def _period(usual: float, shortest: float) -> float:
+    """Return how often to look for what takes that long: in steps of a tenth of it, if that is less than usual."""
+    return min(usual, max(1.0, shortest / _STEPS))
+
+
+def _before_all_ticks(updated: float) -> float:
+    """Return what stands for the tick at which a gauge was last set by an earlier process: below zero, in its order.
+
+    The tick itself means nothing after the next boot.
+    """
+    return updated - _FAR

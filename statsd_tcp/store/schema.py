@@ -15,7 +15,7 @@ APPLICATION_ID = 0x73747363
 SCHEMA_VERSION = 2
 """Raised with every change of the tables. A file of another version is refused and left alone."""
 
-# Series ids grow with the order of first arrival, which decides later who of two owns a name.
+# Series ids grow with the order of first arrival, by which names on the page are owned at first.
 _TABLES = (
     """CREATE TABLE ledgers (
         id TEXT PRIMARY KEY,
@@ -37,7 +37,8 @@ _TABLES = (
         identity TEXT NOT NULL,
         value REAL NOT NULL,
         weight REAL NOT NULL,
-        updated REAL NOT NULL
+        updated REAL NOT NULL,
+        lasting INTEGER NOT NULL DEFAULT 1
     )""",
     # Of the series that aren't plain: see the module traits. Bounds and counts are doubles, little-endian.
     """CREATE TABLE traits (
@@ -71,6 +72,16 @@ _TABLES = (
     ) WITHOUT ROWID""",
 )
 
+# 0.1.0 has no such table, and does not say whether a series came in more than one commit: most did.
+_LASTING = "ALTER TABLE series ADD COLUMN lasting INTEGER NOT NULL DEFAULT 1"
+# The owners of names on the page that several families want: see the module owners.
+_OWNERS = """CREATE TABLE IF NOT EXISTS owners (
+    name TEXT PRIMARY KEY,
+    family TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    since REAL NOT NULL
+) WITHOUT ROWID"""
+
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours and whole, or make it ours if it is new.
@@ -92,6 +103,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         _create(connection)
     elif (finding := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise StoreError(f"{path} is damaged: {' '.join(finding.split())}")
+    _complete(connection)
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> bool:
@@ -119,3 +131,10 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add what a file of 0.1.0 does not have, and what is not asked of it by that release."""
+    connection.execute(_OWNERS)
+    if not any(row[1] == "lasting" for row in connection.execute("PRAGMA table_info (series)")):
+        connection.execute(_LASTING)

@@ -10,8 +10,8 @@ hundred thousand series, and the garbage collector has nothing to look at.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, islice
 from typing import NamedTuple
 
@@ -36,7 +36,10 @@ _CHUNK = 10_000
 
 
 class SeriesRow(NamedTuple):
-    """A row of the table ``series``. ``updated`` is wall time in seconds, as the process knew it that wrote it."""
+    """A row of the table ``series``. ``updated`` is wall time in seconds, as the process knew it that wrote it.
+
+    ``lasting`` is 1 if it came in more than one commit.
+    """
 
     series_id: int
     kind: str
@@ -44,6 +47,7 @@ class SeriesRow(NamedTuple):
     value: float
     weight: float
     updated: float
+    lasting: int = 0
 
 
 class Update(NamedTuple):
@@ -64,23 +68,24 @@ class Change(NamedTuple):
 class SeriesPlan(msgspec.Struct):
     """What a commit does to the series of one kind: new ones, by identity, and updates, by position.
 
-    ``ids`` are those of the new ones, in their order. ``left_out`` has the last identity of each kind of conflict.
-    ``traits`` are those that change, by identity. ``observed`` are the observations that belong to summaries.
+    ``ids`` are those of the new ones, in their order. ``emptied`` are positions of sets to which nothing came any more:
+    their value is 0 now, and that is no news. ``left_out`` has the last identity of each kind of conflict. ``traits``
+    are those that change, by identity. ``observed`` are the observations that belong to summaries.
     """
 
     fresh: dict[str, Change]
     updates: list[Update]
     expired: list[int]
     ids: list[int] = []
+    emptied: list[int] = []
     negative: int = 0
-    unit: int = 0
     left_out: dict[str, str] = {}
     traits: dict[str, Traits] = {}
     observed: list[tuple[str, Counted, Treatment]] = []
 
     def is_empty(self) -> bool:
         """Tell whether nothing changes."""
-        return not (self.fresh or self.updates or self.expired)
+        return not (self.fresh or self.updates or self.expired or self.emptied)
 
 
 class SeriesColumns:
@@ -97,6 +102,7 @@ class SeriesColumns:
         self._values = array("d")
         self._weights = array("d")
         self._updated = array("d")
+        self._lasting = bytearray()
         self._table: SeriesTable | None = None
         # By id. Replaced, never changed: snapshots have it.
         self._traits: Mapping[int, Traits] = {}
@@ -109,7 +115,7 @@ class SeriesColumns:
 
     def load(self, row: SeriesRow) -> None:
         """Take in a row of the file; rows come in the order of their ids."""
-        self._append(row.series_id, row.identity, Change(row.value, row.weight), row.updated)
+        self._append(row.series_id, row.identity, Change(row.value, row.weight), row.updated, row.lasting)
 
     def load_traits(self, traits: Mapping[int, Traits]) -> None:
         """Take in the traits of the series that were loaded, by their ids."""
@@ -158,6 +164,26 @@ class SeriesColumns:
         """Give the id of the series at a position."""
         return self._ids[position]
 
+    def after(self, series_id: int, most: int) -> tuple[Sequence[int], Sequence[str]]:
+        """Give the ids and identities of the first series that came after that one, so ``most`` of them."""
+        start = bisect_right(self._ids, series_id)
+        return self._ids[start : start + most], self._identities[start : start + most]
+
+    def identity_of(self, series_id: int) -> str:
+        """Give the identity of the series with an id."""
+        return self._identities[bisect_left(self._ids, series_id)]
+
+    def standing(self, ids: Iterable[int]) -> tuple[array[int], float, bool]:
+        """Give those of these series that are still there, when the last news of any came, and whether it lasts.
+
+        It does when they came in more than one commit. The ids must be in order.
+        """
+        found = [(bisect_left(self._ids, each), each) for each in ids]
+        kept = [(at, each) for at, each in found if at < len(self._ids) and self._ids[at] == each]
+        updated = {self._updated[at] for at, _ in kept}
+        lasting = len(updated) > 1 or any(self._lasting[at] for at, _ in kept)
+        return array("q", [each for _, each in kept]), max(updated, default=0.0), lasting
+
     def newest(self) -> float:
         """Give the wall time of the latest update, 0.0 if there are no series."""
         return max(self._updated, default=0.0)
@@ -175,6 +201,9 @@ class SeriesColumns:
             self._values[position] = value
             self._weights[position] = weight
             self._updated[position] = now
+            self._lasting[position] = 1
+        for position in plan.emptied:
+            self._values[position] = 0.0
         for series_id, (identity, change) in zip(plan.ids, plan.fresh.items(), strict=True):
             self._append(series_id, identity, change, now)
         if plan.traits:
@@ -190,7 +219,7 @@ class SeriesColumns:
             self._table = SeriesTable(self.kind, self._epoch, *columns, self._traits, self._layout_version)
         return self._table
 
-    def _append(self, series_id: int, identity: str, change: Change, updated: float) -> None:
+    def _append(self, series_id: int, identity: str, change: Change, updated: float, lasting: int = 0) -> None:
         self.size += identity_bytes(identity)
         self.positions[identity] = len(self._values)
         self._ids.append(series_id)
@@ -198,6 +227,7 @@ class SeriesColumns:
         self._values.append(change.value)
         self._weights.append(change.weight)
         self._updated.append(updated)
+        self._lasting.append(lasting)
 
     def _put_traits(self, changed: Mapping[str, Traits]) -> None:
         traits = dict(self._traits)
@@ -225,6 +255,7 @@ class SeriesColumns:
         self._values = array("d", compress(self._values, kept))
         self._weights = array("d", compress(self._weights, kept))
         self._updated = array("d", compress(self._updated, kept))
+        self._lasting = bytearray(compress(self._lasting, kept))
         self.positions = {}
         numbered = zip(self._identities, range(len(self._identities)), strict=True)
         while chunk := dict(islice(numbered, _CHUNK)):

@@ -12,6 +12,7 @@ import msgspec
 
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.flushes import FlushState
+from statsd_tcp.store.owners import Owner
 from statsd_tcp.store.traits import Traits
 from statsd_tcp.store.windows import Windows
 
@@ -104,8 +105,8 @@ class SeriesTable(msgspec.Struct, frozen=True):
 
     ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
     (milliseconds) or distribution, the number of members of a set; ``weights`` the number of those observations (a
-    gauge's is the tick of its last setting). ``traits``, by id, are those of the series that are not plain;
-    ``layout_version`` is another number whenever traits change more than numbers do.
+    gauge's is the tick of its last setting, below zero if that was before the start). ``traits``, by id, are those of
+    the series that are not plain; ``layout_version`` is another number whenever traits change more than numbers do.
     """
 
     kind: str
@@ -133,14 +134,16 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     """How the store does. Durations are in seconds; ``last_commit`` is wall time, 0.0 before the first.
 
     ``duration_buckets`` are pairs of an upper bound and the number of commits that took no longer.
-    ``conflicts`` counts by reason what the store left out: ``unit`` for a series whose name already has the
-    other unit of time, once for each interval, and ``negative`` for each value that would have made a total fall.
+    ``conflicts`` counts by reason what the store left out: ``negative`` for each value that would have made a total
+    fall.
     ``dropped`` counts by reason what came for series beyond the limit, once for each interval: ``overflow`` what
     was added to the series for all, ``refused`` what was not kept. ``left_out`` has the last series of each reason of
     these two. ``mapped`` counts the series of intervals by what
     the mapping made of them, and ``rules`` its rules. ``without_quantiles`` counts how often something came for a
     summary that has no quantiles, because too many others have. ``sets_approximated`` counts the sets of which a flush
     had too many members to count them exactly. ``faults`` counts by reason what has happened to the store's files.
+    ``takeovers`` counts the names on the page that went to another family, and ``taken_over`` are a series of the one
+    that has the last such name, and one of the other.
     """
 
     commits: int
@@ -156,6 +159,8 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     without_quantiles: int = 0
     sets_approximated: int = 0
     faults: Mapping[str, int] = {}
+    takeovers: int = 0
+    taken_over: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +168,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     ``settled`` are the totals without the ledgers that aren't folded yet; `totals` adds those. ``refused``
     are the intervals that this commit dropped. ``flushes`` is None where the store keeps none. ``windows`` are the
-    one thing that goes on changing: the quantiles are those of the moment at which they are read.
+    one thing that goes on changing: the quantiles are those of the moment at which they are read. ``owners``
+    are those of the names on the page that several want.
     """
 
     settled: Mapping[TotalKey, int]
@@ -177,6 +183,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     flushes: FlushState | None = None
     sets: SeriesTable = _NO_SETS
     windows: Windows | None = None
+    owners: Mapping[str, Owner] = {}
 
     def tables(self) -> tuple[SeriesTable, ...]:
         """Give the tables of all kinds."""

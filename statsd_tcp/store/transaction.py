@@ -9,6 +9,7 @@ import msgspec
 
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
+from statsd_tcp.store.owners import Decision
 from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
@@ -22,14 +23,18 @@ _PUT_LEDGER = """INSERT INTO ledgers (id, worker, boot_id, committed, state, cou
 _DROP_LEDGER = "DELETE FROM ledgers WHERE id = ?"
 _PUT_TOTAL = """INSERT INTO totals (metric, labels, value) VALUES (?, ?, ?)
     ON CONFLICT (metric, labels) DO UPDATE SET value = excluded.value"""
-_UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ? WHERE id = ?"
-_INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated) VALUES (?, ?, ?, ?, ?, ?)"
+_UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ?, lasting = 1 WHERE id = ?"
+_EMPTY_SERIES = "UPDATE series SET value = 0 WHERE id = ?"
+_INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated, lasting) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SHIFT_SERIES = "UPDATE series SET updated = updated + ?"
 _DROP_SERIES = "DELETE FROM series WHERE id = ?"
 _PUT_TRAITS = """INSERT INTO traits (id, ttl, help, bounds, counts) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, help = excluded.help, bounds = excluded.bounds,
     counts = excluded.counts"""
 _DROP_TRAITS = "DELETE FROM traits WHERE id = ?"
+_PUT_OWNER = "INSERT OR REPLACE INTO owners (name, family, kind, since) VALUES (?, ?, ?, ?)"
+_DROP_OWNER = "DELETE FROM owners WHERE name = ?"
+_SHIFT_OWNERS = "UPDATE owners SET since = since + ?"
 
 
 class Plan(msgspec.Struct):
@@ -38,7 +43,8 @@ class Plan(msgspec.Struct):
     ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
     there is something to do about them, is called inside the transaction. ``left_out`` are series that found no room.
     ``sets`` are their members, which are in memory only. ``unseen`` are the seconds by which all series are younger
-    than the file says. ``marked`` says that the file has the mark of a backup, which goes.
+    than the file says. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that
+    the file has the mark of a backup, which goes.
     """
 
     book: Book
@@ -52,12 +58,14 @@ class Plan(msgspec.Struct):
     left_out: Mapping[str, str] = {}
     sets: SetsPlan | None = None
     unseen: float = 0.0
+    decision: Decision | None = None
     marked: bool = False
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
         series = all(changes.is_empty() for changes in self.series)
-        return self.flushes is None and not (self.book.changed() or self.unseen or self.marked) and series
+        others = (self.book.changed(), self.unseen, self.marked, self.decision is not None and self.decision.is_new())
+        return self.flushes is None and not any(others) and series
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
@@ -70,13 +78,18 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
             unmark(connection)
         if plan.unseen:
             connection.execute(_SHIFT_SERIES, (plan.unseen,))
+            connection.execute(_SHIFT_OWNERS, (plan.unseen,))
         _write_book(connection, plan.book)
         connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
+        connection.executemany(_EMPTY_SERIES, _emptied_rows(plan, columns))
         connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns))
         connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))
+        if plan.decision is not None:
+            connection.executemany(_DROP_OWNER, [(name,) for name in plan.decision.freed])
+            connection.executemany(_PUT_OWNER, plan.decision.rows())
         if plan.flushes is not None:
             plan.flushes(connection)
         connection.execute("COMMIT")
@@ -97,6 +110,12 @@ def _updated_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tupl
     for column, changes in zip(columns, plan.series, strict=True):
         for position, value, weight in changes.updates:
             yield value, weight, plan.now, column.series_id(position)
+
+
+def _emptied_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
+    for column, changes in zip(columns, plan.series, strict=True):
+        for position in changes.emptied:
+            yield (column.series_id(position),)
 
 
 def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[SeriesRow]:

@@ -173,6 +173,8 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
     both = {**snapshot.stats.conflicts}
     for reason, number in conflicts.items():
         both[reason] = both.get(reason, 0) + number
+    text = "Names here that went to series of another type or unit."
+    yield _counter("name_takeovers", text, (), {(): snapshot.stats.takeovers})
     yield _counter("series_conflicts", "Series, or news of them, left out.", ("reason",), _by(both))
 
 

@@ -9,16 +9,18 @@ quantiles of a summary are there as long as something came to it lately.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import add
 from threading import Lock
 
+from statsd_tcp.status.left_out import LeftOut
+from statsd_tcp.store.owners import Owner
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
 from statsd_tcp.store.windows import Quantile
-from statsd_tcp.web.exposition_layout import CONFLICT_REASONS, Layout, lay_out
-from statsd_tcp.web.exposition_rows import ObservedRows, PlainRows, Rows
+from statsd_tcp.web.exposition_layout import CONFLICT_REASONS, Conflict, Layout, lay_out
+from statsd_tcp.web.exposition_rows import GaugeRows, ObservedRows, PlainRows, Rows
 
 __all__ = ["Exposition"]
 
@@ -36,21 +38,29 @@ _Quantiles = Callable[[Sequence[int]], Sequence[Quantile]]
 class Exposition:
     """Writes snapshots. Keeps the plan of the last one, which stays good until a series comes or goes.
 
-    ``counter_suffix`` is put behind the names of counters that don't end in it. Any thread may use it, and several at
-    once.
+    It also does until a name gets another owner. ``counter_suffix`` is put behind the names of counters that don't end
+    in it. Any thread may use it, and several at once.
     """
 
     def __init__(self, counter_suffix: str = "") -> None:
         self._suffix = counter_suffix
         self._lock = Lock()
         self._members: tuple[tuple[int, int, int], ...] = ()
-        self._layout = Layout((), {}, frozenset(), quoted=False)
+        self._owners: Mapping[str, Owner] = {}
+        self._layout = Layout((), {}, (), frozenset(), quoted=False)
         self._left_out: dict[str, set[int]] = {reason: set() for reason in CONFLICT_REASONS}
 
     def conflicts(self, snapshot: Snapshot) -> dict[str, int]:
         """Give by reason how many series found no place up to this snapshot, each counted once."""
-        self._layout_for(snapshot.tables())
+        self._layout_for(snapshot)
         return {reason: len(ids) for reason, ids in self._left_out.items()}
+
+    def left_out(self, snapshot: Snapshot) -> list[LeftOut]:
+        """Give the first series that found no place in this snapshot, and for whom."""
+        tables = snapshot.tables()
+        layout = self._layout_for(snapshot)
+        latest = [_latest(rows, table) for rows, table in zip(layout.rows, tables, strict=True)]
+        return [_named(conflict, tables, latest) for conflict in layout.conflicts]
 
     def render(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
         """Write the snapshot's series in the one or the other format, without OpenMetrics' last line."""
@@ -59,18 +69,19 @@ class Exposition:
     def pieces(self, snapshot: Snapshot, *, openmetrics: bool) -> Iterator[bytes]:
         """Write the same in pieces of a few hundred kilobytes, each of whole lines."""
         tables = snapshot.tables()
-        layout = self._layout_for(tables)
+        layout = self._layout_for(snapshot)
         quantiles = _none if snapshot.windows is None else snapshot.windows.quantiles
         for rows, table in zip(layout.rows, tables, strict=True):
             for text in _render_rows(rows, table, quantiles):
                 yield _as_openmetrics(text, layout) if openmetrics else text
 
-    def _layout_for(self, tables: Sequence[SeriesTable]) -> Layout:
+    def _layout_for(self, snapshot: Snapshot) -> Layout:
+        tables, owners = snapshot.tables(), snapshot.owners
         members = tuple((table.epoch, table.layout_version, len(table)) for table in tables)
         with self._lock:
-            if members != self._members:
-                self._layout = lay_out(tables, self._suffix)
-                self._members = members
+            if members != self._members or (owners is not self._owners and owners != self._owners):
+                self._layout = lay_out(tables, self._suffix, owners)
+                self._members, self._owners = members, owners
                 for reason, ids in self._layout.left_out.items():
                     self._left_out[reason].update(ids)
             return self._layout
@@ -78,6 +89,25 @@ class Exposition:
 
 def _none(_: Sequence[int]) -> Sequence[Quantile]:
     return ()
+
+
+def _latest(rows: Rows, table: SeriesTable) -> dict[int, int]:
+    """Give the position of the gauge that is shown, by that of the first one, where there are several."""
+    if not isinstance(rows, GaugeRows) or not rows.merged:
+        return {}
+    latest = rows.latest(table.weights)
+    return {rows.positions[row]: latest[row] for row, _ in rows.merged}
+
+
+def _named(conflict: Conflict, tables: Sequence[SeriesTable], latest: Sequence[Mapping[int, int]]) -> LeftOut:
+    reason, loser, holder = conflict
+    if reason == "duplicate" and holder is not None:
+        shown = holder._replace(position=latest[holder.number][holder.position])
+        loser, holder = holder if loser == shown else loser, shown
+    kind, series = tables[loser.number].kind, tables[loser.number].identities[loser.position]
+    if holder is None:
+        return LeftOut(reason, kind, series)
+    return LeftOut(reason, kind, series, tables[holder.number].kind, tables[holder.number].identities[holder.position])
 
 
 def _as_openmetrics(text: bytes, layout: Layout) -> bytes:
@@ -97,7 +127,7 @@ def _as_openmetrics(text: bytes, layout: Layout) -> bytes:
 
 def _render_rows(rows: Rows, table: SeriesTable, quantiles: _Quantiles) -> Iterator[bytes]:
     if isinstance(rows, PlainRows):
-        return _lines(rows.heads, rows.numbers(table.values))
+        return _lines(rows.heads, rows.shown(table))
     if isinstance(rows, ObservedRows):
         return _observed_lines(rows, table, quantiles)
     raise TypeError(rows)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-__all__ = ["ObservedRows", "PlainRows", "Rows"]
+from statsd_tcp.store.snapshot import SeriesTable
+
+__all__ = ["CounterRows", "GaugeRows", "ObservedRows", "PlainRows", "Rows"]
 
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -27,7 +29,7 @@ class Rows:
         raise NotImplementedError
 
     def numbers(self, column: Sequence[float]) -> list[float]:
-        """Give the rows' numbers from a column of the table."""
+        """Give the rows' numbers from a column of the table; those of several series are added up."""
         numbers = [column[position] for position in self.positions]
         for row, position in self.merged:
             numbers[row] += column[position]
@@ -42,11 +44,12 @@ class Rows:
 
 
 class PlainRows(Rows):
-    """Counters or gauges, one line each. ``heads`` are all that stands before the numbers."""
+    """One line each. ``heads`` are all that stands before the numbers."""
 
-    def __init__(self, kind: str, type_name: str) -> None:
+    _type: str
+
+    def __init__(self, kind: str) -> None:
         super().__init__(kind)
-        self._type = type_name
         self.heads: list[str] = []
 
     def put(self, name: str, labels: str, position: int, *, first: bool, text: str, histogram: bool) -> None:
@@ -54,6 +57,39 @@ class PlainRows(Rows):
         opening = _opening(name, self._type, text) if first else ""
         self.heads.append(f"{opening}{name}{labels} ")
         self.positions.append(position)
+
+    def shown(self, table: SeriesTable) -> list[float]:
+        """Return the numbers of the lines."""
+        raise NotImplementedError
+
+
+class CounterRows(PlainRows):
+    """Counters."""
+
+    _type = "counter"
+
+    def shown(self, table: SeriesTable) -> list[float]:
+        """Return what the counters of each line add up to."""
+        return self.numbers(table.values)
+
+
+class GaugeRows(PlainRows):
+    """Gauges, and what is shown as such."""
+
+    _type = "gauge"
+
+    def shown(self, table: SeriesTable) -> list[float]:
+        """Return the value of each line's gauge."""
+        values = table.values
+        return [values[position] for position in self.latest(table.weights)]
+
+    def latest(self, set_at: Sequence[float]) -> Sequence[int]:
+        """Return the position of each line's gauge: of several that which was set last, by the ticks ``set_at``."""
+        latest = self.positions[:]
+        for row, position in self.merged:
+            if set_at[position] > set_at[latest[row]]:
+                latest[row] = position
+        return latest
 
 
 class ObservedRows(Rows):

@@ -46,6 +46,7 @@ VALUES: dict[str, list[str]] = {
     "output-queue": ["7"],
     "mapping": [""],
     "counter-suffix": ["_total", ""],
+    "conflict-silence": ["60", "1.5"],
     "target-rate": ["1"],
     "steer": ["cpu", ""],
 }

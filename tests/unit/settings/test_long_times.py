@@ -14,6 +14,7 @@ CASES = (
     ("idle-timeout", "21600", "600000", "600,000 seconds, 6 d 23 h"),
     ("first-byte-timeout", "600", "60000", "60,000 seconds, 16 h 40 min"),
     ("drain-timeout", "600", "3600", "3,600 seconds, 1 h"),
+    ("conflict-silence", "86400", "600000", "600,000 seconds, 6 d 23 h"),
     ("series-ttl", "31536000", "86400000", "86,400,000 seconds, 1,000 d"),
 )
 """An option, a time that is usual, one that is not, and how it is said."""

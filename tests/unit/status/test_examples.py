@@ -82,7 +82,7 @@ class LastExamplesTests(SynchronousTestCase):
         last = LastExamples(clock, kept=True)
         identity = "a\nk\nv\x1b"
         stats = msgspec.structs.replace(
-            STATS, conflicts={"unit": 0, "negative": 3}, dropped={"overflow": 1}, left_out={"negative": identity}
+            STATS, conflicts={"negative": 3}, dropped={"overflow": 1}, left_out={"negative": identity}
         )
         for _ in range(2):
             last.committed(msgspec.structs.replace(make_snapshot(), stats=stats))
@@ -105,6 +105,16 @@ class LastExamplesTests(SynchronousTestCase):
         )
         self.assertEqual(
             [("series_merged", "series_merged", "a/b, a-b")],
+            [(row["metric"], row["reason"], row["text"]) for row in last.rows()],
+        )
+
+    def test_takeovers(self) -> None:
+        """When a name has gone to another type, a series of each is named."""
+        last = LastExamples(Clock(), kept=True)
+        stats = msgspec.structs.replace(STATS, conflicts={}, takeovers=1, taken_over=("q\nk\nv", "q\x1b"))
+        last.committed(msgspec.structs.replace(make_snapshot(), stats=stats))
+        self.assertEqual(
+            [("name_takeovers", "name_takeovers", r"q;k=v, q\x1b")],
             [(row["metric"], row["reason"], row["text"]) for row in last.rows()],
         )
 

@@ -152,14 +152,14 @@ class SummaryTests(MappedStoreCase):
     """Quantiles."""
 
     def test_quantiles_of_what_was_committed(self) -> None:
-        """A summary has a window, which a histogram and a refused series have not."""
+        """A summary has a window, which a histogram has not, in each unit that it came in."""
         store = self.mapped(HISTOGRAM % "[1]")
         snapshot = self.commit(
             store,
             Interval(times={"t.a": came({1.0: 1.0}), "s": came({1.0: 1.0})}, distributions={"s": came({9.0: 1.0})}),
         )
         assert snapshot.windows is not None
-        self.assertEqual(len(snapshot.windows), 1)
+        self.assertEqual(len(snapshot.windows), 2)
         series_id = snapshot.times.ids[list(snapshot.times.identities).index("s")]
         self.assertEqual(len(snapshot.windows.quantiles((series_id,))), 3)
 

@@ -96,14 +96,3 @@ class RoomTests(StoreTestCase):
         self.clocks.advance(2 * IDLE_ENOUGH)
         snapshot = self.commit(store, Interval(counters={"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0}))
         self.assertEqual(values(snapshot.counters), {"a": 2.0, "b": 2.0, "c": 2.0, f"{OVERFLOW}.c": 1.0})
-
-    def test_the_name_of_an_expired_timer_is_free(self) -> None:
-        """When a timer goes for another series its name may get the other unit."""
-        store = self.open_small(1)
-        self.commit(store, Interval(times={"t": came({1.0: 1.0})}))
-        self.clocks.advance(2 * IDLE_ENOUGH)
-        self.commit(store, Interval(counters={"c": 1.0}))
-        self.clocks.advance(2 * IDLE_ENOUGH)
-        snapshot = self.commit(store, Interval(distributions={"t": came({1.0: 1.0})}))
-        self.assertEqual(values(snapshot.distributions), {"t": 1.0})
-        self.assertEqual(snapshot.stats.conflicts["unit"], 0)

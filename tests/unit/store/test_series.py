@@ -77,29 +77,14 @@ class SeriesTests(StoreTestCase):
         snapshot = self.commit(store, Interval(distributions={"d": came({-9.0: 1.0})}))
         self.assertEqual((values(snapshot.distributions), list(snapshot.distributions.weights)), ({"d": -5.5}, [2.5]))
 
-    def test_one_name_has_one_unit(self) -> None:
-        """A name that came as ms is refused as h and the other way round, whatever the tags."""
+    def test_one_name_in_two_units(self) -> None:
+        """A name that comes as ms and as h is two series, each with its totals."""
         store = self.open()
-        self.commit(store, Interval(times={"t": came({1.0: 1.0})}, distributions={"d": came({1.0: 1.0})}))
-        news = Interval(
-            times={"d\nk\nv": came({1.0: 1.0})}, distributions={"t\nk\nv": came({1.0: 1.0}), "d": came({1.0: 1.0})}
-        )
+        news = Interval(times={"t": came({1.0: 1.0})}, distributions={"t": came({2.0: 1.0})})
         self.commit(store, news)
-        store.close()
-        again = self.open()
-        snapshot = self.commit(again, news)
-        self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"t": 1.0}, {"d": 3.0}))
-        self.assertEqual((snapshot.stats.conflicts["unit"], snapshot.stats.left_out), (2, {"unit": "t\nk\nv"}))
-
-    def test_an_expired_name_is_free(self) -> None:
-        """When the last series of a name has expired, the name can take the other unit."""
-        store = self.open(ttl=100.0)
-        self.commit(store, Interval(times={"t": came({1.0: 1.0})}))
-        self.clocks.advance(200.0)
-        store.commit(CommitBatch())
-        snapshot = self.commit(store, Interval(distributions={"t": came({1.0: 1.0})}))
-        self.assertEqual(values(snapshot.distributions), {"t": 1.0})
-        self.assertEqual(snapshot.stats.conflicts["unit"], 0)
+        snapshot = self.commit(store, news)
+        self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"t": 2.0}, {"t": 4.0}))
+        self.assertEqual((snapshot.stats.conflicts, snapshot.stats.left_out), ({"negative": 0}, {}))
 
     def test_idle_series_expire(self) -> None:
         """A series that got nothing for the whole time is dropped from memory and file; a busy one stays."""
@@ -156,18 +141,7 @@ class SeriesTests(StoreTestCase):
         pieces = [Piece("L1", 0, 8, encode(late)), Piece("L2", 0, 8, encode(early))]
         snapshot = store.commit(CommitBatch(counts=[counts("L1"), counts("L2")], pieces=pieces))
         self.assertLess(snapshot.gauges.ids[0], snapshot.counters.ids[0])
-        self.assertEqual((values(snapshot.times), values(snapshot.distributions)), ({"u": 1.0}, {}))
-
-    def test_one_unit_in_the_order_of_coming(self) -> None:
-        """Of a time and a distribution with one name in one commit the first is kept."""
-        for number, fields in enumerate((("times", "distributions"), ("distributions", "times"))):
-            name = f"t{number}"
-            news = Interval(times={name: came({1.0: 1.0})}, distributions={name: came({1.0: 1.0})})
-            news.met = [First(1, place, field, name) for place, field in enumerate(fields)]
-            snapshot = self.commit(self.open(), news)
-            tables = {"times": snapshot.times, "distributions": snapshot.distributions}
-            self.assertEqual([name in values(tables[field]) for field in fields], [True, False])
-            self.assertEqual(snapshot.stats.conflicts["unit"], 1)
+        self.assertLess(snapshot.times.ids[0], snapshot.distributions.ids[0])
 
     def test_an_id_is_not_used_again(self) -> None:
         """A series that comes after another expired has an id of its own."""

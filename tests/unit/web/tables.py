@@ -12,7 +12,8 @@ STATS = StoreStats(
     duration_sum=0.5,
     duration_buckets=((0.1, 1), (float("inf"), 3)),
     expired=2,
-    conflicts={"unit": 1, "negative": 4},
+    conflicts={"negative": 4},
+    takeovers=5,
 )
 
 

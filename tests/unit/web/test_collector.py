@@ -53,6 +53,7 @@ NAMES = [
     "series",
     "series_expired_total",
     "series_conflicts_total",
+    "name_takeovers_total",
     "series_dropped_total",
     "output_sent_total",
     "output_failed_total",
@@ -169,5 +170,7 @@ class OwnCollectorTests(SynchronousTestCase):
         """Series are counted by type; conflicts of the store and of the exposition add up by reason."""
         self.assertEqual(self.value("series", type="c"), 2)
         self.assertEqual(self.value("series", type="g"), 0)
-        self.assertEqual(self.value("series_conflicts_total", reason="unit"), 4)
+        self.assertEqual(self.value("series_conflicts_total", reason="negative"), 4)
+        self.assertEqual(self.value("series_conflicts_total", reason="unit"), 3)
         self.assertEqual(self.value("series_conflicts_total", reason="type"), 2)
+        self.assertEqual(self.value("name_takeovers_total"), 5)

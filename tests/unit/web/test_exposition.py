@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
@@ -13,6 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from statsd_tcp.mapping.shown import Family
+from statsd_tcp.status.left_out import LeftOut
+from statsd_tcp.store.owners import Owner
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.wire.series import series_identity
@@ -144,9 +149,14 @@ class ConflictTests(SynchronousTestCase):
         expected = {"b_sum": 0.0, "b_count": 1.0, "a_b_sum": 1.5, "a_b_count": 5.0}
         self.check(snapshot, expected)
 
-    def test_the_first_of_two_gauges_counts(self) -> None:
-        """Two gauges with the same name and labels can't be one number: the first stays."""
-        self.check(make_snapshot(("g", "a.b", 1.0), ("g", "a_b", 2.0)), {"a_b": 1.0}, duplicate=1)
+    def test_the_latest_of_two_gauges_counts(self) -> None:
+        """Two gauges with the same name and labels can't be one number: the one that was set last is shown."""
+        for first, second, shown in ((5.0, 9.0, 2.0), (9.0, 5.0, 1.0), (-2.0, -1.0, 2.0), (0.0, 0.0, 1.0)):
+            self.check(
+                make_snapshot(("g", "z", 0.0), ("g", "a.b", 1.0, first), ("g", "a_b", 2.0, second)),
+                {"z": 0.0, "a_b": shown},
+                duplicate=1,
+            )
 
     def test_each_series_counts_once(self) -> None:
         """A series that finds no place is counted once, however often it is seen, even once it is gone."""
@@ -155,6 +165,82 @@ class ConflictTests(SynchronousTestCase):
         three = make_snapshot(("g", "a.b", 1.0), ("g", "a_b", 2.0), ("g", "a/b", 3.0))
         found = [exposition.conflicts(snapshot)["duplicate"] for snapshot in (two, three, two, make_snapshot())]
         self.assertEqual(found, [1, 2, 2, 2])
+
+
+class OwnerTests(SynchronousTestCase):
+    """Names whose owners the store has decided on."""
+
+    def check(self, snapshot: Snapshot, owners: Mapping[str, Family], expected: set[str], **conflicts: int) -> None:
+        """Compare the names in both formats, and the conflicts."""
+        decided = {name: Owner(family) for name, family in owners.items()}
+        snapshot = msgspec.structs.replace(snapshot, owners=decided)
+        for families in parse_both(snapshot):
+            self.assertEqual({name for name, _ in samples(families)}, expected)
+        found = {reason: number for reason, number in Exposition().conflicts(snapshot).items() if number}
+        self.assertEqual(found, conflicts)
+
+    def test_the_owner_is_shown(self) -> None:
+        """The owner has the name, whoever came first; the others are left out."""
+        snapshot = make_snapshot(("c", "q", 1.0), ("g", "q\nk\nv", 2.0), ("c", "q\nk\nw", 3.0), ("ms", "q", 4.0))
+        self.check(snapshot, {"q": Family("q", "g")}, {"q"}, type=3)
+        self.check(snapshot, {"q": Family("q", "ms")}, {"q_sum", "q_count"}, type=3)
+
+    def test_units(self) -> None:
+        """Of times and distributions it says the unit."""
+        owners = dict.fromkeys(["q", "q_sum", "q_count", "q_bucket", "q_created"], Family("q", "h"))
+        self.check(make_snapshot(("ms", "q", 1.0), ("h", "q", 1.0)), owners, {"q_sum", "q_count"}, unit=1)
+
+    def test_parts(self) -> None:
+        """What owns a part of a timer's name keeps the timer out, and the other way round."""
+        snapshot = make_snapshot(("ms", "q", 1.0), ("c", "q.count", 1.0))
+        self.check(snapshot, {"q_count": Family("q_count", "c")}, {"q_count"}, type=1)
+        snapshot = make_snapshot(("c", "q.count", 1.0), ("ms", "q", 1.0))
+        self.check(snapshot, {"q_count": Family("q", "ms")}, {"q_sum", "q_count"}, type=1)
+
+    def test_an_owner_that_is_gone(self) -> None:
+        """A name is free for the others only when the store says so."""
+        self.check(make_snapshot(("c", "q", 1.0)), {"q": Family("q", "g")}, set(), type=1)
+
+    def test_another_owner(self) -> None:
+        """When a name gets another owner it is the next scrape that shows it."""
+        exposition = Exposition()
+        snapshot = make_snapshot(("c", "q", 1.0), ("g", "q", 2.0))
+        for kind, value in (("c", 1.0), ("g", 2.0), ("c", 1.0)):
+            owners = {"q": Owner(Family("q", kind))}
+            text = exposition.render(msgspec.structs.replace(snapshot, owners=owners), openmetrics=False)
+            self.assertTrue(text.endswith(f"\nq {value}\n".encode()), text)
+
+    def test_names(self) -> None:
+        """What is left out is named with what is shown, by the names that clients sent, up to a hundred."""
+        snapshot = make_snapshot(
+            ("c", "q.d", 1.0),
+            ("g", "q_d\nk\nv", 1.0),
+            ("g", "a.b", 1.0, 7.0),
+            ("g", "a_b", 1.0, 9.0),
+            ("g", "a/b", 1.0, 8.0),
+            ("g", "process_open_fds", 1.0),
+            ("ms", "t", 1.0),
+            ("h", "t", 1.0),
+            ("c", "t.sum", 1.0),
+            ("c", "gone", 1.0),
+        )
+        owners = {"q_d": Owner(Family("q_d", "g")), "gone": Owner(Family("gone", "s"))}
+        snapshot = msgspec.structs.replace(snapshot, owners=owners)
+        self.assertEqual(
+            Exposition().left_out(snapshot),
+            [
+                LeftOut("type", "c", "q.d", "g", "q_d\nk\nv"),
+                LeftOut("duplicate", "g", "a.b", "g", "a_b"),
+                LeftOut("duplicate", "g", "a/b", "g", "a_b"),
+                LeftOut("reserved", "g", "process_open_fds"),
+                LeftOut("unit", "h", "t", "ms", "t"),
+                LeftOut("type", "c", "t.sum", "ms", "t"),
+                LeftOut("type", "c", "gone"),
+            ],
+        )
+        many = make_snapshot(("c", "q", 1.0), *(("g", f"q\nk\n{number}", 1.0) for number in range(150)))
+        exposition = Exposition()
+        self.assertEqual((len(exposition.left_out(many)), exposition.conflicts(many)["type"]), (100, 150))
 
 
 class CacheTests(SynchronousTestCase):
@@ -191,16 +277,21 @@ SERIES = st.tuples(
     st.floats(0, 1e9),
 )
 
+SHORT = st.sampled_from(["a", "b", "a_b", "_", "a_sum"])
+OWNERS = st.dictionaries(SHORT, st.builds(Owner, st.builds(Family, SHORT, st.sampled_from(["c", "g", "ms", "h"]))))
+
 
 class AnySeriesTests(SynchronousTestCase):
     """No series can spoil a scrape."""
 
-    @given(st.lists(SERIES, max_size=12, unique_by=lambda series: series[:2]))
-    def test_whatever_comes_both_formats_can_be_read(self, series: list[tuple[str, str, float, float]]) -> None:
-        """Any names, tags and numbers give text that both parsers read, with the same numbers."""
+    @given(st.lists(SERIES, max_size=12, unique_by=lambda series: series[:2]), OWNERS)
+    def test_whatever_comes_both_formats_can_be_read(
+        self, series: list[tuple[str, str, float, float]], owners: dict[str, Owner]
+    ) -> None:
+        """Any names, tags, numbers and owners give text that both parsers read, with the same numbers."""
         # Counters never fall. A summary's sum may, which Prometheus reads; the parser in Python does not.
         kept = [(kind, name, value if kind == "g" else abs(value), weight) for kind, name, value, weight in series]
-        text, openmetrics = parse_both(make_snapshot(*kept))
+        text, openmetrics = parse_both(msgspec.structs.replace(make_snapshot(*kept), owners=owners))
         self.assertEqual(samples(text), samples(openmetrics))
         self.assertLessEqual(len(samples(text)), 2 * len(series))
 
