@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from statsd_tcp.aggregate.collisions import GROUPS
+
 __all__ = ["Command", "bare", "is_http", "is_statsd", "is_text", "is_whole", "read_command"]
 
 # A name with blanks in it can only be given in quotes.
@@ -17,9 +19,7 @@ _HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
 _STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
 
 
-_WHOLE = frozenset(
-    ("help", "stats", "counters", "timers", "gauges", "sets", "health", "workers", "badlines", "config", "quit")
-)
+_WHOLE = frozenset((*GROUPS, "help", "stats", "health", "workers", "badlines", "conflicts", "config", "quit"))
 
 
 class Command(NamedTuple):

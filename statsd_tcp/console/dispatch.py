@@ -35,6 +35,7 @@ class Dispatch:
             "stats": lambda _: replies.pairs(sources.stats()) + replies.END,
             "workers": lambda _: replies.dump(replies.as_json(sources.workers())),
             "badlines": lambda _: replies.pairs(sources.bad_lines()) + replies.END,
+            "conflicts": lambda _: replies.pairs(sources.conflicts()) + replies.END,
             # etsy's server begins this one with an empty line, and has no end.
             "config": lambda _: "\n" + sources.config(),
             "health": self._health,

@@ -38,5 +38,8 @@ class IConsoleSources(Interface):
     def bad_lines() -> Iterable[tuple[str, object]]:
         """Give the last example of everything that was rejected, by the reason."""
 
+    def conflicts() -> Iterable[tuple[str, object]]:
+        """Give the series that the last scrape of ``/metrics`` could not show, by the reason."""
+
     def config() -> str:
         """Write the settings in force, as a file for ``--config``."""

@@ -16,7 +16,7 @@ END = "END\n\n"
 
 HELP = (
     "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
-    "config, quit\n\n"
+    "conflicts, config, quit\n\n"
 )
 
 UNKNOWN = "ERROR\n"

@@ -25,7 +25,7 @@ from statsd_tcp.status.report import Report
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.deletion import Kind, Search
 
-__all__ = ["ServiceView", "StoredFlush", "example_rows", "output_rows"]
+__all__ = ["ServiceView", "StoredFlush", "conflict_rows", "example_rows", "output_rows"]
 
 
 SEARCHED = 10_000
@@ -108,6 +108,10 @@ class ServiceView:
         """Give the examples."""
         return example_rows(self._report.examples())
 
+    def conflicts(self) -> Iterator[tuple[str, object]]:
+        """Give what could not be shown."""
+        return conflict_rows(self._report.conflicts())
+
     def config(self) -> str:
         """Write the settings."""
         return config_text(self._settings)
@@ -141,3 +145,10 @@ def example_rows(examples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, o
         where = f", {one['listener']}" if one["listener"] else ""
         more = " ..." if one["cut"] else ""
         yield one["reason"], f"{one['age_seconds']:.0f} s ago{where}: {one['text']}{more}"
+
+
+def conflict_rows(conflicts: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, object]]:
+    """Write series that could not be shown, each with its type, and the one that is shown."""
+    for one in conflicts:
+        shown = f"; shown is {one['holder']} ({one['holder_type']})" if one["holder_type"] else ""
+        yield one["reason"], f"{one['series']} ({one['type']}){shown}"

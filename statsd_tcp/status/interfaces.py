@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from statsd_tcp.status.left_out import LeftOut
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 
@@ -28,6 +29,9 @@ class ISources(Interface):
 
     def own_metrics(snapshot: Snapshot) -> OwnMetrics:  # noqa: N805 - an interface's methods have no self
         """Gather the service's own numbers, with the totals of that snapshot."""
+
+    def scraped(left_out: Sequence[LeftOut]) -> None:  # noqa: N805
+        """Take note of the first series that a scrape could not show."""
 
     def healthy() -> tuple[bool, str]:
         """Tell whether the service works, and if not why: one line."""

@@ -26,6 +26,7 @@ from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
+from statsd_tcp.status.left_out import LeftOut, in_status
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.status.underway import Underway
@@ -96,6 +97,7 @@ class Report:
         self._repeats = repeats
         self._examples = examples
         self._ticks = ticks
+        self._left_out: Sequence[LeftOut] = ()
         self.refusals = Refusals()
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
 
@@ -169,6 +171,15 @@ class Report:
         """Give the last example of everything that was rejected."""
         return self._examples.rows()
 
+    def scraped(self, left_out: Sequence[LeftOut]) -> None:
+        """Take note of what a scrape could not show, unless the operator wants no names of clients to be seen."""
+        if not self._plan.settings.hide_bad_lines:
+            self._left_out = left_out
+
+    def conflicts(self) -> list[dict[str, str]]:
+        """Give the first series that the last scrape could not show, each with the one that has its place."""
+        return [in_status(one) for one in self._left_out]
+
     def status(self) -> dict[str, Any]:
         """Describe the service."""
         plan, snapshot = self._plan, self.snapshot()
@@ -195,6 +206,7 @@ class Report:
             "rates": self._rates(),
             "outputs": [facts._asdict() for facts in self.outputs()],
             "examples": self.examples(),
+            "conflicts": self.conflicts(),
             "last_commit_error": self._committer.failure,
             "underway_seconds": {what: round(age, 3) for what, age in self._underway.ages().items()},
             "findings": self._underway.findings() + self._kernel.findings(),

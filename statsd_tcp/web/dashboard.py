@@ -46,6 +46,7 @@ def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bo
             _table("Listeners", ("", "address", "connections", "open", "waiting", "dropped"), _listeners(status)),
             _table("Workers", ("", "process", "state", "last sign of life", "memory", "open files"), _workers(status)),
             _table("Rejected lately", ("", "listener", "for example", ""), _examples(status)),
+            _table("Left out of /metrics", ("", "series", "", "shown", ""), _conflicts(status)),
             _table("Outputs", ("", "waiting", "sent", "failed", "dropped", "error"), _outputs(status)),
             "<ul>",
             *(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS),
@@ -100,6 +101,11 @@ def _examples(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for one in status["examples"]:
         text = f"{one['text']} ..." if one["cut"] else one["text"]
         yield one["reason"], one["listener"], text, f"{_span(one['age_seconds'])} ago"
+
+
+def _conflicts(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for one in status["conflicts"]:
+        yield one["reason"], one["series"], one["type"], one["holder"], one["holder_type"]
 
 
 def _table(title: str, heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:

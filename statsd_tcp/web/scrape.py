@@ -6,7 +6,7 @@ and compressed, in a thread of the pool, so that a long scrape holds nobody up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from statsd_tcp.status.interfaces import ISources
+from statsd_tcp.status.left_out import LeftOut
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.accept import wants_gzip, wants_openmetrics
@@ -64,10 +65,11 @@ class Form(NamedTuple):
 
 
 class Scrape(NamedTuple):
-    """What a scraper gets; ``size`` is in bytes."""
+    """What a scraper gets; ``size`` is in bytes. ``left_out`` are the first series that are not in it."""
 
     size: int
     pieces: Iterator[bytes]
+    left_out: Sequence[LeftOut]
 
 
 class Scraper:
@@ -87,7 +89,7 @@ class Scraper:
         encode, _ = _FORMATS[form.openmetrics]
         # In OpenMetrics these have the mark of the end behind them.
         last = rendering.last(encode(registry))
-        return Scrape(rendering.size + len(last), rendering.body(last))
+        return Scrape(rendering.size + len(last), rendering.body(last), self._exposition.left_out(snapshot))
 
 
 class MetricsPage(Page):
@@ -137,6 +139,7 @@ class MetricsPage(Page):
         return True
 
     def _send(self, scrape: Scrape, answer: LongAnswer, form: Form) -> None:
+        self._sources.scraped(scrape.left_out)
         if answer.ended:
             # Its place was kept until here: somebody who hangs up at once must not have many threads work.
             self._end(answer)

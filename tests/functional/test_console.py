@@ -108,7 +108,7 @@ def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
     expected = [(command, ask(theirs, command)) for command in COMMANDS]
     assert [(command, ask(ours, command)) for command in COMMANDS] == expected
     help_of_etsy = ask(theirs, "help")
-    assert ask(ours, "help").replace("sets, ", "").replace("workers, badlines, ", "") == help_of_etsy
+    assert ask(ours, "help").replace("sets, ", "").replace("workers, badlines, conflicts, ", "") == help_of_etsy
     for name in ("uptime: ", "messages.last_msg_seen: ", "messages.bad_lines_seen: 1\n", "END\n\n"):
         assert (name in ask(theirs, "stats"), name in ask(ours, "stats")) == (True, True)
 
@@ -147,7 +147,11 @@ def test_hidden_bad_lines(start_service: ServiceMaker) -> None:
     """An operator in whose lines there are secrets has them shown nowhere."""
     service = start_service(admin=f"tcp:0:{LOOPBACK}", more=["--hide-bad-lines"])
     port = fill(service)
-    assert (ask(port, "badlines"), service.status()["examples"]) == ("END\n\n", [])
+    half_close(service.port("lines"), b"page.hits:1|c\npage_hits:1|g\n")
+    assert service.settled().by("statscounter_series_conflicts_total", "reason") == {"type": 1}
+    status = service.status()
+    assert (ask(port, "badlines"), status["examples"]) == ("END\n\n", [])
+    assert (ask(port, "conflicts"), status["conflicts"]) == ("END\n\n", [])
 
 
 def test_configuration(service: Service, tmp_path: Path) -> None:

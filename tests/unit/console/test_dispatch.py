@@ -41,7 +41,7 @@ ETSY = (
 
 HELP = (
     "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
-    "config, quit\n\n"
+    "conflicts, config, quit\n\n"
 )
 
 
@@ -94,6 +94,10 @@ class FakeSources:
         """Give an example."""
         yield "malformed_value", "3 s ago, tcp:8125: q:x|ms"
 
+    def conflicts(self) -> Iterator[tuple[str, object]]:
+        """Give one series that is left out."""
+        yield "type", "queue_depth (c); shown is queue.depth (g)"
+
     def config(self) -> str:
         """Write two settings."""
         return 'workers = 2\nlisten = ["tcp:8125"]\n'
@@ -133,6 +137,10 @@ class AnswersTests(SynchronousTestCase):
     def test_bad_lines(self) -> None:
         """The examples of bad lines are a reason and a line on each line, with an end."""
         self.assertEqual("malformed_value: 3 s ago, tcp:8125: q:x|ms\nEND\n\n", self.answer("badlines"))
+
+    def test_conflicts(self) -> None:
+        """Series that are not shown are named with their reasons, with an end."""
+        self.assertEqual("type: queue_depth (c); shown is queue.depth (g)\nEND\n\n", self.answer("conflicts"))
 
     def test_config(self) -> None:
         """The configuration begins with an empty line and has no end, as etsy's."""

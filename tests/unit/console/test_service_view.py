@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.console.service_view import example_rows, output_rows
+from statsd_tcp.console.service_view import conflict_rows, example_rows, output_rows
 from statsd_tcp.outputs.delivery import OutputFacts
 
 
@@ -42,4 +42,17 @@ class ExampleRowsTests(SynchronousTestCase):
         self.assertEqual(
             [("malformed_value", "3 s ago, tcp:8125: q:x|ms"), ("malformed_value", "0 s ago: q:x|ms ...")],
             list(example_rows(rows)),
+        )
+
+
+class ConflictRowsTests(SynchronousTestCase):
+    """What /metrics does not show, on the console."""
+
+    def test_rows(self) -> None:
+        """A series is named with what is shown instead of it, if that is known."""
+        one = {"reason": "type", "type": "c", "series": "q.d", "holder_type": "g", "holder": "q_d;k=v"}
+        other = {"reason": "reserved", "type": "g", "series": "process_open_fds", "holder_type": "", "holder": ""}
+        self.assertEqual(
+            [("type", "q.d (c); shown is q_d;k=v (g)"), ("reserved", "process_open_fds (g)")],
+            list(conflict_rows([one, other])),
         )

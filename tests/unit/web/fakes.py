@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.status.interfaces import Answer, ISources
+from statsd_tcp.status.left_out import LeftOut
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
@@ -78,6 +79,7 @@ class FakeSources:
         self.asked: list[Answer] = []
         self.rested = True
         self.commit_error = ""
+        self.left_out: Sequence[LeftOut] = ()
 
     def snapshot(self) -> Snapshot | None:
         """Give the snapshot that the test chose."""
@@ -86,6 +88,10 @@ class FakeSources:
     def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
         """Give fixed numbers."""
         return make_own()
+
+    def scraped(self, left_out: Sequence[LeftOut]) -> None:
+        """Keep it."""
+        self.left_out = left_out
 
     def healthy(self) -> tuple[bool, str]:
         """Give what the test chose."""
@@ -126,6 +132,10 @@ class FakeSources:
                     "cut": True,
                     "age_seconds": 3.2,
                 },
+            ],
+            "conflicts": [
+                {"reason": "type", "type": "c", "series": "<b>q", "holder_type": "g", "holder": "q;a=b"},
+                {"reason": "reserved", "type": "g", "series": "process_open_fds", "holder_type": "", "holder": ""},
             ],
             "last_commit_error": self.commit_error,
             "findings": [{"text": "queues overflow", "command": "sysctl -w x=1"}],

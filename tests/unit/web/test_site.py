@@ -71,6 +71,7 @@ class PagesTests(SiteTestCase):
             "<td>0</td><td>4711</td><td>ready, gets no new connections</td><td>3.2 s ago</td><td>40 MiB</td>",
             "<td>1</td><td></td><td>waiting</td><td></td><td></td><td></td>",
             "<td>malformed_value</td><td>tcp:8125</td><td>&lt;script&gt;x:y|c ...</td><td>3 s ago</td>",
+            "<td>type</td><td>&lt;b&gt;q</td><td>c</td><td>q;a=b</td><td>g</td>",
             "<td>3</td><td>40</td><td>5</td><td>2</td><td>nobody &lt;b&gt;listens&lt;/b&gt;</td>",
         ):
             self.assertIn(text, body)
