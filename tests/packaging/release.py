@@ -149,7 +149,7 @@ def install(environment: Environment, wheel: Path) -> None:
     if _distribution(wheel) != _distribution(WHEEL):
         # Two distributions with the same files: pip would leave those of the first that the second does not have.
         _pip(environment, "uninstall", "--quiet", "--yes", _distribution(WHEEL))
-    _pip(environment, "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--force-reinstall", str(wheel))
+    _pip(environment, "install", "--quiet", "--no-deps", "--no-index", "--force-reinstall", str(wheel))
 
 
 def _distribution(wheel: Path) -> str:
