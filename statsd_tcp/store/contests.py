@@ -17,7 +17,7 @@ from statsd_tcp.store.series import SeriesColumns
 
 __all__ = ["MOST_NAMES", "Contests"]
 
-MOST_NAMES = 10_000
+MOST_NAMES = 2_000
 """Names for which several families are considered: clients choose how many there are. Others stay with the first."""
 
 _STALE = 10_000

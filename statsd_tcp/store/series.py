@@ -35,6 +35,10 @@ _CHUNK = 10_000
 """Entries put into a dictionary at once: the time for which another thread can't run, about a millisecond."""
 
 
+_FEW = 10
+"""Of fewer series than all divided by this each is looked up; of more all are gone through."""
+
+
 class SeriesRow(NamedTuple):
     """A row of the table ``series``. ``updated`` is wall time in seconds, as the process knew it that wrote it.
 
@@ -173,16 +177,23 @@ class SeriesColumns:
         """Give the identity of the series with an id."""
         return self._identities[bisect_left(self._ids, series_id)]
 
-    def standing(self, ids: Iterable[int]) -> tuple[array[int], float, bool]:
+    def standing(self, ids: Sequence[int]) -> tuple[array[int], float, bool]:
         """Give those of these series that are still there, when the last news of any came, and whether it lasts.
 
         It does when they came in more than one commit. The ids must be in order.
         """
-        found = [(bisect_left(self._ids, each), each) for each in ids]
-        kept = [(at, each) for at, each in found if at < len(self._ids) and self._ids[at] == each]
-        updated = {self._updated[at] for at, _ in kept}
-        lasting = len(updated) > 1 or any(self._lasting[at] for at, _ in kept)
-        return array("q", [each for _, each in kept]), max(updated, default=0.0), lasting
+        places = self._places(ids)
+        updated = list(map(self._updated.__getitem__, places))
+        lasting = any(map(self._lasting.__getitem__, places)) or min(updated, default=0.0) < max(updated, default=0.0)
+        return array("q", map(self._ids.__getitem__, places)), max(updated, default=0.0), lasting
+
+    def _places(self, ids: Sequence[int]) -> list[int]:
+        """Give the positions of those of these series that are still there."""
+        if len(ids) * _FEW > len(self._ids):
+            wanted = set(ids)
+            return [place for place, each in enumerate(self._ids) if each in wanted]
+        found = ((bisect_left(self._ids, each), each) for each in ids)
+        return [place for place, each in found if place < len(self._ids) and self._ids[place] == each]
 
     def newest(self) -> float:
         """Give the wall time of the latest update, 0.0 if there are no series."""
