@@ -402,7 +402,7 @@ class Store:
         for takeover in decision.takeovers[-1:]:
             self._last_takeover = takeover
             self._log.warn(
-                "{number} names on /metrics have changed hands: {name} is that of a {winner} now, no more of a {loser}",
+                "names on /metrics that changed type or unit: {number}; {name} is a {winner} now, was a {loser}",
                 number=len(decision.takeovers),
                 name=takeover.name,
                 winner=_KIND_NAMES[takeover.winner.family.kind],

@@ -56,14 +56,16 @@ def test_a_mistake_of_one_line(start_service: ServiceMaker, way: str, workers: i
     port = console_port(service)
     assert ask(port, "conflicts") == "type: queue.depth (c); shown is queue_depth (g)\nEND\n\n"
     assert "name_takeovers: " in ask(port, "badlines")
+    assert "queue_depth is a gauge now, was a counter" in service.log
     service.stop()
     assert service.start().metrics().shown("queue_depth") == 17
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_another_unit(start_service: ServiceMaker, way: str) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_another_unit(start_service: ServiceMaker, way: str, workers: int) -> None:
     """A name that was a time and is a distribution from now on is shown as that, with all that came, over a restart."""
-    service = start_service(more=["--conflict-silence=5"])
+    service = start_service(workers=workers, more=["--conflict-silence=5"])
     send = WAYS[way]
     for number in (1, 2, 3):
         send(service, b"app.request:120|ms")

@@ -295,6 +295,18 @@ class AnySeriesTests(SynchronousTestCase):
         self.assertEqual(samples(text), samples(openmetrics))
         self.assertLessEqual(len(samples(text)), 2 * len(series))
 
+    @given(st.lists(st.tuples(st.lists(SERIES, max_size=5, unique_by=lambda series: series[:2]), OWNERS), min_size=1))
+    def test_what_was_scraped_before_makes_no_difference(
+        self, moments: list[tuple[list[tuple[str, str, float, float]], dict[str, Owner]]]
+    ) -> None:
+        """A snapshot gives the same page and the same names, whatever was scraped before it."""
+        exposition = Exposition()
+        for epoch, (series, owners) in enumerate(moments):
+            snapshot = msgspec.structs.replace(make_snapshot(*series, epoch=epoch), owners=owners)
+            page = exposition.render(snapshot, openmetrics=False)
+            self.assertEqual(page, Exposition().render(snapshot, openmetrics=False))
+            self.assertEqual(exposition.left_out(snapshot), Exposition().left_out(snapshot))
+
     def test_text_that_is_not_unicode(self) -> None:
         """A lone surrogate, which UTF-8 can't hold, is replaced and does not end the scrape."""
         self.assertIn('{k="?"} 1.0', render(make_snapshot(("c", "a\nk\n\ud800", 1.0))))
