@@ -7,8 +7,12 @@ Where a shape is met for the first time, it is noted when its line came: nothing
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Final
 
+import msgspec
+
+from statsd_tcp.wire.samples import Sample
 from statsd_tcp.wire.shape import Shape
 
 __all__ = ["FIELDS", "First", "Firsts", "Moment"]
@@ -27,7 +31,7 @@ Moment = tuple[int, int]
 """A tick, in nanoseconds of CLOCK_MONOTONIC, and a number that tells moments of one tick apart."""
 
 
-class First(NamedTuple):
+class First(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """A series, by the field of an interval that it is in, and when a line of it came that was the first of its shape.
 
     ``place`` is the order of those of one process and tick.
@@ -37,6 +41,11 @@ class First(NamedTuple):
     place: int
     field: str
     identity: str
+
+
+class _Met(msgspec.Struct, frozen=True, gc=False):
+    moment: Moment
+    shape: Shape
 
 
 class Firsts:
@@ -50,7 +59,7 @@ class Firsts:
     def __init__(self) -> None:
         self.left_out: Moment = (0, 0)
         self._turn = 0
-        self._met: list[tuple[Moment, Shape]] = []
+        self._met: list[_Met] = []
 
     def moment(self, tick: int) -> Moment:
         """Return a moment at a tick, behind all that were asked for at it before."""
@@ -64,18 +73,23 @@ class Firsts:
     def note(self, moment: Moment, shape: Shape | None) -> None:
         """Note a shape of which a good line has come, None if it was not good; those of one moment in their order."""
         if shape is not None:
-            self._met.append((moment, shape))
+            self._met.append(_Met(moment, shape))
 
     def take(self) -> list[First]:
         """Return the series in their order, and begin anew."""
         met, self._met = self._met, []
-        met.sort(key=_moment_of)
-        found: dict[tuple[str, str], int] = {}
-        for (tick, _), shape in met:
-            for kind, identity in (shape.kind, shape.series), *((one.kind, one.series) for one in shape.more):
-                found.setdefault((FIELDS[kind], identity), tick)
-        return [First(tick, place, *series) for place, (series, tick) in enumerate(found.items())]
+        met.sort(key=_MOMENT)
+        found: list[First] = []
+        known: dict[str, set[str]] = {field: set() for field in FIELDS.values()}
+        for each in met:
+            shape = each.shape
+            several: tuple[Shape | Sample, ...] = (shape, *shape.more)
+            for one in several:
+                field = FIELDS[one.kind]
+                if one.series not in known[field]:
+                    known[field].add(one.series)
+                    found.append(First(each.moment[0], len(found), field, one.series))
+        return found
 
 
-def _moment_of(met: tuple[Moment, Shape]) -> Moment:
-    return met[0]
+_MOMENT: Final = attrgetter("moment")

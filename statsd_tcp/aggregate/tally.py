@@ -149,10 +149,12 @@ class _Listener:
             if line not in gauges:
                 others.append(line)
             elif line in new:
-                self._count(others, _size(others), self.firsts.moment(tick))
-                others = []
+                if others:
+                    self._count(others, _size(others), self.firsts.moment(tick))
+                    others = []
                 self.firsts.note(self.firsts.moment(tick), new.pop(line))
-        self._count(others, _size(others), self.firsts.moment(tick))
+        if others:
+            self._count(others, _size(others), self.firsts.moment(tick))
 
     def split(self) -> None:
         """Count the lines that wait."""
@@ -296,7 +298,8 @@ class Tally:
 
     def _split(self) -> None:
         for of in self._listeners:
-            of.split()
+            if of.pending:
+                of.split()
 
     def received(self, listener: int, nbytes: int) -> None:
         """Count bytes that were received, whether or not they made a line."""

@@ -254,7 +254,8 @@ class _Work:
     def met(self, raw: Iterable[First]) -> list[First]:
         """Map what came first. Of several that get one name the first is it."""
         targets = ((first, self._mapper.target(_TYPES[first.field], first.identity).identity) for first in raw)
-        return [first._replace(identity=target) for first, target in targets if target is not None]
+        replace = msgspec.structs.replace
+        return [replace(first, identity=target) for first, target in targets if target is not None]
 
     def _ask(self, field: str, identity: str) -> tuple[str | None, float]:
         target = self._mapper.target(_TYPES[field], identity)

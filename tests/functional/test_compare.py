@@ -34,7 +34,7 @@ DIFFERENT = {
     b"dist:3|h": ("differ", "counter", "dist", "h-and-d"),
     b"packed:1:2:3|c|#k:v": ("differ", "counter", "packed;k=v", "packed"),
     b"sampled:100|ms|@0.1": ("differ", "count", "sampled", "sampled"),
-    b"down:1|c\ndown:-50|c": ("only there", "counter", "down", "negative"),
+    b"down:1|c\ndown:-50|c": ("differ", "counter", "down", "negative"),
     b"hex:0x10|c": ("only there", "counter", "hex", "numbers"),
     b"what:4|x": ("only there", "counter", "what", "unknown-type"),
     b"rated:1|c|@2": ("only there", "counter", "rated", "rates"),

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.collisions import PathNames
+from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.encoding import VERSION, VERSION_1, VERSION_2, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store import queues
@@ -323,6 +325,30 @@ class LimitTests(FlushTestCase):
         self.at(20.01)
         self.commit(store)
         self.assertEqual([set(result.counters) for result in self.results(store)], [set("ab"), set("cd")])
+
+
+class OlderPartTests(FlushTestCase):
+    """Parts of the open flush that an earlier version has left."""
+
+    def test_versions(self) -> None:
+        """They are read, with one number of each counter, and go on."""
+        for number, version in enumerate((VERSION_1, VERSION_2, VERSION)):
+            store = self.open_with()
+            self.at(10 * number + 1)
+            self.commit(store, Interval(counters={"up": 5.0, "down": 1.0}, falls={"down": Fall(-3.0, 2)}))
+            store.close()
+            part = encode(Interval(counters={"up": 5.0, "down": 1.0}, falls={"down": Fall(-3.0, 2)}), version)
+            with sqlite3.connect(self.path) as connection:
+                connection.execute("UPDATE slot_parts SET payload = ? WHERE payload != x''", (part,))
+            connection.close()
+            store = self.open_with()
+            self.commit(store, Interval(counters={"up": 1.0, "down": 1.0}))
+            self.assertEqual(
+                store.flushes and store.flushes.open and store.flushes.open.counters, {"up": 6.0, "down": -1.0}
+            )
+            self.at(10 * number + 11)
+            self.commit(store)
+            store.close()
 
 
 class DamageTests(FlushTestCase):
