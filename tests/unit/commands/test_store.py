@@ -192,7 +192,9 @@ class StoreCommandTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """A series that is there twice is a finding."""
-        self.change("INSERT INTO series SELECT 99, kind, identity, value, weight, updated FROM series WHERE kind = 'g'")
+        self.change(
+            "INSERT INTO series SELECT 99, kind, identity, value, weight, updated, lasting FROM series WHERE kind = 'g'"
+        )
         status, out, _ = self.run_command("check")
         self.assertEqual((1, "series temp {} (g) is there twice\n"), (status, out))
 
