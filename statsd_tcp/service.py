@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -53,7 +53,6 @@ from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
-from statsd_tcp.store.database import Store
 from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.shutdown import LONGEST_END
@@ -61,6 +60,10 @@ from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
+
+if TYPE_CHECKING:
+    # At run time it is imported late, with numpy, by the thread that needs it.
+    from statsd_tcp.store.database import Store
 
 __all__ = [
     "SAME_SIGNAL",
@@ -118,6 +121,8 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
     """Give a function that opens the store, for the thread that it is to belong to."""
 
     def open_store() -> Store:
+        from statsd_tcp.store.database import Store
+
         settings = plan.settings
         mapper = None if settings.mapping is None else Mapper(settings.mapping)
         return Store(

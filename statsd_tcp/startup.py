@@ -29,6 +29,7 @@ from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.state.folder import STORE, StateError, check_state, open_state
 from statsd_tcp.state.user import User, UserError, acting_as, check_access
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.inspection import check_file
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.words import in_words
@@ -196,10 +197,8 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
 def _check_store(path: Path) -> None:
     """Find out now whether an existing store can be used. A new one is made only after a change of user."""
     if path.exists():
-        from statsd_tcp.store.database import Store
-
         try:
-            Store(path).close()
+            check_file(path)
         except StoreError as error:
             raise StartError(str(error)) from None
 

@@ -6,11 +6,10 @@ error and exit status 1.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +25,7 @@ from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.opened_again import files_read, log_file
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
+from statsd_tcp.service import Service, make_outputs
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS, Option
@@ -113,27 +113,9 @@ for _option in OPTIONS:
         setattr(Options, f"opt_{_option.short}", getattr(Options, f"opt_{_option.field}"))
 
 
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Have nothing in here collected, and nothing of what is left of it looked at by later collections.
-
-    Imports are most of what happens in here. Hardly any of it is garbage, and the rest stays as long as the process.
-    """
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if is_enabled:
-            gc.enable()
-
-
 def _assemble(
     reactor: Any, plan: Plan, lock: int, outputs: Mapping[str, IOutput], manifest: Manifest | None
-) -> IService:
-    from statsd_tcp.service import Service
-
+) -> Service:
     try:
         return Service(reactor, plan, lock, outputs, manifest)
     except BaseException:
@@ -173,15 +155,8 @@ def _needs_tls(options: Options, settings: Settings) -> bool:
 
 def makeService(options: Options, reactor: Any = None) -> IService:
     """Make the service: try everything that can fail, then put the parts together."""
-    with _collector_at_rest():
-        return _make_service(options, reactor)
-
-
-def _make_service(options: Options, reactor: Any) -> IService:
     try:
         settings = options.settings()
-        from statsd_tcp.service import make_outputs
-
         if reactor is None:
             with nullcontext() if _needs_tls(options, settings) else reactor_without_tls():
                 from twisted.internet import reactor

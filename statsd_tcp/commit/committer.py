@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -23,11 +23,14 @@ from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.ledger.reader import ShrunkError
 from statsd_tcp.store.batch import CommitBatch, Piece
-from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.queues import IQueue, Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
 from statsd_tcp.words import in_words
+
+if TYPE_CHECKING:
+    # At run time it is imported late, with numpy, by the thread that needs it.
+    from statsd_tcp.store.database import Store
 
 __all__ = ["Committer"]
 

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate.collisions import GROUPS, Group
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
-from statsd_tcp.store.deletion import DELETABLE, Kind
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.search import DELETABLE, Kind
 from statsd_tcp.words import in_words
 
 __all__ = ["Dispatch", "Reply"]

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from statsd_tcp.aggregate.collisions import Group
-from statsd_tcp.store.deletion import Kind
+from statsd_tcp.store.search import Kind
 
 __all__ = ["IConsoleSources", "IOpenFlush"]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.aggregate.flushes import OpenFlush
 from statsd_tcp.aggregate.known_series import KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
-from statsd_tcp.store.database import Store
 from statsd_tcp.wire.notation import as_text
+
+if TYPE_CHECKING:
+    # At run time it is imported late, with numpy, by the thread that needs it.
+    from statsd_tcp.store.database import Store
 
 __all__ = ["open_series"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from statsd_tcp.store.deletion import Deletion
+from statsd_tcp.store.search import Deletion
 from statsd_tcp.wire.notation import as_text
 
 __all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "pairs", "series_json"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -22,8 +23,11 @@ from statsd_tcp.settings.config_text import config_text
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
-from statsd_tcp.store.database import Store
-from statsd_tcp.store.deletion import Kind, Search
+from statsd_tcp.store.search import Kind, Search
+
+if TYPE_CHECKING:
+    # At run time it is imported late, with numpy, by the thread that needs it.
+    from statsd_tcp.store.database import Store
 
 __all__ = ["ServiceView", "StoredFlush", "conflict_rows", "example_rows", "output_rows"]
 
@@ -63,11 +67,11 @@ class StoredFlush:
             await ask(partial(_look_at, search, part))
         found = search.found
         # What commits add meanwhile is of series that come again.
-        ids = await ask(Store.parts)
+        ids = await ask(lambda store: store.parts())
         while found and ids:
-            ids = await ask(partial(Store.strip, kind=kind, gone=set(found), ids=ids))
+            ids = await ask(partial(_strip, kind, set(found), ids))
         for part in _parts(found, max(DELETED, len(found) // MOST_PARTS)):
-            await ask(partial(Store.delete, kind=kind, gone=part))
+            await ask(partial(_delete, kind, part))
         await self._committer.commit()
         return await ask(lambda _: deleted(search.deletions))
 
@@ -115,6 +119,14 @@ class ServiceView:
     def config(self) -> str:
         """Write the settings."""
         return config_text(self._settings)
+
+
+def _strip(kind: Kind, gone: AbstractSet[str], ids: range, store: Store) -> range:
+    return store.strip(kind, gone, ids)
+
+
+def _delete(kind: Kind, gone: Sequence[str], store: Store) -> None:
+    store.delete(kind, gone)
 
 
 def _look_at(search: Search, series: Sequence[str], _: Store) -> None:

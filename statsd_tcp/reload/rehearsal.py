@@ -53,7 +53,6 @@ def rehearse(settings: Settings, running: str) -> NoReturn:
     check_formats(running)
     # The workers' code is new as well.
     import statsd_tcp.ingest.tls_lane
-    import statsd_tcp.workers.child_end
     import statsd_tcp.workers.process  # noqa: F401
 
     wanted = Wanted(

@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["NotOursError", "open_file", "open_folder", "replace_file"]
+__all__ = ["NotOursError", "open_file", "open_folder", "replace_file", "sync"]
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
@@ -77,6 +77,15 @@ def replace_file(path: Path, text: str, mode: int = 0o644) -> None:
     except OSError:
         new.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk; raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _judged(descriptor: int, kind: int, path: Path | str, *, foreign: bool) -> int:

@@ -14,9 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from statsd_tcp.state.private_files import FILE_MODE
+from statsd_tcp.state.private_files import FILE_MODE, sync
 from statsd_tcp.store.errors import StoreError, translated
-from statsd_tcp.store.place import sync
 from statsd_tcp.words import in_words
 
 __all__ = ["taken_at", "unmark", "write_backup"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -71,15 +72,23 @@ class Book:
         """Give a book of the same contents, to change."""
         return Book(dict(self.ledgers), dict(self.settled))
 
-    def load_ledger(self, row: LedgerRow) -> None:
-        """Take in a row of the file."""
+    @classmethod
+    def load(cls, connection: sqlite3.Connection) -> Book:
+        """Read the book in a file; raises `LookupError` and msgspec's errors for rows that make no sense."""
+        book = cls({}, {})
+        for ledger in connection.execute("SELECT id, worker, boot_id, committed, state, counts FROM ledgers"):
+            book._load_ledger(LedgerRow(*ledger))
+        for total in connection.execute("SELECT metric, labels, value FROM totals"):
+            book._load_total(TotalRow(*total))
+        return book
+
+    def _load_ledger(self, row: LedgerRow) -> None:
         cells = msgspec.json.decode(row.counts, type=list[tuple[str, str, str, int]])
         counts = {CellName(*name): value for *name, value in cells}
         folded = row.state == _FOLDED
         self.ledgers[row.ledger_id] = LedgerState(*row[:4], folded, counts)
 
-    def load_total(self, row: TotalRow) -> None:
-        """Take in a row of the file."""
+    def _load_total(self, row: TotalRow) -> None:
         labels = msgspec.json.decode(row.labels, type=dict[str, str])
         self.settled[TotalKey(row.metric, **labels)] = row.value
 

@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
+
+import numpy as np
 
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.gauges import Change as GaugeChange
 from statsd_tcp.aggregate.gauges import apply_changes
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
-from statsd_tcp.store.series import Change, SeriesColumns, SeriesPlan, Update
+from statsd_tcp.store.exact import Doubles
+from statsd_tcp.store.series import Positions, SeriesColumns, SeriesPlan
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
 
-__all__ = ["plan_counters", "plan_gauges", "plan_observations", "plan_sets", "plan_traits"]
+__all__ = ["placed", "plan_counters", "plan_gauges", "plan_observations", "plan_sets", "plan_traits"]
 
 
 def plan_counters(columns: SeriesColumns, news: Mapping[str, float], falls: Mapping[str, Fall]) -> SeriesPlan:
     """Add what counters went up by. A total must not fall: what went down is left out, and each line counted."""
-    plan = SeriesPlan({}, [], [])
-    for identity, increment in news.items():
-        position, old = columns.before(identity)
-        _note(plan, position, identity, old.value + increment, 0.0)
+    plan = SeriesPlan()
     for identity, fall in falls.items():
         plan.negative += fall.lines
         plan.left_out["negative"] = identity
-    return plan
+    return placed(columns, plan, list(news), np.fromiter(news.values(), np.float64, len(news)))
 
 
 def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -> SeriesPlan:
-    """Put the changes of gauges to their values. A gauge's ``weight`` is the tick at which it was last set."""
-    plan = SeriesPlan({}, [], [])
-    for identity, changes in news.items():
-        position, (value, set_at) = columns.before(identity)
-        _note(plan, position, identity, *apply_changes(value, set_at, changes))
-    return plan
+    """Put the changes of gauges to their values."""
+    positions = columns.find(news)
+    values, set_at = (np.where(positions < 0, 0.0, column[positions]).tolist() for column in columns.numbers)
+    after = list(map(apply_changes, values, set_at, news.values()))
+    return placed(columns, SeriesPlan(), list(news), *_columns(after, 2))
 
 
 def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> SeriesPlan:
     """Put down how many members each set had in a flush that has ended; those to which nothing came had none."""
-    plan = SeriesPlan({}, [], [])
     if counts is None:
-        return plan
-    for identity, count in counts.items():
-        _note(plan, columns.positions.get(identity, -1), identity, float(count), 0.0)
-    for identity, position in columns.positions.items():
-        if identity not in counts and columns.before(identity)[1].value:
-            plan.emptied.append(position)
+        return SeriesPlan()
+    plan = placed(columns, SeriesPlan(), list(counts), np.fromiter(counts.values(), np.float64, len(counts)))
+    occupied = np.flatnonzero(columns.numbers[0][: columns.top] * (columns.ids[: columns.top] != 0))
+    plan.emptied = np.setdiff1d(occupied, plan.positions)
     return plan
 
 
@@ -56,8 +52,9 @@ def plan_traits(
     """Note the traits that the series in ``news`` get, as far as they change; histograms have theirs already."""
     if not treatments and not columns.has_traits():
         return plan
+    new = set(plan.fresh.identities)
     for identity in news:
-        if identity not in plan.fresh and identity not in columns.positions:
+        if identity not in new and identity not in columns.positions:
             continue
         before = columns.traits(identity)
         fresh = plan.traits.get(identity)
@@ -79,26 +76,41 @@ def plan_observations(
 
     A sum may fall, by values below zero; a count never does.
     """
-    plan = SeriesPlan({}, [], [])
+    plan = SeriesPlan()
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
+    came: list[str] = []
+    sums: list[tuple[float, float]] = []
     for identity, values in news.items():
-        position, old = columns.before(identity)
         counted = values.counted()
         if not counted.values:
             continue
-        total = old.value + fsum(counted.scaled())
-        _note(plan, position, identity, total, old.weight + fsum(counted.weights))
+        came.append(identity)
+        sums.append((fsum(counted.scaled()), fsum(counted.weights)))
         treatment = treatments.get(identity, PLAIN)
         if treatment.buckets is None:
             plan.observed.append((identity, counted, treatment))
         else:
             traits = traits_of(treatment, columns.traits(identity))
             plan.traits[identity] = observed(traits, counted, unit)
-    return plan_traits(columns, plan, treatments, news)
+    return plan_traits(columns, placed(columns, plan, came, *_columns(sums, 2)), treatments, news)
 
 
-def _note(plan: SeriesPlan, position: int, identity: str, value: float, weight: float) -> None:
-    if position < 0:
-        plan.fresh[identity] = Change(value, weight)
-    else:
-        plan.updates.append(Update(position, value, weight))
+def placed(columns: SeriesColumns, plan: SeriesPlan, identities: list[str], *numbers: Doubles) -> SeriesPlan:
+    """Find the places of what came, and work out the numbers there."""
+    positions = columns.find(identities)
+    new: Positions | None = None
+    if len(positions) and positions.min() < 0:
+        new = np.flatnonzero(positions < 0)
+        plan.fresh = columns.room_for([identities[at] for at in new.tolist()])
+        positions[new] = plan.fresh.positions
+    if not (positions[:-1] < positions[1:]).all():
+        order = positions.argsort()
+        positions, numbers = positions[order], tuple(column[order] for column in numbers)
+        new = None if new is None else positions.searchsorted(plan.fresh.positions)
+    plan.positions, plan.numbers = positions, numbers
+    plan.after = columns.outcome(positions, numbers, new)
+    return plan
+
+
+def _columns(rows: Sequence[tuple[float, ...]], width: int) -> Sequence[Doubles]:
+    return tuple(np.array(rows, np.float64).reshape(-1, width).T.copy())

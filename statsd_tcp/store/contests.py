@@ -45,7 +45,7 @@ class Contests:
             self._kinds.clear()
             self._begin(self._wanted)
         for number, columns in enumerate(self._columns):
-            ids, identities = columns.after(self._looked_at[number], most)
+            ids, identities = columns.newer_than(self._looked_at[number], most)
             if ids:
                 self._take(columns.kind, ids, identities)
                 self._looked_at[number] = ids[-1]

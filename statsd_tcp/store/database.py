@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from twisted.logger import Logger
 
 from statsd_tcp.aggregate.amounts import Amount
@@ -22,23 +23,23 @@ from statsd_tcp.mapping.mapper import Mapped, Mapper
 from statsd_tcp.mapping.shown import Family
 from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
-from statsd_tcp.store.book import Book, LedgerRow, TotalRow
+from statsd_tcp.store.book import Book
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
 from statsd_tcp.store.contests import Contests
-from statsd_tcp.store.deletion import Kind, deletable, leave_columns, leave_flushes, parts, strip_parts
+from statsd_tcp.store.deletion import deletable, leave_columns, leave_flushes, parts, strip_parts
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
+from statsd_tcp.store.files import DAMAGED
 from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
+from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.numbers import number
 from statsd_tcp.store.owners import SILENCE, Decision, Owner, Takeover, decide
 from statsd_tcp.store.place import Place
 from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
-from statsd_tcp.store.series import (
-    SeriesColumns,
-    SeriesPlan,
-    SeriesRow,
-)
+from statsd_tcp.store.search import Kind
+from statsd_tcp.store.series import WIDTHS, SeriesColumns, SeriesPlan
+from statsd_tcp.store.series_file import SeriesFile, Writes
 from statsd_tcp.store.sets import SetFlush, SetsPlan
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.traits import from_row
@@ -50,7 +51,7 @@ __all__ = ["CONFLICT_REASONS", "SERIES_KINDS", "SERIES_TTL", "Store", "StoreErro
 SERIES_TTL = 7 * 86400.0
 """Seconds after which a series that nobody sends any more is dropped."""
 
-SERIES_KINDS = ("c", "g", "ms", "h", "s")
+SERIES_KINDS = tuple(WIDTHS)
 """The kinds of series, by their types on the wire; ``h`` stands for ``d`` too, which means the same."""
 
 CONFLICT_REASONS = ("negative",)
@@ -74,13 +75,10 @@ page, in the silence after which they may lose it."""
 _FAR = float(1 << 40)
 """Later than any wall time, in seconds."""
 
-_SERIES = "SELECT id, kind, identity, value, weight, updated, lasting FROM series ORDER BY id"
-
 _KIND_NAMES = {"c": "counter", "g": "gauge", "ms": "timer (ms)", "h": "distribution (h, d)", "s": "set"}
 
-_LEAST_UNSEEN = 60.0
-"""Seconds for which nobody was there that are worth writing down, or a thousandth of the shortest time to live. For a
-million series it takes about two seconds."""
+_LEAST_STEP = 60.0
+"""Seconds that the wall clock is set by, or that went by without a process, from which on they are written down."""
 
 _SET_SECONDS = 10
 """The length of the flushes in which the members of sets are counted, if output flushes have none."""
@@ -117,7 +115,9 @@ class Store:
         self._monotonic = monotonic
         self._book = Book({}, {})
         self._columns = [SeriesColumns(kind) for kind in SERIES_KINDS]
+        self._series = SeriesFile(self._columns)
         self._next_id = 1
+        self._newest = self._ahead = 0.0
         self._durations = Durations()
         self._last_commit = 0.0
         self._expired = 0
@@ -163,8 +163,8 @@ class Store:
         began = self._monotonic()
         plan = self._plan(batch)
         with self._writing():
-            self._write(plan)
-        self._apply(plan)
+            writes = self._write(plan)
+        self._apply(plan, writes)
         self._last_commit = self._wall()
         self._durations.note(self._monotonic() - began)
         self.snapshot = self._picture(tuple(plan.refused))
@@ -203,8 +203,8 @@ class Store:
             plan = Plan(self._book.copy(), leave_columns(kind, gone, self._columns), [], self._now(), False)
             if flushes is not None and gone:
                 plan.flushes = lambda connection: leave_flushes(connection, kind, gone, flushes)
-            self._write(plan)
-        self._apply(plan)
+            writes = self._write(plan)
+        self._apply(plan, writes)
         # These were not idle.
         self._expired -= sum(len(changes.expired) for changes in plan.series)
         self.snapshot = self._picture(())
@@ -217,9 +217,15 @@ class Store:
             yield
         self._place.note()
 
-    def _write(self, plan: Plan) -> None:
+    def _write(self, plan: Plan) -> Writes | None:
+        writes = None
+        ahead = self._wall() - plan.now
+        # Dates in the file are by the clock of the series, and how far the wall clock is ahead of it.
+        if plan.changes_series() or (self._next_id > 1 and abs(ahead - self._ahead) > _LEAST_STEP):
+            writes = self._series.plan(plan.series, plan.now, ahead, self._next_id)
         try:
-            write(self._connection, plan, self._columns)
+            write(self._connection, plan, self._columns, self._series, writes)
+            return writes
         except BaseException:
             if self.flushes is not None:
                 self.flushes.forget()
@@ -227,15 +233,8 @@ class Store:
 
     def _load(self) -> None:
         self.backup_taken = taken_at(self._connection)
-        for ledger in self._connection.execute("SELECT id, worker, boot_id, committed, state, counts FROM ledgers"):
-            self._book.load_ledger(LedgerRow(*ledger))
-        for total in self._connection.execute("SELECT metric, labels, value FROM totals"):
-            self._book.load_total(TotalRow(*total))
-        by_kind = {columns.kind: columns for columns in self._columns}
-        rows = self._connection.execute(_SERIES)
-        for row in map(SeriesRow._make, rows):
-            by_kind[row.kind].load(row._replace(weight=_before_all_ticks(row.updated)) if row.kind == "g" else row)
-            self._next_id = row.series_id + 1
+        self._book = Book.load(self._connection)
+        self._load_series()
         traits = dict(map(from_row, self._connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
         for columns in self._columns:
             columns.load_traits(traits)
@@ -244,6 +243,20 @@ class Store:
         if self.flushes is not None:
             self.flushes.load(self._connection)
             self._begin_sets(self.flushes)
+
+    def _load_series(self) -> None:
+        loaded = load_series(self._connection, self._columns)
+        self._series.take_over(loaded.lacking, loaded.row_bytes)
+        for fault in loaded.damage:
+            self._log.error("{path} is damaged: {fault}", path=self._path, fault=fault)
+        self._place.faults[DAMAGED] += len(loaded.damage)
+        if loaded.row is not None:
+            self._newest, self._ahead, self._next_id = loaded.row.now, loaded.row.ahead, loaded.row.next_id
+        for columns in self._columns:
+            self._next_id = max(self._next_id, int(columns.ids.max()) + 1)
+            if columns.kind == "g":
+                # Ticks mean nothing after the next boot. What stands for them is below zero, in their order.
+                columns.numbers[1][:] = columns.updated - _FAR
 
     def _begin_sets(self, flushes: Flushes) -> None:
         if flushes.open is not None:
@@ -256,18 +269,12 @@ class Store:
                 yield target, members
 
     def _start_clock(self) -> None:
-        """Begin at the present wall time, and let no series be older than what earlier processes saw pass.
+        """Go on where the clock of the series stood; it began at some wall time.
 
-        A downtime, or a clock that is wrong now or was wrong then, must not expire anything.
+        A downtime, or a wall clock that is wrong now or was wrong then, must not expire anything.
         """
-        self._epoch = self._wall() - self._monotonic()
+        self._epoch = (self._newest or self._wall()) - self._monotonic()
         self._next_expiry = self._monotonic()
-        newest = max(columns.newest() for columns in self._columns)
-        unseen = self._now() - newest if newest else 0.0
-        for columns in self._columns:
-            columns.shift(unseen)
-        self._owners = {name: Owner(family, since + unseen) for name, (family, since) in self._owners.items()}
-        self._unseen = unseen if abs(unseen) > min(_LEAST_UNSEEN, self._shortest_ttl() / 1000) else 0.0
 
     def _now(self) -> float:
         return self._epoch + self._monotonic()
@@ -301,13 +308,13 @@ class Store:
         series = self._plan_series(mapped, sets)
         plan = Plan(book, series, refused, now, due, self._flush_work(living, recovered, batch.delivered))
         plan.overflowed, plan.refused_series, plan.sets = room.overflowed, room.refused, sets
-        plan.left_out, plan.unseen = room.left_out, self._unseen
+        plan.left_out = room.left_out
         plan.marked = self.backup_taken is not None
         plan.decision = self._decide(now)
         if due:
             self._plan_expiry(plan)
         for positions, changes in zip(room.gone, plan.series, strict=True):
-            changes.expired = sorted({*changes.expired, *positions})
+            changes.expired = np.union1d(changes.expired, positions)
         return plan
 
     def _decide(self, now: float) -> Decision | None:
@@ -357,24 +364,24 @@ class Store:
     def _plan_expiry(self, plan: Plan) -> None:
         cut = plan.now - self._ttl
         for columns, changes in zip(self._columns, plan.series, strict=True):
-            idle = columns.idle_since(cut, changes.updates)
-            changes.expired = sorted({*idle, *columns.lapsed(plan.now, changes.updates)})
+            idle = columns.idle_since(cut, changes.positions)
+            changes.expired = np.union1d(idle, columns.lapsed(plan.now, changes.positions))
 
-    def _apply(self, plan: Plan) -> None:
+    def _apply(self, plan: Plan, writes: Writes | None) -> None:
         self._book = plan.book
         if plan.marked:
             self.backup_taken = None
-        if plan.unseen:
-            self._unseen = 0.0
+        if writes is not None:
+            self._series.apply(writes)
+            self._next_id, self._ahead = writes.next_id, writes.ahead
         for columns, changes in zip(self._columns, plan.series, strict=True):
-            self._windows.forget([columns.series_id(position) for position in changes.expired])
+            self._windows.forget(columns.ids[changes.expired].tolist())
             columns.apply(changes, plan.now)
-            self._next_id += len(changes.fresh)
             self._expired += len(changes.expired)
             self._conflicts["negative"] += changes.negative
             self._left_out.update(changes.left_out)
             self._windows.observe(
-                Observations(columns.series_id(columns.positions[identity]), counted, treatment)
+                Observations(int(columns.ids[columns.positions[identity]]), counted, treatment)
                 for identity, counted, treatment in changes.observed
             )
         if plan.decision is not None:
@@ -457,11 +464,3 @@ def _merged(intervals: Sequence[Interval]) -> Interval:
 def _period(usual: float, shortest: float) -> float:
     """Return how often to look for what takes that long: in steps of a tenth of it, if that is less than usual."""
     return min(usual, max(1.0, shortest / _STEPS))
-
-
-def _before_all_ticks(updated: float) -> float:
-    """Return what stands for the tick at which a gauge was last set by an earlier process: below zero, in its order.
-
-    The tick itself means nothing after the next boot.
-    """
-    return updated - _FAR

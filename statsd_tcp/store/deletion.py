@@ -1,4 +1,4 @@
-"""Series that are deleted by their names: which they are, and how they leave the open output flush.
+"""Series that are deleted: how they leave the columns and the open output flush.
 
 It goes on in parts, between which commits have their turn: all series are looked at, the open flush in the file is
 rewritten, and then the series are forgotten. If it ends before that, some are still there and can be deleted again.
@@ -9,30 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.store.flushes import Flushes
-from statsd_tcp.store.series import SeriesColumns, SeriesPlan
-from statsd_tcp.wire.notation import Patterns
+from statsd_tcp.store.search import Kind
+from statsd_tcp.store.series import SeriesColumns, SeriesPlan, positions_of
 
-__all__ = [
-    "DELETABLE",
-    "Deletion",
-    "Kind",
-    "Search",
-    "deletable",
-    "leave_columns",
-    "leave_flushes",
-    "parts",
-    "strip_parts",
-]
-
-Kind = Literal["counters", "gauges", "timers"]
-
-DELETABLE: tuple[Kind, ...] = ("counters", "gauges", "timers")
-
+__all__ = ["deletable", "leave_columns", "leave_flushes", "parts", "strip_parts"]
 
 _NEXT_PART = "SELECT id, payload FROM slot_parts WHERE id >= ? AND id < ? AND payload != x'' ORDER BY id LIMIT 1"
 
@@ -55,40 +39,6 @@ _PLACES: Mapping[Kind, _Places] = {
 }
 
 
-class Deletion(NamedTuple):
-    """What was found for a pattern: the identities of the series, none if there was nothing."""
-
-    pattern: str
-    identities: Sequence[str]
-
-
-class Search:
-    """Finds the series that patterns mean (see `Patterns`); one that several mean is the first one's."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._names = patterns
-        self._patterns = Patterns(patterns)
-        self._found: list[list[str]] = [[] for _ in patterns]
-
-    def take(self, identities: Iterable[str]) -> None:
-        """Look at series, each of which must come only once."""
-        first, found = self._patterns.first, self._found
-        for identity in identities:
-            number = first(identity)
-            if number is not None:
-                found[number].append(identity)
-
-    @property
-    def deletions(self) -> list[Deletion]:
-        """Give what was found for each pattern."""
-        return [Deletion(name, sorted(found)) for name, found in zip(self._names, self._found, strict=True)]
-
-    @property
-    def found(self) -> list[str]:
-        """Give all that was found."""
-        return list(chain.from_iterable(self._found))
-
-
 def deletable(kind: Kind, columns: Sequence[SeriesColumns], flushes: Flushes | None) -> list[str]:
     """Give all series of a kind, wherever they are, each once."""
     places = _PLACES[kind]
@@ -103,11 +53,15 @@ def deletable(kind: Kind, columns: Sequence[SeriesColumns], flushes: Flushes | N
 def leave_columns(kind: Kind, gone: Collection[str], columns: Sequence[SeriesColumns]) -> list[SeriesPlan]:
     """Plan for all columns that these series leave those of their kind."""
     return [
-        SeriesPlan({}, [], sorted(each.positions[identity] for identity in gone if identity in each.positions))
+        SeriesPlan(expired=positions_of(sorted(filter(_is_known, each.find(gone).tolist()))))
         if each.kind in _PLACES[kind].columns
-        else SeriesPlan({}, [], [])
+        else SeriesPlan()
         for each in columns
     ]
+
+
+def _is_known(position: int) -> bool:
+    return position >= 0
 
 
 def leave_flushes(connection: sqlite3.Connection, kind: Kind, gone: Collection[str], flushes: Flushes) -> None:

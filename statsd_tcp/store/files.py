@@ -13,13 +13,17 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["FAULTS", "PARTS", "Change", "Files"]
+__all__ = ["DAMAGED", "FAULTS", "PARTS", "Change", "Files"]
 
 PARTS = ("", "-wal", "-shm")
 """What the names of the files have behind the store's own."""
 
 FAULTS = ("missing", "shrunk")
 """What happens to the files: one is gone or another one is in its place, or it is shorter than it must be."""
+
+
+DAMAGED = "damaged"
+"""What happens inside of them: a part can't be read."""
 
 
 class Change(NamedTuple):

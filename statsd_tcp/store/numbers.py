@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import count
+
+import numpy as np
 
 from statsd_tcp.aggregate.firsts import FIELDS, First
 from statsd_tcp.store.series import SeriesPlan
@@ -12,22 +13,18 @@ __all__ = ["number"]
 
 
 def number(plans: Sequence[tuple[str, SeriesPlan]], met: Iterable[First], next_id: int) -> None:
-    """Give ids to the fresh series of plans, each with its kind; what was not ``met`` comes behind what was.
-
-    In each plan they are then in the order of their ids.
-    """
+    """Give ids to the fresh series of plans, each with its kind; what was not ``met`` comes behind what was."""
     ranks: dict[tuple[str, str], int] = {}
     for first in sorted(met):
         ranks.setdefault((first.field, first.identity), len(ranks))
     last = len(ranks)
-    fresh = [(ranks.get((FIELDS[kind], name), last), plan, name) for kind, plan in plans for name in plan.fresh]
+    fresh = [(kind, name) for kind, plan in plans for name in plan.fresh.identities]
     # Sorting is stable: those that were not met stay as they are.
-    fresh.sort(key=_rank_of)
-    ids = count(next_id)
-    for _, plan, name in fresh:
-        plan.fresh[name] = plan.fresh.pop(name)
-        plan.ids.append(next(ids))
-
-
-def _rank_of(row: tuple[int, SeriesPlan, str]) -> int:
-    return row[0]
+    order = np.argsort([ranks.get((FIELDS[kind], name), last) for kind, name in fresh], kind="stable")
+    ids = np.empty(len(fresh), np.int64)
+    ids[order] = np.arange(next_id, next_id + len(fresh))
+    begin = 0
+    for _, plan in plans:
+        end = begin + len(plan.fresh.identities)
+        plan.fresh.ids = ids[begin:end]
+        begin = end

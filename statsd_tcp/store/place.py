@@ -18,17 +18,18 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from statsd_tcp.state.private_files import open_file
+from statsd_tcp.state.private_files import open_file, sync
 from statsd_tcp.store.errors import StoreError, translated
-from statsd_tcp.store.files import FAULTS, PARTS, Change, Files
-from statsd_tcp.store.schema import prepare
+from statsd_tcp.store.files import DAMAGED, FAULTS, PARTS, Change, Files
+from statsd_tcp.store.schema import OLD_VERSION, prepare, version_of
 
-__all__ = ["MOST_FOUND", "Place", "sync"]
+__all__ = ["LOCK_TIMEOUT", "MOST_FOUND", "Place", "close_to_others"]
 
 MOST_FOUND = 16
 """Files that are kept because they were found in the place of ours, before somebody has to look at them."""
 
-_LOCK_TIMEOUT = 1.0
+LOCK_TIMEOUT = 1.0
+"""Seconds for which a lock of another process is waited for."""
 
 _COPYING_CACHE = "PRAGMA cache_size = -1048576"
 """1 GiB: nothing may be dropped from memory that is not in a file any more. It takes as much as the store has."""
@@ -49,7 +50,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.faults = dict.fromkeys(FAULTS, 0)
+        self.faults = dict.fromkeys((*FAULTS, DAMAGED), 0)
         self._wal, self._shm = (path.with_name(path.name + part) for part in PARTS[1:])
         self._change = Change([], [])
         self._lost = ""
@@ -57,9 +58,14 @@ class Place:
     def open(self) -> sqlite3.Connection:
         """Open the file, which is made if there is none; raises `StoreError`."""
         with translated(self.path):
-            _close_to_others(self.path)
+            close_to_others(self.path)
+            if _is_old(self.path):
+                # Only who has such a file needs what this imports.
+                from statsd_tcp.store.migration import migrate
+
+                migrate(self.path)
             # No implicit transactions: begin and commit are said.
-            connection = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)
             try:
                 prepare(connection, self.path)
                 self._files = Files(self.path)
@@ -105,7 +111,7 @@ class Place:
         try:
             if self._shm in shrunk or (self.path in shrunk and self.path.stat().st_size < _size(connection)):
                 return False
-            with closing(sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)) as other:
+            with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT)) as other:
                 whole: bool = other.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         except (sqlite3.Error, OSError):
             return False
@@ -178,6 +184,11 @@ class Place:
                 os.truncate(self._shm, length)
 
 
+def _is_old(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT)) as connection:
+        return version_of(connection) == OLD_VERSION
+
+
 def _is_final(error: BaseException | None) -> bool:
     """Return whether no other try will read what this one could not: all of it is read each time."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
@@ -214,7 +225,7 @@ def _has_gaps(copy: Path, size: int) -> bool:
     return False
 
 
-def _close_to_others(path: Path) -> None:
+def close_to_others(path: Path) -> None:
     """Make the file if it is new, and see that it and its companions are files of ours alone: SQLite follows links.
 
     To be done before SQLite opens them: closing a file gives up all locks of this process on it.
@@ -225,12 +236,3 @@ def _close_to_others(path: Path) -> None:
         except FileNotFoundError:
             if file == path:
                 raise
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk; raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

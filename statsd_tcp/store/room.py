@@ -10,7 +10,7 @@ from typing import NamedTuple
 from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.overflow import admit, fresh_amount
-from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series import Positions, SeriesColumns, positions_of
 
 __all__ = ["IDLE_ENOUGH", "Room", "Roomed"]
 
@@ -18,6 +18,8 @@ IDLE_ENOUGH = 3600.0
 """Seconds after which an idle series may have to go for a new one. A flood of names can't drive out what is in use."""
 
 _FIELDS: Mapping[str, str] = {"c": "counters", "g": "gauges", "ms": "times", "h": "distributions", "s": "sets"}
+
+_NO_POSITIONS = positions_of(())
 
 _LOOK_AGAIN = 60.0
 """Seconds until all series are looked at again, after there were not enough idle ones."""
@@ -30,7 +32,7 @@ class Roomed(NamedTuple):
     """
 
     news: Interval
-    gone: Sequence[Sequence[int]]
+    gone: Sequence[Positions]
     overflowed: int
     refused: int
     left_out: Mapping[str, str]
@@ -47,7 +49,7 @@ class Room:
     def make(self, news: Interval, now: float) -> Roomed:
         """Find room for an interval at wall time ``now``: the longest idle series go, if there are any."""
         taken = reduce(Amount.plus, map(_taken, self._columns))
-        nothing: list[list[int]] = [[] for _ in self._columns]
+        nothing = [_NO_POSITIONS for _ in self._columns]
         if taken.plus(fresh_amount(news, dict.fromkeys(_FIELDS.values(), ()))).fits(self._limit):
             return Roomed(news, nothing, 0, 0, {})
         known = {_FIELDS[columns.kind]: columns.positions for columns in self._columns}
@@ -58,13 +60,13 @@ class Room:
         admitted = admit(news, known, self._limit.less(taken).plus(freed))
         return Roomed(admitted.interval, gone, admitted.overflowed, admitted.refused, admitted.left_out)
 
-    def _idle(self, news: Interval, now: float, lacking: Amount) -> tuple[list[list[int]], Amount]:
+    def _idle(self, news: Interval, now: float, lacking: Amount) -> tuple[list[Positions], Amount]:
         """Find series that nothing came to for long, the longest idle first, that are as much as what is lacking."""
         cut = now - IDLE_ENOUGH
         found = [
-            (columns.updated(position), kind, position)
+            (float(columns.updated[position]), kind, position)
             for kind, columns in enumerate(self._columns)
-            for position in columns.idle_since(cut, ())
+            for position in columns.idle_since(cut).tolist()
             if columns.identity(position) not in getattr(news, _FIELDS[columns.kind])
         ]
         heapify(found)
@@ -77,7 +79,7 @@ class Room:
             freed = freed.plus(Amount.of(_FIELDS[columns.kind], (columns.identity(position),)))
         if not lacking.fits(freed):
             self._look_at = now + _LOOK_AGAIN
-        return gone, freed
+        return [positions_of(sorted(each)) for each in gone], freed
 
 
 def _taken(columns: SeriesColumns) -> Amount:

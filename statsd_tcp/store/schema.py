@@ -7,15 +7,39 @@ from pathlib import Path
 
 from statsd_tcp.store.errors import StoreError
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare"]
+__all__ = [
+    "APPLICATION_ID",
+    "OLD_VERSION",
+    "SCHEMA_VERSION",
+    "SERIES_TABLES",
+    "check_owner",
+    "check_whole",
+    "prepare",
+    "version_of",
+]
 
 APPLICATION_ID = 0x73747363
 """Marks the file as ours in SQLite's header ("stsc")."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the tables. A file of another version is refused and left alone."""
 
-# Series ids grow with the order of first arrival, by which names on the page are owned at first.
+OLD_VERSION = 2
+"""That of release 0.1.0, which is taken over (see `migration`)."""
+
+SERIES_TABLES = (
+    "CREATE TABLE rows (id INTEGER PRIMARY KEY, payload BLOB NOT NULL)",
+    "CREATE TABLE pages (id INTEGER PRIMARY KEY, row INTEGER NOT NULL, payload BLOB NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS owners (
+        name TEXT PRIMARY KEY,
+        family TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        since REAL NOT NULL
+    ) WITHOUT ROWID""",
+)
+"""What commits brought to the series, and their columns: see the modules `rows`, `pages` and `series_file`. Who owns
+names on the page that several families want: see the module `owners`."""
+
 _TABLES = (
     """CREATE TABLE ledgers (
         id TEXT PRIMARY KEY,
@@ -31,15 +55,7 @@ _TABLES = (
         value INTEGER NOT NULL,
         PRIMARY KEY (metric, labels)
     ) WITHOUT ROWID""",
-    """CREATE TABLE series (
-        id INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        value REAL NOT NULL,
-        weight REAL NOT NULL,
-        updated REAL NOT NULL,
-        lasting INTEGER NOT NULL DEFAULT 1
-    )""",
+    *SERIES_TABLES,
     # Of the series that aren't plain: see the module traits. Bounds and counts are doubles, little-endian.
     """CREATE TABLE traits (
         id INTEGER PRIMARY KEY,
@@ -72,16 +88,6 @@ _TABLES = (
     ) WITHOUT ROWID""",
 )
 
-# 0.1.0 has no such table, and does not say whether a series came in more than one commit: most did.
-_LASTING = "ALTER TABLE series ADD COLUMN lasting INTEGER NOT NULL DEFAULT 1"
-# The owners of names on the page that several families want: see the module owners.
-_OWNERS = """CREATE TABLE IF NOT EXISTS owners (
-    name TEXT PRIMARY KEY,
-    family TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    since REAL NOT NULL
-) WITHOUT ROWID"""
-
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours and whole, or make it ours if it is new.
@@ -90,7 +96,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     shared memory, and `sqlite3.Error` for what SQLite itself finds. Nothing is written to a file that isn't
     ours.
     """
-    is_new = _check_owner(connection, path)
+    version = version_of(connection)
+    if version not in {0, SCHEMA_VERSION}:
+        raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")
+    is_new = not (version or _objects(connection))
+    if not is_new:
+        check_owner(connection, path)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: this file system can't hold SQLite's write-ahead log (journal mode {mode})")
@@ -101,22 +112,32 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_size_limit = -1")
     if is_new:
         _create(connection)
-    elif (finding := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise StoreError(f"{path} is damaged: {' '.join(finding.split())}")
-    _complete(connection)
+    else:
+        # Behind the others: it brings all of the file into memory, from where it can be put back.
+        check_whole(connection, path)
 
 
-def _check_owner(connection: sqlite3.Connection, path: Path) -> bool:
-    owner = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
-    objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if not owner and not version and not objects:
-        return True
-    if owner != APPLICATION_ID:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a file's schema, 0 for a new file."""
+    return _pragma(connection, "user_version")
+
+
+def check_owner(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` for a file of another program."""
+    if _pragma(connection, "application_id") != APPLICATION_ID:
         raise StoreError(f"{path} is a database of another program; it is left as it is")
-    if version != SCHEMA_VERSION:
-        raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")
-    return False
+
+
+def check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` for a damaged file."""
+    finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise StoreError(f"{path} is damaged: {' '.join(finding.split())}")
+
+
+def _objects(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return number
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
@@ -131,10 +152,3 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-
-
-def _complete(connection: sqlite3.Connection) -> None:
-    """Add what a file of 0.1.0 does not have, and what is not asked of it by that release."""
-    connection.execute(_OWNERS)
-    if not any(row[1] == "lasting" for row in connection.execute("PRAGMA table_info (series)")):
-        connection.execute(_LASTING)

@@ -1,249 +1,283 @@
-"""The series in memory, in columns.
+"""The series of one kind in memory, in columns.
 
-A commit first plans (see `changes`): it works the new values out without changing anything, so that a commit which
-fails can be given again. The plan is then written to SQLite, and only after that applied here.
+Each has a position for as long as it exists; one that is gone leaves its position to the next that comes. A commit
+first plans (see `changes`): it works the new numbers out without changing anything, so that a commit which fails can
+be given lasting. The plan is then written, and only after that applied here.
 
-The columns are arrays of plain numbers: copying them for a snapshot takes a fraction of a millisecond for a
-hundred thousand series, and the garbage collector has nothing to look at.
+    kind    fields, each a column          beside them
+    c       total + remainder              updated: when news came last
+    g       value, tick of its setting     lasting: whether news came in more than one commit
+    ms, h   sum + remainder,               ids: numbers that grow in the order of coming
+            weight + remainder             identities
+    s       members
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress, islice
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice, repeat
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from statsd_tcp.aggregate.amounts import identity_bytes
 from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
+from statsd_tcp.store.exact import Doubles, added
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
 
-__all__ = [
-    "Change",
-    "SeriesColumns",
-    "SeriesPlan",
-    "SeriesRow",
-    "Update",
-]
+__all__ = ["SUMS", "WIDTHS", "Fresh", "Positions", "SeriesColumns", "SeriesPlan", "positions_of"]
 
-_CHUNK = 10_000
+Positions = npt.NDArray[np.int64]
+
+WIDTHS: Final = {"c": 1, "g": 2, "ms": 2, "h": 2, "s": 1}
+"""By kind, how many numbers come to a series."""
+
+SUMS: Final = frozenset({"c", "ms", "h"})
+"""The kinds whose numbers are added up; those of the others replace what was there."""
+
+_FIRST_ROOM: Final = 256
+
+_CHUNK: Final = 10_000
 """Entries put into a dictionary at once: the time for which another thread can't run, about a millisecond."""
 
-
-_FEW = 10
-"""Of fewer series than all divided by this each is looked up; of more all are gone through."""
+_NO_POSITIONS: Final[Positions] = np.empty(0, np.int64)
 
 
-class SeriesRow(NamedTuple):
-    """A row of the table ``series``. ``updated`` is wall time in seconds, as the process knew it that wrote it.
+class Fresh(msgspec.Struct):
+    """Series that are new: their identities, the positions that they take, and their ids."""
 
-    ``lasting`` is 1 if it came in more than one commit.
-    """
-
-    series_id: int
-    kind: str
-    identity: str
-    value: float
-    weight: float
-    updated: float
-    lasting: int = 0
-
-
-class Update(NamedTuple):
-    """New numbers for a series that exists."""
-
-    position: int
-    value: float
-    weight: float
-
-
-class Change(NamedTuple):
-    """A series' numbers before or after an interval."""
-
-    value: float
-    weight: float = 0.0
+    identities: list[str] = []
+    positions: Positions = _NO_POSITIONS
+    ids: Positions = _NO_POSITIONS
 
 
 class SeriesPlan(msgspec.Struct):
-    """What a commit does to the series of one kind: new ones, by identity, and updates, by position.
+    """What a commit does to the series of one kind.
 
-    ``ids`` are those of the new ones, in their order. ``emptied`` are positions of sets to which nothing came any more:
-    their value is 0 now, and that is no news. ``left_out`` has the last identity of each kind of conflict. ``traits``
-    are those that change, by identity. ``observed`` are the observations that belong to summaries.
+    ``positions`` are those to which something comes, the ``fresh`` ones among them, each once, in order. ``numbers`` is
+    what comes, a column for each field, and ``after`` are the columns as they will be there. ``expired`` are the
+    positions of series that go; ``emptied`` those of sets to which nothing came any more, which is no news.
+    ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
+    ``observed`` are the observations that belong to summaries.
     """
 
-    fresh: dict[str, Change]
-    updates: list[Update]
-    expired: list[int]
-    ids: list[int] = []
-    emptied: list[int] = []
+    fresh: Fresh = msgspec.field(default_factory=Fresh)
+    positions: Positions = _NO_POSITIONS
+    numbers: Sequence[Doubles] = ()
+    after: Sequence[Doubles] = ()
+    expired: Positions = _NO_POSITIONS
+    emptied: Positions = _NO_POSITIONS
     negative: int = 0
     left_out: dict[str, str] = {}
     traits: dict[str, Traits] = {}
     observed: list[tuple[str, Counted, Treatment]] = []
 
     def is_empty(self) -> bool:
-        """Tell whether nothing changes."""
-        return not (self.fresh or self.updates or self.expired or self.emptied)
+        """Return whether nothing changes."""
+        return not (len(self.positions) or len(self.expired) or len(self.emptied))
 
 
 class SeriesColumns:
-    """All series of one kind."""
+    """All series of one kind.
+
+    ``numbers`` are its columns: one for each field, and behind it one for the remainders if the kind has sums.
+    ``top`` is behind the last position that was ever taken. ``size``: bytes of all names and tags.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.size = 0
-        """Bytes of all names and tags."""
         self.positions: dict[str, int] = {}
+        self.top = 0
+        self.identities: list[str] = []
+        self.ids: Positions = np.zeros(_FIRST_ROOM, np.int64)
+        self.numbers: list[Doubles] = [np.zeros(_FIRST_ROOM) for _ in range(WIDTHS[kind] * (2 if kind in SUMS else 1))]
+        self.updated: Doubles = np.zeros(_FIRST_ROOM)
+        self.lasting: npt.NDArray[np.bool_] = np.zeros(_FIRST_ROOM, np.bool_)
+        self._vacant: list[int] = []
         self._epoch = 0
-        self._ids = array("q")
-        self._identities: list[str] = []
-        self._values = array("d")
-        self._weights = array("d")
-        self._updated = array("d")
-        self._lasting = bytearray()
         self._table: SeriesTable | None = None
+        self._ids: array[Any] | None = None
         # By id. Replaced, never changed: snapshots have it.
         self._traits: Mapping[int, Traits] = {}
         # Raised when it changes what the exposition looks like, beyond its numbers.
         self._layout_version = 0
 
+    @property
+    def number_bytes(self) -> int:
+        """How many bytes the numbers of a series take in the file."""
+        return 8 * (len(self.numbers) + 1) + 1
+
     def __len__(self) -> int:
-        """Count the series."""
-        return len(self._values)
+        """Return how many series there are."""
+        return len(self.positions)
 
-    def load(self, row: SeriesRow) -> None:
-        """Take in a row of the file; rows come in the order of their ids."""
-        self._append(row.series_id, row.identity, Change(row.value, row.weight), row.updated, row.lasting)
+    def find(self, identities: Collection[str]) -> Positions:
+        """Return the positions of series, -1 for those that are new."""
+        return np.fromiter(map(self.positions.get, identities, repeat(-1)), np.int64, len(identities))
 
-    def load_traits(self, traits: Mapping[int, Traits]) -> None:
-        """Take in the traits of the series that were loaded, by their ids."""
-        self._traits = {series_id: traits[series_id] for series_id in self._ids if series_id in traits}
+    def room_for(self, identities: list[str]) -> Fresh:
+        """Return where new series would go; their ids are still to be given."""
+        number = len(identities)
+        reused = self._vacant[-number:] if number else []
+        behind = range(self.top, self.top + number - len(reused))
+        return Fresh(identities, positions_of([*sorted(reused), *behind]), np.zeros(number, np.int64))
+
+    def outcome(
+        self, positions: Positions, numbers: Sequence[Doubles], fresh: Positions | None = None
+    ) -> list[Doubles]:
+        """Return the columns at these positions when the numbers have come; those at ``fresh`` places are new."""
+        if self.kind not in SUMS:
+            return list(numbers)
+        before = [column.take(positions, mode="clip") for column in self.numbers]
+        if fresh is not None:
+            for column in before:
+                column[fresh] = 0.0
+        result: list[Doubles] = []
+        for field, addends in enumerate(numbers):
+            result += added(before[2 * field], before[2 * field + 1], addends)
+        return result
 
     def traits(self, identity: str) -> Traits:
-        """Give the traits of a series; those of a plain one if it is new."""
+        """Return the traits of a series; those of a plain one if it is new."""
         position = self.positions.get(identity)
-        return PLAIN_TRAITS if position is None else self._traits.get(self._ids[position], PLAIN_TRAITS)
+        return PLAIN_TRAITS if position is None else self._traits.get(int(self.ids[position]), PLAIN_TRAITS)
 
     def has_traits(self) -> bool:
-        """Tell whether any series has traits."""
+        """Return whether any series has traits."""
         return bool(self._traits)
 
-    def before(self, identity: str) -> tuple[int, Change]:
-        """Give a series' position and numbers; -1 and zeros for one that is new."""
-        position = self.positions.get(identity, -1)
-        if position < 0:
-            return position, Change(0.0)
-        return position, Change(self._values[position], self._weights[position])
+    def idle_since(self, cut: float, busy: Positions = _NO_POSITIONS) -> Positions:
+        """Return the positions of the series to which nothing came since ``cut``, but for the busy ones."""
+        idle = (self.updated[: self.top] < cut) & (self.ids[: self.top] != 0)
+        idle[busy[busy < self.top]] = False
+        return np.flatnonzero(idle)
 
-    def idle_since(self, cut: float, busy: Iterable[Update]) -> list[int]:
-        """Give the positions of the series whose last update is older than ``cut``, but for the busy ones."""
-        spared = {update.position for update in busy}
-        return [at for at, updated in enumerate(self._updated) if updated < cut and at not in spared]
-
-    def lapsed(self, now: float, busy: Iterable[Update]) -> list[int]:
-        """Give the positions of the series whose own time to live is over, but for the busy ones."""
-        spared = {update.position for update in busy}
-        limited = ((bisect_left(self._ids, each), traits.ttl) for each, traits in self._traits.items() if traits.ttl)
-        return [at for at, ttl in limited if self._updated[at] + ttl < now and at not in spared]
+    def lapsed(self, now: float, busy: Positions) -> Positions:
+        """Return the positions of the series whose own time to live is over, but for the busy ones."""
+        limited = {series_id: traits.ttl for series_id, traits in self._traits.items() if traits.ttl}
+        if not limited:
+            return _NO_POSITIONS
+        spared = set(busy.tolist())
+        places = np.flatnonzero(np.isin(self.ids[: self.top], list(limited))).tolist()
+        over = [at for at in places if self.updated[at] + limited[int(self.ids[at])] < now and at not in spared]
+        return positions_of(over)
 
     def shortest_ttl(self, otherwise: float) -> float:
-        """Give the shortest time to live of a series, in seconds."""
+        """Return the shortest time to live of a series, in seconds."""
         return min((traits.ttl for traits in self._traits.values() if traits.ttl), default=otherwise)
 
     def identity(self, position: int) -> str:
-        """Give the identity of the series at a position."""
-        return self._identities[position]
+        """Return the identity of the series at a position."""
+        return self.identities[position]
 
-    def updated(self, position: int) -> float:
-        """Give the wall time of the last update of the series at a position."""
-        return self._updated[position]
-
-    def series_id(self, position: int) -> int:
-        """Give the id of the series at a position."""
-        return self._ids[position]
-
-    def after(self, series_id: int, most: int) -> tuple[Sequence[int], Sequence[str]]:
-        """Give the ids and identities of the first series that came after that one, so ``most`` of them."""
-        start = bisect_right(self._ids, series_id)
-        return self._ids[start : start + most], self._identities[start : start + most]
+    def newer_than(self, series_id: int, most: int) -> tuple[list[int], list[str]]:
+        """Return the ids and identities of the first series that came after that one, so ``most`` of them."""
+        places = np.flatnonzero(self.ids[: self.top] > series_id)
+        ids = self.ids[places]
+        order = np.argsort(ids)[:most] if len(ids) <= most else _lowest(ids, most)
+        return ids[order].tolist(), list(map(self.identity, places[order].tolist()))
 
     def identity_of(self, series_id: int) -> str:
-        """Give the identity of the series with an id."""
-        return self._identities[bisect_left(self._ids, series_id)]
+        """Return the identity of the series with an id."""
+        return self.identity(int(np.flatnonzero(self.ids[: self.top] == series_id)[0]))
 
     def standing(self, ids: Sequence[int]) -> tuple[array[int], float, bool]:
-        """Give those of these series that are still there, when the last news of any came, and whether it lasts.
+        """Return those of these series that are still there, when the last news of any came, and whether it lasts.
 
         It does when they came in more than one commit. The ids must be in order.
         """
-        places = self._places(ids)
-        updated = list(map(self._updated.__getitem__, places))
-        lasting = any(map(self._lasting.__getitem__, places)) or min(updated, default=0.0) < max(updated, default=0.0)
-        return array("q", map(self._ids.__getitem__, places)), max(updated, default=0.0), lasting
+        places = np.flatnonzero(np.isin(self.ids[: self.top], ids))
+        updated = self.updated[places]
+        last = float(updated.max(initial=0.0))
+        lasting = bool(self.lasting[places].any()) or bool(len(places) and updated.min() < last)
+        return array("q", np.sort(self.ids[places]).tolist()), last, lasting
 
-    def _places(self, ids: Sequence[int]) -> list[int]:
-        """Give the positions of those of these series that are still there."""
-        if len(ids) * _FEW > len(self._ids):
-            wanted = set(ids)
-            return [place for place, each in enumerate(self._ids) if each in wanted]
-        found = ((bisect_left(self._ids, each), each) for each in ids)
-        return [place for place, each in found if place < len(self._ids) and self._ids[place] == each]
+    def load_traits(self, traits: Mapping[int, Traits]) -> None:
+        """Take in the traits of the series that were loaded, by their ids."""
+        known = traits.keys() & set(self.ids[: self.top].tolist())
+        self._traits = {series_id: traits[series_id] for series_id in known}
 
-    def newest(self) -> float:
-        """Give the wall time of the latest update, 0.0 if there are no series."""
-        return max(self._updated, default=0.0)
-
-    def shift(self, seconds: float) -> None:
-        """Have every series be updated so much later."""
-        self._updated = array("d", [updated + seconds for updated in self._updated])
+    def load(self, identities: list[str]) -> None:
+        """Take in all identities by position; ids, 0 where there is no series, and numbers are there already."""
+        self.top = len(identities)
+        self.identities = identities
+        self._vacant = np.flatnonzero(self.ids[: self.top] == 0).tolist()
+        self.size = sum(map(identity_bytes, identities))
+        self._number()
 
     def apply(self, plan: SeriesPlan, now: float) -> None:
         """Do what the plan says."""
         if plan.is_empty():
             return
         self._table = None
-        for position, value, weight in plan.updates:
-            self._values[position] = value
-            self._weights[position] = weight
-            self._updated[position] = now
-            self._lasting[position] = 1
-        for position in plan.emptied:
-            self._values[position] = 0.0
-        for series_id, (identity, change) in zip(plan.ids, plan.fresh.items(), strict=True):
-            self._append(series_id, identity, change, now)
+        if plan.fresh.identities:
+            self._take_in(plan.fresh)
+        self.put(plan.positions, plan.after, now)
+        self.numbers[0][plan.emptied] = 0.0
+        self.lasting[plan.positions] = True
+        self.lasting[plan.fresh.positions] = False
         if plan.traits:
             self._put_traits(plan.traits)
-        if plan.expired:
+        if len(plan.expired):
             self._remove(plan.expired)
 
+    def put(self, positions: Positions, after: Sequence[Doubles], now: float) -> None:
+        """Set all columns at some positions, to which news came at a moment of the series' clock."""
+        if len(positions):
+            for column, numbers in zip(self.numbers, after, strict=True):
+                column[positions] = numbers
+            self.updated[positions] = now
+
     def table(self) -> SeriesTable:
-        """Give the series as they are now, for a snapshot."""
+        """Return the series as they are now, for a snapshot."""
         if self._table is None:
-            values, weights = self._values[:], self._weights[:]
-            columns = (self._ids, self._identities, values, weights)
-            self._table = SeriesTable(self.kind, self._epoch, *columns, self._traits, self._layout_version)
+            shown = [_plain("d", column[: self.top]) for column in self.numbers[:: 2 if self.kind in SUMS else 1]]
+            if self._ids is None:
+                self._ids = _plain("q", self.ids[: self.top])
+            columns = (self._ids, self.identities, shown[0], shown[-1])
+            self._table = SeriesTable(
+                self.kind, self._epoch, *columns, self._traits, self._layout_version, len(self._vacant)
+            )
         return self._table
 
-    def _append(self, series_id: int, identity: str, change: Change, updated: float, lasting: int = 0) -> None:
-        self.size += identity_bytes(identity)
-        self.positions[identity] = len(self._values)
-        self._ids.append(series_id)
-        self._identities.append(identity)
-        self._values.append(change.value)
-        self._weights.append(change.weight)
-        self._updated.append(updated)
-        self._lasting.append(lasting)
+    def make_room(self, top: int) -> None:
+        """Have columns of at least that length."""
+        length = len(self.updated)
+        if top <= length:
+            return
+        more = max(top, 2 * length) - length
+        self.ids = np.concatenate([self.ids, np.zeros(more, np.int64)])
+        self.numbers = [np.concatenate([column, np.zeros(more)]) for column in self.numbers]
+        self.updated = np.concatenate([self.updated, np.zeros(more)])
+        self.lasting = np.concatenate([self.lasting, np.zeros(more, np.bool_)])
+
+    def _take_in(self, fresh: Fresh) -> None:
+        places = fresh.positions.tolist()
+        reused = sum(place < self.top for place in places)
+        if reused:
+            # New ones, because snapshots share the old ones.
+            self.identities = self.identities.copy()
+            del self._vacant[-reused:]
+        self.top += len(places) - reused
+        self.make_room(self.top)
+        self.identities.extend(repeat("", self.top - len(self.identities)))
+        for place, identity in zip(places, fresh.identities, strict=True):
+            self.identities[place] = identity
+            self.positions[identity] = place
+        self.size += sum(map(identity_bytes, fresh.identities))
+        self.ids[fresh.positions] = fresh.ids
+        self._ids = None
 
     def _put_traits(self, changed: Mapping[str, Traits]) -> None:
         traits = dict(self._traits)
         for identity, fresh in changed.items():
-            series_id = self._ids[self.positions[identity]]
+            series_id = int(self.ids[self.positions[identity]])
             before = traits.get(series_id, PLAIN_TRAITS)
             self._layout_version += (before.help, before.bounds) != (fresh.help, fresh.bounds)
             if fresh == PLAIN_TRAITS:
@@ -252,22 +286,41 @@ class SeriesColumns:
                 traits[series_id] = fresh
         self._traits = traits
 
-    def _remove(self, positions: list[int]) -> None:
-        # New columns, because snapshots share the old ones.
-        kept = bytearray(b"\1") * len(self._values)
-        for position in positions:
-            kept[position] = 0
-            self.size -= identity_bytes(self._identities[position])
-        self._epoch += 1
-        gone = {self._ids[position] for position in positions}
+    def _remove(self, expired: Positions) -> None:
+        # New ones, because snapshots share the old ones.
+        self.identities = self.identities.copy()
+        gone = set(self.ids[expired].tolist())
         self._traits = {series_id: traits for series_id, traits in self._traits.items() if series_id not in gone}
-        self._ids = array("q", compress(self._ids, kept))
-        self._identities = list(compress(self._identities, kept))
-        self._values = array("d", compress(self._values, kept))
-        self._weights = array("d", compress(self._weights, kept))
-        self._updated = array("d", compress(self._updated, kept))
-        self._lasting = bytearray(compress(self._lasting, kept))
-        self.positions = {}
-        numbered = zip(self._identities, range(len(self._identities)), strict=True)
+        for place in expired.tolist():
+            identity = self.identity(place)
+            self.size -= identity_bytes(identity)
+            self.identities[place] = ""
+            del self.positions[identity]
+            self._vacant.append(place)
+        self.ids[expired] = 0
+        self._ids = None
+        self._epoch += 1
+
+    def _number(self) -> None:
+        places = np.flatnonzero(self.ids[: self.top]).tolist()
+        numbered = ((self.identities[place], place) for place in places)
         while chunk := dict(islice(numbered, _CHUNK)):
             self.positions.update(chunk)
+
+
+def _plain(typecode: str, column: npt.NDArray[Any]) -> array[Any]:
+    """Return a copy that others can read without numpy."""
+    copy = array(typecode)
+    copy.frombytes(column.tobytes())
+    return copy
+
+
+def _lowest(numbers: Positions, most: int) -> Positions:
+    """Return the places of the lowest numbers, so many of them, in order."""
+    lowest = np.argpartition(numbers, most)[:most]
+    return lowest[np.argsort(numbers[lowest])]
+
+
+def positions_of(places: Iterable[int]) -> Positions:
+    """Return positions as an array."""
+    return np.array(list(places), np.int64)

@@ -97,11 +97,11 @@ class Refusal(NamedTuple):
 
 
 class SeriesTable(msgspec.Struct, frozen=True):
-    """All series of one kind, in columns, in the order in which they first came.
+    """All series of one kind, in columns; some positions may be empty, with the id 0.
 
-    ``values`` and ``weights`` belong to this snapshot. ``ids`` and ``identities`` are
-    shared with later snapshots and may be longer: their first ``len(values)`` entries belong to this one. A
-    position means the same series as long as ``epoch`` is the same; an id is never used again.
+    ``identities`` is shared with later snapshots and may be longer: its first ``len(values)`` entries belong to this
+    one. A position means the same series as long as ``epoch`` is the same. ``ids`` grow in the order in which series
+    first came; one is never used again. ``empty`` is the number of positions without a series.
 
     ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
     (milliseconds) or distribution, the number of members of a set; ``weights`` the number of those observations (a
@@ -117,14 +117,17 @@ class SeriesTable(msgspec.Struct, frozen=True):
     weights: Sequence[float]
     traits: Mapping[int, Traits] = {}
     layout_version: int = 0
+    empty: int = 0
 
     def __len__(self) -> int:
         """Count the series."""
-        return len(self.values)
+        return len(self.values) - self.empty
 
     def items(self) -> Iterator[tuple[str, float]]:
         """Give each series' identity with its value."""
-        return zip(self.identities, self.values, strict=False)
+        for series_id, identity, value in zip(self.ids, self.identities, self.values, strict=False):
+            if series_id:
+                yield identity, value
 
 
 _NO_SETS = SeriesTable("s", 0, (), (), (), ())

@@ -10,7 +10,8 @@ import msgspec
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.owners import Decision
-from statsd_tcp.store.series import SeriesColumns, SeriesPlan, SeriesRow
+from statsd_tcp.store.series import SeriesColumns, SeriesPlan
+from statsd_tcp.store.series_file import SeriesFile, Writes
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
 from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
@@ -23,28 +24,22 @@ _PUT_LEDGER = """INSERT INTO ledgers (id, worker, boot_id, committed, state, cou
 _DROP_LEDGER = "DELETE FROM ledgers WHERE id = ?"
 _PUT_TOTAL = """INSERT INTO totals (metric, labels, value) VALUES (?, ?, ?)
     ON CONFLICT (metric, labels) DO UPDATE SET value = excluded.value"""
-_UPDATE_SERIES = "UPDATE series SET value = ?, weight = ?, updated = ?, lasting = 1 WHERE id = ?"
-_EMPTY_SERIES = "UPDATE series SET value = 0 WHERE id = ?"
-_INSERT_SERIES = "INSERT INTO series (id, kind, identity, value, weight, updated, lasting) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_SHIFT_SERIES = "UPDATE series SET updated = updated + ?"
-_DROP_SERIES = "DELETE FROM series WHERE id = ?"
 _PUT_TRAITS = """INSERT INTO traits (id, ttl, help, bounds, counts) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET ttl = excluded.ttl, help = excluded.help, bounds = excluded.bounds,
     counts = excluded.counts"""
 _DROP_TRAITS = "DELETE FROM traits WHERE id = ?"
 _PUT_OWNER = "INSERT OR REPLACE INTO owners (name, family, kind, since) VALUES (?, ?, ?, ?)"
 _DROP_OWNER = "DELETE FROM owners WHERE name = ?"
-_SHIFT_OWNERS = "UPDATE owners SET since = since + ?"
 
 
 class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
-    ``series`` are the changes to each kind's columns; ``now`` is the wall time of what changes. ``flushes``, if
+    ``series`` are the changes to each kind's columns; ``now`` is the moment of what changes, by the clock
+    of the series. ``flushes``, if
     there is something to do about them, is called inside the transaction. ``left_out`` are series that found no room.
-    ``sets`` are their members, which are in memory only. ``unseen`` are the seconds by which all series are younger
-    than the file says. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that
-    the file has the mark of a backup, which goes.
+    ``sets`` are their members, which are in memory only. ``decision`` says who owns the names on the page, if that was
+    looked at. ``marked`` says that the file has the mark of a backup, which goes.
     """
 
     book: Book
@@ -57,33 +52,37 @@ class Plan(msgspec.Struct):
     refused_series: int = 0
     left_out: Mapping[str, str] = {}
     sets: SetsPlan | None = None
-    unseen: float = 0.0
     decision: Decision | None = None
     marked: bool = False
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        series = all(changes.is_empty() for changes in self.series)
-        others = (self.book.changed(), self.unseen, self.marked, self.decision is not None and self.decision.is_new())
-        return self.flushes is None and not any(others) and series
+        decided = self.decision is not None and self.decision.is_new()
+        others = (self.book.changed(), self.marked, decided, self.changes_series())
+        return self.flushes is None and not any(others)
+
+    def changes_series(self) -> bool:
+        """Tell whether there is anything to write about series."""
+        return not all(changes.is_empty() for changes in self.series)
 
 
-def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
-    """Write all of a plan or, if SQLite raises, nothing."""
-    if plan.is_empty():
+def write(
+    connection: sqlite3.Connection,
+    plan: Plan,
+    columns: Sequence[SeriesColumns],
+    series: SeriesFile,
+    writes: Writes | None,
+) -> None:
+    """Write all of a plan or, if SQLite raises, nothing; ``writes`` is what it does to the series, if anything."""
+    if plan.is_empty() and writes is None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         if plan.marked:
             unmark(connection)
-        if plan.unseen:
-            connection.execute(_SHIFT_SERIES, (plan.unseen,))
-            connection.execute(_SHIFT_OWNERS, (plan.unseen,))
         _write_book(connection, plan.book)
-        connection.executemany(_UPDATE_SERIES, _updated_rows(plan, columns))
-        connection.executemany(_EMPTY_SERIES, _emptied_rows(plan, columns))
-        connection.executemany(_INSERT_SERIES, _fresh_rows(plan, columns))
-        connection.executemany(_DROP_SERIES, _expired_rows(plan, columns))
+        if writes is not None:
+            series.write(connection, writes)
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))
@@ -106,43 +105,27 @@ def _write_book(connection: sqlite3.Connection, book: Book) -> None:
     connection.executemany(_PUT_TOTAL, book.total_rows())
 
 
-def _updated_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[float, float, float, int]]:
-    for column, changes in zip(columns, plan.series, strict=True):
-        for position, value, weight in changes.updates:
-            yield value, weight, plan.now, column.series_id(position)
-
-
-def _emptied_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
-    for column, changes in zip(columns, plan.series, strict=True):
-        for position in changes.emptied:
-            yield (column.series_id(position),)
-
-
-def _fresh_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[SeriesRow]:
-    for column, changes in zip(columns, plan.series, strict=True):
-        for series_id, (identity, (value, weight)) in zip(changes.ids, changes.fresh.items(), strict=True):
-            yield SeriesRow(series_id, column.kind, identity, value, weight, plan.now)
-
-
 def _traits_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[TraitsRow]:
     for column, changes in zip(columns, plan.series, strict=True):
         if changes.traits:
-            fresh_ids = dict(zip(changes.fresh, changes.ids, strict=True))
+            new = dict(zip(changes.fresh.identities, changes.fresh.ids.tolist(), strict=True))
             for identity, traits in changes.traits.items():
-                if traits == PLAIN_TRAITS:
-                    continue
-                position = column.positions.get(identity)
-                yield to_row(fresh_ids[identity] if position is None else column.series_id(position), traits)
+                if traits != PLAIN_TRAITS:
+                    yield to_row(new.get(identity) or _id_of(column, identity), traits)
 
 
 def _plain_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
     for column, changes in zip(columns, plan.series, strict=True):
         for identity, traits in changes.traits.items():
             if traits == PLAIN_TRAITS:
-                yield (column.series_id(column.positions[identity]),)
+                yield (_id_of(column, identity),)
 
 
 def _expired_rows(plan: Plan, columns: Sequence[SeriesColumns]) -> Iterator[tuple[int]]:
     for column, changes in zip(columns, plan.series, strict=True):
-        for position in changes.expired:
-            yield (column.series_id(position),)
+        for series_id in column.ids[changes.expired].tolist():
+            yield (series_id,)
+
+
+def _id_of(column: SeriesColumns, identity: str) -> int:
+    return int(column.ids[column.positions[identity]])

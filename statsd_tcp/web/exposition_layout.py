@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from heapq import merge
-from itertools import repeat
-from operator import itemgetter
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from statsd_tcp.mapping.names import name_and_labels
@@ -231,5 +229,6 @@ class _Entry:
 
 
 def _in_order_of_ids(tables: Sequence[SeriesTable]) -> Iterator[tuple[int, int, int]]:
-    columns = [zip(table.ids, repeat(number), range(len(table)), strict=False) for number, table in enumerate(tables)]
-    return merge(*columns, key=itemgetter(0))
+    columns = [zip(table.ids, repeat(number), range(len(table.ids))) for number, table in enumerate(tables)]
+    # An empty position has the id 0.
+    return iter(sorted(row for row in chain.from_iterable(columns) if row[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import fsum
 
 from statsd_tcp.store.snapshot import SeriesTable
 
@@ -31,8 +32,9 @@ class Rows:
     def numbers(self, column: Sequence[float]) -> list[float]:
         """Give the rows' numbers from a column of the table; those of several series are added up."""
         numbers = [column[position] for position in self.positions]
-        for row, position in self.merged:
-            numbers[row] += column[position]
+        # Rounded once: a sum of what only rises never falls, in whatever order.
+        for row, several in self.all_positions().items():
+            numbers[row] = fsum(column[position] for position in several)
         return numbers
 
     def all_positions(self) -> dict[int, list[int]]:

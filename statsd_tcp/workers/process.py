@@ -1,6 +1,7 @@
 """The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor and by nobody else.
 
-What it does is in `child_end`, which is imported when signals can no longer end the process.
+It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
+of the statuses in `channel`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,134 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
 import traceback
 from typing import Any
 
+from twisted.python.failure import Failure
+
+from statsd_tcp import crash_points, native
+from statsd_tcp.clock import use_monotonic
+from statsd_tcp.ledger.file import LedgerMap
+from statsd_tcp.sockets.tls import reactor_without_tls
+from statsd_tcp.workers.channel import (
+    CANNOT_BOOT,
+    CHANNEL_DESCRIPTOR,
+    FAILED,
+    LEDGER_DESCRIPTOR,
+    Boot,
+    Channel,
+    Collect,
+    Committed,
+    Drain,
+    Message,
+    Retire,
+    one_channel,
+)
+from statsd_tcp.workers.turns import Turns
+from statsd_tcp.workers.worker import Worker
+
 __all__ = ["main"]
 
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class ChildEnd:
+    """Connects one `Worker` to its channel, and ends the process when either is done."""
+
+    def __init__(self, reactor: Any, turns: Turns) -> None:
+        self._reactor = reactor
+        self._turns = turns
+        self._worker: Worker | None = None
+        self._done = False
+        self._channel = Channel(self._received, self._supervisor_gone)
+
+    def open(self, descriptor: int) -> None:
+        """Listen to the supervisor."""
+        pair_end = socket.socket(fileno=descriptor)
+        pair_end.setblocking(False)
+        self._reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, one_channel(self._channel))
+        pair_end.close()
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Boot):
+            self._boot(message)
+        elif self._worker is None:
+            return
+        elif isinstance(message, Collect):
+            self._worker.collect()
+        elif isinstance(message, Committed):
+            self._worker.committed(message.offset)
+        elif isinstance(message, Drain):
+            self._worker.drain(self._drained)
+        elif isinstance(message, Retire):
+            self._worker.retire(self._drained)
+
+    def _boot(self, boot: Boot) -> None:
+        # First of all, so that the memory comes from the processor's own node.
+        if boot.cpu is not None:
+            _stay_on(boot.cpu)
+        try:
+            ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
+            self._worker = Worker(
+                self._reactor,
+                boot,
+                ledger,
+                self._channel.send,
+                self._fail,
+                in_c=native.is_used(os.environ),
+                longest_gap=lambda: self._turns.longest,
+            )
+            self._worker.start()
+        except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)
+            traceback.print_exc()
+            self._exit(CANNOT_BOOT)
+            return
+        # What exists now stays: later collections need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._turns.begin()
+
+    def _drained(self) -> None:
+        if self._worker is not None and not self._done:
+            self._done = True
+            self._worker.collect(last=True)
+
+    def _supervisor_gone(self) -> None:
+        """Take what waits into the ledger, and go: the next supervisor finds it there."""
+        if self._worker is None or self._done:
+            self._close()
+        else:
+            self._done = True
+            self._worker.drain(self._close)
+
+    def _fail(self, failure: Failure) -> None:
+        failure.printTraceback(file=sys.stderr)
+        self._exit(FAILED)
+
+    def _close(self) -> None:
+        if self._worker is None:
+            self._stop()
+        else:
+            self._worker.close(self._stop)
+
+    def _stop(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _exit(self, status: int) -> None:
+        """End at once: nothing is lost that was framed, and nothing that runs on could be trusted."""
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _stay_on(cpu: int) -> None:
+    """Run on that processor only. Where that isn't allowed (by seccomp, for example) say so, and run anywhere."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError as error:
+        print(f"can't be kept on CPU {cpu} ({error.strerror}), and runs on any", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def main() -> int:
@@ -22,26 +144,6 @@ def main() -> int:
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    # Until it has booted: imports are all that happens, and leave hardly any garbage.
-    gc.disable()
-    from statsd_tcp.workers.channel import CANNOT_BOOT
-
-    try:
-        _run()
-    except Exception:  # noqa: BLE001  (the edge of the process)
-        traceback.print_exc()
-        return CANNOT_BOOT
-    return 0
-
-
-def _run() -> None:
-    from statsd_tcp import crash_points
-    from statsd_tcp.clock import use_monotonic
-    from statsd_tcp.sockets.tls import reactor_without_tls
-    from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR
-    from statsd_tcp.workers.child_end import ChildEnd
-    from statsd_tcp.workers.turns import Turns
-
     reactor: Any
     with reactor_without_tls():
         from twisted.internet import reactor
@@ -49,7 +151,13 @@ def _run() -> None:
     crash_points.arm(os.environ, crash_points.WORKER)
     ChildEnd(reactor, Turns.of(reactor)).open(CHANNEL_DESCRIPTOR)
     reactor.run(installSignalHandlers=False)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        STATUS = main()
+    except Exception:  # noqa: BLE001  (the edge of the process)
+        traceback.print_exc()
+        STATUS = CANNOT_BOOT
+    sys.exit(STATUS)

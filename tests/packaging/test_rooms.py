@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from tests.patience import PATIENCE
 
 PACKAGE = "statsd_tcp"
 PURE = ("wire", "aggregate", "mapping")
@@ -52,6 +56,18 @@ def test_order(checkout: Path) -> None:
     assert sorted(order) == sorted({room for room, _ in modules(checkout)})
     wrong = [(room, other) for room in order for other in found[room] if order.index(other) > order.index(room)]
     assert not wrong
+
+
+def test_numpy(checkout: Path) -> None:
+    """The store alone imports numpy, and nothing has it imported before the store is opened."""
+    rooms = {room for room, tree in modules(checkout) for name in imported(tree) if name.partition(".")[0] == "numpy"}
+    assert rooms == {"store"}
+    starts = ("tap", "service", "startup", "workers.process", "commit.replay_process", "console.service_view")
+    imports = "; ".join(
+        f"import {PACKAGE}.{name}" for name in (*starts, "web.site", "commands.load.run", "doctor.start")
+    )
+    script = f"import sys; {imports}; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, cwd=checkout, timeout=PATIENCE).returncode == 0
 
 
 def test_pure(checkout: Path) -> None:

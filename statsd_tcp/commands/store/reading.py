@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import count, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +15,10 @@ import msgspec
 from statsd_tcp.commands.store.source import open_source
 from statsd_tcp.store.backup import taken_at, write_backup
 from statsd_tcp.store.errors import StoreError, translated
+from statsd_tcp.store.loading import load_series
+from statsd_tcp.store.rows import Row
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from statsd_tcp.store.series import WIDTHS, SeriesColumns
 from statsd_tcp.wire.series import split_identity
 
 __all__ = ["LedgerLine", "SeriesLine", "StoreReader", "TotalLine", "open_reader"]
@@ -47,6 +52,14 @@ class LedgerLine(NamedTuple):
     committed: int
 
 
+class _Series(NamedTuple):
+    """The series, by kind, the last row, and what could not be read."""
+
+    columns: list[SeriesColumns]
+    row: Row | None
+    damage: list[str]
+
+
 class StoreReader:
     """One consistent look at a store."""
 
@@ -69,10 +82,15 @@ class StoreReader:
 
     def series(self) -> Iterator[SeriesLine]:
         """Give the StatsD series, in the order in which they first came."""
-        rows = self._connection.execute("SELECT kind, identity, value, weight, updated FROM series ORDER BY id")
-        for kind, identity, value, weight, updated in rows:
-            name, tags = split_identity(identity)
-            yield SeriesLine(kind, name, dict(tags), value, weight, updated)
+        tables = [columns.table() for columns in self._loaded.columns]
+        ahead = 0.0 if self._loaded.row is None else self._loaded.row.ahead
+        rows = sorted(row for number, table in enumerate(tables) for row in zip(table.ids, repeat(number), count()))
+        for series_id, number, at in rows:
+            if series_id:
+                name, tags = split_identity(tables[number].identities[at])
+                updated = float(self._loaded.columns[number].updated[at]) + ahead
+                numbers = tables[number].values[at], tables[number].weights[at]
+                yield SeriesLine(tables[number].kind, name, dict(tags), *numbers, updated)
 
     def ledgers(self) -> Iterator[LedgerLine]:
         """Give the ledgers."""
@@ -83,7 +101,13 @@ class StoreReader:
     def damage(self) -> list[str]:
         """Have SQLite check every page and index; give what it finds."""
         found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        return self._loaded.damage if found == ["ok"] else found
+
+    @cached_property
+    def _loaded(self) -> _Series:
+        columns = [SeriesColumns(kind) for kind in WIDTHS]
+        loaded = load_series(self._connection, columns)
+        return _Series(columns, loaded.row, loaded.damage)
 
     def back_up(self, file: Path, now: float) -> None:
         """Write all of it to a new file; raises `StoreError`. This look ends with it: the backup has one of its own."""

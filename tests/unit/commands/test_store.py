@@ -24,6 +24,7 @@ from statsd_tcp.state.folder import LEDGERS, STORE
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.rows import Part, Row, encode_row
 
 BOOT = "00" * 16
 
@@ -56,10 +57,10 @@ class StoreCommandTests(SynchronousTestCase):
         out.seek(0)
         return status, out.read(), err.getvalue()
 
-    def change(self, statement: str) -> None:
+    def change(self, statement: str, *values: object) -> None:
         """Change the store behind the service's back."""
         with contextlib.closing(sqlite3.connect(self.folder / STORE)) as connection:
-            connection.execute(statement)
+            connection.execute(statement, values)
             connection.commit()
 
     def leave_log(self, series: str) -> None:
@@ -139,7 +140,7 @@ class StoreCommandTests(SynchronousTestCase):
     def test_changed_meanwhile(self) -> None:
         """What was read of files that were written meanwhile is not trusted."""
         with self.assertRaises(StoreError) as raised, open_reader(self.folder / STORE):
-            self.change("DELETE FROM series")
+            self.change("DELETE FROM rows")
         self.assertEqual(f"{self.folder / STORE} was changed while it was read; try again", str(raised.exception))
 
     def test_backup(self) -> None:
@@ -192,9 +193,8 @@ class StoreCommandTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """A series that is there twice is a finding."""
-        self.change(
-            "INSERT INTO series SELECT 99, kind, identity, value, weight, updated, lasting FROM series WHERE kind = 'g'"
-        )
+        part = Part("g", fresh=bytes((1, 0, 0, 0)), ids=bytes((99, *[0] * 7)), identities=["temp"])
+        self.change("INSERT INTO rows VALUES (99, ?)", encode_row(Row(0.0, 0.0, 100, [part])))
         status, out, _ = self.run_command("check")
         self.assertEqual((1, "series temp {} (g) is there twice\n"), (status, out))
 

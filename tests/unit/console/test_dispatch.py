@@ -15,8 +15,8 @@ from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
 from statsd_tcp.console.replies import deleted, series_json
-from statsd_tcp.store.deletion import Deletion
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.search import Deletion
 
 # Recorded from statsd 0.9.0 of the npm registry, which had the series of `FakeFlush`.
 ETSY = (

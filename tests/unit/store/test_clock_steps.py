@@ -8,6 +8,8 @@ from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.loading import load_series
+from statsd_tcp.store.series import WIDTHS, SeriesColumns
 from tests.unit.store.cases import DAY, RULES, FlushTestCase, StoreTestCase, counts, hits, values
 
 HOUR = 3600.0
@@ -222,4 +224,7 @@ class ExpiryTests(StoreTestCase):
 
     def updated(self, store: Store) -> float:
         """Give the date of the one series."""
-        return float(store._connection.execute("SELECT updated FROM series").fetchone()[0])
+        columns = [SeriesColumns(kind) for kind in WIDTHS]
+        row = load_series(store._connection, columns).row
+        assert row is not None
+        return float(columns[0].updated[0]) + row.ahead

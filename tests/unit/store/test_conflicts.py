@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from unittest import mock
 
 from statsd_tcp.aggregate.encoding import encode
@@ -115,19 +113,6 @@ class ConflictTests(StoreTestCase):
         snapshot = self.minutes(self.open(), 2, gauge())
         self.assertEqual(self.owner(snapshot), GAUGE)
 
-    def test_a_file_of_the_first_release(self) -> None:
-        """A file without owners is taken; what is in it has come often."""
-        store = self.open()
-        self.commit(store, counter())
-        store.close()
-        with closing(sqlite3.connect(self.path)) as other, other:
-            other.execute("DROP TABLE owners")
-            other.execute("ALTER TABLE series DROP COLUMN lasting")
-        again = self.open()
-        self.commit(again, gauge(), gauge())
-        self.assertEqual(self.owner(self.minutes(again, 3, gauge())), COUNTER)
-        self.assertEqual(self.owner(self.minutes(again, 10, gauge())), GAUGE)
-
     def test_both_units_have_totals(self) -> None:
         """Times and distributions of one name are both kept, whoever owns the name."""
         store = self.open()
@@ -210,7 +195,7 @@ class SetTests(FlushTestCase):
         last = store.commit(CommitBatch())
         self.assertEqual((list(first.sets.values), list(last.sets.values)), ([1.0], [0.0]))
         (columns,) = (each for each in store._columns if each.kind == "s")
-        _, updated, lasting = columns.standing(columns.after(0, 1)[0])
+        _, updated, lasting = columns.standing(columns.newer_than(0, 1)[0])
         self.assertEqual((round(updated - self.start), lasting), (11, False))
         store.close()
         again = self.open_with()

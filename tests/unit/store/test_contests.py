@@ -6,16 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from unittest import mock
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.shown import Family, is_reserved, shown_name
 from statsd_tcp.store import contests
+from statsd_tcp.store.changes import placed
 from statsd_tcp.store.contests import Contests
 from statsd_tcp.store.database import SERIES_KINDS
+from statsd_tcp.store.numbers import number
 from statsd_tcp.store.owners import Candidate, Owner
-from statsd_tcp.store.series import Change, SeriesColumns, SeriesPlan, Update
+from statsd_tcp.store.series import WIDTHS, SeriesColumns, SeriesPlan, positions_of
 
 Series = tuple[str, str]
 """A kind and an identity."""
@@ -36,18 +39,17 @@ class Series5:
         self._now += 1
         for columns in self.columns:
             here = [identity for kind, identity in series if kind == columns.kind]
-            fresh = {identity: Change(1.0) for identity in here if identity not in columns.positions}
-            known = [Update(columns.positions[one], 1.0, 0.0) for one in here if one in columns.positions]
-            ids = list(range(self._next_id, self._next_id + len(fresh)))
-            columns.apply(SeriesPlan(fresh, known, [], ids=ids), self._now)
-            self._next_id += len(fresh)
+            plan = placed(columns, SeriesPlan(), here, *[np.ones(len(here))] * WIDTHS[columns.kind])
+            number([(columns.kind, plan)], (), self._next_id)
+            columns.apply(plan, self._now)
+            self._next_id += len(plan.fresh.identities)
 
     def go(self, *series: Series) -> None:
         """Have series end."""
         for columns in self.columns:
             here = {name for kind, name in series if kind == columns.kind}
             gone = [columns.positions[name] for name in here & columns.positions.keys()]
-            columns.apply(SeriesPlan({}, [], sorted(gone)), self._now)
+            columns.apply(SeriesPlan(expired=positions_of(sorted(gone))), self._now)
 
     def found(self, most: int = 100, owners: Iterable[str] = ()) -> dict[Family, list[int]]:
         """Look at everything, and return the families that are in a conflict, with their series."""
@@ -62,7 +64,7 @@ class Series5:
         """Return the same by looking at everything at once."""
         families: dict[Family, list[int]] = defaultdict(list)
         for columns in self.columns:
-            for series_id, identity in zip(*columns.after(0, 1000), strict=True):
+            for series_id, identity in zip(*columns.newer_than(0, 1000), strict=True):
                 name = shown_name(columns.kind, identity, self._suffix)
                 if not is_reserved(name):
                     families[Family(name, columns.kind)].append(series_id)

@@ -8,8 +8,8 @@ from typing import Any
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
-from statsd_tcp.store.deletion import Kind, Search
 from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.search import Kind, Search
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, values
 
@@ -164,6 +164,16 @@ class DurableDeletionTests(DeletionTestCase):
         self.at(20)
         self.commit(self.store)
         self.assertNotIn("ab", self.results(self.store)[-1].counters)
+
+    def test_begins_again(self) -> None:
+        """A series that comes again has another id, and begins at what comes."""
+        before = dict(zip(self.store.snapshot.counters.identities, self.store.snapshot.counters.ids, strict=True))
+        self.delete("counters", "ab")
+        found = self.commit(self.store, Interval(counters={"ab": 1.0})).counters
+        after = dict(zip(found.identities, found.ids, strict=True))
+        self.assertEqual(1.0, values(found)["ab"])
+        self.assertGreater(after.pop("ab"), max(before.values()))
+        self.assertEqual(after, {name: number for name, number in before.items() if name != "ab"})
 
     def test_fails(self) -> None:
         """A file that can't be written keeps everything, and so does the memory."""

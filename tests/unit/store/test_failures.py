@@ -91,7 +91,7 @@ class FailureTests(StoreTestCase):
         """A row that doesn't make sense is reported as damage, not as an exception of its decoder."""
         for statement in (
             "INSERT INTO totals VALUES ('lines', '{', 1)",
-            "INSERT INTO series VALUES (1, 'x', 'name', 1.0, 0.0, 0.0, 1)",
+            "INSERT INTO ledgers VALUES ('L1', 0, 'boot', 0, 'live', '[')",
         ):
             with self.subTest(statement=statement):
                 self.path.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ class PlaceTests(PlaceTestCase):
             self.replace(self.path, b"file %d" % number)
             self.replace(self.companions[0], b"log %d" % number)
             self.commit(self.store, hits(0))
-        self.assertEqual({"missing": 6, "shrunk": 0}, self.store.snapshot.stats.faults)
+        self.assertEqual({"missing": 6, "shrunk": 0, "damaged": 0}, self.store.snapshot.stats.faults)
         self.found(4, "-wal").touch()
         self.replace(self.path, b"file 4")
         self.check()
@@ -164,7 +164,7 @@ class CutTests(PlaceTestCase):
             with self.subTest(path=path.name, part=part):
                 os.truncate(path, int(path.stat().st_size * part))
                 stats = self.commit(self.store, hits(0)).stats
-                self.assertEqual({"missing": 0, "shrunk": number}, stats.faults)
+                self.assertEqual({"missing": 0, "shrunk": number, "damaged": 0}, stats.faults)
                 self.grow()
         self.check()
         self.assertEqual({self.path, *self.companions}, set(self.path.parent.iterdir()))
@@ -173,7 +173,7 @@ class CutTests(PlaceTestCase):
         """The log's index, which is mapped, is made anew before it is touched."""
         os.truncate(self.companions[1], 0)
         # Otherwise this process would end in a SIGBUS.
-        self.assertEqual({"missing": 0, "shrunk": 1}, self.commit(self.store, hits(0)).stats.faults)
+        self.assertEqual({"missing": 0, "shrunk": 1, "damaged": 0}, self.commit(self.store, hits(0)).stats.faults)
         self.check()
 
     def test_log_and_index_cut_off(self) -> None:
@@ -222,11 +222,13 @@ class CutTests(PlaceTestCase):
                 self.assertLess(path.stat().st_size, size)
                 self.commit(self.store, hits(0))
         self.check()
-        self.assertEqual((inode, {"missing": 0, "shrunk": 0}), (self.path.stat().st_ino, self.store._place.faults))
+        self.assertEqual(
+            (inode, {"missing": 0, "shrunk": 0, "damaged": 0}), (self.path.stat().st_ino, self.store._place.faults)
+        )
 
     def test_the_log_again_from_its_beginning(self) -> None:
         """A log that is used again from its beginning is no cut-off one."""
         for _ in range(3):
             self.store._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self.commit(self.store, hits(0))
-        self.assertEqual({"missing": 0, "shrunk": 0}, self.store.snapshot.stats.faults)
+        self.assertEqual({"missing": 0, "shrunk": 0, "damaged": 0}, self.store.snapshot.stats.faults)

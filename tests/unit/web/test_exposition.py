@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from statsd_tcp.mapping.shown import Family
 from statsd_tcp.status.left_out import LeftOut
 from statsd_tcp.store.owners import Owner
-from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.wire.series import series_identity
 from tests.unit.web.tables import make_snapshot
@@ -257,11 +258,13 @@ class CacheTests(SynchronousTestCase):
     def test_series_come_and_go(self) -> None:
         """A series that comes, and one that is replaced by another, are written under their own names."""
         exposition = Exposition()
+        reused = SeriesTable("c", 2, [7, 0, 3], ["late", "", "early"], [1.0, 0.0, 1.0], [0.0] * 3, empty=1)
         for snapshot, names in (
             (make_snapshot(("c", "a", 1.0)), ["a"]),
             (make_snapshot(("c", "a", 1.0), ("g", "b", 1.0)), ["a", "b"]),
             (make_snapshot(("c", "x", 1.0), ("g", "y", 1.0), epoch=1), ["x", "y"]),
             (make_snapshot(("c", "a", 1.0)), ["a"]),
+            (structs.replace(make_snapshot(), counters=reused), ["early", "late"]),
         ):
             text = exposition.render(snapshot, openmetrics=False).decode()
             self.assertEqual([family.name for family in read_text(text)], names)

@@ -14,7 +14,7 @@ import msgspec
 from twisted.python.failure import Failure
 
 from statsd_tcp.ledger.cells import GAP_MAX, listener_cells
-from statsd_tcp.workers import child_end
+from statsd_tcp.workers import process
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     FAILED,
@@ -27,7 +27,7 @@ from statsd_tcp.workers.channel import (
     Message,
     Ready,
 )
-from statsd_tcp.workers.child_end import ChildEnd
+from statsd_tcp.workers.process import ChildEnd
 from statsd_tcp.workers.turns import Turns
 from tests.unit.ingest.loopback import make_listener
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
@@ -46,7 +46,7 @@ class ChildEndTests(WorkersTestCase):
         super().setUp()
         self.ledger, self.lock = self.ledger_folder.make(0, LISTENERS)
         self.addCleanup(os.close, self.lock)
-        self.patch(child_end, "LEDGER_DESCRIPTOR", self.lock)
+        self.patch(process, "LEDGER_DESCRIPTOR", self.lock)
         self.frozen: list[bool] = []
         self.patch(gc, "freeze", lambda: self.frozen.append(True))
         self.statuses: list[int] = []

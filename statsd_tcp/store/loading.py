@@ -1,0 +1,154 @@
+"""The series as a store's file has them: its pages, and on them the rows that came later.
+
+What is damaged costs only itself: a page of numbers the numbers of its series, a page of names the series, a row what
+came in one commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, read_names, read_numbers
+from statsd_tcp.store.rows import Part, Row, decode_row
+from statsd_tcp.store.series import Positions, SeriesColumns
+from statsd_tcp.store.series_file import page_key
+
+__all__ = ["Loaded", "load_series"]
+
+_DAMAGED = (LookupError, ValueError, msgspec.MsgspecError)
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Loaded(NamedTuple):
+    """What was found beside the series.
+
+    ``row`` is the last row, None if there is none, and ``row_bytes`` their lengths by number. ``lacking``: by page, the
+    first row that it lacks. ``damage``: what could not be read, each in words.
+    """
+
+    row: Row | None
+    row_bytes: dict[int, int]
+    lacking: dict[PageKey, int]
+    damage: list[str]
+
+
+def load_series(connection: sqlite3.Connection, columns: Sequence[SeriesColumns]) -> Loaded:
+    """Read all series of a file into columns, which are empty."""
+    loading = _Loading(columns)
+    for number, row, payload in connection.execute("SELECT id, row, payload FROM pages ORDER BY id"):
+        loading.take_page(number, row, payload)
+    for number, payload in connection.execute("SELECT id, payload FROM rows ORDER BY id"):
+        loading.take_row(number, payload)
+    return loading.finish()
+
+
+class _Loading:
+    """A file that is read."""
+
+    def __init__(self, columns: Sequence[SeriesColumns]) -> None:
+        self._columns = {each.kind: each for each in columns}
+        self._identities: dict[str, list[str]] = {each.kind: [] for each in columns}
+        self._rows: dict[PageKey, int] = {}
+        self._latest: Row | None = None
+        self._row_bytes: dict[int, int] = {}
+        self._lacking: dict[PageKey, int] = {}
+        self._damage: list[str] = []
+
+    def take_page(self, number: int, row: int, payload: bytes) -> None:
+        """Take a page."""
+        try:
+            key = page_key(number)
+        except LookupError as error:
+            self._damage.append(f"page {number}: {error}")
+            return
+        self._rows[key] = row
+        columns = self._columns[key.kind]
+        try:
+            if key.what == NUMBERS:
+                read_numbers(columns, key.number, payload)
+            else:
+                read_names(columns, self._identities[key.kind], key.number, payload)
+        except _DAMAGED as error:
+            self._damage.append(f"page {key.number} of the {key.what} of kind {key.kind}: {error}")
+            # It is written again before long.
+            self._lacking[key] = row
+
+    def take_row(self, number: int, payload: bytes) -> None:
+        """Take a row, behind those before it."""
+        self._row_bytes[number] = len(payload)
+        try:
+            row = decode_row(payload)
+            for part in row.parts:
+                self._take_part(self._columns[part.kind], number, row, part)
+        except _DAMAGED as error:
+            self._damage.append(f"row {number}: {error}")
+        else:
+            self._latest = row
+
+    def finish(self) -> Loaded:
+        """Have the columns complete."""
+        for kind, columns in self._columns.items():
+            identities = self._identities[kind]
+            columns.make_room(len(identities))
+            columns.load(identities)
+        return Loaded(self._latest, self._row_bytes, self._lacking, self._damage)
+
+    def _take_part(self, columns: SeriesColumns, number: int, row: Row, part: Part) -> None:
+        gone, fresh, positions = map(_unpacked, (part.gone, part.fresh, part.positions))
+        columns.make_room(max(int(each.max(initial=-1)) for each in (gone, fresh, positions)) + 1)
+        self._name(columns, number, part, fresh)
+        self._leave(columns, number, gone)
+        for column in (*columns.numbers, columns.updated, columns.lasting):
+            column[self._lacked(columns, NUMBERS, number, fresh)] = 0
+        columns.numbers[0][self._lacked(columns, NUMBERS, number, _unpacked(part.emptied))] = 0.0
+        if len(positions):
+            self._add(columns, number, row.now, positions, part)
+
+    def _name(self, columns: SeriesColumns, number: int, part: Part, fresh: Positions) -> None:
+        identities = self._identities[columns.kind]
+        identities.extend([""] * (int(fresh.max(initial=-1)) + 1 - len(identities)))
+        ids = np.frombuffer(part.ids, np.int64)
+        new = set(self._lacked(columns, NAMES, number, fresh).tolist())
+        for place, series_id, identity in zip(fresh.tolist(), ids.tolist(), part.identities, strict=True):
+            if place in new:
+                columns.ids[place], identities[place] = series_id, identity
+
+    def _leave(self, columns: SeriesColumns, number: int, gone: Positions) -> None:
+        identities = self._identities[columns.kind]
+        for place in self._lacked(columns, NAMES, number, gone).tolist():
+            columns.ids[place] = 0
+            if place < len(identities):
+                identities[place] = ""
+
+    def _add(self, columns: SeriesColumns, number: int, now: float, positions: Positions, part: Part) -> None:
+        lacked = self._newer(columns, NUMBERS, number, positions)
+        places = positions[lacked]
+        numbers = [np.frombuffer(column)[lacked] for column in part.numbers]
+        known = columns.updated[places] != 0.0
+        columns.put(places, columns.outcome(places, numbers), now)
+        columns.lasting[places] = known
+
+    def _lacked(self, columns: SeriesColumns, what: str, number: int, positions: Positions) -> Positions:
+        return positions[self._newer(columns, what, number, positions)]
+
+    def _newer(self, columns: SeriesColumns, what: str, number: int, positions: Positions) -> npt.NDArray[np.bool_]:
+        """Return at which of these positions the row with that number is newer than the page."""
+        pages, which = np.unique(positions // PAGE, return_inverse=True)
+        newer = np.ones(len(pages), np.bool_)
+        for at, page in enumerate(pages.tolist()):
+            key = PageKey(columns.kind, what, page)
+            newer[at] = number > self._rows.get(key, 0)
+            if newer[at]:
+                self._lacking.setdefault(key, number)
+        return newer[which]
+
+
+def _unpacked(packed: bytes) -> Positions:
+    return np.frombuffer(packed, "<u4").astype(np.int64)

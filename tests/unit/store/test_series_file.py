@@ -1,0 +1,232 @@
+"""The series in the file are those in memory, to the last bit, whatever came in which commits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.store import loading, numbers, pages, series_file
+from statsd_tcp.store.changes import plan_counters, plan_gauges
+from statsd_tcp.store.exact import added
+from statsd_tcp.store.loading import Loaded, load_series
+from statsd_tcp.store.rows import decode_row
+from statsd_tcp.store.schema import SERIES_TABLES
+from statsd_tcp.store.series import WIDTHS, SeriesColumns, SeriesPlan, positions_of
+from statsd_tcp.store.series_file import SeriesFile
+
+SMALL_PAGE = 4
+
+ADDENDS = st.floats(0.0, 2.0**53) | st.sampled_from([1.0, 0.1, 1e-9, 2.0**53])
+NAMES = st.sampled_from([f"s{number}" for number in range(14)])
+COMMITS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "counters": st.dictionaries(NAMES, ADDENDS, max_size=8),
+            "gauges": st.dictionaries(NAMES, st.floats(-1e6, 1e6), max_size=3),
+            "gone": st.sets(NAMES, max_size=4),
+            "restart": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+
+
+class Written:
+    """Columns, and a file in memory that has what is committed."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        for table in SERIES_TABLES:
+            self.connection.execute(table)
+        self.now, self.next_id = 100.0, 1
+        self.load()
+
+    def load(self) -> Loaded:
+        """Begin anew with what the file has."""
+        self.columns = [SeriesColumns(kind) for kind in WIDTHS]
+        self.file = SeriesFile(self.columns)
+        loaded = load_series(self.connection, self.columns)
+        self.file.take_over(loaded.lacking, loaded.row_bytes)
+        return loaded
+
+    def commit(self, counters: dict[str, float], gauges: dict[str, float], gone: set[str]) -> None:
+        """Commit increments and settings, and have other series go."""
+        self.now += 1.0
+        plans = [SeriesPlan() for _ in self.columns]
+        plans[0] = plan_counters(self.columns[0], counters, {})
+        plans[1] = plan_gauges(self.columns[1], {name: [(1, False, value)] for name, value in gauges.items()})
+        for columns, plan, news in zip(self.columns, plans, (counters, gauges), strict=False):
+            plan.expired = positions_of(
+                sorted(columns.positions[name] for name in gone & columns.positions.keys() - news)
+            )
+        numbers.number(list(zip(WIDTHS, plans, strict=True)), (), self.next_id)
+        writes = self.file.plan(plans, self.now, 0.5, self.next_id)
+        self.next_id = writes.next_id
+        self.file.write(self.connection, writes)
+        self.file.apply(writes)
+        for columns, plan in zip(self.columns, plans, strict=True):
+            columns.apply(plan, self.now)
+
+    def state(self) -> list[Any]:
+        """Return all that is known of the series."""
+        return [list(_rows(columns)) for columns in self.columns]
+
+    def rows(self) -> int:
+        """Return how many rows the file has."""
+        number: int = self.connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+        return number
+
+
+def _rows(columns: SeriesColumns) -> Iterator[tuple[Any, ...]]:
+    for identity, at in sorted(columns.positions.items()):
+        numbers = [float(column[at]).hex() for column in columns.numbers]
+        yield identity, at, int(columns.ids[at]), numbers, float(columns.updated[at]), bool(columns.lasting[at])
+
+
+class SeriesFileTests(SynchronousTestCase):
+    """Files of pages for four series, which are written as soon as there are rows."""
+
+    def setUp(self) -> None:
+        """Make the pages small."""
+        for module in (pages, loading, series_file):
+            self.patch(module, "PAGE", SMALL_PAGE)
+        self.patch(series_file, "_FEW_BYTES", 200)
+
+    @given(COMMITS)
+    def test_memory_and_file(self, commits: list[dict[str, Any]]) -> None:
+        """After any commits a load gives what is in memory: numbers, dates, ids and places; with restarts between."""
+        written = Written()
+        for commit in commits:
+            written.commit(commit["counters"], commit["gauges"], commit["gone"])
+            if commit["restart"]:
+                before = written.state()
+                self.assertEqual([], written.load().damage)
+                self.assertEqual(before, written.state())
+        before = written.state()
+        loaded = written.load()
+        self.assertEqual((before, []), (written.state(), loaded.damage))
+
+    def test_rows_go(self) -> None:
+        """The rows never take much more than the columns, also if little comes to each page."""
+        written = Written()
+        written.commit({f"a.long.name.of.a.series.{number}": 1.0 for number in range(100)}, {}, set())
+        for number in range(500):
+            written.commit({f"a.long.name.of.a.series.{number % 100}": 1.0}, {}, set())
+        taken = sum(written.file.row_bytes.values())
+        self.assertLess(taken, 2 * 100 * (written.columns[0].number_bytes + 40))
+        self.assertEqual(len(written.file.row_bytes), written.rows())
+
+    def test_whole_pages(self) -> None:
+        """When something comes to all series of a page it is written, and the row says nothing about them."""
+        written = Written()
+        for _ in range(3):
+            written.commit(dict.fromkeys("abcdefgh", 1.0), {}, set())
+        payloads = [payload for (payload,) in written.connection.execute("SELECT payload FROM rows ORDER BY id")]
+        self.assertEqual([], decode_row(payloads[-1]).parts)
+
+    def test_places_are_taken_again(self) -> None:
+        """A series that goes leaves its place to the next one, which begins at zero."""
+        written = Written()
+        written.commit({"a": 5.0, "b": 1.0}, {}, set())
+        written.commit({}, {}, {"a"})
+        written.commit({"c": 2.0}, {}, set())
+        self.assertEqual({"b": 1, "c": 0}, written.columns[0].positions)
+        self.assertEqual([2.0, 1.0], written.columns[0].numbers[0][:2].tolist())
+        before = written.state()
+        written.load()
+        self.assertEqual(before, written.state())
+
+
+class DamageTests(SynchronousTestCase):
+    """What is damaged costs only itself."""
+
+    def setUp(self) -> None:
+        """Have three pages of counters, the names in a page each."""
+        for module in (pages, loading, series_file):
+            self.patch(module, "PAGE", SMALL_PAGE)
+        self.patch(series_file, "_FEW_BYTES", 0)
+        self.written = Written()
+        for number in range(12):
+            self.written.commit({f"s{number:02}": float(number)}, {}, set())
+        self.written.commit({f"s{number:02}": 100.0 for number in range(12)}, {}, set())
+
+    def spoil(self, table: str, number: int) -> None:
+        """Change a byte of a payload."""
+        of_table = f"{table} WHERE id = {number}"
+        (payload,) = self.written.connection.execute(f"SELECT payload FROM {of_table}").fetchone()  # noqa: S608
+        spoilt = payload[:-1] + bytes([payload[-1] ^ 1])
+        self.written.connection.execute(f"UPDATE {table} SET payload = ? WHERE id = {number}", (spoilt,))  # noqa: S608
+
+    def numbers(self) -> dict[str, float]:
+        """Return the counters."""
+        columns = self.written.columns[0]
+        return {name: float(columns.numbers[0][at]) for name, at in sorted(columns.positions.items())}
+
+    def test_numbers(self) -> None:
+        """A page of numbers costs the numbers of its series."""
+        before = self.numbers()
+        self.spoil("pages", 1)
+        (fault,) = self.written.load().damage
+        self.assertEqual("page 1 of the numbers of kind c: a checksum is wrong", fault)
+        lost = dict.fromkeys((f"s{number:02}" for number in range(4, 8)), 0.0)
+        self.assertEqual(before | lost, self.numbers())
+
+    def test_names(self) -> None:
+        """A page of names costs its series; their places are taken again."""
+        self.spoil("pages", 1 << 32)
+        (fault,) = self.written.load().damage
+        self.assertEqual("page 0 of the names of kind c: a checksum is wrong", fault)
+        self.assertEqual({f"s{number:02}" for number in range(4, 12)}, self.numbers().keys())
+        self.written.commit({"new": 3.0}, {}, set())
+        self.written.load()
+        self.assertEqual(3.0, self.numbers()["new"])
+
+    def test_written_again(self) -> None:
+        """What was damaged is written anew before long, so that it is said only once."""
+        self.spoil("pages", 1)
+        self.written.load()
+        for _ in range(3):
+            self.written.commit(dict.fromkeys(self.numbers(), 1.0), {}, set())
+        self.assertEqual([], self.written.load().damage)
+
+    def test_a_row(self) -> None:
+        """A row costs what came in its commit."""
+        self.patch(series_file, "_FEW_BYTES", 1 << 20)
+        self.patch(series_file, "_WHOLE", 0)
+        before = self.numbers()
+        self.written.commit({"s00": 5.0}, {}, set())
+        self.written.commit({"s01": 5.0}, {}, set())
+        rows = [row[0] for row in self.written.connection.execute("SELECT id FROM rows ORDER BY id")]
+        self.spoil("rows", rows[-2])
+        (fault,) = self.written.load().damage
+        self.assertEqual(f"row {rows[-2]}: a checksum is wrong", fault)
+        self.assertEqual(before | {"s01": before["s01"] + 5.0}, self.numbers())
+
+
+class ExactTests(SynchronousTestCase):
+    """Totals that no addend is lost in."""
+
+    @given(st.lists(ADDENDS, max_size=60))
+    def test_sums(self, addends: list[float]) -> None:
+        """A total is the true sum to more than a hundred bits, and what is shown is the double nearest to it."""
+        totals, remainders = np.zeros(1), np.zeros(1)
+        for addend in addends:
+            totals, remainders = added(totals, remainders, np.array([addend]))
+        true = sum(map(Fraction, addends))
+        kept = Fraction(float(totals[0])) + Fraction(float(remainders[0]))
+        self.assertLessEqual(abs(kept - true), true / 2**100)
+        self.assertEqual(float(kept), float(totals[0]))
+
+    def test_a_large_total(self) -> None:
+        """However large a total is, ones that are added to it are not lost."""
+        totals, remainders = np.array([2.4e16]), np.zeros(1)
+        for _ in range(1001):
+            totals, remainders = added(totals, remainders, np.ones(1))
+        self.assertEqual(int(2.4e16) + 1001, Fraction(float(totals[0])) + Fraction(float(remainders[0])))
