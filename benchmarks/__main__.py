@@ -35,7 +35,7 @@ COMMANDS = {
     "accept": Command("the part about connections, with more options", "accept.comparison", "each"),
     "lines": Command("the part about lines: connections that stay, and datagrams", "lines.comparison", "each"),
     "latency": Command("what clients wait while the service is scraped, flushed and reloaded", "latency", "whole"),
-    "scaling": Command("cost by workers, open connections and series, and in the long run", "scaling", "whole"),
+    "connections": Command("cost by workers, open connections and series, and in the long run", "connections", "whole"),
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
     "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
