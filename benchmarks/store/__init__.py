@@ -1,0 +1,1 @@
+"""What the store costs, called directly: no service, no sockets, no workers."""
