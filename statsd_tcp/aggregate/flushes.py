@@ -88,6 +88,11 @@ def flush_start(now: float, seconds: int) -> int:
     return int(now // seconds) * seconds
 
 
+def _changes(news: Interval) -> dict[str, float]:
+    """Return by how much those counters changed that also fell."""
+    return {identity: fall.change(news.counters[identity]) for identity, fall in news.falls.items()}
+
+
 class OpenFlush:
     """What has come so far in the flush that begins at ``start``.
 
@@ -122,11 +127,9 @@ class OpenFlush:
             self.lines += counts.lines
             self.datagrams += counts.datagrams
         self.bad_lines += sum(news.bad_lines.values())
-        counters, falls = self.counters, news.falls
-        for identity, increment in news.counters.items():
-            fall = falls.get(identity)
-            change = increment if fall is None else fall.change(increment)
-            counters[identity] = counters.get(identity, 0.0) + change
+        counters, before = self.counters, self.counters.get
+        for identity, change in (news.counters | _changes(news) if news.falls else news.counters).items():
+            counters[identity] = before(identity, 0.0) + change
         for identity, changes in news.gauges.items():
             self._change(identity, changes)
         self._sets.add(news.sets)

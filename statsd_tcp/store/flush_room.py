@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import reduce
 
-from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount
+from statsd_tcp.aggregate.amounts import NO_SERIES, Amount
 from statsd_tcp.aggregate.flushes import OpenFlush
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import KnownSeries
@@ -22,15 +22,15 @@ class FlushRoom:
     def __init__(self, limit: Amount) -> None:
         self._limit = limit
         self._flush: OpenFlush | None = None
-        # Not less than what there is: a series that comes with each commit is in it each time. To know it exactly means
-        # to look at all series, which is done only when this reaches the limit.
+        # Not less than what there is: a series that came before the flush and in it is in it twice. To know it exactly
+        # means to look at all series, which is done only when this reaches the limit.
         self._most = NO_SERIES
 
     def admit(self, news: Interval, flush: OpenFlush, known: KnownSeries) -> Interval:
         """Leave out what is more than a flush may have; the store, which leaves out the same, counts it."""
         if flush is not self._flush:
             self._flush, self._most = flush, _at_most(flush, known)
-        most = self._most.plus(fresh_amount(news, dict.fromkeys(LINES_SHOWN, ())))
+        most = self._most.plus(fresh_amount(news, _came(flush)))
         if not most.fits(self._limit):
             existing = _existing(flush, known)
             taken = _taken(existing)
@@ -47,6 +47,18 @@ def _at_most(flush: OpenFlush, known: KnownSeries) -> Amount:
         Amount.of(field, series) for kind, field in _FIELDS.items() for series in (known.identities(kind), came[kind])
     ]
     return reduce(Amount.plus, amounts)
+
+
+def _came(flush: OpenFlush) -> dict[str, Collection[str]]:
+    """Return what came in the flush, by the fields of an interval."""
+    timers = flush.timers
+    return {
+        "counters": flush.counters,
+        "times": timers,
+        "distributions": timers,
+        "sets": flush.sets,
+        "gauges": flush.gauges,
+    }
 
 
 def _existing(flush: OpenFlush, known: KnownSeries) -> dict[str, Collection[str]]:

@@ -50,12 +50,12 @@ class Room:
         """Find room for an interval at wall time ``now``: the longest idle series go, if there are any."""
         taken = reduce(Amount.plus, map(_taken, self._columns))
         nothing = [_NO_POSITIONS for _ in self._columns]
-        if taken.plus(fresh_amount(news, dict.fromkeys(_FIELDS.values(), ()))).fits(self._limit):
-            return Roomed(news, nothing, 0, 0, {})
         known = {_FIELDS[columns.kind]: columns.positions for columns in self._columns}
         lacking = fresh_amount(news, known).plus(taken).less(self._limit)
+        if lacking.fits(NO_SERIES):
+            return Roomed(news, nothing, 0, 0, {})
         gone, freed = nothing, NO_SERIES
-        if not lacking.fits(NO_SERIES) and now >= self._look_at:
+        if now >= self._look_at:
             gone, freed = self._idle(news, now, lacking)
         admitted = admit(news, known, self._limit.less(taken).plus(freed))
         return Roomed(admitted.interval, gone, admitted.overflowed, admitted.refused, admitted.left_out)
