@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -161,7 +162,7 @@ async def test_the_pipe_is_held_by_another(children: Children) -> None:
 async def test_what_it_is_given(children: Children, files: Sequence[int], tmp_path: Path) -> None:
     """A child has what it is given, at those numbers, and nothing else of ours, however inheritable that is."""
     with ExitStack() as stack:
-        for number in (files[0], os.dup(files[1]), os.dup2(files[1], 200)):
+        for number in (files[0], os.dup(files[1]), fcntl.fcntl(files[1], fcntl.F_DUPFD, 200)):
             os.set_inheritable(number, True)
             if number not in files:
                 stack.callback(os.close, number)
