@@ -13,7 +13,8 @@ from statsd_tcp.aggregate.gauges import apply_changes
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.exact import Doubles
-from statsd_tcp.store.series import Positions, SeriesColumns, SeriesPlan
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import Positions, SeriesPlan
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
 
 __all__ = ["placed", "plan_counters", "plan_gauges", "plan_observations", "plan_sets", "plan_traits"]

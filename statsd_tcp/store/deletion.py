@@ -14,7 +14,8 @@ from typing import NamedTuple
 from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.search import Kind
-from statsd_tcp.store.series import SeriesColumns, SeriesPlan, positions_of
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import SeriesPlan, positions_of
 
 __all__ = ["deletable", "leave_columns", "leave_flushes", "parts", "strip_parts"]
 

@@ -25,8 +25,9 @@ from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
 from statsd_tcp.store.rows import Row, encode_row
 from statsd_tcp.store.schema import SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
-from statsd_tcp.store.series import SUMS, WIDTHS, Fresh, SeriesColumns, SeriesPlan
+from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import page_id
+from statsd_tcp.store.series_plan import SUMS, WIDTHS, Fresh, SeriesPlan
 
 __all__ = ["KEPT", "migrate"]
 

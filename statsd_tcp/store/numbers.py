@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from statsd_tcp.aggregate.firsts import FIELDS, First
-from statsd_tcp.store.series import SeriesPlan
+from statsd_tcp.store.series_plan import SeriesPlan
 
 __all__ = ["number"]
 

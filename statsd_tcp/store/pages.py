@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from statsd_tcp.store.rows import checked, sealed
-from statsd_tcp.store.series import Positions, SeriesColumns, SeriesPlan
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import Positions, SeriesPlan
 
 __all__ = [
     "NAMES",

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from statsd_tcp.aggregate.amounts import LINES_SHOWN, NO_SERIES, Amount
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.overflow import admit, fresh_amount
-from statsd_tcp.store.series import Positions, SeriesColumns, positions_of
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import Positions, positions_of
 
 __all__ = ["IDLE_ENOUGH", "Room", "Roomed"]
 

@@ -15,71 +15,25 @@ be given lasting. The plan is then written, and only after that applied here.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice, repeat
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from statsd_tcp.aggregate.amounts import identity_bytes
-from statsd_tcp.aggregate.values import Counted
-from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.store.exact import Doubles, added
+from statsd_tcp.store.series_plan import NO_POSITIONS, SUMS, WIDTHS, Fresh, Positions, SeriesPlan, positions_of
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
 
-__all__ = ["SUMS", "WIDTHS", "Fresh", "Positions", "SeriesColumns", "SeriesPlan", "positions_of"]
-
-Positions = npt.NDArray[np.int64]
-
-WIDTHS: Final = {"c": 1, "g": 2, "ms": 2, "h": 2, "s": 1}
-"""By kind, how many numbers come to a series."""
-
-SUMS: Final = frozenset({"c", "ms", "h"})
-"""The kinds whose numbers are added up; those of the others replace what was there."""
+__all__ = ["SeriesColumns"]
 
 _FIRST_ROOM: Final = 256
 
 _CHUNK: Final = 10_000
 """Entries put into a dictionary at once: the time for which another thread can't run, about a millisecond."""
-
-_NO_POSITIONS: Final[Positions] = np.empty(0, np.int64)
-
-
-class Fresh(msgspec.Struct):
-    """Series that are new: their identities, the positions that they take, and their ids."""
-
-    identities: list[str] = []
-    positions: Positions = _NO_POSITIONS
-    ids: Positions = _NO_POSITIONS
-
-
-class SeriesPlan(msgspec.Struct):
-    """What a commit does to the series of one kind.
-
-    ``positions`` are those to which something comes, the ``fresh`` ones among them, each once, in order. ``numbers`` is
-    what comes, a column for each field, and ``after`` are the columns as they will be there. ``expired`` are the
-    positions of series that go; ``emptied`` those of sets to which nothing came any more, which is no news.
-    ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
-    ``observed`` are the observations that belong to summaries.
-    """
-
-    fresh: Fresh = msgspec.field(default_factory=Fresh)
-    positions: Positions = _NO_POSITIONS
-    numbers: Sequence[Doubles] = ()
-    after: Sequence[Doubles] = ()
-    expired: Positions = _NO_POSITIONS
-    emptied: Positions = _NO_POSITIONS
-    negative: int = 0
-    left_out: dict[str, str] = {}
-    traits: dict[str, Traits] = {}
-    observed: list[tuple[str, Counted, Treatment]] = []
-
-    def is_empty(self) -> bool:
-        """Return whether nothing changes."""
-        return not (len(self.positions) or len(self.expired) or len(self.emptied))
 
 
 class SeriesColumns:
@@ -152,7 +106,7 @@ class SeriesColumns:
         """Return whether any series has traits."""
         return bool(self._traits)
 
-    def idle_since(self, cut: float, busy: Positions = _NO_POSITIONS) -> Positions:
+    def idle_since(self, cut: float, busy: Positions = NO_POSITIONS) -> Positions:
         """Return the positions of the series to which nothing came since ``cut``, but for the busy ones."""
         idle = (self.updated[: self.top] < cut) & (self.ids[: self.top] != 0)
         idle[busy[busy < self.top]] = False
@@ -162,7 +116,7 @@ class SeriesColumns:
         """Return the positions of the series whose own time to live is over, but for the busy ones."""
         limited = {series_id: traits.ttl for series_id, traits in self._traits.items() if traits.ttl}
         if not limited:
-            return _NO_POSITIONS
+            return NO_POSITIONS
         spared = set(busy.tolist())
         places = np.flatnonzero(np.isin(self.ids[: self.top], list(limited))).tolist()
         over = [at for at in places if self.updated[at] + limited[int(self.ids[at])] < now and at not in spared]
@@ -319,8 +273,3 @@ def _lowest(numbers: Positions, most: int) -> Positions:
     """Return the places of the lowest numbers, so many of them, in order."""
     lowest = np.argpartition(numbers, most)[:most]
     return lowest[np.argsort(numbers[lowest])]
-
-
-def positions_of(places: Iterable[int]) -> Positions:
-    """Return positions as an array."""
-    return np.array(list(places), np.int64)

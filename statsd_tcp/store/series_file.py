@@ -18,9 +18,10 @@ import numpy as np
 
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, pages_of, top_after, write_names, write_numbers
 from statsd_tcp.store.rows import Part, Row, encode_row
-from statsd_tcp.store.series import WIDTHS, Positions, SeriesColumns, SeriesPlan
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import WIDTHS, Positions, SeriesPlan
 
-__all__ = ["SeriesFile", "Writes", "page_id", "page_key"]
+__all__ = ["SeriesFile", "Writes", "page_id", "page_key", "write_series"]
 
 _PUT_ROW = "INSERT INTO rows (id, payload) VALUES (?, ?)"
 _DROP_ROWS = "DELETE FROM rows WHERE id < ?"
@@ -100,13 +101,6 @@ class SeriesFile:
             del lacking[key]
         return Writes(self.next_row, next_id, ahead, rows, pages, lacking)
 
-    def write(self, connection: sqlite3.Connection, writes: Writes) -> None:
-        """Write it, within a transaction."""
-        connection.executemany(_PUT_ROW, enumerate(writes.rows, writes.first))
-        pages = ((page_id(key), writes.last, payload) for key, payload in writes.pages.items())
-        connection.executemany(_PUT_PAGE, pages)
-        connection.execute(_DROP_ROWS, (_needed_from(writes),))
-
     def apply(self, writes: Writes) -> None:
         """Note that it is written."""
         self.next_row = writes.last + 1
@@ -146,6 +140,14 @@ class SeriesFile:
             return 0
         columns = sum(each.top * each.number_bytes + each.size for each in self._columns.values())
         return min(_MOST_BYTES, 2 * row_bytes * total // max(columns, 1) + 1)
+
+
+def write_series(connection: sqlite3.Connection, writes: Writes) -> None:
+    """Write what was planned, within a transaction."""
+    connection.executemany(_PUT_ROW, enumerate(writes.rows, writes.first))
+    pages = ((page_id(key), writes.last, payload) for key, payload in writes.pages.items())
+    connection.executemany(_PUT_PAGE, pages)
+    connection.execute(_DROP_ROWS, (_needed_from(writes),))
 
 
 def page_id(key: PageKey) -> int:

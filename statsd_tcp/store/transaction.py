@@ -10,8 +10,9 @@ import msgspec
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.owners import Decision
-from statsd_tcp.store.series import SeriesColumns, SeriesPlan
-from statsd_tcp.store.series_file import SeriesFile, Writes
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_file import Writes, write_series
+from statsd_tcp.store.series_plan import SeriesPlan
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
 from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
@@ -35,18 +36,19 @@ _DROP_OWNER = "DELETE FROM owners WHERE name = ?"
 class Plan(msgspec.Struct):
     """What one commit does. Nothing is changed yet while there is only the plan.
 
-    ``series`` are the changes to each kind's columns; ``now`` is the moment of what changes, by the clock
-    of the series. ``flushes``, if
-    there is something to do about them, is called inside the transaction. ``left_out`` are series that found no room.
-    ``sets`` are their members, which are in memory only. ``decision`` says who owns the names on the page, if that was
-    looked at. ``marked`` says that the file has the mark of a backup, which goes.
+    ``series`` are the changes to each kind's columns, and ``writes`` what has to be written about them; ``now`` is the
+    moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
+    inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
+    only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
+    mark of a backup, which goes.
     """
 
     book: Book
     series: list[SeriesPlan]
     refused: list[Refusal]
     now: float
-    checked_expiry: bool
+    checked_expiry: bool = False
+    writes: Writes | None = None
     flushes: Callable[[sqlite3.Connection], None] | None = None
     overflowed: int = 0
     refused_series: int = 0
@@ -58,31 +60,20 @@ class Plan(msgspec.Struct):
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
         decided = self.decision is not None and self.decision.is_new()
-        others = (self.book.changed(), self.marked, decided, self.changes_series())
-        return self.flushes is None and not any(others)
-
-    def changes_series(self) -> bool:
-        """Tell whether there is anything to write about series."""
-        return not all(changes.is_empty() for changes in self.series)
+        return self.flushes is None and self.writes is None and not (self.book.changed() or self.marked or decided)
 
 
-def write(
-    connection: sqlite3.Connection,
-    plan: Plan,
-    columns: Sequence[SeriesColumns],
-    series: SeriesFile,
-    writes: Writes | None,
-) -> None:
-    """Write all of a plan or, if SQLite raises, nothing; ``writes`` is what it does to the series, if anything."""
-    if plan.is_empty() and writes is None:
+def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
+    """Write all of a plan or, if SQLite raises, nothing."""
+    if plan.is_empty():
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         if plan.marked:
             unmark(connection)
         _write_book(connection, plan.book)
-        if writes is not None:
-            series.write(connection, writes)
+        if plan.writes is not None:
+            write_series(connection, plan.writes)
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _expired_rows(plan, columns))
         connection.executemany(_DROP_TRAITS, _plain_rows(plan, columns))

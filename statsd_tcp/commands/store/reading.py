@@ -18,7 +18,8 @@ from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.rows import Row
 from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from statsd_tcp.store.series import WIDTHS, SeriesColumns
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import WIDTHS
 from statsd_tcp.wire.series import split_identity
 
 __all__ = ["LedgerLine", "SeriesLine", "StoreReader", "TotalLine", "open_reader"]

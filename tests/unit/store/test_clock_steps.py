@@ -9,7 +9,8 @@ from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.flushes import FlushRules
 from statsd_tcp.store.loading import load_series
-from statsd_tcp.store.series import WIDTHS, SeriesColumns
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import WIDTHS
 from tests.unit.store.cases import DAY, RULES, FlushTestCase, StoreTestCase, counts, hits, values
 
 HOUR = 3600.0

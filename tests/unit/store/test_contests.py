@@ -15,10 +15,11 @@ from statsd_tcp.mapping.shown import Family, is_reserved, shown_name
 from statsd_tcp.store import contests
 from statsd_tcp.store.changes import placed
 from statsd_tcp.store.contests import Contests
-from statsd_tcp.store.database import SERIES_KINDS
+from statsd_tcp.store.kinds import SERIES_KINDS
 from statsd_tcp.store.numbers import number
 from statsd_tcp.store.owners import Candidate, Owner
-from statsd_tcp.store.series import WIDTHS, SeriesColumns, SeriesPlan, positions_of
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan, positions_of
 
 Series = tuple[str, str]
 """A kind and an identity."""

@@ -18,8 +18,9 @@ from statsd_tcp.store.exact import added
 from statsd_tcp.store.loading import Loaded, load_series
 from statsd_tcp.store.rows import decode_row
 from statsd_tcp.store.schema import SERIES_TABLES
-from statsd_tcp.store.series import WIDTHS, SeriesColumns, SeriesPlan, positions_of
-from statsd_tcp.store.series_file import SeriesFile
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_file import SeriesFile, write_series
+from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan, positions_of
 
 SMALL_PAGE = 4
 
@@ -69,7 +70,7 @@ class Written:
         numbers.number(list(zip(WIDTHS, plans, strict=True)), (), self.next_id)
         writes = self.file.plan(plans, self.now, 0.5, self.next_id)
         self.next_id = writes.next_id
-        self.file.write(self.connection, writes)
+        write_series(self.connection, writes)
         self.file.apply(writes)
         for columns, plan in zip(self.columns, plans, strict=True):
             columns.apply(plan, self.now)

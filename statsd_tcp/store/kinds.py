@@ -1,0 +1,105 @@
+"""The series of all kinds: their columns, what the file has of them, and the windows of summaries."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from statsd_tcp.mapping.mapper import Mapped
+from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
+from statsd_tcp.store.loading import load_series
+from statsd_tcp.store.numbers import number
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_clock import SeriesClock
+from statsd_tcp.store.series_file import SeriesFile, Writes
+from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan
+from statsd_tcp.store.sets import SetsPlan
+from statsd_tcp.store.snapshot import SeriesTable
+from statsd_tcp.store.traits import from_row
+from statsd_tcp.store.windows import Observations, Windows
+
+__all__ = ["SERIES_KINDS", "Kinds"]
+
+SERIES_KINDS = tuple(WIDTHS)
+"""The kinds of series, by their types on the wire; ``h`` stands for ``d`` too, which means the same."""
+
+_FAR = float(1 << 40)
+"""Later than any wall time, in seconds."""
+
+_LEAST_STEP = 60.0
+"""Seconds that the wall clock is set by, or that went by without a process, from which on they are written down."""
+
+
+class Kinds:
+    """All series. ``windows`` are the quantiles of summaries, in memory only."""
+
+    def __init__(self, clock: SeriesClock, monotonic: Callable[[], float]) -> None:
+        self._clock = clock
+        self.columns = [SeriesColumns(kind) for kind in SERIES_KINDS]
+        self.windows = Windows(monotonic)
+        self._file = SeriesFile(self.columns)
+        self._next_id = 1
+        self._ahead = 0.0
+
+    def load(self, connection: sqlite3.Connection) -> list[str]:
+        """Read everything, and have the clock go on; return in words what is damaged."""
+        loaded = load_series(connection, self.columns)
+        self._file.take_over(loaded.lacking, loaded.row_bytes)
+        if loaded.row is not None:
+            self._clock.go_on(loaded.row.now)
+            self._ahead, self._next_id = loaded.row.ahead, loaded.row.next_id
+        traits = dict(map(from_row, connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
+        for columns in self.columns:
+            columns.load_traits(traits)
+            self._next_id = max(self._next_id, int(columns.ids.max()) + 1)
+            if columns.kind == "g":
+                # Ticks mean nothing after the next boot. What stands for them is below zero, in their order.
+                columns.numbers[1][:] = columns.updated - _FAR
+        return loaded.damage
+
+    def tables(self) -> Sequence[SeriesTable]:
+        """Return the series of each kind as they are now."""
+        return [columns.table() for columns in self.columns]
+
+    def plan(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
+        """Work out what news do to the series of each kind."""
+        news = mapped.news
+        counters, gauges, times, distributions, sets = self.columns
+        for_counters, for_gauges, for_times, for_distributions = (
+            mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
+        )
+        planned = plan_counters(counters, news.counters, news.falls)
+        if mapped.fallen:
+            planned.left_out["negative"] = mapped.fallen
+        counted = sets_plan.counts or {}
+        plans = [
+            plan_traits(counters, planned, for_counters, news.counters),
+            plan_traits(gauges, plan_gauges(gauges, news.gauges), for_gauges, news.gauges),
+            plan_observations(times, news.times, for_times),
+            plan_observations(distributions, news.distributions, for_distributions),
+            plan_traits(sets, plan_sets(sets, sets_plan.counts), sets_plan.treatments, counted),
+        ]
+        number(list(zip(SERIES_KINDS, plans, strict=True)), news.met, self._next_id)
+        return plans
+
+    def writes(self, plans: Sequence[SeriesPlan], now: float) -> Writes | None:
+        """Return what has to be written about the series; None if there is nothing."""
+        ahead = self._clock.ahead(now)
+        # Dates in the file are by the clock of the series, and how far the wall clock is ahead of it.
+        is_later = self._next_id > 1 and abs(ahead - self._ahead) > _LEAST_STEP
+        if is_later or not all(changes.is_empty() for changes in plans):
+            return self._file.plan(plans, now, ahead, self._next_id)
+        return None
+
+    def apply(self, plans: Sequence[SeriesPlan], writes: Writes | None, now: float) -> None:
+        """Do what is planned, and written by now."""
+        if writes is not None:
+            self._file.apply(writes)
+            self._next_id, self._ahead = writes.next_id, writes.ahead
+        for columns, changes in zip(self.columns, plans, strict=True):
+            self.windows.forget(columns.ids[changes.expired].tolist())
+            columns.apply(changes, now)
+            self.windows.observe(
+                Observations(int(columns.ids[columns.positions[identity]]), counted, treatment)
+                for identity, counted, treatment in changes.observed
+            )
