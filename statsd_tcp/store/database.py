@@ -237,7 +237,8 @@ class Store:
         if plan.checked_expiry:
             self._expiry.plan(plan.series, plan.now)
         for positions, changes in zip(room.gone, plan.series, strict=True):
-            changes.expired = np.union1d(changes.expired, positions)
+            # Something may come to one of them after all: what found no room, and the members of an ended flush.
+            changes.expired = np.union1d(changes.expired, np.setdiff1d(positions, changes.positions))
         plan.writes = self._kinds.writes(plan.series, plan.now)
 
     def _set_moment(self) -> float:

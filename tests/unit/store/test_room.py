@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
@@ -63,6 +65,24 @@ class RoomTests(StoreTestCase):
         self.assertEqual(values(snapshot.counters), {"older": 1.0, "busy": 2.0, "new": 1.0})
         self.assertEqual(snapshot.stats.dropped, {"overflow": 0, "refused": 0})
         self.assertEqual(snapshot.stats.expired, 1)
+        store.close()
+        self.assertEqual(values(self.open_small().snapshot.counters), values(snapshot.counters))
+
+    def test_what_comes_after_all(self) -> None:
+        """Series to which something comes stay, however idle they were: those for all, and sets of an ended flush."""
+        store = self.open_small()
+        busy = Interval(counters={"a": 1.0}, times={"b": came({1.0: 1.0})})
+        self.commit(store, msgspec.structs.replace(busy, sets={"s": {"x"}}))
+        self.clocks.advance(10)
+        self.commit(store, Interval(sets={"s": {"y", "z"}}))
+        more = Interval(counters={"x": 2.0}, times={"y": came({5.0: 1.0})})
+        self.assertEqual(values(self.commit(store, more).counters), {"a": 1.0, f"{OVERFLOW}.c": 2.0})
+        self.clocks.advance(IDLE_ENOUGH + 1)
+        counters = {"a": 1.0, "x": 2.0, "z": 3.0}
+        snapshot = self.commit(store, Interval(counters=counters, times={"b": came({1.0: 1.0}), "y": came({5.0: 1.0})}))
+        self.assertEqual(values(snapshot.counters), {"a": 2.0, "x": 2.0, f"{OVERFLOW}.c": 5.0})
+        self.assertEqual(values(snapshot.times), {"b": 2.0, f"{OVERFLOW}.ms": 10.0})
+        self.assertEqual(values(snapshot.sets), {"s": 2.0})
         store.close()
         self.assertEqual(values(self.open_small().snapshot.counters), values(snapshot.counters))
 
