@@ -304,6 +304,8 @@ class Service(OrderedService):
         sign_lock(self._lock)
         if not self._inherited:
             self._health.started_at = self._reactor.seconds()
+        # The store imports numpy, whose BLAS would start a thread for each processor; nothing here uses it.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._pool.start()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._notifier.stopping)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._limit_stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,8 @@ def test_clean_stop(start_service: ServiceMaker, number: signal.Signals) -> None
     service = start_service(workers=2)
     port = service.port("bare")
     assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
+    # That of the reactor and that of the store: numpy has none of its own, however many processors there are.
+    assert len(list(Path(f"/proc/{service.process.pid}/task").iterdir())) == 2
     assert service.stop(number) == -number
     assert service.ledgers == []
     assert "#error" not in service.log
