@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,14 +19,22 @@ from statsd_tcp.state.private_files import FILE_MODE, sync
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.words import in_words
 
-__all__ = ["taken_at", "unmark", "write_backup"]
+__all__ = ["copied", "taken_at", "unmark", "write_backup"]
 
 
 def write_backup(source: sqlite3.Connection, file: Path, taken: float) -> None:
-    """Write what ``source`` reads to a new file of mode 600, which has its name once it is whole and on the disk.
+    """Write what ``source`` reads to a new file, as `copied` does, with the mark of a backup. Raise `StoreError`."""
+    with copied(source, file) as copy:
+        _mark(copy, taken)
 
-    ``source`` must be in no transaction; all is of one moment, and others may write meanwhile. Raise `StoreError`;
-    then there is no file, or whatever was there before.
+
+@contextmanager
+def copied(source: sqlite3.Connection, file: Path) -> Iterator[Path]:
+    """Make a new file of what ``source`` reads; the block gets the copy, to change it first.
+
+    ``file`` has mode 600, and its name once it is whole and on the disk. ``source`` must be in no transaction; all is
+    of one moment, and others may write meanwhile. Raise `StoreError`; then there is no file, or whatever was there
+    before.
     """
     if os.path.lexists(file):
         raise _exists(file)
@@ -34,7 +43,7 @@ def write_backup(source: sqlite3.Connection, file: Path, taken: float) -> None:
             copy = Path(folder, "copy")
             source.execute("VACUUM INTO ?", (str(copy.absolute()),))
             copy.chmod(FILE_MODE)
-            _mark(copy, taken)
+            yield copy
             sync(copy)
             _name(copy, file)
             sync(file.parent)

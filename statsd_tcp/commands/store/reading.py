@@ -14,10 +14,11 @@ import msgspec
 
 from statsd_tcp.commands.store.source import open_source
 from statsd_tcp.store.backup import taken_at, write_backup
+from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.rows import Row
-from statsd_tcp.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from statsd_tcp.store.schema import APPLICATION_ID, OLD_VERSION, SCHEMA_VERSION
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import WIDTHS
 from statsd_tcp.wire.series import split_identity
@@ -112,11 +113,19 @@ class StoreReader:
 
     def back_up(self, file: Path, now: float) -> None:
         """Write all of it to a new file; raises `StoreError`. This look ends with it: the backup has one of its own."""
+        self._end()
+        write_backup(self._connection, file, now)
+
+    def downgrade(self, file: Path) -> LeftOut:
+        """Write a new store of release 0.1.0; raises `StoreError`. This look ends with it, as with a backup."""
+        self._end()
+        return write_downgrade(self._connection, file)
+
+    def _end(self) -> None:
         damage = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
-            raise StoreError(f"{self.path} is damaged ({' '.join(damage.split())}): no backup is made of it")
+            raise StoreError(f"{self.path} is damaged ({' '.join(damage.split())}): no copy is made of it")
         self._connection.execute("COMMIT")
-        write_backup(self._connection, file, now)
 
 
 @contextmanager
@@ -132,5 +141,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise StoreError(f"{path} is not a store of statscounter")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == OLD_VERSION:
+        raise StoreError(f"{path} is a store of release 0.1.0: this version takes it over when the service starts")
     if version != SCHEMA_VERSION:
         raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")

@@ -1,4 +1,4 @@
-"""``statscounter store``: what is in a state directory, whether it is whole, all of it as JSON lines, and a backup."""
+"""``statscounter store``: what is in a state directory, whether it is whole, all of it in other forms, and a backup."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from statsd_tcp.commands.store.checks import check_store
 from statsd_tcp.commands.store.reading import StoreReader, open_reader
+from statsd_tcp.commands.usage import UsageError
 from statsd_tcp.ledger.file import ledger_paths
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.settings import SettingsError
@@ -31,7 +32,7 @@ WHOLE, DAMAGED, UNREADABLE = 0, 1, 2
 _SUMMARIES = {
     "info": "say in a few lines what is there",
     "check": "say whether it is whole, and whether the sums add up",
-    "export": "give everything as JSON, an object a line",
+    "export": "give everything as JSON, an object a line, or make a store for release 0.1.0 of it",
     "backup": "copy the store to a new file, also while the service runs",
 }
 
@@ -46,8 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         # Behind the action too; what stands before it must not be lost for want of one there.
         _add_folder(action, argparse.SUPPRESS)
+        made = "the file to make; one that exists is left as it is"
         if name == "backup":
-            action.add_argument("file", metavar="FILE", help="the file to make; one that exists is left as it is")
+            action.add_argument("file", metavar="FILE", help=made)
+        if name == "export":
+            words = "make a store that release 0.1.0 reads, with the present totals, in the file OUT"
+            action.add_argument("--format", choices=["0.1"], help=words)
+            action.add_argument("file", metavar="OUT", nargs="?", help=made)
     parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read or made, 64 wrong command line"
 
 
@@ -57,7 +63,9 @@ def _add_folder(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) -> int:
-    """Do it, and give the exit status; ``wall`` gives seconds since 1970."""
+    """Do it, and give the exit status; ``wall`` gives seconds since 1970. Raise `UsageError`."""
+    if arguments.action == "export" and bool(arguments.format) != bool(arguments.file):
+        raise UsageError("--format and OUT: one needs the other")
     given = [arguments.state_dir] if arguments.state_dir else []
     try:
         settings = build_settings({"state-dir": given} if given else {})
@@ -65,6 +73,8 @@ def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) ->
         with open_reader(folder / STORE) as reader:
             if arguments.action == "backup":
                 return _backup(reader, Path(arguments.file), wall())
+            if arguments.action == "export" and arguments.format:
+                return _downgrade(reader, Path(arguments.file))
             return _ACTIONS[arguments.action](reader, folder)
     except (StoreError, SettingsError) as error:
         print(f"statscounter store: {error}", file=sys.stderr)
@@ -123,6 +133,17 @@ def _backup(reader: StoreReader, file: Path, now: float) -> int:
     reader.back_up(file, now)
     print(f"{file}: backup of {reader.path}, {file.stat().st_size:,} bytes")
     return WHOLE
+
+
+def _downgrade(reader: StoreReader, file: Path) -> int:
+    left_out = reader.downgrade(file)
+    print(f"{file}: store for release 0.1.0 made of {reader.path}, {file.stat().st_size:,} bytes")
+    if left_out.owners:
+        words = f"left out: the owners of names on /metrics ({left_out.owners:,}); there the first that came has a name"
+        print(f"statscounter store: {words}", file=sys.stderr)
+    for fault in left_out.damage:
+        print(f"statscounter store: {reader.path} is damaged, and {file} lacks this: {fault}", file=sys.stderr)
+    return DAMAGED if left_out.damage else WHOLE
 
 
 def _date(seconds: float) -> str:

@@ -125,6 +125,7 @@ class StoreCommandTests(SynchronousTestCase):
         for action in ("info", "check", "export"):
             self.assertEqual(0, self.run_command(action)[0])
         self.assertEqual(0, self.run_command("backup", str(self.folder / "backup"))[0])
+        self.assertEqual(0, self.run_command("export", "--format", "0.1", str(self.folder / "old"))[0])
         self.assertEqual(before, self.files())
 
     def test_nothing_changes_after_a_kill(self) -> None:
@@ -135,6 +136,7 @@ class StoreCommandTests(SynchronousTestCase):
         self.assertEqual((0, f"{self.folder / STORE}: whole\n", ""), self.run_command("check"))
         self.assertIn('"series":"late"', self.run_command("export")[1])
         self.assertEqual(0, self.run_command("backup", str(self.folder / "backup"))[0])
+        self.assertEqual(0, self.run_command("export", "--format", "0.1", str(self.folder / "old"))[0])
         self.assertEqual(before, self.files())
 
     def test_changed_meanwhile(self) -> None:
@@ -173,6 +175,43 @@ class StoreCommandTests(SynchronousTestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             self.assertEqual(0, main(["store", "--state-dir", folder, "check"]))
             self.assertEqual(0, main(["store", "backup", "--state-dir", folder, file]))
+
+    def test_export_for_the_old_release(self) -> None:
+        """A store for release 0.1.0 is made beside what is there; what that cannot hold is said in one line."""
+        self.change("INSERT INTO owners VALUES ('hits', 'hits', 'c', 5.0)")
+        file, before = self.folder / "old", self.files()
+        status, out, err = self.run_command("export", "--format", "0.1", str(file))
+        size = f"{file.stat().st_size:,} bytes"
+        self.assertEqual((0, f"{file}: store for release 0.1.0 made of {self.folder / STORE}, {size}\n"), (status, out))
+        words = "left out: the owners of names on /metrics (1); there the first that came has a name"
+        self.assertEqual(f"statscounter store: {words}\n", err)
+        self.assertEqual(before, self.files())
+        answer = self.run_command("export", "--format=0.1", str(file))
+        self.assertEqual((2, "", f"statscounter store: {file} exists already; it is left as it is\n"), answer)
+
+    def test_export_of_damage(self) -> None:
+        """What is damaged is named, and the status is that of damage."""
+        self.change("INSERT INTO rows VALUES (99, x'0000000000')")
+        file = self.folder / "old"
+        status, _, err = self.run_command("export", "--format", "0.1", str(file))
+        fault = f"{self.folder / STORE} is damaged, and {file} lacks this: row 99: a checksum is wrong"
+        self.assertEqual((1, f"statscounter store: {fault}\n"), (status, err))
+
+    def test_format_and_file(self) -> None:
+        """A format needs a file and a file a format, and there is one format."""
+        for options in (("--format", "0.1"), ("old",), ("--format", "0.2", "old")):
+            status, _, err = self.run_command("export", *options)
+            self.assertEqual((64, 1), (status, err.count("\n")))
+            self.assertIn("--format", err)
+
+    def test_of_the_old_release(self) -> None:
+        """A store of release 0.1.0 is named as such, with what becomes of it."""
+        file = self.folder / "old"
+        self.assertEqual(0, self.run_command("export", "--format", "0.1", str(file))[0])
+        file.replace(self.folder / STORE)
+        says = f"{self.folder / STORE} is a store of release 0.1.0: this version takes it over when the service starts"
+        for action in (("info",), ("check",), ("export",), ("backup", str(file))):
+            self.assertEqual((2, "", f"statscounter store: {says}\n"), self.run_command(*action))
 
     def test_backup_of_damage(self) -> None:
         """Of a damaged store no backup is made."""

@@ -1,0 +1,109 @@
+"""The way back: a store that release 0.1.0 reads. What `migration` does, the other way round.
+
+    rows, pages     to the table ``series``, a row for each, with dates by the wall clock
+    slot_parts      in the words of release 0.1.0, part by part
+    owners          left out: there the family that came first has a name
+
+All other tables are the same in both. What a total's double cannot hold is left out too; it is never shown.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import repeat
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from statsd_tcp.aggregate.encoding import VERSION_1, BadIntervalError, decode, encode
+from statsd_tcp.store.backup import copied
+from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.loading import load_series
+from statsd_tcp.store.schema import OLD_VERSION
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import WIDTHS
+from statsd_tcp.words import in_words
+
+__all__ = ["LeftOut", "write_downgrade"]
+
+_SERIES: Final = """CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    value REAL NOT NULL,
+    weight REAL NOT NULL,
+    updated REAL NOT NULL
+)"""
+
+_DROPPED: Final = ("rows", "pages", "owners", "backup")
+
+_WEIGHT: Final = {"ms": 2, "h": 2}
+"""Which of the columns has the weights, by kind. The tick of a gauge's setting means nothing after a start."""
+
+_SeriesRow = tuple[int, str, str, float, float, float]
+"""The id, the kind, the identity, the value, the weight, and the wall time of the last news."""
+
+
+class LeftOut(NamedTuple):
+    """What release 0.1.0 will not know: the owners of that many names on the page, and what is damaged, in words."""
+
+    owners: int
+    damage: list[str]
+
+
+def write_downgrade(source: sqlite3.Connection, file: Path) -> LeftOut:
+    """Write what ``source`` reads to a new store of release 0.1.0; return what is not in it.
+
+    The file comes about as a backup does, see `copied`. Raise `StoreError`.
+    """
+    with copied(source, file) as copy, closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        columns = [SeriesColumns(kind) for kind in WIDTHS]
+        loaded = load_series(connection, columns)
+        (owners,) = connection.execute("SELECT count(*) FROM owners").fetchone()
+        connection.execute("BEGIN")
+        for table in _DROPPED:
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        connection.execute(_SERIES)
+        for each in columns:
+            rows = _rows(each, 0.0 if loaded.row is None else loaded.row.ahead)
+            connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", rows)
+        _rewrite_parts(connection, file)
+        connection.execute(f"PRAGMA user_version = {OLD_VERSION}")
+        connection.execute("COMMIT")
+    return LeftOut(owners, loaded.damage)
+
+
+def _rows(columns: SeriesColumns, ahead: float) -> Iterator[_SeriesRow]:
+    """Give the rows of one kind; the wall clock is ``ahead`` of the clock of the series."""
+    places = np.flatnonzero(columns.ids[: columns.top])
+    weight = _WEIGHT.get(columns.kind)
+    weights = np.zeros(len(places)) if weight is None else columns.numbers[weight][places]
+    return zip(
+        columns.ids[places].tolist(),
+        repeat(columns.kind),
+        map(columns.identity, places.tolist()),
+        # The double that is nearest to the total and its remainder together.
+        columns.numbers[0][places].tolist(),
+        weights.tolist(),
+        (columns.updated[places] + ahead).tolist(),
+        strict=False,
+    )
+
+
+def _rewrite_parts(connection: sqlite3.Connection, file: Path) -> None:
+    for (part,) in connection.execute("SELECT id FROM slot_parts").fetchall():
+        (payload,) = connection.execute("SELECT payload FROM slot_parts WHERE id = ?", (part,)).fetchone()
+        # The first part may be empty, and those that release 0.1.0 has written itself may still be there.
+        if payload[:1] not in {b"", bytes([VERSION_1])}:
+            values = (_rewritten(payload, file), part)
+            connection.execute("UPDATE slot_parts SET payload = ? WHERE id = ?", values)
+
+
+def _rewritten(payload: bytes, file: Path) -> bytes:
+    try:
+        return encode(decode(payload), VERSION_1)
+    except BadIntervalError as error:
+        raise StoreError(f"{file} can't be made: a part of the open flush can't be read ({in_words(error)})") from error
