@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging import release
 from tests.packaging.environment import Environment, build_wheel, make_environment
 from tests.shared import Shared
 
@@ -49,6 +50,16 @@ def installed(wheel: Path, shared: Shared) -> Environment:
         assert result.returncode == 0, result.stdout + result.stderr
 
     return Environment(shared.folder("installed", install) / "venv")
+
+
+@pytest.fixture(scope="session")
+def released(shared: Shared) -> Environment:
+    """Give an environment with release 0.1.0 in it, which no test changes."""
+    return Environment(shared.folder("released", _install_release) / "venv")
+
+
+def _install_release(folder: Path) -> None:
+    release.environment_with(release.WHEEL, folder / "venv")
 
 
 def _build(folder: Path) -> None:
