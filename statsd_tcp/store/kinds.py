@@ -44,11 +44,16 @@ class Kinds:
     def load(self, connection: sqlite3.Connection) -> list[str]:
         """Read everything, and have the clock go on; return in words what is damaged."""
         loaded = load_series(connection, self.columns)
-        self._file.take_over(loaded.lacking, loaded.row_bytes)
+        self._file.take_over(loaded.next_row, loaded.lacking, loaded.row_bytes)
+        # The last row may be damaged, and what is known otherwise be later than those before it.
+        moment = max(float(columns.updated[: columns.top].max(initial=0.0)) for columns in self.columns)
         if loaded.row is not None:
-            self._clock.go_on(loaded.row.now)
+            moment = max(moment, loaded.row.now)
             self._ahead, self._next_id = loaded.row.ahead, loaded.row.next_id
+        if moment:
+            self._clock.go_on(moment)
         traits = dict(map(from_row, connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
+        self._next_id = max(self._next_id, max(traits, default=0) + 1)
         for columns in self.columns:
             columns.load_traits(traits)
             self._next_id = max(self._next_id, int(columns.ids.max()) + 1)

@@ -15,12 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, read_names, read_numbers
-from statsd_tcp.store.rows import Part, Row, decode_row
+from statsd_tcp.store.rows import Part, Row, checked, decode_row
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import page_key
 from statsd_tcp.store.series_plan import Positions
 
 __all__ = ["Loaded", "load_series"]
+
+# A damaged file may have any type anywhere.
+_PAGES = "SELECT id, CAST(row AS INTEGER), CAST(payload AS BLOB) FROM pages ORDER BY id"
+_ROWS = "SELECT id, CAST(payload AS BLOB) FROM rows ORDER BY id"
+
+_MOST_POSITIONS = 1 << 25
+"""More than any limit of series allows for: columns for what a damaged row says would take all memory."""
 
 _DAMAGED = (LookupError, ValueError, msgspec.MsgspecError)
 
@@ -30,11 +37,13 @@ Numbers = npt.NDArray[np.int64]
 class Loaded(NamedTuple):
     """What was found beside the series.
 
-    ``row`` is the last row, None if there is none, and ``row_bytes`` their lengths by number. ``lacking``: by page, the
-    first row that it lacks. ``damage``: what could not be read, each in words.
+    ``row`` is the last row that could be read, None if there is none. ``next_row`` is the number of the next one, and
+    ``row_bytes`` are the lengths of all by number. ``lacking``: by page, the first row that it lacks, 0 if it can't be
+    read. ``damage``: what could not be read, each in words.
     """
 
     row: Row | None
+    next_row: int
     row_bytes: dict[int, int]
     lacking: dict[PageKey, int]
     damage: list[str]
@@ -43,9 +52,9 @@ class Loaded(NamedTuple):
 def load_series(connection: sqlite3.Connection, columns: Sequence[SeriesColumns]) -> Loaded:
     """Read all series of a file into columns, which are empty."""
     loading = _Loading(columns)
-    for number, row, payload in connection.execute("SELECT id, row, payload FROM pages ORDER BY id"):
+    for number, row, payload in connection.execute(_PAGES):
         loading.take_page(number, row, payload)
-    for number, payload in connection.execute("SELECT id, payload FROM rows ORDER BY id"):
+    for number, payload in connection.execute(_ROWS):
         loading.take_row(number, payload)
     return loading.finish()
 
@@ -58,6 +67,7 @@ class _Loading:
         self._identities: dict[str, list[str]] = {each.kind: [] for each in columns}
         self._rows: dict[PageKey, int] = {}
         self._latest: Row | None = None
+        self._last = 0
         self._row_bytes: dict[int, int] = {}
         self._lacking: dict[PageKey, int] = {}
         self._damage: list[str] = []
@@ -69,23 +79,27 @@ class _Loading:
         except LookupError as error:
             self._damage.append(f"page {number}: {error}")
             return
-        self._rows[key] = row
         columns = self._columns[key.kind]
         try:
+            content = checked(payload, number, row)
             if key.what == NUMBERS:
-                read_numbers(columns, key.number, payload)
+                read_numbers(columns, key.number, content)
             else:
-                read_names(columns, self._identities[key.kind], key.number, payload)
+                read_names(columns, self._identities[key.kind], key.number, content)
         except _DAMAGED as error:
             self._damage.append(f"page {key.number} of the {key.what} of kind {key.kind}: {error}")
-            # It is written again before long.
-            self._lacking[key] = row
+            self._lacking[key] = 0
+        else:
+            self._rows[key] = row
 
     def take_row(self, number: int, payload: bytes) -> None:
         """Take a row, behind those before it."""
+        if self._last:
+            self._miss(self._last + 1, number - 1)
+        self._last = number
         self._row_bytes[number] = len(payload)
         try:
-            row = decode_row(payload)
+            row = decode_row(payload, number)
             for part in row.parts:
                 self._take_part(self._columns[part.kind], number, row, part)
         except _DAMAGED as error:
@@ -99,16 +113,42 @@ class _Loading:
             identities = self._identities[kind]
             columns.make_room(len(identities))
             columns.load(identities)
-        return Loaded(self._latest, self._row_bytes, self._lacking, self._damage)
+            if len(columns) < np.count_nonzero(columns.ids[: columns.top]):
+                self._part_doubles(columns, identities)
+                columns.load(identities)
+        newest = max(self._rows.values(), default=0)
+        self._miss(self._last + 1, newest)
+        return Loaded(self._latest, max(self._last, newest) + 1, self._row_bytes, self._lacking, self._damage)
+
+    def _miss(self, first: int, last: int) -> None:
+        if first <= last:
+            self._damage.append(f"rows {first} to {last}: they are missing")
+
+    def _part_doubles(self, columns: SeriesColumns, identities: list[str]) -> None:
+        """Keep the later of two series with one identity: the row in which the other one went is lost."""
+        places = np.flatnonzero(columns.ids[: columns.top])
+        in_order = places[np.argsort(columns.ids[places])].tolist()
+        latest = {identities[place]: place for place in in_order}
+        for place in in_order:
+            identity = identities[place]
+            if latest[identity] != place:
+                columns.ids[place], identities[place] = 0, ""
+                self._damage.append(f"series {identity!r} of kind {columns.kind}: it is there twice")
+                self._lacking[PageKey(columns.kind, NAMES, place // PAGE)] = 0
 
     def _take_part(self, columns: SeriesColumns, number: int, row: Row, part: Part) -> None:
-        gone, fresh, positions = map(_unpacked, (part.gone, part.fresh, part.positions))
-        columns.make_room(max(int(each.max(initial=-1)) for each in (gone, fresh, positions)) + 1)
+        arrays = gone, fresh, positions, emptied = [
+            _unpacked(each) for each in (part.gone, part.fresh, part.positions, part.emptied)
+        ]
+        top = max(int(each.max(initial=-1)) for each in arrays) + 1
+        if top > _MOST_POSITIONS:
+            raise LookupError(f"there is no position {top - 1}")
+        columns.make_room(top)
         self._name(columns, number, part, fresh)
         self._leave(columns, number, gone)
         for column in (*columns.numbers, columns.updated, columns.lasting):
             column[self._lacked(columns, NUMBERS, number, fresh)] = 0
-        columns.numbers[0][self._lacked(columns, NUMBERS, number, _unpacked(part.emptied))] = 0.0
+        columns.numbers[0][self._lacked(columns, NUMBERS, number, emptied)] = 0.0
         if len(positions):
             self._add(columns, number, row.now, positions, part)
 

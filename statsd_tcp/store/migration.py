@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from statsd_tcp.state.private_files import open_file, sync
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
-from statsd_tcp.store.rows import Row, encode_row
+from statsd_tcp.store.rows import Row, encode_row, sealed
 from statsd_tcp.store.schema import SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import page_id
@@ -35,6 +35,9 @@ KEPT: Final = ".0.1"
 """What the name of the old file has behind the store's own."""
 
 _NEW: Final = ".new"
+
+_ROW: Final = 1
+"""The number of the first row, which all pages have."""
 
 _log = Logger()
 
@@ -85,24 +88,25 @@ def _convert(path: Path) -> None:
         found = connection.execute("SELECT id, kind, identity, value, weight, updated FROM series ORDER BY kind, id")
         newest, last_id = connection.execute("SELECT max(updated), max(id) FROM series").fetchone()
         row = Row(newest or 0.0, 0.0, (last_id or 0) + 1, [])
-        if newest:
-            connection.execute("INSERT INTO rows VALUES (1, ?)", (encode_row(row),))
+        if last_id:
+            connection.execute("INSERT INTO rows VALUES (?, ?)", (_ROW, encode_row(row, _ROW)))
         for kind, rows in groupby(map(_OldRow._make, found), key=attrgetter("kind")):
-            connection.executemany("INSERT INTO pages VALUES (?, 1, ?)", _pages(kind, list(rows)))
+            connection.executemany("INSERT INTO pages VALUES (?, ?, ?)", _pages(kind, list(rows)))
         connection.execute("DROP TABLE series")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     sync(path)
 
 
-def _pages(kind: str, rows: list[_OldRow]) -> Iterator[tuple[int, bytes]]:
+def _pages(kind: str, rows: list[_OldRow]) -> Iterator[tuple[int, int, bytes]]:
     """Give all pages of the series of one kind; raises `LookupError` for a kind that there isn't."""
     if kind not in WIDTHS:
         raise LookupError(f"series of the kind {kind!r}")
     columns = _columns_of(kind, rows)
     for number in range(-(-len(rows) // PAGE)):
-        yield page_id(PageKey(kind, NUMBERS, number)), write_numbers(columns, number, SeriesPlan(), 0.0)
-        yield page_id(PageKey(kind, NAMES, number)), write_names(columns, number, SeriesPlan())
+        numbers, names = (page_id(PageKey(kind, what, number)) for what in (NUMBERS, NAMES))
+        yield numbers, _ROW, sealed(write_numbers(columns, number, SeriesPlan(), 0.0), numbers, _ROW)
+        yield names, _ROW, sealed(write_names(columns, number, SeriesPlan()), names, _ROW)
 
 
 def _columns_of(kind: str, rows: list[_OldRow]) -> SeriesColumns:

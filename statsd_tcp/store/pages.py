@@ -1,7 +1,7 @@
 """The pages of the store's file: the columns of 4,096 positions each, as they were after some row.
 
-    page of numbers    crc32, the columns of numbers one behind the other, updated, lasting (a byte each)
-    page of names      crc32, msgpack: [ids (64 bits each), identities (empty where the id is 0)]
+    page of numbers    the columns of numbers one behind the other, updated, lasting (a byte each)
+    page of names      msgpack: [ids (64 bits each), identities (empty where the id is 0)]
 
 A page has the number of the last row that is in it. What came later is added when the file is loaded, so a page need
 not be written with each commit:
@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from statsd_tcp.store.rows import checked, sealed
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import Positions, SeriesPlan
 
@@ -67,7 +66,7 @@ def pages_of(positions: Positions) -> list[int]:
 
 def write_numbers(columns: SeriesColumns, number: int, plan: SeriesPlan, now: float) -> bytes:
     """Return a page of numbers as it will be when a plan was done."""
-    first, last = PAGE * number, min(PAGE * (number + 1), top_after(columns, plan))
+    first, last = _bounds(columns, number, plan)
     here = _slice(plan.positions, first, last)
     places = plan.positions[here] - first
     pages = [_page(column, first, last) for column in (*columns.numbers, columns.updated)]
@@ -79,12 +78,11 @@ def write_numbers(columns: SeriesColumns, number: int, plan: SeriesPlan, now: fl
         pages[-1][places] = now
         lasting[places] = True
         lasting[plan.fresh.positions[_slice(plan.fresh.positions, first, last)] - first] = False
-    return sealed(b"".join([*(page.tobytes() for page in pages), lasting.tobytes()]))
+    return b"".join([*(page.tobytes() for page in pages), lasting.tobytes()])
 
 
-def read_numbers(columns: SeriesColumns, number: int, payload: bytes) -> None:
-    """Put a page of numbers into the columns; raises `LookupError` if it is damaged."""
-    content = checked(payload)
+def read_numbers(columns: SeriesColumns, number: int, content: memoryview) -> None:
+    """Put a page of numbers into the columns; raises `LookupError` if it can't be one."""
     fields = [*columns.numbers, columns.updated]
     length, rest = divmod(len(content), 8 * len(fields) + 1)
     if rest or length > PAGE:
@@ -98,7 +96,7 @@ def read_numbers(columns: SeriesColumns, number: int, payload: bytes) -> None:
 
 def write_names(columns: SeriesColumns, number: int, plan: SeriesPlan) -> bytes:
     """Return a page of names as it will be when a plan was done."""
-    first, last = PAGE * number, min(PAGE * (number + 1), top_after(columns, plan))
+    first, last = _bounds(columns, number, plan)
     ids = _page(columns.ids, first, last)
     identities = columns.identities[first:last]
     identities += [""] * (last - first - len(identities))
@@ -111,12 +109,12 @@ def write_names(columns: SeriesColumns, number: int, plan: SeriesPlan) -> bytes:
     ids[places] = plan.fresh.ids[new]
     for place, identity in zip(places.tolist(), plan.fresh.identities[new], strict=True):
         identities[place] = identity
-    return sealed(_names_encoder.encode(_Names(ids.tobytes(), identities)))
+    return _names_encoder.encode(_Names(ids.tobytes(), identities))
 
 
-def read_names(columns: SeriesColumns, identities: list[str], number: int, payload: bytes) -> None:
-    """Put a page of names into the columns and the list of all identities; raises `LookupError` if it is damaged."""
-    found = _names_decoder.decode(checked(payload))
+def read_names(columns: SeriesColumns, identities: list[str], number: int, content: memoryview) -> None:
+    """Put a page of names into the columns and the list of all identities; raises `LookupError` if it can't be one."""
+    found = _names_decoder.decode(content)
     ids = np.frombuffer(found.ids, np.int64)
     if len(ids) != len(found.identities) or len(ids) > PAGE:
         raise LookupError(f"a page of names has {len(ids)} ids and {len(found.identities)} names")
@@ -130,6 +128,12 @@ def read_names(columns: SeriesColumns, identities: list[str], number: int, paylo
 def top_after(columns: SeriesColumns, plan: SeriesPlan) -> int:
     """Return what is behind the last position when a plan was done."""
     return max(columns.top, int(plan.fresh.positions.max(initial=-1)) + 1)
+
+
+def _bounds(columns: SeriesColumns, number: int, plan: SeriesPlan) -> tuple[int, int]:
+    """Return where a page begins and ends. It is empty if the names of all that was in it, and behind it, are lost."""
+    first = PAGE * number
+    return first, max(first, min(first + PAGE, top_after(columns, plan)))
 
 
 def _page(column: npt.NDArray[np.generic], first: int, last: int) -> npt.NDArray[np.generic]:

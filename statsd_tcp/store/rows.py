@@ -2,7 +2,8 @@
 
     crc32 (4 bytes, little-endian)  row (msgpack)
 
-Columns in a row are packed arrays, little-endian: positions of 32 bits, ids of 64, numbers as doubles.
+The checksum covers the row's number too; that of a page covers its key and the number of its last row. Columns in a row
+are packed arrays, little-endian: positions of 32 bits, ids of 64, numbers as doubles.
 """
 
 from __future__ import annotations
@@ -57,24 +58,28 @@ class Row(msgspec.Struct, array_like=True):
 _decoder: Final = msgspec.msgpack.Decoder(Row)
 
 
-def encode_row(row: Row) -> bytes:
-    """Return a row as bytes."""
-    return sealed(_encoder.encode(row))
+def encode_row(row: Row, number: int) -> bytes:
+    """Return the row with that number as bytes."""
+    return sealed(_encoder.encode(row), number)
 
 
-def decode_row(payload: bytes) -> Row:
+def decode_row(payload: bytes, number: int) -> Row:
     """Return the row in ``payload``; raises `LookupError` for a damaged one, and msgspec's errors."""
-    return _decoder.decode(checked(payload))
+    return _decoder.decode(checked(payload, number))
 
 
-def sealed(content: bytes) -> bytes:
-    """Return some bytes behind their checksum."""
-    return zlib.crc32(content).to_bytes(_CRC_BYTES, "little") + content
+def sealed(content: bytes, *keys: int) -> bytes:
+    """Return some bytes behind the checksum of them and of the numbers that are kept beside them."""
+    return _checksum(content, keys) + content
 
 
-def checked(payload: bytes) -> memoryview:
+def checked(payload: bytes, *keys: int) -> memoryview:
     """Return what is behind a checksum; raises `LookupError` if that is not its own."""
     content = memoryview(payload)[_CRC_BYTES:]
-    if zlib.crc32(content) != int.from_bytes(payload[:_CRC_BYTES], "little"):
+    if payload[:_CRC_BYTES] != _checksum(content, keys):
         raise LookupError("a checksum is wrong")
     return content
+
+
+def _checksum(content: bytes | memoryview, keys: tuple[int, ...]) -> bytes:
+    return zlib.crc32(content, zlib.crc32(repr(keys).encode())).to_bytes(_CRC_BYTES, "little")

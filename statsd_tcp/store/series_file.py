@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, pages_of, top_after, write_names, write_numbers
-from statsd_tcp.store.rows import Part, Row, encode_row
+from statsd_tcp.store.rows import Part, Row, encode_row, sealed
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import WIDTHS, Positions, SeriesPlan
 
@@ -74,10 +74,9 @@ class SeriesFile:
         self.lacking: dict[PageKey, int] = {}
         self.row_bytes: dict[int, int] = {}
 
-    def take_over(self, lacking: Mapping[PageKey, int], row_bytes: Mapping[int, int]) -> None:
+    def take_over(self, next_row: int, lacking: Mapping[PageKey, int], row_bytes: Mapping[int, int]) -> None:
         """Know what a file has: the first rows that pages lack, and the lengths of all rows by number."""
-        self.lacking, self.row_bytes = dict(lacking), dict(row_bytes)
-        self.next_row = max(row_bytes, default=0) + 1
+        self.next_row, self.lacking, self.row_bytes = next_row, dict(lacking), dict(row_bytes)
 
     def plan(self, plans: Sequence[SeriesPlan], now: float, ahead: float, first_id: int) -> Writes:
         """Work out what has to be written for the plans of all kinds; new series have the ids from ``first_id`` on."""
@@ -85,8 +84,11 @@ class SeriesFile:
         planned = dict(zip(self._columns, plans, strict=True))
         whole = {PageKey(kind, NUMBERS, number) for kind, plan in planned.items() for number in self._whole(kind, plan)}
         parts = [part for kind, plan in planned.items() for part in _parts(kind, plan, whole)]
-        rows = [encode_row(Row(now, ahead, next_id, [part])) for part in parts[:-1]]
-        rows.append(encode_row(Row(now, ahead, next_id, parts[-1:])))
+        contents = [*([part] for part in parts[:-1]), parts[-1:]]
+        rows = [
+            encode_row(Row(now, ahead, next_id, content), number)
+            for number, content in enumerate(contents, self.next_row)
+        ]
         lacking = dict(self.lacking)
         for key in _touched(planned):
             lacking.setdefault(key, self.next_row)
@@ -94,7 +96,8 @@ class SeriesFile:
         left = self._allowance(sum(map(len, rows)))
         for key in [*sorted(whole), *sorted(lacking.keys() - whole, key=lacking.__getitem__)]:
             if key not in whole:
-                if left <= 0:
+                # What is damaged is written at once.
+                if left <= 0 and lacking[key] > 0:
                     break
                 left -= self._size(key)
             pages[key] = self._page(key, planned[key.kind], now)
@@ -145,7 +148,9 @@ class SeriesFile:
 def write_series(connection: sqlite3.Connection, writes: Writes) -> None:
     """Write what was planned, within a transaction."""
     connection.executemany(_PUT_ROW, enumerate(writes.rows, writes.first))
-    pages = ((page_id(key), writes.last, payload) for key, payload in writes.pages.items())
+    pages = (
+        (page_id(key), writes.last, sealed(content, page_id(key), writes.last)) for key, content in writes.pages.items()
+    )
     connection.executemany(_PUT_PAGE, pages)
     connection.execute(_DROP_ROWS, (_needed_from(writes),))
 

@@ -191,10 +191,10 @@ class StoreCommandTests(SynchronousTestCase):
 
     def test_export_of_damage(self) -> None:
         """What is damaged is named, and the status is that of damage."""
-        self.change("INSERT INTO rows VALUES (99, x'0000000000')")
+        self.change("INSERT INTO rows VALUES (3, x'0000000000')")
         file = self.folder / "old"
         status, _, err = self.run_command("export", "--format", "0.1", str(file))
-        fault = f"{self.folder / STORE} is damaged, and {file} lacks this: row 99: a checksum is wrong"
+        fault = f"{self.folder / STORE} is damaged, and {file} lacks this: row 3: a checksum is wrong"
         self.assertEqual((1, f"statscounter store: {fault}\n"), (status, err))
 
     def test_format_and_file(self) -> None:
@@ -233,9 +233,9 @@ class StoreCommandTests(SynchronousTestCase):
     def test_twice(self) -> None:
         """A series that is there twice is a finding."""
         part = Part("g", fresh=bytes((1, 0, 0, 0)), ids=bytes((99, *[0] * 7)), identities=["temp"])
-        self.change("INSERT INTO rows VALUES (99, ?)", encode_row(Row(0.0, 0.0, 100, [part])))
+        self.change("INSERT INTO rows VALUES (3, ?)", encode_row(Row(0.0, 0.0, 100, [part]), 3))
         status, out, _ = self.run_command("check")
-        self.assertEqual((1, "series temp {} (g) is there twice\n"), (status, out))
+        self.assertEqual((1, f"{self.folder / STORE}: series 'temp' of kind g: it is there twice\n"), (status, out))
 
     def test_ledger_offsets(self) -> None:
         """A ledger that gave back more of its journal than it wrote is a finding."""

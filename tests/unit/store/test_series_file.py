@@ -16,7 +16,7 @@ from statsd_tcp.store import loading, numbers, pages, series_file
 from statsd_tcp.store.changes import plan_counters, plan_gauges
 from statsd_tcp.store.exact import added
 from statsd_tcp.store.loading import Loaded, load_series
-from statsd_tcp.store.rows import decode_row
+from statsd_tcp.store.rows import Part, Row, decode_row, encode_row
 from statsd_tcp.store.schema import SERIES_TABLES
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import SeriesFile, write_series
@@ -54,7 +54,7 @@ class Written:
         self.columns = [SeriesColumns(kind) for kind in WIDTHS]
         self.file = SeriesFile(self.columns)
         loaded = load_series(self.connection, self.columns)
-        self.file.take_over(loaded.lacking, loaded.row_bytes)
+        self.file.take_over(loaded.next_row, loaded.lacking, loaded.row_bytes)
         return loaded
 
     def commit(self, counters: dict[str, float], gauges: dict[str, float], gone: set[str]) -> None:
@@ -129,8 +129,8 @@ class SeriesFileTests(SynchronousTestCase):
         written = Written()
         for _ in range(3):
             written.commit(dict.fromkeys("abcdefgh", 1.0), {}, set())
-        payloads = [payload for (payload,) in written.connection.execute("SELECT payload FROM rows ORDER BY id")]
-        self.assertEqual([], decode_row(payloads[-1]).parts)
+        rows = written.connection.execute("SELECT payload, id FROM rows ORDER BY id").fetchall()
+        self.assertEqual([], decode_row(*rows[-1]).parts)
 
     def test_places_are_taken_again(self) -> None:
         """A series that goes leaves its place to the next one, which begins at zero."""
@@ -157,6 +157,11 @@ class DamageTests(SynchronousTestCase):
         for number in range(12):
             self.written.commit({f"s{number:02}": float(number)}, {}, set())
         self.written.commit({f"s{number:02}": 100.0 for number in range(12)}, {}, set())
+
+    def keep_rows(self) -> None:
+        """Have no more pages written."""
+        self.patch(series_file, "_FEW_BYTES", 1 << 20)
+        self.patch(series_file, "_WHOLE", 0)
 
     def spoil(self, table: str, number: int) -> None:
         """Change a byte of a payload."""
@@ -199,8 +204,7 @@ class DamageTests(SynchronousTestCase):
 
     def test_a_row(self) -> None:
         """A row costs what came in its commit."""
-        self.patch(series_file, "_FEW_BYTES", 1 << 20)
-        self.patch(series_file, "_WHOLE", 0)
+        self.keep_rows()
         before = self.numbers()
         self.written.commit({"s00": 5.0}, {}, set())
         self.written.commit({"s01": 5.0}, {}, set())
@@ -209,6 +213,65 @@ class DamageTests(SynchronousTestCase):
         (fault,) = self.written.load().damage
         self.assertEqual(f"row {rows[-2]}: a checksum is wrong", fault)
         self.assertEqual(before | {"s01": before["s01"] + 5.0}, self.numbers())
+
+    def test_keys(self) -> None:
+        """A page or row that has come to another place, or says of itself another row, is damaged."""
+        for change in (
+            "UPDATE pages SET row = row + 1 WHERE id = 1",
+            "UPDATE pages SET id = 77 WHERE id = 1",
+            "UPDATE rows SET id = 2 WHERE id = (SELECT max(id) FROM rows)",
+            "UPDATE pages SET payload = CAST(payload AS TEXT) || 'x' WHERE id = 1",
+        ):
+            self.setUp()
+            self.written.connection.execute(change)
+            self.assertIn("a checksum is wrong", self.written.load().damage[0])
+
+    def test_missing_rows(self) -> None:
+        """Rows that are not there are damage, and their numbers are not used again."""
+        self.keep_rows()
+        for number in range(4):
+            self.written.commit({f"s{number:02}": 5.0}, {}, set())
+        self.written.connection.execute("DELETE FROM rows WHERE id = 15")
+        self.assertEqual(["rows 15 to 15: they are missing"], self.written.load().damage)
+        self.written.connection.execute("DELETE FROM rows")
+        self.assertEqual(["rows 1 to 13: they are missing"], self.written.load().damage)
+        self.written.commit({"a": 1.0}, {}, set())
+        before = self.written.state()
+        self.written.load()
+        self.assertEqual(before, self.written.state())
+
+    def test_names_of_several_pages(self) -> None:
+        """A row that costs the names of pages has no other commit fail, and their places are taken again."""
+        self.keep_rows()
+        self.written.commit({f"t{number:02}": 1.0 for number in range(20)}, {}, set())
+        self.written.commit({"t19": 1.0}, {}, set())
+        self.spoil("rows", 14)
+        self.assertEqual(1, len(self.written.load().damage))
+        self.patch(series_file, "_FEW_BYTES", 0)
+        for number in range(20):
+            self.written.commit({f"u{number:02}": 1.0}, {}, set())
+        self.assertEqual(32, len(self.numbers()))
+        before = self.written.state()
+        self.written.load()
+        self.assertEqual(before, self.written.state())
+
+    def test_gone_and_come_again(self) -> None:
+        """If the row is lost in which a series went, and it has come again elsewhere, the later one counts."""
+        self.keep_rows()
+        self.written.commit({}, {}, {"s03", "s05"})
+        self.written.commit({"s03": 1.0}, {}, set())
+        self.spoil("rows", 14)
+        self.assertEqual("series 's03' of kind c: it is there twice", self.written.load().damage[-1])
+        self.assertEqual(1.0, self.numbers()["s03"])
+        self.written.commit({}, {}, {"s03"})
+        self.assertEqual([], self.written.load().damage[1:])
+        self.assertNotIn("s03", self.numbers())
+
+    def test_a_place_that_is_none(self) -> None:
+        """A row that says more than there may be is damaged, and no memory is taken for it."""
+        payload = encode_row(Row(200.0, 0.0, 99, [Part("c", gone=b"\xff\xff\xff\xff")]), 14)
+        self.written.connection.execute("INSERT INTO rows VALUES (14, ?)", (payload,))
+        self.assertEqual(["row 14: there is no position 4294967295"], self.written.load().damage)
 
 
 class ExactTests(SynchronousTestCase):
