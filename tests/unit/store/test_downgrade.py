@@ -146,8 +146,8 @@ class DowngradeTests(FlushTestCase):
 
     def test_damage(self) -> None:
         """A row that can't be read is named, and the rest is there."""
-        self.change("INSERT INTO rows VALUES (99, x'0000000000')")
-        self.assertEqual(LeftOut(0, ["row 99: a checksum is wrong"]), self.downgrade())
+        self.change("INSERT INTO rows VALUES (9, x'0000000000')")
+        self.assertEqual(LeftOut(0, ["row 9: a checksum is wrong"]), self.downgrade())
         self.assertEqual([(2 * LARGE,)], self.read("SELECT value FROM series WHERE identity = 'hits'"))
 
     def test_bad_part(self) -> None:
