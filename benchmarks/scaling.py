@@ -47,6 +47,9 @@ ROWS = {
     "changed": Row("commit, CPU per changed counter, all active", "µs", ".3f", 0.2),
     "few": Row("commit, CPU, 1,000 counters active", "ms", ".2f"),
     "few beyond": Row("the same beyond that with 1,000 series", "ms", ".2f", 2.0),
+    "few while looking": Row(
+        "commit, CPU, 1,000 counters active, while owners of names are looked for, longest", "ms", ".2f"
+    ),
     "new": Row("CPU per new counter, all in one commit", "µs", ".2f", 2.0),
     "new of many": Row("CPU per new counter, 1,000 beside the others", "µs", ".2f", 2.0),
     "new, mapped": Row("CPU per new counter with a mapping file, without the mapper's own", "µs", ".2f", 2.0),
