@@ -43,7 +43,7 @@ def plan_sets(columns: SeriesColumns, counts: Mapping[str, int] | None) -> Serie
         return SeriesPlan()
     plan = placed(columns, SeriesPlan(), list(counts), np.fromiter(counts.values(), np.float64, len(counts)))
     occupied = np.flatnonzero(columns.numbers[0][: columns.top] * (columns.ids[: columns.top] != 0))
-    plan.emptied = np.setdiff1d(occupied, plan.positions)
+    plan.emptied = np.setdiff1d(occupied, plan.positions, assume_unique=True)
     return plan
 
 

@@ -238,7 +238,9 @@ class Store:
             self._expiry.plan(plan.series, plan.now)
         for positions, changes in zip(room.gone, plan.series, strict=True):
             # Something may come to one of them after all: what found no room, and the members of an ended flush.
-            changes.expired = np.union1d(changes.expired, np.setdiff1d(positions, changes.positions))
+            if len(positions):
+                gone = np.setdiff1d(positions, changes.positions, assume_unique=True)
+                changes.expired = np.union1d(changes.expired, gone)
         plan.writes = self._kinds.writes(plan.series, plan.now)
 
     def _set_moment(self) -> float:

@@ -60,7 +60,7 @@ _names_decoder: Final = msgspec.msgpack.Decoder(_Names)
 
 def pages_of(positions: Positions) -> list[int]:
     """Return the numbers of the pages that some positions are in."""
-    result: list[int] = np.unique(positions // PAGE).tolist()
+    result: list[int] = np.flatnonzero(np.bincount(positions // PAGE)).tolist()
     return result
 
 

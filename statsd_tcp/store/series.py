@@ -265,7 +265,7 @@ class SeriesColumns:
 def _plain(typecode: str, column: npt.NDArray[Any]) -> array[Any]:
     """Return a copy that others can read without numpy."""
     copy = array(typecode)
-    copy.frombytes(column.tobytes())
+    copy.frombytes(column.view(np.uint8).data)
     return copy
 
 
