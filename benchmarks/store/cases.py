@@ -121,15 +121,19 @@ def of_graphite(series: int, folder: Path) -> Figures:
     """Counters that an output gets every ten seconds, all of them active and few of them."""
     subject, known = Subject(folder / "graphite.sqlite", graphite=True), names(range(series))
     subject.commit(counters(known))
-    every, end, read = _flush(subject, counters(mixed(known)))
-    some, later_end, _ = _flush(subject, counters(mixed(known)[:FEW]))
+    payload = counters(mixed(known))
+    every, end, read = _flush(subject, payload)
+    later = subject.commit(payload, subject.until_end())
+    subject.deliver()
+    some, few_end, _ = _flush(subject, counters(mixed(known)[:FEW]))
     return {
         "graphite": cpu(every) / series * 1e6,
         "graphite end": end.cpu * 1e3,
         "graphite end by the clock": end.wall * 1e3,
+        "graphite later end": later.cpu * 1e3,
         "graphite read": read.cpu * 1e3,
         "graphite few": cpu(some) * 1e3,
-        "graphite end of few": later_end.cpu * 1e3,
+        "graphite end of few": few_end.cpu * 1e3,
     }
 
 
