@@ -44,6 +44,7 @@ COMMANDS = {
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
+    "layouts": Command("what a scrape costs after series came or went, without sockets", "micro.layouts", ""),
 }
 
 

@@ -58,4 +58,4 @@ def is_reserved(name: str) -> bool:
 
 def whole_of(name: str) -> str:
     """Return the name of what is observed that would have this name as a part; "" if it cannot be one."""
-    return next((name.removesuffix(part) for part in PARTS if name.endswith(part)), "")
+    return next(name.removesuffix(part) for part in PARTS if name.endswith(part)) if name.endswith(PARTS) else ""

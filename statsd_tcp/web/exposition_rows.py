@@ -1,127 +1,143 @@
-"""The rows of one kind of series: the parts of their lines that stay the same from scrape to scrape."""
+"""How the rows of each kind of series are written: what stays the same from scrape to scrape, and the numbers."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import fsum
+from operator import add
+from typing import NamedTuple, Protocol
 
 from statsd_tcp.store.snapshot import SeriesTable
+from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
+from statsd_tcp.store.windows import Quantile
+from statsd_tcp.web.exposition_blocks import Block
+from statsd_tcp.web.exposition_changes import Said
 
-__all__ = ["CounterRows", "GaugeRows", "ObservedRows", "PlainRows", "Rows"]
+__all__ = ["WRITERS", "Quantiles", "Writer", "latest_of"]
 
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
+_QUANTILE = 'quantile="'
+
+Quantiles = Callable[[Sequence[int]], Sequence[Quantile]]
+"""Gives the quantiles of series by their ids."""
 
 
-class Rows:
-    """Rows in the order in which they are written.
+class Writer(Protocol):
+    """Writes the rows of one kind."""
 
-    ``positions`` are their places in the series table, and ``merged`` pairs of a row and a further position whose
-    numbers are added to it.
-    """
+    @property
+    def is_latest(self) -> bool:
+        """Whether of several series in a row the latest one counts."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.positions = array("q")
-        self.merged: list[tuple[int, int]] = []
+    def opening(self, name: str, said: Said) -> str:
+        """Return what stands before the first row of a family."""
 
-    def put(self, name: str, labels: str, position: int, *, first: bool, text: str, histogram: bool) -> None:
-        """Add a row, which may be the first of its family; ``text`` is the family's help."""
-        raise NotImplementedError
+    def row(self, name: str, labels: str, said: Said) -> str:
+        """Return what stays the same of a row."""
 
-    def numbers(self, column: Sequence[float]) -> list[float]:
-        """Give the rows' numbers from a column of the table; those of several series are added up."""
-        numbers = [column[position] for position in self.positions]
-        # Rounded once: a sum of what only rises never falls, in whatever order.
-        for row, several in self.all_positions().items():
-            numbers[row] = fsum(column[position] for position in several)
-        return numbers
-
-    def all_positions(self) -> dict[int, list[int]]:
-        """Give the positions of the rows that have several, by row."""
-        several: dict[int, list[int]] = {}
-        for row, position in self.merged:
-            several.setdefault(row, [self.positions[row]]).append(position)
-        return several
+    def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
+        """Return the lines of a block."""
 
 
-class PlainRows(Rows):
-    """One line each. ``heads`` are all that stands before the numbers."""
+class _Plain(NamedTuple):
+    """One line each: what stands before the number."""
 
-    _type: str
+    type: str
+    is_latest: bool
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.heads: list[str] = []
+    def opening(self, name: str, said: Said) -> str:
+        """Return what stands before the first row of a family."""
+        return _opening(name, self.type, said.help)
 
-    def put(self, name: str, labels: str, position: int, *, first: bool, text: str, histogram: bool) -> None:
-        """Add a row."""
-        opening = _opening(name, self._type, text) if first else ""
-        self.heads.append(f"{opening}{name}{labels} ")
-        self.positions.append(position)
+    def row(self, name: str, labels: str, said: Said) -> str:
+        """Return what stays the same of a row."""
+        return f"{name}{labels} "
 
-    def shown(self, table: SeriesTable) -> list[float]:
-        """Return the numbers of the lines."""
-        raise NotImplementedError
-
-
-class CounterRows(PlainRows):
-    """Counters."""
-
-    _type = "counter"
-
-    def shown(self, table: SeriesTable) -> list[float]:
-        """Return what the counters of each line add up to."""
-        return self.numbers(table.values)
+    def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
+        """Return the lines of a block."""
+        if self.is_latest:
+            values = [table.values[position] for position in block.positions]
+            for place, several in block.shared.items():
+                values[place] = table.values[latest_of(several, table.weights)]
+        else:
+            values = _sums(block, table.values)
+        return list(map(add, block.texts, map(repr, values)))
 
 
-class GaugeRows(PlainRows):
-    """Gauges, and what is shown as such."""
-
-    _type = "gauge"
-
-    def shown(self, table: SeriesTable) -> list[float]:
-        """Return the value of each line's gauge."""
-        values = table.values
-        return [values[position] for position in self.latest(table.weights)]
-
-    def latest(self, set_at: Sequence[float]) -> Sequence[int]:
-        """Return the position of each line's gauge: of several that which was set last, by the ticks ``set_at``."""
-        latest = self.positions[:]
-        for row, position in self.merged:
-            if set_at[position] > set_at[latest[row]]:
-                latest[row] = position
-        return latest
-
-
-class ObservedRows(Rows):
+class _Observed(NamedTuple):
     """Summaries and histograms.
 
-    ``openings`` are what stands before a row, which for most is nothing; ``parts`` the beginnings of the lines of
-    its quantiles or buckets, up to the value of their label; ``sum_heads`` and ``count_heads`` those of the two others;
-    ``histograms`` is 1 for rows of a histogram.
+    A row's text is of four parts, with line ends between them: the opening, which most don't have; the beginning of
+    the lines of its quantiles or buckets, up to the value of their label; those of the lines of the sum and the count.
     """
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.openings: list[str] = []
-        self.parts: list[str] = []
-        self.sum_heads: list[str] = []
-        self.count_heads: list[str] = []
-        self.histograms = bytearray()
+    unit: float
+    is_latest: bool = False
 
-    def put(self, name: str, labels: str, position: int, *, first: bool, text: str, histogram: bool) -> None:
-        """Add a row."""
-        opening = _opening(name, "histogram" if histogram else "summary", text) if first else ""
-        part, label = (f"{name}_bucket", 'le="') if histogram else (name, 'quantile="')
-        self.openings.append(opening)
-        self.parts.append(f"{part}{labels[:-1] + ',' if labels else '{'}{label}")
-        self.sum_heads.append(f"{name}_sum{labels} ")
-        self.count_heads.append(f"{name}_count{labels} ")
-        self.histograms.append(histogram)
-        self.positions.append(position)
+    def opening(self, name: str, said: Said) -> str:
+        """Return what stands before the first row of a family."""
+        return _opening(name, "histogram" if said.histogram else "summary", said.help)
+
+    def row(self, name: str, labels: str, said: Said) -> str:
+        """Return what stays the same of a row."""
+        part, label = (f"{name}_bucket", 'le="') if said.histogram else (name, _QUANTILE)
+        return f"\n{part}{labels[:-1] + ',' if labels else '{'}{label}\n{name}_sum{labels} \n{name}_count{labels} "
+
+    def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
+        """Return the lines of a block."""
+        sums = _sums(block, table.values)
+        # A sampled observation weighs 1/rate, but a count must be whole.
+        counts = map(round, _sums(block, table.weights))
+        ids, traits, unit = table.ids, table.traits, self.unit
+        lines = []
+        for row, (text, total, count) in enumerate(zip(block.texts, sums, counts, strict=True)):
+            opening, part, sum_head, count_head = text.rsplit("\n", 3)
+            members = [ids[position] for position in block.shared[row]] if row in block.shared else [block.ids[row]]
+            if part.endswith(_QUANTILE):
+                shown = "".join([f'{part}{label}"}} {value / unit!r}\n' for label, value in quantiles(members)])
+            else:
+                known = [traits.get(member, PLAIN_TRAITS) for member in members]
+                shown = "".join([f'{part}{bound!r}"}} {upto}\n' for bound, upto in _buckets(known, count)])
+                shown += f'{part}+Inf"}} {count}\n'
+            lines.append(f"{opening}{shown}{sum_head}{total / unit!r}\n{count_head}{count}")
+        return lines
+
+
+WRITERS: Mapping[str, Writer] = {
+    "c": _Plain("counter", is_latest=False),
+    "g": _Plain("gauge", is_latest=True),
+    "ms": _Observed(MILLISECONDS),
+    "h": _Observed(1.0),
+    "s": _Plain("gauge", is_latest=True),
+}
+"""By kind."""
+
+
+def latest_of(positions: Sequence[int], set_at: Sequence[float]) -> int:
+    """Return the position of the gauge that was set last, by the ticks ``set_at``; of several the first one."""
+    return max(positions, key=set_at.__getitem__)
+
+
+def _sums(block: Block, column: Sequence[float]) -> list[float]:
+    """Return the rows' numbers from a column of the table; those of several series are added up."""
+    numbers = [column[position] for position in block.positions]
+    # Rounded once: a sum of what only rises never falls, in whatever order.
+    for place, several in block.shared.items():
+        numbers[place] = fsum(column[position] for position in several)
+    return numbers
 
 
 def _opening(name: str, type_name: str, text: str) -> str:
     said = f"# HELP {name} {text.translate(_HELP_ESCAPES)}\n" if text else ""
     return f"# TYPE {name} {type_name}\n{said}"
+
+
+def _buckets(members: Sequence[Traits], count: int) -> Iterator[tuple[float, int]]:
+    """Give each bound with the number of observations up to it. Of several series the first one's bounds count."""
+    bounds = next((traits.bounds for traits in members if traits.bounds), ())
+    fitted = [traits.counts if traits.bounds == bounds else refit(traits, bounds) for traits in members]
+    counts = fitted[0] if len(fitted) == 1 else [sum(each) for each in zip(*fitted, strict=True)]
+    for bound, upto in zip(bounds, accumulate(counts), strict=True):
+        # Rounded weights must not add up to more than all of them.
+        yield bound, min(round(upto), count)

@@ -18,7 +18,10 @@ STATS = StoreStats(
 
 
 def make_snapshot(*series: tuple[str, str, float] | tuple[str, str, float, float], epoch: int = 0) -> Snapshot:
-    """Make a snapshot of series: each a kind, identity, value and perhaps weight; in the order of ids."""
+    """Make a snapshot of series: each a kind, identity, value and perhaps weight; in the order of ids.
+
+    In another epoch they have other ids.
+    """
     tables = {kind: _table(kind, series, epoch) for kind in ("c", "g", "ms", "h")}
     return Snapshot(
         settled={},
@@ -34,7 +37,7 @@ def make_snapshot(*series: tuple[str, str, float] | tuple[str, str, float, float
 def _table(
     kind: str, series: Sequence[tuple[str, str, float] | tuple[str, str, float, float]], epoch: int
 ) -> SeriesTable:
-    chosen = [(series_id, *each[1:]) for series_id, each in enumerate(series, 1) if each[0] == kind]
+    chosen = [(series_id, *each[1:]) for series_id, each in enumerate(series, 1 + 1000 * epoch) if each[0] == kind]
     return SeriesTable(
         kind,
         epoch,
