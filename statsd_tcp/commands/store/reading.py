@@ -111,6 +111,11 @@ class StoreReader:
         loaded = load_series(self._connection, columns)
         return _Series(columns, loaded.row, loaded.damage)
 
+    def let_go(self) -> None:
+        """Have the series in memory, and end this look: while it lasts the log of a running service only grows."""
+        self._loaded  # noqa: B018
+        self._connection.execute("COMMIT")
+
     def back_up(self, file: Path, now: float) -> None:
         """Write all of it to a new file; raises `StoreError`. This look ends with it: the backup has one of its own."""
         self._end()

@@ -118,7 +118,10 @@ def _check(reader: StoreReader, folder: Path) -> int:
 def _export(reader: StoreReader, _: Path) -> int:
     write = sys.stdout.buffer.write
     encode = msgspec.json.Encoder().encode
-    for total in reader.totals():
+    totals = list(reader.totals())
+    # The reader of the output may be slow, or a pager.
+    reader.let_go()
+    for total in totals:
         write(encode({"total": total.metric, "labels": total.labels, "value": total.value}) + b"\n")
     for line in reader.series():
         record = {"series": line.name, "tags": line.tags, "type": line.kind, "value": line.value}

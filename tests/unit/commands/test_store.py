@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.commands.main import main
-from statsd_tcp.commands.store.reading import open_reader
+from statsd_tcp.commands.store.reading import StoreReader, open_reader
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import LedgerMap, create_ledger
 from statsd_tcp.ledger.layout import CellName, Directory, LedgerCounts
@@ -223,6 +223,21 @@ class StoreCommandTests(SynchronousTestCase):
         self.assertEqual((2, 1), (status, err.count("\n")))
         self.assertIn(f"{file} is damaged", err)
         self.assertFalse((self.folder / "backup").exists())
+
+    def test_let_go(self) -> None:
+        """What was let go of can still be given, and no more keeps the log of a service from being used again."""
+        path = self.folder / STORE
+        with (
+            contextlib.closing(Store(path)),
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as looking,
+        ):
+            looking.execute("BEGIN")
+            reader = StoreReader(looking, path)
+            reader.let_go()
+            self.change("UPDATE totals SET value = value + 1")
+            with contextlib.closing(sqlite3.connect(path)) as other:
+                self.assertEqual((0, 0, 0), other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+            self.assertEqual(["hits", "temp"], [line.name for line in reader.series()])
 
     def test_sums(self) -> None:
         """More connections closed than accepted is a finding."""
