@@ -26,9 +26,6 @@ __all__ = ["Loaded", "load_series"]
 _PAGES = "SELECT id, CAST(row AS INTEGER), CAST(payload AS BLOB) FROM pages ORDER BY id"
 _ROWS = "SELECT id, CAST(payload AS BLOB) FROM rows ORDER BY id"
 
-_MOST_POSITIONS = 1 << 25
-"""More than any limit of series allows for: columns for what a damaged row says would take all memory."""
-
 _DAMAGED = (LookupError, ValueError, msgspec.MsgspecError)
 
 Numbers = npt.NDArray[np.int64]
@@ -140,10 +137,7 @@ class _Loading:
         arrays = gone, fresh, positions, emptied = [
             _unpacked(each) for each in (part.gone, part.fresh, part.positions, part.emptied)
         ]
-        top = max(int(each.max(initial=-1)) for each in arrays) + 1
-        if top > _MOST_POSITIONS:
-            raise LookupError(f"there is no position {top - 1}")
-        columns.make_room(top)
+        columns.make_room(max(int(each.max(initial=-1)) for each in arrays) + 1)
         self._name(columns, number, part, fresh)
         self._leave(columns, number, gone)
         for column in (*columns.numbers, columns.updated, columns.lasting):

@@ -32,6 +32,9 @@ __all__ = ["SeriesColumns"]
 
 _FIRST_ROOM: Final = 256
 
+_MOST: Final = 1 << 25
+"""The most positions, more than any limit of series allows for."""
+
 _CHUNK: Final = 10_000
 """Entries put into a dictionary at once: the time for which another thread can't run, about a millisecond."""
 
@@ -201,10 +204,12 @@ class SeriesColumns:
         return self._table
 
     def make_room(self, top: int) -> None:
-        """Have columns of at least that length."""
+        """Have columns of at least that length; raises `LookupError` for one that only damage asks for."""
         length = len(self.updated)
         if top <= length:
             return
+        if top > _MOST:
+            raise LookupError(f"there is no position {top - 1}")
         more = max(top, 2 * length) - length
         self.ids = np.concatenate([self.ids, np.zeros(more, np.int64)])
         self.numbers = [np.concatenate([column, np.zeros(more)]) for column in self.numbers]
