@@ -70,7 +70,8 @@ class Block:
         """Return blocks without some of the rows, and with others."""
         if len(gone) + len(come) <= _FEW and len(self) + len(come) <= MOST_ROWS:
             return [self._edited(gone, come)]
-        rows = sorted([*(row for row in self.rows() if row[:2] not in gone), *come])
+        stay = [row for row in self.rows() if row[:2] not in gone] if gone else self.rows()
+        rows = sorted([*stay, *come])
         number = -(-len(rows) // MOST_ROWS)
         cuts = [len(rows) * each // number for each in range(number + 1)] if number else [0]
         return [Block(rows[start:end]) for start, end in pairwise(cuts)]
@@ -158,7 +159,7 @@ class Rows:
         return blocks
 
     def _shared(self, block: Block) -> Mapping[int, Sequence[int]]:
-        if self.followers.keys().isdisjoint(block.ids):
+        if not self.followers or self.followers.keys().isdisjoint(block.ids):
             return {}
         places = (place for place, each in enumerate(block.ids) if each in self.followers)
         return {place: (block.positions[place], *self.followers[block.ids[place]]) for place in places}
