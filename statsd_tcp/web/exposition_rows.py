@@ -89,11 +89,13 @@ class _Observed(NamedTuple):
         sums = _sums(block, table.values)
         # A sampled observation weighs 1/rate, but a count must be whole.
         counts = map(round, _sums(block, table.weights))
-        ids, traits, unit = table.ids, table.traits, self.unit
+        traits, unit = table.traits, self.unit
+        several = [[series_id] for series_id in block.ids]
+        for row, positions in block.shared.items():
+            several[row] = [table.ids[position] for position in positions]
         lines = []
-        for row, (text, total, count) in enumerate(zip(block.texts, sums, counts, strict=True)):
+        for text, members, total, count in zip(block.texts, several, sums, counts, strict=True):
             opening, part, sum_head, count_head = text.rsplit("\n", 3)
-            members = [ids[position] for position in block.shared[row]] if row in block.shared else [block.ids[row]]
             if part.endswith(_QUANTILE):
                 shown = "".join([f'{part}{label}"}} {value / unit!r}\n' for label, value in quantiles(members)])
             else:
