@@ -1,7 +1,7 @@
 """What a series costs the supervisor: the store called directly, with more and more series, beside the bars for it.
 
 Each case runs in a process of its own, and the rounds take all checkouts in turn. Figures are medians of the rounds;
-CPU is user and system time of the process together. Gauges, sets and timers are 100,000 at most: so many summaries have
+CPU is user and system time of the process together. Gauges, sets and timers are 100,000 at most: more summaries have no
 windows.
 """
 
@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measured(label: str, checkout: str, cases: Sequence[str], series: int, folder: Path | None) -> dict[Place, float]:
-    """Run the cases with so many series, or fewer, in a new folder; raises `subprocess.SubprocessError`."""
+    """Run the cases with this many series, or fewer, in a new folder; raises `subprocess.SubprocessError`."""
     found: dict[Place, float] = {}
     environment = os.environ | {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
     with TemporaryDirectory(prefix="statscounter-", dir=folder) as place:
@@ -170,7 +170,7 @@ def _add(results: dict[Place, list[float]], series: int, found: Mapping[Place, f
 
 
 def table(results: Results, series: int) -> Table:
-    """Return all figures with so many series."""
+    """Return all figures with this many series."""
     made = Table(title=f"{series:,} series", title_justify="left")
     made.add_column("")
     first, *others = results

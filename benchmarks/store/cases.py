@@ -1,4 +1,4 @@
-"""The cases of `benchmarks scaling`: each fills a store with so many series, and returns figures by their names.
+"""The cases of `benchmarks scaling`: each fills a store with this many series, and returns figures by their names.
 
 The names are those of `benchmarks.scaling.ROWS`. Times are CPU time of the process, medians of some commits.
 """

@@ -134,7 +134,7 @@ def mixed(several: Sequence[str]) -> list[str]:
 
 
 def said(kind: str, series: int, interval: Interval) -> bytes:
-    """Return an interval with so many series of one kind as a worker sends it."""
+    """Return an interval with this many series of one kind as a worker sends it."""
     interval.listeners = {"tcp": ListenerCounts(received_bytes=30 * series, lines=series)}
     interval.samples = {kind: series}
     return encode(interval)
@@ -152,14 +152,14 @@ def gauges(several: Sequence[str]) -> bytes:
 
 
 def sets(several: Sequence[str], members: int) -> bytes:
-    """Return an interval with so many members of each set."""
+    """Return an interval with this many members of each set."""
     rng = random.Random(1)
     came = {name: {f"user{rng.randrange(1 << 30)}" for _ in range(members)} for name in several}
     return said("s", len(several), Interval(sets=came))
 
 
 def timers(several: Sequence[str], values: int, rng: random.Random) -> bytes:
-    """Return an interval with so many values of each timer, most of them short."""
+    """Return an interval with this many values of each timer, most of them short."""
     pick = rng.random
     came = {name: values_of([round(pick() ** 3 * 1000, 2) for _ in range(values)]) for name in several}
     return said("ms", len(several), Interval(times=came))
