@@ -41,6 +41,9 @@ _ROW_SERIES: Final = 1 << 16
 _FEW_BYTES: Final = 1 << 20
 """Rows that together take no more are not worth a page."""
 
+_ROW_COST: Final = 256
+"""A row costs as much as so many bytes, however short it is: it is read by itself when the file is opened."""
+
 _MOST_BYTES: Final = 1 << 24
 """Pages of so many bytes are written beside what a commit brings, at the most."""
 
@@ -49,7 +52,7 @@ class Writes(NamedTuple):
     """What a commit writes: rows, the first of them with that id, pages, and the first rows that pages lack then.
 
     ``next_id``: the first id that no series has then. ``ahead``: how far the wall clock is ahead of the clock of the
-    series.
+    series. ``saved``: the bytes of pages that were allowed and are left for later.
     """
 
     first: int
@@ -58,6 +61,7 @@ class Writes(NamedTuple):
     rows: Sequence[bytes]
     pages: Mapping[PageKey, bytes]
     lacking: Mapping[PageKey, int]
+    saved: int = 0
 
     @property
     def last(self) -> int:
@@ -73,6 +77,7 @@ class SeriesFile:
         self.next_row = 1
         self.lacking: dict[PageKey, int] = {}
         self.row_bytes: dict[int, int] = {}
+        self._saved = 0
 
     def take_over(self, next_row: int, lacking: Mapping[PageKey, int], row_bytes: Mapping[int, int]) -> None:
         """Know what a file has: the first rows that pages lack, and the lengths of all rows by number."""
@@ -93,21 +98,21 @@ class SeriesFile:
         for key in _touched(planned):
             lacking.setdefault(key, self.next_row)
         pages: dict[PageKey, bytes] = {}
-        left = self._allowance(sum(map(len, rows)))
+        left = self._saved + self._allowance(list(map(len, rows)))
         for key in [*sorted(whole), *sorted(lacking.keys() - whole, key=lacking.__getitem__)]:
             if key not in whole:
                 # What is damaged is written at once.
-                if left <= 0 and lacking[key] > 0:
+                if left < self._size(key) and lacking[key] > 0:
                     break
                 left -= self._size(key)
             pages[key] = self._page(key, planned[key.kind], now)
             del lacking[key]
-        return Writes(self.next_row, next_id, ahead, rows, pages, lacking)
+        return Writes(self.next_row, next_id, ahead, rows, pages, lacking, max(left, 0))
 
     def apply(self, writes: Writes) -> None:
         """Note that it is written."""
         self.next_row = writes.last + 1
-        self.lacking = dict(writes.lacking)
+        self.lacking, self._saved = dict(writes.lacking), writes.saved
         self.row_bytes.update(enumerate(map(len, writes.rows), writes.first))
         first = _needed_from(writes)
         for number in list(takewhile(lambda number: number < first, self.row_bytes)):
@@ -136,13 +141,14 @@ class SeriesFile:
             return series * columns.number_bytes
         return series * (16 + columns.size // max(len(columns), 1))
 
-    def _allowance(self, row_bytes: int) -> int:
-        """Return how many bytes of pages to write beside so many of rows: the more, the more rows there are."""
-        total = sum(self.row_bytes.values()) + row_bytes
+    def _allowance(self, sizes: Sequence[int]) -> int:
+        """Return how many bytes of pages to write for rows of these sizes: the more, the more rows there are."""
+        fresh = sum(max(size, _ROW_COST) for size in sizes)
+        total = sum(max(size, _ROW_COST) for size in self.row_bytes.values()) + fresh
         if total <= _FEW_BYTES:
             return 0
         columns = sum(each.top * each.number_bytes + each.size for each in self._columns.values())
-        return min(_MOST_BYTES, 2 * row_bytes * total // max(columns, 1) + 1)
+        return min(_MOST_BYTES, 2 * fresh * total // max(columns, 1))
 
 
 def write_series(connection: sqlite3.Connection, writes: Writes) -> None:

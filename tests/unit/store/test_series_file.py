@@ -99,6 +99,7 @@ class SeriesFileTests(SynchronousTestCase):
         for module in (pages, loading, series_file):
             self.patch(module, "PAGE", SMALL_PAGE)
         self.patch(series_file, "_FEW_BYTES", 200)
+        self.patch(series_file, "_ROW_COST", 0)
 
     @given(COMMITS)
     def test_memory_and_file(self, commits: list[dict[str, Any]]) -> None:
@@ -123,6 +124,19 @@ class SeriesFileTests(SynchronousTestCase):
         taken = sum(written.file.row_bytes.values())
         self.assertLess(taken, 2 * 100 * (written.columns[0].number_bytes + 40))
         self.assertEqual(len(written.file.row_bytes), written.rows())
+
+    def test_few_pages(self) -> None:
+        """However little each commit brings, the pages take at most a few times what the rows do."""
+        written = Written()
+        names = [f"s{number}" for number in range(400)]
+        written.commit(dict.fromkeys(names, 1.0), {}, set())
+        rows = pages_bytes = 0
+        for number in range(500):
+            written.commit({names[number * 37 % 400]: 1.0}, {}, set())
+            rows += list(written.file.row_bytes.values())[-1]
+            sizes = "SELECT coalesce(sum(length(payload)), 0) FROM pages WHERE row = ?"
+            pages_bytes += written.connection.execute(sizes, (written.file.next_row - 1,)).fetchone()[0]
+        self.assertLess(pages_bytes, 5 * rows)
 
     def test_whole_pages(self) -> None:
         """When something comes to all series of a page it is written, and the row says nothing about them."""
@@ -153,13 +167,16 @@ class DamageTests(SynchronousTestCase):
         for module in (pages, loading, series_file):
             self.patch(module, "PAGE", SMALL_PAGE)
         self.patch(series_file, "_FEW_BYTES", 0)
+        self.patch(series_file, "_ROW_COST", 0)
         self.written = Written()
         for number in range(12):
             self.written.commit({f"s{number:02}": float(number)}, {}, set())
+        self.written.file._saved = 1 << 20
         self.written.commit({f"s{number:02}": 100.0 for number in range(12)}, {}, set())
 
     def keep_rows(self) -> None:
         """Have no more pages written."""
+        self.written.file._saved = 0
         self.patch(series_file, "_FEW_BYTES", 1 << 20)
         self.patch(series_file, "_WHOLE", 0)
 
@@ -248,6 +265,7 @@ class DamageTests(SynchronousTestCase):
         self.spoil("rows", 14)
         self.assertEqual(1, len(self.written.load().damage))
         self.patch(series_file, "_FEW_BYTES", 0)
+        self.patch(series_file, "_ROW_COST", 0)
         for number in range(20):
             self.written.commit({f"u{number:02}": 1.0}, {}, set())
         self.assertEqual(32, len(self.numbers()))
