@@ -84,13 +84,13 @@ class Store:
         self._kinds = Kinds(self._clock, monotonic)
         self._expiry = Expiry(self._kinds.columns, series_ttl, monotonic)
         self._ownership = Ownership(self._kinds.columns, counter_suffix, silence, monotonic)
-        self._room = Room(self._kinds.columns, limit)
         self._durations = Durations()
         self._last_commit = 0.0
         self._outcomes = Outcomes()
         self.flushes = None if flushes is None else Flushes(flushes, monotonic)
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
+        self._room = Room(self._kinds.columns, limit, lambda: self._sets.open)
         self.backup_taken: float | None = None
         """When the backup was taken that the file was, in seconds since 1970; None after the first commit."""
         self._place = Place(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -40,18 +41,24 @@ class Roomed(NamedTuple):
 
 
 class Room:
-    """The limit of all kinds together."""
+    """The limit of all kinds together; ``open_sets`` gives the sets of the open flush, which are series at its end."""
 
-    def __init__(self, columns: Sequence[SeriesColumns], limit: Amount) -> None:
+    def __init__(
+        self, columns: Sequence[SeriesColumns], limit: Amount, open_sets: Callable[[], Collection[str]]
+    ) -> None:
         self._columns = columns
         self._limit = limit
+        self._open_sets = open_sets
+        (self._sets,) = (each for each in columns if each.kind == "s")
         self._look_at = 0.0
 
     def make(self, news: Interval, now: float) -> Roomed:
         """Find room for an interval at wall time ``now``: the longest idle series go, if there are any."""
-        taken = reduce(Amount.plus, map(_taken, self._columns))
         nothing = [_NO_POSITIONS for _ in self._columns]
-        known = {_FIELDS[columns.kind]: columns.positions for columns in self._columns}
+        known: dict[str, Mapping[str, int]] = {_FIELDS[each.kind]: each.positions for each in self._columns}
+        opened = [identity for identity in self._open_sets() if identity not in self._sets.positions]
+        known["sets"] = ChainMap(dict.fromkeys(opened, 0), self._sets.positions)
+        taken = reduce(Amount.plus, map(_taken, self._columns), Amount.of("sets", opened))
         lacking = fresh_amount(news, known).plus(taken).less(self._limit)
         if lacking.fits(NO_SERIES):
             return Roomed(news, nothing, 0, 0, {})

@@ -39,6 +39,11 @@ class SetFlush:
         self._treatments: dict[str, Treatment] = {}
         self.approximated = 0
 
+    @property
+    def open(self) -> Mapping[str, Members]:
+        """The sets of the open flush."""
+        return self._sets.members
+
     def begin(self, start: int, sets: Iterable[tuple[str, Members]]) -> None:
         """Go on with a flush that an earlier process began; an identity may be there several times."""
         self._start = start

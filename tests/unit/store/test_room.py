@@ -99,6 +99,18 @@ class RoomTests(StoreTestCase):
         again = self.commit(self.open_small(100, 25), Interval(gauges={"g" * 10: [(1, False, 1.0)]}))
         self.assertEqual((values(again.gauges), again.stats.dropped["refused"]), ({}, 1))
 
+    def test_sets_of_the_open_flush(self) -> None:
+        """Sets that are not series before the flush ends are counted among those that there are."""
+        store = self.open_small(5)
+        for number in range(9):
+            snapshot = self.commit(store, Interval(sets={f"{name}{number}": {"x"} for name in "abcde"}))
+        self.assertEqual(40, snapshot.stats.dropped["refused"])
+        self.assertEqual(40, self.commit(store, Interval(sets={"a0": {"y"}})).stats.dropped["refused"])
+        self.clocks.advance(10)
+        snapshot = store.commit(CommitBatch())
+        self.assertEqual({f"{name}0" for name in "abcde"}, set(values(snapshot.sets)))
+        self.assertEqual(2.0, values(snapshot.sets)["a0"])
+
     def test_what_is_in_use_stays(self) -> None:
         """A flood of names drives out nothing that came within the hour."""
         store = self.open_small()
