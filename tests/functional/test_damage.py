@@ -316,14 +316,12 @@ def test_large_commit(start_service: ServiceMaker) -> None:
     # Once a second, so that all are in one commit.
     service = start_service(more=["--max-series=200000"], environ={COMMIT_PERIOD: "1"})
     before = service.metrics().total("statscounter_commit_duration_seconds_sum")
-    waits: list[float] = []
+    ages: list[float] = []
     done = threading.Event()
 
     def ask() -> None:
         while not done.is_set():
-            began = time.monotonic()
-            assert service.page("/healthz").status == 200
-            waits.append(time.monotonic() - began)
+            ages.append(service.status()["underway_seconds"]["commit"])
 
     thread = threading.Thread(target=ask)
     # A supervisor that stands still asks the worker for nothing; afterwards it asks for all at once.
@@ -336,8 +334,8 @@ def test_large_commit(start_service: ServiceMaker) -> None:
         done.set()
         thread.join()
     took = service.metrics().total("statscounter_commit_duration_seconds_sum") - before
-    print(f"commits took {took:.2f} s; the longest answer of {len(waits)} took {max(waits):.3f} s")  # noqa: T201
-    assert max(waits) < took
+    # The small ones before and after it take a hundredth of that.
+    assert sum(age > took / 10 for age in ages) >= 3, (took, ages)
 
 
 def series(service: Service) -> float:
