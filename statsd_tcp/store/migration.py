@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from statsd_tcp.state.private_files import open_file, sync
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
+from statsd_tcp.store.place import LOCK_TIMEOUT
 from statsd_tcp.store.rows import Row, encode_row, sealed
 from statsd_tcp.store.schema import SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
 from statsd_tcp.store.series import SeriesColumns
@@ -55,17 +56,17 @@ class _OldRow(NamedTuple):
 
 def migrate(path: Path) -> None:
     """Make a store of this version of one of release 0.1.0; raises `StoreError`, `OSError`, `sqlite3.Error`."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+    with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)) as old:
         check_owner(old, path)
         check_whole(old, path)
+        # A log with something in it would be taken for that of the new file. Nothing comes to it any more.
+        busy, *_ = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreError(f"{path} is of release 0.1.0, and another process has it open: it can't be taken over")
         new = _copy(old, path, _NEW)
         _convert(new)
         kept = _copy(old, path, f"{KEPT}{_NEW}")
         kept = kept.rename(path.with_name(f"{path.name}{KEPT}"))
-        # A log with something in it would be taken for that of the new file.
-        busy, *_ = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise StoreError(f"{path} is of release 0.1.0, and another process has it open: it can't be taken over")
     new.rename(path)
     sync(path.parent)
     _log.info("{path} was of release 0.1.0 and is taken over; as it was it is kept as {kept}", path=path, kept=kept)
