@@ -45,17 +45,15 @@ class Kinds:
         """Read everything, and have the clock go on; return in words what is damaged."""
         loaded = load_series(connection, self.columns)
         self._file.take_over(loaded.next_row, loaded.lacking, loaded.row_bytes)
-        # The last row may be damaged, and what is known otherwise be later than those before it.
-        moment = max(float(columns.updated[: columns.top].max(initial=0.0)) for columns in self.columns)
         if loaded.row is not None:
-            moment = max(moment, loaded.row.now)
             self._ahead, self._next_id = loaded.row.ahead, loaded.row.next_id
-        if moment:
-            self._clock.go_on(moment)
+        if loaded.moment:
+            self._clock.go_on(loaded.moment)
         traits = dict(map(from_row, connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
         self._next_id = max(self._next_id, max(traits, default=0) + 1)
         for columns in self.columns:
             columns.load_traits(traits)
+            columns.date(self._clock.now())
             self._next_id = max(self._next_id, int(columns.ids.max()) + 1)
             if columns.kind == "g":
                 # Ticks mean nothing after the next boot. What stands for them is below zero, in their order.

@@ -28,18 +28,18 @@ _ROWS = "SELECT id, CAST(payload AS BLOB) FROM rows ORDER BY id"
 
 _DAMAGED = (LookupError, ValueError, msgspec.MsgspecError)
 
-Numbers = npt.NDArray[np.int64]
-
 
 class Loaded(NamedTuple):
     """What was found beside the series.
 
-    ``row`` is the last row that could be read, None if there is none. ``next_row`` is the number of the next one, and
+    ``row`` is the last row that could be read, None if there is none. ``moment`` is the latest that is known of the
+    series' clock, 0.0 if there is none. ``next_row`` is the number of the next one, and
     ``row_bytes`` are the lengths of all by number. ``lacking``: by page, the first row that it lacks, 0 if it can't be
     read. ``damage``: what could not be read, each in words.
     """
 
     row: Row | None
+    moment: float
     next_row: int
     row_bytes: dict[int, int]
     lacking: dict[PageKey, int]
@@ -115,7 +115,17 @@ class _Loading:
                 columns.load(identities)
         newest = max(self._rows.values(), default=0)
         self._miss(self._last + 1, newest)
-        return Loaded(self._latest, max(self._last, newest) + 1, self._row_bytes, self._lacking, self._damage)
+        moment = self._moment()
+        for columns in self._columns.values():
+            # What lost its numbers with a damaged page has not been idle since the beginning of time.
+            columns.date(moment)
+        next_row = max(self._last, newest) + 1
+        return Loaded(self._latest, moment, next_row, self._row_bytes, self._lacking, self._damage)
+
+    def _moment(self) -> float:
+        """Return the latest moment: the last row may be damaged, and a page be later than the rows before it."""
+        updated = (float(each.updated[: each.top].max(initial=0.0)) for each in self._columns.values())
+        return max(*updated, 0.0 if self._latest is None else self._latest.now)
 
     def _miss(self, first: int, last: int) -> None:
         if first <= last:

@@ -160,6 +160,11 @@ class SeriesColumns:
         known = traits.keys() & set(self.ids[: self.top].tolist())
         self._traits = {series_id: traits[series_id] for series_id in known}
 
+    def date(self, moment: float) -> None:
+        """Have the series of which it is not known when anything came last be of that moment."""
+        updated = self.updated[: self.top]
+        updated[(updated == 0.0) & (self.ids[: self.top] != 0)] = moment
+
     def load(self, identities: list[str]) -> None:
         """Take in all identities by position; ids, 0 where there is no series, and numbers are there already."""
         self.top = len(identities)

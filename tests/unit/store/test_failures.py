@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
@@ -101,6 +102,18 @@ class FailureTests(StoreTestCase):
                 other.commit()
                 other.close()
                 self.assert_refused("damaged")
+
+    def test_a_damaged_page(self) -> None:
+        """The series of a damaged page of numbers begin again, and are not taken for idle; the fault is counted."""
+        store = self.open()
+        piece = Piece("L1", 0, 8, encode(Interval(counters={"a": 5.0, "b": 1.0})))
+        store.commit(CommitBatch(counts=[counts("L1")], pieces=[piece]))
+        store.close()
+        with closing(sqlite3.connect(self.path)) as other, other:
+            other.execute("UPDATE pages SET payload = x'00'")
+        snapshot = self.open().commit(CommitBatch())
+        self.assertEqual(({"a": 0.0, "b": 0.0}, 0), (values(snapshot.counters), snapshot.stats.expired))
+        self.assertEqual(1, snapshot.stats.faults["damaged"])
 
     def test_a_directory_in_the_way(self) -> None:
         """A directory under the file's name is named as the cause."""
