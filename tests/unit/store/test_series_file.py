@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from typing import Any
 
@@ -48,6 +49,10 @@ class Written:
             self.connection.execute(table)
         self.now, self.next_id = 100.0, 1
         self.load()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
 
     def load(self) -> Loaded:
         """Begin anew with what the file has."""
@@ -101,23 +106,29 @@ class SeriesFileTests(SynchronousTestCase):
         self.patch(series_file, "_FEW_BYTES", 200)
         self.patch(series_file, "_ROW_COST", 0)
 
+    def written(self) -> Written:
+        """Make a file, for the time of the test."""
+        written = Written()
+        self.addCleanup(written.close)
+        return written
+
     @given(COMMITS)
     def test_memory_and_file(self, commits: list[dict[str, Any]]) -> None:
         """After any commits a load gives what is in memory: numbers, dates, ids and places; with restarts between."""
-        written = Written()
-        for commit in commits:
-            written.commit(commit["counters"], commit["gauges"], commit["gone"])
-            if commit["restart"]:
-                before = written.state()
-                self.assertEqual([], written.load().damage)
-                self.assertEqual(before, written.state())
-        before = written.state()
-        loaded = written.load()
-        self.assertEqual((before, []), (written.state(), loaded.damage))
+        with closing(Written()) as written:
+            for commit in commits:
+                written.commit(commit["counters"], commit["gauges"], commit["gone"])
+                if commit["restart"]:
+                    before = written.state()
+                    self.assertEqual([], written.load().damage)
+                    self.assertEqual(before, written.state())
+            before = written.state()
+            loaded = written.load()
+            self.assertEqual((before, []), (written.state(), loaded.damage))
 
     def test_rows_go(self) -> None:
         """The rows never take much more than the columns, also if little comes to each page."""
-        written = Written()
+        written = self.written()
         written.commit({f"a.long.name.of.a.series.{number}": 1.0 for number in range(100)}, {}, set())
         for number in range(500):
             written.commit({f"a.long.name.of.a.series.{number % 100}": 1.0}, {}, set())
@@ -127,7 +138,7 @@ class SeriesFileTests(SynchronousTestCase):
 
     def test_few_pages(self) -> None:
         """However little each commit brings, the pages take at most a few times what the rows do."""
-        written = Written()
+        written = self.written()
         names = [f"s{number}" for number in range(400)]
         written.commit(dict.fromkeys(names, 1.0), {}, set())
         rows = pages_bytes = 0
@@ -140,7 +151,7 @@ class SeriesFileTests(SynchronousTestCase):
 
     def test_whole_pages(self) -> None:
         """When something comes to all series of a page it is written, and the row says nothing about them."""
-        written = Written()
+        written = self.written()
         for _ in range(3):
             written.commit(dict.fromkeys("abcdefgh", 1.0), {}, set())
         rows = written.connection.execute("SELECT payload, id FROM rows ORDER BY id").fetchall()
@@ -148,7 +159,7 @@ class SeriesFileTests(SynchronousTestCase):
 
     def test_places_are_taken_again(self) -> None:
         """A series that goes leaves its place to the next one, which begins at zero."""
-        written = Written()
+        written = self.written()
         written.commit({"a": 5.0, "b": 1.0}, {}, set())
         written.commit({}, {}, {"a"})
         written.commit({"c": 2.0}, {}, set())
@@ -169,6 +180,7 @@ class DamageTests(SynchronousTestCase):
         self.patch(series_file, "_FEW_BYTES", 0)
         self.patch(series_file, "_ROW_COST", 0)
         self.written = Written()
+        self.addCleanup(self.written.close)
         for number in range(12):
             self.written.commit({f"s{number:02}": float(number)}, {}, set())
         self.written.file._saved = 1 << 20
