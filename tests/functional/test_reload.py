@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -286,14 +287,13 @@ def test_tac(make_service: ServiceMaker) -> None:
 def test_reload_while_commits_fail_is_refused(start_service: ServiceMaker) -> None:
     """A reload is refused while the store can't be written, and works when it can."""
     service = start_service()
-    with sqlite3.connect(service.state / "totals.sqlite", isolation_level=None) as other:
+    with closing(sqlite3.connect(service.state / "totals.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         half_close(service.port("lines"), LINE)
         until(lambda: service.status()["last_commit_error"], "commits fail")
         os.kill(service.process.pid, signal.SIGHUP)
         until(lambda: "the reload is refused while commits fail" in service.log, "it is refused")
         other.execute("ROLLBACK")
-    other.close()
     service.wait_for(1, "hits")
     hup(service)
     assert service.settled().total("hits") == 1

@@ -61,10 +61,8 @@ class FailureTests(StoreTestCase):
 
     def test_a_foreign_database(self) -> None:
         """A database of another program is refused, and left as it was."""
-        other = sqlite3.connect(self.path)
-        other.execute("CREATE TABLE precious (x)")
-        other.commit()
-        other.close()
+        with closing(sqlite3.connect(self.path)) as other, other:
+            other.execute("CREATE TABLE precious (x)")
         content = self.path.read_bytes()
         self.assert_refused("another program")
         self.assertEqual(self.path.read_bytes(), content)
@@ -72,9 +70,8 @@ class FailureTests(StoreTestCase):
     def test_another_schema_version(self) -> None:
         """A store of another version is refused, with both versions named."""
         self.open().close()
-        other = sqlite3.connect(self.path)
-        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-        other.close()
+        with closing(sqlite3.connect(self.path)) as other:
+            other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
         self.assert_refused(f"version {SCHEMA_VERSION + 1}", f"knows {SCHEMA_VERSION}")
 
     def test_a_damaged_file(self) -> None:
@@ -97,10 +94,8 @@ class FailureTests(StoreTestCase):
             with self.subTest(statement=statement):
                 self.path.unlink(missing_ok=True)
                 self.open().close()
-                other = sqlite3.connect(self.path)
-                other.execute(statement)
-                other.commit()
-                other.close()
+                with closing(sqlite3.connect(self.path)) as other, other:
+                    other.execute(statement)
                 self.assert_refused("damaged")
 
     def test_a_damaged_page(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -338,9 +339,8 @@ class OlderPartTests(FlushTestCase):
             self.commit(store, Interval(counters={"up": 5.0, "down": 1.0}, falls={"down": Fall(-3.0, 2)}))
             store.close()
             part = encode(Interval(counters={"up": 5.0, "down": 1.0}, falls={"down": Fall(-3.0, 2)}), version)
-            with sqlite3.connect(self.path) as connection:
+            with closing(sqlite3.connect(self.path)) as connection, connection:
                 connection.execute("UPDATE slot_parts SET payload = ? WHERE payload != x''", (part,))
-            connection.close()
             store = self.open_with()
             self.commit(store, Interval(counters={"up": 1.0, "down": 1.0}))
             self.assertEqual(
@@ -360,8 +360,7 @@ class DamageTests(FlushTestCase):
         self.at(1)
         self.commit(store, hits(1.0))
         store.close()
-        with sqlite3.connect(self.path) as connection:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
             connection.execute("UPDATE slot_parts SET payload = x'0102'")
-        connection.close()
         error = self.assertRaises(StoreError, self.open_with)
         self.assertIn(str(self.path), str(error))
