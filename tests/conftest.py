@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.connections import Connections
 from tests.profiles import register
 from tests.shared import Shared
 from tests.skips import Skips
@@ -68,10 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch for what is skipped; the process that the others report to is the one that judges."""
+    """Watch for what is left open, and what is skipped; the process that the others report to judges the latter."""
     # A shell that runs us in the background has it ignored, and so would have every service that a test starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(Connections())
     if config.getoption("--complete") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Skips())
 
