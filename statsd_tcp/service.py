@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python.threadpool import ThreadPool
 
 from statsd_tcp.aggregate.amounts import Amount
@@ -50,6 +50,7 @@ from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
+from statsd_tcp.status.log_lines import observe
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
@@ -192,13 +193,21 @@ class Service(OrderedService):
     """All parts of the service, and what they tell each other.
 
     It is made when everything that can fail has been tried (`startup.make_plan`). ``lock`` is the descriptor that
-    holds the state folder, ``manifest`` what an earlier image of this process left. Nothing happens before the start.
+    holds the state folder, ``manifest`` what an earlier image of this process left, ``observer`` what writes the log of
+    the application that the service becomes a part of. Nothing happens before the start.
     """
 
     def __init__(
-        self, reactor: Any, plan: Plan, lock: int, outputs: Mapping[str, IOutput], manifest: Manifest | None = None
+        self,
+        reactor: Any,
+        plan: Plan,
+        lock: int,
+        outputs: Mapping[str, IOutput],
+        manifest: Manifest | None = None,
+        observer: ILogObserver | None = None,
     ) -> None:
         super().__init__()
+        self._log_observer = observer
         self._reactor = reactor
         self._plan = plan
         self._lock = lock
@@ -289,6 +298,12 @@ class Service(OrderedService):
         view = ServiceView(self._health, self._report, activity, self._plan.settings)
         dispatch = Dispatch(StoredFlush(self._committer, timers), view)
         WebService(self._reactor, listener, ConsoleFactory(self._reactor, dispatch)).setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of an application, and write its log."""
+        super().setServiceParent(parent)
+        if self._log_observer is not None:
+            observe(parent, self._log_observer)
 
     def privilegedStartService(self) -> None:
         """Do what needs the rights that the process has not given up yet."""

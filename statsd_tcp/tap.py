@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService
+from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from statsd_tcp import __version__, crash_points
@@ -22,7 +23,7 @@ from statsd_tcp.crash_points import CrashPointError
 from statsd_tcp.formats import FormatError
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError
-from statsd_tcp.reload.opened_again import files_read, log_file
+from statsd_tcp.reload.opened_again import files_read, log_file, logs_to_stdout
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
 from statsd_tcp.service import Service, make_outputs
@@ -34,6 +35,7 @@ from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.sockets.tls import reactor_without_tls
 from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, check_reading, check_writing, find_user
+from statsd_tcp.status.log_lines import make_observer, plain_under_twist
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
@@ -114,10 +116,15 @@ for _option in OPTIONS:
 
 
 def _assemble(
-    reactor: Any, plan: Plan, lock: int, outputs: Mapping[str, IOutput], manifest: Manifest | None
+    reactor: Any,
+    plan: Plan,
+    lock: int,
+    outputs: Mapping[str, IOutput],
+    manifest: Manifest | None,
+    observer: ILogObserver | None,
 ) -> Service:
     try:
-        return Service(reactor, plan, lock, outputs, manifest)
+        return Service(reactor, plan, lock, outputs, manifest, observer)
     except BaseException:
         # Ports end with the process, but the files of Unix sockets don't.
         for listener in plan.listeners:
@@ -148,6 +155,13 @@ def _check_files(options: Options, settings: Settings, twistd: Mapping[str, Any]
         check_writing(user, "--logfile", log)
 
 
+def _log_observer(options: Options, settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver | None:
+    """Make what writes the log to standard output under twistd; None where the log goes elsewhere."""
+    if options.parent is not None:
+        plain_under_twist(options.parent)
+    return make_observer(settings.log_format, sys.stdout) if logs_to_stdout(twistd) else None
+
+
 def _needs_tls(options: Options, settings: Settings) -> bool:
     """Tell whether anybody may want TLS of the reactor: an output of the user's own, or what else a tac file starts."""
     return options.parent is None or bool(settings.output)
@@ -174,7 +188,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest, user)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
-        return _assemble(reactor, plan, lock, outputs, manifest)
+        return _assemble(reactor, plan, lock, outputs, manifest, _log_observer(options, settings, twistd))
     except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:
         fail(str(error))
     except Exception as error:  # noqa: BLE001  (here and only here a start ends, whatever it was)

@@ -209,6 +209,10 @@ class ConsoleFactory(Factory):
         self.sessions = Guests(MOST_SESSIONS, reactor.seconds)
         self._warned = False
 
+    def logPrefix(self) -> str:
+        """Say what begins and ends to answer on a port."""
+        return "console"
+
     def buildProtocol(self, addr: IAddress | None) -> Session:
         """Make a session."""
         return Session(self)

@@ -12,7 +12,7 @@ from typing import Any
 
 from statsd_tcp.settings.settings import Settings
 
-__all__ = ["files_read", "log_file"]
+__all__ = ["files_read", "log_file", "logs_to_stdout"]
 
 
 def files_read(settings: Settings, config: str | None, twistd: Mapping[str, Any]) -> dict[str, str]:
@@ -38,3 +38,9 @@ def log_file(twistd: Mapping[str, Any]) -> str:
         return ""
     in_background = not twistd.get("nodaemon", True)
     return given or ("twistd.log" if in_background else "")
+
+
+def logs_to_stdout(twistd: Mapping[str, Any]) -> bool:
+    """Return whether twistd, with these options, writes its log as text to standard output."""
+    elsewhere = twistd.get("syslog") or twistd.get("logger") or log_file(twistd)
+    return bool(twistd.get("nodaemon")) and not elsewhere

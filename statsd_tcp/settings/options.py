@@ -21,6 +21,7 @@ from statsd_tcp.settings.repeat import parse_repeat
 from statsd_tcp.settings.scalars import (
     counter_suffix,
     directory,
+    log_format,
     mapping_file,
     seconds,
     steer,
@@ -75,8 +76,8 @@ class Option(NamedTuple):
 OPTIONS = (
     Option(
         "listen", "l", parse_listen, ("tcp:8125", "udp:8125"), True,
-        "StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
-        "[:interface=A], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
+        "receive StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
+        "[:interface=ADDRESS], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
         "[:dialect=etsy|dogstatsd|statsd_exporter][:tags=STYLE,...|all|none][:container=label|ignore][:name=LABEL], "
         f"streams with [:max-line=BYTES]; repeatable, with --count at most {MOST_LISTENERS} "
         "[default: tcp:8125 and udp:8125]",
@@ -84,127 +85,130 @@ OPTIONS = (
     ),
     Option(
         "count", "", parse_count, ("tcp:8888",), True,
-        "count bare connections: tcp:PORT[:interface=A][:name=LABEL]; repeatable [default: tcp:8888]",
+        "accept, count and close bare connections: tcp:PORT[:interface=ADDRESS][:name=LABEL]; repeatable "
+        "[default: tcp:8888]",
         example='["tcp:8888"]',
     ),
     Option(
         "workers", "w", whole(1, MOST_WORKERS), None, False,
-        "worker processes [default: the processors that this process may use, at most 8]",
+        "number of worker processes [default: the number of processors that the service may use, at most 8]",
     ),
     Option(
         "http", "", parse_http, "tcp:9102:interface=127.0.0.1", False,
-        "metrics, health and status [default: tcp:9102:interface=127.0.0.1]",
+        "serve metrics, health and status: tcp:PORT[:interface=ADDRESS] [default: tcp:9102:interface=127.0.0.1]",
     ),
     Option(
         "http-host", "", parse_host, (), True,
-        "a name by which browsers may ask for the pages, .DOMAIN for all names below it, or * for any; repeatable "
+        "a name by which clients may ask for the pages, .DOMAIN for all names below it, or * for any; repeatable "
         "[default: addresses, localhost and the machine's own names]",
         example='["stats.example", ".internal"]',
     ),
     Option(
         "http-lifecycle", "", yes, None, False,
-        "take POST and PUT /-/reload from other machines as well [default: no]",
+        "accept POST and PUT /-/reload from other machines [default: no]",
         flag=True,
     ),
     Option(
         "http-connections", "", whole(1, 100_000), "128", False,
-        "open connections of scrapers and browsers; beyond that one of the address with the most is closed "
-        "[default: 128]",
+        "most open HTTP connections; beyond that, one of the address that holds the most is closed [default: "
+        "128]",
     ),
     Option(
         "admin", "", parse_http, "tcp:8126:interface=127.0.0.1", False,
-        "management console, with the commands of etsy's statsd; whoever reaches it may use it "
-        "[default: tcp:8126:interface=127.0.0.1]",
+        "serve the management console, with the commands of etsy's statsd: tcp:PORT[:interface=ADDRESS]; every "
+        "client that can connect may use it [default: tcp:8126:interface=127.0.0.1]",
     ),
     Option(
         "hide-bad-lines", "", yes, None, False,
-        "show no examples of rejected lines on the pages and the console: there may be secrets in them [default: no]",
+        "show no examples of rejected lines on the pages and the console; they may contain secrets [default: no]",
         flag=True,
     ),
     Option(
         "state-dir", "", directory, None, False,
-        "ledgers and totals [default: $STATE_DIRECTORY, else the user's state folder]",
+        "folder of the ledgers and the totals [default: the first folder in $STATE_DIRECTORY, else the user's "
+        "state folder]",
     ),
     Option(
         "idle-timeout", "", seconds(1, 30 * _DAY), "600", False,
-        "seconds after which a connection that sends nothing is closed [default: 600]",
+        "close a connection after this many seconds without data [default: 600]",
         usual=_DAY / 4,
     ),
     Option(
         "first-byte-timeout", "", seconds(0, 30 * _DAY), "60", False,
-        "while three quarters of the open connections that there may be are there: seconds after which one that never "
-        "sent a byte is closed, 0: never [default: 60]",
+        "while three quarters of --max-connections are open, close a connection that has sent nothing for this "
+        "many seconds; 0: never [default: 60]",
         usual=600,
     ),
     Option(
         "max-connections", "", whole(1, 100_000_000), None, False,
-        "open connections over all workers; beyond that connections of the source with the most are closed, or "
-        "accepting pauses [default: from the descriptor limit]",
+        "most open connections over all workers; beyond that, the source that holds the most loses some, or "
+        "accepting pauses [default: from the limit of file descriptors]",
     ),
     Option(
         "drain-timeout", "", seconds(0, 3600), "5", False,
-        "seconds that a stop may take to read and count what already waits [default: 5]",
+        "seconds in which a stop reads and counts what already waits [default: 5]",
         usual=600,
     ),
     Option(
         "flush-interval", "", whole_seconds(1, 86_400), "10", False,
-        "seconds of an output flush, aligned to the clock: outputs other than /metrics get one result for each "
-        "[default: 10]",
+        "length of a flush in whole seconds, aligned to the clock; outputs get one result per flush, /metrics is "
+        "not affected [default: 10]",
         usual=600,
     ),
     Option(
         "percentiles", "", parse_percentiles, "90", False,
-        "of timers, for the outputs: 90,99.9,-10 (a negative one: of the largest values), or none [default: 90]",
+        "percentiles of timers in flushes: 90,99.9,-10 (negative: of the largest values), or none [default: 90]",
         separated=True,
         example="[90, 99.9, -10]",
     ),
     Option(
         "timer-fields", "", parse_timer_fields, None, False,
-        "the numbers of timers that outputs get, such as count,mean,upper_percent [default: all]",
+        "send only these fields of timers to outputs, such as count,mean,upper_percent [default: all]",
         separated=True,
         example='["count", "mean", "upper_percent"]',
     ),
     Option(
         "histogram", "", parse_histogram, (), True,
-        "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf], or PART= for none; the first that fits; "
-        "repeatable",
+        "bins for timers whose name contains PART: PART=LIMIT,LIMIT,...[,inf], or PART= for no bins; the first "
+        "match counts; repeatable",
         example='["time=10,50,inf"]',
     ),
     Option(
         "delete-idle", "", parse_idle_kinds, None, False,
-        "leave series out of a flush in which nothing came to them: all, or some of counters,gauges,timers,sets "
-        "[default: they stay, with zeros]",
+        "leave idle series of these kinds out of flushes: all, or some of counters,gauges,timers,sets [default: "
+        "none, idle series are sent]",
         separated=True,
         example='["counters", "timers"]',
     ),
     Option(
         "gauges-ttl", "", whole(1, 1_000_000), "1", False,
-        "with --delete-idle=gauges: flushes that a gauge stays without news [default: 1]",
+        "with --delete-idle=gauges, keep an idle gauge for this many flushes [default: 1]",
     ),
     Option(
         "series-ttl", "", seconds(60, 3650 * _DAY), "604800", False,
-        "seconds after which a series that nobody sends any more is forgotten [default: 604800, a week]",
+        "forget a series after this many seconds without data [default: 604800, a week]",
         usual=366 * _DAY,
     ),
     Option(
         "max-series", "", whole(1, 1_000_000_000), "1000000", False,
-        "series that are kept; what comes for more is added to one series for all [default: 1000000]",
+        "most series that are kept; data for a further counter or timer is added to one series of its type, a "
+        "further gauge or set is refused [default: 1000000]",
     ),
     Option(
         "max-series-bytes", "", whole(1, 1 << 40), str(128 << 20), False,
-        "bytes that the names and tags of all series may have, those of a timer five times, as /metrics shows them; "
-        "what comes for more is treated as beyond --max-series [default: 134217728, 128 MiB]",
+        "most bytes in the names and tags of all series, as /metrics shows them, those of a timer counted five "
+        "times; further series are treated as beyond --max-series [default: 134217728, 128 MiB]",
     ),
     Option(
         "graphite", "", parse_graphite, (), True,
-        "send flushes to carbon: tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; "
-        "repeatable",
+        "send flushes to carbon: "
+        "tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; repeatable",
         example='["tcp:graphite.example:2003"]',
     ),
-    Option("console", "", parse_console, None, False, "print flushes: human or json"),
+    Option("console", "", parse_console, None, False, "print flushes to standard output: human or json"),
     Option(
         "repeat", "", parse_repeat, (), True,
-        "send accepted lines on to another StatsD server: udp:HOST:PORT or tcp:HOST:PORT; repeatable",
+        "forward accepted lines to another StatsD server: udp:HOST:PORT or tcp:HOST:PORT; repeatable",
         example='["udp:other.example:8125"]',
     ),
     Option(
@@ -215,32 +219,39 @@ OPTIONS = (
     ),
     Option(
         "output-queue", "", whole(1, 10_000_000), "8640", False,
-        "flushes that may wait for an output that doesn't take them; the oldest go first [default: 8640]",
+        "most flushes that wait for an output that does not accept them; the oldest are dropped first [default: "
+        "8640]",
     ),
     Option(
         "mapping", "", mapping_file, None, False,
-        "a mapping file of statsd_exporter: names and labels for /metrics [default: none, names as they come]",
+        "a mapping file of statsd_exporter, for the names and labels in /metrics [default: none]",
     ),
     Option(
         "counter-suffix", "", counter_suffix, None, False,
-        "_total: put it behind the names of the counters in /metrics that don't end in it [default: none]",
+        "_total: append it to the names of counters in /metrics that do not end in it [default: none]",
     ),
     Option(
         "conflict-silence", "", seconds(1, 366 * _DAY), "600", False,
-        "seconds of silence after which a name in /metrics may go to series of another type or unit [default: 600]",
+        "seconds without data after which a series may lose its name in /metrics to one of another type or unit "
+        "[default: 600]",
         usual=_DAY,
     ),
     Option(
         "target-rate", "", whole(1, 100_000_000), "10000", False,
-        "connections per second that the advice about the kernel's settings aims at [default: 10000]",
+        "connections per second for which the kernel's settings are judged [default: 10000]",
     ),
     Option(
         "pin", "", yes, None, False,
-        "keep each worker on a processor of its own, beside the network card where that is known [default: no]",
+        "keep each worker on a processor of its own, close to the network card where that is known [default: no]",
         flag=True,
     ),
     Option(
         "steer", "", steer, None, False,
-        "cpu: a connection goes to the worker of the processor that received it [default: by the kernel's hash]",
+        "cpu: give a connection to the worker of the processor that received it [default: by the kernel's hash]",
+    ),
+    Option(
+        "log-format", "", log_format, "text", False,
+        "form of the log on standard output under twistd: text (time, level, text), or json (one object per "
+        "line, with all fields of the event) [default: text]",
     ),
 )  # fmt: skip

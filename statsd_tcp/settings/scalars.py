@@ -7,7 +7,18 @@ from pathlib import Path
 
 from statsd_tcp.mapping.rules import MappingRules
 
-__all__ = ["YES", "counter_suffix", "directory", "mapping_file", "seconds", "steer", "whole", "whole_seconds", "yes"]
+__all__ = [
+    "YES",
+    "counter_suffix",
+    "directory",
+    "log_format",
+    "mapping_file",
+    "seconds",
+    "steer",
+    "whole",
+    "whole_seconds",
+    "yes",
+]
 
 YES = "yes"
 """What stands for a flag that is given."""
@@ -69,6 +80,13 @@ def steer(text: str) -> str:
     """Read the value of ``--steer``."""
     if text != "cpu":
         raise ValueError(f"{text!r} is not cpu")
+    return text
+
+
+def log_format(text: str) -> str:
+    """Read the value of ``--log-format``."""
+    if text not in {"text", "json"}:
+        raise ValueError(f"{text!r} is not one of text, json")
     return text
 
 

@@ -69,4 +69,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     target_rate: int
     pin: bool
     steer: str
+    log_format: str
     given: Mapping[str, tuple[str, ...]]

@@ -40,7 +40,7 @@ def greeting(plan: Plan) -> list[str]:
     if plan.admin is not None:
         lines.append(f"  console           tcp {' '.join(plan.admin.addresses)}")
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason}){_placement(plan)}")
-    lines.append(f"  connections       are taken {native.use(os.environ)}")
+    lines.append(f"  hot path          {native.use(os.environ)}")
     lines.append(f"  state             {plan.state_dir}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")
@@ -78,7 +78,7 @@ def _short_buffer(listener: BoundListener) -> str:
 
 
 def _limits(plan: Plan) -> str:
-    return f"{plan.connections} open connections a worker, {plan.backlog} waiting in each accept queue"
+    return f"{plan.connections} open connections per worker, {plan.backlog} waiting in each accept queue"
 
 
 def _try_it(plan: Plan) -> str:

@@ -128,6 +128,6 @@ def test_backup_and_restore(start_service: ServiceMaker, tmp_path: Path) -> None
 def says_no_error(service: Service, gone: int) -> None:
     """See that the log says what the store is, and nothing else that is news."""
     assert f"; {gone} of its ledgers are gone" in service.log
-    told = [line for line in service.log.splitlines() if "#error" in line or "#warn" in line]
+    told = [line for line in service.log.splitlines() if " error " in line or " warn " in line]
     # The machine may be short of something.
-    assert [line for line in told if "KernelWatch" not in line] == []
+    assert [line for line in told if " kernel: " not in line] == []

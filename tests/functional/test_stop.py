@@ -26,7 +26,7 @@ def test_clean_stop(start_service: ServiceMaker, number: signal.Signals) -> None
     assert len(list(Path(f"/proc/{service.process.pid}/task").iterdir())) == 2
     assert service.stop(number) == -number
     assert service.ledgers == []
-    assert "#error" not in service.log
+    assert " error " not in service.log
     assert "Traceback" not in service.log
 
 

@@ -28,6 +28,7 @@ DEFAULTS = {
     "drain_timeout": 5.0,
     "pin": False,
     "steer": "",
+    "log_format": "text",
 }
 
 GOOD = (
@@ -61,6 +62,7 @@ GOOD = (
     ("pin", ["yes", ""], False),
     ("steer", ["cpu"], "cpu"),
     ("steer", [""], ""),
+    ("log-format", ["json"], "json"),
 )
 
 BAD = (
@@ -83,6 +85,7 @@ BAD = (
     ("state-dir", "", "--state-dir: a value is missing"),
     ("pin", "1", "--pin: '1' is not yes"),
     ("steer", "node", "--steer: 'node' is not cpu"),
+    ("log-format", "xml", "--log-format: 'xml' is not one of text, json"),
     ("listen", "tcp", "--listen tcp: the port is missing; write tcp:PORT"),
     ("listen", "tcp:x", "--listen tcp:x: 'x' is not a port (0 to 65535)"),
     ("count", "udp:1", "--count udp:1: 'udp' is not one of tcp; write tcp:PORT"),

@@ -49,6 +49,7 @@ VALUES: dict[str, list[str]] = {
     "conflict-silence": ["60", "1.5"],
     "target-rate": ["1"],
     "steer": ["cpu", ""],
+    "log-format": ["json", "text"],
 }
 """Values of each option that has them."""
 
@@ -101,7 +102,7 @@ class ConfigTextTests(SynchronousTestCase):
         lines = config_text(build_settings({})).splitlines()
         for line in (
             'listen = ["tcp:8125", "udp:8125"]',
-            "# workers: the processors that this process may use, at most 8",
+            "# workers: the number of processors that the service may use, at most 8",
             "graphite = []",
             "percentiles = 90",
             "# console: none",
