@@ -53,6 +53,7 @@ TOGETHER = (
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",
     "tests/functional/test_real_programs.py",
+    "tests/functional/test_runbook.py",
     "tests/functional/test_start_errors.py",
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""

@@ -1,0 +1,248 @@
+"""The runbook: every command of docs/runbook.md, in the state that it is for, prints what the page says."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.functional.clients import connect, half_close
+from tests.functional.processes import end_all, held
+from tests.functional.service import CHECKOUT, LOOPBACK, Service, options
+from tests.functional.small_disk import fill, mount, unmount
+from tests.functional.test_console import ask
+from tests.functional.waiting import until
+from tests.ports import free_port
+from tests.transcripts import Command, run, transcripts
+
+RUNBOOK = CHECKOUT / "docs" / "runbook.md"
+COMMANDS = transcripts(RUNBOOK)
+
+PLACES = 16
+"""Connections that may be open, few enough to be taken by a test."""
+
+SERIES = 8
+"""Series that are kept: those of `LINES` before the last."""
+
+LINES = b"page.hits:1|c\npage.hits:-5|c\npage.hits:12x|c\n" + b"".join(b"users.%d:1|c\n" % user for user in range(7))
+LAST = b"signups:1|c\n"
+
+DISK = 24 << 20
+
+
+class Node(NamedTuple):
+    """A service, and the ports and the folder that stand in the document, with those that it has."""
+
+    service: Service
+    places: dict[str, str]
+
+    def port(self, documented: str) -> int:
+        """Give the port for one of the document."""
+        return int(self.places[documented])
+
+    def fits(self, command: Command, printed: list[str]) -> bool:
+        """Run a command, put what it prints at the end of a list, and tell whether it is what the document says."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        here = command.translated(self.places)
+        # What is printed as a table is as wide as the terminal.
+        environ = {**self.service.environ, "PATH": path, "COLUMNS": "400", "LC_ALL": "C"}
+        printed.append(run(here.text, environ, self.service.folder))
+        return here.fits(printed[-1])
+
+
+@contextmanager
+def node(folder: Path, state: Path) -> Iterator[Node]:
+    """Start a service with little room for everything, and a backend that is away."""
+    lines, http, admin, backend = (free_port() for _ in range(4))
+    arguments = options(
+        state,
+        listen=[f"tcp:{lines}", f"udp:{lines}"],
+        count=[],
+        http=f"tcp:{http}:{LOOPBACK}",
+        admin=f"tcp:{admin}:{LOOPBACK}",
+        more=[
+            f"--max-connections={PLACES}",
+            f"--max-series={SERIES}",
+            f"--graphite=tcp:127.0.0.1:{backend}",
+            "--flush-interval=1",
+        ],
+    )
+    service = Service(folder, arguments)
+    places = {"8125": lines, "9102": http, "8126": admin, "2003": backend, "/var/lib/statscounter": state}
+    try:
+        yield Node(service.start(), {word: str(here) for word, here in places.items()})
+    finally:
+        service.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs() -> None:
+    """Skip the tests where a program is missing that the page asks for."""
+    for name in ("bash", "curl", "nc", "ss", "ps"):
+        if shutil.which(name) is None:
+            pytest.skip(f"needs {name}")
+
+
+@pytest.fixture(scope="module")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Give the one service of most sections, to which came what the page shows."""
+    folder = tmp_path_factory.mktemp("node")
+    with node(folder, folder / "state") as made:
+        half_close(made.port("8125"), LINES)
+        made.service.wait_for(SERIES, "statscounter_series", type="c")
+        half_close(made.port("8125"), LAST)
+        made.service.wait_for(1, "statscounter_series_dropped_total", reason="overflow")
+        yield made
+
+
+@contextmanager
+def as_it_is(_: Node) -> Iterator[None]:
+    """Do nothing more."""
+    yield
+
+
+@contextmanager
+def all_places_taken(on: Node) -> Iterator[None]:
+    """Have many sources take all places, and some more wait."""
+    with ExitStack() as stack:
+        for last in range(1, PLACES + 5):
+            stack.enter_context(connect(on.port("8125"), source=f"127.0.1.{last}"))
+        yield
+
+
+@contextmanager
+def queue_overflown(on: Node) -> Iterator[None]:
+    """Have had more clients than the accept queue takes, while the worker stood still."""
+    number = int(on.service.metrics().total("statscounter_accept_queue_limit")) + 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, number + 1000), hard))
+    try:
+        with ExitStack() as stack, on.service.workers_held():
+            for _ in range(number):
+                client = stack.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", on.port("8125")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield
+
+
+@contextmanager
+def said_to_be_down(on: Node) -> Iterator[None]:
+    """Have an operator say that it is down, and take the page's remedy."""
+    ask(on.port("8126"), "health down")
+    yield
+    assert ask(on.port("8126"), "health up") == "health: up\n"
+    assert on.service.is_ready()
+
+
+@contextmanager
+def worker_stopped(on: Node) -> Iterator[None]:
+    """Have no worker move, nor the one that takes its place meanwhile."""
+    done = threading.Event()
+
+    def stop_each() -> None:
+        while not done.wait(0.1):
+            for worker in on.service.status()["workers"]:
+                if worker["state"] == "ready":
+                    os.kill(worker["pid"], signal.SIGSTOP)
+
+    thread = threading.Thread(target=stop_each)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    until(on.service.is_ready, "the service has mended itself")
+
+
+@contextmanager
+def killed(on: Node) -> Iterator[None]:
+    """Have no process, and take the page's remedy: the store and the ledger have everything."""
+    end_all(on.service.mark)
+    on.service.process.wait()
+    yield
+    on.service.start()
+    assert on.service.metrics().total("page_hits") == 1
+
+
+@contextmanager
+def supervisor_stopped(on: Node) -> Iterator[None]:
+    """Have the supervisor stand still, and take the page's remedy."""
+    with held(on.service.process.pid):
+        yield
+        os.kill(on.service.process.pid, signal.SIGCONT)
+        until(on.service.is_ready, "the service is ready again")
+
+
+STATES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
+    "Clients are refused": all_places_taken,
+    "Clients wait a second": queue_overflown,
+    "A total is lower than expected": as_it_is,
+    "Not ready": said_to_be_down,
+    "A worker is silent": worker_stopped,
+    "Lag": as_it_is,
+    "A node hangs": supervisor_stopped,
+    "Memory": as_it_is,
+    "Bad lines": as_it_is,
+    # The last: what is counted since the start, and the bad lines, are gone then.
+    "A node is silent": killed,
+}
+"""How each symptom comes about on the service that they share."""
+
+ALONE = ("Disk full",)
+"""Symptoms that need a service of their own."""
+
+
+def assert_printed(on: Node, heading: str) -> None:
+    """Run the commands of a section, again while the state begins, until they print what the page says."""
+    for command in COMMANDS[heading]:
+        printed: list[str] = []
+        try:
+            until(lambda: on.fits(command, printed), "it prints this")  # noqa: B023 (called here only)
+        except AssertionError:
+            here = command.translated(on.places)
+            pytest.fail(f"{here.text}\n" + "\n".join(here.output) + f"\n--- printed:\n{printed[-1]}")
+
+
+def test_sections() -> None:
+    """Each symptom has three commands, and a test that brings it about."""
+    assert {heading: len(commands) for heading, commands in COMMANDS.items()} == dict.fromkeys((*STATES, *ALONE), 3)
+
+
+@pytest.mark.parametrize("heading", STATES)
+def test_symptom(shared_node: Node, heading: str) -> None:
+    """In each state the commands print what the page shows."""
+    with STATES[heading](shared_node):
+        assert_printed(shared_node, heading)
+
+
+def test_disk_full(tmp_path: Path) -> None:
+    """On a full disk the commands print what the page shows; with room the service goes on, and its store is whole."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount(folder, DISK):
+        pytest.skip("needs to mount a small file system")
+    try:
+        with node(tmp_path / "service", folder / "state") as on:
+            ballast = fill(folder)
+            half_close(on.port("8125"), LINES)
+            assert_printed(on, "Disk full")
+            ballast.unlink()
+            until(on.service.is_ready, "all is well again")
+            check = Command("statscounter store check --state-dir /var/lib/statscounter", ("...: whole",))
+            printed: list[str] = []
+            assert on.fits(check, printed), printed
+    finally:
+        unmount(folder)
