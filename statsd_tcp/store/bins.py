@@ -1,22 +1,28 @@
-"""Bins that grow with the values: which one a value falls into, and the weights in them, small and mergeable.
-
-Only bins with something in them are there, as numbers in arrays.
-"""
+"""Bins that grow with the values: which one a value falls into, and the value by which a bin is known."""
 
 from __future__ import annotations
 
 import math
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final
 
-from statsd_tcp.aggregate.values import Counted
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["ERROR", "Bins", "binned", "joined_times", "sum_of", "value_of"]
+from statsd_tcp.store.exact import Doubles
+
+__all__ = ["ERROR", "HIGHEST", "LOWEST", "Bins", "Levels", "joined", "numbers_of", "values_of"]
 
 ERROR: Final = 0.01
 """How far the value by which a bin is known may be from the values in it, as a part of them, before bins are joined."""
+
+Bins = npt.NDArray[np.int16]
+
+Levels = npt.NDArray[np.int8]
+"""How often the bins of each series were joined."""
+
+LOWEST: Final = -(2**14)
+HIGHEST: Final = 2**14
+"""Between these are all bins."""
 
 _BASE: Final = (1 + ERROR) / (1 - ERROR)
 _PER_LOG: Final = 1 / math.log(_BASE)
@@ -31,77 +37,27 @@ _MIRROR: Final = -(3 * 2**12)
 to a scaled 2**53 have bins from -1036 to 3570, so that the mirror images are below `_ZERO`."""
 
 
-class Bins:
-    """Weights by bin, in the order of the bins."""
-
-    __slots__ = ("numbers", "weights")
-
-    def __init__(self, typecode: Literal["d", "f"]) -> None:
-        self.numbers = array("h")
-        self.weights: array[float] = array(typecode)
-
-    def add(self, numbers: Iterable[int], weights: Iterable[float]) -> None:
-        """Add weights to bins."""
-        own, totals = self.numbers, self.weights
-        for number, weight in zip(numbers, weights, strict=True):
-            place = bisect_left(own, number)
-            if place < len(own) and own[place] == number:
-                totals[place] += weight
-            else:
-                own.insert(place, number)
-                totals.insert(place, weight)
-
-    def join(self) -> None:
-        """Make one bin of each pair of neighbours."""
-        numbers, weights = self.numbers, self.weights
-        self.numbers, self.weights = array("h"), array(weights.typecode)
-        self.add(map(_joined, numbers), weights)
-
-
-def binned(counted: Counted) -> tuple[list[int], list[float]]:
-    """Give the bins of values in their order, and the weight in each."""
-    numbers: list[int] = []
-    weights: list[float] = []
-    last = None
-    log, ceil = math.log, math.ceil
-    for value, weight in zip(counted.values, counted.weights, strict=True):
-        if value > _SMALLEST:
-            number = ceil(log(value) * _PER_LOG)
-        else:
-            number = _MIRROR - ceil(log(-value) * _PER_LOG) if value < -_SMALLEST else _ZERO
-        if number == last:
-            weights[-1] += weight
-        else:
-            last = number
-            numbers.append(number)
-            weights.append(weight)
-    return numbers, weights
-
-
-def sum_of(many: Iterable[Bins]) -> Bins:
-    """Add up."""
-    result = Bins("d")
-    for bins in many:
-        result.add(bins.numbers, bins.weights)
-    return result
-
-
-def _joined(number: int) -> int:
-    if number > _ZERO:
-        return (number + 1) >> 1
-    return number if number == _ZERO else _MIRROR - ((_MIRROR - number + 1) >> 1)
-
-
-def value_of(number: int, joined: int) -> float:
-    """Give the value in the middle of a bin, from which both its ends are as far; it was joined so many times."""
-    base: float = _BASE ** (1 << joined)
-    if number > _ZERO:
-        return 2 * base**number / (base + 1)
-    return 0.0 if number == _ZERO else -2 * base ** (_MIRROR - number) / (base + 1)
-
-
-def joined_times(numbers: Iterable[int], times: int) -> Iterable[int]:
-    """Give the bins that these have become after so many times."""
-    for _ in range(times):
-        numbers = map(_joined, numbers)
+def numbers_of(values: Doubles) -> Bins:
+    """Return the bin of each value."""
+    sizes = np.abs(values)
+    numbers = np.ceil(np.log(np.maximum(sizes, _SMALLEST)) * _PER_LOG).astype(np.int16)
+    numbers = np.where(values < 0, _MIRROR - numbers, numbers)
+    numbers[sizes <= _SMALLEST] = _ZERO
     return numbers
+
+
+def joined(numbers: Bins, times: int | Levels) -> Bins:
+    """Return the bins that these have become after each pair of neighbours was made one, so many times."""
+    below = numbers < _ZERO
+    sizes = np.where(below, _MIRROR - numbers, numbers)
+    halved = -(-sizes >> times)
+    return np.where(numbers == _ZERO, numbers, np.where(below, _MIRROR - halved, halved)).astype(np.int16)
+
+
+def values_of(numbers: Bins, levels: Levels) -> Doubles:
+    """Return the values in the middle of bins, from which both their ends are as far."""
+    base = _BASE ** (2.0**levels)
+    below = numbers < _ZERO
+    sizes = np.where(below, _MIRROR - numbers, numbers).astype(np.float64)
+    found = 2 * base**sizes / (base + 1)
+    return np.where(numbers == _ZERO, 0.0, np.where(below, -found, found))

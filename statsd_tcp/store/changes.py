@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import fsum
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from statsd_tcp.aggregate.gauges import apply_changes
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.exact import Doubles
+from statsd_tcp.store.observations import gathered
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import Positions, SeriesPlan
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
@@ -79,21 +79,14 @@ def plan_observations(
     """
     plan = SeriesPlan()
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
-    came: list[str] = []
-    sums: list[tuple[float, float]] = []
-    for identity, values in news.items():
-        counted = values.counted()
-        if not counted.values:
-            continue
-        came.append(identity)
-        sums.append((fsum(counted.scaled()), fsum(counted.weights)))
-        treatment = treatments.get(identity, PLAIN)
+    came = gathered(news)
+    for treatment, some in came.by_treatment(treatments):
         if treatment.buckets is None:
-            plan.observed.append((identity, counted, treatment))
-        else:
-            traits = traits_of(treatment, columns.traits(identity))
-            plan.traits[identity] = observed(traits, counted, unit)
-    return plan_traits(columns, placed(columns, plan, came, *_columns(sums, 2)), treatments, news)
+            plan.observed.append((treatment, some))
+            continue
+        for identity, counts in zip(some.identities, some.in_buckets(treatment.buckets, unit).tolist(), strict=True):
+            plan.traits[identity] = observed(traits_of(treatment, columns.traits(identity)), counts)
+    return plan_traits(columns, placed(columns, plan, came.identities, *came.sums()), treatments, news)
 
 
 def placed(columns: SeriesColumns, plan: SeriesPlan, identities: list[str], *numbers: Doubles) -> SeriesPlan:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Doubles", "added"]
+__all__ = ["Doubles", "Wholes", "added"]
 
 Doubles = npt.NDArray[np.float64]
+
+Wholes = npt.NDArray[np.int64]
 
 
 def added(totals: Doubles, remainders: Doubles, addends: Doubles) -> tuple[Doubles, Doubles]:

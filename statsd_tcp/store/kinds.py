@@ -16,7 +16,7 @@ from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import from_row
-from statsd_tcp.store.windows import Observations, Windows
+from statsd_tcp.store.windows import Windows
 
 __all__ = ["SERIES_KINDS", "Kinds"]
 
@@ -100,9 +100,7 @@ class Kinds:
             self._file.apply(writes)
             self._next_id, self._ahead = writes.next_id, writes.ahead
         for columns, changes in zip(self.columns, plans, strict=True):
-            self.windows.forget(columns.ids[changes.expired].tolist())
+            self.windows.forget(columns.ids[changes.expired])
             columns.apply(changes, now)
-            self.windows.observe(
-                Observations(int(columns.ids[columns.positions[identity]]), counted, treatment)
-                for identity, counted, treatment in changes.observed
-            )
+            for treatment, came in changes.observed:
+                self.windows.observe(columns.ids[columns.find(came.identities)], came, treatment)

@@ -7,16 +7,15 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
-from statsd_tcp.store.exact import Doubles
+from statsd_tcp.store.exact import Doubles, Wholes
+from statsd_tcp.store.observations import Observations
 from statsd_tcp.store.traits import Traits
 
 __all__ = ["NO_POSITIONS", "SUMS", "WIDTHS", "Fresh", "Positions", "SeriesPlan", "positions_of"]
 
-Positions = npt.NDArray[np.int64]
+Positions = Wholes
 
 WIDTHS: Final = {"c": 1, "g": 2, "ms": 2, "h": 2, "s": 1}
 """By kind, how many numbers come to a series."""
@@ -42,7 +41,7 @@ class SeriesPlan(msgspec.Struct):
     what comes, a column for each field, and ``after`` are the columns as they will be there. ``expired`` are the
     positions of series that go; ``emptied`` those of sets to which nothing came any more, which is no news.
     ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
-    ``observed`` are the observations that belong to summaries.
+    ``observed`` are the observations that belong to summaries, by their treatment.
     """
 
     fresh: Fresh = msgspec.field(default_factory=Fresh)
@@ -54,7 +53,7 @@ class SeriesPlan(msgspec.Struct):
     negative: int = 0
     left_out: dict[str, str] = {}
     traits: dict[str, Traits] = {}
-    observed: list[tuple[str, Counted, Treatment]] = []
+    observed: list[tuple[Treatment, Observations]] = []
 
     def is_empty(self) -> bool:
         """Return whether nothing changes."""

@@ -13,8 +13,8 @@ import msgspec
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.flushes import FlushState
 from statsd_tcp.store.owners import Owner
+from statsd_tcp.store.quantiles import QuantileSource
 from statsd_tcp.store.traits import Traits
-from statsd_tcp.store.windows import Windows
 
 __all__ = [
     "ACCEPTED",
@@ -185,7 +185,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
     flushes: FlushState | None = None
     sets: SeriesTable = _NO_SETS
-    windows: Windows | None = None
+    windows: QuantileSource | None = None
     owners: Mapping[str, Owner] = {}
 
     def tables(self) -> tuple[SeriesTable, ...]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import add
 from typing import Final
 
 import msgspec
 
-from statsd_tcp.aggregate.values import Counted
 from statsd_tcp.mapping.rules import Treatment
 
 __all__ = [
@@ -73,13 +73,9 @@ def refit(traits: Traits, bounds: Sequence[float]) -> tuple[float, ...]:
     return tuple(counts)
 
 
-def observed(traits: Traits, counted: Counted, unit: float) -> Traits:
-    """Add observations to a histogram; ``unit`` of their values is one of the buckets' unit."""
-    bounds = traits.bounds or ()
-    counts = [*traits.counts, 0.0]
-    for value, weight in zip(counted.values, counted.weights, strict=True):
-        counts[bisect_left(bounds, value / unit)] += weight
-    return msgspec.structs.replace(traits, counts=tuple(counts[:-1]))
+def observed(traits: Traits, counts: Iterable[float]) -> Traits:
+    """Add to a histogram what fell into each of its buckets."""
+    return msgspec.structs.replace(traits, counts=tuple(map(add, traits.counts, counts)))
 
 
 def to_row(series_id: int, traits: Traits) -> TraitsRow:

@@ -1,124 +1,79 @@
-"""The last minutes of every summary, for its quantiles: counts in bins that grow with the values.
+"""The last minutes of all summaries, for their quantiles: counts in bins that grow with the values, in shared columns.
 
-A window moves on in a few steps: it is made of parts, of which the oldest goes when a new one begins, and it also
-keeps their sum, so that a quantile costs one look. A quantile is wrong by at most `bins.ERROR` of it as long as the
-values of a window differ by a factor of 150 at most. When there are too many bins, each pair of neighbours becomes
-one, here and in the parts: twice as wrong then, up to a factor of 20,000, and so on.
+The windows of one length move on together, in a few steps: each step is a part, of which the oldest goes when a new
+one begins. A commit only appends what came to the latest part; it is counted when there is as much of it as was counted
+before. All parts are added up by who reads them. A quantile is wrong by at most `bins.ERROR` of it as long as the
+values of a window differ by a factor of 150 at most. When a series has too many bins, each pair of neighbours becomes
+one: twice as wrong then, up to a factor of 20,000, and so on.
 
 Windows are in memory only. They are written by the thread of the store and read by those that write scrapes.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from threading import Lock
 from typing import Final, NamedTuple
 
-from statsd_tcp.aggregate.values import Counted
+import numpy as np
+import numpy.typing as npt
+
 from statsd_tcp.mapping.rules import Treatment
-from statsd_tcp.store.bins import Bins, binned, joined_times, sum_of, value_of
+from statsd_tcp.store.binned import NOTHING, Binned, Chunk, chunk_of, counted, united
+from statsd_tcp.store.exact import Wholes
+from statsd_tcp.store.observations import Observations
+from statsd_tcp.store.quantiles import Quantile, Quantiles
 
-__all__ = ["MOST_BINS", "MOST_WINDOWS", "Observations", "Quantile", "Windows"]
-
-MOST_BINS: Final = 256
-"""A window has at most so many bins, of 16 bytes at most for each of its steps and its sum."""
+__all__ = ["MOST_WINDOWS", "Ages", "Windows"]
 
 MOST_WINDOWS: Final = 100_000
 """So many summaries have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
 
-_SPREAD: Final = 0.6180339887498949
-"""Multiples of it are spread evenly between whole numbers."""
+_LEAST: Final = 1 << 16
+"""Fewer values than this are not counted yet."""
+
+_NONE: Final[Wholes] = np.empty(0, np.int64)
 
 
-class Observations(NamedTuple):
-    """What came for a summary: its id, the values with their weights, and how it is treated."""
+class Ages(NamedTuple):
+    """How windows move on: the seconds that they last, and the number of their steps."""
 
-    series_id: int
-    counted: Counted
-    treatment: Treatment
+    max_age: float
+    age_buckets: int
 
+    def turn(self, now: float) -> int:
+        """Return the number of the present step."""
+        return int(now * self.age_buckets / self.max_age)
 
-class Quantile(NamedTuple):
-    """A quantile from 0 to 1, as it is written, and its value."""
-
-    label: str
-    value: float
+    def has(self, turn: int, now: float) -> bool:
+        """Return whether a step is part of the window."""
+        return turn > self.turn(now) - self.age_buckets
 
 
 class _Part:
-    """One step of a window: which one, and its bins."""
+    """One step of all windows of one length: which one, what was counted, and what waits for it."""
 
-    __slots__ = ("bins", "turn")
+    __slots__ = ("binned", "chunks", "turn", "waiting")
 
     def __init__(self, turn: int) -> None:
         self.turn = turn
-        self.bins = Bins("f")
+        self.binned = NOTHING
+        self.chunks: tuple[Chunk, ...] = ()
+        self.waiting = 0
 
+    def append(self, chunk: Chunk) -> None:
+        """Add what came."""
+        self.chunks = (*self.chunks, chunk)
+        self.waiting += len(chunk.keys)
 
-class _Window:
-    """One summary's window. ``joined`` says how often its bins were joined.
-
-    ``phase``, from 0 to 1, is when its steps begin: to move on takes a while, and all should not do it at once.
-    """
-
-    __slots__ = ("joined", "known", "parts", "phase", "sum", "treatment")
-
-    def __init__(self, treatment: Treatment, phase: float) -> None:
-        self.treatment = treatment
-        self.phase = phase
-        self.parts: list[_Part] = []
-        self.sum = Bins("d")
-        self.joined = 0
-        self.known: tuple[Quantile, ...] | None = None
-
-    def fits(self, treatment: Treatment) -> bool:
-        """Tell whether the window moves on in the same steps."""
-        own = self.treatment
-        return (own.max_age, own.age_buckets) == (treatment.max_age, treatment.age_buckets)
-
-    def observe(self, counted: Counted, now: float) -> None:
-        """Add values at a moment of the clock."""
-        turn = self.move_to(now)
-        if not self.parts or self.parts[-1].turn != turn:
-            self.parts.append(_Part(turn))
-        numbers, weights = binned(counted)
-        places = list(joined_times(numbers, self.joined))
-        self.parts[-1].bins.add(places, weights)
-        self.sum.add(places, weights)
-        while len(self.sum.numbers) > MOST_BINS:
-            self._join()
-        self.known = None
-
-    def move_to(self, now: float) -> int:
-        """Let the parts go that are too old, and give the number of the present one."""
-        turn = int(now * self.treatment.age_buckets / self.treatment.max_age + self.phase)
-        last = turn - self.treatment.age_buckets
-        if self.parts and self.parts[0].turn <= last:
-            self.parts = [part for part in self.parts if part.turn > last]
-            self.sum = sum_of(part.bins for part in self.parts)
-            if not self.parts:
-                self.joined = 0
-            self.known = None
-        return turn
-
-    def quantiles(self) -> tuple[Quantile, ...]:
-        """Give the quantiles of what is in the window; none if nothing is."""
-        if self.known is None:
-            self.known = _quantiles(self.sum, self.joined, self.treatment)
-        return self.known
-
-    def _join(self) -> None:
-        self.joined += 1
-        self.sum.join()
-        for part in self.parts:
-            part.bins.join()
+    def is_full(self) -> bool:
+        """Return whether as much waits as was counted."""
+        return self.waiting > max(_LEAST, len(self.binned.bins))
 
 
 class Windows:
-    """The windows of all summaries, by the ids of their series. For any thread.
+    """The windows of all summaries, by the ids of their series. Any thread may read them; one writes.
 
     ``clock`` gives seconds; there are at most ``most`` windows. ``refused`` counts how often there was none left.
     """
@@ -127,76 +82,171 @@ class Windows:
         self._clock = clock
         self._most = most
         self.refused = 0
+        # What is behind the names that it guards is replaced, never changed: whoever reads takes it along.
         self._lock = Lock()
-        self._windows: dict[int, _Window] = {}
+        self._ids = _NONE
+        self._kinds = _NONE
+        self._treatments: dict[Treatment, int] = {}
+        self._parts: dict[Ages, list[_Part]] = {}
 
     def __len__(self) -> int:
         """Count the windows."""
-        return len(self._windows)
+        return len(self._ids)
 
-    def observe(self, observations: Iterable[Observations]) -> None:
-        """Add what came."""
-        now = self._clock()
-        for series_id, counted, treatment in observations:
+    def observe(self, ids: Wholes, came: Observations, treatment: Treatment) -> None:
+        """Add what came to series, each of which is there once, with its id."""
+        admitted = self._admit(ids, treatment)
+        if not admitted.all():
+            self.refused += len(ids) - int(admitted.sum())
+            ids, came = ids[admitted], came.of(admitted)
+        if len(ids):
+            chunk, part = chunk_of(ids, came), self._present(_ages(treatment))
             with self._lock:
-                window = self._windows.get(series_id)
-                if window is None and len(self._windows) >= self._most:
-                    self.refused += 1
-                    continue
-                if window is None or not window.fits(treatment):
-                    window = self._windows[series_id] = _Window(treatment, series_id * _SPREAD % 1)
-                if window.treatment is not treatment:
-                    window.treatment, window.known = treatment, None
-                window.observe(counted, now)
+                part.append(chunk)
+            if part.is_full():
+                self._count(part)
 
-    def forget(self, series_ids: Iterable[int]) -> None:
+    def forget(self, ids: Wholes) -> None:
         """Drop windows."""
-        with self._lock:
-            for series_id in series_ids:
-                self._windows.pop(series_id, None)
+        if len(ids):
+            for ages in self._parts:
+                self._drop(ages, ids)
+            self._keep(~np.isin(self._ids, ids))
 
     def sweep(self) -> None:
         """Drop the windows that nothing is in any more."""
-        now = self._clock()
-        for series_id in list(self._windows):
-            with self._lock:
-                window = self._windows.get(series_id)
-                if window is not None:
-                    window.move_to(now)
-                    if not window.parts:
-                        del self._windows[series_id]
+        filled = [_NONE]
+        for ages in self._parts:
+            self._move(ages)
+            for part in self._parts[ages]:
+                self._count(part)
+                filled.append(part.binned.ids)
+        self._keep(np.isin(self._ids, np.concatenate(filled)))
 
-    def quantiles(self, series_ids: Sequence[int]) -> tuple[Quantile, ...]:
-        """Give the quantiles of a series, or of several taken together; none if nothing came to them lately."""
+    def read(self) -> Quantiles:
+        """Work out the quantiles of all windows as they are now."""
         now = self._clock()
         with self._lock:
-            windows = [window for window in map(self._windows.get, series_ids) if window is not None]
-            for window in windows:
-                window.move_to(now)
-            return windows[0].quantiles() if len(windows) == 1 else _together(windows)
+            ids, kinds, treatments = self._ids, self._kinds, list(self._treatments)
+            parts = {
+                ages: [(part.binned, part.chunks) for part in several if ages.has(part.turn, now)]
+                for ages, several in self._parts.items()
+            }
+        totals = {
+            ages: united([each for binned, chunks in several for each in (binned, counted(chunks))])
+            for ages, several in parts.items()
+        }
+        return _Reading(totals, ids, kinds, treatments).quantiles
+
+    def _admit(self, ids: Wholes, treatment: Treatment) -> npt.NDArray[np.bool_]:
+        """Return which of these series have windows; they have that treatment from now on."""
+        kind = self._treatments.setdefault(treatment, len(self._treatments))
+        places = self._ids.searchsorted(ids)
+        found: npt.NDArray[np.bool_] = np.append(self._ids, -1)[places] == ids
+        self._treat(places[found], kind)
+        fresh = np.flatnonzero(~found)[: max(0, self._most - len(self))]
+        found[fresh] = True
+        if len(fresh):
+            every = np.concatenate([self._ids, ids[fresh]])
+            kinds = np.concatenate([self._kinds, np.full(len(fresh), kind)])
+            order = every.argsort()
+            with self._lock:
+                self._ids, self._kinds = every[order], kinds[order]
+        return found
+
+    def _treat(self, places: Wholes, kind: int) -> None:
+        """Have windows a treatment from now on; those that move on in other steps then begin anew."""
+        places = places[self._kinds[places] != kind]
+        if not len(places):
+            return
+        treatments = list(self._treatments)
+        for before in np.unique(self._kinds[places]).tolist():
+            if _ages(treatments[before]) != _ages(treatments[kind]):
+                self._drop(_ages(treatments[before]), self._ids[places[self._kinds[places] == before]])
+        kinds = self._kinds.copy()
+        kinds[places] = kind
+        with self._lock:
+            self._kinds = kinds
+
+    def _present(self, ages: Ages) -> _Part:
+        """Return the part of the present step."""
+        self._move(ages)
+        parts, turn = self._parts[ages], ages.turn(self._clock())
+        if not parts or parts[-1].turn != turn:
+            if parts:
+                self._count(parts[-1])
+            with self._lock:
+                parts = self._parts[ages] = [*parts, _Part(turn)]
+        return parts[-1]
+
+    def _move(self, ages: Ages) -> None:
+        """Let the parts go that are too old."""
+        now = self._clock()
+        with self._lock:
+            self._parts[ages] = [part for part in self._parts.get(ages, ()) if ages.has(part.turn, now)]
+
+    def _drop(self, ages: Ages, ids: Wholes) -> None:
+        for part in self._parts.get(ages, ()):
+            self._count(part)
+            binned = part.binned.without(ids)
+            with self._lock:
+                part.binned = binned
+
+    def _count(self, part: _Part) -> None:
+        """Count what waits."""
+        if part.chunks:
+            whole = united([part.binned, counted(part.chunks)])
+            small = whole._replace(weights=whole.weights.astype(np.float32))
+            with self._lock:
+                part.binned, part.chunks, part.waiting = small, (), 0
+
+    def _keep(self, kept: npt.NDArray[np.bool_]) -> None:
+        with self._lock:
+            self._ids, self._kinds = self._ids[kept], self._kinds[kept]
 
 
-def _quantiles(bins: Bins, joined: int, treatment: Treatment) -> tuple[Quantile, ...]:
-    if not bins.numbers:
-        return ()
-    upto = list(accumulate(bins.weights))
-    last = len(upto) - 1
-    places = [min(bisect_left(upto, quantile * upto[-1]), last) for quantile in treatment.quantiles]
-    values = [value_of(bins.numbers[place], joined) for place in places]
-    return tuple(map(Quantile, _labels(treatment.quantiles), values))
+class _Member(NamedTuple):
+    """How a window is treated, and its quantiles."""
+
+    treatment: Treatment
+    values: list[float]
+
+
+class _Reading:
+    """All windows as they were at one moment: what was in them, and by id how each is treated."""
+
+    def __init__(
+        self, totals: Mapping[Ages, Binned], ids: Wholes, kinds: Wholes, treatments: Sequence[Treatment]
+    ) -> None:
+        self._totals = totals
+        self._members: dict[int, _Member] = {}
+        for total in totals.values():
+            places = ids.searchsorted(total.ids)
+            # What is not there any more has no treatment.
+            own = np.where(np.append(ids, -1)[places] == total.ids, np.append(kinds, -1)[places], -1)
+            for kind in np.unique(own[own >= 0]).tolist():
+                treatment, rows = treatments[kind], np.flatnonzero(own == kind)
+                values = total.quantiles(treatment.quantiles, rows).tolist()
+                members = (_Member(treatment, each) for each in values)
+                self._members.update(zip(total.ids[rows].tolist(), members, strict=True))
+
+    def quantiles(self, ids: Sequence[int]) -> Sequence[Quantile]:
+        """Give the quantiles of a series, or of several taken together; none if nothing came to them lately."""
+        members = {each: member for each in ids if (member := self._members.get(each)) is not None}
+        if not members:
+            return ()
+        treatment, values = next(iter(members.values()))
+        if len(members) > 1:
+            parts = [self._totals[_ages(member.treatment)].between(each, each + 1) for each, member in members.items()]
+            whole = united([part._replace(ids=np.zeros(1, np.int64)) for part in parts])
+            (values,) = whole.quantiles(treatment.quantiles, np.zeros(1, np.int64)).tolist()
+        return tuple(map(Quantile, _labels(treatment.quantiles), values))
+
+
+def _ages(treatment: Treatment) -> Ages:
+    return Ages(treatment.max_age, treatment.age_buckets)
 
 
 @lru_cache
 def _labels(quantiles: tuple[float, ...]) -> tuple[str, ...]:
     return tuple(map(repr, quantiles))
-
-
-def _together(windows: Sequence[_Window]) -> tuple[Quantile, ...]:
-    filled = [window for window in windows if window.parts]
-    if not filled:
-        return ()
-    joined = max(window.joined for window in filled)
-    both = Bins("d")
-    for window in filled:
-        both.add(joined_times(window.sum.numbers, joined - window.joined), window.sum.weights)
-    return _quantiles(both, joined, filled[0].treatment)

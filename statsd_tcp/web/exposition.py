@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 
 from statsd_tcp.status.left_out import LeftOut
+from statsd_tcp.store.quantiles import Quantile
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
-from statsd_tcp.store.windows import Quantile
 from statsd_tcp.web.exposition_changes import Series
 from statsd_tcp.web.exposition_families import Conflict
 from statsd_tcp.web.exposition_layout import Layout, Layouts
@@ -58,7 +58,7 @@ class Exposition:
     def pieces(self, snapshot: Snapshot, *, openmetrics: bool) -> Iterator[bytes]:
         """Write the same in pieces of a few hundred kilobytes, each of whole lines."""
         layout = self._layout_for(snapshot)
-        quantiles = _none if snapshot.windows is None else snapshot.windows.quantiles
+        quantiles = _none if snapshot.windows is None else snapshot.windows.read()
         for blocks, table in zip(layout.blocks, snapshot.tables(), strict=True):
             for block in blocks:
                 text = _encode(WRITERS[table.kind].lines(block, table, quantiles))

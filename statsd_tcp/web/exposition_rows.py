@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import fsum
 from operator import add
 from typing import NamedTuple, Protocol
 
+from statsd_tcp.store.quantiles import Quantiles
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
-from statsd_tcp.store.windows import Quantile
 from statsd_tcp.web.exposition_blocks import Block
 from statsd_tcp.web.exposition_changes import Said
 
-__all__ = ["WRITERS", "Quantiles", "Writer", "latest_of"]
+__all__ = ["WRITERS", "Writer", "latest_of"]
 
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _QUANTILE = 'quantile="'
-
-Quantiles = Callable[[Sequence[int]], Sequence[Quantile]]
-"""Gives the quantiles of series by their ids."""
 
 
 class Writer(Protocol):

@@ -161,7 +161,7 @@ class SummaryTests(MappedStoreCase):
         assert snapshot.windows is not None
         self.assertEqual(len(snapshot.windows), 2)
         series_id = snapshot.times.ids[list(snapshot.times.identities).index("s")]
-        self.assertEqual(len(snapshot.windows.quantiles((series_id,))), 3)
+        self.assertEqual(len(snapshot.windows.read()((series_id,))), 3)
 
     def test_a_failed_commit_leaves_no_trace(self) -> None:
         """What is given again after an error is observed once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -12,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.rules import PLAIN, Treatment
+from statsd_tcp.store.observations import gathered
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits
-from statsd_tcp.store.windows import Observations, Windows
+from statsd_tcp.store.windows import Windows
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.aggregate.model import came
 from tests.unit.web.tables import make_snapshot
@@ -31,7 +33,8 @@ def equip(
 ) -> Snapshot:
     """Give a snapshot's series, by id, traits, and windows with values."""
     windows = Windows(lambda: 1000.0)
-    windows.observe(Observations(each, came(values).counted(), treatment) for each, values in (observed or {}).items())
+    came_to = {str(series_id): came(values) for series_id, values in (observed or {}).items()}
+    windows.observe(np.array(list(observed or {}), np.int64), gathered(came_to), treatment)
 
     def fitted(table: SeriesTable) -> SeriesTable:
         own = {each: traits[each] for each in table.ids if each in traits} if traits else {}

@@ -1,0 +1,108 @@
+"""What came to the timers or distributions of one commit: all values in one array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from statsd_tcp.aggregate.values import NUMBER_BYTES, Values, packed, packed_counts
+from statsd_tcp.mapping.rules import PLAIN, Treatment
+from statsd_tcp.store.exact import Doubles, Wholes
+
+__all__ = ["Observations", "gathered"]
+
+_ONCE: Final = packed_counts((1,))
+_FULL: Final = packed((1.0,))
+
+
+class Observations(NamedTuple):
+    """The values of some series, one series after the other.
+
+    ``lengths``: how many each has, at least one. ``weights``: how many events each value stands for; None: one.
+    """
+
+    identities: list[str]
+    lengths: Wholes
+    values: Doubles
+    weights: Doubles | None
+
+    def of(self, chosen: npt.NDArray[np.bool_]) -> Observations:
+        """Return those of some of the series."""
+        every = np.repeat(chosen, self.lengths)
+        names = [self.identities[place] for place in np.flatnonzero(chosen).tolist()]
+        weights = None if self.weights is None else self.weights[every]
+        return Observations(names, self.lengths[chosen], self.values[every], weights)
+
+    def sums(self) -> tuple[Doubles, Doubles]:
+        """Return the sum of each series' values, and that of their weights, exactly rounded."""
+        if self.weights is None:
+            return _exact_sums(self.values, self.lengths), self.lengths.astype(np.float64)
+        return _exact_sums(self.values * self.weights, self.lengths), _exact_sums(self.weights, self.lengths)
+
+    def in_buckets(self, bounds: Sequence[float], unit: float) -> Doubles:
+        """Return a row for each series: the weight up to each bound, and not to the one before.
+
+        ``unit`` of the values is one of the bounds' unit.
+        """
+        width = len(bounds) + 1
+        places = np.asarray(bounds, np.float64).searchsorted(self.values / unit)
+        places += np.repeat(np.arange(0, len(self.lengths) * width, width), self.lengths)
+        found = np.bincount(places, self.weights, len(self.lengths) * width)
+        return found.reshape(-1, width)[:, :-1].astype(np.float64)
+
+    def by_treatment(self, treatments: Mapping[str, Treatment]) -> Iterator[tuple[Treatment, Observations]]:
+        """Part them by how the series are treated."""
+        if not treatments:
+            yield PLAIN, self
+            return
+        # Of one rule all series have the same one, and to compare them takes long.
+        known: dict[int, tuple[Treatment, list[int]]] = {}
+        for place, identity in enumerate(self.identities):
+            treatment = treatments.get(identity, PLAIN)
+            known.setdefault(id(treatment), (treatment, []))[1].append(place)
+        for treatment, places in known.values():
+            chosen = np.zeros(len(self.identities), np.bool_)
+            chosen[places] = True
+            yield treatment, self.of(chosen)
+
+
+def gathered(news: Mapping[str, Values]) -> Observations:
+    """Put the values of all series together; those without any are left out."""
+    several = list(news.values())
+    sizes = np.fromiter([len(each.values) for each in several], np.int64, len(several))
+    came = Observations(
+        list(news), sizes // NUMBER_BYTES, _column([each.values for each in several], "<f8"), _weights(several)
+    )
+    return came if sizes.all() else came.of(sizes > 0)
+
+
+def _weights(several: Sequence[Values]) -> Doubles | None:
+    counts: npt.NDArray[Any] | None = None
+    rates: npt.NDArray[Any] | None = None
+    if any(each.counts for each in several):
+        counts = _column([each.counts or _ONCE * len(each) for each in several], "<i8")
+    if any(each.rates for each in several):
+        rates = _column([each.rates or _FULL * len(each) for each in several], "<f8")
+    if counts is None:
+        return rates
+    return counts.astype(np.float64) if rates is None else counts * rates
+
+
+def _column(parts: Sequence[bytes | bytearray], form: str) -> npt.NDArray[Any]:
+    return np.frombuffer(b"".join(parts), form)
+
+
+def _exact_sums(numbers: Doubles, lengths: Wholes) -> Doubles:
+    """Add up what belongs to each series; of most it is one number."""
+    ends = lengths.cumsum()
+    starts = ends - lengths
+    sums = numbers[starts]
+    several = np.flatnonzero(lengths > 1)
+    every = np.ascontiguousarray(numbers, np.float64).data
+    slices = zip(starts[several].tolist(), ends[several].tolist(), strict=True)
+    sums[several] = [fsum(every[start:end]) for start, end in slices]
+    return sums
