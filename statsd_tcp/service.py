@@ -54,7 +54,7 @@ from statsd_tcp.status.log_lines import observe
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.shutdown import LONGEST_END
 from statsd_tcp.supervisor.start_plan import Plan

@@ -88,13 +88,8 @@ def flush_start(now: float, seconds: int) -> int:
     return int(now // seconds) * seconds
 
 
-def _changes(news: Interval) -> dict[str, float]:
-    """Return by how much those counters changed that also fell."""
-    return {identity: fall.change(news.counters[identity]) for identity, fall in news.falls.items()}
-
-
 class OpenFlush:
-    """What has come so far in the flush that begins at ``start``.
+    """What has come so far in the flush that begins at ``start``, but for counters, which the store has in columns.
 
     ``approximated`` counts the timers that had too many different values to be kept exactly, and once more those whose
     buckets were too many.
@@ -103,7 +98,6 @@ class OpenFlush:
     def __init__(self, start: int, seconds: int) -> None:
         self.start = start
         self.seconds = seconds
-        self.counters: dict[str, float] = {}
         self.gauges: dict[str, list[Change]] = {}
         self._sets = Sets()
         self.timers: dict[str, TimerValues] = {}
@@ -127,9 +121,6 @@ class OpenFlush:
             self.lines += counts.lines
             self.datagrams += counts.datagrams
         self.bad_lines += sum(news.bad_lines.values())
-        counters, before = self.counters, self.counters.get
-        for identity, change in (news.counters | _changes(news) if news.falls else news.counters).items():
-            counters[identity] = before(identity, 0.0) + change
         for identity, changes in news.gauges.items():
             self._change(identity, changes)
         self._sets.add(news.sets)

@@ -1,4 +1,7 @@
-"""The series that outputs were told of: what makes an idle one appear in the next flush, until it is forgotten."""
+"""The series that outputs were told of: what makes an idle one appear in the next flush, until it is forgotten.
+
+Counters are not among them: those that exist are known.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ __all__ = ["IdleRules", "KnownRow", "KnownSeries"]
 _STEPS = 64
 """When a series came last is noted to this part of the time after which it is forgotten."""
 
-_PLAIN_KINDS = ("c", "ms", "s")
+_PLAIN_KINDS = ("ms", "s")
 
 
 class IdleRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,16 +116,19 @@ class KnownSeries:
         for gauge in self._gauges.values():
             gauge.seen += seconds
 
-    def close(self, flush: OpenFlush, rules: TimerRules, clock: Callable[[], float]) -> FlushResult:
-        """Work out the result of a flush, with what is idle in it. ``clock`` gives seconds, to time it."""
+    def close(
+        self, flush: OpenFlush, counters: Mapping[str, float], rules: TimerRules, clock: Callable[[], float]
+    ) -> FlushResult:
+        """Work out the result of a flush, with what is idle in it; its ``counters`` have that already.
+
+        ``clock`` gives seconds, to time it.
+        """
         began = clock()
         flush.settle()
-        self._note("c", flush.counters, flush.start)
         self._note("ms", flush.timers, flush.start)
         self._note("s", flush.sets, flush.start)
         self._change_gauges(flush)
         self._forget_idle(flush)
-        counters = dict.fromkeys(self._seen["c"], 0.0) | flush.counters
         sets = dict.fromkeys(self._seen["s"], 0) | {identity: len(members) for identity, members in flush.sets.items()}
         idle = idle_timer(rules)
         timers: dict[str, Mapping[str, float]] = dict.fromkeys(self._seen["ms"], idle)

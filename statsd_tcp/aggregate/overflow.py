@@ -18,7 +18,7 @@ from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.values import Values, joined
 
-__all__ = ["OVERFLOW", "Admitted", "admit", "fresh_amount"]
+__all__ = ["OVERFLOW", "Admitted", "admit", "fitting", "fresh_amount"]
 
 OVERFLOW: Final[Mapping[str, str]] = {
     "counters": "statscounter_overflow.c",
@@ -61,7 +61,7 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) ->
         series = getattr(news, field)
         target = OVERFLOW.get(field, "")
         fresh = [identity for identity in series if identity not in existing and identity != target]
-        beyond = fresh[_fitting(field, fresh, room) :]
+        beyond = fresh[fitting(field, fresh, room) :]
         room = room.less(Amount.of(field, fresh))
         if not beyond:
             continue
@@ -80,7 +80,7 @@ def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) ->
     return Admitted(msgspec.structs.replace(news, **kept), overflowed, refused, left_out)
 
 
-def _fitting(field: str, fresh: list[str], room: Amount) -> int:
+def fitting(field: str, fresh: list[str], room: Amount) -> int:
     """Return how many of these series, from the first on, find room."""
     if Amount.of(field, fresh).fits(room):
         return len(fresh)

@@ -30,7 +30,7 @@ def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]
     elif flushes is None or flushes.open is None:
         found = {}
     elif kind == "counters":
-        found = _counters(flushes.open, flushes.known)
+        found = _counters(flushes.open, flushes.open_counters())
     elif kind == "sets":
         found = _sets(flushes.open, flushes.known)
     else:
@@ -45,14 +45,14 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, int) else {name: _shown(number) for name, number in value.items()}
 
 
-def _counters(flush: OpenFlush, known: KnownSeries) -> Mapping[str, float]:
+def _counters(flush: OpenFlush, counters: Mapping[str, float]) -> Mapping[str, float]:
     # etsy's server counts these as counters among the others.
     own = {
         "statsd.bad_lines_seen": float(flush.bad_lines),
         "statsd.packets_received": float(flush.datagrams),
         "statsd.metrics_received": float(flush.lines),
     }
-    return own | dict.fromkeys(known.identities("c"), 0.0) | flush.counters
+    return own | dict(counters)
 
 
 def _sets(flush: OpenFlush, known: KnownSeries) -> Mapping[str, int]:

@@ -12,21 +12,37 @@ from statsd_tcp.aggregate.gauges import apply_changes
 from statsd_tcp.aggregate.values import Values
 from statsd_tcp.mapping.rules import PLAIN, Treatment
 from statsd_tcp.store.exact import Doubles
+from statsd_tcp.store.increments import NOTHING, Increments, merged
 from statsd_tcp.store.observations import gathered
 from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import Positions, SeriesPlan
+from statsd_tcp.store.series_plan import Fresh, Positions, SeriesPlan
 from statsd_tcp.store.traits import MILLISECONDS, observed, traits_of
 
 __all__ = ["placed", "plan_counters", "plan_gauges", "plan_observations", "plan_sets", "plan_traits"]
 
 
-def plan_counters(columns: SeriesColumns, news: Mapping[str, float], falls: Mapping[str, Fall]) -> SeriesPlan:
-    """Add what counters went up by. A total must not fall: what went down is left out, and each line counted."""
+def plan_counters(
+    columns: SeriesColumns, news: Mapping[str, float], falls: Mapping[str, Fall], known: Increments = NOTHING
+) -> SeriesPlan:
+    """Add what counters went up by, those whose position is ``known`` and those that are named.
+
+    A total must not fall: what went down is left out, and each line counted.
+    """
     plan = SeriesPlan()
     for identity, fall in falls.items():
         plan.negative += fall.lines
         plan.left_out["negative"] = identity
-    return placed(columns, plan, list(news), np.fromiter(news.values(), np.float64, len(news)))
+    amounts = np.fromiter(news.values(), np.float64, len(news))
+    if not len(known.positions):
+        return placed(columns, plan, list(news), amounts)
+    came = known
+    if news:
+        positions, plan.fresh = _places(columns, list(news))
+        came = merged([known, Increments(positions, amounts)])
+    plan.positions, plan.numbers = came.positions, (came.amounts,)
+    new = came.positions.searchsorted(plan.fresh.positions) if news else None
+    plan.after = columns.outcome(came.positions, plan.numbers, new)
+    return plan
 
 
 def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -> SeriesPlan:
@@ -91,19 +107,25 @@ def plan_observations(
 
 def placed(columns: SeriesColumns, plan: SeriesPlan, identities: list[str], *numbers: Doubles) -> SeriesPlan:
     """Find the places of what came, and work out the numbers there."""
-    positions = columns.find(identities)
-    new: Positions | None = None
-    if len(positions) and positions.min() < 0:
-        new = np.flatnonzero(positions < 0)
-        plan.fresh = columns.room_for([identities[at] for at in new.tolist()])
-        positions[new] = plan.fresh.positions
+    positions, plan.fresh = _places(columns, identities)
     if not (positions[:-1] < positions[1:]).all():
         order = positions.argsort()
         positions, numbers = positions[order], tuple(column[order] for column in numbers)
-        new = None if new is None else positions.searchsorted(plan.fresh.positions)
+    new = positions.searchsorted(plan.fresh.positions) if plan.fresh.identities else None
     plan.positions, plan.numbers = positions, numbers
     plan.after = columns.outcome(positions, numbers, new)
     return plan
+
+
+def _places(columns: SeriesColumns, identities: list[str]) -> tuple[Positions, Fresh]:
+    """Return the positions of some series, each of which is there once, and those of them that are new."""
+    positions = columns.find(identities)
+    if not len(positions) or positions.min() >= 0:
+        return positions, Fresh()
+    new = np.flatnonzero(positions < 0)
+    fresh = columns.room_for([identities[at] for at in new.tolist()])
+    positions[new] = fresh.positions
+    return positions, fresh
 
 
 def _columns(rows: Sequence[tuple[float, ...]], width: int) -> Sequence[Doubles]:

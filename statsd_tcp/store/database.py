@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from twisted.logger import Logger
 
 from statsd_tcp.aggregate.amounts import Amount
-from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
-from statsd_tcp.mapping.mapper import Mapped, Mapper
+from statsd_tcp.mapping.mapper import OUTCOMES, Mapped, Mapper
 from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book
@@ -28,8 +28,10 @@ from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.expiry import Expiry
 from statsd_tcp.store.files import DAMAGED
-from statsd_tcp.store.flushes import LAG, MAX_SERIES, Flushes, FlushRules
+from statsd_tcp.store.flush_rules import LAG, MAX_SERIES, FlushRules
+from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.kinds import Kinds
+from statsd_tcp.store.news import News, flush_news, take_pieces
 from statsd_tcp.store.outcomes import Outcomes
 from statsd_tcp.store.owners import SILENCE
 from statsd_tcp.store.ownership import Ownership
@@ -81,16 +83,17 @@ class Store:
         self._monotonic = monotonic
         self._clock = SeriesClock(wall, monotonic)
         self._book = Book({}, {})
-        self._kinds = Kinds(self._clock, monotonic)
+        find = None if mapper is None else partial(mapper.target, "counter")
+        self._kinds = Kinds(self._clock, monotonic, find, limit)
         self._expiry = Expiry(self._kinds.columns, series_ttl, monotonic)
-        self._ownership = Ownership(self._kinds.columns, counter_suffix, silence, monotonic)
+        self._ownership = Ownership(self._kinds.shown, counter_suffix, silence, monotonic)
         self._durations = Durations()
         self._last_commit = 0.0
         self._outcomes = Outcomes()
-        self.flushes = None if flushes is None else Flushes(flushes, monotonic)
+        self.flushes = None if flushes is None else Flushes(flushes, monotonic, self._kinds.raw)
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
-        self._room = Room(self._kinds.columns, limit, lambda: self._sets.open)
+        self._room = Room(self._kinds.shown, limit, lambda: self._sets.open)
         self.backup_taken: float | None = None
         """When the backup was taken that the file was, in seconds since 1970; None after the first commit."""
         self._place = Place(path)
@@ -206,41 +209,40 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        living: list[Interval] = []
-        recovered: list[Interval] = []
-        for piece in batch.pieces:
-            interval = decode(piece.payload)
-            refusal = book.take_interval(piece, interval)
-            if refusal is not None:
-                refused.append(refusal)
-            elif piece.recovered:
-                recovered.append(interval)
-            else:
-                living.append(interval)
+        news = take_pieces(batch.pieces, book, refused)
         for ledger_id in batch.folded:
             book.fold(ledger_id)
         for ledger_id in batch.unlinked:
             book.forget(ledger_id)
         plan = Plan(book, [], refused, self._clock.now(), self._expiry.is_due)
         plan.marked = self.backup_taken is not None
-        plan.flushes = self._flush_work(living, recovered, batch.delivered)
         plan.decision = self._ownership.decide(plan.now)
-        self._plan_series(plan, self._mapped(_merged([*recovered, *living])))
+        self._plan_series(plan, news or News(Interval()))
+        plan.flushes = self._flush_work(plan, news, batch.delivered)
         return plan
 
-    def _plan_series(self, plan: Plan, mapped: Mapped) -> None:
-        room = self._room.make(mapped.news, plan.now)
+    def _plan_series(self, plan: Plan, news: News) -> None:
+        raw, come = self._kinds.raw, news.together()
+        resolved = raw.resolve(news.known)
+        if resolved.names:
+            come = merge([come, Interval(counters=resolved.names)])
+        plan.asked = come.counters
+        mapped = self._mapped(come, resolved.outcomes)
+        room = self._room.make(mapped.news, resolved.known.positions, plan.now)
         plan.overflowed, plan.refused_series, plan.left_out = room.overflowed, room.refused, room.left_out
         mapped = mapped._replace(news=room.news)
         plan.sets = self._sets.plan(room.news.sets, mapped.treatments.get("sets", {}), self._set_moment())
-        plan.series = self._kinds.plan(mapped, plan.sets)
+        plan.series = self._kinds.plan(mapped, plan.sets, resolved.known, raw.plan(come.counters, news.known.positions))
         if plan.checked_expiry:
             self._expiry.plan(plan.series, plan.now)
-        for positions, changes in zip(room.gone, plan.series, strict=True):
+        for positions, changes in zip(room.gone, plan.series, strict=False):
             # Something may come to one of them after all: what found no room, and the members of an ended flush.
             if len(positions):
                 gone = np.setdiff1d(positions, changes.positions, assume_unique=True)
                 changes.expired = np.union1d(changes.expired, gone)
+        if self.flushes is not None:
+            counters = self._kinds.raw_plan(plan.series)
+            counters.expired = self.flushes.counters.spared(counters.expired)
         plan.writes = self._kinds.writes(plan.series, plan.now)
 
     def _set_moment(self) -> float:
@@ -250,22 +252,28 @@ class Store:
         return moment if flush is None else max(moment, flush.start)
 
     def _flush_work(
-        self, living: Sequence[Interval], recovered: list[Interval], delivered: Sequence[tuple[str, int]]
+        self, plan: Plan, news: News | None, delivered: Sequence[tuple[str, int]]
     ) -> Callable[[sqlite3.Connection], None] | None:
         flushes, wall = self.flushes, self._wall()
-        if flushes is None or not (living or recovered or delivered or flushes.due(wall)):
+        if flushes is None or not (news or delivered or flushes.due(wall)):
             return None
-        news = _merged(living)
-        return lambda connection: flushes.write(connection, wall, recovered, news, delivered)
+        raw = self._kinds.raw_plan(plan.series)
+        living, recovered = flush_news(self._kinds.raw, raw, news or News(Interval()), whole=not plan.overflowed)
+        return lambda connection: flushes.write(connection, wall, recovered, living, raw.fresh, delivered)
 
-    def _mapped(self, news: Interval) -> Mapped:
-        return Mapped(news, {}) if self._mapper is None else self._mapper.apply(news)
+    def _mapped(self, news: Interval, outcomes: Sequence[int]) -> Mapped:
+        if self._mapper is None:
+            return Mapped(news, {})
+        for outcome, number in zip(OUTCOMES, outcomes, strict=False):
+            self._mapper.outcomes[outcome] += number
+        return self._mapper.apply(news)
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
         if plan.marked:
             self.backup_taken = None
         self._kinds.apply(plan.series, plan.writes, plan.now)
+        self._kinds.raw.learn(plan.asked)
         if plan.decision is not None:
             self._ownership.apply(plan.decision)
         if plan.sets is not None:
@@ -312,7 +320,3 @@ class Store:
             takeovers=self._ownership.takeovers,
             taken_over=() if last is None else (last.winner.identity, last.loser.identity),
         )
-
-
-def _merged(intervals: Sequence[Interval]) -> Interval:
-    return intervals[0] if len(intervals) == 1 else merge(intervals)

@@ -15,7 +15,7 @@ from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.search import Kind
 from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import SeriesPlan, positions_of
+from statsd_tcp.store.series_plan import RAW, SeriesPlan, positions_of
 
 __all__ = ["deletable", "leave_columns", "leave_flushes", "parts", "strip_parts"]
 
@@ -34,7 +34,7 @@ class _Places(NamedTuple):
 
 
 _PLACES: Mapping[Kind, _Places] = {
-    "counters": _Places(("c",), "c", ("counters", "falls")),
+    "counters": _Places(("c", RAW), "c", ("counters", "falls")),
     "gauges": _Places(("g",), "g", ("gauges",)),
     "timers": _Places(("ms", "h"), "ms", ("times", "distributions")),
 }
@@ -44,7 +44,9 @@ def deletable(kind: Kind, columns: Sequence[SeriesColumns], flushes: Flushes | N
     """Give all series of a kind, wherever they are, each once."""
     places = _PLACES[kind]
     everywhere: list[Iterable[str]] = [each.positions for each in columns if each.kind in places.columns]
-    if flushes is not None:
+    if flushes is not None and kind == "counters":
+        everywhere.append(flushes.counters.named)
+    elif flushes is not None:
         everywhere.append(flushes.known.identities(places.known))
         if flushes.open is not None:
             everywhere.append(_in_flush(flushes, kind))
@@ -67,6 +69,9 @@ def _is_known(position: int) -> bool:
 
 def leave_flushes(connection: sqlite3.Connection, kind: Kind, gone: Collection[str], flushes: Flushes) -> None:
     """Take these series out of what is known for the outputs, in the file too, and out of the open flush in memory."""
+    if kind == "counters":
+        flushes.counters.drop(gone)
+        return
     places = _PLACES[kind]
     for identity in gone:
         if flushes.known.forget(places.known, identity):

@@ -2,6 +2,7 @@
 
     rows, pages     to the table ``series``, a row for each, with dates by the wall clock
     slot_parts      in the words of release 0.1.0, part by part
+    slot_series     with a row for each raw counter too
     owners          left out: there the family that came first has a name
 
 All other tables are the same in both. What a total's double cannot hold is left out too; it is never shown.
@@ -19,8 +20,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from statsd_tcp.aggregate.encoding import VERSION_1, BadIntervalError, decode, encode
+from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.known_series import KnownRow
 from statsd_tcp.store.backup import copied
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.flush_counters import Places
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.schema import OLD_VERSION
 from statsd_tcp.store.series import SeriesColumns
@@ -39,6 +43,8 @@ _SERIES: Final = """CREATE TABLE series (
 )"""
 
 _DROPPED: Final = ("rows", "pages", "owners", "backup")
+
+_PUT_KNOWN: Final = "INSERT OR REPLACE INTO slot_series (kind, identity, value, seen) VALUES (?, ?, ?, ?)"
 
 _WEIGHT: Final = {"ms": 2, "h": 2}
 """Which of the columns has the weights, by kind. The tick of a gauge's setting means nothing after a start."""
@@ -67,10 +73,13 @@ def write_downgrade(source: sqlite3.Connection, file: Path) -> LeftOut:
         for table in _DROPPED:
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         connection.execute(_SERIES)
-        for each in columns:
-            rows = _rows(each, 0.0 if loaded.row is None else loaded.row.ahead)
-            connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", rows)
-        _rewrite_parts(connection, file)
+        ahead = 0.0 if loaded.row is None else loaded.row.ahead
+        counters, *_, own = columns
+        for each in columns[:-1]:
+            connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", _rows(each, ahead))
+        raw = own if len(own) else counters
+        connection.executemany(_PUT_KNOWN, _known_rows(raw, loaded.moment + ahead))
+        _rewrite_parts(connection, file, raw)
         connection.execute(f"PRAGMA user_version = {OLD_VERSION}")
         connection.execute("COMMIT")
     return LeftOut(owners, loaded.damage)
@@ -93,17 +102,27 @@ def _rows(columns: SeriesColumns, ahead: float) -> Iterator[_SeriesRow]:
     )
 
 
-def _rewrite_parts(connection: sqlite3.Connection, file: Path) -> None:
-    for (part,) in connection.execute("SELECT id FROM slot_parts").fetchall():
+def _known_rows(columns: SeriesColumns, moment: float) -> Iterator[KnownRow]:
+    """Give a row for each raw counter, all of which are told to outputs at a moment of the wall clock."""
+    return (KnownRow("c", identity, 0.0, int(moment)) for identity in columns.positions)
+
+
+def _rewrite_parts(connection: sqlite3.Connection, file: Path, raw: SeriesColumns) -> None:
+    places = Places(raw)
+    for part, packed in connection.execute("SELECT id, counters FROM slot_parts").fetchall():
         (payload,) = connection.execute("SELECT payload FROM slot_parts WHERE id = ?", (part,)).fetchone()
         # The first part may be empty, and those that release 0.1.0 has written itself may still be there.
-        if payload[:1] not in {b"", bytes([VERSION_1])}:
-            values = (_rewritten(payload, file), part)
-            connection.execute("UPDATE slot_parts SET payload = ? WHERE id = ?", values)
+        if packed or payload[:1] not in {b"", bytes([VERSION_1])}:
+            interval = _decoded(payload, file)
+            positions, amounts = places.unpack(packed)
+            for name, amount in zip(map(raw.identity, positions.tolist()), amounts.tolist(), strict=True):
+                interval.counters[name] = interval.counters.get(name, 0.0) + amount
+            connection.execute("UPDATE slot_parts SET payload = ? WHERE id = ?", (encode(interval, VERSION_1), part))
+    connection.execute("ALTER TABLE slot_parts DROP COLUMN counters")
 
 
-def _rewritten(payload: bytes, file: Path) -> bytes:
+def _decoded(payload: bytes, file: Path) -> Interval:
     try:
-        return encode(decode(payload), VERSION_1)
+        return decode(payload)
     except BadIntervalError as error:
         raise StoreError(f"{file} can't be made: a part of the open flush can't be read ({in_words(error)})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import reduce
 
 from statsd_tcp.aggregate.amounts import NO_SERIES, Amount
@@ -13,14 +13,18 @@ from statsd_tcp.aggregate.overflow import admit, fresh_amount
 
 __all__ = ["FlushRoom"]
 
-_FIELDS = {"c": "counters", "ms": "times", "s": "sets", "g": "gauges"}
+_FIELDS = {"ms": "times", "s": "sets", "g": "gauges"}
 
 
 class FlushRoom:
-    """The limit of what outputs know and what has come in the open flush, together."""
+    """The limit of what outputs know and what has come in the open flush, together.
 
-    def __init__(self, limit: Amount) -> None:
-        self._limit = limit
+    ``counters`` gives the amount of raw counters, which have found room when they come here.
+    """
+
+    def __init__(self, limit: Amount, counters: Callable[[], Amount]) -> None:
+        self._all = limit
+        self._counters = counters
         self._flush: OpenFlush | None = None
         # Not less than what there is: a series that came before the flush and in it is in it twice. To know it exactly
         # means to look at all series, which is done only when this reaches the limit.
@@ -28,13 +32,14 @@ class FlushRoom:
 
     def admit(self, news: Interval, flush: OpenFlush, known: KnownSeries) -> Interval:
         """Leave out what is more than a flush may have; the store, which leaves out the same, counts it."""
+        limit = self._all.less(self._counters())
         if flush is not self._flush:
             self._flush, self._most = flush, _at_most(flush, known)
         most = self._most.plus(fresh_amount(news, _came(flush)))
-        if not most.fits(self._limit):
+        if not most.fits(limit):
             existing = _existing(flush, known)
             taken = _taken(existing)
-            news = admit(news, existing, self._limit.less(taken)).interval
+            news = admit(news, existing, limit.less(taken)).interval
             most = taken.plus(fresh_amount(news, existing))
         self._most = most
         return news
@@ -42,7 +47,7 @@ class FlushRoom:
 
 def _at_most(flush: OpenFlush, known: KnownSeries) -> Amount:
     """Return what there is, with the series twice that are in both."""
-    came: dict[str, Iterable[str]] = {"c": flush.counters, "ms": flush.timers, "s": flush.sets, "g": flush.gauges}
+    came: dict[str, Iterable[str]] = {"ms": flush.timers, "s": flush.sets, "g": flush.gauges}
     amounts = [
         Amount.of(field, series) for kind, field in _FIELDS.items() for series in (known.identities(kind), came[kind])
     ]
@@ -53,7 +58,6 @@ def _came(flush: OpenFlush) -> dict[str, Collection[str]]:
     """Return what came in the flush, by the fields of an interval."""
     timers = flush.timers
     return {
-        "counters": flush.counters,
         "times": timers,
         "distributions": timers,
         "sets": flush.sets,
@@ -64,7 +68,6 @@ def _came(flush: OpenFlush) -> dict[str, Collection[str]]:
 def _existing(flush: OpenFlush, known: KnownSeries) -> dict[str, Collection[str]]:
     timers = _Either(known.identities("ms"), flush.timers)
     return {
-        "counters": _Either(known.identities("c"), flush.counters),
         "times": timers,
         "distributions": timers,
         "sets": _Either(known.identities("s"), flush.sets),

@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from twisted.logger import Logger
 
 from statsd_tcp.aggregate.amounts import Amount
-from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.aggregate.encoding import BadIntervalError, decode, encode
 from statsd_tcp.aggregate.flushes import OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
-from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.aggregate.known_series import KnownRow, KnownSeries
+from statsd_tcp.store.flush_counters import Changes, FlushCounters
 from statsd_tcp.store.flush_ends import FlushEnds
 from statsd_tcp.store.flush_room import FlushRoom
-from statsd_tcp.store.queues import Queued, Queues, Waiting
+from statsd_tcp.store.flush_rules import LAG, FlushRules, FlushState
+from statsd_tcp.store.queues import Queued, Queues
+from statsd_tcp.store.raw_layer import RawLayer
+from statsd_tcp.store.series_plan import Fresh
 
-__all__ = ["DEFAULT_QUEUE", "LAG", "MAX_SERIES", "FlushRules", "FlushState", "Flushes"]
-
-MAX_SERIES = Amount(1_000_000, 128 << 20)
-"""So many series are kept unless another limit is asked for."""
-
-DEFAULT_QUEUE = 8_640
-"""So many flushes may wait for an output unless another number is asked for: a day, at ten seconds each."""
-
-LAG = 0.5
-"""Seconds. News were gathered during about a second before their commit: they belong to where its middle was."""
+__all__ = ["FlushNews", "FlushRules", "Flushes"]
 
 _ALIKE_NAMED = 2
 """So many are named of the series that an output writes under one name."""
@@ -41,40 +35,19 @@ _ALIKE_NAMED = 2
 # After a longer time without a commit nobody wants to be told of each flush.
 _MOST_MISSED = 60
 
-_PUT_PART = "INSERT INTO slot_parts (start, seconds, payload) VALUES (?, ?, ?)"
+_NO_SERIES = Fresh()
+
+_PUT_PART = "INSERT INTO slot_parts (start, seconds, payload, counters) VALUES (?, ?, ?, ?)"
+_PARTS = "SELECT start, seconds, payload, counters FROM slot_parts ORDER BY id"
 _PUT_KNOWN = """INSERT INTO slot_series (kind, identity, value, seen) VALUES (?, ?, ?, ?)
     ON CONFLICT (kind, identity) DO UPDATE SET value = excluded.value, seen = excluded.seen"""
 
 
-class FlushRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How flushes are made: their length in seconds, the numbers of timers, and what becomes of the idle.
+class FlushNews(NamedTuple):
+    """What comes to a flush: an interval, and the changes of counters, which are not looked for in it."""
 
-    ``outputs`` are the names of the outputs that results are queued for, ``queue`` how many may wait for each;
-    ``path_names`` is that of those which can't tell all series apart.
-    """
-
-    seconds: int = 10
-    timers: TimerRules = TimerRules()
-    idle: IdleRules = IdleRules()
-    outputs: tuple[str, ...] = ()
-    queue: int = DEFAULT_QUEUE
-    limit: Amount = MAX_SERIES
-    path_names: PathNames | None = None
-
-
-class FlushState(msgspec.Struct, frozen=True):
-    """What a snapshot tells about flushes.
-
-    ``queues`` are those of the outputs; ``approximated`` counts the timers that were only kept approximately,
-    ``set_back`` how often flushes followed a clock that was set back far, ``merged`` the series of flushes that an
-    output can't tell apart from others. ``alike`` are two that were last found to be such.
-    """
-
-    queues: Mapping[str, Waiting]
-    approximated: int
-    set_back: int = 0
-    merged: int = 0
-    alike: tuple[str, ...] = ()
+    interval: Interval
+    counters: Changes
 
 
 class Flushes:
@@ -82,14 +55,17 @@ class Flushes:
 
     _log = Logger()
 
-    def __init__(self, rules: FlushRules, clock: Callable[[], float]) -> None:
+    def __init__(self, rules: FlushRules, clock: Callable[[], float], raw: RawLayer) -> None:
         """``clock`` gives seconds, and nobody sets it: to tell how long something took."""
         self._rules = rules
+        self._raw = raw
+        self.counters = FlushCounters(raw)
         self._clock = clock
         self._ends = FlushEnds(rules.seconds)
         self._queues = Queues(rules.outputs, rules.queue)
         self._known = KnownSeries(rules.idle, rules.path_names)
-        self._room = FlushRoom(rules.limit)
+        self._fresh = Fresh()
+        self._room = FlushRoom(rules.limit, self._raw_amount)
         self.open: OpenFlush | None = None
         self._loaded = False
         self._written: float | None = None
@@ -106,6 +82,10 @@ class Flushes:
         """Give the series that outputs were told of, with the values of gauges at the end of the last flush."""
         return self._known
 
+    def open_counters(self, fresh: Fresh = _NO_SERIES) -> dict[str, float]:
+        """Return by how much counters have changed in the open flush; ``fresh`` are new, and not in the columns yet."""
+        return self.counters.result(fresh, idle="c" not in self._rules.idle.delete)
+
     def state(self) -> FlushState:
         """Describe the queues."""
         return FlushState(self._queues.waiting(), self._approximated, self._set_back, self._merged, self._alike)
@@ -113,15 +93,20 @@ class Flushes:
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the open flush, the known series and the queues."""
         self._known = KnownSeries(self._rules.idle, self._rules.path_names)
-        self._room = FlushRoom(self._rules.limit)
+        self._room = FlushRoom(self._rules.limit, self._raw_amount)
         self.open = None
         for row in connection.execute("SELECT kind, identity, value, seen FROM slot_series"):
-            self._known.load(KnownRow(*row))
-        for start, seconds, payload in connection.execute("SELECT start, seconds, payload FROM slot_parts ORDER BY id"):
+            if row[0] != "c":
+                self._known.load(KnownRow(*row))
+        counters: list[tuple[bytes, Mapping[str, float]]] = []
+        for start, seconds, payload, packed in connection.execute(_PARTS):
             if self.open is None:
                 self.open = OpenFlush(start, seconds)
             if payload:
-                self.open.add(_decoded(payload))
+                interval = _decoded(payload)
+                self.open.add(interval)
+                counters.append((packed, changed_counters(interval)))
+        self.counters.load(counters)
         self._queues.load(connection)
         self._loaded = True
 
@@ -134,15 +119,17 @@ class Flushes:
         self,
         connection: sqlite3.Connection,
         now: float,
-        recovered: Sequence[Interval],
-        news: Interval,
+        recovered: Sequence[FlushNews],
+        news: FlushNews,
+        fresh: Fresh,
         delivered: Sequence[tuple[str, int]] = (),
     ) -> None:
         """Add what one commit brings, inside its transaction.
 
-        ``recovered`` was received before this process, in the flush that was open then. If the commit fails, after
-        this or in it, `forget` must be called.
+        ``recovered`` was received before this process, in the flush that was open then; ``fresh`` are the raw counters
+        that come with the commit. If the commit fails, after this or in it, `forget` must be called.
         """
+        self._fresh = fresh
         self.recall(connection)
         if self._writing is not None:
             self._written = self._writing
@@ -151,8 +138,8 @@ class Flushes:
             self._queues.acknowledge(connection, delivered)
         if self.open is None:
             self.open = self._flush_at(now)
-        for interval in recovered:
-            self._add(connection, self.open, interval)
+        for each in recovered:
+            self._add(connection, self.open, each)
         # What came before is not of this flush, and what is new was mostly there before the flush's end.
         self._add(connection, self._moved_to(connection, self.open, now - LAG), news)
         self._moved_to(connection, self.open, now)
@@ -190,7 +177,9 @@ class Flushes:
             end = self._close_missed(connection, flush.end, fresh.start)
             self._pass_over(connection, fresh.start - end)
             # Without contents, but with its beginning: the flush before it must not be opened again.
-            connection.execute(_PUT_PART, (fresh.start, fresh.seconds, b""))
+            connection.execute(_PUT_PART, (fresh.start, fresh.seconds, b"", b""))
+        else:
+            self.counters.begin()
         self._approximated += flush.approximated
         return fresh
 
@@ -233,31 +222,47 @@ class Flushes:
         return OpenFlush(flush_start(moment, self._rules.seconds), self._rules.seconds)
 
     def _close(self, connection: sqlite3.Connection, flush: OpenFlush) -> None:
-        result = self._known.close(flush, self._rules.timers, self._clock)
+        counters = self.open_counters(self._fresh)
+        self.counters.begin()
+        result = self._known.close(flush, counters, self._rules.timers, self._clock)
         for one in result.alike:
             self._merged += len(one.members)
             self._alike = one.members[:_ALIKE_NAMED]
         self._queues.put(connection, result)
         connection.execute("DELETE FROM slot_parts")
+        # Another release kept counters there. They are among the raw ones by now.
+        connection.execute("DELETE FROM slot_series WHERE kind = 'c'")
         connection.executemany(_PUT_KNOWN, self._known.changed)
         connection.executemany("DELETE FROM slot_series WHERE kind = ? AND identity = ?", self._known.gone)
         self._known.changed.clear()
         self._known.gone.clear()
 
-    def _add(self, connection: sqlite3.Connection, flush: OpenFlush, news: Interval) -> None:
-        if _says_nothing(news):
+    def _add(self, connection: sqlite3.Connection, flush: OpenFlush, news: FlushNews) -> None:
+        interval, changes = news
+        if _says_nothing(interval) and not len(changes.positions):
             return
-        news = self._room.admit(news, flush, self._known)
-        flush.add(news)
+        interval = self._room.admit(interval, flush, self._known)
+        flush.add(interval)
+        self.counters.add(changes)
         if self._rules.outputs:
-            connection.execute(_PUT_PART, (flush.start, flush.seconds, encode(msgspec.structs.replace(news, met=[]))))
+            payload = encode(msgspec.structs.replace(interval, counters={}, falls={}, met=[]))
+            connection.execute(_PUT_PART, (flush.start, flush.seconds, payload, changes.pack()))
+
+    def _raw_amount(self) -> Amount:
+        columns = self._raw.columns
+        return Amount(len(columns), columns.size).plus(Amount.of("counters", self._fresh.identities))
+
+
+def changed_counters(interval: Interval) -> dict[str, float]:
+    """Return by how much the counters that an interval names changed."""
+    return interval.counters | {name: fall.change(interval.counters[name]) for name, fall in interval.falls.items()}
 
 
 def _says_nothing(news: Interval) -> bool:
     """Tell whether nothing came. Listeners are named in an interval also when they were idle."""
     return not (
         any(counts.lines or counts.datagrams for counts in news.listeners.values())
-        or any((news.counters, news.gauges, news.times, news.distributions, news.sets, news.bad_lines))
+        or any((news.gauges, news.times, news.distributions, news.sets, news.bad_lines))
     )
 
 

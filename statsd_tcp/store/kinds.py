@@ -5,14 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from statsd_tcp.mapping.mapper import Mapped
+from statsd_tcp.aggregate.amounts import Amount
+from statsd_tcp.mapping.mapper import Mapped, Target
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
+from statsd_tcp.store.flush_rules import MAX_SERIES
+from statsd_tcp.store.increments import Increments
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.numbers import number
+from statsd_tcp.store.raw_layer import RawLayer
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_clock import SeriesClock
 from statsd_tcp.store.series_file import SeriesFile, Writes
-from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan
+from statsd_tcp.store.series_plan import RAW, WIDTHS, SeriesPlan
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import SeriesTable
 from statsd_tcp.store.traits import from_row
@@ -20,7 +24,7 @@ from statsd_tcp.store.windows import Windows
 
 __all__ = ["SERIES_KINDS", "Kinds"]
 
-SERIES_KINDS = tuple(WIDTHS)
+SERIES_KINDS = tuple(kind for kind in WIDTHS if kind != RAW)
 """The kinds of series, by their types on the wire; ``h`` stands for ``d`` too, which means the same."""
 
 _FAR = float(1 << 40)
@@ -31,11 +35,24 @@ _LEAST_STEP = 60.0
 
 
 class Kinds:
-    """All series. ``windows`` are the quantiles of summaries, in memory only."""
+    """All series: those that are ``shown``, and the ``raw`` counters.
 
-    def __init__(self, clock: SeriesClock, monotonic: Callable[[], float]) -> None:
+    ``find`` says what a raw counter becomes, None: they are the shown ones; ``limit`` is that of raw ones. ``windows``
+    are the quantiles of summaries, in memory only.
+    """
+
+    def __init__(
+        self,
+        clock: SeriesClock,
+        monotonic: Callable[[], float],
+        find: Callable[[str], Target] | None = None,
+        limit: Amount = MAX_SERIES,
+    ) -> None:
         self._clock = clock
-        self.columns = [SeriesColumns(kind) for kind in SERIES_KINDS]
+        self.shown = [SeriesColumns(kind) for kind in SERIES_KINDS]
+        own = SeriesColumns(RAW)
+        self.columns = [*self.shown, own]
+        self.raw = RawLayer(self.shown[0], own, find, limit)
         self.windows = Windows(monotonic)
         self._file = SeriesFile(self.columns)
         self._next_id = 1
@@ -49,6 +66,8 @@ class Kinds:
             self._ahead, self._next_id = loaded.row.ahead, loaded.row.next_id
         if loaded.moment:
             self._clock.go_on(loaded.moment)
+        told = connection.execute("SELECT identity FROM slot_series WHERE kind = 'c'").fetchall()
+        self.raw.load([identity for (identity,) in told])
         traits = dict(map(from_row, connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
         self._next_id = max(self._next_id, max(traits, default=0) + 1)
         for columns in self.columns:
@@ -62,16 +81,20 @@ class Kinds:
 
     def tables(self) -> Sequence[SeriesTable]:
         """Return the series of each kind as they are now."""
-        return [columns.table() for columns in self.columns]
+        return [columns.table() for columns in self.shown]
 
-    def plan(self, mapped: Mapped, sets_plan: SetsPlan) -> list[SeriesPlan]:
-        """Work out what news do to the series of each kind."""
+    def plan(self, mapped: Mapped, sets_plan: SetsPlan, known: Increments, raw: SeriesPlan) -> list[SeriesPlan]:
+        """Work out what news do to the series of each kind.
+
+        ``known`` is what comes to counters whose positions are known, ``raw`` what happens to raw ones with columns of
+        their own.
+        """
         news = mapped.news
-        counters, gauges, times, distributions, sets = self.columns
+        counters, gauges, times, distributions, sets = self.shown
         for_counters, for_gauges, for_times, for_distributions = (
             mapped.treatments.get(field, {}) for field in ("counters", "gauges", "times", "distributions")
         )
-        planned = plan_counters(counters, news.counters, news.falls)
+        planned = plan_counters(counters, news.counters, news.falls, known)
         if mapped.fallen:
             planned.left_out["negative"] = mapped.fallen
         counted = sets_plan.counts or {}
@@ -81,9 +104,14 @@ class Kinds:
             plan_observations(times, news.times, for_times),
             plan_observations(distributions, news.distributions, for_distributions),
             plan_traits(sets, plan_sets(sets, sets_plan.counts), sets_plan.treatments, counted),
+            raw,
         ]
-        number(list(zip(SERIES_KINDS, plans, strict=True)), news.met, self._next_id)
+        number(list(zip(WIDTHS, plans, strict=True)), news.met, self._next_id)
         return plans
+
+    def raw_plan(self, plans: Sequence[SeriesPlan]) -> SeriesPlan:
+        """Return what happens to the raw counters, of the plans of all kinds."""
+        return plans[0] if self.raw.is_shared else plans[-1]
 
     def writes(self, plans: Sequence[SeriesPlan], now: float) -> Writes | None:
         """Return what has to be written about the series; None if there is nothing."""
@@ -99,6 +127,7 @@ class Kinds:
         if writes is not None:
             self._file.apply(writes)
             self._next_id, self._ahead = writes.next_id, writes.ahead
+        self.raw.forget(plans[-1].expired, plans[0].expired)
         for columns, changes in zip(self.columns, plans, strict=True):
             self.windows.forget(columns.ids[changes.expired])
             columns.apply(changes, now)

@@ -152,7 +152,8 @@ class _Loading:
         self._leave(columns, number, gone)
         for column in (*columns.numbers, columns.updated, columns.lasting):
             column[self._lacked(columns, NUMBERS, number, fresh)] = 0
-        columns.numbers[0][self._lacked(columns, NUMBERS, number, emptied)] = 0.0
+        if len(emptied):
+            columns.numbers[0][self._lacked(columns, NUMBERS, number, emptied)] = 0.0
         if len(positions):
             self._add(columns, number, row.now, positions, part)
 

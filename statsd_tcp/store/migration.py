@@ -1,6 +1,6 @@
 """The store of release 0.1.0, taken over: every series had a row of its own there, in the table ``series``.
 
-    totals.sqlite         version 2 --read--> totals.sqlite.new, version 3 --rename--> totals.sqlite
+    totals.sqlite         version 2 --read--> totals.sqlite.new, version 4 --rename--> totals.sqlite
     totals.sqlite.0.1     what it was before
 
 Whatever ends this in the middle, the old file is at its place, or the new one is there whole.
@@ -25,7 +25,7 @@ from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
 from statsd_tcp.store.place import LOCK_TIMEOUT
 from statsd_tcp.store.rows import Row, encode_row, sealed
-from statsd_tcp.store.schema import SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
+from statsd_tcp.store.schema import COUNTERS_COLUMN, SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import page_id
 from statsd_tcp.store.series_plan import SUMS, WIDTHS, Fresh, SeriesPlan
@@ -84,8 +84,8 @@ def _copy(old: sqlite3.Connection, path: Path, suffix: str) -> Path:
 def _convert(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        for table in SERIES_TABLES:
-            connection.execute(table)
+        for statement in (*SERIES_TABLES, COUNTERS_COLUMN):
+            connection.execute(statement)
         found = connection.execute("SELECT id, kind, identity, value, weight, updated FROM series ORDER BY kind, id")
         newest, last_id = connection.execute("SELECT max(updated), max(id) FROM series").fetchone()
         row = Row(newest or 0.0, 0.0, (last_id or 0) + 1, [])

@@ -20,7 +20,7 @@ def number(plans: Sequence[tuple[str, SeriesPlan]], met: Iterable[First], next_i
     last = len(ranks)
     fresh = [(kind, name) for kind, plan in plans for name in plan.fresh.identities]
     # Sorting is stable: those that were not met stay as they are.
-    order = np.argsort([ranks.get((FIELDS[kind], name), last) for kind, name in fresh], kind="stable")
+    order = np.argsort([ranks.get((FIELDS.get(kind, kind), name), last) for kind, name in fresh], kind="stable")
     ids = np.empty(len(fresh), np.int64)
     ids[order] = np.arange(next_id, next_id + len(fresh))
     begin = 0

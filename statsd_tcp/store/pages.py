@@ -72,7 +72,8 @@ def write_numbers(columns: SeriesColumns, number: int, plan: SeriesPlan, now: fl
     pages = [_page(column, first, last) for column in (*columns.numbers, columns.updated)]
     for page, numbers in zip(pages, plan.after, strict=False):
         page[places] = numbers[here]
-    pages[0][plan.emptied[_slice(plan.emptied, first, last)] - first] = 0.0
+    if len(plan.emptied):
+        pages[0][plan.emptied[_slice(plan.emptied, first, last)] - first] = 0.0
     lasting = _page(columns.lasting, first, last)
     if len(places):
         pages[-1][places] = now

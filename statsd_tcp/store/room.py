@@ -52,8 +52,11 @@ class Room:
         (self._sets,) = (each for each in columns if each.kind == "s")
         self._look_at = 0.0
 
-    def make(self, news: Interval, now: float) -> Roomed:
-        """Find room for an interval at wall time ``now``: the longest idle series go, if there are any."""
+    def make(self, news: Interval, busy: Positions, now: float) -> Roomed:
+        """Find room for an interval at wall time ``now``: the longest idle series go, if there are any.
+
+        ``busy`` are positions of counters to which something comes beside it.
+        """
         nothing = [_NO_POSITIONS for _ in self._columns]
         known: dict[str, Mapping[str, int]] = {_FIELDS[each.kind]: each.positions for each in self._columns}
         opened = [identity for identity in self._open_sets() if identity not in self._sets.positions]
@@ -64,17 +67,17 @@ class Room:
             return Roomed(news, nothing, 0, 0, {})
         gone, freed = nothing, NO_SERIES
         if now >= self._look_at:
-            gone, freed = self._idle(news, now, lacking)
+            gone, freed = self._idle(news, busy, now, lacking)
         admitted = admit(news, known, self._limit.less(taken).plus(freed))
         return Roomed(admitted.interval, gone, admitted.overflowed, admitted.refused, admitted.left_out)
 
-    def _idle(self, news: Interval, now: float, lacking: Amount) -> tuple[list[Positions], Amount]:
+    def _idle(self, news: Interval, busy: Positions, now: float, lacking: Amount) -> tuple[list[Positions], Amount]:
         """Find series that nothing came to for long, the longest idle first, that are as much as what is lacking."""
         cut = now - IDLE_ENOUGH
         found = [
             (float(columns.updated[position]), kind, position)
             for kind, columns in enumerate(self._columns)
-            for position in columns.idle_since(cut).tolist()
+            for position in columns.idle_since(cut, busy if columns.kind == "c" else _NO_POSITIONS).tolist()
             if columns.identity(position) not in getattr(news, _FIELDS[columns.kind])
         ]
         heapify(found)

@@ -9,6 +9,7 @@ from statsd_tcp.store.errors import StoreError
 
 __all__ = [
     "APPLICATION_ID",
+    "COUNTERS_COLUMN",
     "OLD_VERSION",
     "SCHEMA_VERSION",
     "SERIES_TABLES",
@@ -21,11 +22,16 @@ __all__ = [
 APPLICATION_ID = 0x73747363
 """Marks the file as ours in SQLite's header ("stsc")."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the tables. A file of another version is refused and left alone."""
 
 OLD_VERSION = 2
 """That of release 0.1.0, which is taken over (see `migration`)."""
+
+_WITHOUT_COUNTERS = 3
+
+COUNTERS_COLUMN = "ALTER TABLE slot_parts ADD COLUMN counters BLOB NOT NULL DEFAULT x''"
+"""What the tables of the open flush did not have before version 4."""
 
 SERIES_TABLES = (
     "CREATE TABLE rows (id INTEGER PRIMARY KEY, payload BLOB NOT NULL)",
@@ -64,12 +70,14 @@ _TABLES = (
         bounds BLOB,
         counts BLOB
     )""",
-    # The open output flush, as the intervals that were added to it; the first part may be empty.
+    # The open output flush, as the intervals that were added to it; the first part may be empty. Counters are beside
+    # them, by the ids of raw ones: see the module flush_counters.
     """CREATE TABLE slot_parts (
         id INTEGER PRIMARY KEY,
         start INTEGER NOT NULL,
         seconds INTEGER NOT NULL,
-        payload BLOB NOT NULL
+        payload BLOB NOT NULL,
+        counters BLOB NOT NULL DEFAULT x''
     )""",
     # The series that outputs were told of, by their raw identities, and the values of the gauges among them.
     """CREATE TABLE slot_series (
@@ -97,7 +105,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     ours.
     """
     version = version_of(connection)
-    if version not in {0, SCHEMA_VERSION}:
+    if version not in {0, _WITHOUT_COUNTERS, SCHEMA_VERSION}:
         raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")
     is_new = not (version or _objects(connection))
     if not is_new:
@@ -115,6 +123,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     else:
         # Behind the others: it brings all of the file into memory, from where it can be put back.
         check_whole(connection, path)
+    if version == _WITHOUT_COUNTERS:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(COUNTERS_COLUMN)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ be given lasting. The plan is then written, and only after that applied here.
     ms, h   sum + remainder,               ids: numbers that grow in the order of coming
             weight + remainder             identities
     s       members
+    rc      (none)
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ class SeriesColumns:
         if plan.fresh.identities:
             self._take_in(plan.fresh)
         self.put(plan.positions, plan.after, now)
-        self.numbers[0][plan.emptied] = 0.0
+        if len(plan.emptied):
+            self.numbers[0][plan.emptied] = 0.0
         self.lasting[plan.positions] = True
         self.lasting[plan.fresh.positions] = False
         if plan.traits:

@@ -13,11 +13,14 @@ from statsd_tcp.store.exact import Doubles, Wholes
 from statsd_tcp.store.observations import Observations
 from statsd_tcp.store.traits import Traits
 
-__all__ = ["NO_POSITIONS", "SUMS", "WIDTHS", "Fresh", "Positions", "SeriesPlan", "positions_of"]
+__all__ = ["NO_POSITIONS", "RAW", "SUMS", "WIDTHS", "Fresh", "Positions", "SeriesPlan", "positions_of"]
 
 Positions = Wholes
 
-WIDTHS: Final = {"c": 1, "g": 2, "ms": 2, "h": 2, "s": 1}
+RAW: Final = "rc"
+"""The kind of the raw counters that have columns of their own, see `raw_layer`. They have no numbers."""
+
+WIDTHS: Final = {"c": 1, "g": 2, "ms": 2, "h": 2, "s": 1, RAW: 0}
 """By kind, how many numbers come to a series."""
 
 SUMS: Final = frozenset({"c", "ms", "h"})

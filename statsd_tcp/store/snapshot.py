@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
-from statsd_tcp.store.flushes import FlushState
+from statsd_tcp.store.flush_rules import FlushState
 from statsd_tcp.store.owners import Owner
 from statsd_tcp.store.quantiles import QuantileSource
 from statsd_tcp.store.traits import Traits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Plan(msgspec.Struct):
     moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
     inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
     only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
-    mark of a backup, which goes.
+    mark of a backup, which goes. ``asked`` are the raw counters that came by name.
     """
 
     book: Book
@@ -56,6 +56,7 @@ class Plan(msgspec.Struct):
     sets: SetsPlan | None = None
     decision: Decision | None = None
     marked: bool = False
+    asked: Collection[str] = ()
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""

@@ -28,7 +28,7 @@ from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.files import FAULTS
-from statsd_tcp.store.flushes import FlushState
+from statsd_tcp.store.flush_rules import FlushState
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS
 from statsd_tcp.wire.samples import KINDS

@@ -20,7 +20,7 @@ from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.rows import Row
 from statsd_tcp.store.schema import APPLICATION_ID, OLD_VERSION, SCHEMA_VERSION
 from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import WIDTHS
+from statsd_tcp.store.series_plan import RAW, WIDTHS
 from statsd_tcp.wire.series import split_identity
 
 __all__ = ["LedgerLine", "SeriesLine", "StoreReader", "TotalLine", "open_reader"]
@@ -109,7 +109,8 @@ class StoreReader:
     def _loaded(self) -> _Series:
         columns = [SeriesColumns(kind) for kind in WIDTHS]
         loaded = load_series(self._connection, columns)
-        return _Series(columns, loaded.row, loaded.damage)
+        shown = [each for each in columns if each.kind != RAW]
+        return _Series(shown, loaded.row, loaded.damage)
 
     def let_go(self) -> None:
         """Have the series in memory, and end this look: while it lasts the log of a running service only grows."""

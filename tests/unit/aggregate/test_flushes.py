@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +19,12 @@ from tests.unit.aggregate.model import Chunk, came, chunks, expected
 RULES = TimerRules(percentiles=())
 
 
-def close(known: KnownSeries, start: int, *news: Interval) -> FlushResult:
-    """Close a flush of ten seconds in which these intervals came."""
+def close(known: KnownSeries, start: int, *news: Interval, idle: Mapping[str, float] = {}) -> FlushResult:
+    """Close a flush of ten seconds in which these intervals came; ``idle`` are further counters."""
     flush = OpenFlush(start, 10)
     for interval in news:
         flush.add(interval)
-    return known.close(flush, RULES, lambda: 0.0)
+    return known.close(flush, dict(idle) | merge(news).counters, RULES, lambda: 0.0)
 
 
 def gauge(*changes: tuple[int, bool, float]) -> Interval:
@@ -91,7 +91,7 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(flush.approximated, 0)
         flush.add(Interval(times={"t": came({float(value): 1.0 for value in range(100, 1000)})}))
         self.assertEqual(flush.approximated, 1)
-        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
+        found = KnownSeries(IdleRules()).close(flush, {}, RULES, lambda: 0.0)
         self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
         self.assertEqual(found.timers["t"]["upper"], 999.0)
         self.assertLess(len(flush.timers["t"].counted.values), 300)
@@ -117,7 +117,7 @@ class CloseTests(SynchronousTestCase):
         held = sum(len(timer.counted.values) + timer.waiting for timer in flush.timers.values())
         self.assertLessEqual(held, 500 + 60 + len(names) * 2 * FEWEST_VALUES)
         self.assertGreater(flush.approximated, len(names))
-        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
+        found = KnownSeries(IdleRules()).close(flush, {}, RULES, lambda: 0.0)
         for name in names:
             self.assertEqual((found.timers[name]["count"], found.timers[name]["lower"]), (180.0, 1.0))
             self.assertAlmostEqual(found.timers[name]["sum"], 1830 * (1 + 1.1 + 1.21))
@@ -131,7 +131,7 @@ class CloseTests(SynchronousTestCase):
             changes = [(100 * round_ + tick, True, 1.0) for tick in range(40)]
             flush.add(Interval(gauges={name: list(changes) for name in names}))
         self.assertLessEqual(sum(map(len, flush.gauges.values())), 200 + 40 + len(names) * flushes.FEW_CHANGES)
-        found = KnownSeries(IdleRules()).close(flush, RULES, lambda: 0.0)
+        found = KnownSeries(IdleRules()).close(flush, {}, RULES, lambda: 0.0)
         self.assertEqual(found.gauges, dict.fromkeys(names, 200.0))
 
 
@@ -142,9 +142,9 @@ class CollisionTests(SynchronousTestCase):
         """Know nothing yet."""
         self.known = KnownSeries(IdleRules(), PathNames(str.islower, str.lower, str))
 
-    def found(self, start: int, *news: Interval) -> dict[str, object]:
+    def found(self, start: int, *news: Interval, idle: Mapping[str, float] = {}) -> dict[str, object]:
         """Close a flush, and give what is alike in it, by the kind."""
-        return {one.kind: one.value for one in close(self.known, start, *news).alike}
+        return {one.kind: one.value for one in close(self.known, start, *news, idle=idle).alike}
 
     def test_nothing(self) -> None:
         """As long as no two are alike nothing is said, and the joined result is the result."""
@@ -174,11 +174,11 @@ class CollisionTests(SynchronousTestCase):
             counters={"N": 2.0}, gauges={"N": [(9, False, 1.0)]}, times={"N": came({5.0: 1.0})}, sets={"N": {"b"}}
         )
         close(self.known, 1000, first)
-        found = self.found(1010, other)
+        found = self.found(1010, other, idle={"n": 0.0})
         self.assertEqual((found["counters"], found["gauges"], found["sets"]), (2.0, 1.0, 1))
         self.assertEqual(found["timers"]["mean"], 5.0)  # type: ignore[index]
         nothing = {"counters": 0.0, "gauges": 1.0, "sets": 0, "timers": {"count": 0.0, "count_ps": 0.0}}
-        self.assertEqual(self.found(1020), nothing)
+        self.assertEqual(self.found(1020, idle={"n": 0.0, "N": 0.0}), nothing)
 
     def test_joined(self) -> None:
         """In the joined result there is one series for each group, and the others are as they were."""
@@ -193,22 +193,20 @@ class IdleTests(SynchronousTestCase):
 
     def some(self) -> Interval:
         """Make an interval with a series of each kind."""
-        return Interval(
-            counters={"c": 1.0}, times={"t": came({1.0: 1.0})}, sets={"s": {"a"}}, gauges={"g": [(1, False, 5.0)]}
-        )
+        return Interval(times={"t": came({1.0: 1.0})}, sets={"s": {"a"}}, gauges={"g": [(1, False, 5.0)]})
 
     def test_they_stay(self) -> None:
-        """An idle counter, timer or set is 0 in the next flush, and a gauge is what it was."""
+        """An idle timer or set is 0 in the next flush, and a gauge is what it was."""
         known = KnownSeries(IdleRules())
         close(known, 1000, self.some())
         found = close(known, 1010)
-        self.assertEqual((found.counters, found.sets, found.gauges), ({"c": 0.0}, {"s": 0}, {"g": 5.0}))
+        self.assertEqual((found.sets, found.gauges), ({"s": 0}, {"g": 5.0}))
         self.assertEqual(found.timers, {"t": {"count": 0.0, "count_ps": 0.0}})
 
     def test_they_go(self) -> None:
         """Where it is asked for, an idle series of its kind is not in the flush."""
-        whole = {"counters": {"c": 0.0}, "sets": {"s": 0}, "gauges": {"g": 5.0}}
-        for kind, name in (("c", "counters"), ("s", "sets"), ("g", "gauges"), ("ms", "timers")):
+        whole = {"sets": {"s": 0}, "gauges": {"g": 5.0}}
+        for kind, name in (("s", "sets"), ("g", "gauges"), ("ms", "timers")):
             with self.subTest(kind=kind):
                 known = KnownSeries(IdleRules(delete=frozenset({kind})))
                 close(known, 1000, self.some())
@@ -241,10 +239,11 @@ class IdleTests(SynchronousTestCase):
     def test_forgotten_in_the_end(self) -> None:
         """A series that nobody sends for long is forgotten; one that is sent is not."""
         known = KnownSeries(IdleRules(ttl=6400.0))
-        close(known, 0, self.some(), Interval(counters={"busy": 1.0}))
+        busy = Interval(sets={"busy": {"a"}})
+        close(known, 0, self.some(), busy)
         for start in range(10, 6600, 10):
-            found = close(known, start, Interval(counters={"busy": 1.0}))
-        self.assertEqual((set(found.counters), found.timers, found.sets, found.gauges), ({"busy"}, {}, {}, {}))
+            found = close(known, start, busy)
+        self.assertEqual((found.timers, set(found.sets), found.gauges), ({}, {"busy"}, {}))
         self.assertEqual(len(known), 1)
 
 
@@ -267,7 +266,7 @@ def save(known: KnownSeries, rows: dict[tuple[str, str], KnownRow]) -> None:
 
 def contents(result: FlushResult) -> Iterable[object]:
     """Give what matters of a result."""
-    return (result.counters, result.gauges, result.sets, result.timers)
+    return (result.gauges, result.sets, result.timers)
 
 
 class DurableTests(SynchronousTestCase):
@@ -275,7 +274,7 @@ class DurableTests(SynchronousTestCase):
 
     @given(
         st.lists(chunks(), min_size=1, max_size=5),
-        st.sets(st.sampled_from(["c", "g", "ms", "s"])),
+        st.sets(st.sampled_from(["g", "ms", "s"])),
         st.integers(1, 3),
     )
     def test_a_restart_changes_nothing(self, received: list[list[Chunk]], delete: set[str], ttl: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.console.open_flush import open_series
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase
 
@@ -48,14 +48,14 @@ class OpenSeriesTests(FlushTestCase):
         self.assertEqual({"t": {"count": 0}}, open_series(store, "timers", TIMERS))
 
     def test_without_outputs(self) -> None:
-        """Where no output has to be told of what is idle, only gauges outlive the flush."""
+        """Where no output has to be told of what is idle, only counters and gauges outlive the flush."""
         store = self.open_with(FlushRules(seconds=10))
         self.commit(store, SOME)
         self.assertEqual({"s": 2}, open_series(store, "sets", TIMERS))
         self.at(10)
         self.commit(store)
         found = [open_series(store, kind, TIMERS) for kind in ("counters", "sets", "gauges", "timers")]
-        self.assertEqual([NOTHING, {}, {"g": 5}, {}], found)
+        self.assertEqual([{"a;k=v": 0, "b": 0} | NOTHING, {}, {"g": 5}, {}], found)
 
     def test_no_flushes(self) -> None:
         """Before the first commit, and in a store without flushes, there is nothing."""

@@ -14,7 +14,7 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot, TotalKey
 
 DAY = 86400.0
@@ -96,7 +96,14 @@ class FlushTestCase(StoreTestCase):
     def open_with(self, rules: FlushRules = RULES) -> Store:
         """Open the store, for the time of the test."""
         clocks = self.clocks
-        store = Store(self.path, flushes=rules, wall=clocks.wall, monotonic=clocks.monotonic)
+        store = Store(
+            self.path,
+            series_ttl=rules.idle.ttl,
+            limit=rules.limit,
+            flushes=rules,
+            wall=clocks.wall,
+            monotonic=clocks.monotonic,
+        )
         self.addCleanup(store.close)
         return store
 

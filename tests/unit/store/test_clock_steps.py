@@ -7,7 +7,7 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import WIDTHS
@@ -65,7 +65,7 @@ class FlushEndTests(SteppedTestCase):
         assert self.store.flushes.open is not None
         flush = self.store.flushes.open
         self.assertTrue(flush.start <= self.clocks.now < flush.end)
-        self.assertEqual(sum(found.values()) + flush.counters["hits"], 93.0)
+        self.assertEqual(sum(found.values()) + self.store.flushes.open_counters()["hits"], 93.0)
 
     def test_back_at_rest(self) -> None:
         """So it is when nothing comes: outputs are told so, and of each end once."""

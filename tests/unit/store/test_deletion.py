@@ -8,7 +8,7 @@ from typing import Any
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.search import Kind, Search
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, values
@@ -118,15 +118,15 @@ class DeletionTests(DeletionTestCase):
         """The open flush is rewritten in parts, each of which says where the next one begins."""
         self.patch(deletion, "_STRIPPED", 1)
         for number in range(3):
-            self.commit(self.store, Interval(counters={"ab": 1.0, "new": float(number)}))
+            self.commit(self.store, Interval(gauges={"ab": [(2, False, 1.0)], "new": [(2, False, float(number))]}))
         ids, times = self.store.parts(), 0
-        self.commit(self.store, Interval(counters={"ab": 1.0}))
+        self.commit(self.store, Interval(gauges={"ab": [(3, True, 4.0)]}))
         while ids:
-            ids = self.store.strip("counters", {"ab", "a.b"}, ids)
+            ids = self.store.strip("gauges", {"ab", "a.b"}, ids)
             times += 1
         self.assertEqual(times, 4)
         self.reopen()
-        self.assertEqual({"new": 3.0, "ab": 1.0, TAGGED: 2.0, "a.c": 3.0}, self.result().counters)
+        self.assertEqual({"new": 2.0, "ab": 4.0, "g": 6.0}, self.result().gauges)
 
     def test_nothing_found(self) -> None:
         """A pattern that means nothing changes nothing."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 import stat
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
+
+import msgspec
 
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import VERSION_1, decode
@@ -19,6 +22,7 @@ from statsd_tcp.aggregate.values import Values, packed, packed_counts
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.flushes import changed_counters
 from statsd_tcp.store.schema import OLD_VERSION
 from tests.unit.store.cases import FlushTestCase, values
 
@@ -35,9 +39,12 @@ def timer(value: float, count: int, rate: float = 1.0) -> Values:
 def result(payloads: Iterable[bytes]) -> FlushResult:
     """Work out what an output gets of the parts of a flush."""
     flush = OpenFlush(0, 10)
+    counters = Counter[str]()
     for payload in filter(None, payloads):
-        flush.add(decode(payload))
-    return KnownSeries(IdleRules()).close(flush, TimerRules(), lambda: 0.0)
+        interval = decode(payload)
+        flush.add(interval)
+        counters.update(changed_counters(interval))
+    return KnownSeries(IdleRules()).close(flush, dict(counters), TimerRules(), lambda: 0.0)
 
 
 NEWS = Interval(
@@ -119,8 +126,17 @@ class DowngradeTests(FlushTestCase):
         *after, payloads = zip(*self.read(query), strict=True)
         self.assertEqual(before, after)
         self.assertEqual({b"", bytes([VERSION_1])}, {payload[:1] for payload in payloads})
-        self.assertEqual(-4.0, result(payloads).counters["down"])
-        self.assertEqual(result(own), result(payloads))
+        found = result(payloads)
+        assert self.store.flushes is not None
+        counted = {name: amount for name, amount in self.store.flushes.open_counters().items() if amount}
+        self.assertEqual(-4.0, counted["down"])
+        self.assertEqual(msgspec.structs.replace(result(own), counters=counted), found)
+
+    def test_known_counters(self) -> None:
+        """Outputs are told of each counter that the store has."""
+        self.downgrade()
+        known = {identity for (identity,) in self.read("SELECT identity FROM slot_series WHERE kind = 'c'")}
+        self.assertEqual(set(values(self.store.snapshot.counters)), known)
 
     def test_back_again(self) -> None:
         """This version takes the file over, with the same totals and the same flushes."""
@@ -152,7 +168,7 @@ class DowngradeTests(FlushTestCase):
 
     def test_bad_part(self) -> None:
         """Without the whole open flush there is no file."""
-        self.change("INSERT INTO slot_parts VALUES (99, 0, 10, x'63')")
+        self.change("INSERT INTO slot_parts VALUES (99, 0, 10, x'63', x'')")
         with self.assertRaises(StoreError) as raised:
             self.downgrade()
         self.assertTrue(str(raised.exception).startswith(f"{self.file} can't be made: a part of the open flush can't"))

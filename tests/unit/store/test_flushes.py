@@ -16,7 +16,7 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.store import queues
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, hits
 
@@ -91,7 +91,7 @@ class ClosingTests(FlushTestCase):
         snapshot = self.commit(store, hits(3.0))
         assert store.flushes is not None
         assert store.flushes.open is not None
-        self.assertEqual(store.flushes.open.counters, {"hits": 3.0})
+        self.assertEqual(store.flushes.open_counters(), {"hits": 3.0})
         assert snapshot.flushes is not None
         self.assertEqual(snapshot.flushes.queues, {})
         self.at(10.01)
@@ -317,15 +317,15 @@ class LimitTests(FlushTestCase):
     def test_idle_series_make_room_in_flushes(self) -> None:
         """Series that outputs leave out when they are idle take no room in the next flush."""
         rules = FlushRules(
-            seconds=10, outputs=("one",), limit=Amount(2, 1 << 20), idle=IdleRules(delete=frozenset("c"))
+            seconds=10, outputs=("one",), limit=Amount(4, 1 << 20), idle=IdleRules(delete=frozenset("s"))
         )
         store = self.open_with(rules)
         for number, names in enumerate(("ab", "cd")):
             self.at(10 * number + 1)
-            self.commit(store, Interval(counters=dict.fromkeys(names, 1.0)))
+            self.commit(store, Interval(sets={name: {"x"} for name in names}))
         self.at(20.01)
         self.commit(store)
-        self.assertEqual([set(result.counters) for result in self.results(store)], [set("ab"), set("cd")])
+        self.assertEqual([set(result.sets) for result in self.results(store)], [set("ab"), set("cd")])
 
 
 class OlderPartTests(FlushTestCase):
@@ -340,12 +340,10 @@ class OlderPartTests(FlushTestCase):
             store.close()
             part = encode(Interval(counters={"up": 5.0, "down": 1.0}, falls={"down": Fall(-3.0, 2)}), version)
             with closing(sqlite3.connect(self.path)) as connection, connection:
-                connection.execute("UPDATE slot_parts SET payload = ? WHERE payload != x''", (part,))
+                connection.execute("UPDATE slot_parts SET payload = ?, counters = x'' WHERE payload != x''", (part,))
             store = self.open_with()
             self.commit(store, Interval(counters={"up": 1.0, "down": 1.0}))
-            self.assertEqual(
-                store.flushes and store.flushes.open and store.flushes.open.counters, {"up": 6.0, "down": -1.0}
-            )
+            self.assertEqual(store.flushes and store.flushes.open_counters(), {"up": 6.0, "down": -1.0})
             self.at(10 * number + 11)
             self.commit(store)
             store.close()

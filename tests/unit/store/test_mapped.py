@@ -10,7 +10,7 @@ from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.flushes import FlushRules
+from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.snapshot import SeriesTable, Snapshot
 from statsd_tcp.store.traits import Traits, refit
 from tests.unit.aggregate.model import came

@@ -46,6 +46,7 @@ class MigrationTests(StoreTestCase):
             old.execute("DROP TABLE rows")
             old.execute("DROP TABLE pages")
             old.execute("DROP TABLE owners")
+            old.execute("ALTER TABLE slot_parts DROP COLUMN counters")
             old.execute(SERIES)
             old.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", rows)
             old.execute("INSERT INTO traits VALUES (?, 50.0, 'help', NULL, NULL)", (MANY + 2,))

@@ -1,0 +1,78 @@
+"""What the pieces of a commit bring: their intervals, and the counters of which they say the position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.interval import Interval, merge
+from statsd_tcp.store.batch import Piece
+from statsd_tcp.store.book import Book
+from statsd_tcp.store.flush_counters import Changes
+from statsd_tcp.store.flushes import FlushNews
+from statsd_tcp.store.increments import NOTHING, Increments
+from statsd_tcp.store.raw_layer import RawLayer, located
+from statsd_tcp.store.series_plan import SeriesPlan
+from statsd_tcp.store.snapshot import Refusal
+
+__all__ = ["News", "flush_news", "take_pieces"]
+
+
+class News(NamedTuple):
+    """What living workers said, added up, and what was read of the journals of others, piece by piece.
+
+    ``known`` is what comes to raw counters beside those that ``living`` names.
+    """
+
+    living: Interval
+    recovered: Sequence[Interval] = ()
+    known: Increments = NOTHING
+
+    def together(self) -> Interval:
+        """Return all that comes by name."""
+        return merge([*self.recovered, self.living]) if self.recovered else self.living
+
+
+def take_pieces(pieces: Iterable[Piece], book: Book, refused: list[Refusal]) -> News | None:
+    """Add what pieces count to a book, and return what else they bring, None if there is nothing.
+
+    Those that do not begin where their ledger is committed are ``refused``.
+    """
+    living: list[Interval] = []
+    recovered: list[Interval] = []
+    for piece in pieces:
+        interval = decode(piece.payload)
+        refusal = book.take_interval(piece, interval)
+        if refusal is not None:
+            refused.append(refusal)
+        elif piece.recovered:
+            recovered.append(interval)
+        else:
+            living.append(interval)
+    if not (living or recovered):
+        return None
+    return News(living[0] if len(living) == 1 else merge(living), recovered)
+
+
+def flush_news(raw: RawLayer, plan: SeriesPlan, news: News, *, whole: bool) -> tuple[FlushNews, list[FlushNews]]:
+    """Return what comes to flushes: of living workers, and of the journals of others. ``plan`` is for raw counters.
+
+    ``whole`` says that the plan has all counters that came.
+    """
+    recovered = [FlushNews(each, _changes(raw, plan, NOTHING, each, named=True)) for each in news.recovered]
+    named = bool(recovered or not (whole and raw.is_shared))
+    known = news.known if named or not plan.numbers else Increments(plan.positions, plan.numbers[0])
+    return FlushNews(news.living, _changes(raw, plan, known, news.living, named=named)), recovered
+
+
+def _changes(raw: RawLayer, plan: SeriesPlan, known: Increments, interval: Interval, *, named: bool) -> Changes:
+    columns, fresh = raw.columns, plan.fresh
+    found = located(columns, fresh, known, interval.counters if named else {}, interval.falls)
+    ids = columns.ids.take(found.positions, mode="clip")
+    if len(fresh.positions):
+        new = np.isin(found.positions, fresh.positions, assume_unique=True)
+        ids[new] = fresh.ids[fresh.positions.searchsorted(found.positions[new])]
+    return Changes(found.positions, ids, found.amounts)
