@@ -366,9 +366,14 @@ class Service(OrderedService):
         """Greet the operator, and tell systemd."""
         announce(self._plan)
         self._kernel.announce()
-        self.reloaded()
+        self._tell_systemd()
 
     def reloaded(self) -> None:
+        """Tell the operator what is in force now, and systemd."""
+        announce(self._plan, "goes on after a reload")
+        self._tell_systemd()
+
+    def _tell_systemd(self) -> None:
         """Give the sockets to systemd to keep, and tell it that the service is ready."""
         for listener in self._plan.listeners:
             for worker, descriptors in enumerate(listener.descriptors()):

@@ -35,6 +35,7 @@ from statsd_tcp.settings.settings import Settings, SettingsError
 from statsd_tcp.sockets.tls import reactor_without_tls
 from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, check_reading, check_writing, find_user
+from statsd_tcp.status.log_file import LogFile
 from statsd_tcp.status.log_lines import make_observer, plain_under_twist
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
 from statsd_tcp.supervisor.start_plan import Plan
@@ -147,19 +148,21 @@ def _twistd_of(options: Options) -> Mapping[str, Any]:
 
 
 def _check_files(options: Options, settings: Settings, twistd: Mapping[str, Any], user: User | None) -> None:
-    """Try what a reload will open again; raises `UserError`."""
+    """Try what is opened later, by twistd or a reload; raises `UserError`."""
     if user is not None:
         check_reading(user, files_read(settings, options["config"], twistd))
-    log = log_file(twistd)
-    if log:
+    if log := log_file(twistd):
         check_writing(user, "--logfile", log)
 
 
-def _log_observer(options: Options, settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver | None:
-    """Make what writes the log to standard output under twistd; None where the log goes elsewhere."""
+def _log_observer(reactor: Any, options: Options, settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver | None:
+    """Make what writes the log under twistd, to standard output or a file; None where the log goes elsewhere."""
     if options.parent is not None:
         plain_under_twist(options.parent)
-    return make_observer(settings.log_format, sys.stdout) if logs_to_stdout(twistd) else None
+    if logs_to_stdout(twistd):
+        return make_observer(settings.log_format, sys.stdout)
+    log = log_file(twistd)
+    return make_observer(settings.log_format, LogFile(reactor, log)) if log else None
 
 
 def _needs_tls(options: Options, settings: Settings) -> bool:
@@ -180,15 +183,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         twistd = _twistd_of(options)
         user = find_user(twistd.get("uid"), twistd.get("gid"))
         running = os.environ.pop(REHEARSAL, "")
-        if user is not None or running:
-            _check_files(options, settings, twistd, user)
+        _check_files(options, settings, twistd, user)
         if running:
             check_reload(settings, os.environ)
             rehearse(settings, running)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest, user)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
-        return _assemble(reactor, plan, lock, outputs, manifest, _log_observer(options, settings, twistd))
+        return _assemble(reactor, plan, lock, outputs, manifest, _log_observer(reactor, options, settings, twistd))
     except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:
         fail(str(error))
     except Exception as error:  # noqa: BLE001  (here and only here a start ends, whatever it was)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.patience import PATIENCE
 
-__all__ = ["Command", "run", "section", "transcripts"]
+__all__ = ["Command", "in_places", "run", "section", "transcripts"]
 
 _INDENT = " " * 4
 
@@ -32,13 +32,19 @@ class Command(NamedTuple):
 
     def translated(self, places: Mapping[str, str]) -> Command:
         """Return the same for a service that is elsewhere: what stands in the document is replaced by what is here."""
-        return Command(_replaced(self.text, places), tuple(_replaced(line, places) for line in self.output))
+        return Command(in_places(self.text, places), tuple(in_places(line, places) for line in self.output))
 
     def fits(self, printed: str) -> bool:
         """Tell whether that was printed."""
         pattern = "".join(r"(?:.*\n)*?" if line == "..." else _pattern(line) for line in self.output)
         lines = [_narrow(line) for line in printed.splitlines()]
         return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None
+
+
+def in_places(text: str, places: Mapping[str, str]) -> str:
+    """Return what stands in a document for a service that is elsewhere. All is replaced at once, nothing twice."""
+    words = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in places)
+    return re.sub(words, lambda found: places[found[0]], text)
 
 
 def transcripts(path: Path) -> dict[str, list[Command]]:
@@ -84,9 +90,3 @@ def _narrow(line: str) -> str:
 
 def _pattern(line: str) -> str:
     return ".*".join(re.escape(part) for part in line.split("...")) + r"\n"
-
-
-def _replaced(text: str, places: Mapping[str, str]) -> str:
-    """Replace all at once, so that nothing is replaced twice."""
-    words = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in places)
-    return re.sub(words, lambda found: places[found[0]], text)

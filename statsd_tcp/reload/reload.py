@@ -47,7 +47,7 @@ __all__ = ["SIGNALS", "Reload"]
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
-_BLOCKED = (*SIGNALS, signal.SIGTERM, signal.SIGINT)
+_BLOCKED = (*SIGNALS, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 QUIET_CHECK = 0.02
 QUIET_TRIES = 100

@@ -46,7 +46,7 @@ def build_settings(
     """
     config = config or {}
     texts = {name: tuple(chosen) for name, chosen in {**config, **given}.items()}
-    values: dict[str, Any] = {"given": texts}
+    values: dict[str, Any] = {"given": texts, "source": source}
     faults: list[str] = []
     where = partial(place, given, config, source)
     for option in OPTIONS:

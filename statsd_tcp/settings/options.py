@@ -251,7 +251,7 @@ OPTIONS = (
     ),
     Option(
         "log-format", "", log_format, "text", False,
-        "form of the log on standard output under twistd: text (time, level, text), or json (one object per "
-        "line, with all fields of the event) [default: text]",
+        "form of the log under twistd, on standard output and in its --logfile: text (time, level, text), or json (one "
+        "object per line, with all fields of the event) [default: text]",
     ),
 )  # fmt: skip

@@ -32,7 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator asked for, validated, with the defaults filled in.
 
     ``workers`` and ``max_connections`` None: chosen from the machine at start. ``state_dir`` None: the place that the
-    platform keeps for it. Times are in seconds. ``given`` are the texts of those options that were given.
+    platform keeps for it. Times are in seconds. ``given`` are the texts of those options that were given,
+    ``source`` is the file that some of them come from, "" if there is none.
     """
 
     listen: tuple[Endpoint, ...]
@@ -71,3 +72,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     steer: str
     log_format: str
     given: Mapping[str, tuple[str, ...]]
+    source: str

@@ -1,4 +1,4 @@
-"""What the service says when it has started: what listens where, what goes where, and the one command to try it."""
+"""What the service says at its start and after a reload: what listens where, what goes where, one command to try it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["announce", "greeting"]
 _log = Logger()
 
 
-def announce(plan: Plan) -> None:
-    """Log the greeting, line by line."""
-    for line in greeting(plan):
+def announce(plan: Plan, what: str = "has started") -> None:
+    """Log the greeting, line by line; ``what`` says what the service has done."""
+    for line in greeting(plan, what):
         _log.info("{line}", line=line)
     for warning in plan.settings.mapping.warnings if plan.settings.mapping is not None else ():
         _log.warn("{warning}", warning=warning)
@@ -31,9 +31,9 @@ def announce(plan: Plan) -> None:
         _log.warn("--{name}: {words}", name=name, words=words)
 
 
-def greeting(plan: Plan) -> list[str]:
+def greeting(plan: Plan, what: str = "has started") -> list[str]:
     """Write what an operator wants to know first."""
-    lines = [f"statscounter {__version__} has started"]
+    lines = [f"statscounter {__version__} {what}"]
     lines += [_listener_line(listener) for listener in plan.listeners]
     if plan.http is not None:
         lines.append(f"  metrics, status   http://{plan.http.addresses[0]}/")
@@ -42,6 +42,8 @@ def greeting(plan: Plan) -> list[str]:
     lines.append(f"  workers           {plan.workers} ({plan.workers_reason}){_placement(plan)}")
     lines.append(f"  hot path          {native.use(os.environ)}")
     lines.append(f"  state             {plan.state_dir}")
+    if plan.settings.source:
+        lines.append(f"  configuration     {plan.settings.source}")
     if (mapping := plan.settings.mapping) is not None:
         lines.append(f"  mapping           {mapping.source}, {len(mapping.rules)} rules")
     lines += _output_lines(plan.settings)

@@ -1,8 +1,8 @@
-"""The log on standard output: for people time, level and text, for programs all of an event as one line of JSON."""
+"""The lines of the log: for people time, level and text, for programs all of an event as one line of JSON."""
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
 
 from twisted.logger import (
     FileLogObserver,
@@ -17,7 +17,7 @@ from twisted.logger import (
 )
 from twisted.python.components import Componentized
 
-__all__ = ["make_observer", "observe", "plain_text", "plain_under_twist"]
+__all__ = ["Stream", "make_observer", "observe", "plain_text", "plain_under_twist"]
 
 _LEFT_OUT = frozenset({"reactor class: {reactor}."})
 """Formats of events that name only a class of Python's: Twisted's first words under twistd."""
@@ -41,11 +41,21 @@ def _json_line(event: LogEvent) -> str:
     return f"{eventAsJSON({**event, 'text': formatEvent(event)})}\n"
 
 
-def make_observer(form: str, stream: IO[str]) -> ILogObserver:
+class Stream(Protocol):
+    """Where text goes: standard output, or a file of the log."""
+
+    def write(self, text: str, /) -> object:
+        """Add text."""
+
+    def flush(self) -> object:
+        """Have no text wait here."""
+
+
+def make_observer(form: str, stream: Stream) -> ILogObserver:
     """Make what writes events in that form to a stream."""
-    if form == "json":
-        return FileLogObserver(stream, _json_line)
-    return FileLogObserver(stream, plain_text)
+    # The observer needs no more of a file than that.
+    file = cast("IO[str]", stream)
+    return FileLogObserver(file, _json_line if form == "json" else plain_text)
 
 
 def observe(application: object, observer: ILogObserver) -> None:

@@ -10,7 +10,11 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.build import build_settings
-from statsd_tcp.status.greeting import announce
+from statsd_tcp.status.greeting import announce, greeting
+
+_PLACES: dict[str, Any] = {
+    "listeners": [], "http": None, "admin": None, "state_dir": Path("/x"), "cpus": (), "connections": 1, "backlog": 1
+}  # fmt: skip
 
 
 class GreetingTests(SynchronousTestCase):
@@ -19,10 +23,7 @@ class GreetingTests(SynchronousTestCase):
     def said(self, **given: list[str]) -> list[tuple[str, str]]:
         """Give the level and the text of each line for a service with these options."""
         settings = build_settings({name.replace("_", "-"): texts for name, texts in given.items()})
-        places: dict[str, Any] = {"listeners": [], "http": None, "admin": None, "state_dir": Path("/x"), "cpus": ()}
-        plan: Any = SimpleNamespace(
-            settings=settings, workers=1, workers_reason="as asked for", connections=1, backlog=1, **places
-        )
+        plan: Any = SimpleNamespace(settings=settings, workers=1, workers_reason="as asked for", **_PLACES)
         with capturedLogs() as events:
             announce(plan)
         return [(event["log_level"].name, formatEvent(event)) for event in events]
@@ -47,6 +48,13 @@ class GreetingTests(SynchronousTestCase):
             [line.split(maxsplit=1)[1] for _, line in said if line.startswith("  output ")],
         )
         self.assertEqual([], [line for level, line in said if level != "info"])
+
+    def test_configuration(self) -> None:
+        """The configuration file is named, if there is one."""
+        settings = build_settings({}, {"workers": ["1"]}, "/etc/x.toml")
+        plan: Any = SimpleNamespace(settings=settings, workers=1, workers_reason="as asked for", **_PLACES)
+        self.assertIn("  configuration     /etc/x.toml", greeting(plan))
+        self.assertEqual([], [line for _, line in self.said() if line.startswith("  configuration ")])
 
     def test_milliseconds(self) -> None:
         """An interval that looks like etsy's milliseconds is a warning, in words."""

@@ -278,7 +278,7 @@ class StartTests(SupervisorTestCase):
         http = self.plan.http.port if self.plan.http else 0
         self.assertIn(f"  metrics, status   http://127.0.0.1:{http}/\n", text)
         self.assertIn("  workers           2 (as asked for)\n", text)
-        self.assertRegex(text, r"\n  connections       are taken in (C|Python \(.*\))\n")
+        self.assertRegex(text, r"\n  hot path          in (C|Python \(.*\))\n")
         self.assertIn(f"  state             {self.folder}/state\n", text)
         self.assertIn("50 open connections a worker, 16 waiting in each accept queue", text)
         self.assertTrue(
