@@ -280,7 +280,7 @@ class StartTests(SupervisorTestCase):
         self.assertIn("  workers           2 (as asked for)\n", text)
         self.assertRegex(text, r"\n  hot path          in (C|Python \(.*\))\n")
         self.assertIn(f"  state             {self.folder}/state\n", text)
-        self.assertIn("50 open connections a worker, 16 waiting in each accept queue", text)
+        self.assertIn("50 open connections per worker, 16 waiting in each accept queue", text)
         self.assertTrue(
             lines[-1].endswith(f" load --mode connect --target tcp:127.0.0.1:{third} --verify http://127.0.0.1:{http}")
         )
