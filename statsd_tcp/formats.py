@@ -18,14 +18,14 @@ from collections.abc import Mapping
 __all__ = ["CHANNEL", "LEDGER", "MANIFEST", "FormatError", "check_format", "check_formats", "write_formats"]
 
 MANIFEST = 1
-CHANNEL = 3
+CHANNEL = 4
 LEDGER = 1
 
 _OURS = {"manifest": MANIFEST, "channel": CHANNEL, "ledger": LEDGER}
 
 _TAKEN_OVER: Mapping[str, frozenset[int]] = {
     "manifest": frozenset({MANIFEST}),
-    "channel": frozenset({1, 2, CHANNEL}),
+    "channel": frozenset({1, 2, 3, CHANNEL}),
     "ledger": frozenset({LEDGER}),
 }
 """The numbers that this code can go on with, of each format."""

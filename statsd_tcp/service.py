@@ -273,6 +273,7 @@ class Service(OrderedService):
         reactor, plan = self._reactor, self._plan
         heard = self._committer.after_commit
         heard.append(self._supervisor.committed)
+        self._committer.not_understood.heard.append(self._supervisor.begin_anew)
         heard.append(self._examples.committed)
         # They stop all at once, so that those which hang cost the time of one.
         outputs = MultiService()

@@ -2,7 +2,7 @@
 
 One byte for the version, then msgpack. The version changes whenever the fields do: during an upgrade the
 two ends may be of different releases, and must know it. Version 1 is that of release 0.1.0, see `encoding_1`.
-Versions 1 and 2 have one number of each counter, the rises and the falls together.
+Versions 1 and 2 have one number of each counter, the rises and the falls together; up to version 3 each has its name.
 """
 
 from __future__ import annotations
@@ -17,11 +17,24 @@ from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.words import in_words
 
-__all__ = ["VERSION", "VERSION_1", "VERSION_2", "BadIntervalError", "decode", "encode"]
+__all__ = [
+    "VERSION",
+    "VERSION_1",
+    "VERSION_2",
+    "VERSION_3",
+    "BadIntervalError",
+    "UnknownSessionError",
+    "decode",
+    "encode",
+]
 
-VERSION: Final = 3
+VERSION: Final = 4
 VERSION_1: Final = 1
 VERSION_2: Final = 2
+VERSION_3: Final = 3
+
+_PRESENT_FIELDS: Final = frozenset(bytes([version]) for version in (VERSION_2, VERSION_3, VERSION))
+"""The versions with the fields of `Interval`, or the first ones of them."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Interval)
@@ -31,29 +44,40 @@ class BadIntervalError(ValueError):
     """These bytes are no interval of a version that is known."""
 
 
+class UnknownSessionError(BadIntervalError):
+    """An interval has counters by number, and nothing is known of the session that these belong to."""
+
+
 def encode(interval: Interval, version: int = VERSION) -> bytes:
-    """Return ``interval`` as bytes; an older supervisor reads an older version only."""
+    """Return ``interval`` as bytes; an older supervisor reads an older version only, in which counters have names."""
     if version == VERSION_1:
         return bytes([version]) + encoding_1.encode(_together(interval))
     if version == VERSION_2:
         return bytes([version]) + _encoder.encode(_together(interval))
-    return bytes([VERSION]) + _encoder.encode(interval)
+    return bytes([VERSION_3 if version == VERSION_3 else VERSION]) + _encoder.encode(interval)
 
 
 def decode(payload: bytes) -> Interval:
     """Return the interval in ``payload``. Raises `BadIntervalError` for what `encode` did not make."""
     version, rest = payload[:1], memoryview(payload)[1:]
     try:
-        if version in {bytes([VERSION]), bytes([VERSION_2])}:
-            interval = _decoder.decode(rest)
-            for values in chain(interval.times.values(), interval.distributions.values()):
-                values.check()
-            return interval if version == bytes([VERSION]) else _apart(interval)
+        if version in _PRESENT_FIELDS:
+            return _checked(_decoder.decode(rest), version)
         if version == bytes([VERSION_1]):
             return _apart(encoding_1.decode(rest))
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadIntervalError(in_words(error)) from error
     raise BadIntervalError(f"an interval begins with a version from {VERSION_1} to {VERSION}, not {version!r}")
+
+
+def _checked(interval: Interval, version: bytes) -> Interval:
+    """Return an interval as it is understood today; raise `ValueError` for columns that make no sense."""
+    for values in chain(interval.times.values(), interval.distributions.values()):
+        values.check()
+    interval.numbered.check()
+    if interval.numbered.session and (version != bytes([VERSION]) or interval.counters):
+        raise ValueError("counters are said by name and by number")
+    return _apart(interval) if version == bytes([VERSION_2]) else interval
 
 
 def _together(interval: Interval) -> Interval:

@@ -14,6 +14,7 @@ import msgspec
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.gauges import Change, merge_changes
+from statsd_tcp.aggregate.numbered import Numbered
 from statsd_tcp.aggregate.values import Values
 
 __all__ = ["Interval", "ListenerCounts", "merge"]
@@ -50,6 +51,7 @@ class Interval(msgspec.Struct, array_like=True):
 
     * ``met``: the series that may be new, in the order in which they came. Few are, when nothing is; a series may be in
       it that came long ago, and one may not be that has expired since.
+    * ``numbered``: the ``counters``, which are empty then, on their way from a worker. What fell stands there as well.
 
     One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
     two was first can only be said by whoever knows all that came before, so it is for the store to decide;
@@ -69,13 +71,19 @@ class Interval(msgspec.Struct, array_like=True):
     sets: dict[str, set[str]] = {}
     falls: dict[str, Fall] = {}
     met: list[First] = []
+    numbered: Numbered = Numbered()
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was counted."""
         return self == _NOTHING
 
     def add(self, other: Interval) -> None:
-        """Add ``other`` to this interval. Nothing that ``other`` holds is shared or changed."""
+        """Add ``other`` to this interval. Nothing that ``other`` holds is shared or changed.
+
+        Counters must have their names: raise `ValueError` if one of the two has them by number.
+        """
+        if self.numbered.session or other.numbered.session:
+            raise ValueError("numbers mean nothing outside their session")
         for label, counts in other.listeners.items():
             self.listeners.setdefault(label, ListenerCounts()).add(counts)
         _add_numbers(self.samples, other.samples)

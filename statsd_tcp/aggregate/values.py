@@ -16,7 +16,17 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-__all__ = ["NUMBER_BYTES", "Counted", "Values", "added_up", "joined", "packed", "packed_counts", "values_of"]
+__all__ = [
+    "NUMBER_BYTES",
+    "Counted",
+    "Values",
+    "added_up",
+    "joined",
+    "little_endian",
+    "packed",
+    "packed_counts",
+    "values_of",
+]
 
 NUMBER_BYTES: Final = 8
 """Bytes of one number: a double, or a whole number of 64 bits, little-endian."""
@@ -147,12 +157,12 @@ def joined(many: Iterable[Values]) -> Values:
 
 def packed(numbers: Iterable[float]) -> bytes:
     """Return numbers as packed doubles."""
-    return _little_endian(array("d", numbers))
+    return little_endian(array("d", numbers))
 
 
 def packed_counts(counts: Iterable[int]) -> bytes:
     """Return packed whole numbers."""
-    return _little_endian(array("q", counts))
+    return little_endian(array("q", counts))
 
 
 def values_of(numbers: Iterable[float]) -> Values:
@@ -176,7 +186,8 @@ def _runs(ordered: list[float]) -> tuple[list[float], list[int]]:
     return values, counts
 
 
-def _little_endian(numbers: array[float] | array[int]) -> bytes:
+def little_endian(numbers: array[float] | array[int]) -> bytes:
+    """Return an array's numbers, packed. The array may be changed."""
     if _SWAPPED:
         numbers.byteswap()
     return numbers.tobytes()

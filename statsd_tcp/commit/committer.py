@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.commit.lineup import Lineup, line_up, recovered_piece
+from statsd_tcp.commit.lineup import Lineup, line_up
+from statsd_tcp.commit.opening import Misunderstanding, Misunderstandings, open_pieces, open_recovered
 from statsd_tcp.commit.recovery import IRecovery
 from statsd_tcp.commit.replay import Replay
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
@@ -38,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class _Work(NamedTuple):
-    """What one commit takes in."""
+    """What one commit takes in. ``gathered`` is replaced by what is understood of it, ``noted`` has what is not."""
 
     gathered: list[Piece]
     counts: list[LedgerCounts]
@@ -48,6 +49,7 @@ class _Work(NamedTuple):
     unlinked: list[str]
     delivered: list[tuple[str, int]]
     files: set[str] | None
+    noted: list[Misunderstanding]
 
 
 class _Done(NamedTuple):
@@ -109,6 +111,7 @@ class Committer:
         """Why the last commit failed, in one line; empty while all is well."""
         self.after_commit: list[Callable[[Snapshot], None]] = []
         """Called with the snapshot of every commit."""
+        self.not_understood = Misunderstandings()
 
     @property
     def underway(self) -> float | None:
@@ -133,6 +136,7 @@ class Committer:
             self._unlinked,
             self._delivered,
             None if self._reconciled else self._ledger_folder.names(),
+            [],
         )
         self._waiting, self._delivered = [], []
         running: Deferred[None] = Deferred()
@@ -197,8 +201,10 @@ class Committer:
         if self._store is None:
             self._store = self._open_store()
         store = self._store
-        lineup = line_up(work.gathered, work.recovered, lambda name: _safe_offset(store, name), work.ledgers)
-        folded = [ledger for ledger in work.retired if _is_over(ledger, lineup, work.recovered, store)]
+        work.gathered[:] = open_pieces(work.gathered, store.sessions, work.noted)
+        recovered = open_recovered(work.recovered, store.sessions, work.noted)
+        lineup = line_up(work.gathered, recovered, lambda name: _safe_offset(store, name), work.ledgers)
+        folded = [ledger for ledger in work.retired if _is_over(ledger, lineup, recovered, work.recovered, store)]
         lost = _without_file(store, work, self._ledger_folder.unreadable)
         gone = [state.ledger_id for state in lost]
         batch = CommitBatch(
@@ -222,8 +228,9 @@ class Committer:
         for refusal in snapshot.refused:
             self._log.error("an interval does not fit its ledger and was left out: {refusal}", refusal=refusal)
         self._reconciled = True
+        self.not_understood.tell(work.noted)
         self._tell_lost([state for state in done.lost if not state.folded], done.backup_taken)
-        self._waiting = done.held + self._waiting
+        self._waiting = [piece.closed() for piece in done.held] + self._waiting
         self._unlinked = [ledger.ledger_id for ledger in done.folded if self._let_go(ledger, work.recovered)]
         self._read_on(done, work)
         for callback in self.after_commit:
@@ -269,6 +276,7 @@ class Committer:
         While there is one the store must not forget how much of it it has: somebody may mend it and put it back.
         """
         found = recovered.get(ledger.ledger_id)
+        self.not_understood.forget(ledger.ledger_id)
         try:
             if found is not None and found.fault:
                 self._ledger_folder.give_up(ledger, found.fault)
@@ -280,7 +288,8 @@ class Committer:
         return True
 
     def _failed(self, failure: Failure, work: _Work) -> None:
-        self._waiting = work.gathered + self._waiting
+        self._waiting = [piece.closed() for piece in work.gathered] + self._waiting
+        self.not_understood.tell(work.noted)
         self._delivered = work.delivered + self._delivered
         text = in_words(failure.value)
         if text != self.failure:
@@ -318,7 +327,9 @@ def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[Ledge
     return [state for name, state in known.items() if name not in work.ledgers and name not in unreadable]
 
 
-def _is_over(ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Replay], store: Store) -> bool:
+def _is_over(
+    ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Piece], replays: Mapping[str, Replay], store: Store
+) -> bool:
     """Line up what was read of a dead worker's journal; return whether all that it had is in this commit."""
     name = ledger.ledger_id
     if name in lineup.gaps:
@@ -327,8 +338,8 @@ def _is_over(ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Replay], st
     found = recovered.get(name)
     fault = ""
     if found is not None and found.start == end:
-        lineup.pieces.append(recovered_piece(name, found))
-        end, fault = found.end, found.fault
+        lineup.pieces.append(found)
+        end, fault = found.end, replays[name].fault
     try:
         return bool(fault) or ledger.head <= end
     except (ShrunkError, OSError):

@@ -6,6 +6,8 @@ The journal still has the lines. Until they are read the pieces behind the gap w
     store      | committed |
     recovered              | piece |
     gathered                       | piece | piece |        wait until the one before them is there
+
+A piece that could not be understood stands for such a gap.
 """
 
 from __future__ import annotations
@@ -13,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
-from statsd_tcp.commit.replay import Replay
 from statsd_tcp.store.batch import Piece
 
-__all__ = ["Lineup", "line_up", "recovered_piece"]
+__all__ = ["Lineup", "line_up"]
 
 
 class Lineup(NamedTuple):
@@ -32,14 +33,9 @@ class Lineup(NamedTuple):
     gaps: dict[str, int]
 
 
-def recovered_piece(ledger_id: str, found: Replay) -> Piece:
-    """Return what reading a journal gave as a piece of it."""
-    return Piece(ledger_id, found.start, found.end, found.payload, recovered=True)
-
-
 def line_up(
     gathered: Iterable[Piece],
-    recovered: Mapping[str, Replay],
+    recovered: Mapping[str, Piece],
     committed: Callable[[str], int],
     ledgers: Container[str],
 ) -> Lineup:
@@ -59,22 +55,23 @@ def line_up(
 def _place(
     piece: Piece,
     lineup: Lineup,
-    recovered: Mapping[str, Replay],
+    recovered: Mapping[str, Piece],
     committed: Callable[[str], int],
     ledgers: Container[str],
 ) -> None:
     name = piece.ledger_id
+    needed = piece.end if piece.unread else piece.start
     end = lineup.ends.get(name)
     if end is None:
         end = committed(name)
         found = recovered.get(name)
-        if piece.start > end and found is not None and found.start == end <= found.end <= piece.start:
-            lineup.pieces.append(recovered_piece(name, found))
+        if needed > end and found is not None and found.start == end <= found.end <= needed:
+            lineup.pieces.append(found)
             end = found.end
         lineup.ends[name] = end
-    if piece.start > end and name in ledgers:
-        lineup.gaps[name] = piece.start
+    if needed > end and name in ledgers:
+        lineup.gaps[name] = needed
         lineup.held.append(piece)
-    else:
+    elif not piece.unread:
         lineup.pieces.append(piece)
         lineup.ends[name] = max(end, piece.end)

@@ -141,7 +141,9 @@ class Report:
             ledgers_set_aside=self._ledger_folder.set_aside,
             underway=self._underway.ages(),
             journals_waiting=self._recovery.waiting,
-            recovery_faults=dict[str, int](**self._recovery.faults, **self._ledger_folder.faults),
+            recovery_faults=dict[str, int](
+                **self._recovery.faults, **self._ledger_folder.faults, message=self._committer.not_understood.number
+            ),
             outputs=self.outputs(),
             kernel=self._kernel.families(),
         )

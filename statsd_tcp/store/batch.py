@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import LedgerCounts
+
+if TYPE_CHECKING:
+    # At run time it is imported late, with numpy, by the store's thread.
+    from statsd_tcp.store.sessions import Session
 
 __all__ = ["CommitBatch", "Piece"]
 
@@ -17,6 +23,9 @@ class Piece(msgspec.Struct, frozen=True):
     ``payload`` is an interval as `statsd_tcp.aggregate.encoding` writes it. It stays encoded on its way from the
     worker, or from the reader of a dead worker's journal, into the store's thread. ``recovered`` says that it was
     replayed for a writer that died: its lines are then also counted as recovered.
+
+    `statsd_tcp.store.sessions` adds what the payload says, the ``interval``, and the ``session`` to which the numbers
+    in it belong. ``unread``: the payload says nothing that is understood, and that part of the journal has to be read.
     """
 
     ledger_id: str
@@ -24,6 +33,13 @@ class Piece(msgspec.Struct, frozen=True):
     end: int
     payload: bytes
     recovered: bool = False
+    interval: Interval | None = None
+    session: Session | None = None
+    unread: bool = False
+
+    def closed(self) -> Piece:
+        """Return the piece as it was before its payload was decoded, to be kept."""
+        return self if self.interval is None else msgspec.structs.replace(self, interval=None)
 
 
 class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ from statsd_tcp.store.queues import Queued
 from statsd_tcp.store.room import Room
 from statsd_tcp.store.search import Kind
 from statsd_tcp.store.series_clock import SeriesClock
+from statsd_tcp.store.sessions import Sessions
 from statsd_tcp.store.sets import SetFlush
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.transaction import Plan, write
@@ -94,6 +95,8 @@ class Store:
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
         self._room = Room(self._kinds.shown, limit, lambda: self._sets.open)
+        self.sessions = Sessions()
+        """What workers say by number."""
         self.backup_taken: float | None = None
         """When the backup was taken that the file was, in seconds since 1970; None after the first commit."""
         self._place = Place(path)
@@ -122,6 +125,8 @@ class Store:
         with self._writing():
             self._write(plan)
         self._apply(plan)
+        for ledger_id in batch.folded:
+            self.sessions.forget(ledger_id)
         self._last_commit = self._wall()
         self._durations.note(self._monotonic() - began)
         self.snapshot = self._picture(tuple(plan.refused))
@@ -209,7 +214,7 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        news = take_pieces(batch.pieces, book, refused)
+        news = take_pieces(batch.pieces, self.sessions, book, refused)
         for ledger_id in batch.folded:
             book.fold(ledger_id)
         for ledger_id in batch.unlinked:

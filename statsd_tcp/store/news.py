@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.book import Book
@@ -16,6 +15,7 @@ from statsd_tcp.store.flushes import FlushNews
 from statsd_tcp.store.increments import NOTHING, Increments
 from statsd_tcp.store.raw_layer import RawLayer, located
 from statsd_tcp.store.series_plan import SeriesPlan
+from statsd_tcp.store.sessions import Sessions
 from statsd_tcp.store.snapshot import Refusal
 
 __all__ = ["News", "flush_news", "take_pieces"]
@@ -36,15 +36,16 @@ class News(NamedTuple):
         return merge([*self.recovered, self.living]) if self.recovered else self.living
 
 
-def take_pieces(pieces: Iterable[Piece], book: Book, refused: list[Refusal]) -> News | None:
+def take_pieces(pieces: Iterable[Piece], sessions: Sessions, book: Book, refused: list[Refusal]) -> News | None:
     """Add what pieces count to a book, and return what else they bring, None if there is nothing.
 
-    Those that do not begin where their ledger is committed are ``refused``.
+    ``sessions`` tell what workers say by number. Pieces that do not begin where their ledger is committed are
+    ``refused``.
     """
     living: list[Interval] = []
     recovered: list[Interval] = []
     for piece in pieces:
-        interval = decode(piece.payload)
+        interval = sessions.interval(piece)
         refusal = book.take_interval(piece, interval)
         if refusal is not None:
             refused.append(refusal)

@@ -211,6 +211,11 @@ class Supervisor(Service):
         for slot in self._slots:
             slot.committed(snapshot.ledgers)
 
+    def begin_anew(self, ledger_id: str) -> None:
+        """Have the worker that writes this ledger say all names again: it was not understood."""
+        for slot in self._slots:
+            slot.begin_anew(ledger_id)
+
     # What slots tell.
 
     def ready(self, slot: WorkerSlot) -> None:

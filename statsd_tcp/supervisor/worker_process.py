@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
@@ -14,13 +15,27 @@ from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.words import signal_name
-from statsd_tcp.workers.channel import Channel, Collect, Committed, Gathered, Message, Ready, one_channel
+from statsd_tcp.workers.channel import (
+    Channel,
+    Collect,
+    Committed,
+    Drain,
+    Gathered,
+    Message,
+    Ready,
+    Retire,
+    one_channel,
+)
 
 __all__ = ["Outcome", "ProcessEvents", "WorkerProcess", "outcome_of"]
 
 Outcome = Literal["boot", "stalled", "signal", "failure", "exit"]
 """How a worker ended, as the metrics have it: before it ever accepted, killed because it gave no sign of life, by
 another signal, by a fault, or in good order."""
+
+
+SESSION_BITS = 32
+"""The size of what a worker is asked for: no image of the supervisor shall ask for what another one has asked for."""
 
 
 class End(NamedTuple):
@@ -46,7 +61,8 @@ class ProcessEvents(Protocol):
 class WorkerProcess:
     """A worker as its supervisor knows it.
 
-    ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is.
+    ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is. ``session``
+    is the one that it is asked for, see `Collect`.
     """
 
     _log = Logger()
@@ -62,6 +78,7 @@ class WorkerProcess:
         self.channel_ended = False
         self.stalled = False
         self._told = 0
+        self.begin_anew()
         child.ended.addCallback(self._exited).addErrback(self._unexpected)
 
     def open(self, descriptor: int) -> None:
@@ -85,7 +102,20 @@ class WorkerProcess:
 
     def collect(self) -> bool:
         """Ask it for what it gathered, if it accepts; return whether it was asked."""
-        return self.ready_at is not None and self.send(Collect())
+        return self.ready_at is not None and self.send(Collect(self.session))
+
+    def drain(self) -> None:
+        """Ask it to hand over what waits, and to end."""
+        self.send(Drain(self.session))
+
+    def retire(self) -> None:
+        """Ask it to serve its clients to their end, and to end then."""
+        self.send(Retire(self.session))
+
+    def begin_anew(self) -> None:
+        """Have it begin another session of names with the next answer that it is asked for."""
+        # By chance: what the image before this one has asked for may still be answered.
+        self.session = 1 + secrets.randbelow((1 << SESSION_BITS) - 1)
 
     def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
         """Tell it up to where its journal is in the store, when that is further than it was told."""

@@ -14,7 +14,7 @@ from statsd_tcp.supervisor.launcher import Launcher, LaunchError
 from statsd_tcp.supervisor.lifecycle import Action, Event, Stage, step
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import Outcome, WorkerProcess, outcome_of
-from statsd_tcp.workers.channel import Drain, Gathered, Retire
+from statsd_tcp.workers.channel import Gathered
 
 __all__ = ["SlotEvents", "State", "WorkerSlot"]
 
@@ -154,6 +154,12 @@ class WorkerSlot:
         for one in self.processes:
             one.committed(ledgers)
 
+    def begin_anew(self, ledger_id: str) -> None:
+        """Have the worker that writes this ledger begin another session of names, if it is one of ours."""
+        for one in self.processes:
+            if one.ledger.ledger_id == ledger_id:
+                one.begin_anew()
+
     def handed_on(self) -> list[InheritedWorker]:
         """Return the workers that accept or still serve, as the next image of the supervisor shall know them."""
         able = [one for one in self.processes if one.ready_at is not None and one.channel.connected]
@@ -256,14 +262,14 @@ class WorkerSlot:
     def _retire(self) -> None:
         if self.current is not None:
             self.leaving.append(self.current)
-            self.current.send(Retire())
+            self.current.retire()
             self.current = None
 
     def _drain(self) -> None:
         self.give_up()
         for one in self.processes:
             if one.ready_at is not None:
-                one.send(Drain())
+                one.drain()
         self._check_empty()
 
     def _tell_replaced(self, *, succeeded: bool) -> None:

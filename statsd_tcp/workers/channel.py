@@ -80,7 +80,8 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
     ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it. ``interval``: the version
-    of `Gathered.interval` that the supervisor reads; that of release 0.1.0 does not say it.
+    of `Gathered.interval` that the supervisor reads, which that of release 0.1.0 does not say. One that asks for a
+    session reads the present version.
     """
 
     ledger_path: str
@@ -95,7 +96,14 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor asks for what was aggregated since the last time."""
+    """The supervisor asks for what was aggregated since the last time.
+
+    ``session``: the token of a session in which counters are said by number (`statsd_tcp.aggregate.numbered`), in this
+    answer and all that come unasked behind it; another than before: of a new session. 0, as of the releases that did
+    not know it: counters are said by name.
+    """
+
+    session: int = 0
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
@@ -105,11 +113,21 @@ class Committed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor asks to read and count what waits, close everything, and answer with what is left."""
+    """The supervisor asks to read and count what waits, close everything, and answer with what is left.
+
+    ``session`` is as in `Collect`.
+    """
+
+    session: int = 0
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor asks to accept nothing more, because a successor does, and to serve what is open to its end."""
+    """The supervisor asks to accept nothing more, because a successor does, and to serve what is open to its end.
+
+    ``session`` is as in `Collect`.
+    """
+
+    session: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

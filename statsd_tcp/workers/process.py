@@ -64,14 +64,19 @@ class ChildEnd:
             self._boot(message)
         elif self._worker is None:
             return
-        elif isinstance(message, Collect):
-            self._worker.collect()
         elif isinstance(message, Committed):
             self._worker.committed(message.offset)
+        elif isinstance(message, Collect | Drain | Retire):
+            self._worker.session = message.session
+            self._asked(self._worker, message)
+
+    def _asked(self, worker: Worker, message: Collect | Drain | Retire) -> None:
+        if isinstance(message, Collect):
+            worker.collect()
         elif isinstance(message, Drain):
-            self._worker.drain(self._drained)
-        elif isinstance(message, Retire):
-            self._worker.retire(self._drained)
+            worker.drain(self._drained)
+        else:
+            worker.retire(self._drained)
 
     def _boot(self, boot: Boot) -> None:
         # First of all, so that the memory comes from the processor's own node.

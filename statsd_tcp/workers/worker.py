@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
+import msgspec
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.clock import NANOSECONDS
@@ -97,6 +99,9 @@ class Worker:
             _seeded_sums if in_c else None,
             self._on_much,
         )
+        self.session = 0
+        """The token that the supervisor asks for, see `Collect`; 0: it does not."""
+        self._said = SaidNames()
         self._early: IDelayedCall | None = None
         journal = Journal(ledger.ring, ledger.cells)
         self._intake = Intake(
@@ -137,9 +142,16 @@ class Worker:
         if last and self._repeater is not None:
             self._repeater.flush()
         start, self._collected = self._collected, self._intake.journal.head
-        payload = b"" if interval.is_empty() else encode(interval, self._boot.interval)
+        payload = b"" if interval.is_empty() else self._encoded(interval)
         repeated = self._repeater.report() if self._repeater else ()
         self._send(Gathered(start, self._collected, payload, last, repeated, self._tally.examples.take()))
+
+    def _encoded(self, interval: Interval) -> bytes:
+        if not self.session:
+            return encode(interval, self._boot.interval)
+        self._said.begin(self.session)
+        numbered = self._said.numbered(interval.counters)
+        return encode(msgspec.structs.replace(interval, counters={}, numbered=numbered))
 
     def close(self, done: Callable[[], None]) -> None:
         """Let go of what is open towards other servers, and call ``done``. To be called after `drain`."""

@@ -211,6 +211,28 @@ def test_long_lived_connection(start_service: ServiceMaker) -> None:
     until(lambda: len(service.ledgers) == 1, "the old worker's ledger is gone")
 
 
+def test_names_said_before(start_service: ServiceMaker) -> None:
+    """Names that a worker has said to the old image count in the new one, also in what it sends without being asked."""
+    service = start_service()
+    port = service.port("lines")
+    # Workers with much of it do not wait until they are asked.
+    much = b"".join(b"time:%d|ms\n" % (number % 1000) for number in range(8_000))
+    load = Load(lambda: half_close(port, LINE + much), 2)
+    with load, connect(port) as connection:
+        connection.sendall(b"kept:1|c\n" + LINE)
+        service.wait_for(1, "kept")
+        for number, how in enumerate(SIGNALS, 1):
+            hup(service, number, how)
+            connection.sendall(b"kept:1|c\nnew%d:1|c\n" % number)
+            service.wait_for(1 + number, "kept")
+    assert load.sent.failed == []
+    metrics = service.settled()
+    assert metrics.total("hits") == load.completed + 1
+    assert [metrics.total(name) for name in ("kept", "new1", "new2")] == [3, 1, 1]
+    assert metrics.total("time_count") == load.completed * 8_000
+    assert metrics.total("statscounter_recovery_faults_total") == 0
+
+
 def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
     """More and fewer workers under load: nobody is refused or cut off, and all is counted."""
     file = tmp_path / "statscounter.toml"

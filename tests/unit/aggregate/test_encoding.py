@@ -33,7 +33,7 @@ class EncodingTests(SynchronousTestCase):
     def test_other_version(self) -> None:
         """Another version is refused, and the error names both."""
         error = self.assertRaises(BadIntervalError, decode, b"c" + encode(SAMPLE)[1:])
-        self.assertIn("a version from 1 to 3", str(error))
+        self.assertIn("a version from 1 to 4", str(error))
         self.assertIn("b'c'", str(error))
 
     def test_nothing(self) -> None:
@@ -51,7 +51,7 @@ class EncodingTests(SynchronousTestCase):
     def test_wrong_types(self) -> None:
         """A valid message of another form is no interval."""
         for message in (b"\x80", b"\x91\x01", b"\x9b" + b"\xc0" * 11):
-            self.assertRaises(BadIntervalError, decode, b"\x03" + message)
+            self.assertRaises(BadIntervalError, decode, b"\x04" + message)
 
     def test_columns_that_do_not_fit(self) -> None:
         """Values of half a number, or without as many counts or rates, are no interval."""
@@ -62,7 +62,7 @@ class EncodingTests(SynchronousTestCase):
             (b"", bytes(8), b""),
         ):
             fields = [{}, {}, {}, 0, 0, 0, {}, {}, {"t": columns}]
-            for version in (b"\x02", b"\x03"):
+            for version in (b"\x02", b"\x03", b"\x04"):
                 self.assertRaises(BadIntervalError, decode, version + msgspec.msgpack.encode(fields))
 
     @given(st.binary(max_size=60), st.integers(0, 200), st.binary(max_size=3))
@@ -70,7 +70,7 @@ class EncodingTests(SynchronousTestCase):
         """Whatever the bytes are, there is an interval or this one error."""
         payload = encode(SAMPLE)
         spoilt = [each[:at] + spoiling + each[at + len(spoiling) :] for each in (payload, encode(SAMPLE, VERSION_1))]
-        for candidate in (b"\x03" + rubbish, b"\x02" + rubbish, b"\x01" + rubbish, *spoilt):
+        for candidate in (b"\x04" + rubbish, b"\x03" + rubbish, b"\x02" + rubbish, b"\x01" + rubbish, *spoilt):
             try:
                 decode(candidate)
             except BadIntervalError:

@@ -7,11 +7,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 
 from statsd_tcp.aggregate.encoding import encode
+from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit.committer import Committer
+from statsd_tcp.commit.replay import Replay
 from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.cells import listener_cells
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
@@ -35,6 +38,7 @@ class FakeWorker:
         self.journal = Journal(self.map.ring, self.map.cells)
         self.tally = tally_for(LISTENERS)
         self.collected = 0
+        self.said = SaidNames()
 
     def receive(self, lines: bytes) -> None:
         """Take lines from a connection that ends."""
@@ -49,10 +53,23 @@ class FakeWorker:
         start, self.collected = self.collected, self.journal.head
         return Piece(self.ledger.ledger_id, start, self.collected, encode(self.tally.take()))
 
+    def gather_numbered(self, token: int = 1) -> Piece:
+        """Give the same with numbers for counters, in the session that is asked for."""
+        start, self.collected = self.collected, self.journal.head
+        self.said.begin(token)
+        interval = self.tally.take()
+        numbered = self.said.numbered(interval.counters)
+        payload = encode(msgspec.structs.replace(interval, counters={}, numbered=numbered))
+        return Piece(self.ledger.ledger_id, start, self.collected, payload)
+
     def die(self) -> None:
         """Be gone."""
         self.map.close()
         self.ledger.retired = True
+
+
+ALL = {"hits": 7.0, "only0": 1.0, "only1": 1.0, "only2": 1.0}
+"""What `CommitterTests.spoil_one` has received."""
 
 
 class FailingStore(Store):
@@ -91,6 +108,8 @@ class CommitterTests(WorkersTestCase):
             self.recovery,
         )
         committer.after_commit.append(self._note_safe)
+        self.asked_anew: list[str] = []
+        committer.not_understood.heard.append(self.asked_anew.append)
         self.addCleanup(committer.close)
         return committer
 
@@ -222,7 +241,11 @@ class CommitterTests(WorkersTestCase):
 
     def test_a_fault_of_ours(self) -> None:
         """What fails in a way that nobody thought of fails the commit as well, and leaves its trace in the log."""
-        self.committer.add(Piece(self.worker.ledger.ledger_id, 0, 0, b"garbage"))
+
+        def fail(store: Store, batch: CommitBatch) -> Snapshot:
+            raise ZeroDivisionError
+
+        self.patch(FailingStore, "commit", fail)
         self.committer.commit()
         self.assertNotEqual("", self.committer.failure)
         self.assertEqual(2, len(self.logged))
@@ -579,6 +602,135 @@ class CommitterTests(WorkersTestCase):
         """Give what the last commit made."""
         assert self.committer.snapshot is not None
         return self.committer.snapshot
+
+    def spoilt(self, piece: Piece) -> Piece:
+        """Give a piece of which nothing is understood."""
+        return msgspec.structs.replace(piece, payload=b"\x04rubbish")
+
+    def spoil_one(self) -> None:
+        """Have a worker say three things, of which the second is not understood."""
+        for number in range(3):
+            self.worker.receive(b"hits:%d|c\nonly%d:1|c\n" % (1 << number, number))
+            piece = self.worker.gather_numbered()
+            self.committer.add(self.spoilt(piece) if number == 1 else piece)
+
+    def test_not_understood(self) -> None:
+        """What a worker says that is not understood is read from its journal; it is asked anew, and said once."""
+        self.spoil_one()
+        self.assertEqual(ALL, self.counters())
+        name = self.worker.ledger.ledger_id
+        # The third one belongs to a session that is given up.
+        self.assertEqual(([name, name], 1), (self.asked_anew, self.committer.not_understood.number))
+        (line,) = self.logged
+        self.assertTrue(line.startswith(f"what came from the ledger {name} is not understood ("))
+        self.worker.receive(b"hits:8|c\n")
+        self.committer.add(self.worker.gather_numbered(token=2))
+        self.assertEqual((15.0, 4), (self.counters()["hits"], self.total(RECOVERED_LINES)))
+        self.worker.receive(b"hits:16|c\n")
+        self.committer.add(self.spoilt(self.worker.gather_numbered(token=2)))
+        self.assertEqual((31.0, 2), (self.counters()["hits"], self.committer.not_understood.number))
+        self.assertEqual(1, len(self.logged))
+
+    def test_silence_behind_it(self) -> None:
+        """Its lines are read at once, also when the worker says nothing more."""
+        self.worker.receive(b"hits:1|c\n")
+        self.committer.add(self.spoilt(self.worker.gather_numbered()))
+        self.assertEqual({"hits": 1.0}, self.commit_counters())
+        self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe[-1:])
+
+    def test_others_are_not_kept_out(self) -> None:
+        """What others say is in the store, and what comes behind it waits until the journal was read."""
+        other = self.make_worker(1)
+        self.recovery.held = True
+        self.spoil_one()
+        other.receive(b"b:1|c\n")
+        self.committer.add(other.gather_numbered())
+        self.assertEqual({"hits": 1.0, "only0": 1.0, "b": 1.0}, self.counters())
+        self.worker.receive(b"hits:8|c\n")
+        self.committer.add(self.worker.gather_numbered(token=2))
+        self.commit()
+        self.recovery.release()
+        self.assertEqual({**ALL, "hits": 15.0, "b": 1.0}, self.counters())
+        self.assertEqual(8, self.total(LINES))
+
+    def test_not_understood_behind_a_gap(self) -> None:
+        """Nor is anything lost or counted twice when another piece before it went lost."""
+        self.worker.receive(b"hits:1|c\n")
+        self.worker.gather_numbered()
+        self.worker.receive(b"hits:2|c\n")
+        self.recovery.held = True
+        self.recovery.piece_bytes = 1
+        self.committer.add(self.spoilt(self.worker.gather_numbered()))
+        self.commit()
+        self.worker.receive(b"hits:4|c\n")
+        self.committer.add(self.worker.gather_numbered(token=2))
+        self.commit()
+        self.recovery.release()
+        self.assertEqual({"hits": 7.0}, self.counters())
+
+    def test_last_words(self) -> None:
+        """The last message of a worker that ends, which is not understood, is read from its journal."""
+        self.worker.receive(b"hits:1|c\n")
+        self.committer.add(self.worker.gather_numbered())
+        self.commit()
+        self.worker.receive(b"hits:2|c\n")
+        self.committer.add(self.spoilt(self.worker.gather_numbered()))
+        self.worker.die()
+        self.assertEqual({"hits": 3.0}, self.commit_counters())
+        self.assertEqual(([], 1), (ledger_paths(self.folder), self.total(RECOVERED_LINES)))
+
+    def test_not_understood_while_commits_fail(self) -> None:
+        """While commits fail it is counted once, and read when they work again."""
+        self.commit()
+        FailingStore.failing = "no"
+        self.spoil_one()
+        for _ in range(3):
+            self.committer.commit()
+        self.assertEqual((1, 2), (self.committer.not_understood.number, len(self.asked_anew)))
+        FailingStore.failing = ""
+        self.assertEqual(ALL, self.counters())
+
+    def test_sessions_while_commits_fail(self) -> None:
+        """Numbers keep their meaning while commits fail, also when their session has ended meanwhile."""
+        self.commit()
+        FailingStore.failing = "no"
+        for token, lines in ((1, b"a:1|c\nb:2|c\n"), (1, b"b:4|c\n"), (2, b"b:8|c\n"), (2, b"a:16|c\n")):
+            self.worker.receive(lines)
+            self.committer.add(self.worker.gather_numbered(token))
+            self.committer.commit()
+        FailingStore.failing = ""
+        self.assertEqual({"a": 17.0, "b": 14.0}, self.counters())
+        self.assertEqual(0, self.total(RECOVERED_LINES))
+
+    def test_another_image(self) -> None:
+        """What belongs to a session of the image before this one is read from the journal, and is no fault."""
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather_numbered())
+        self.commit()
+        self.successResultOf(self.committer.close())
+        self.committer = self.make_committer()
+        self.worker.receive(b"a:2|c\n")
+        self.committer.add(self.worker.gather_numbered())
+        self.worker.receive(b"a:4|c\n")
+        self.committer.add(self.worker.gather_numbered(token=2))
+        self.assertEqual({"a": 7.0}, self.counters())
+        self.assertEqual((1, 0, []), (self.total(RECOVERED_LINES), self.committer.not_understood.number, self.logged))
+
+    def test_a_reader_that_is_not_understood(self) -> None:
+        """A journal whose reader says what is not understood is read again; other commits go on meanwhile."""
+        other = self.make_worker(1)
+        self.worker.receive(b"a:1|c\n")
+        self.worker.die()
+        self.recovery.held = True
+        self.commit()
+        name = self.worker.ledger.ledger_id
+        self.recovery.results[name] = Replay(0, self.worker.collected, b"\x09rubbish")
+        other.receive(b"b:1|c\n")
+        self.committer.add(other.gather_numbered())
+        self.assertEqual({"b": 1.0}, self.counters())
+        self.assertEqual(1, self.committer.not_understood.number)
+        self.recovery.release()
+        self.assertEqual({"a": 1.0, "b": 1.0}, self.counters())
 
     def test_several_workers(self) -> None:
         """What several workers gathered is added up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,6 +27,8 @@ from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.workers.channel import Channel, Message
 
 RING_SIZE = 1 << 19
+SESSION = 7
+"""What supervisors ask their workers for in tests."""
 LISTENERS = [("tcp:8125", "etsy"), ("tcp:8888", "etsy")]
 
 _LENGTH = struct.Struct(">I")
@@ -248,6 +251,7 @@ class WorkersTestCase(SynchronousTestCase):
         self.folder = Path(folder.name)
         # The journals of tests need not be large.
         self.patch(ledger_folder, "create_ledger", partial(create_ledger, ring_size=RING_SIZE))
+        self.patch(secrets, "randbelow", lambda _: SESSION - 1)
         self.ledger_folder = LedgerFolder(self.folder)
         self.addCleanup(self._close_ledgers)
         self.logged: list[str] = []

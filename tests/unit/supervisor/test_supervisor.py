@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
 from statsd_tcp.aggregate.examples import Example
+from statsd_tcp.commit.opening import Misunderstandings
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
@@ -34,7 +36,7 @@ from statsd_tcp.supervisor.shutdown import LAST_COMMIT, LAST_KILL
 from statsd_tcp.supervisor.supervisor import BOOT_TRIES, ORPHAN_CHECK, Supervisor
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, FIRST_SOCKET, Channel, Collect, Committed, Drain, Gathered, Ready
-from tests.unit.supervisor.fakes import KILLED, RING_SIZE, FakeChild, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, RING_SIZE, SESSION, FakeChild, WorkersTestCase, break_off, heard, say
 from tests.unit.web.tables import make_snapshot
 
 DRAIN_TIMEOUT = 5.0
@@ -50,6 +52,7 @@ class FakeCommitter:
         self.failure = ""
         self.underway: float | None = None
         self.snapshot: Snapshot | None = make_snapshot()
+        self.not_understood = Misunderstandings()
 
     def add(self, piece: Piece) -> None:
         """Keep it."""
@@ -311,7 +314,9 @@ class RoundTests(SupervisorTestCase):
     def test_a_round(self) -> None:
         """Every worker is asked; when all have answered there is one commit of all answers."""
         self.round()
-        self.assertEqual([[Collect()], [Collect()]], [heard(channel) for channel in self.reactor.channels])
+        self.assertEqual(
+            [[Collect(SESSION)], [Collect(SESSION)]], [heard(channel) for channel in self.reactor.channels]
+        )
         self.answer(0)
         self.assertEqual(0, self.commits)
         self.answer(1, b"y")
@@ -340,13 +345,15 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual(0, self.commits)
         for number in range(1, 4):
             self.round()
-            self.assertEqual([[Collect()], []], [heard(channel) for channel in self.reactor.channels])
+            self.assertEqual([[Collect(SESSION)], []], [heard(channel) for channel in self.reactor.channels])
             self.answer(0)
             self.assertEqual(number, self.commits)
         self.answer(1)
         self.assertEqual((4, 5), (self.commits, len(self.committer.added)))
         self.round()
-        self.assertEqual([[Collect()], [Collect()]], [heard(channel) for channel in self.reactor.channels])
+        self.assertEqual(
+            [[Collect(SESSION)], [Collect(SESSION)]], [heard(channel) for channel in self.reactor.channels]
+        )
 
     def test_all_hang(self) -> None:
         """When none answers there is still a commit, of the connections that are counted in shared memory."""
@@ -363,7 +370,7 @@ class RoundTests(SupervisorTestCase):
         say(self.worker(1)[2], Ready())
         self.drop()
         self.round()
-        self.assertEqual([Collect()], heard(self.worker(1)[2]))
+        self.assertEqual([Collect(SESSION)], heard(self.worker(1)[2]))
 
     def test_committed(self) -> None:
         """What is in the store is told once to the worker with that ledger, and to no other."""
@@ -382,7 +389,17 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual(([], 1), (heard(self.reactor.channels[0]), self.commits))
         self.committer.failure = ""
         self.round()
-        self.assertEqual([Collect()], heard(self.reactor.channels[0]))
+        self.assertEqual([Collect(SESSION)], heard(self.reactor.channels[0]))
+
+    def test_not_understood(self) -> None:
+        """The worker whose ledger gave what is not understood is asked for another session, and no other one."""
+        current = [slot.current for slot in self.supervisor._slots.present]
+        self.patch(secrets, "randbelow", lambda _: SESSION)
+        self.supervisor.begin_anew(current[1].ledger.ledger_id if current[1] else "")
+        self.round()
+        self.assertEqual(
+            [[Collect(SESSION)], [Collect(SESSION + 1)]], [heard(channel) for channel in self.reactor.channels]
+        )
 
     def test_a_round_that_raises(self) -> None:
         """A fault in a round is logged, and the next round comes nevertheless."""
@@ -395,7 +412,7 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.events.each_second = list
         self.round()
-        self.assertEqual([Collect()], heard(self.reactor.channels[0]))
+        self.assertEqual([Collect(SESSION)], heard(self.reactor.channels[0]))
 
 
 class HandedOnTests(SupervisorTestCase):
@@ -527,7 +544,7 @@ class StopTests(SupervisorTestCase):
 
     def test_in_order(self) -> None:
         """Workers drain; when all have ended the sockets are closed, and everything is committed once."""
-        self.assertEqual([[Drain()], [Drain()]], [heard(channel) for channel in self.reactor.channels])
+        self.assertEqual([[Drain(SESSION)], [Drain(SESSION)]], [heard(channel) for channel in self.reactor.channels])
         self.assertEqual((False, "draining"), self.supervisor.accepting())
         self.finish(0)
         self.assertNoResult(self.stopped)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.worker_process import WorkerProcess, outcome_of
-from statsd_tcp.workers.channel import CANNOT_BOOT, FAILED, Collect, Committed, Gathered, Ready
-from tests.unit.supervisor.fakes import KILLED, LISTENERS, WorkersTestCase, break_off, heard, say
+from statsd_tcp.workers.channel import CANNOT_BOOT, FAILED, Collect, Committed, Drain, Gathered, Ready, Retire
+from tests.unit.supervisor.fakes import KILLED, LISTENERS, SESSION, WorkersTestCase, break_off, heard, say
 
 
 class Told:
@@ -60,9 +61,20 @@ class WorkerProcessTests(WorkersTestCase):
         self.assertFalse(self.process.collect())
         say(self.channel, Ready())
         self.assertTrue(self.process.collect())
-        self.assertEqual((["accepts"], [Collect()]), (self.told.said, heard(self.channel)))
+        self.assertEqual((["accepts"], [Collect(SESSION)]), (self.told.said, heard(self.channel)))
         self.reactor.advance(3)
         self.assertEqual(3, self.process.life())
+
+    def test_another_session(self) -> None:
+        """It is asked for another session by one who has to begin anew, with whatever it is asked next."""
+        say(self.channel, Ready())
+        self.patch(secrets, "randbelow", lambda limit: limit - 1)
+        self.process.begin_anew()
+        self.process.collect()
+        self.process.retire()
+        self.process.drain()
+        last = (1 << 32) - 1
+        self.assertEqual([Collect(last), Retire(last), Drain(last)], heard(self.channel))
 
     def test_error_after_its_end(self) -> None:
         """An error in what follows its end is in the log at once."""
@@ -102,7 +114,7 @@ class WorkerProcessTests(WorkersTestCase):
         message = Gathered(0, 8, b"x", last=True)
         say(self.channel, message)
         self.assertEqual([message, "over"], self.told.said)
-        self.assertFalse(self.process.send(Collect()))
+        self.assertFalse(self.process.send(Collect(SESSION)))
 
     def test_how(self) -> None:
         """How it died is said in words, and as one of the outcomes that are counted."""

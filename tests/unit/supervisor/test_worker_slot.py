@@ -14,7 +14,7 @@ from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import Outcome
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
-from tests.unit.supervisor.fakes import KILLED, LISTENERS, FakeChild, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import KILLED, LISTENERS, SESSION, FakeChild, WorkersTestCase, break_off, heard, say
 
 
 class RecordedEvents:
@@ -207,7 +207,7 @@ class StopTests(SlotTestCase):
         self.make_ready()
         heard(self.channel)
         self.slot.stop()
-        self.assertEqual(("draining", [Drain()]), (self.slot.state, heard(self.channel)))
+        self.assertEqual(("draining", [Drain(SESSION)]), (self.slot.state, heard(self.channel)))
         self.assertEqual([], self.slot.collect())
         say(self.channel, Gathered(0, 8, b"x", last=True))
         self.assertFalse(self.channel.connected)
@@ -270,7 +270,7 @@ class ReplaceTests(SlotTestCase):
         self.assertEqual(([], []), (self.told, heard(self.old_channel)))
         self.assertEqual(("ready", self.old_process.pid), (self.slot.state, self.slot.pid))
         say(self.channel, Ready())
-        self.assertEqual(([True], [Retire()]), (self.told, heard(self.old_channel)))
+        self.assertEqual(([True], [Retire(SESSION)]), (self.told, heard(self.old_channel)))
         self.assertEqual(("ready", self.process.pid), (self.slot.state, self.slot.pid))
 
     def test_the_old_one_ends(self) -> None:
@@ -312,7 +312,7 @@ class ReplaceTests(SlotTestCase):
         for one in (self.old_channel, second):
             heard(one)
         self.slot.stop()
-        self.assertEqual([[Drain()], [Drain()]], [heard(one) for one in (self.old_channel, second)])
+        self.assertEqual([[Drain(SESSION)], [Drain(SESSION)]], [heard(one) for one in (self.old_channel, second)])
         self.assertEqual((0, 1), (self.old_process.kills, self.process.kills))
         for process, channel in zip(self.children.started, self.reactor.channels, strict=True):
             self.assertEqual("draining", self.slot.state)
@@ -347,7 +347,7 @@ class AdoptTests(SlotTestCase):
         process, channel = self.adopt(leaving=False)
         self.assertEqual(("ready", process.pid), (self.slot.state, self.slot.pid))
         self.slot.collect()
-        self.assertEqual([Collect()], heard(channel))
+        self.assertEqual([Collect(SESSION)], heard(channel))
         self.reactor.advance(HEALTHY_LIFE)
         self.die()
         self.assert_now("starting", 2)
@@ -366,6 +366,6 @@ class AdoptTests(SlotTestCase):
         """A slot that is given up has no worker that accepts; its clients are served to their end."""
         _, channel = self.adopt(leaving=False)
         self.slot.depart()
-        self.assertEqual(([Retire()], "stopped"), (heard(channel), self.slot.state))
+        self.assertEqual(([Retire(SESSION)], "stopped"), (heard(channel), self.slot.state))
         self.die()
         self.assertEqual((1, 1), (len(self.events.left_ledgers), len(self.children.started)))

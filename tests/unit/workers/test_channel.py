@@ -21,8 +21,10 @@ from statsd_tcp.workers.channel import (
 MESSAGES: tuple[Message, ...] = (
     Boot("/x/y.ledger", (LaneSpec(5, 2, 0, "count"), LaneSpec(6, 10, 1, "lines")), 100, 600.0),
     Collect(),
+    Collect((1 << 32) - 1),
     Committed(2**63),
     Drain(),
+    Drain(5),
     Ready(),
     Gathered(8, 2**40, b"\x00\xff" * 1000),
     Gathered(8, 8, b"", last=True),

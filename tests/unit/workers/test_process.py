@@ -26,6 +26,7 @@ from statsd_tcp.workers.channel import (
     LaneSpec,
     Message,
     Ready,
+    Retire,
 )
 from statsd_tcp.workers.process import ChildEnd
 from statsd_tcp.workers.turns import Turns
@@ -137,6 +138,14 @@ class ChildEndTests(WorkersTestCase):
         say(self.channel, Collect())
         say(self.channel, Committed(0))
         self.assertEqual([Gathered(0, 0, b"")], self.heard())
+
+    def test_session(self) -> None:
+        """Whatever asks for an answer says in which session."""
+        self.boot()
+        for message in (Collect(5), Committed(0), Collect(6), Retire(7)):
+            say(self.channel, message)
+            assert self.process._worker is not None
+            self.assertEqual(getattr(message, "session", 5), self.process._worker.session)
 
     def test_drain(self) -> None:
         """A worker that drains answers once more, for the last time, and ends with the channel."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate import digest as digest_module
 from statsd_tcp.aggregate import tally as tally_module
-from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.encoding import VERSION_1, decode, encode
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.aggregate.numbered import Numbered
 from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import eviction, intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
@@ -140,6 +142,20 @@ class ServingTests(WorkerTestCase):
         self.turn()
         second, interval = self.collect()
         self.assertEqual((first.end, {"a": 5.0}), (second.start, interval.counters))
+
+    def test_numbers(self) -> None:
+        """A worker that is asked for a session says a name once; without one, and in answers before it, each time."""
+        for session, known in ((0, 0), (7, 0), (7, 1), (8, 0)):
+            self.worker.session = session
+            self.lines(b"a:5|c\n")
+            self.turn()
+            message, interval = self.collect()
+            if session:
+                expected = Numbered(session << 32, known, [] if known else ["a"], bytes(4), pack("<d", 5.0))
+                self.assertEqual((expected, {}), (interval.numbered, interval.counters))
+            else:
+                self.assertEqual((Numbered(), {"a": 5.0}), (interval.numbered, interval.counters))
+                self.assertEqual(encode(interval, VERSION_1)[:1], message.interval[:1])
 
     def test_nothing(self) -> None:
         """A worker that received nothing sends an empty answer."""
