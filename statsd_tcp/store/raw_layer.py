@@ -124,12 +124,12 @@ class RawLayer:
             return
         self._fit()
         positions = self._own.find(names)
-        for name, position in zip(names, positions.tolist(), strict=True):
-            if position >= 0:
-                target = self._find(name)
-                at = _DROPPED if target.identity is None else self.shown.positions.get(target.identity, _ASK)
-                self._target[position], self._scale[position] = at, target.scale
-                self._outcome[position] = OUTCOMES.index(target.outcome)
+        there = positions[positions >= 0]
+        for position in there[self._target[there] == _ASK].tolist():
+            target = self._find(self._own.identity(position))
+            at = _DROPPED if target.identity is None else self.shown.positions.get(target.identity, _ASK)
+            self._target[position], self._scale[position] = at, target.scale
+            self._outcome[position] = OUTCOMES.index(target.outcome)
 
     def forget(self, gone: Positions, shown: Positions) -> None:
         """Forget the targets of raw counters that are gone, and of those that add to shown ones that are gone."""
