@@ -214,7 +214,7 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        news = take_pieces(batch.pieces, self.sessions, book, refused)
+        news = take_pieces(batch.pieces, self.sessions, self._kinds.raw, book, refused)
         for ledger_id in batch.folded:
             book.fold(ledger_id)
         for ledger_id in batch.unlinked:
@@ -231,7 +231,7 @@ class Store:
         resolved = raw.resolve(news.known)
         if resolved.names:
             come = merge([come, Interval(counters=resolved.names)])
-        plan.asked = come.counters
+        plan.asked, plan.said = come.counters, news.said
         mapped = self._mapped(come, resolved.outcomes)
         room = self._room.make(mapped.news, resolved.known.positions, plan.now)
         plan.overflowed, plan.refused_series, plan.left_out = room.overflowed, room.refused, room.left_out
@@ -279,6 +279,8 @@ class Store:
             self.backup_taken = None
         self._kinds.apply(plan.series, plan.writes, plan.now)
         self._kinds.raw.learn(plan.asked)
+        for said in plan.said:
+            said.session.place(said.numbers, self._kinds.raw.columns)
         if plan.decision is not None:
             self._ownership.apply(plan.decision)
         if plan.sets is not None:

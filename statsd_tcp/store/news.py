@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from statsd_tcp.aggregate.interval import Interval, merge
+from statsd_tcp.aggregate.numbered import Numbered
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.flush_counters import Changes
 from statsd_tcp.store.flushes import FlushNews
-from statsd_tcp.store.increments import NOTHING, Increments
+from statsd_tcp.store.increments import NOTHING, Increments, merged
 from statsd_tcp.store.raw_layer import RawLayer, located
 from statsd_tcp.store.series_plan import SeriesPlan
-from statsd_tcp.store.sessions import Sessions
+from statsd_tcp.store.sessions import Said, Sessions
 from statsd_tcp.store.snapshot import Refusal
 
 __all__ = ["News", "flush_news", "take_pieces"]
@@ -24,19 +26,23 @@ __all__ = ["News", "flush_news", "take_pieces"]
 class News(NamedTuple):
     """What living workers said, added up, and what was read of the journals of others, piece by piece.
 
-    ``known`` is what comes to raw counters beside those that ``living`` names.
+    ``known`` is what comes to raw counters beside those that ``living`` names, and ``said`` are the numbers that stand
+    for these.
     """
 
     living: Interval
     recovered: Sequence[Interval] = ()
     known: Increments = NOTHING
+    said: Sequence[Said] = ()
 
     def together(self) -> Interval:
         """Return all that comes by name."""
         return merge([*self.recovered, self.living]) if self.recovered else self.living
 
 
-def take_pieces(pieces: Iterable[Piece], sessions: Sessions, book: Book, refused: list[Refusal]) -> News | None:
+def take_pieces(
+    pieces: Iterable[Piece], sessions: Sessions, raw: RawLayer, book: Book, refused: list[Refusal]
+) -> News | None:
     """Add what pieces count to a book, and return what else they bring, None if there is nothing.
 
     ``sessions`` tell what workers say by number. Pieces that do not begin where their ledger is committed are
@@ -44,18 +50,25 @@ def take_pieces(pieces: Iterable[Piece], sessions: Sessions, book: Book, refused
     """
     living: list[Interval] = []
     recovered: list[Interval] = []
-    for piece in pieces:
-        interval = sessions.interval(piece)
+    known: list[Increments] = []
+    saids: list[Said] = []
+    for piece in map(sessions.opened, pieces):
+        interval, session = piece.interval or Interval(), piece.session
         refusal = book.take_interval(piece, interval)
         if refusal is not None:
             refused.append(refusal)
         elif piece.recovered:
             recovered.append(interval)
-        else:
+        elif session is None:
             living.append(interval)
+        else:
+            increments, named, said = session.take(interval.numbered, raw.columns)
+            living.append(msgspec.structs.replace(interval, counters=named, numbered=Numbered()))
+            known.append(increments)
+            saids.append(said)
     if not (living or recovered):
         return None
-    return News(living[0] if len(living) == 1 else merge(living), recovered)
+    return News(living[0] if len(living) == 1 else merge(living), recovered, merged(known), saids)
 
 
 def flush_news(raw: RawLayer, plan: SeriesPlan, news: News, *, whole: bool) -> tuple[FlushNews, list[FlushNews]]:

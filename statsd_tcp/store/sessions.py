@@ -6,6 +6,8 @@ that it belongs to: it may have to wait, or be committed again, when its worker 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 
@@ -13,16 +15,29 @@ from statsd_tcp.aggregate.encoding import BadIntervalError, UnknownSessionError,
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import Numbered
 from statsd_tcp.store.batch import Piece
+from statsd_tcp.store.increments import Increments
+from statsd_tcp.store.series import SeriesColumns
+from statsd_tcp.store.series_plan import NO_POSITIONS, Positions
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["Said", "Session", "Sessions"]
+
+
+class Said(NamedTuple):
+    """Numbers of a session of which it is not known where their series are."""
+
+    session: Session
+    numbers: Positions
 
 
 class Session:
-    """The names that a worker has said, by number."""
+    """The names that a worker has said, by number, and where their series are among the raw counters."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.names: list[str] = []
+        # A position is good as long as the id there is the same: no id is ever used again.
+        self._positions: Positions = np.empty(0, np.int64)
+        self._ids: Positions = np.empty(0, np.int64)
 
     def learn(self, numbered: Numbered) -> bool:
         """Take in names, perhaps once more; return whether none is missing before them."""
@@ -41,13 +56,35 @@ class Session:
         found[places] = True
         return int(np.count_nonzero(found)) == len(places)
 
-    def expand(self, interval: Interval) -> Interval:
-        """Return an interval with its counters by name."""
-        numbered = interval.numbered
-        places = np.frombuffer(numbered.numbers, "<u4").tolist()
-        rises = np.frombuffer(numbered.rises, "<f8").tolist()
-        counters = dict(zip(map(self.names.__getitem__, places), rises, strict=True))
-        return msgspec.structs.replace(interval, counters=counters, numbered=Numbered())
+    def take(self, numbered: Numbered, columns: SeriesColumns) -> tuple[Increments, dict[str, float], Said]:
+        """Return what a message says of counters: by position, by name, and which numbers the latter are."""
+        self._fit()
+        numbers = np.frombuffer(numbered.numbers, "<u4").astype(np.int64)
+        rises = np.frombuffer(numbered.rises, "<f8").astype(np.float64, copy=False)
+        positions = self._positions[numbers]
+        known = positions >= 0
+        known &= columns.ids.take(positions, mode="clip") == self._ids[numbers]
+        if known.all():
+            return Increments(positions, rises), {}, Said(self, NO_POSITIONS)
+        others = numbers[~known]
+        named = dict(zip(map(self.names.__getitem__, others.tolist()), rises[~known].tolist(), strict=True))
+        return Increments(positions[known], rises[known]), named, Said(self, others)
+
+    def place(self, numbers: Positions, columns: SeriesColumns) -> None:
+        """Find out where the series of some numbers are by now, if they are anywhere."""
+        positions = columns.find([self.names[number] for number in numbers.tolist()])
+        there = positions >= 0
+        numbers, positions = numbers[there], positions[there]
+        self._positions[numbers], self._ids[numbers] = positions, columns.ids[positions]
+        for number, position in zip(numbers.tolist(), positions.tolist(), strict=True):
+            # The same object: a name is in memory once, however many workers say it.
+            self.names[number] = columns.identities[position]
+
+    def _fit(self) -> None:
+        more = len(self.names) - len(self._positions)
+        if more > 0:
+            self._positions = np.concatenate([self._positions, np.full(more, -1)])
+            self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
 
 
 class Sessions:
@@ -66,13 +103,6 @@ class Sessions:
             return piece
         interval, session = self._read(piece)
         return msgspec.structs.replace(piece, interval=interval, session=session)
-
-    def interval(self, piece: Piece) -> Interval:
-        """Return what a piece says, by name; raise the same if it was not opened before."""
-        interval, session = piece.interval, piece.session
-        if interval is None:
-            interval, session = self._read(piece)
-        return interval if session is None else session.expand(interval)
 
     def forget(self, ledger_id: str) -> None:
         """Forget a worker's session. What belongs to it is not understood until another one begins."""

@@ -13,6 +13,7 @@ from statsd_tcp.store.owners import Decision
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import Writes, write_series
 from statsd_tcp.store.series_plan import SeriesPlan
+from statsd_tcp.store.sessions import Said
 from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
 from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
@@ -40,7 +41,8 @@ class Plan(msgspec.Struct):
     moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
     inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
     only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
-    mark of a backup, which goes. ``asked`` are the raw counters that came by name.
+    mark of a backup, which goes. ``asked`` are the raw counters that came by name, and ``said`` the
+    numbers that stand for them.
     """
 
     book: Book
@@ -57,6 +59,7 @@ class Plan(msgspec.Struct):
     decision: Decision | None = None
     marked: bool = False
     asked: Collection[str] = ()
+    said: Sequence[Said] = ()
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""

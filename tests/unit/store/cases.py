@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
+from statsd_tcp.mapping.mapper import Mapper
+from statsd_tcp.mapping.rules import MappingRules
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.flush_rules import FlushRules
@@ -133,3 +136,29 @@ class FlushTestCase(StoreTestCase):
     def counted(self, store: Store) -> dict[int, float]:
         """Give the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
         return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}
+
+
+class RawTestCase(FlushTestCase):
+    """A store with flushes, and with rules or without."""
+
+    def open_mapped(self, rules: MappingRules | None, flushes: FlushRules = RULES) -> Store:
+        """Open the store with these rules."""
+        clocks = self.clocks
+        store = Store(
+            self.path,
+            limit=flushes.limit,
+            flushes=flushes,
+            mapper=None if rules is None else Mapper(rules),
+            wall=clocks.wall,
+            monotonic=clocks.monotonic,
+        )
+        self.addCleanup(store.close)
+        return store
+
+    def flushed(self, store: Store) -> Counter[str]:
+        """Add up the counters of all flushes that wait."""
+        found: Counter[str] = Counter()
+        for result in self.results(store):
+            for name, amount in result.counters.items():
+                found[name] += amount  # type: ignore[assignment]
+        return found

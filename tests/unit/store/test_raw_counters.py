@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.flush_rules import FlushRules
-from tests.unit.store.cases import RULES, FlushTestCase, values
+from tests.unit.store.cases import RULES, RawTestCase, values
 
 FOLDING = MappingRules(
     rules=(
@@ -37,32 +36,6 @@ COMMITS = st.lists(
     ),
     max_size=10,
 )
-
-
-class RawTestCase(FlushTestCase):
-    """A store with flushes, and with rules or without."""
-
-    def open_mapped(self, rules: MappingRules | None, flushes: FlushRules = RULES) -> Store:
-        """Open the store with these rules."""
-        clocks = self.clocks
-        store = Store(
-            self.path,
-            limit=flushes.limit,
-            flushes=flushes,
-            mapper=None if rules is None else Mapper(rules),
-            wall=clocks.wall,
-            monotonic=clocks.monotonic,
-        )
-        self.addCleanup(store.close)
-        return store
-
-    def flushed(self, store: Store) -> Counter[str]:
-        """Add up the counters of all flushes that wait."""
-        found: Counter[str] = Counter()
-        for result in self.results(store):
-            for name, amount in result.counters.items():
-                found[name] += amount  # type: ignore[assignment]
-        return found
 
 
 class SumTests(RawTestCase):

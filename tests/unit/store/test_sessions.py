@@ -12,11 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import BadIntervalError, UnknownSessionError, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import Numbered, SaidNames
+from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.batch import CommitBatch, Piece
-from statsd_tcp.store.database import Store
+from statsd_tcp.store.database import Store, StoreError
+from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.sessions import Sessions
 from tests.unit.aggregate.test_numbered import rises, said
-from tests.unit.store.cases import StoreTestCase, counts, values
+from tests.unit.store.cases import RawTestCase, counts, values
 
 
 def piece(numbered: Numbered, ledger_id: str = "a") -> Piece:
@@ -33,9 +35,14 @@ class SessionsTests(SynchronousTestCase):
 
     def counters(self, one: Piece) -> dict[str, float]:
         """Return the counters of a piece by name."""
-        interval = self.sessions.interval(one)
-        self.assertEqual((Numbered(), 1), (interval.numbered, interval.events))
-        return interval.counters
+        opened = self.sessions.opened(one)
+        assert opened.interval is not None
+        self.assertEqual(1, opened.interval.events)
+        if opened.session is None:
+            return opened.interval.counters
+        known, named, _ = opened.session.take(opened.interval.numbered, SeriesColumns("c"))
+        self.assertEqual(0, len(known.positions))
+        return named
 
     def test_names(self) -> None:
         """Numbers stand for the names that were said first, in this message or another."""
@@ -119,10 +126,10 @@ class SessionsTests(SynchronousTestCase):
         self.assertEqual(expected, total + missing)
 
 
-class StoreTests(StoreTestCase):
+class StoreTests(RawTestCase):
     """A store that is told numbers."""
 
-    def commit(self, store: Store, numbered: Numbered, folded: Sequence[str] = ()) -> dict[str, float]:
+    def say(self, store: Store, numbered: Numbered, folded: Sequence[str] = ()) -> dict[str, float]:
         """Commit what a worker says by number; return the counters."""
         start = store.snapshot.ledgers["a"].committed if store.snapshot.ledgers else 0
         news = Piece("a", start, start + 8, encode(Interval(numbered=numbered)))
@@ -131,11 +138,62 @@ class StoreTests(StoreTestCase):
     def test_added_up(self) -> None:
         """What is said by number is in the totals under its name."""
         store = self.open()
-        self.commit(store, said(9, 0, ["a", "b"], 0, 1))
-        self.assertEqual({"a": 3.0, "b": 3.0}, self.commit(store, said(9, 2, [], 1, 0)))
+        self.say(store, said(9, 0, ["a", "b"], 0, 1))
+        self.assertEqual({"a": 3.0, "b": 3.0}, self.say(store, said(9, 2, [], 1, 0)))
+
+    def test_a_place_that_another_series_took(self) -> None:
+        """A number stands for its name, also after the series was deleted and another one is where it was."""
+        store = self.open()
+        self.say(store, said(9, 0, ["a", "b"], 0, 1))
+        self.assertEqual({"a": 3.0, "b": 3.0}, self.say(store, said(9, 2, [], 1, 0)))
+        store.delete("counters", ["a"])
+        self.assertEqual({"b": 3.0, "c": 1.0}, self.say(store, said(9, 2, ["c"], 2)))
+        self.assertEqual({"a": 1.0, "b": 3.0, "c": 3.0}, self.say(store, said(9, 3, [], 0, 2)))
+        self.assertEqual({"a": 2.0, "b": 3.0, "c": 5.0}, self.say(store, said(9, 3, [], 0, 2)))
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["x", "y"]),
+                st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9).map(float), max_size=5),
+                st.sampled_from(["", "", "", "delete", "fail", "restart"]),
+            ),
+            max_size=15,
+        ),
+        st.booleans(),
+    )
+    def test_whatever_happens(self, messages: list[tuple[str, dict[str, float], str]], mapped: bool) -> None:
+        """Totals are the sums by name, whatever is deleted, fails or is opened again, with rules and without."""
+        self.setUp()
+        rules = MappingRules(rules=(Rule(match="a", name="b"), Rule(match="f", name="f", scale=2.0)))
+        store = self.open_mapped(rules if mapped else None)
+        workers = {"x": SaidNames(), "y": SaidNames()}
+        expected, token = Counter[str](), 1
+        for worker, counters, what in messages:
+            if what == "delete":
+                store.delete("counters", ["b", "c"])
+                del expected["b"], expected["c"]
+            if what == "restart":
+                store.close()
+                store, token = self.open_mapped(rules if mapped else None), token + 1
+            workers[worker].begin(token)
+            news = Interval(numbered=workers[worker].numbered(counters))
+            batch = CommitBatch(counts=[counts("x"), counts("y")], pieces=[Piece(worker, 0, 0, encode(news))])
+            if what == "fail":
+                store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON rows BEGIN SELECT nope; END")
+            try:
+                store.commit(batch)
+            except StoreError:
+                store._connection.execute("DROP TRIGGER stop")
+                store.commit(batch)
+            store._connection.execute("DROP TRIGGER IF EXISTS stop")
+            for name, amount in counters.items():
+                target = "b" if mapped and name == "a" else name
+                expected[target] += int(amount) * (2 if mapped and name == "f" else 1)
+        self.assertEqual(dict(expected), values(store.snapshot.counters))
 
     def test_folded(self) -> None:
         """The session of a worker that has ended is forgotten."""
         store = self.open()
-        self.commit(store, said(9, 0, ["a"], 0), folded=["a"])
+        self.say(store, said(9, 0, ["a"], 0), folded=["a"])
         self.assertRaises(UnknownSessionError, store.sessions.opened, piece(said(9, 1, [], 0)))
