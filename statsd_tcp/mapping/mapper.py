@@ -57,12 +57,14 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class Mapped(NamedTuple):
     """An interval under its mapped identities.
 
-    ``treatments`` are by the fields of an interval; ``fallen`` is the last raw counter that went down.
+    ``treatments`` are by the fields of an interval; ``fallen`` is the last raw counter that went down. ``counters``
+    says what became of each raw counter.
     """
 
     news: Interval
     treatments: Mapping[str, Treatments]
     fallen: str = ""
+    counters: Mapping[str, Target] = {}
 
 
 class _Remembered:
@@ -145,7 +147,7 @@ class Mapper:
             falls=work.falls(raw.falls),
             met=work.met(raw.met),
         )
-        return Mapped(news, work.treatments, work.fallen)
+        return Mapped(news, work.treatments, work.fallen, work.targets)
 
     def _add(self, ready: _Ready) -> None:
         for metric_type in ready.rule.metric_types:
@@ -200,15 +202,17 @@ class _Work:
     def __init__(self, mapper: Mapper) -> None:
         self._mapper = mapper
         self.treatments: dict[str, dict[str, Treatment]] = {}
+        self.targets: dict[str, Target] = {}
         self.fallen = ""
 
     def counters(self, raw: Mapping[str, float]) -> dict[str, float]:
         """Map what counters went up by. No scale of theirs is below zero."""
         result: dict[str, float] = {}
         for identity, increment in raw.items():
-            target, scale = self._ask("counters", identity)
+            found = self.targets[identity] = self._ask("counters", identity)
+            target = found.identity
             if target is not None:
-                result[target] = result.get(target, 0.0) + increment * scale
+                result[target] = result.get(target, 0.0) + increment * found.scale
         return result
 
     def falls(self, raw: Mapping[str, Fall]) -> dict[str, Fall]:
@@ -225,7 +229,7 @@ class _Work:
         """Map gauges. What happened to several becomes what happened to one, in the order of time."""
         found: dict[str, list[list[Change]]] = {}
         for identity, changes in raw.items():
-            target, scale = self._ask("gauges", identity)
+            target, scale, *_ = msgspec.structs.astuple(self._ask("gauges", identity))
             if target is not None:
                 scaled = changes
                 if scale != 1.0:
@@ -237,7 +241,7 @@ class _Work:
         """Map timers or distributions."""
         found: dict[str, list[Values]] = {}
         for identity, values in raw.items():
-            target, scale = self._ask(field, identity)
+            target, scale, *_ = msgspec.structs.astuple(self._ask(field, identity))
             if target is not None:
                 found.setdefault(target, []).append(values if scale == 1.0 else values.times(scale))
         return {target: each[0] if len(each) == 1 else joined(each) for target, each in found.items()}
@@ -246,7 +250,7 @@ class _Work:
         """Map sets, which are gauges to the rules."""
         found: dict[str, list[set[str]]] = {}
         for identity, members in raw.items():
-            target, _ = self._ask("sets", identity)
+            target = self._ask("sets", identity).identity
             if target is not None:
                 found.setdefault(target, []).append(members)
         return {target: each[0] if len(each) == 1 else set().union(*each) for target, each in found.items()}
@@ -257,12 +261,12 @@ class _Work:
         replace = msgspec.structs.replace
         return [replace(first, identity=target) for first, target in targets if target is not None]
 
-    def _ask(self, field: str, identity: str) -> tuple[str | None, float]:
+    def _ask(self, field: str, identity: str) -> Target:
         target = self._mapper.target(_TYPES[field], identity)
         self._mapper.outcomes[target.outcome] += 1
         if target.identity is not None and target.treatment is not PLAIN:
             self.treatments.setdefault(field, {}).setdefault(target.identity, target.treatment)
-        return target.identity, target.scale
+        return target
 
 
 def _finite(value: float) -> float:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +83,7 @@ class Store:
         self._monotonic = monotonic
         self._clock = SeriesClock(wall, monotonic)
         self._book = Book({}, {})
-        find = None if mapper is None else partial(mapper.target, "counter")
-        self._kinds = Kinds(self._clock, monotonic, find, limit)
+        self._kinds = Kinds(self._clock, monotonic, limit, mapped=mapper is not None)
         self._expiry = Expiry(self._kinds.columns, series_ttl, monotonic)
         self._ownership = Ownership(self._kinds.shown, counter_suffix, silence, monotonic)
         self._durations = Durations()
@@ -231,8 +229,8 @@ class Store:
         resolved = raw.resolve(news.known)
         if resolved.names:
             come = merge([come, Interval(counters=resolved.names)])
-        plan.asked, plan.said = come.counters, news.said
         mapped = self._mapped(come, resolved.outcomes)
+        plan.targets, plan.said = mapped.counters, news.said
         room = self._room.make(mapped.news, resolved.known.positions, plan.now)
         plan.overflowed, plan.refused_series, plan.left_out = room.overflowed, room.refused, room.left_out
         mapped = mapped._replace(news=room.news)
@@ -268,7 +266,7 @@ class Store:
 
     def _mapped(self, news: Interval, outcomes: Sequence[int]) -> Mapped:
         if self._mapper is None:
-            return Mapped(news, {})
+            return Mapped(news, {}, counters=self._kinds.raw.unchanged(news.counters))
         for outcome, number in zip(OUTCOMES, outcomes, strict=False):
             self._mapper.outcomes[outcome] += number
         return self._mapper.apply(news)
@@ -278,7 +276,7 @@ class Store:
         if plan.marked:
             self.backup_taken = None
         self._kinds.apply(plan.series, plan.writes, plan.now)
-        self._kinds.raw.learn(plan.asked)
+        self._kinds.raw.learn(plan.targets)
         for said in plan.said:
             said.session.place(said.numbers, self._kinds.raw.columns)
         if plan.decision is not None:

@@ -20,6 +20,9 @@ class Increments(NamedTuple):
     amounts: Doubles
 
 
+_DENSE: Final = 16
+"""Something comes to more than one of so many positions."""
+
 NOTHING: Final = Increments(NO_POSITIONS, np.empty(0))
 
 
@@ -27,9 +30,14 @@ def merged(parts: Sequence[Increments]) -> Increments:
     """Return the sums of all parts; the positions of a part may be in any order, and several times."""
     positions = np.concatenate([NO_POSITIONS, *(part.positions for part in parts)])
     amounts = np.concatenate([np.empty(0), *(part.amounts for part in parts)])
-    if not (positions[:-1] < positions[1:]).all():
-        order = positions.argsort(kind="stable")
-        positions, amounts = positions[order], amounts[order]
-        first = np.flatnonzero(np.concatenate([[True], positions[1:] != positions[:-1]]))
-        positions, amounts = positions[first], np.add.reduceat(amounts, first)
-    return Increments(positions, amounts)
+    if (positions[:-1] < positions[1:]).all():
+        return Increments(positions, amounts)
+    if len(positions) * _DENSE < positions.max():
+        places, which = np.unique(positions, return_inverse=True)
+        return Increments(places, np.bincount(which, amounts).astype(np.float64, copy=False))
+    # Faster than sorting.
+    sums = np.bincount(positions, amounts).astype(np.float64, copy=False)
+    came = np.zeros(len(sums), np.bool_)
+    came[positions] = True
+    places = np.flatnonzero(came)
+    return Increments(places, sums[places])

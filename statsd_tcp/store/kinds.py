@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from statsd_tcp.aggregate.amounts import Amount
-from statsd_tcp.mapping.mapper import Mapped, Target
+from statsd_tcp.mapping.mapper import Mapped
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
 from statsd_tcp.store.flush_rules import MAX_SERIES
 from statsd_tcp.store.increments import Increments
@@ -37,22 +37,23 @@ _LEAST_STEP = 60.0
 class Kinds:
     """All series: those that are ``shown``, and the ``raw`` counters.
 
-    ``find`` says what a raw counter becomes, None: they are the shown ones; ``limit`` is that of raw ones. ``windows``
-    are the quantiles of summaries, in memory only.
+    ``mapped``: raw counters are not the shown ones; ``limit`` is that of raw ones. ``windows`` are the quantiles of
+    summaries, in memory only.
     """
 
     def __init__(
         self,
         clock: SeriesClock,
         monotonic: Callable[[], float],
-        find: Callable[[str], Target] | None = None,
         limit: Amount = MAX_SERIES,
+        *,
+        mapped: bool = False,
     ) -> None:
         self._clock = clock
         self.shown = [SeriesColumns(kind) for kind in SERIES_KINDS]
         own = SeriesColumns(RAW)
         self.columns = [*self.shown, own]
-        self.raw = RawLayer(self.shown[0], own, find, limit)
+        self.raw = RawLayer(self.shown[0], own, limit, mapped=mapped)
         self.windows = Windows(monotonic)
         self._file = SeriesFile(self.columns)
         self._next_id = 1

@@ -20,9 +20,10 @@ def number(plans: Sequence[tuple[str, SeriesPlan]], met: Iterable[First], next_i
     last = len(ranks)
     fresh = [(kind, name) for kind, plan in plans for name in plan.fresh.identities]
     # Sorting is stable: those that were not met stay as they are.
-    order = np.argsort([ranks.get((FIELDS.get(kind, kind), name), last) for kind, name in fresh], kind="stable")
-    ids = np.empty(len(fresh), np.int64)
-    ids[order] = np.arange(next_id, next_id + len(fresh))
+    ids = np.arange(next_id, next_id + len(fresh))
+    if ranks:
+        order = np.argsort([ranks.get((FIELDS.get(kind, kind), name), last) for kind, name in fresh], kind="stable")
+        ids[order] = ids.copy()
     begin = 0
     for _, plan in plans:
         end = begin + len(plan.fresh.identities)

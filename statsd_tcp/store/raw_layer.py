@@ -11,7 +11,7 @@ counter comes for the first time since the start, and again if the series that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,24 +46,17 @@ class Resolved(NamedTuple):
     outcomes: Sequence[int]
 
 
-def _unchanged(identity: str) -> Target:
-    return Target(identity, 1.0, PLAIN, "unmapped")
-
-
 class RawLayer:
-    """The raw counters. ``columns`` are the ``shown`` ones, or its own if ``find`` gives series other names.
+    """The raw counters. ``columns`` are the ``shown`` ones, or its own if rules give series other names.
 
     ``limit`` is that of raw counters in columns of its own; those beyond it are one in flushes.
     """
 
-    def __init__(
-        self, shown: SeriesColumns, own: SeriesColumns, find: Callable[[str], Target] | None, limit: Amount
-    ) -> None:
+    def __init__(self, shown: SeriesColumns, own: SeriesColumns, limit: Amount, *, mapped: bool) -> None:
         self.shown = shown
         self._own = own
-        self._find = find or _unchanged
         self._limit = limit
-        self.columns = shown if find is None else own
+        self.columns = own if mapped else shown
         self._seeds: Sequence[str] = ()
         self._target: Positions = NO_POSITIONS
         self._scale: Doubles = np.empty(0)
@@ -117,19 +110,24 @@ class RawLayer:
         outcomes = np.bincount(self._outcome[positions[targets != _ASK]], minlength=len(OUTCOMES))
         return Resolved(merged([Increments(targets[there], scaled)]), names, outcomes.tolist())
 
-    def learn(self, names: Collection[str]) -> None:
+    def learn(self, targets: Mapping[str, Target]) -> None:
         """Note what became of raw counters that were in a commit by name."""
         self._seeds = ()
-        if self.is_shared or not names:
+        if self.is_shared or not targets:
             return
         self._fit()
-        positions = self._own.find(names)
-        there = positions[positions >= 0]
-        for position in there[self._target[there] == _ASK].tolist():
-            target = self._find(self._own.identity(position))
-            at = _DROPPED if target.identity is None else self.shown.positions.get(target.identity, _ASK)
-            self._target[position], self._scale[position] = at, target.scale
-            self._outcome[position] = OUTCOMES.index(target.outcome)
+        places = self._own.find(targets)
+        here = np.flatnonzero(places >= 0)
+        found = list(targets.values())
+        known = [found[at] for at in here.tolist()]
+        at = self.shown.positions.get
+        self._target[places[here]] = [_DROPPED if one.identity is None else at(one.identity, _ASK) for one in known]
+        self._scale[places[here]] = [one.scale for one in known]
+        self._outcome[places[here]] = [OUTCOMES.index(one.outcome) for one in known]
+
+    def unchanged(self, names: Iterable[str]) -> dict[str, Target]:
+        """Return what becomes of raw counters without rules, as far as that has to be noted."""
+        return {} if self.is_shared else {name: Target(name, 1.0, PLAIN, "unmapped") for name in names}
 
     def forget(self, gone: Positions, shown: Positions) -> None:
         """Forget the targets of raw counters that are gone, and of those that add to shown ones that are gone."""

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from statsd_tcp.aggregate.amounts import identity_bytes
+from statsd_tcp.aggregate.amounts import Amount, identity_bytes
 from statsd_tcp.store.exact import Doubles, added
 from statsd_tcp.store.series_plan import NO_POSITIONS, SUMS, WIDTHS, Fresh, Positions, SeriesPlan, positions_of
 from statsd_tcp.store.snapshot import SeriesTable
@@ -171,7 +171,7 @@ class SeriesColumns:
         self.top = len(identities)
         self.identities = identities
         self._vacant = np.flatnonzero(self.ids[: self.top] == 0).tolist()
-        self.size = sum(map(identity_bytes, identities))
+        self.size = Amount.of("counters", identities).size
         self._number()
 
     def apply(self, plan: SeriesPlan, now: float) -> None:
@@ -236,7 +236,7 @@ class SeriesColumns:
         for place, identity in zip(places, fresh.identities, strict=True):
             self.identities[place] = identity
             self.positions[identity] = place
-        self.size += sum(map(identity_bytes, fresh.identities))
+        self.size += Amount.of("counters", fresh.identities).size
         self.ids[fresh.positions] = fresh.ids
         self._ids = None
 

@@ -188,7 +188,11 @@ def _touched(planned: Mapping[str, SeriesPlan]) -> Iterator[PageKey]:
 def _parts(kind: str, plan: SeriesPlan, whole: set[PageKey]) -> Iterator[Part]:
     """Give what happened to the series of one kind, in parts of not too many new ones."""
     pages = [key.number for key in whole if key.kind == kind]
-    in_row = ~np.isin(plan.positions // PAGE, pages) if pages else np.ones(len(plan.positions), np.bool_)
+    in_row = np.ones(len(plan.positions), np.bool_)
+    if pages:
+        is_whole = np.zeros(1 + int(plan.positions[-1]) // PAGE, np.bool_)
+        is_whole[pages] = True
+        in_row = ~is_whole[plan.positions // PAGE]
     part = Part(
         kind, gone=_packed(plan.expired), positions=_packed(plan.positions[in_row]), emptied=_packed(plan.emptied)
     )

@@ -76,9 +76,13 @@ class Session:
         there = positions >= 0
         numbers, positions = numbers[there], positions[there]
         self._positions[numbers], self._ids[numbers] = positions, columns.ids[positions]
-        for number, position in zip(numbers.tolist(), positions.tolist(), strict=True):
-            # The same object: a name is in memory once, however many workers say it.
-            self.names[number] = columns.identities[position]
+        # The same objects: a name is in memory once, whatever the number of workers that say it.
+        names = map(columns.identity, positions.tolist())
+        if len(numbers) and (np.diff(numbers) == 1).all():
+            self.names[int(numbers[0]) : int(numbers[-1]) + 1] = names
+        else:
+            for number, name in zip(numbers.tolist(), names, strict=True):
+                self.names[number] = name
 
     def _fit(self) -> None:
         more = len(self.names) - len(self._positions)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from statsd_tcp.mapping.mapper import Target
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.owners import Decision
@@ -41,7 +42,7 @@ class Plan(msgspec.Struct):
     moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
     inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
     only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
-    mark of a backup, which goes. ``asked`` are the raw counters that came by name, and ``said`` the
+    mark of a backup, which goes. ``targets`` says what became of raw counters that came by name, and ``said`` are the
     numbers that stand for them.
     """
 
@@ -58,7 +59,7 @@ class Plan(msgspec.Struct):
     sets: SetsPlan | None = None
     decision: Decision | None = None
     marked: bool = False
-    asked: Collection[str] = ()
+    targets: Mapping[str, Target] = {}
     said: Sequence[Said] = ()
 
     def is_empty(self) -> bool:
