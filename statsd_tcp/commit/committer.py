@@ -57,13 +57,14 @@ class _Done(NamedTuple):
 
     ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
     ``lost`` the ledgers that the store knows and that aren't there any more. ``unread`` are the journals that have to
-    be read, each up to an offset or None for its end. ``backup_taken`` is when the backup was taken that the store was
-    before, or None.
+    be read, each up to an offset or None for its end, ``in_vain`` those that were, and what came of it was not
+    understood. ``backup_taken`` is when the backup was taken that the store was before, or None.
     """
 
     snapshot: Snapshot
     folded: list[Ledger]
     unread: list[tuple[Ledger, int | None]]
+    in_vain: set[str]
     held: list[Piece]
     lost: list[LedgerState]
     backup_taken: float | None
@@ -218,7 +219,8 @@ class Committer:
         dead = [ledger for ledger in work.retired if ledger not in folded and ledger.ledger_id not in lineup.gaps]
         unread += [(ledger, None) for ledger in dead]
         backup_taken = store.backup_taken
-        return _Done(store.commit(batch), folded, unread, lineup.held, lost, backup_taken)
+        in_vain = work.recovered.keys() - recovered.keys()
+        return _Done(store.commit(batch), folded, unread, in_vain, lineup.held, lost, backup_taken)
 
     def _written(self, done: _Done, work: _Work) -> None:
         self.snapshot = snapshot = done.snapshot
@@ -261,6 +263,9 @@ class Committer:
                 del self._recovery.results[ledger_id]
         self._recovery.keep({ledger.ledger_id for ledger, _ in done.unread})
         for ledger, until in done.unread:
+            if ledger.ledger_id in done.in_vain:
+                # With the next commit. It would follow this one by nothing if it was read at once.
+                continue
             known = done.snapshot.ledgers.get(ledger.ledger_id)
             self._recovery.read(ledger, known.committed if known else 0, self.commit, until)
 

@@ -28,6 +28,7 @@ from typing import BinaryIO
 import msgspec
 
 from statsd_tcp import crash_points
+from statsd_tcp.aggregate.encoding import VERSION, VERSION_3, decode, encode
 from statsd_tcp.commit.kept import keep
 from statsd_tcp.commit.replay import Mode, Replay, replay, replay_carefully, skip_frame
 from statsd_tcp.ledger.layout import LedgerError
@@ -53,7 +54,8 @@ NICENESS = 5
 class ReadRequest(msgspec.Struct, frozen=True):
     """What is to be read of the ledger that lies at ``path``: see `statsd_tcp.commit.replay`.
 
-    ``passed`` is how many processes have died of it before this one.
+    ``passed`` is how many processes have died of it before this one. ``interval`` is the version of the interval in the
+    answer: the program may have been replaced by one that is newer than the supervisor.
     """
 
     path: str
@@ -62,6 +64,7 @@ class ReadRequest(msgspec.Struct, frozen=True):
     stop: int | None = None
     mode: Mode = "quick"
     passed: int = 0
+    interval: int = VERSION_3
 
 
 class Words:
@@ -128,6 +131,9 @@ def main(text: str) -> None:
         except OSError as error:
             output.write(f"?{in_words(error)}\n".encode(errors="replace"))
             return
+        if request.interval != VERSION:
+            payload = encode(decode(found.payload), request.interval)
+            found = msgspec.structs.replace(found, payload=payload)
         data = memoryview(b"=" + msgspec.msgpack.encode(found))
         while data:
             data = data[output.write(data) or 0 :]

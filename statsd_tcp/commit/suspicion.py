@@ -26,6 +26,9 @@ from __future__ import annotations
 import signal
 from typing import Literal, NamedTuple
 
+import msgspec
+
+from statsd_tcp.aggregate.encoding import VERSION
 from statsd_tcp.children import Ending
 from statsd_tcp.commit.replay_process import NO_MEMORY, ReadRequest
 from statsd_tcp.ledger.suspect import MOST_DEATHS, Suspect
@@ -63,13 +66,15 @@ def cause_of(ending: Ending) -> Cause:
 
 def next_request(path: str, start: int, until: int | None, suspect: Suspect | None) -> ReadRequest:
     """Return what is to be read of a journal from ``start`` on."""
+    quick = ReadRequest(path, start, until, interval=VERSION)
     if suspect is None:
-        return ReadRequest(path, start, until)
+        return quick
+    passed = 1 + suspect.deaths
     if suspect.deaths == 0:
-        return ReadRequest(path, start, until, mode="careful", passed=1)
+        return msgspec.structs.replace(quick, mode="careful", passed=passed)
     if suspect.offset > start or suspect.deaths < MOST_DEATHS:
-        return ReadRequest(path, start, until, suspect.offset, "careful", 1 + suspect.deaths)
-    return ReadRequest(path, start, until, mode="skip", passed=1 + suspect.deaths)
+        return msgspec.structs.replace(quick, stop=suspect.offset, mode="careful", passed=passed)
+    return msgspec.structs.replace(quick, mode="skip", passed=passed)
 
 
 def suspect_after(request: ReadRequest, death: Death, before: Suspect | None) -> Suspect | None:

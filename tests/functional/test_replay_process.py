@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from statsd_tcp.aggregate.encoding import decode
+from statsd_tcp.aggregate.encoding import VERSION, VERSION_1, VERSION_2, VERSION_3, decode
 from statsd_tcp.commit.replay import Mode
 from statsd_tcp.commit.replay_process import LEDGER_DESCRIPTOR, NO_MEMORY, ReadRequest, Words
 from statsd_tcp.ledger.cells import ledger_cells
@@ -66,9 +66,11 @@ def ledger(tmp_path: Path) -> Path:
     return path
 
 
-def read(path: Path, program: tuple[str, ...] = MODULE, start: int = 0, mode: Mode = "quick") -> tuple[int, Words]:
+def read(
+    path: Path, program: tuple[str, ...] = MODULE, start: int = 0, mode: Mode = "quick", interval: int = VERSION
+) -> tuple[int, Words]:
     """Run it; give its exit status, or the signal as a negative number, and what it said."""
-    request = msgspec.json.encode(ReadRequest(str(path), start, mode=mode)).decode()
+    request = msgspec.json.encode(ReadRequest(str(path), start, mode=mode, interval=interval)).decode()
     done = subprocess.run(
         ["sh", "-c", f'exec {LEDGER_DESCRIPTOR}<"$0"; exec "$@"', path, sys.executable, *program, request],
         stdout=subprocess.PIPE,
@@ -93,6 +95,15 @@ def test_modes(ledger: Path) -> None:
     assert skip.replay.skipped is not None
     assert (skip.replay.start, skip.replay.end, skip.replay.skipped.lines) == (40, 88, 1)
     assert Path(skip.replay.skipped.kept).read_bytes() == b"slow:2|c\n"
+
+
+def test_older_supervisor(ledger: Path) -> None:
+    """One that was started by an older supervisor answers in the version that this one reads."""
+    for version in (VERSION_1, VERSION_2, VERSION_3, VERSION):
+        _, words = read(ledger, interval=version)
+        assert words.replay is not None
+        assert words.replay.payload[:1] == bytes([version])
+        assert decode(words.replay.payload).counters == {"a": 5.0, "slow": 2.0}
 
 
 def test_a_line_that_takes_too_long(ledger: Path) -> None:

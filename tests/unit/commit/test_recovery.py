@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from statsd_tcp.aggregate.encoding import VERSION
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.commit.looks import LOOK_SECONDS, MOST_LOOKS
 from statsd_tcp.commit.recovery import (
@@ -105,7 +106,7 @@ class TurnTests(RecoveryTestCase):
         self.first.path.unlink()
         self.read(self.first, until=40)
         self.assertEqual({LEDGER_DESCRIPTOR: self.first.file.fileno()}, self.children.started[0].descriptors)
-        self.assertEqual(ReadRequest(str(self.first.path), 8, 40), self.request())
+        self.assertEqual(ReadRequest(str(self.first.path), 8, 40, interval=VERSION), self.request())
         self.assertTrue(self.children.started[0].apart)
 
     def test_asked_again(self) -> None:
