@@ -15,6 +15,7 @@ import msgspec
 from statsd_tcp.aggregate import encoding_1
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.values import NUMBER_BYTES
 from statsd_tcp.words import in_words
 
 __all__ = [
@@ -73,7 +74,9 @@ def decode(payload: bytes) -> Interval:
 def _checked(interval: Interval, version: bytes) -> Interval:
     """Return an interval as it is understood today; raise `ValueError` for columns that make no sense."""
     for values in chain(interval.times.values(), interval.distributions.values()):
-        values.check()
+        # Most have one column, and a call for each takes longer than all the rest.
+        if values.counts or values.rates or len(values.values) % NUMBER_BYTES:
+            values.check()
     interval.numbered.check()
     if interval.numbered.session and (version != bytes([VERSION]) or interval.counters):
         raise ValueError("counters are said by name and by number")

@@ -10,24 +10,9 @@ from statsd_tcp.aggregate.collisions import Collision
 from statsd_tcp.aggregate.gauges import MOST_CHANGES, Change, merge_changes
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.members import Members, Sets
-from statsd_tcp.aggregate.timer_values import TimerValues
-from statsd_tcp.aggregate.values import Values
+from statsd_tcp.aggregate.timers import OpenTimers
 
-__all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "FlushResult", "OpenFlush", "flush_start"]
-
-EXACT_VALUES = 8_192
-"""So many different values of a timer are kept exactly in a flush, and as many wait to be counted: 260 kB of memory."""
-
-EXACT_IN_ALL = 2_000_000
-"""When all timers together have so many, each may only have `FEW_VALUES`."""
-
-FEW_VALUES = 256
-
-BUCKETED_IN_ALL = 4_000_000
-"""When all timers together have so many values and buckets, some 160 MB, each may only have `FEWEST_VALUES`, and as
-many buckets: 1.1 kB of memory for each timer."""
-
-FEWEST_VALUES = 16
+__all__ = ["FlushResult", "OpenFlush", "flush_start"]
 
 CHANGES_IN_ALL = 1_000_000
 """When all gauges together have so many changes, 130 MB, each may only have `FEW_CHANGES`."""
@@ -91,19 +76,17 @@ def flush_start(now: float, seconds: int) -> int:
 class OpenFlush:
     """What has come so far in the flush that begins at ``start``, but for counters, which the store has in columns.
 
-    ``approximated`` counts the timers that had too many different values to be kept exactly, and once more those whose
-    buckets were too many.
+    ``observed`` are the timers, which the store has in columns too.
     """
 
-    def __init__(self, start: int, seconds: int) -> None:
+    def __init__(self, start: int, seconds: int, observed: OpenTimers) -> None:
         self.start = start
         self.seconds = seconds
         self.gauges: dict[str, list[Change]] = {}
         self._sets = Sets()
-        self.timers: dict[str, TimerValues] = {}
+        self.observed = observed
         self.lines = self.bad_lines = self.datagrams = 0
-        self.approximated = 0
-        self._values = self._changes = 0
+        self._changes = 0
 
     @property
     def end(self) -> int:
@@ -115,6 +98,11 @@ class OpenFlush:
         """Return the members of each set."""
         return self._sets.members
 
+    @property
+    def timers(self) -> dict[str, int]:
+        """Return the timers that came; one that is taken out of them is forgotten."""
+        return self.observed.places
+
     def add(self, news: Interval) -> None:
         """Add an interval, which stays as it is."""
         for counts in news.listeners.values():
@@ -125,43 +113,11 @@ class OpenFlush:
             self._change(identity, changes)
         self._sets.add(news.sets)
         # Here a name is a timer, whatever the unit of its values.
-        self._observe(news.times)
-        self._observe(news.distributions)
-
-    def settle(self) -> None:
-        """Count all values of timers, so that what is more than they may have is in buckets."""
-        for timer in self.timers.values():
-            self._count(timer, EXACT_VALUES)
+        self.observed.add(news.times)
+        self.observed.add(news.distributions)
 
     def _change(self, identity: str, changes: list[Change]) -> None:
         before = self.gauges.get(identity, [])
         most = MOST_CHANGES if self._changes < CHANGES_IN_ALL else FEW_CHANGES
         merged = self.gauges[identity] = merge_changes(before, changes, most=most)
         self._changes += len(merged) - len(before)
-
-    def _observe(self, news: Mapping[str, Values]) -> None:
-        for identity, values in news.items():
-            timer = self.timers.get(identity)
-            if timer is None:
-                timer = self.timers[identity] = TimerValues()
-            most = self._most()
-            timer.add(values)
-            self._values += len(values)
-            if timer.waiting > most:
-                self._count(timer, most)
-
-    def _most(self) -> int:
-        """Return how many values a timer may have at present."""
-        if self._values < EXACT_IN_ALL:
-            return EXACT_VALUES
-        return FEW_VALUES if self._values < BUCKETED_IN_ALL else FEWEST_VALUES
-
-    def _count(self, timer: TimerValues, most: int) -> None:
-        before = timer.waiting + len(timer.counted.values)
-        timer.count()
-        if timer.exact and len(timer.counted.values) > most:
-            timer.coarsen()
-            self.approximated += 1
-        if not timer.exact and self._values >= BUCKETED_IN_ALL:
-            self.approximated += timer.widen(FEWEST_VALUES)
-        self._values += len(timer.counted.values) - before

@@ -16,7 +16,6 @@ from statsd_tcp.aggregate.collisions import Collision, PathNames, collisions
 from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush
 from statsd_tcp.aggregate.gauges import Change, apply_changes
 from statsd_tcp.aggregate.members import Sets
-from statsd_tcp.aggregate.timer_values import TimerValues
 from statsd_tcp.aggregate.timers import TimerRules, idle_timer
 
 __all__ = ["IdleRules", "KnownRow", "KnownSeries"]
@@ -124,16 +123,12 @@ class KnownSeries:
         ``clock`` gives seconds, to time it.
         """
         began = clock()
-        flush.settle()
         self._note("ms", flush.timers, flush.start)
         self._note("s", flush.sets, flush.start)
         self._change_gauges(flush)
         self._forget_idle(flush)
         sets = dict.fromkeys(self._seen["s"], 0) | {identity: len(members) for identity, members in flush.sets.items()}
-        idle = idle_timer(rules)
-        timers: dict[str, Mapping[str, float]] = dict.fromkeys(self._seen["ms"], idle)
-        for identity, observed in flush.timers.items():
-            timers[identity] = observed.summary(identity, flush.seconds, rules)
+        timers = dict.fromkeys(self._seen["ms"], idle_timer(rules)) | flush.observed.numbers(flush.seconds, rules)
         gauges = dict(self.gauges())
         found = FlushResult(
             start=flush.start,
@@ -164,10 +159,10 @@ class KnownSeries:
             for name in names:
                 united.add({"": flush.sets.get(name, ())})
             yield Collision("sets", names, len(united.members[""]))
-        for names in groups(found.timers):
-            came = [flush.timers[name] for name in names if name in flush.timers]
-            whole = TimerValues.together(came).summary(names[0], flush.seconds, rules) if came else idle_timer(rules)
-            yield Collision("timers", names, dict(whole))
+        alike = list(groups(found.timers))
+        came = flush.observed.together(alike, flush.seconds, rules)
+        for names in alike:
+            yield Collision("timers", names, came.get(names[0], idle_timer(rules)))
 
     def _note(self, kind: str, came: Mapping[str, object], start: int) -> None:
         if kind in self._rules.delete:

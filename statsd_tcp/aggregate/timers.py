@@ -1,29 +1,18 @@
-"""What a timer was during a flush, as etsy's server works it out: from how often each value came.
-
-Order statistics are made of the values that were received; only ``count`` and ``count_ps`` are corrected for
-sampling. A rank is rounded half up, and of a single value every percentile is that value.
-"""
+"""What is said of timers at the end of a flush, and who works it out."""
 
 from __future__ import annotations
 
-import math
-import re
-from bisect import bisect_left
-from collections.abc import Collection, Sequence
-from itertools import accumulate
-from operator import mul
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
-from statsd_tcp.aggregate.values import Counted
+from statsd_tcp.aggregate.values import Values
 
-__all__ = ["FIELDS", "Histogram", "TimerRules", "clean_percentile", "idle_timer", "summarise"]
+__all__ = ["FIELDS", "Histogram", "OpenTimers", "TimerRules", "clean_percentile", "idle_timer"]
 
 FIELDS = ("count", "count_ps", "lower", "upper", "sum", "sum_squares", "mean", "median", "std")
 """What a timer has apart from its percentiles and its histogram."""
-
-_PERCENT_SUFFIX = re.compile(r"_(top)?[0-9]+\Z")
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -50,22 +39,26 @@ class TimerRules(msgspec.Struct, frozen=True, kw_only=True):
     only: frozenset[str] = frozenset()
 
 
-class _Steps(NamedTuple):
-    """The values in their order, and up to each how many came, their sum and the sum of their squares."""
+class OpenTimers(Protocol):
+    """The timers of an open flush.
 
-    values: Sequence[float]
-    counts: Sequence[int]
-    sums: Sequence[float]
-    squares: Sequence[float]
+    ``places`` has those that came; one that is taken out of it is forgotten. ``approximated`` counts the timers of
+    which not all values are exact.
+    """
 
-    def upto(self, rank: int) -> tuple[float, float, float]:
-        """Give the value with that rank, from 1, and the sums of all values up to it."""
-        at = bisect_left(self.counts, rank)
-        value = self.values[at]
-        if not at:
-            return value, rank * value, rank * value * value
-        more = rank - self.counts[at - 1]
-        return value, self.sums[at - 1] + more * value, self.squares[at - 1] + more * value * value
+    places: dict[str, int]
+    approximated: int
+
+    def add(self, news: Mapping[str, Values]) -> None:
+        """Add what an interval has."""
+
+    def numbers(self, seconds: float, rules: TimerRules) -> dict[str, dict[str, float]]:
+        """Work out all timers, by their names, of a flush of so many seconds."""
+
+    def together(
+        self, groups: Iterable[Sequence[str]], seconds: float, rules: TimerRules
+    ) -> dict[str, dict[str, float]]:
+        """Work out what those of each group are together, by the group's first name; it is not there if none came."""
 
 
 def clean_percentile(percentile: float) -> str:
@@ -74,100 +67,6 @@ def clean_percentile(percentile: float) -> str:
     return text.replace(".", "_").replace("-", "top")
 
 
-def summarise(name: str, received: Counted, count: float, seconds: float, rules: TimerRules) -> dict[str, float]:
-    """Work out a timer of which these values were ``received``, at least one of them.
-
-    ``count`` is how many events these stand for, ``seconds`` the length of the flush. ``name`` is only for finding
-    the histogram.
-    """
-    steps = _Steps(
-        received.values,
-        list(accumulate(received.counts)),
-        list(accumulate(map(mul, received.values, received.counts))),
-        list(accumulate(map(mul, map(mul, received.values, received.values), received.counts))),
-    )
-    fields: dict[str, float] = {}
-    for percentile in rules.percentiles:
-        fields.update(_percentile(steps, percentile))
-    total = steps.counts[-1]
-    mean = steps.sums[-1] / total
-    spread = sum(times * (value - mean) ** 2 for value, times in zip(steps.values, _each(steps.counts), strict=True))
-    fields["std"] = math.sqrt(spread / total)
-    fields["upper"] = steps.values[-1]
-    fields["lower"] = steps.values[0]
-    fields["count"] = count
-    fields["count_ps"] = count / seconds
-    fields["sum"] = steps.sums[-1]
-    fields["sum_squares"] = steps.squares[-1]
-    fields["mean"] = mean
-    fields["median"] = _median(steps)
-    fields.update(_histogram(name, steps, rules.histograms))
-    return _wanted(fields, rules.only)
-
-
 def idle_timer(rules: TimerRules) -> dict[str, float]:
     """Give what is said of a timer to which nothing came."""
-    return _wanted({"count": 0.0, "count_ps": 0.0}, rules.only)
-
-
-def _each(counts: Sequence[int]) -> list[int]:
-    return [count - before for before, count in zip([0, *counts], counts, strict=False)]
-
-
-def _percentile(steps: _Steps, percentile: float) -> dict[str, float]:
-    total = steps.counts[-1]
-    rank = 1 if total == 1 else math.floor(abs(percentile) / 100 * total + 0.5)
-    if rank == 0:
-        return {}
-    if percentile > 0 or total == 1:
-        bound, part, squares = steps.upto(rank)
-    else:
-        bound, part, squares = _largest(steps, rank)
-    clean = clean_percentile(percentile)
-    return {
-        f"count_{clean}": rank,
-        f"mean_{clean}": part / rank,
-        f"{'upper' if percentile > 0 else 'lower'}_{clean}": bound,
-        f"sum_{clean}": part,
-        f"sum_squares_{clean}": squares,
-    }
-
-
-def _largest(steps: _Steps, number: int) -> tuple[float, float, float]:
-    """Give the smallest of the largest values, so many of them, and their sums."""
-    rest = steps.counts[-1] - number
-    bound = steps.values[bisect_left(steps.counts, rest + 1)]
-    if not rest:
-        return bound, steps.sums[-1], steps.squares[-1]
-    _, part, squares = steps.upto(rest)
-    return bound, steps.sums[-1] - part, steps.squares[-1] - squares
-
-
-def _median(steps: _Steps) -> float:
-    total = steps.counts[-1]
-    middle = total // 2
-    upper = steps.values[bisect_left(steps.counts, middle + 1)]
-    return upper if total % 2 else (steps.values[bisect_left(steps.counts, middle)] + upper) / 2
-
-
-def _histogram(name: str, steps: _Steps, histograms: Sequence[Histogram]) -> dict[str, float]:
-    limits = next((bins.limits for bins in histograms if bins.metric in name), ())
-    fields: dict[str, float] = {}
-    before = 0
-    for text, limit in limits:
-        at = len(steps.values) if math.isinf(limit) else bisect_left(steps.values, limit)
-        below = max(before, steps.counts[at - 1] if at else 0)
-        fields[f"histogram.bin_{text.replace('.', '_', 1)}"] = below - before
-        before = below
-    return fields
-
-
-def _wanted(fields: dict[str, float], only: Collection[str]) -> dict[str, float]:
-    if not only:
-        return fields
-    return {name: value for name, value in fields.items() if _general(name) in only}
-
-
-def _general(name: str) -> str:
-    """Give the name under which a number is asked for."""
-    return "histogram" if name.startswith("histogram.") else _PERCENT_SUFFIX.sub("_percent", name)
+    return {name: 0.0 for name in ("count", "count_ps") if not rules.only or name in rules.only}

@@ -61,6 +61,4 @@ def _sets(flush: OpenFlush, known: KnownSeries) -> Mapping[str, int]:
 
 
 def _timers(flush: OpenFlush, known: KnownSeries, rules: TimerRules) -> Mapping[str, Mapping[str, float]]:
-    flush.settle()
-    summaries = {identity: each.summary(identity, flush.seconds, rules) for identity, each in flush.timers.items()}
-    return dict.fromkeys(known.identities("ms"), idle_timer(rules)) | summaries
+    return dict.fromkeys(known.identities("ms"), idle_timer(rules)) | flush.observed.numbers(flush.seconds, rules)

@@ -23,6 +23,7 @@ from statsd_tcp.store.flush_counters import Changes, FlushCounters
 from statsd_tcp.store.flush_ends import FlushEnds
 from statsd_tcp.store.flush_room import FlushRoom
 from statsd_tcp.store.flush_rules import LAG, FlushRules, FlushState
+from statsd_tcp.store.flush_timers import FlushTimers
 from statsd_tcp.store.queues import Queued, Queues
 from statsd_tcp.store.raw_layer import RawLayer
 from statsd_tcp.store.series_plan import Fresh
@@ -101,7 +102,7 @@ class Flushes:
         counters: list[tuple[bytes, Mapping[str, float]]] = []
         for start, seconds, payload, packed in connection.execute(_PARTS):
             if self.open is None:
-                self.open = OpenFlush(start, seconds)
+                self.open = _flush(start, seconds)
             if payload:
                 interval = _decoded(payload)
                 self.open.add(interval)
@@ -164,7 +165,7 @@ class Flushes:
         if self._ends.are_lost(flush, moment):
             self._follow_clock(connection, flush, end)
         elif (start := self._ends.next_start(flush, moment)) is not None:
-            return self._replace(connection, flush, OpenFlush(start, self._rules.seconds))
+            return self._replace(connection, flush, _flush(start, self._rules.seconds))
         elif flush.start < end < flush.end:
             # It was opened with a greater length.
             self._put_bounds(connection, flush, flush.start, end - flush.start)
@@ -180,7 +181,7 @@ class Flushes:
             connection.execute(_PUT_PART, (fresh.start, fresh.seconds, b"", b""))
         else:
             self.counters.begin()
-        self._approximated += flush.approximated
+        self._approximated += flush.observed.approximated
         return fresh
 
     def _close_missed(self, connection: sqlite3.Connection, end: int, start: int) -> int:
@@ -193,7 +194,7 @@ class Flushes:
         if not starts or len(starts) > _MOST_MISSED or passed < len(starts) * self._rules.seconds:
             return end
         for missed in starts:
-            self._close(connection, OpenFlush(missed, self._rules.seconds))
+            self._close(connection, _flush(missed, self._rules.seconds))
         return start
 
     def _follow_clock(self, connection: sqlite3.Connection, flush: OpenFlush, end: int) -> None:
@@ -219,7 +220,7 @@ class Flushes:
             connection.execute("UPDATE slot_series SET seen = seen + ?", (seconds,))
 
     def _flush_at(self, moment: float) -> OpenFlush:
-        return OpenFlush(flush_start(moment, self._rules.seconds), self._rules.seconds)
+        return _flush(flush_start(moment, self._rules.seconds), self._rules.seconds)
 
     def _close(self, connection: sqlite3.Connection, flush: OpenFlush) -> None:
         counters = self.open_counters(self._fresh)
@@ -256,6 +257,10 @@ class Flushes:
 def changed_counters(interval: Interval) -> dict[str, float]:
     """Return by how much the counters that an interval names changed."""
     return interval.counters | {name: fall.change(interval.counters[name]) for name, fall in interval.falls.items()}
+
+
+def _flush(start: int, seconds: int) -> OpenFlush:
+    return OpenFlush(start, seconds, FlushTimers())
 
 
 def _says_nothing(news: Interval) -> bool:

@@ -22,26 +22,41 @@ _FULL: Final = packed((1.0,))
 class Observations(NamedTuple):
     """The values of some series, one series after the other.
 
-    ``lengths``: how many each has, at least one. ``weights``: how many events each value stands for; None: one.
+    ``lengths``: how many each has, at least one. ``counts``: how often each of the values came, and ``rates``: how many
+    events each time stands for; None: one.
     """
 
     identities: list[str]
     lengths: Wholes
     values: Doubles
-    weights: Doubles | None
+    counts: Wholes | None
+    rates: Doubles | None
+
+    @property
+    def weights(self) -> Doubles | None:
+        """How many events each value stands for; None: one."""
+        if self.counts is None:
+            return self.rates
+        return self.counts.astype(np.float64) if self.rates is None else self.counts * self.rates
 
     def of(self, chosen: npt.NDArray[np.bool_]) -> Observations:
         """Return those of some of the series."""
         every = np.repeat(chosen, self.lengths)
         names = [self.identities[place] for place in np.flatnonzero(chosen).tolist()]
-        weights = None if self.weights is None else self.weights[every]
-        return Observations(names, self.lengths[chosen], self.values[every], weights)
+        counts = None if self.counts is None else self.counts[every]
+        rates = None if self.rates is None else self.rates[every]
+        return Observations(names, self.lengths[chosen], self.values[every], counts, rates)
 
     def sums(self) -> tuple[Doubles, Doubles]:
         """Return the sum of each series' values, and that of their weights, exactly rounded."""
-        if self.weights is None:
-            return _exact_sums(self.values, self.lengths), self.lengths.astype(np.float64)
-        return _exact_sums(self.values * self.weights, self.lengths), _exact_sums(self.weights, self.lengths)
+        weights = self.weights
+        scaled = self.values if weights is None else self.values * weights
+        return _exact_sums(scaled, self.lengths), self.events()
+
+    def events(self) -> Doubles:
+        """Return how many events each series' values stand for, exactly rounded."""
+        weights = self.weights
+        return self.lengths.astype(np.float64) if weights is None else _exact_sums(weights, self.lengths)
 
     def in_buckets(self, bounds: Sequence[float], unit: float) -> Doubles:
         """Return a row for each series: the weight up to each bound, and not to the one before.
@@ -73,26 +88,20 @@ class Observations(NamedTuple):
 def gathered(news: Mapping[str, Values]) -> Observations:
     """Put the values of all series together; those without any are left out."""
     several = list(news.values())
-    sizes = np.fromiter([len(each.values) for each in several], np.int64, len(several))
-    came = Observations(
-        list(news), sizes // NUMBER_BYTES, _column([each.values for each in several], "<f8"), _weights(several)
-    )
+    columns = [each.values for each in several]
+    sizes = np.fromiter(map(len, columns), np.int64, len(several))
+    counts: Wholes | None = None
+    rates: Doubles | None = None
+    # Most have neither: to join nothing is the fastest way to see it.
+    if b"".join([each.counts for each in several]):
+        counts = _numbers([each.counts or _ONCE * len(each) for each in several], "<i8")
+    if b"".join([each.rates for each in several]):
+        rates = _numbers([each.rates or _FULL * len(each) for each in several], "<f8")
+    came = Observations(list(news), sizes // NUMBER_BYTES, _numbers(columns, "<f8"), counts, rates)
     return came if sizes.all() else came.of(sizes > 0)
 
 
-def _weights(several: Sequence[Values]) -> Doubles | None:
-    counts: npt.NDArray[Any] | None = None
-    rates: npt.NDArray[Any] | None = None
-    if any(each.counts for each in several):
-        counts = _column([each.counts or _ONCE * len(each) for each in several], "<i8")
-    if any(each.rates for each in several):
-        rates = _column([each.rates or _FULL * len(each) for each in several], "<f8")
-    if counts is None:
-        return rates
-    return counts.astype(np.float64) if rates is None else counts * rates
-
-
-def _column(parts: Sequence[bytes | bytearray], form: str) -> npt.NDArray[Any]:
+def _numbers(parts: Sequence[bytes | bytearray], form: str) -> npt.NDArray[Any]:
     return np.frombuffer(b"".join(parts), form)
 
 

@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import flushes
 from statsd_tcp.aggregate.collisions import PathNames
-from statsd_tcp.aggregate.flushes import FEWEST_VALUES, FlushResult, OpenFlush, flush_start
+from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
+from statsd_tcp.store.flush_timers import FlushTimers
 from tests.unit.aggregate.model import Chunk, came, chunks, expected
 
 RULES = TimerRules(percentiles=())
@@ -21,7 +22,7 @@ RULES = TimerRules(percentiles=())
 
 def close(known: KnownSeries, start: int, *news: Interval, idle: Mapping[str, float] = {}) -> FlushResult:
     """Close a flush of ten seconds in which these intervals came; ``idle`` are further counters."""
-    flush = OpenFlush(start, 10)
+    flush = OpenFlush(start, 10, FlushTimers())
     for interval in news:
         flush.add(interval)
     return known.close(flush, dict(idle) | merge(news).counters, RULES, lambda: 0.0)
@@ -83,49 +84,10 @@ class CloseTests(SynchronousTestCase):
         together = close(KnownSeries(IdleRules()), 0, merge(intervals))
         self.assertEqual(apart, together)
 
-    def test_too_many_values(self) -> None:
-        """A timer with too many different values is counted, and its sum is still exact."""
-        self.patch(flushes, "EXACT_VALUES", 10)
-        flush = OpenFlush(0, 10)
-        flush.add(Interval(times={"t": came({float(value): 1.0 for value in range(1, 11)}), "u": came({1.0: 1.0})}))
-        self.assertEqual(flush.approximated, 0)
-        flush.add(Interval(times={"t": came({float(value): 1.0 for value in range(100, 1000)})}))
-        self.assertEqual(flush.approximated, 1)
-        found = KnownSeries(IdleRules()).close(flush, {}, RULES, lambda: 0.0)
-        self.assertEqual(found.timers["t"]["sum"], sum(range(11)) + sum(range(100, 1000)))
-        self.assertEqual(found.timers["t"]["upper"], 999.0)
-        self.assertLess(len(flush.timers["t"].counted.values), 300)
-
-    def test_too_many_in_all(self) -> None:
-        """When there are very many values in all timers, each of them may only have few."""
-        self.patch(flushes, "EXACT_IN_ALL", 100)
-        self.patch(flushes, "FEW_VALUES", 5)
-        flush = OpenFlush(0, 10)
-        flush.add(Interval(times={name: came({float(value): 1.0 for value in range(60)}) for name in "abc"}))
-        self.assertEqual([flush.timers[name].exact for name in "abc"], [True, True, False])
-
-    def test_too_many_buckets(self) -> None:
-        """With very many values and buckets a timer's buckets are widened, which counts; its sum is exact."""
-        self.patch(flushes, "EXACT_IN_ALL", 100)
-        self.patch(flushes, "FEW_VALUES", 50)
-        self.patch(flushes, "BUCKETED_IN_ALL", 500)
-        flush = OpenFlush(0, 10)
-        names = [f"t{number}" for number in range(40)]
-        for round_ in range(3):
-            news = came({float(value) * 1.1**round_: 1.0 for value in range(1, 61)})
-            flush.add(Interval(times=dict.fromkeys(names, news)))
-        held = sum(len(timer.counted.values) + timer.waiting for timer in flush.timers.values())
-        self.assertLessEqual(held, 500 + 60 + len(names) * 2 * FEWEST_VALUES)
-        self.assertGreater(flush.approximated, len(names))
-        found = KnownSeries(IdleRules()).close(flush, {}, RULES, lambda: 0.0)
-        for name in names:
-            self.assertEqual((found.timers[name]["count"], found.timers[name]["lower"]), (180.0, 1.0))
-            self.assertAlmostEqual(found.timers[name]["sum"], 1830 * (1 + 1.1 + 1.21))
-
     def test_too_many_changes(self) -> None:
         """With very many changes of all gauges few of each are kept, which come to the same."""
         self.patch(flushes, "CHANGES_IN_ALL", 200)
-        flush = OpenFlush(0, 10)
+        flush = OpenFlush(0, 10, FlushTimers())
         names = [f"g{number}" for number in range(30)]
         for round_ in range(5):
             changes = [(100 * round_ + tick, True, 1.0) for tick in range(40)]

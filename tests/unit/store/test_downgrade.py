@@ -22,6 +22,7 @@ from statsd_tcp.aggregate.values import Values, packed, packed_counts
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.flush_timers import FlushTimers
 from statsd_tcp.store.flushes import changed_counters
 from statsd_tcp.store.schema import OLD_VERSION
 from tests.unit.store.cases import FlushTestCase, values
@@ -38,7 +39,7 @@ def timer(value: float, count: int, rate: float = 1.0) -> Values:
 
 def result(payloads: Iterable[bytes]) -> FlushResult:
     """Work out what an output gets of the parts of a flush."""
-    flush = OpenFlush(0, 10)
+    flush = OpenFlush(0, 10, FlushTimers())
     counters = Counter[str]()
     for payload in filter(None, payloads):
         interval = decode(payload)

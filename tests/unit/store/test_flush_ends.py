@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.flushes import OpenFlush, flush_start
 from statsd_tcp.store.flush_ends import MOST_BACK, FlushEnds
+from statsd_tcp.store.flush_timers import FlushTimers
 
 LENGTH = 10
 NOW = 1_700_000_000
@@ -17,7 +18,7 @@ NOW = 1_700_000_000
 
 def run(steps: Sequence[tuple[int, int]]) -> Iterator[tuple[OpenFlush, int, int]]:
     """Let seconds pass and set the clock, in turn; give the open flush, the wall time and how long it is open."""
-    ends, flush, opened, passed, wall = FlushEnds(LENGTH), OpenFlush(NOW, LENGTH), 0, 0, NOW
+    ends, flush, opened, passed, wall = FlushEnds(LENGTH), OpenFlush(NOW, LENGTH, FlushTimers()), 0, 0, NOW
     for seconds, step in steps:
         # Not further back than flushes put up with.
         wall = max(wall + step, flush.start - int(MOST_BACK))
@@ -25,7 +26,7 @@ def run(steps: Sequence[tuple[int, int]]) -> Iterator[tuple[OpenFlush, int, int]
             assert not ends.are_lost(flush, wall)
             start = ends.next_start(flush, wall)
             if start is not None:
-                flush, opened = OpenFlush(start, LENGTH), passed
+                flush, opened = OpenFlush(start, LENGTH, FlushTimers()), passed
             yield flush, wall, passed - opened
             wall += 1
             passed += 1
@@ -50,6 +51,6 @@ class FlushEndsTests(SynchronousTestCase):
     def test_how_far(self) -> None:
         """Ten minutes are put up with, or the length of a flush if that is more."""
         for length, most in ((10, 600), (3600, 3600)):
-            ends, flush = FlushEnds(length), OpenFlush(length * 1000, length)
+            ends, flush = FlushEnds(length), OpenFlush(length * 1000, length, FlushTimers())
             self.assertFalse(ends.are_lost(flush, flush.start - most))
             self.assertTrue(ends.are_lost(flush, flush.start - most - 1))

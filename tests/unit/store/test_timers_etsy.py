@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile, summarise
-from statsd_tcp.aggregate.values import values_of
+from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile
 from tests.npm import node_path
+from tests.unit.store.test_timer_numbers import timer
 
 SCRIPT = Path(__file__).with_name("etsy_timers.js")
 INTERVAL = 10
@@ -51,7 +51,7 @@ def ours(case: dict[str, Any]) -> dict[str, float]:
         ),
         only=frozenset(case["only"]),
     )
-    return summarise(case["key"], values_of(case["values"]).counted(), case["count"], INTERVAL, rules)
+    return timer(case["values"], case["count"], case["key"], rules)
 
 
 def theirs(batch: list[dict[str, Any]], modules: Path) -> list[dict[str, float | None]]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile, idle_timer, summarise
+from statsd_tcp.aggregate.timers import Histogram, TimerRules, clean_percentile, idle_timer
 from statsd_tcp.aggregate.values import values_of
+from statsd_tcp.store.exact import Wholes
+from statsd_tcp.store.tallied import tallied
+from statsd_tcp.store.timer_numbers import block_of, numbers
+from tests.unit.store.timer_model import summarise
 
 
 def bins(metric: str, *limits: float) -> Histogram:
@@ -17,8 +25,16 @@ def bins(metric: str, *limits: float) -> Histogram:
 
 def summary(values: list[float], count: float | None = None, name: str = "t", **rules: object) -> dict[str, float]:
     """Work out a timer that got these values in ten seconds."""
-    weight = len(values) if count is None else count
-    return summarise(name, values_of(values).counted(), weight, 10, TimerRules(**rules))  # type: ignore[arg-type]
+    return timer(values, len(values) if count is None else count, name, TimerRules(**rules))  # type: ignore[arg-type]
+
+
+def timer(values: Sequence[float], count: float, name: str, rules: TimerRules) -> dict[str, float]:
+    """Work out a timer whose values stand for so many events."""
+    nothing: Wholes = np.zeros(len(values), np.int64)
+    found = tallied(nothing, np.array(values), None, 1)
+    block = block_of(found.values[np.newaxis], found.counts[np.newaxis])
+    (fields,) = numbers(block, [name], np.array([count]), {}, 10, rules)
+    return fields
 
 
 class SummaryTests(SynchronousTestCase):
@@ -41,6 +57,19 @@ class SummaryTests(SynchronousTestCase):
                 "std": 2.0,
             },
         )
+
+    @given(
+        st.lists(st.floats(-1e6, 1e6) | st.integers(0, 5).map(float), min_size=1, max_size=40),
+        st.lists(st.floats(0.1, 100) | st.floats(-100, -0.1), max_size=3, unique=True),
+        st.sampled_from([(), ("t", "u"), ("x", "t")]),
+    )
+    def test_to_the_last_bit(self, values: list[float], percentiles: list[float], texts: tuple[str, ...]) -> None:
+        """Numbers are those that are worked out one value after the other."""
+        rules = TimerRules(percentiles=tuple(percentiles), histograms=tuple(bins(each, 0, 2, 5.5) for each in texts))
+        expected = summarise("t", values_of(values).counted(), 3.5, 10, rules)
+        found = timer(values, 3.5, "t", rules)
+        self.assertEqual(found, expected)
+        self.assertEqual(list(found), list(expected))
 
     def test_percentiles(self) -> None:
         """A percentile is made of the smallest values up to its rank, a negative one of the largest."""

@@ -1,15 +1,20 @@
 """Too many different values of a timer: they are counted in buckets that grow with the values.
 
 Every bucket is known by one value, which differs from all values in it by at most `ERROR` of them. Which bucket a
-value falls into depends on nothing else: buckets made by several processes add up.
+value falls into depends on nothing else.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["ERROR", "SMALLEST", "bucket_value"]
+import numpy as np
+import numpy.typing as npt
+
+from statsd_tcp.store.exact import Doubles
+
+__all__ = ["ERROR", "SMALLEST", "bucket_values"]
 
 ERROR: Final = 0.005
 """The relative error of a value after it was put into its bucket. There are 11,480 from -2**53 to 2**53. Buckets may be
@@ -26,17 +31,14 @@ _ZERO: Final = math.floor(math.log(SMALLEST) / _LOG_BASE)
 _LEAST: Final = math.exp((_ZERO + 0.5) * _LOG_BASE)
 
 
-def bucket_value(value: float, doubled: int = 0) -> float:
-    """Give the value that stands for the bucket of ``value``; its own bucket has the same one.
+def bucket_values(values: Doubles, doubled: npt.NDArray[Any]) -> Doubles:
+    """Return the values that stand for the buckets of ``values``; its own bucket has the same one.
 
-    The buckets' width was doubled so many times: each is two of those before, whole.
+    The buckets' width was ``doubled`` so many times: each is two of those before, whole.
     """
-    if not value:
-        return 0.0
-    number = math.ceil(math.log(abs(value)) / _LOG_BASE)
-    if number <= _ZERO:
-        return 0.0
-    width = _LOG_BASE * (1 << doubled)
+    numbers = np.ceil(np.log(np.maximum(np.abs(values), SMALLEST / 2)) / _LOG_BASE).astype(np.int64)
+    width = _LOG_BASE * 2.0**doubled
     # In the middle between the ends of a bucket, as a part of its upper end, so that both are off by the same factor.
-    middle = 2 / (math.exp(width) + 1)
-    return math.copysign(max(_LEAST, middle * math.exp(-(-number >> doubled) * width)), value)
+    middle = 2 / (np.exp(width) + 1)
+    sizes = np.maximum(_LEAST, middle * np.exp(-(-numbers >> doubled) * width))
+    return np.where(numbers <= _ZERO, 0.0, np.copysign(sizes, values))
