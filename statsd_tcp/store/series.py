@@ -232,10 +232,12 @@ class SeriesColumns:
             del self._vacant[-reused:]
         self.top += len(places) - reused
         self.make_room(self.top)
-        self.identities.extend(repeat("", self.top - len(self.identities)))
-        for place, identity in zip(places, fresh.identities, strict=True):
+        for place, identity in zip(places[:reused], fresh.identities, strict=False):
             self.identities[place] = identity
-            self.positions[identity] = place
+        self.identities.extend(fresh.identities[reused:])
+        for start in range(0, len(places), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            self.positions.update(zip(fresh.identities[some], places[some], strict=True))
         self.size += Amount.of("counters", fresh.identities).size
         self.ids[fresh.positions] = fresh.ids
         self._ids = None
