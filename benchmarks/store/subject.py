@@ -10,7 +10,6 @@ import re
 import time
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,8 +141,10 @@ def said(kind: str, series: int, interval: Interval) -> bytes:
     return encode(interval)
 
 
-_numbers: dict[str, int] = {}
-"""The names that the one worker has said."""
+class _Worker:
+    """The names that the one worker has said. They come in the order of `names`, so that none has to be kept."""
+
+    said = 0
 
 
 def counters(several: Sequence[str]) -> bytes:
@@ -152,11 +153,13 @@ def counters(several: Sequence[str]) -> bytes:
         from statsd_tcp.aggregate.numbered import Numbered
     except ImportError:
         return said("c", len(several), Interval(counters=dict.fromkeys(several, INCREMENT)))
-    first, fresh = len(_numbers), [name for name in several if name not in _numbers]
-    _numbers.update(zip(fresh, count(first), strict=False))
-    numbers = array("I", map(_numbers.__getitem__, several)).tobytes()
+    numbers = [int(name[name.rindex("page") + 4 : -len(".hits")]) for name in several]
+    first = _Worker.said
+    fresh = [name for name, number in zip(several, numbers, strict=True) if number >= first]
+    _Worker.said += len(fresh)
     rises = array("d", [INCREMENT]) * len(several)
-    return said("c", len(several), Interval(numbered=Numbered(1, first, fresh, numbers, rises.tobytes())))
+    numbered = Numbered(1, first, fresh, array("I", numbers).tobytes(), rises.tobytes())
+    return said("c", len(several), Interval(numbered=numbered))
 
 
 def gauges(several: Sequence[str]) -> bytes:

@@ -6,7 +6,7 @@ amount to together is worked out when a flush is closed: afterwards there are no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import filterfalse
 from typing import Literal, NamedTuple, get_args
 
@@ -40,10 +40,15 @@ class Collision(msgspec.Struct, frozen=True, array_like=True):
     value: int | float | dict[str, float]
 
 
-def collisions(path_names: PathNames, identities: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
-    """Give the groups of identities, of two and more, that are written alike; a plain one comes first."""
+def collisions(
+    path_names: PathNames, identities: Mapping[str, object], odd: Iterable[str] | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Give the groups of identities, of two and more, that are written alike; a plain one comes first.
+
+    ``odd`` are those among them that are not plain, if that is known.
+    """
     groups: dict[str, list[str]] = {}
-    for identity in filterfalse(path_names.is_plain, identities):
+    for identity in filterfalse(path_names.is_plain, identities) if odd is None else odd:
         groups.setdefault(path_names.path(identity), []).append(identity)
     for name, members in groups.items():
         plain = path_names.plain(name)

@@ -6,7 +6,7 @@ Counters are not among them: those that exist are known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -116,11 +116,16 @@ class KnownSeries:
             gauge.seen += seconds
 
     def close(
-        self, flush: OpenFlush, counters: Mapping[str, float], rules: TimerRules, clock: Callable[[], float]
+        self,
+        flush: OpenFlush,
+        counters: Mapping[str, float],
+        rules: TimerRules,
+        clock: Callable[[], float],
+        odd: Collection[str] | None = None,
     ) -> FlushResult:
         """Work out the result of a flush, with what is idle in it; its ``counters`` have that already.
 
-        ``clock`` gives seconds, to time it.
+        ``clock`` gives seconds, to time it. ``odd`` are the counters whose names are not plain, if that is known.
         """
         began = clock()
         self._note("ms", flush.timers, flush.start)
@@ -141,15 +146,20 @@ class KnownSeries:
             bad_lines=flush.bad_lines,
             datagrams=flush.datagrams,
         )
-        joined = () if self._path_names is None else tuple(self._alike(self._path_names, flush, found, rules))
+        joined = () if self._path_names is None else tuple(self._alike(self._path_names, flush, found, rules, odd))
         return msgspec.structs.replace(found, alike=joined, calculation=clock() - began)
 
     def _alike(
-        self, path_names: PathNames, flush: OpenFlush, found: FlushResult, rules: TimerRules
+        self,
+        path_names: PathNames,
+        flush: OpenFlush,
+        found: FlushResult,
+        rules: TimerRules,
+        odd: Collection[str] | None,
     ) -> Iterator[Collision]:
         """Work out what series that are alike are together, as if they had been one from the client on."""
         groups = partial(collisions, path_names)
-        for names in groups(found.counters):
+        for names in groups(found.counters, odd if odd is None else filter(found.counters.__contains__, odd)):
             yield Collision("counters", names, sum(found.counters[name] for name in names))
         for names in groups(found.gauges):
             latest = max((self._gauges[name] for name in names), key=lambda gauge: (gauge.seen, gauge.changed_at))

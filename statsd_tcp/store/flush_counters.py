@@ -133,10 +133,13 @@ class FlushCounters:
         ``fresh`` are those that are not in the columns yet.
         """
         columns = self._raw.columns
-        there = np.arange(columns.top) if idle else np.flatnonzero(self._came[: columns.top])
         sums = np.zeros(max(columns.top, len(self._sums)))
         sums[: len(self._sums)] = self._sums
-        found = dict(zip(map(columns.identity, there.tolist()), sums[there].tolist(), strict=True))
+        if idle:
+            found = dict(zip(columns.identities, sums[: columns.top].tolist(), strict=False))
+        else:
+            there = np.flatnonzero(self._came[: columns.top])
+            found = dict(zip(map(columns.identity, there.tolist()), sums[there].tolist(), strict=True))
         # Positions without a series, where those may be that are new.
         found.pop("", None)
         new = np.flatnonzero(fresh.positions < len(self._came))

@@ -24,6 +24,7 @@ from statsd_tcp.store.flush_ends import FlushEnds
 from statsd_tcp.store.flush_room import FlushRoom
 from statsd_tcp.store.flush_rules import LAG, FlushRules, FlushState
 from statsd_tcp.store.flush_timers import FlushTimers
+from statsd_tcp.store.odd_names import OddNames
 from statsd_tcp.store.queues import Queued, Queues
 from statsd_tcp.store.raw_layer import RawLayer
 from statsd_tcp.store.series_plan import Fresh
@@ -61,6 +62,7 @@ class Flushes:
         self._rules = rules
         self._raw = raw
         self.counters = FlushCounters(raw)
+        self._odd = None if rules.path_names is None else OddNames(raw, rules.path_names.is_plain)
         self._clock = clock
         self._ends = FlushEnds(rules.seconds)
         self._queues = Queues(rules.outputs, rules.queue)
@@ -224,8 +226,9 @@ class Flushes:
 
     def _close(self, connection: sqlite3.Connection, flush: OpenFlush) -> None:
         counters = self.open_counters(self._fresh)
+        odd = None if self._odd is None else self._odd.of([*self._fresh.identities, *self.counters.named])
         self.counters.begin()
-        result = self._known.close(flush, counters, self._rules.timers, self._clock)
+        result = self._known.close(flush, counters, self._rules.timers, self._clock, odd)
         for one in result.alike:
             self._merged += len(one.members)
             self._alike = one.members[:_ALIKE_NAMED]

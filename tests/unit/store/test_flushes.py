@@ -362,3 +362,26 @@ class DamageTests(FlushTestCase):
             connection.execute("UPDATE slot_parts SET payload = x'0102'")
         error = self.assertRaises(StoreError, self.open_with)
         self.assertIn(str(self.path), str(error))
+
+
+class OddNamesTests(FlushTestCase):
+    """Counters that an output writes under one name, over many flushes."""
+
+    def test_each_flush(self) -> None:
+        """They are found in each flush, whether they are new, known from before a restart, or deleted meanwhile."""
+        rules = FlushRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
+        store = self.open_with(rules)
+        found = []
+        for number, names in enumerate((["a", "A"], ["b"], ["B"], [])):
+            self.at(10 * number + 1)
+            self.commit(store, Interval(counters=dict.fromkeys(names, 1.0)))
+            if number == 1:
+                store.close()
+                store = self.open_with(rules)
+            if number == 3:
+                store.delete("counters", ["A"])
+            self.at(10 * number + 10.6)
+            self.commit(store)
+            found.append({one.members: one.value for one in self.results(store)[-1].alike})
+        both = {("a", "A"): 0.0}
+        self.assertEqual([{("a", "A"): 2.0}, both, {**both, ("b", "B"): 1.0}, {("b", "B"): 0.0}], found)
