@@ -35,13 +35,11 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "check": Command("say what is wrong with options and their files", "statsd_tcp.commands.check", reads_options=True),
-    "compare": Command(
-        "say what differs from the server beside which this one is tried", "statsd_tcp.commands.compare.run"
-    ),
-    "doctor": Command("say what stops this machine before 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
-    "load": Command("make many short connections and check the counts", "statsd_tcp.commands.load.run"),
-    "store": Command("show, check, export or back up what a service has counted", "statsd_tcp.commands.store.run"),
+    "check": Command("check options and the files that they name", "statsd_tcp.commands.check", reads_options=True),
+    "compare": Command("compare with an old server that receives the same lines", "statsd_tcp.commands.compare.run"),
+    "doctor": Command("find what keeps this machine from 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
+    "load": Command("open many short connections and verify the counts", "statsd_tcp.commands.load.run"),
+    "store": Command("show, check, export or back up the totals of a service", "statsd_tcp.commands.store.run"),
 }
 
 

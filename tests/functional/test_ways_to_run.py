@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +19,8 @@ from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK
 from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
+
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (?:info |warn |error|critical) .+")
 
 
 def has_ipv6() -> bool:
@@ -164,3 +168,26 @@ def test_help(make_service: ServiceMaker) -> None:
         assert f"--{name}=" in helped.stdout
     told = subprocess.run([*command, "--version"], env=service.environ, capture_output=True, text=True, check=True)
     assert told.stdout.startswith("statscounter ")
+
+
+@pytest.mark.parametrize("program", [("twistd", "-n", "--pidfile="), ("twist", "--log-format=text")])
+def test_log_lines(start_service: ServiceMaker, program: tuple[str, ...]) -> None:
+    """A line of the log is a time, a level and a text; the first 20 say what listens where, and what to try."""
+    service = start_service(program=program, workers=2)
+    assert service.stop() in (0, -signal.SIGTERM)
+    lines = service.log.splitlines()
+    assert [line for line in lines if not LOG_LINE.fullmatch(line)] == []
+    first = "\n".join(lines[:20])
+    assert re.search(r"info    StatsD lines +tcp 127\.0\.0\.1:\d+ as lines$", first, re.MULTILINE)
+    assert re.search(r"info    try +\S*statscounter load --mode connect --target ", first)
+    assert [line for line in lines if "statsd_tcp." in line or "twisted." in line] == []
+
+
+def test_json_log(start_service: ServiceMaker) -> None:
+    """With --log-format=json each line is an object with the text, the level and the module of an event."""
+    service = start_service(more=["--log-format=json"])
+    assert service.stop() == -signal.SIGTERM
+    events = [json.loads(line) for line in service.log.splitlines()]
+    (started,) = [event for event in events if event["text"].endswith(" has started")]
+    assert started["log_level"]["name"] == "info"
+    assert started["log_namespace"] == "statsd_tcp.status.greeting"

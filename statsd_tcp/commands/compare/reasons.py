@@ -36,7 +36,7 @@ _BOTH = (
     Reason("two-types", "one name with two types: /metrics shows the one that came first"),
     Reason("taken", "a name of the service's own metrics, left out of /metrics"),
     Reason("mapping", "a mapping file here, which gives other names"),
-    Reason("relative", "a gauge that is changed by +n and -n began at 0 on each server, until somebody sets it"),
+    Reason("relative", "a gauge that is changed by +n and -n starts at 0 on each server, until it is set"),
     Reason("restless", "a gauge that changes faster than both can be read"),
     Reason("quiet", "a gauge that did not change meanwhile: perhaps not sent since the later server started"),
     Reason("lines", "not as many lines came to the one as to the other"),
