@@ -96,18 +96,25 @@ def plan_observations(
     plan = SeriesPlan()
     unit = MILLISECONDS if columns.kind == "ms" else 1.0
     came = gathered(news)
-    for treatment, some in came.by_treatment(treatments):
+    positions, plan.fresh = _places(columns, came.identities)
+    for treatment, chosen in came.by_treatment(treatments):
+        some = came.of(chosen)
         if treatment.buckets is None:
-            plan.observed.append((treatment, some))
+            plan.observed.append((treatment, positions[chosen], some))
             continue
         for identity, counts in zip(some.identities, some.in_buckets(treatment.buckets, unit).tolist(), strict=True):
             plan.traits[identity] = observed(traits_of(treatment, columns.traits(identity)), counts)
-    return plan_traits(columns, placed(columns, plan, came.identities, *came.sums()), treatments, news)
+    return plan_traits(columns, _put(columns, plan, positions, *came.sums()), treatments, news)
 
 
 def placed(columns: SeriesColumns, plan: SeriesPlan, identities: list[str], *numbers: Doubles) -> SeriesPlan:
     """Find the places of what came, and work out the numbers there."""
     positions, plan.fresh = _places(columns, identities)
+    return _put(columns, plan, positions, *numbers)
+
+
+def _put(columns: SeriesColumns, plan: SeriesPlan, positions: Positions, *numbers: Doubles) -> SeriesPlan:
+    """Work out the numbers at some places, the fresh ones of the plan among them."""
     if not (positions[:-1] < positions[1:]).all():
         order = positions.argsort()
         positions, numbers = positions[order], tuple(column[order] for column in numbers)

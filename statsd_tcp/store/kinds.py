@@ -132,5 +132,5 @@ class Kinds:
         for columns, changes in zip(self.columns, plans, strict=True):
             self.windows.forget(columns.ids[changes.expired])
             columns.apply(changes, now)
-            for treatment, came in changes.observed:
-                self.windows.observe(columns.ids[columns.find(came.identities)], came, treatment)
+            for treatment, positions, came in changes.observed:
+                self.windows.observe(columns.ids[positions], came, treatment)

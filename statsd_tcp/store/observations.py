@@ -18,6 +18,8 @@ __all__ = ["Observations", "gathered"]
 _ONCE: Final = packed_counts((1,))
 _FULL: Final = packed((1.0,))
 
+Mask = npt.NDArray[np.bool_]
+
 
 class Observations(NamedTuple):
     """The values of some series, one series after the other.
@@ -39,8 +41,10 @@ class Observations(NamedTuple):
             return self.rates
         return self.counts.astype(np.float64) if self.rates is None else self.counts * self.rates
 
-    def of(self, chosen: npt.NDArray[np.bool_]) -> Observations:
+    def of(self, chosen: Mask) -> Observations:
         """Return those of some of the series."""
+        if chosen.all():
+            return self
         every = np.repeat(chosen, self.lengths)
         names = [self.identities[place] for place in np.flatnonzero(chosen).tolist()]
         counts = None if self.counts is None else self.counts[every]
@@ -69,10 +73,10 @@ class Observations(NamedTuple):
         found = np.bincount(places, self.weights, len(self.lengths) * width)
         return found.reshape(-1, width)[:, :-1].astype(np.float64)
 
-    def by_treatment(self, treatments: Mapping[str, Treatment]) -> Iterator[tuple[Treatment, Observations]]:
-        """Part them by how the series are treated."""
+    def by_treatment(self, treatments: Mapping[str, Treatment]) -> Iterator[tuple[Treatment, Mask]]:
+        """Say which of the series are treated alike."""
         if not treatments:
-            yield PLAIN, self
+            yield PLAIN, np.ones(len(self.identities), np.bool_)
             return
         # Of one rule all series have the same one, and to compare them takes long.
         known: dict[int, tuple[Treatment, list[int]]] = {}
@@ -82,7 +86,7 @@ class Observations(NamedTuple):
         for treatment, places in known.values():
             chosen = np.zeros(len(self.identities), np.bool_)
             chosen[places] = True
-            yield treatment, self.of(chosen)
+            yield treatment, chosen
 
 
 def gathered(news: Mapping[str, Values]) -> Observations:
@@ -98,7 +102,7 @@ def gathered(news: Mapping[str, Values]) -> Observations:
     if b"".join([each.rates for each in several]):
         rates = _numbers([each.rates or _FULL * len(each) for each in several], "<f8")
     came = Observations(list(news), sizes // NUMBER_BYTES, _numbers(columns, "<f8"), counts, rates)
-    return came if sizes.all() else came.of(sizes > 0)
+    return came.of(sizes > 0)
 
 
 def _numbers(parts: Sequence[bytes | bytearray], form: str) -> npt.NDArray[Any]:

@@ -44,7 +44,7 @@ class SeriesPlan(msgspec.Struct):
     what comes, a column for each field, and ``after`` are the columns as they will be there. ``expired`` are the
     positions of series that go; ``emptied`` those of sets to which nothing came any more, which is no news.
     ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
-    ``observed`` are the observations that belong to summaries, by their treatment.
+    ``observed`` are the observations that belong to summaries, with the positions of these and their treatment.
     """
 
     fresh: Fresh = msgspec.field(default_factory=Fresh)
@@ -56,7 +56,7 @@ class SeriesPlan(msgspec.Struct):
     negative: int = 0
     left_out: dict[str, str] = {}
     traits: dict[str, Traits] = {}
-    observed: list[tuple[Treatment, Observations]] = []
+    observed: list[tuple[Treatment, Positions, Observations]] = []
 
     def is_empty(self) -> bool:
         """Return whether nothing changes."""

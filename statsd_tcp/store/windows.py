@@ -30,8 +30,8 @@ __all__ = ["MOST_WINDOWS", "Ages", "Windows"]
 MOST_WINDOWS: Final = 100_000
 """So many summaries have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
 
-_LEAST: Final = 1 << 16
-"""Fewer values than this are not counted yet."""
+_LEAST: Final = 1 << 20
+"""Fewer values than this, 16 MB, are not counted yet."""
 
 _NONE: Final[Wholes] = np.empty(0, np.int64)
 

@@ -107,7 +107,7 @@ class WindowsTests(SynchronousTestCase):
             max_size=8,
         ),
         st.sampled_from([1, 3, 1 << 18]),
-        st.sampled_from([0, 4, 1 << 16]),
+        st.sampled_from([0, 4, 1 << 20]),
         st.sampled_from([0.0, 60.0]),
     )
     def test_many_series(
