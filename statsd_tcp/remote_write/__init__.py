@@ -1,0 +1,1 @@
+"""Remote write: what `/metrics` says, sent to Prometheus and to what receives as it does, exactly and in order."""
