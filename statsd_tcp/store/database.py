@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from twisted.logger import Logger
@@ -42,9 +43,11 @@ from statsd_tcp.store.series_clock import SeriesClock
 from statsd_tcp.store.sessions import Sessions
 from statsd_tcp.store.sets import SetFlush
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
-from statsd_tcp.store.transaction import Plan, write
+from statsd_tcp.store.transaction import Plan, transaction, write
 
 __all__ = ["SERIES_TTL", "Store", "StoreError"]
+
+_T = TypeVar("_T")
 
 SERIES_TTL = 7 * 86400.0
 """Seconds after which a series that nobody sends any more is dropped."""
@@ -136,6 +139,16 @@ class Store:
             return None
         with translated(self._path):
             return self.flushes.after(self._connection, output, flush_id)
+
+    def change(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something in a transaction of its own, with tables that commits do not touch; raises `StoreError`."""
+        with self._writing(), transaction(self._connection):
+            return work(self._connection)
+
+    def look(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read something from such tables; raises `StoreError`."""
+        with translated(self._path):
+            return work(self._connection)
 
     def deletable(self, kind: Kind) -> list[str]:
         """Give all series of a kind, here and in the open flush, each once; raises `StoreError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -19,7 +20,7 @@ from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
 from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
 
-__all__ = ["Plan", "write"]
+__all__ = ["Plan", "transaction", "write"]
 
 _PUT_LEDGER = """INSERT INTO ledgers (id, worker, boot_id, committed, state, counts) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET committed = excluded.committed, state = excluded.state, counts =
@@ -72,8 +73,7 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
     """Write all of a plan or, if SQLite raises, nothing."""
     if plan.is_empty():
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if plan.marked:
             unmark(connection)
         _write_book(connection, plan.book)
@@ -87,6 +87,14 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
             connection.executemany(_PUT_OWNER, plan.decision.rows())
         if plan.flushes is not None:
             plan.flushes(connection)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all that is written within it written or, if anything raises, nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         # After some errors, as a full disk, SQLite has rolled back by itself.

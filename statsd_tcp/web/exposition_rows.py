@@ -36,6 +36,12 @@ class Writer(Protocol):
     def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
         """Return the lines of a block."""
 
+    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
+        """Return of each line the id of its row, what stands before the number, and the number; quantiles are left out.
+
+        The lines are those of `lines`.
+        """
+
 
 class _Plain(NamedTuple):
     """One line each: what stands before the number."""
@@ -53,13 +59,21 @@ class _Plain(NamedTuple):
 
     def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
         """Return the lines of a block."""
+        return list(map(add, block.texts, map(repr, self._values(block, table))))
+
+    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
+        """Return the lines of a block as numbers."""
+        values = self._values(block, table)
+        for row, text, value in zip(block.ids, block.texts, values, strict=True):
+            yield row, text.rpartition("\n")[2] if text[0] == "#" else text, value
+
+    def _values(self, block: Block, table: SeriesTable) -> list[float]:
         if self.is_latest:
             values = [table.values[position] for position in block.positions]
             for place, several in block.shared.items():
                 values[place] = table.values[latest_of(several, table.weights)]
-        else:
-            values = _sums(block, table.values)
-        return list(map(add, block.texts, map(repr, values)))
+            return values
+        return _sums(block, table.values)
 
 
 class _Observed(NamedTuple):
@@ -101,6 +115,21 @@ class _Observed(NamedTuple):
                 shown += f'{part}+Inf"}} {count}\n'
             lines.append(f"{opening}{shown}{sum_head}{total / unit!r}\n{count_head}{count}")
         return lines
+
+    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
+        """Return the lines of a block as numbers."""
+        sums, counts = _sums(block, table.values), _sums(block, table.weights)
+        for place, (row, text) in enumerate(zip(block.ids, block.texts, strict=True)):
+            _, part, sum_head, count_head = text.rsplit("\n", 3)
+            count = round(counts[place])
+            if not part.endswith(_QUANTILE):
+                members = [table.ids[position] for position in block.shared.get(place, ())] or [row]
+                known = [table.traits.get(member, PLAIN_TRAITS) for member in members]
+                for bound, upto in _buckets(known, count):
+                    yield row, f'{part}{bound!r}"}} ', upto
+                yield row, f'{part}+Inf"}} ', count
+            yield row, sum_head, sums[place] / self.unit
+            yield row, count_head, count
 
 
 WRITERS: Mapping[str, Writer] = {

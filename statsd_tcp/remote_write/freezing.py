@@ -1,0 +1,141 @@
+"""What an output is told at the end of a slot: the lines that have changed, as requests that are ready to be sent.
+
+    first samples    0 of each new line that counts, at the slot's start: so a rise from nothing is one
+    ends             the mark that a series ends, of lines that are on the page no more
+    values           of lines that have changed, and of every line at least each two minutes
+
+A line is new if its series came after the output was told of the series before it, and after a receiver has taken
+anything from the output: what was there before begins with its total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from itertools import chain
+from threading import Lock
+from typing import Final, NamedTuple
+
+from prometheus_client.core import Metric
+
+from statsd_tcp.remote_write.encoding import Moment, bodies
+from statsd_tcp.remote_write.labels import Labels
+from statsd_tcp.remote_write.lines import OWN, Line, own_lines, series_lines
+from statsd_tcp.store.frozen import Frozen, Known
+from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.web.exposition_layout import Layout, Layouts
+
+__all__ = ["REPEATED", "Freezer", "Page", "Slot"]
+
+REPEATED: Final = 120
+"""Seconds in which every line is told: PromQL looks back for five minutes."""
+
+_HASH: Final = 8
+
+
+class Page:
+    """The layout of the page, which several outputs share; any thread may use it."""
+
+    def __init__(self, counter_suffix: str) -> None:
+        self._layouts = Layouts(counter_suffix)
+        self._lock = Lock()
+
+    def layout(self, snapshot: Snapshot) -> Layout:
+        """Return which series are where."""
+        with self._lock:
+            return self._layouts.of(snapshot.tables(), snapshot.owners)
+
+
+class Slot(NamedTuple):
+    """A slot: its end, and the end of the one before it, both in milliseconds since 1970; its number."""
+
+    end: int
+    start: int
+    number: int
+
+
+class Freezer:
+    """Makes the requests of one output, of slots of ``seconds``. Not for several threads at once.
+
+    ``added`` are labels of all series.
+    """
+
+    def __init__(self, page: Page, added: Mapping[str, str], seconds: int) -> None:
+        self._page = page
+        self._labels = Labels(added)
+        self._turns = max(1, REPEATED // seconds)
+        self._values: dict[str, float] = {}
+        self._known: dict[str, bytes] = {}
+        self._layout: Layout | None = None
+        self._own: set[str] = set()
+
+    def forget(self) -> None:
+        """Tell all lines again with the next slot: the last one did not reach the queue."""
+        self._values.clear()
+
+    def freeze(
+        self, snapshot: Snapshot, families: Iterable[Metric], slot: Slot, known: Known
+    ) -> tuple[Known, list[Frozen]]:
+        """Return what the output knows after a slot, and its requests."""
+        layout = self._page.layout(snapshot)
+        own = list(own_lines(families))
+        told = _hashes(known.own)
+        changed, first = [], []
+        for line in chain(own, series_lines(layout, snapshot)):
+            row, head, value, counts = line
+            before = self._values.get(head)
+            if before is None or before != value or (row + slot.number) % self._turns == 0:
+                changed.append(line)
+                if counts and known.taken and (row > known.newest or (row == OWN and _hash(head) not in told)):
+                    first.append(head)
+        ended = self._ended(layout, snapshot, own)
+        result = self._written(slot, changed, first, ended)
+        for head in ended:
+            del self._values[head]
+            self._known.pop(head, None)
+        self._values.update((head, value) for _, head, value, _ in changed)
+        self._layout = layout
+        told.update(_hash(line[1]) for line in own)
+        newest = max(known.newest, _newest(snapshot))
+        return known._replace(last=slot.end, newest=newest, own=b"".join(sorted(told))), result
+
+    def _ended(self, layout: Layout, snapshot: Snapshot, own: list[Line]) -> list[str]:
+        """Return the lines that were told and are there no more."""
+        heads = {head for _, head, _, _ in own}
+        before, self._own = self._own, heads
+        if layout is self._layout:
+            # No series has come or gone; of the service's own lines some may have.
+            return [head for head in before if head not in heads and head in self._values]
+        shown = {head for _, head, _, _ in series_lines(layout, snapshot)}
+        return [head for head in self._values if head not in heads and head not in shown]
+
+    def _written(self, slot: Slot, changed: list[Line], first: list[str], ended: list[str]) -> list[Frozen]:
+        # Behind everything that was said at the slot's start.
+        start, end = slot.start + 1, slot.end
+        opening, closing = Moment(start), Moment(end)
+        zeros = (opening.series(self._of(head), 0.0) for head in first)
+        marks = (closing.end(self._of(head)) for head in ended)
+        values = (closing.series(self._of(head), value) for _, head, value, _ in changed)
+        kinds = ((start, True, zeros), (end, True, marks), (end, False, values))
+        return [
+            Frozen(time, body.series, edge, body.content) for time, edge, series in kinds for body in bodies(series)
+        ]
+
+    def _of(self, head: str) -> bytes:
+        labels = self._known.get(head)
+        if labels is None:
+            labels = self._known[head] = self._labels.of_head(head)
+        return labels
+
+
+def _hash(head: str) -> bytes:
+    return blake2b(head.encode("utf-8", "replace"), digest_size=_HASH).digest()
+
+
+def _hashes(packed: bytes) -> set[bytes]:
+    return {packed[start : start + _HASH] for start in range(0, len(packed), _HASH)}
+
+
+def _newest(snapshot: Snapshot) -> int:
+    """Return the highest id of a series."""
+    return max((max(table.ids, default=0) for table in snapshot.tables()), default=0)

@@ -1,0 +1,186 @@
+"""Requests of remote write that wait for their receivers: in the file, in order, byte for byte as they will be sent.
+
+    slot           series that have changed, as requests             receiver
+    [======)------> put: one transaction with what the next --------> settle: the first one is taken, or given up
+    every seconds   slot goes on from                 first: read it
+
+The tables are made when there is first something to put into them, so that a store without such outputs does not have
+them. What an output knows of itself changes together with its requests: ``last``, the time of its last request,
+``taken``, that of the last one which a receiver took, 0 for none, and ``newest``, the highest id of a series that it
+was told of. Times are in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+from statsd_tcp.store.thinning import thinned
+
+__all__ = ["Bounds", "Frozen", "Known", "Queue", "Request", "State"]
+
+_TABLES: Final = (
+    """CREATE TABLE IF NOT EXISTS remote_outputs (
+        output TEXT PRIMARY KEY,
+        last INTEGER NOT NULL,
+        taken INTEGER NOT NULL,
+        newest INTEGER NOT NULL,
+        own BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS remote_requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        output TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        edge INTEGER NOT NULL,
+        body BLOB NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS remote_queue ON remote_requests (output, id)",
+)
+_KNOWN: Final = "SELECT last, taken, newest, own FROM remote_outputs WHERE output = ?"
+_PUT_STATE: Final = "INSERT OR REPLACE INTO remote_outputs (output, last, taken, newest, own) VALUES (?, ?, ?, ?, ?)"
+
+
+class Frozen(NamedTuple):
+    """A request that is to be put into the queue: its time, how many series it has, and the bytes.
+
+    ``edge`` says that it has the first or the last sample of series, which no later request repeats.
+    """
+
+    time: int
+    series: int
+    edge: bool
+    body: bytes
+
+
+class Request(NamedTuple):
+    """A request that waits: the number by which it is settled, its time, how many series it has, and the bytes."""
+
+    request_id: int
+    time: int
+    series: int
+    body: bytes
+
+
+class Known(NamedTuple):
+    """What an output knows of itself; ``own`` are hashes of the service's own series that it was told of."""
+
+    last: int = 0
+    taken: int = 0
+    newest: int = 0
+    own: bytes = b""
+
+
+class Bounds(NamedTuple):
+    """How many slots, and how many bytes, may wait for one output."""
+
+    slots: int
+    size: int
+
+
+class State(NamedTuple):
+    """What waits for an output: how many requests, and the id of the last one.
+
+    ``thinned`` and ``ahead`` count the samples that were left out since the start, because of the bounds and because
+    of a clock that was ahead.
+    """
+
+    requests: int
+    newest: int
+    thinned: int
+    ahead: int
+
+
+class Queue:
+    """The queue of one output. For the store's thread; every change is to be made within a transaction."""
+
+    def __init__(self, output: str, bounds: Bounds) -> None:
+        self.output = output
+        self._bounds = bounds
+        self._thinned = self._ahead = 0
+
+    def load(self, connection: sqlite3.Connection, outputs: Collection[str]) -> Known:
+        """Return what the output knows; what is there for outputs that there are no more goes."""
+        for statement in _TABLES:
+            connection.execute(statement)
+        marks = ", ".join("?" * len(outputs))
+        for table in ("remote_outputs", "remote_requests"):
+            connection.execute(f"DELETE FROM {table} WHERE output NOT IN ({marks})", tuple(outputs))  # noqa: S608
+        return self._known(connection)
+
+    def state(self, connection: sqlite3.Connection) -> State:
+        """Return what waits."""
+        number, newest = connection.execute(
+            "SELECT count(*), coalesce(max(id), 0) FROM remote_requests WHERE output = ?", (self.output,)
+        ).fetchone()
+        return State(number, newest, self._thinned, self._ahead)
+
+    def put(self, connection: sqlite3.Connection, known: Known, requests: Sequence[Frozen]) -> State:
+        """Queue the requests of a slot, and note what the output knows after it."""
+        self._note(connection, known)
+        connection.executemany(
+            "INSERT INTO remote_requests (output, time, series, edge, body) VALUES (?, ?, ?, ?, ?)",
+            [(self.output, *request) for request in requests],
+        )
+        self._thin(connection)
+        return self.state(connection)
+
+    def first(self, connection: sqlite3.Connection) -> Request | None:
+        """Return the request in front."""
+        row = connection.execute(
+            "SELECT id, time, series, body FROM remote_requests WHERE output = ? ORDER BY id LIMIT 1", (self.output,)
+        ).fetchone()
+        return None if row is None else Request(*row)
+
+    def settle(self, connection: sqlite3.Connection, request: Request, *, taken: bool) -> State:
+        """Take out a request that the receiver has, or that is given up."""
+        connection.execute("DELETE FROM remote_requests WHERE id = ?", (request.request_id,))
+        if taken:
+            connection.execute(
+                "UPDATE remote_outputs SET taken = max(taken, ?) WHERE output = ?", (request.time, self.output)
+            )
+        return self.state(connection)
+
+    def leave_ahead(self, connection: sqlite3.Connection, latest: int) -> Known:
+        """Take out what is of a later time than that: the clock was ahead. The output goes on from what is left."""
+        found = connection.execute(
+            "SELECT coalesce(sum(series), 0) FROM remote_requests WHERE output = ? AND time > ?", (self.output, latest)
+        ).fetchone()
+        self._ahead += found[0]
+        connection.execute("DELETE FROM remote_requests WHERE output = ? AND time > ?", (self.output, latest))
+        connection.execute(
+            """UPDATE remote_outputs SET last = max(taken, coalesce(
+                (SELECT max(time) FROM remote_requests WHERE output = remote_outputs.output), 0)) WHERE output = ?""",
+            (self.output,),
+        )
+        return self._known(connection)
+
+    def _known(self, connection: sqlite3.Connection) -> Known:
+        row = connection.execute(_KNOWN, (self.output,)).fetchone()
+        return Known() if row is None else Known(*row)
+
+    def _note(self, connection: sqlite3.Connection, known: Known) -> None:
+        # What was taken meanwhile is in the file alone.
+        row = connection.execute("SELECT taken FROM remote_outputs WHERE output = ?", (self.output,)).fetchone()
+        taken = known.taken if row is None else max(known.taken, row[0])
+        connection.execute(_PUT_STATE, (self.output, known.last, taken, known.newest, known.own))
+
+    def _thin(self, connection: sqlite3.Connection) -> None:
+        """Leave out slots while there are too many, but never the request in front, which may be on its way."""
+        rows = connection.execute(
+            "SELECT id, time, series, edge, length(body) FROM remote_requests WHERE output = ? ORDER BY id",
+            (self.output,),
+        ).fetchall()
+        slots = {row[1] for row in rows if not row[3]}
+        size = sum(row[-1] for row in rows)
+        if len(slots) <= self._bounds.slots and (size <= self._bounds.size or len(rows) <= 1):
+            return
+        plain = [(row[1], row[-1]) for row in rows[1:] if not row[3]]
+        gone = thinned(plain, len(slots) - self._bounds.slots, size - self._bounds.size)
+        ids = [(row[0], row[2]) for row in rows[1:] if not row[3] and row[1] in gone]
+        if not ids:
+            # There are only edges left: the oldest goes, with each slot that comes.
+            ids = [(row[0], row[2]) for row in rows[1:-1][:1]]
+        self._thinned += sum(series for _, series in ids)
+        connection.executemany("DELETE FROM remote_requests WHERE id = ?", [(each,) for each, _ in ids])

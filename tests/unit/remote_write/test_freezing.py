@@ -1,0 +1,166 @@
+"""What an output is told at the end of a slot."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from statsd_tcp.remote_write.encoding import STALE
+from statsd_tcp.remote_write.freezing import REPEATED, Freezer, Page, Slot
+from statsd_tcp.store.frozen import Frozen, Known
+from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.web.exposition import Exposition
+from tests.unit.remote_write.messages import read
+from tests.unit.web.tables import make_snapshot
+
+SECONDS = 10
+START = 1_800_000_000_000
+
+Told = dict[str, tuple[float, int]]
+
+
+def named(labels: Iterable[tuple[str, str]]) -> str:
+    """Write labels in short."""
+    pairs = dict(labels)
+    name = pairs.pop("__name__")
+    return name + "".join(f" {key}={value}" for key, value in sorted(pairs.items()))
+
+
+class FreezingTests(SynchronousTestCase):
+    """`Freezer`."""
+
+    def setUp(self) -> None:
+        """Have one."""
+        self.freezer = Freezer(Page(""), {}, SECONDS)
+        self.known = Known()
+        self.number = 0
+
+    def freeze(self, snapshot: Snapshot, *families: Metric) -> list[Frozen]:
+        """Let a slot end."""
+        self.number += 1
+        end = START + self.number * SECONDS * 1000
+        slot = Slot(end, end - SECONDS * 1000, self.number)
+        self.known, requests = self.freezer.freeze(snapshot, families, slot, self.known)
+        return requests
+
+    def told(self, snapshot: Snapshot, *families: Metric) -> list[Told]:
+        """Let a slot end, and read its requests."""
+        found: list[Told] = []
+        for request in self.freeze(snapshot, *families):
+            series = read(request.body)
+            self.assertEqual(request.series, len(series))
+            self.assertTrue(all(len(samples) == 1 for _, samples in series))
+            self.assertTrue(all(samples[0][1] == request.time for _, samples in series))
+            request_told = {named(labels): samples[0] for labels, samples in series}
+            self.assertEqual(len(request_told), len(series))
+            found.append(request_told)
+        return found
+
+    def values(self, *told: Told) -> dict[str, float]:
+        """Take the values alone."""
+        return {name: value for each in told for name, (value, _) in each.items()}
+
+    def test_lines_of_the_page(self) -> None:
+        """What is told is what the page has, line for line, but for quantiles."""
+        snapshot = make_snapshot(
+            ("c", "hits.total\ncode\n200", 3.0),
+            ("c", "9.a-b.total", 1.0),
+            ("g", "level", -2.5),
+            ("ms", "time", 250.0, 4.0),
+        )
+        page = Exposition().render(snapshot, openmetrics=False).decode()
+        lines = {
+            named([("__name__", sample.name), *sample.labels.items()]): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if "quantile" not in sample.labels
+        }
+        self.assertEqual(self.values(*self.told(snapshot)), lines)
+
+    def test_own(self) -> None:
+        """The service's own metrics are told under the names that they have on the page."""
+        family = CounterMetricFamily("statscounter_x", "Text.", labels=("a",))
+        family.add_metric(("b",), 3)
+        self.assertEqual(self.values(*self.told(make_snapshot(), family)), {"statscounter_x_total a=b": 3.0})
+
+    def test_changes(self) -> None:
+        """Only what has changed is told."""
+        self.told(make_snapshot(("c", "a", 1.0), ("c", "b", 1.0)))
+        (told,) = self.told(make_snapshot(("c", "a", 1.0), ("c", "b", 2.0)))
+        self.assertEqual(told, {"b": (2.0, START + 20_000)})
+        self.assertEqual(self.told(make_snapshot(("c", "a", 1.0), ("c", "b", 2.0))), [])
+
+    def test_repeated(self) -> None:
+        """Every series is told again within two minutes, and not all in the same slot."""
+        snapshot = make_snapshot(*[("c", f"s{number}", 1.0) for number in range(100)])
+        self.told(snapshot)
+        slots = [self.values(*self.told(snapshot)) for _ in range(REPEATED // SECONDS)]
+        self.assertEqual(sum(len(slot) for slot in slots), 100)
+        self.assertLess(max(len(slot) for slot in slots), 20)
+
+    def test_first_zero(self) -> None:
+        """A counter that comes later begins with 0, just behind the slot's start and in a request before its value."""
+        self.told(make_snapshot(("c", "old", 5.0)))
+        self.known = self.known._replace(taken=self.known.last)
+        first, then = self.told(make_snapshot(("c", "old", 5.0), ("c", "new", 2.0), ("g", "level", 3.0)))
+        self.assertEqual(first, {"new": (0.0, START + 10_001)})
+        self.assertEqual(then, {"new": (2.0, START + 20_000), "level": (3.0, START + 20_000)})
+
+    def test_no_zero_for_what_was_there(self) -> None:
+        """What was there before a receiver took anything begins with its total, also after a restart."""
+        snapshot = make_snapshot(("c", "old", 5.0))
+        self.assertEqual(self.values(*self.told(snapshot)), {"old": 5.0})
+        self.assertEqual(len(self.told(make_snapshot(("c", "old", 5.0), ("c", "next", 2.0)))), 1)
+        self.known = self.known._replace(taken=self.known.last)
+        self.freezer = Freezer(Page(""), {}, SECONDS)
+        (told,) = self.told(make_snapshot(("c", "old", 6.0), ("c", "next", 2.0)))
+        self.assertEqual(self.values(told), {"old": 6.0, "next": 2.0})
+
+    def test_own_zero(self) -> None:
+        """A line of the service's own that comes later begins with 0; after a restart it is not new."""
+        family = CounterMetricFamily("statscounter_x", "Text.", labels=("a",))
+        family.add_metric(("b",), 3)
+        self.told(make_snapshot(), family)
+        self.known = self.known._replace(taken=self.known.last)
+        family.add_metric(("c",), 4)
+        first, then = self.told(make_snapshot(), family)
+        self.assertEqual(
+            (self.values(first), self.values(then)),
+            ({"statscounter_x_total a=c": 0.0}, {"statscounter_x_total a=c": 4.0}),
+        )
+        self.freezer = Freezer(Page(""), {}, SECONDS)
+        self.assertEqual(len(self.told(make_snapshot(), family)), 1)
+
+    def test_end(self) -> None:
+        """A series that is there no more ends with the mark that says so, once; one of the service's own too."""
+        family = GaugeMetricFamily("statscounter_y", "Text.", value=1)
+        self.told(make_snapshot(("c", "a", 1.0)), family)
+        (told,) = self.told(make_snapshot(epoch=1))
+        self.assertEqual(
+            {name: struct.pack("<d", value) for name, (value, _) in told.items()}, {"a": STALE, "statscounter_y": STALE}
+        )
+        self.assertEqual(self.told(make_snapshot(epoch=1)), [])
+
+    def test_own_name_of_a_client(self) -> None:
+        """A client's series that is called like one of the service's own does not end with it."""
+        snapshot = make_snapshot(("c", "statscounter_overflow", 1.0))
+        self.told(snapshot)
+        self.assertEqual(self.told(snapshot), [])
+
+    def test_edges(self) -> None:
+        """Requests that nothing repeats are marked: the first samples and the ends."""
+        self.freeze(make_snapshot(("c", "a", 1.0)))
+        self.known = self.known._replace(taken=self.known.last)
+        requests = self.freeze(make_snapshot(("c", "b", 1.0), epoch=1))
+        self.assertEqual([request.edge for request in requests], [True, True, False])
+
+    def test_forgotten(self) -> None:
+        """What did not reach the queue is told again."""
+        snapshot = make_snapshot(("c", "a", 1.0))
+        self.told(snapshot)
+        self.freezer.forget()
+        self.assertEqual(self.values(*self.told(snapshot)), {"a": 1.0})
