@@ -22,11 +22,13 @@ class OddNames:
         self._looked_at = 0
 
     def of(self, others: Iterable[str]) -> list[str]:
-        """Return them, with those among others that are not in the columns."""
+        """Return them, with those among others, which may be in the columns too, each once."""
         columns = self._raw.columns
         ids = columns.ids[: columns.top]
         newer = np.flatnonzero(ids > self._looked_at)
         there = [name for name in self._names if name in columns.positions]
-        self._names = [*there, *filterfalse(self._is_plain, map(columns.identity, newer.tolist()))]
+        odd = filterfalse(self._is_plain, map(columns.identity, newer.tolist()))
+        # One that was gone and has come again is among both.
+        self._names = list(dict.fromkeys([*there, *odd]))
         self._looked_at = max(self._looked_at, int(ids.max(initial=0)))
-        return [*self._names, *filterfalse(self._is_plain, others)]
+        return list(dict.fromkeys([*self._names, *filterfalse(self._is_plain, others)]))

@@ -385,3 +385,16 @@ class OddNamesTests(FlushTestCase):
             found.append({one.members: one.value for one in self.results(store)[-1].alike})
         both = {("a", "A"): 0.0}
         self.assertEqual([{("a", "A"): 2.0}, both, {**both, ("b", "B"): 1.0}, {("b", "B"): 0.0}], found)
+
+    def test_one_that_comes_again(self) -> None:
+        """One that is deleted and comes again is one among them, and counted once."""
+        rules = FlushRules(seconds=10, outputs=("one",), path_names=PathNames(str.islower, str.lower, str))
+        store = self.open_with(rules)
+        for number in range(3):
+            self.at(10 * number + 1)
+            self.commit(store)
+            store.delete("counters", ["A"])
+            self.commit(store, Interval(counters={"A": 1.0}))
+        self.at(31)
+        self.commit(store)
+        self.assertEqual([], [one for result in self.results(store) for one in result.alike])
