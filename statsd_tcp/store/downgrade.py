@@ -79,7 +79,7 @@ def write_downgrade(source: sqlite3.Connection, file: Path) -> LeftOut:
             connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)", _rows(each, ahead))
         raw = own if len(own) else counters
         connection.executemany(_PUT_KNOWN, _known_rows(raw, loaded.moment + ahead))
-        _rewrite_parts(connection, file, raw)
+        _rewrite_parts(connection, file, counters, own)
         connection.execute(f"PRAGMA user_version = {OLD_VERSION}")
         connection.execute("COMMIT")
     return LeftOut(owners, loaded.damage)
@@ -107,16 +107,18 @@ def _known_rows(columns: SeriesColumns, moment: float) -> Iterator[KnownRow]:
     return (KnownRow("c", identity, 0.0, int(moment)) for identity in columns.positions)
 
 
-def _rewrite_parts(connection: sqlite3.Connection, file: Path, raw: SeriesColumns) -> None:
-    places = Places(raw)
+def _rewrite_parts(connection: sqlite3.Connection, file: Path, *raw: SeriesColumns) -> None:
+    """Write counters into the parts by name. Those that came before the first rules are among the shown ones."""
+    places = [(columns, Places(columns)) for columns in raw]
     for part, packed in connection.execute("SELECT id, counters FROM slot_parts").fetchall():
         (payload,) = connection.execute("SELECT payload FROM slot_parts WHERE id = ?", (part,)).fetchone()
         # The first part may be empty, and those that release 0.1.0 has written itself may still be there.
         if packed or payload[:1] not in {b"", bytes([VERSION_1])}:
             interval = _decoded(payload, file)
-            positions, amounts = places.unpack(packed)
-            for name, amount in zip(map(raw.identity, positions.tolist()), amounts.tolist(), strict=True):
-                interval.counters[name] = interval.counters.get(name, 0.0) + amount
+            for columns, here in places:
+                positions, amounts = here.unpack(packed)
+                for name, amount in zip(map(columns.identity, positions.tolist()), amounts.tolist(), strict=True):
+                    interval.counters[name] = interval.counters.get(name, 0.0) + amount
             connection.execute("UPDATE slot_parts SET payload = ? WHERE id = ?", (encode(interval, VERSION_1), part))
     connection.execute("ALTER TABLE slot_parts DROP COLUMN counters")
 

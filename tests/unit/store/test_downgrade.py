@@ -19,13 +19,15 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.aggregate.values import Values, packed, packed_counts
+from statsd_tcp.mapping.mapper import Mapper
+from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.flush_timers import FlushTimers
 from statsd_tcp.store.flushes import changed_counters
 from statsd_tcp.store.schema import OLD_VERSION
-from tests.unit.store.cases import FlushTestCase, values
+from tests.unit.store.cases import RULES, FlushTestCase, values
 
 LARGE = 2.0**60
 
@@ -132,6 +134,22 @@ class DowngradeTests(FlushTestCase):
         counted = {name: amount for name, amount in self.store.flushes.open_counters().items() if amount}
         self.assertEqual(-4.0, counted["down"])
         self.assertEqual(msgspec.structs.replace(result(own), counters=counted), found)
+
+    def test_parts_from_before_the_first_rules(self) -> None:
+        """What came to counters before there were rules is in the open flush as what came since."""
+        self.store.close()
+        mapper = Mapper(MappingRules(rules=(Rule(match="hits", name="all"),)))
+        clocks = self.clocks
+        store = Store(self.path, flushes=RULES, mapper=mapper, wall=clocks.wall, monotonic=clocks.monotonic)
+        self.addCleanup(store.close)
+        self.commit(store, Interval(counters={"hits": 2.0}))
+        self.downgrade()
+        with closing(sqlite3.connect(self.file)) as old:
+            parts = [payload for (payload,) in old.execute("SELECT payload FROM slot_parts ORDER BY id")]
+        assert store.flushes is not None
+        counted = {name: amount for name, amount in store.flushes.open_counters().items() if amount}
+        self.assertEqual(LARGE + 3.0, counted["hits"])
+        self.assertEqual(counted, dict(result(parts).counters))
 
     def test_known_counters(self) -> None:
         """Outputs are told of each counter that the store has."""
