@@ -80,6 +80,8 @@ def _checked(interval: Interval, version: bytes) -> Interval:
     interval.numbered.check()
     if interval.numbered.session and (version != bytes([VERSION]) or interval.counters):
         raise ValueError("counters are said by name and by number")
+    if not interval.numbered.session and not interval.falls.keys() <= interval.counters.keys():
+        raise ValueError("a counter went down that is not among the counters")
     return _apart(interval) if version == bytes([VERSION_2]) else interval
 
 

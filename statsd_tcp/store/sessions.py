@@ -56,6 +56,10 @@ class Session:
         found[places] = True
         return int(np.count_nonzero(found)) == len(places)
 
+    def name(self, numbers: bytes) -> list[str]:
+        """Return the names that these numbers stand for."""
+        return [self.names[number] for number in np.frombuffer(numbers, "<u4").tolist()]
+
     def take(self, numbered: Numbered, columns: SeriesColumns) -> tuple[Increments, dict[str, float], Said]:
         """Return what a message says of counters: by position, by name, and which numbers the latter are."""
         self._fit()
@@ -116,6 +120,8 @@ class Sessions:
         interval, session = decode(piece.payload), piece.session
         if session is None and interval.numbered.session:
             session = self._session(piece.ledger_id, interval.numbered)
+            if interval.falls and not interval.falls.keys() <= set(session.name(interval.numbered.numbers)):
+                raise BadIntervalError("a counter went down that is not among the counters")
         return interval, session
 
     def _session(self, ledger_id: str, numbered: Numbered) -> Session:

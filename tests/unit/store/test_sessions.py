@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import BadIntervalError, UnknownSessionError, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import Numbered, SaidNames
@@ -75,6 +76,17 @@ class SessionsTests(SynchronousTestCase):
             error = self.assertRaises(BadIntervalError, self.sessions.opened, piece(bad))
             self.assertNotIsInstance(error, UnknownSessionError)
         self.assertRaises(BadIntervalError, self.sessions.opened, Piece("a", 0, 8, b"rubbish"))
+
+    def test_falls(self) -> None:
+        """What went down must be among the counters, by number or by name."""
+        self.sessions.opened(piece(said(9, 0, ["a", "b"], 0, 1)))
+        falls = {"b": Fall(-1.0, 1)}
+        for right, wrong in (
+            (Interval(numbered=said(9, 2, [], 1), falls=falls), Interval(numbered=said(9, 2, [], 0), falls=falls)),
+            (Interval(counters=rises("b"), falls=falls), Interval(counters=rises("a"), falls=falls)),
+        ):
+            self.sessions.opened(Piece("a", 0, 8, encode(right)))
+            self.assertRaises(BadIntervalError, self.sessions.opened, Piece("a", 0, 8, encode(wrong)))
 
     def test_waiting(self) -> None:
         """A piece that has to wait keeps its session, whatever begins meanwhile, and what it says is not kept."""
