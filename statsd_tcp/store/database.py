@@ -122,6 +122,7 @@ class Store:
         ``refused``.
         """
         began = self._monotonic()
+        self._recall()
         plan = self._plan(batch)
         with self._writing():
             self._write(plan)
@@ -190,6 +191,13 @@ class Store:
         with translated(self._path):
             yield
         self._place.note()
+
+    def _recall(self) -> None:
+        """Have the flushes in memory as the file has them, by which a commit is planned; raises `StoreError`."""
+        flushes = self.flushes
+        if flushes is not None and flushes.is_forgotten:
+            with self._writing():
+                flushes.recall(self._connection)
 
     def _write(self, plan: Plan) -> None:
         try:

@@ -6,7 +6,7 @@ which it does not come it is 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from statsd_tcp.store.raw_layer import RawLayer
 from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_plan import NO_POSITIONS, Fresh, Positions
 
-__all__ = ["NO_CHANGES", "Changes", "FlushCounters", "Places"]
+__all__ = ["NO_CHANGES", "Changes", "FlushCounters", "Places", "last_id"]
 
 
 class Changes(NamedTuple):
@@ -33,6 +33,11 @@ class Changes(NamedTuple):
 
 
 NO_CHANGES = Changes(NO_POSITIONS, NO_POSITIONS, np.empty(0))
+
+
+def last_id(parts: Iterable[bytes]) -> int:
+    """Return the highest id in what `Changes.pack` gave, 0 if there is none."""
+    return max((int(np.frombuffer(packed, "<i8", len(packed) // 16).max(initial=0)) for packed in parts), default=0)
 
 
 class Places:

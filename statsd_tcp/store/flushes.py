@@ -152,6 +152,11 @@ class Flushes:
         self._loaded = False
         self._writing = None
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Return whether what is in memory may be ahead of the file."""
+        return not self._loaded
+
     def recall(self, connection: sqlite3.Connection) -> None:
         """Read everything again if it was forgotten."""
         if not self._loaded:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.mapping.mapper import Mapped
 from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
+from statsd_tcp.store.flush_counters import last_id
 from statsd_tcp.store.flush_rules import MAX_SERIES
 from statsd_tcp.store.increments import Increments
 from statsd_tcp.store.loading import load_series
@@ -70,7 +71,9 @@ class Kinds:
         told = connection.execute("SELECT identity FROM slot_series WHERE kind = 'c'").fetchall()
         self.raw.load([identity for (identity,) in told])
         traits = dict(map(from_row, connection.execute("SELECT id, ttl, help, bounds, counts FROM traits")))
-        self._next_id = max(self._next_id, max(traits, default=0) + 1)
+        # If a row is lost nothing else may know of the last ids: what belongs to them must not become that of others.
+        parts = connection.execute("SELECT counters FROM slot_parts")
+        self._next_id = max(self._next_id, max(traits, default=0) + 1, last_id(packed for (packed,) in parts) + 1)
         for columns in self.columns:
             columns.load_traits(traits)
             columns.date(self._clock.now())

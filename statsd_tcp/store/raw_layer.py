@@ -65,11 +65,13 @@ class RawLayer:
     def load(self, told: Sequence[str]) -> None:
         """Go on with columns that were loaded; ``told`` are names of which another release has told the outputs.
 
-        A service whose rules are taken away keeps the names that its outputs know until these have expired.
+        A service whose rules are taken away keeps the names that its outputs know until these have expired. The first
+        rules find the names of the shown ones to go on with; where there were raw ones, and all are gone, shown ones
+        have names that rules have made.
         """
         if len(self._own):
             self.columns = self._own
-        elif not self.is_shared:
+        elif not self.is_shared and not self._own.top:
             self._seeds = told or list(self.shown.positions)
 
     @property

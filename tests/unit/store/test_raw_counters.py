@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from hypothesis import given
@@ -12,7 +14,7 @@ from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.mapping.rules import MappingRules, Rule
-from statsd_tcp.store.database import Store
+from statsd_tcp.store.database import Store, StoreError
 from statsd_tcp.store.flush_rules import FlushRules
 from tests.unit.store.cases import RULES, RawTestCase, values
 
@@ -124,6 +126,17 @@ class RuleTests(RawTestCase):
         self.assertEqual({"inside": 2.0}, values(store.snapshot.counters))
         self.assertEqual({"in.a": 3.0}, self.names(store, 11))
 
+    def test_all_raw_ones_that_are_deleted(self) -> None:
+        """When there is no raw counter any more, outputs are not told of those that rules have made."""
+        store = self.open_mapped(FOLDING)
+        self.commit(store, Interval(counters={"in.a": 1.0}))
+        store.delete("counters", ["in.a"])
+        store.close()
+        store = self.open_mapped(FOLDING)
+        self.assertEqual({}, self.names(store, 11))
+        self.assertEqual({}, self.names(store, 21))
+        self.assertEqual({"inside": 1.0}, values(store.snapshot.counters))
+
     def test_a_raw_one_that_is_deleted(self) -> None:
         """A raw counter that is deleted is not in the flush; its total stays."""
         store = self.open_mapped(FOLDING)
@@ -144,8 +157,42 @@ class RuleTests(RawTestCase):
         self.assertEqual({"in.a": 2.0, "in.b": 2.0, "statscounter_overflow.c": 12.0}, self.names(store, 11))
 
 
+class LostTests(RawTestCase):
+    """What a damaged file has lost."""
+
+    def test_ids(self) -> None:
+        """What came to a counter that is lost is not taken for what came to the next new one."""
+        store = self.open_mapped(None)
+        for name in ("kept", "lost"):
+            self.commit(store, Interval(counters={name: 5.0}))
+        store.close()
+        with closing(sqlite3.connect(self.path)) as other, other:
+            other.execute("DELETE FROM rows WHERE id = (SELECT max(id) FROM rows)")
+        store = self.open_mapped(None)
+        self.commit(store, Interval(counters={"new": 1.0}))
+        store.close()
+        store = self.open_mapped(None)
+        self.at(11)
+        self.commit(store)
+        self.assertEqual({"kept": 5.0, "new": 1.0}, dict(self.results(store)[-1].counters))
+
+
 class ExpiryTests(RawTestCase):
     """Counters that go."""
+
+    def test_not_after_a_commit_that_failed(self) -> None:
+        """What came to a counter is in its flush, also if a commit that would have ended the flush has failed."""
+        store = Store(self.path, series_ttl=2.0, flushes=RULES, wall=self.clocks.wall, monotonic=self.clocks.monotonic)
+        self.addCleanup(store.close)
+        self.commit(store, Interval(counters={"short": 1.0}))
+        self.at(11)
+        store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON slot_parts BEGIN SELECT nope; END")
+        self.assertRaises(StoreError, self.commit, store)
+        store._connection.execute("DROP TRIGGER stop")
+        # The clock was wrong.
+        self.clocks.now = self.start + 5.0
+        self.commit(store, Interval(counters={"busy": 1.0}))
+        self.assertEqual({"short", "busy"}, set(values(store.snapshot.counters)))
 
     def test_not_in_the_middle_of_a_flush(self) -> None:
         """What came to a counter is in its flush, also if it could have gone before the end."""
