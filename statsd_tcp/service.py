@@ -119,7 +119,7 @@ def _limit(settings: Settings) -> Amount:
 
 
 def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
-    """Give a function that opens the store, for the thread that it is to belong to."""
+    """Return a function that opens the store, for the thread that it is to belong to."""
 
     def open_store() -> Store:
         from statsd_tcp.store.database import Store

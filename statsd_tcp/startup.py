@@ -98,7 +98,7 @@ def check_reload(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def tls_faults(settings: Settings) -> Iterator[str]:
-    """Give the endpoint, and what is wrong, for each whose keys or certificates can't be used."""
+    """Yield the endpoint, and what is wrong, for each whose keys or certificates can't be used."""
     for endpoint in settings.listen:
         if endpoint.tls is not None:
             try:
@@ -108,7 +108,7 @@ def tls_faults(settings: Settings) -> Iterator[str]:
 
 
 def commit_period(environ: Mapping[str, str]) -> float:
-    """Give the seconds between two commits: a whole number of them makes a second. Raises `StartError`."""
+    """Return the seconds between two commits: a whole number of them makes a second. Raises `StartError`."""
     text = environ.get(COMMIT_PERIOD, "1")
     try:
         period = float(text)
@@ -160,7 +160,7 @@ def told_in_a_line() -> Iterator[None]:
 
 
 def _left_to_us(environ: Mapping[str, str], manifest: Manifest | None) -> list[InheritedListener]:
-    """Give the listening sockets that are there already: an earlier image's, or systemd's."""
+    """Return the listening sockets that are there already: an earlier image's, or systemd's."""
     if manifest is not None:
         return [*manifest.listeners, *manifest.services]
     return describe_sockets(activated_descriptors(dict(environ), os.getpid()))

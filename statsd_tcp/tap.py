@@ -166,7 +166,7 @@ def _log_observer(reactor: Any, options: Options, settings: Settings, twistd: Ma
 
 
 def _needs_tls(options: Options, settings: Settings) -> bool:
-    """Tell whether anybody may want TLS of the reactor: an output of the user's own, or what else a tac file starts."""
+    """Return whether the reactor may need TLS: for an output of the user's own, or for what else a tac file starts."""
     return options.parent is None or bool(settings.output)
 
 

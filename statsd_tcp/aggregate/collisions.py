@@ -43,7 +43,7 @@ class Collision(msgspec.Struct, frozen=True, array_like=True):
 def collisions(
     path_names: PathNames, identities: Mapping[str, object], odd: Iterable[str] | None = None
 ) -> Iterator[tuple[str, ...]]:
-    """Give the groups of identities, of two and more, that are written alike; a plain one comes first.
+    """Yield the groups of identities, of two and more, that are written alike; a plain one comes first.
 
     ``odd`` are those among them that are not plain, if that is known.
     """

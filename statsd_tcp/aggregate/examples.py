@@ -46,6 +46,6 @@ class Examples:
             self._found[reason] = Example(reason, self.listener, line[:LONGEST], len(line) > LONGEST)
 
     def take(self) -> tuple[Example, ...]:
-        """Give what there is, and begin anew."""
+        """Return what there is, and begin anew."""
         found, self._found = self._found, {}
         return tuple(found.values())

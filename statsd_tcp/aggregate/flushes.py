@@ -49,7 +49,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timestamp(self) -> int:
-        """Give the flush's end, which is its time in the outputs, in seconds since 1970."""
+        """Return the flush's end, which is its time in the outputs, in seconds since 1970."""
         return self.start + self.seconds
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.counters) + len(self.gauges) + len(self.sets) + len(self.timers)
 
     def joined(self) -> FlushResult:
-        """Give the result with one series, the first of each group, in place of those that are alike."""
+        """Return the result with one series, the first of each group, in place of those that are alike."""
         if not self.alike:
             return self
         kinds = {kind: dict(getattr(self, kind)) for kind in {one.kind for one in self.alike}}
@@ -69,7 +69,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def flush_start(now: float, seconds: int) -> int:
-    """Give the beginning of the flush that ``now`` is in."""
+    """Return the beginning of the flush that ``now`` is in."""
     return int(now // seconds) * seconds
 
 
@@ -90,7 +90,7 @@ class OpenFlush:
 
     @property
     def end(self) -> int:
-        """Give the moment from which on nothing belongs to it."""
+        """Return the moment from which on nothing belongs to it."""
         return self.start + self.seconds
 
     @property

@@ -74,7 +74,7 @@ class Interval(msgspec.Struct, array_like=True):
     numbered: Numbered = Numbered()
 
     def is_empty(self) -> bool:
-        """Say whether nothing at all was counted."""
+        """Return whether nothing at all was counted."""
         return self == _NOTHING
 
     def add(self, other: Interval) -> None:

@@ -91,11 +91,11 @@ class KnownSeries:
             self._seen[row.kind][row.identity] = row.seen
 
     def identities(self, kind: str) -> Mapping[str, object]:
-        """Give the known series of a kind, as the keys of a mapping."""
+        """Return the known series of a kind, as the keys of a mapping."""
         return self._gauges if kind == "g" else self._seen[kind]
 
     def gauges(self) -> Iterator[tuple[str, float]]:
-        """Give the gauges' values at the end of the last flush."""
+        """Return the gauges' values at the end of the last flush."""
         return ((identity, gauge.value) for identity, gauge in self._gauges.items())
 
     def forget(self, kind: str, identity: str) -> bool:

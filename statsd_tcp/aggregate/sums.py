@@ -31,20 +31,20 @@ class Sums(Protocol):
 
     @property
     def collected(self) -> int:
-        """Give how long taking all would take: about as long as taking so many values of timers."""
+        """Return what taking everything costs, in timer values that take equally long."""
 
     @property
     def known(self) -> int:
-        """Give how many shapes are known."""
+        """Return the number of known shapes."""
 
     def add(self, chunk: bytes, /) -> list[bytes]:
-        """Add the lines of a chunk that are known, and give the others."""
+        """Add the lines of a chunk that are known, and return the others."""
 
     def learn(self, lines: dict[bytes, int], shapes: dict[Key, Shape], /) -> None:
         """Know the shapes of these lines from now on, as far as there is room and they are in ``shapes``."""
 
     def take(self) -> tuple[int, list[tuple[Shape, float, int]], list[tuple[Shape, bytes]]]:
-        """Give what was added since the last time.
+        """Return what was added since the last time.
 
         How many lines, what was added to each counter and by how many of them, and the values of each timer, packed. A
         shape's rate is applied to the sum, and not to the values. A counter may come several times, with numbers that

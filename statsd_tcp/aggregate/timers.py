@@ -68,5 +68,5 @@ def clean_percentile(percentile: float) -> str:
 
 
 def idle_timer(rules: TimerRules) -> dict[str, float]:
-    """Give what is said of a timer to which nothing came."""
+    """Return what is said of a timer to which nothing came."""
     return {name: 0.0 for name in ("count", "count_ps") if not rules.only or name in rules.only}

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _read(options: Options) -> tuple[Settings | None, list[str], Place]:
-    """Give the settings, if there are any, what is at fault, and how to name the place of an option."""
+    """Return the settings, if there are any, what is at fault, and how to name the place of an option."""
     texts: dict[str, list[str]] = {}
     faults: list[str] = []
     source, given = options["config"], options.given

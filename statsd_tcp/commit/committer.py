@@ -353,7 +353,7 @@ def _is_over(
 
 
 def _follow(running: Deferred[None]) -> Deferred[None]:
-    """Give a Deferred of the caller's own that fires as ``running`` does, and can be cancelled for itself."""
+    """Return a Deferred of the caller's own that fires as ``running`` does, and can be cancelled for itself."""
     own: Deferred[None] = Deferred()
 
     def fire(result: Any) -> None:

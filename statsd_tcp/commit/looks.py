@@ -48,5 +48,5 @@ class Looks:
 
 
 def _may_hang(before: ProcessState | None, state: ProcessState) -> bool:
-    """Tell whether nothing between two looks shows that somebody stopped it, or that it waits for a disk."""
+    """Return whether nothing between two looks shows that somebody stopped it, or that it waits for a disk."""
     return state.letter in "SR" and before is not None and before[1:] == state[1:]

@@ -35,10 +35,10 @@ class Activity:
 
     @property
     def silence(self) -> int:
-        """Give the seconds since something came, at the longest since the start."""
+        """Return the seconds since something came, at the longest since the start."""
         return int(self._clock.seconds() - self._last)
 
     @property
     def bad_lines(self) -> int:
-        """Give how many bad lines have come since the start."""
+        """Return how many bad lines have come since the start."""
         return self._bad - self._bad_before

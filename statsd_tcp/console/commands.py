@@ -42,17 +42,17 @@ def bare(line: bytes) -> bytes:
 
 
 def is_text(line: bytes) -> bool:
-    """Tell whether this can be a part of a command line: those of other protocols, as TLS, have control characters."""
+    """Return whether this can be part of a command line: other protocols, such as TLS, send control characters."""
     return _NO_TEXT.search(bare(line)) is None
 
 
 def is_whole(line: bytes) -> bool:
-    """Tell whether this is a command without arguments that changes nothing: all of it, even if no newline follows."""
+    """Return whether this is a whole command without arguments that changes nothing, with or without a newline."""
     return bare(line).decode(errors="replace") in _WHOLE
 
 
 def is_http(line: bytes) -> bool:
-    """Tell whether this is the beginning of an HTTP request.
+    """Return whether this is the beginning of an HTTP request.
 
     A page in a browser can have requests sent to any port of the machine, and write into their bodies what it likes.
     """
@@ -60,5 +60,5 @@ def is_http(line: bytes) -> bool:
 
 
 def is_statsd(line: bytes) -> bool:
-    """Tell whether this is a sample that was meant for another port."""
+    """Return whether this is a sample that was meant for another port."""
     return _STATSD.match(line) is not None

@@ -18,7 +18,7 @@ class IOpenFlush(Interface):
     """The output flush that is open, and the series that are known. The Deferreds fail with `StoreError`."""
 
     def series(kind: Group) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
-        """Give the series of a kind with what has come for them in this flush, by their written names, as JSON."""
+        """Return the series of a kind with what has come for them in this flush, by their written names, as JSON."""
 
     def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[str]:  # noqa: N805
         """Delete series and their durable totals, and write what was found for each pattern, as `replies.deleted`."""
@@ -30,16 +30,16 @@ class IConsoleSources(Interface):
     up: bool = Attribute("What the operator says: while it is False the service says that it isn't ready.")
 
     def stats() -> Iterable[tuple[str, object]]:
-        """Give the numbers of the reply to ``stats``, by their names."""
+        """Return the numbers of the reply to ``stats``, by their names."""
 
     def workers() -> list[dict[str, Any]]:
         """Describe the workers, as the status page does."""
 
     def bad_lines() -> Iterable[tuple[str, object]]:
-        """Give the last example of everything that was rejected, by the reason."""
+        """Return the last example of everything that was rejected, by the reason."""
 
     def conflicts() -> Iterable[tuple[str, object]]:
-        """Give the series that the last scrape of ``/metrics`` could not show, by the reason."""
+        """Return the series that the last scrape of ``/metrics`` could not show, by the reason."""
 
     def config() -> str:
         """Write the settings in force, as a file for ``--config``."""

@@ -19,7 +19,7 @@ __all__ = ["open_series"]
 
 
 def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]:
-    """Give the series of a kind by their names as text, in the order of these. To be called in the store's thread.
+    """Return the series of a kind by their names as text, in the order of these. To be called in the store's thread.
 
     Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following
     ``timers``. Series that are known but idle are there with zeros. Gauges: their last committed values.

@@ -59,7 +59,7 @@ def deleted(deletions: Iterable[Deletion]) -> str:
 
 
 def health(up: bool) -> str:
-    """Say whether the service is said to be well."""
+    """Return the health that the operator has set, in words."""
     return f"health: {'up' if up else 'down'}\n"
 
 

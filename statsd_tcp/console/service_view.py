@@ -50,7 +50,7 @@ class StoredFlush:
         self._timers = timers
 
     def series(self, kind: Group) -> Deferred[bytes]:
-        """Give the series of a kind, written where they are found: the reactor would stand still for it."""
+        """Return the series of a kind, written where they are found: the reactor would stand still for it."""
         return self._committer.ask(lambda store: series_json(open_series(store, kind, self._timers)))
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[str]:
@@ -96,7 +96,7 @@ class ServiceView:
         self._health.up = value
 
     def stats(self) -> Iterator[tuple[str, object]]:
-        """Give how long, when last, how many bad lines, and how the outputs do."""
+        """Yield how long, when last, how many bad lines, and how the outputs do."""
         uptime = int(self._report.uptime())
         yield "uptime", uptime
         yield "messages.last_msg_seen", self._activity.silence
@@ -109,11 +109,11 @@ class ServiceView:
         return workers
 
     def bad_lines(self) -> Iterator[tuple[str, object]]:
-        """Give the examples."""
+        """Return the examples."""
         return example_rows(self._report.examples())
 
     def conflicts(self) -> Iterator[tuple[str, object]]:
-        """Give what could not be shown."""
+        """Return what could not be shown."""
         return conflict_rows(self._report.conflicts())
 
     def config(self) -> str:

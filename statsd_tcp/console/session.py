@@ -63,7 +63,7 @@ class Session(LineOnlyReceiver):
 
     @property
     def busy(self) -> bool:
-        """Tell whether a command is being carried out, or waits for its turn."""
+        """Return whether a command is being carried out, or waits for its turn."""
         return self._busy or bool(self._lines)
 
     def connectionMade(self) -> None:

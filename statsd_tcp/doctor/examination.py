@@ -36,7 +36,7 @@ def examine(facts: Facts, goal: Goal, checks: Iterable[Check] = CHECKS) -> list[
 
 
 def status(results: Sequence[Result]) -> int:
-    """Give the exit status: 0 fine, 1 warnings, 2 the rate will not be reached, 3 that could not be checked."""
+    """Return the exit status: 0 fine, 1 warnings, 2 the rate will not be reached, 3 that could not be checked."""
     worst = max((result.judgement.weight for result in results), default=Weight.FINE)
     if worst is Weight.STOPS:
         return int(worst)
@@ -46,7 +46,7 @@ def status(results: Sequence[Result]) -> int:
 
 
 def remedies(results: Iterable[Result]) -> list[tuple[Result, Remedy]]:
-    """Give all remedies with what they are for, each change once."""
+    """Return all remedies with what they are for, each change once."""
     found: dict[tuple[str, str], tuple[Result, Remedy]] = {}
     for result in results:
         for remedy in result.judgement.remedies:
@@ -76,7 +76,7 @@ _HISTORY = "accept.overflows"
 
 
 def shortfalls(facts: Facts, goal: Goal) -> list[str]:
-    """Give one line for each limit that the rate will hit, the worst first."""
+    """Return one line for each limit that the rate will hit, the worst first."""
     checks = [check for check in CHECKS if check.essential and check.id != _HISTORY]
     short = [one for one in examine(facts, goal, checks) if _is_short(one)]
     return [_line(one, goal) for one in sorted(short, key=lambda one: -one.judgement.weight)]

@@ -54,7 +54,7 @@ class Facts:
     # Files.
 
     def text(self, path: Path) -> str:
-        """Give a file's text; raises `Unread`."""
+        """Return a file's text; raises `Unread`."""
         if path not in self._texts:
             self._texts[path] = _read(path)
         found = self._texts[path]
@@ -63,11 +63,11 @@ class Facts:
         return found
 
     def process_text(self, name: str) -> str:
-        """Give the text of a file of the process, such as ``limits`` or ``net/netstat``; raises `Unread`."""
+        """Return the text of a file of the process, such as ``limits`` or ``net/netstat``; raises `Unread`."""
         return self.text(self.roots.proc / self.roots.process / name)
 
     def sysctl(self, name: str) -> str:
-        """Give a sysctl's value, with single blanks; raises `Unread`."""
+        """Return a sysctl's value, with single blanks; raises `Unread`."""
         if self.roots.shut and name.startswith("net."):
             raise Unread(self.roots.shut)
         try:
@@ -78,11 +78,11 @@ class Facts:
             raise error from None
 
     def sysctl_path(self, name: str) -> Path:
-        """Give the file of a sysctl."""
+        """Return the file of a sysctl."""
         return self.roots.proc / "sys" / name.replace(".", "/")
 
     def has_sysctl(self, name: str) -> bool:
-        """Tell whether this kernel, here, has a sysctl."""
+        """Return whether this kernel, here, has a sysctl."""
         try:
             self.sysctl(name)
         except Unread:
@@ -90,11 +90,11 @@ class Facts:
         return True
 
     def number(self, name: str) -> int:
-        """Give a sysctl that is one number; raises `Unread`."""
+        """Return a sysctl that is one number; raises `Unread`."""
         return self.numbers(name)[0]
 
     def numbers(self, name: str) -> list[int]:
-        """Give a sysctl that is a few numbers; raises `Unread`."""
+        """Return a sysctl that is a few numbers; raises `Unread`."""
         text = self.sysctl(name)
         try:
             return [int(word) for word in text.split()] or [int(text)]
@@ -159,7 +159,7 @@ class Facts:
         return read_cards(folder)
 
     def ring(self, card: str) -> Ring:
-        """Give a card's receive ring; raises `Unread`."""
+        """Return a card's receive ring; raises `Unread`."""
         try:
             return self._probes.ring(card)
         except OSError as error:
@@ -211,11 +211,11 @@ class Facts:
         return conntrack_events(self.process_text("net/stat/nf_conntrack"))
 
     def interrupts(self) -> str:
-        """Give the table of interrupts; raises `Unread`."""
+        """Return the table of interrupts; raises `Unread`."""
         return self.text(self.roots.proc / "interrupts")
 
     def is_running(self, name: str) -> bool:
-        """Tell whether a process of this name (up to 15 characters) can be seen."""
+        """Return whether a process of this name (up to 15 characters) can be seen."""
         for folder in self.roots.proc.glob("[0-9]*"):
             try:
                 if (folder / "comm").read_text().strip() == name:
@@ -225,7 +225,7 @@ class Facts:
         return False
 
     def owners(self, inodes: set[int]) -> dict[int, set[int]]:
-        """Give the processes that have each socket open, as far as our rights go: inode -> pids."""
+        """Return the processes that have each socket open, as far as our rights go: inode -> pids."""
         wanted = {f"socket:[{inode}]": inode for inode in inodes}
         found: dict[int, set[int]] = {}
         for folder in self.roots.proc.glob("[0-9]*"):

@@ -21,7 +21,7 @@ _Pairs = Sequence[tuple[Result, Remedy]]
 
 
 def remedy_files(results: Sequence[Result], goal: Goal) -> dict[str, str]:
-    """Give the files by name; none where nothing is to be changed."""
+    """Return the files by name; none where nothing is to be changed."""
     pairs = remedies(results)
     head = f"# statscounter doctor: for {goal.rate:,.0f} connections per second, {goal.workers} workers.\n"
     files = {

@@ -205,7 +205,7 @@ class Installation:
         return self._root / "etc/statscounter" / NOTRACK_FILE
 
     def _shadow(self, name: str) -> str:
-        """Give the file that is read later than ours at boot and sets the same; "" for none."""
+        """Return the file that is read later than ours at boot and sets the same; "" for none."""
         found: dict[str, Path] = {}
         for folder in map(self._root.joinpath, _SYSCTL_FOLDERS):
             for file in folder.glob("*.conf") if folder.is_dir() else ():

@@ -227,7 +227,7 @@ def container_flag(name: str, value: str) -> str:
 
 
 def command(do: str, undo: str) -> Remedy:
-    """Give a command for the operator to run: it may interrupt the network, or belongs to another program."""
+    """Return a command for the operator to run: it may interrupt the network, or belongs to another program."""
     return Remedy(kind="command", do=do, undo=undo, automatic=False)
 
 

@@ -23,7 +23,7 @@ class Probes(Protocol):
         """List the listening TCP sockets; raises OSError."""
 
     def ring(self, card: str) -> Ring:
-        """Give a card's receive ring; raises OSError."""
+        """Return a card's receive ring; raises OSError."""
 
 
 class KernelProbes:
@@ -34,7 +34,7 @@ class KernelProbes:
         return sock_diag.listeners()
 
     def ring(self, card: str) -> Ring:
-        """Give a card's receive ring; raises OSError."""
+        """Return a card's receive ring; raises OSError."""
         return rings.receive_ring(card)
 
 

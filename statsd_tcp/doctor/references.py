@@ -34,7 +34,7 @@ _KINDS = re.compile(
 
 
 def references(source: str) -> dict[str, str]:
-    """Give the address of each thing that a source names, by its name."""
+    """Return the address of each thing that a source names, by its name."""
     return {found[0]: _address(found) for found in _KINDS.finditer(source)}
 
 

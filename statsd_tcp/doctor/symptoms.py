@@ -35,14 +35,14 @@ class Growth(NamedTuple):
     goal: Goal
 
     def of(self, *names: str) -> int:
-        """Give by how much counters grew together. One that was not there before has not grown, nor one that fell."""
+        """Return by how much counters grew together. One that was not there before has not grown, nor one that fell."""
         if self.before is None:
             return 0
         old, new = self.before.counters, self.after.counters
         return sum(max(0, new[name] - old[name]) for name in names if name in new and name in old)
 
     def full(self, level: str, limit: str) -> bool:
-        """Tell whether a level has nearly reached its limit."""
+        """Return whether a level has nearly reached its limit."""
         most = self.after.levels.get(limit, 0)
         return bool(most) and self.after.levels.get(level, 0) >= NEARLY_FULL * most
 

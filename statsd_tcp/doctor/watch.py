@@ -84,12 +84,12 @@ class Watch:
         self._cases = {key: case for key, case in self._cases.items() if now - case.last < HOLD}
 
     def findings(self) -> list[Finding]:
-        """Give the findings of now, the oldest first."""
+        """Return the findings of now, the oldest first."""
         cases = sorted(self._cases.items(), key=lambda item: item[1].since)
         return [Finding(key, *case.advice, case.count, case.since) for key, case in cases]
 
     def news(self, now: float) -> list[str]:
-        """Give the lines that the log is owed: a finding's first one at once, then one a minute while it goes on."""
+        """Return the lines that the log is owed: a finding's first one at once, then one a minute while it goes on."""
         lines = []
         for key, case in self._cases.items():
             pause = math.inf if case.harmless else NEWS_EVERY
@@ -100,7 +100,7 @@ class Watch:
         return lines
 
     def families(self) -> list[Family]:
-        """Give the numbers of the last look, as ``statscounter_kernel_*``."""
+        """Return the numbers of the last look, as ``statscounter_kernel_*``."""
         sample = self._last or Sample({}, {})
         found = [
             Family(

@@ -45,7 +45,7 @@ class HandOverLane(AcceptLane):
         self._framing: Framing = framing
 
     def may_accept(self) -> bool:
-        """Tell whether there is room for one more open connection, or can be made; without it, accepting pauses."""
+        """Return whether there is room for one more open connection, or can be made; without it, accepting pauses."""
         if self.occupancy.open < self.occupancy.limit or self._make_room():
             return not self._intake.is_full
         return False

@@ -100,7 +100,7 @@ class AcceptLane(Watched):
             self._retry = None
 
     def may_accept(self) -> bool:
-        """Tell whether one more connection can be taken now."""
+        """Return whether one more connection can be taken now."""
         return True
 
     def serve(self, descriptor: int) -> None:

@@ -116,7 +116,7 @@ class LaneKinds(NamedTuple):
 
 
 def lane_kinds(*, in_c: bool) -> LaneKinds:
-    """Give the lanes in C, which must have been built, or those in Python."""
+    """Return the lanes in C, which must have been built, or those in Python."""
     if in_c:
         return LaneKinds(NativeCountLane, NativeLineLane, _burst.datagrams)
     return LaneKinds(CountLane, LineLane)

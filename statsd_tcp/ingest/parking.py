@@ -21,7 +21,7 @@ _WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI
 
 
 def end_of_stream(family: int) -> int:
-    """Give the events that mean: the client has ended cleanly, and all that it sent can be read without a stop.
+    """Return the events that mean: the client has ended cleanly, and all that it sent can be read without a stop.
 
     None do on a Unix socket, where a read also stops at descriptors that came along.
     """
@@ -53,7 +53,7 @@ class Parking(Generic[_P]):
         self._parked: dict[int, _P] = {}
 
     def __len__(self) -> int:
-        """Give how many wait."""
+        """Return the number that wait."""
         return len(self._parked)
 
     def add(self, descriptor: int, connection: _P) -> None:

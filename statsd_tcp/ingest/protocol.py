@@ -98,7 +98,7 @@ class LineProtocol(Protocol):
         self.factory.left(self, ended)
 
     def reason_of(self, lost: Failure) -> int:
-        """Give the cell of the reason for which the other side, or the network, has ended the connection."""
+        """Return the cell of the reason for which the other side, or the network, has ended the connection."""
         return self.factory.indexes.eof if lost.check(ConnectionDone) else self.factory.indexes.reset
 
     def fileDescriptorReceived(self, descriptor: int) -> None:

@@ -82,7 +82,7 @@ class TlsProtocol(LineProtocol):
         self.factory.done(self)
 
     def reason_of(self, lost: Failure) -> int:
-        """Give the cell of the reason. Only an end that TLS has announced is a clean one."""
+        """Return the cell of the reason. Only an end that TLS has announced is a clean one."""
         if self.secure and not lost.check(Error):
             return super().reason_of(lost)
         return self.factory.indexes.error

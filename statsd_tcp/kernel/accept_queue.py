@@ -38,6 +38,6 @@ def read_queue(listener: socket.socket) -> AcceptQueue:
 
 
 def receive_drops(one: socket.socket) -> int:
-    """Give how many connections (or datagrams) the kernel dropped because this socket had no room."""
+    """Return how many connections (or datagrams) the kernel dropped because this socket had no room."""
     numbers = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
     return int(struct.unpack_from("<I", numbers, 4 * _SK_MEMINFO_DROPS)[0])

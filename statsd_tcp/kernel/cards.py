@@ -42,7 +42,7 @@ def read_cards(folder: Path) -> list[Card]:
 
 
 def interrupt_counts(card: Card, table: str) -> dict[str, list[int]]:
-    """Give the card's receive interrupts: what each processor took, by the interrupt's name in ``/proc/interrupts``.
+    """Return the card's receive interrupts: what each processor took, by the interrupt's name in ``/proc/interrupts``.
 
     Drivers name them as they like: ``eth0-TxRx-3``, ``mlx5_comp3@pci:0000:17:00.0``, ``virtio2-input.0``. So a row
     belongs to the card if it carries the card's or its device's name, or a number that sysfs lists for the device. Rows

@@ -34,7 +34,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def group_folders(membership: str, sys: Path) -> dict[str, list[Path]]:
-    """Give the folders of each controller, the process's own group first, then its parents.
+    """Return the folders of each controller, the process's own group first, then its parents.
 
     ``membership`` is the text of ``/proc/PID/cgroup``. Version 2 has one hierarchy for all: here it is named "".
     """

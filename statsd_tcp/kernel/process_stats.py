@@ -36,7 +36,7 @@ def open_descriptors(pid: int, proc: Path = Path("/proc")) -> int:
 
 
 def only_processor(pid: int) -> int | None:
-    """Give the processor that a process is kept on; None when it may run on several, or is gone."""
+    """Return the processor that a process is kept on; None when it may run on several, or is gone."""
     try:
         cpus = os.sched_getaffinity(pid)
     except OSError:
@@ -45,7 +45,7 @@ def only_processor(pid: int) -> int | None:
 
 
 def resident_memory(pid: int, proc: Path = Path("/proc")) -> int:
-    """Give the bytes of memory that a process has resident; 0 when it is gone."""
+    """Return the bytes of memory that a process has resident; 0 when it is gone."""
     try:
         return int((proc / str(pid) / "statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):

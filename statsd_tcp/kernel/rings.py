@@ -25,7 +25,7 @@ class Ring(NamedTuple):
 
 
 def receive_ring(name: str) -> Ring:
-    """Give a card's receive ring; raises OSError where the driver has none to tell of."""
+    """Return a card's receive ring; raises OSError where the driver has none to tell of."""
     answer = ctypes.create_string_buffer(_RINGS.pack(_GRINGPARAM, *[0] * 8), _RINGS.size)
     request = struct.pack("=16sQ16x", name.encode(), ctypes.addressof(answer))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:

@@ -116,7 +116,7 @@ class Sampler:
         return paired_lines(self._text(path))
 
     def _text(self, path: Path) -> str:
-        """Give a file's text from its beginning; "" where there is none."""
+        """Return a file's text from its beginning; "" where there is none."""
         key = str(path)
         descriptor = self._files.get(key)
         try:

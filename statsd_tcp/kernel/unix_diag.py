@@ -30,7 +30,7 @@ _BUFFER = 8192
 
 
 def unix_queue(listener: socket.socket) -> tuple[int, int]:
-    """Give how many connections wait in a listening Unix socket's queue, and how many may.
+    """Return how many connections wait in a listening Unix socket's queue, and how many may.
 
     Raises `OSError` where the kernel won't tell: where netlink is forbidden, or there is no module for this.
     """

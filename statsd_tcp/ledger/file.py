@@ -66,12 +66,12 @@ class LedgerMap:
 
     @property
     def ledger_id(self) -> str:
-        """Give the ledger's own id, in hexadecimal."""
+        """Return the ledger's own id, in hexadecimal."""
         return self.header.ledger_id.hex()
 
     @property
     def boot_id(self) -> str:
-        """Give the id of the machine's boot in which the ledger was made, in hexadecimal."""
+        """Return the id of the machine's boot in which the ledger was made, in hexadecimal."""
         return self.header.boot_id.hex()
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class LedgerMap:
 
 
 def read_boot_id(proc: Path = Path("/proc")) -> bytes:
-    """Give the 16 bytes that name this boot of the machine."""
+    """Return the 16 bytes that name this boot of the machine."""
     return uuid.UUID((proc / "sys/kernel/random/boot_id").read_text().strip()).bytes
 
 

@@ -51,12 +51,12 @@ class Ledger:
 
     @property
     def ledger_id(self) -> str:
-        """Give its id."""
+        """Return its id."""
         return self.file.ledger_id
 
     @property
     def worker(self) -> int:
-        """Give the number of the worker that writes it."""
+        """Return the number of the worker that writes it."""
         return self.file.header.worker
 
     def cell(self, index: int) -> int:
@@ -190,7 +190,7 @@ class LedgerFolder:
         return len(self._orphans)
 
     def claim(self, ledger_id: str) -> Ledger | None:
-        """Give a ledger that was found, whose writer isn't an orphan but ours; None if there is none of that id."""
+        """Return a ledger that was found, whose writer isn't an orphan but ours; None if there is none of that id."""
         ledger = self.ledgers.get(ledger_id)
         self._orphans = [orphan for orphan in self._orphans if orphan is not ledger]
         return ledger
@@ -224,7 +224,7 @@ class LedgerFolder:
         return [ledger.counts() for ledger in self.ledgers.values()]
 
     def names(self) -> set[str]:
-        """Give the ids of all ledgers of which there is a file, whatever has become of it."""
+        """Return the ids of all ledgers of which there is a file, whatever has become of it."""
         return {path.stem for path in self._folder.iterdir()}
 
     def give_up(self, ledger: Ledger, why: str) -> None:

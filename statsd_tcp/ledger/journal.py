@@ -43,7 +43,7 @@ class Journal:
         self.released: int = cells[JOURNAL_RELEASED]
 
     def room(self) -> int:
-        """Give how many bytes of lines certainly fit as one frame."""
+        """Return how many bytes of lines certainly fit as one frame."""
         return self._size - (self.head - self.released) - FRAME_HEAD - _ALIGNMENT
 
     def append(self, listener: int, lines: bytes, tick: int, received: int, datagrams: int = 0) -> None:
@@ -89,7 +89,7 @@ class Frame(NamedTuple):
 
 
 def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterator[Frame]:
-    """Give the frames between two offsets, in order, up to the first that is damaged.
+    """Yield the frames between two offsets, in order, up to the first that is damaged.
 
     A damaged one is one that can't have been written whole: that happens only to a ring that lost pages in a power
     loss, and what lies behind it can't be trusted.

@@ -99,7 +99,7 @@ class Header(NamedTuple):
 
     @property
     def file_size(self) -> int:
-        """Give the size in bytes of the whole file."""
+        """Return the size in bytes of the whole file."""
         return self.ring_at + self.ring_size
 
 
@@ -130,7 +130,7 @@ def plan_header(
 
 
 def pack_header(header: Header) -> bytes:
-    """Give the header's bytes, closed by a checksum."""
+    """Return the header's bytes, closed by a checksum."""
     body = _HEADER.pack(MAGIC, LEDGER, header.worker, *header[1:]).ljust(_CHECKSUM_AT, b"\0")
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
@@ -152,7 +152,7 @@ def read_header(data: bytes | memoryview, size: int, path: str) -> Header:
 
 
 def pack_directory(directory: Directory) -> bytes:
-    """Give the directory's bytes."""
+    """Return the directory's bytes."""
     return msgspec.json.encode(directory)
 
 

@@ -78,7 +78,7 @@ class _Remembered:
         self._old: dict[str, Target] = {}
 
     def get(self, identity: str) -> Target:
-        """Give the target of a raw identity."""
+        """Return the target of a raw identity."""
         target = self._young.get(identity)
         if target is None:
             target = self._old.pop(identity, None) or self._find(identity)

@@ -44,7 +44,7 @@ def label_name(raw: str) -> str:
 
 
 def name_and_labels(identity: str) -> tuple[str, str]:
-    """Give a series' metric name, and its labels as they are written: sorted, escaped, in braces, or nothing.
+    """Return a series' metric name, and its labels as they are written: sorted, escaped, in braces, or nothing.
 
     Of two tags that get the same label name the last in the order of the raw keys counts.
     """

@@ -24,7 +24,7 @@ _INFINITE: Final = frozenset({"+inf", "inf", ".inf", "+.inf"})
 
 
 def observing(source: Source) -> dict[str, Callable[[Node], Any]]:
-    """Give the readers of what defaults and rules can both say about observers."""
+    """Return the readers of what defaults and rules can both say about observers."""
     return {
         "observer_type": chosen(source, _OBSERVER_TYPES),
         "timer_type": _renamed(source, "timer_type", "observer_type", chosen(source, _OBSERVER_TYPES)),
@@ -99,7 +99,7 @@ def _buckets(source: Source, node: Node) -> tuple[float, ...]:
 
 
 def modern(values: dict[str, Any], name: str, old: str) -> Any:
-    """Give what was read under a name or, if there is nothing, under its old one."""
+    """Return what was read under a name or, if there is nothing, under its old one."""
     return values.get(name) or values.get(old)
 
 

@@ -67,5 +67,5 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
     def __str__(self) -> str:
-        """Give the file's name."""
+        """Return the file's name."""
         return self.source

@@ -23,7 +23,7 @@ count on the same number."""
 
 
 def cut(lines: bytes, size: int = LARGEST_DATAGRAM) -> Iterator[bytes]:
-    r"""Give datagrams of as many whole lines as ``size`` bytes hold.
+    r"""Yield datagrams of as many whole lines as ``size`` bytes hold.
 
     Each of ``lines`` ends in a newline. The last newline of a datagram is left out: some servers would take the nothing
     behind it for an empty, bad line. A line that is longer than ``size`` goes alone.

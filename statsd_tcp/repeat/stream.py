@@ -69,7 +69,7 @@ class StreamSender:
         return self._queue.report()
 
     def close(self) -> Deferred[None]:
-        """Give what waits a moment to be read by the other side, and disconnect."""
+        """Return what waits a moment to be read by the other side, and disconnect."""
         if not self._started:
             return succeed(None)
         if self._writer is None and (self._failing or not self._queue.size):
@@ -197,7 +197,7 @@ class _Writers(Factory):
 
 
 def _ended(stopped: Any) -> Deferred[None]:
-    """Give what ``stopService`` gave as a Deferred, whatever that was."""
+    """Return what ``stopService`` gave as a Deferred, whatever that was."""
     if not isinstance(stopped, Deferred):
         return succeed(None)
     return stopped.addCallback(lambda _: None)

@@ -111,7 +111,7 @@ def _parse(option: Option, text: str, where: str) -> Any:
 
 
 def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
-    """Give a line for all that can't be together."""
+    """Yield a line for all that can't be together."""
     outputs = Counter(one.label for one in settings.graphite + settings.repeat + settings.output)
     for name, times in outputs.items():
         if times > 1 or (name == "console" and settings.console):
@@ -129,7 +129,7 @@ def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
 
 
 def _shared_ports(settings: Settings, where: Place) -> Iterator[str]:
-    """Give a line for each port of ours that has another use, too.
+    """Yield a line for each port of ours that has another use, too.
 
     The kernel would let both bind: clients on this machine would then reach the one with the narrower address.
     """

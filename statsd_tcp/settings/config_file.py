@@ -95,7 +95,7 @@ def _meant(name: str) -> str:
 
 
 def _texts(path: Path, option: Option, value: object) -> list[str]:
-    """Give the texts that the command line would have had for a value; raises `SettingsError`."""
+    """Return the texts that the command line would have had for a value; raises `SettingsError`."""
     where = f"{path}: {option.name}"
     if option.flag:
         if not isinstance(value, bool):

@@ -31,14 +31,14 @@ class EndpointError(ValueError):
 
 
 def check_port(text: str) -> int:
-    """Give a port's number; raises `EndpointError`."""
+    """Return a port's number; raises `EndpointError`."""
     if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT):
         raise EndpointError(f"{text!r} is not a port (0 to {_HIGHEST_PORT})")
     return int(text)
 
 
 def check_path(text: str) -> str:
-    """Give the path of a Unix socket, absolute; one that begins with ``@`` is a name of Linux's abstract namespace."""
+    """Return the absolute path of a Unix socket; one that starts with ``@`` is a name in Linux's abstract namespace."""
     path = text if text.startswith("@") else os.path.abspath(text)  # noqa: PTH100  (a Path can't tell "" from ".")
     if not text or text == "@" or "\0" in text or text.endswith("/"):
         raise EndpointError(f"{text!r} is not a path of a socket")

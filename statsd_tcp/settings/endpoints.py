@@ -85,12 +85,12 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def stream(self) -> bool:
-        """Tell whether it takes connections, and not datagrams."""
+        """Return whether it takes connections, and not datagrams."""
         return self.scheme in ("tcp", "ssl", "unix")
 
     @property
     def abstract(self) -> bool:
-        """Tell whether it is a Unix socket without a file."""
+        """Return whether it is a Unix socket without a file."""
         return self.path.startswith("@")
 
     @property
@@ -103,7 +103,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         )
 
     def label(self, port: int) -> str:
-        """Give the value of the metrics' ``listener`` label, once the real port is known."""
+        """Return the value of the metrics' ``listener`` label, once the real port is known."""
         if self.name is not None:
             return self.name
         if self.path:

@@ -13,7 +13,7 @@ _HIGHEST_PORT = 65535
 
 
 def split_fields(text: str) -> list[str]:
-    """Give the fields of a text; raises ``ValueError`` for a backslash at the end."""
+    """Return the fields of a text; raises ``ValueError`` for a backslash at the end."""
     fields, position = [], 0
     while True:
         match = _FIELD.match(text, position)
@@ -27,7 +27,7 @@ def split_fields(text: str) -> list[str]:
 
 
 def arguments_of(fields: Collection[str], known: Collection[str] | None = None) -> dict[str, str]:
-    """Give fields like ``key=value`` as a mapping; raises ``ValueError`` for others, and for keys not ``known``."""
+    """Return fields like ``key=value`` as a mapping; raises ``ValueError`` for others, and for keys not ``known``."""
     arguments: dict[str, str] = {}
     for field in fields:
         key, equals, value = field.partition("=")

@@ -42,7 +42,7 @@ class GraphiteTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Give its name among the outputs."""
+        """Return its name among the outputs."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"graphite:{host}:{self.port}"
 

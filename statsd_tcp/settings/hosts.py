@@ -13,7 +13,7 @@ _NAME = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 
 
 def parse_host(text: str) -> str:
-    """Give a name in small letters, ``.DOMAIN`` for all names below one, or ``*``; raises `ValueError`."""
+    """Return a name in small letters, ``.DOMAIN`` for all names below one, or ``*``; raises `ValueError`."""
     name = text.lower().removesuffix(".")
     if name != EVERY_HOST and not _NAME.fullmatch(name):
         raise ValueError(f"{text!r} is not a host name without scheme and port, .DOMAIN for all names below it, or *")

@@ -64,12 +64,12 @@ class Option(NamedTuple):
 
     @property
     def takes_list(self) -> bool:
-        """Tell whether there may be several values."""
+        """Return whether there may be several values."""
         return self.repeatable or self.separated
 
     @property
     def field(self) -> str:
-        """Give the name of the field in `Settings`."""
+        """Return the name of the field in `Settings`."""
         return self.name.replace("-", "_")
 
 

@@ -101,7 +101,7 @@ class PluginSpec(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Give its name among the outputs; ``name=`` tells two of the same kind apart."""
+        """Return its name among the outputs; ``name=`` tells two of the same kind apart."""
         return self.arguments.get("name", self.name)
 
 

@@ -29,7 +29,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Give its name among the outputs."""
+        """Return its name among the outputs."""
         return f"repeat:{self}"
 
 

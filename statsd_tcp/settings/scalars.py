@@ -25,7 +25,7 @@ YES = "yes"
 
 
 def whole(lowest: int, highest: int) -> Callable[[str], int]:
-    """Give a reader of whole numbers."""
+    """Return a reader of whole numbers."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
@@ -36,7 +36,7 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 def whole_seconds(lowest: int, highest: int) -> Callable[[str], int]:
-    """Give a reader of whole numbers of seconds."""
+    """Return a reader of whole numbers of seconds."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
@@ -47,7 +47,7 @@ def whole_seconds(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 def seconds(lowest: float, highest: float) -> Callable[[str], float]:
-    """Give a reader of numbers of seconds."""
+    """Return a reader of numbers of seconds."""
 
     def parse(text: str) -> float:
         try:
@@ -98,5 +98,5 @@ def yes(text: str) -> bool:
 
 
 def directory(text: str) -> Path:
-    """Give the absolute path of a folder."""
+    """Return the absolute path of a folder."""
     return Path(text).expanduser().absolute()

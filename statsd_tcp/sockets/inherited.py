@@ -30,7 +30,7 @@ class InheritedListener(msgspec.Struct, frozen=True):
 
 
 def same_address(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether two endpoints can have the same sockets: everything else about them may differ."""
+    """Return whether two endpoints can have the same sockets: everything else about them may differ."""
     return _address(one) == _address(other)
 
 
@@ -58,7 +58,7 @@ class InheritedSockets:
         """Groups that have more sockets than workers: all their sockets in order, and how many stay."""
 
     def take(self, endpoint: Endpoint, workers: int) -> BoundListener | None:
-        """Give the listener for an endpoint out of the sockets with its address; None if there are none.
+        """Return the listener for an endpoint out of the sockets with its address; None if there are none.
 
         Raises `OSError` when a worker more needs a socket more, and the kernel has none.
         """

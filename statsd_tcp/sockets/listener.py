@@ -75,17 +75,17 @@ class BoundListener:
 
     @property
     def stream(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return whether it takes connections."""
         return self.endpoint.stream
 
     @property
     def queues(self) -> list[tuple[int | Literal["shared"], list[socket.socket]]]:
-        """Give the accept queues: by worker, or the one of all workers."""
+        """Return the accept queues: by worker, or the one of all workers."""
         return [("shared", self.sockets[0])] if self.endpoint.path else list(enumerate(self.sockets))
 
     @property
     def in_groups(self) -> bool:
-        """Tell whether its sockets form SO_REUSEPORT groups, one for each address family."""
+        """Return whether its sockets form SO_REUSEPORT groups, one for each address family."""
         return not self.endpoint.path and len({one for row in self.sockets for one in row}) == sum(
             map(len, self.sockets)
         )
@@ -101,13 +101,13 @@ class BoundListener:
 
     @property
     def groups(self) -> list[list[socket.socket]]:
-        """Give the members of each group by their indexes, which are their workers' numbers; none if unknown."""
+        """Return the members of each group by their indexes, which are their workers' numbers; none if unknown."""
         if not (self.in_groups and self.ordered):
             return []
         return [list(group) for group in zip(*filter(None, self.sockets), strict=True)]
 
     def descriptors(self) -> list[list[int]]:
-        """Give the descriptors of each worker's sockets; a socket that several share is the first one's."""
+        """Return the descriptors of each worker's sockets; a socket that several share is the first one's."""
         first: dict[int, int] = {}
         for worker, row in enumerate(self.sockets):
             for one in row:
@@ -287,12 +287,12 @@ def _ask_for_room(one: socket.socket) -> None:
 
 
 def receive_buffer(one: socket.socket) -> int:
-    """Give a socket's receive buffer in bytes, without the half that the kernel adds for its own needs."""
+    """Return a socket's receive buffer in bytes, without the half that the kernel adds for its own needs."""
     return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
 def listen_backlog(proc: Path = Path("/proc")) -> int:
-    """Give the longest accept queue that the kernel allows, in connections; its own cap would be silent."""
+    """Return the longest accept queue that the kernel allows, in connections; its own cap would be silent."""
     return int((proc / "sys/net/core/somaxconn").read_text())
 
 

@@ -44,7 +44,7 @@ def bind_unix(endpoint: Endpoint) -> socket.socket:
 
 
 def is_stale(path: str) -> bool:
-    """Tell whether a socket file is there that no process has; raises `OSError` when that can't be found out."""
+    """Return whether a socket file is there that no process has; raises `OSError` when that can't be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
         probe.setblocking(False)
         try:

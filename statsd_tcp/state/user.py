@@ -59,7 +59,7 @@ def acting_as(user: User | None) -> Iterator[None]:
 
 
 def check_access(user: User, needed: dict[str, str] | None = None) -> None:
-    """Find out whether the user can run what the workers run. Raise `UserError`.
+    """Check that the user can run what the workers run. Raise `UserError`.
 
     ``needed`` are files by what they are; unless given those of Python and of the packages.
     """
@@ -75,7 +75,7 @@ def check_access(user: User, needed: dict[str, str] | None = None) -> None:
 
 
 def check_reading(user: User, files: Mapping[str, str]) -> None:
-    """Find out whether the user can read files, which are given by the options that name them. Raise `UserError`."""
+    """Check that the user can read files, which are given by the options that name them. Raise `UserError`."""
     with acting_as(user):
         for option, path in files.items():
             if not os.access(path, os.R_OK, effective_ids=True):
@@ -86,7 +86,7 @@ def check_reading(user: User, files: Mapping[str, str]) -> None:
 
 
 def check_writing(user: User | None, option: str, path: str) -> None:
-    """Find out whether a file can be written, by the user if there is one; it is made if need be. Raise `UserError`."""
+    """Check that a file can be written, by the user if there is one; create it if necessary. Raise `UserError`."""
     with acting_as(user):
         if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
             return

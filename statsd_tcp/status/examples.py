@@ -51,7 +51,7 @@ class LastExamples:
             self._last[metric, example.reason] = (self._clock.seconds(), example)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give them for the status, the latest first."""
+        """Return them for the status, the latest first."""
         now = self._clock.seconds()
         return [
             {
@@ -67,7 +67,7 @@ class LastExamples:
 
 
 def _left_out(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Sequence[str]]]:
-    """Give each metric of series that are left out, with its reasons, numbers and the last series, if any."""
+    """Yield each metric of series that are left out, with its reasons, numbers and the last series, if any."""
     stats, flushes = snapshot.stats, snapshot.flushes
     for metric, counts in (("series_conflicts", stats.conflicts), ("series_dropped", stats.dropped)):
         for reason, number in counts.items():
@@ -78,7 +78,7 @@ def _left_out(snapshot: Snapshot) -> Iterator[tuple[str, str, int, Sequence[str]
 
 
 def shown(line: bytes) -> str:
-    r"""Give printable text: ``\n``, ``\x1b`` and ``\u202e`` stand for what is not, ``\\`` for a backslash."""
+    r"""Return printable text: ``\n``, ``\x1b`` and ``\u202e`` stand for what is not, ``\\`` for a backslash."""
     return "".join(map(_shown, line.decode(errors="surrogateescape")))
 
 

@@ -84,7 +84,7 @@ def _limits(plan: Plan) -> str:
 
 
 def _try_it(plan: Plan) -> str:
-    """Give a command that sends connections and compares what was counted."""
+    """Return a command that sends connections and compares what was counted."""
     if plan.http is None:
         return ""
     found = shutil.which("statscounter") or str(Path(sys.executable).with_name("statscounter"))

@@ -25,7 +25,7 @@ class ISources(Interface):
     refusals = Attribute("The `status.refusals.Refusals` that count what the HTTP server refuses.")
 
     def snapshot() -> Snapshot | None:
-        """Give what the last commit made; None before the store is open."""
+        """Return what the last commit made; None before the store is open."""
 
     def own_metrics(snapshot: Snapshot) -> OwnMetrics:  # noqa: N805 - an interface's methods have no self
         """Gather the service's own numbers, with the totals of that snapshot."""
@@ -34,10 +34,10 @@ class ISources(Interface):
         """Take note of the first series that a scrape could not show."""
 
     def healthy() -> tuple[bool, str]:
-        """Tell whether the service works, and if not why: one line."""
+        """Return whether the service works, and if not why: one line."""
 
     def ready() -> tuple[bool, str]:
-        """Tell whether every listener has a worker that accepts, and if not why: one line."""
+        """Return whether every listener has a worker that accepts, and if not why: one line."""
 
     def status() -> dict[str, Any]:
         """Describe the service in what JSON can hold: the body of the status page without its version."""

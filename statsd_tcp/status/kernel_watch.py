@@ -57,11 +57,11 @@ class KernelWatch:
             self._log.warn("kernel: {line}", line=line)
 
     def families(self) -> list[Family]:
-        """Give the numbers of the last look, for the metrics."""
+        """Return the numbers of the last look, for the metrics."""
         return self._watch.families()
 
     def findings(self) -> list[dict[str, Any]]:
-        """Give the findings of now, as the status page writes them."""
+        """Return the findings of now, as the status page writes them."""
         now = self._reactor.seconds()
         return [_written(finding, now) for finding in self._watch.findings()]
 
@@ -74,7 +74,7 @@ class KernelWatch:
 
 
 def goal_of(plan: Plan) -> Goal:
-    """Give what the machine is measured against: the target rate, and the shape of this service."""
+    """Return what the machine is measured against: the target rate, and the shape of this service."""
     internet = [listener for listener in plan.listeners if not listener.endpoint.path]
     return Goal(
         rate=plan.settings.target_rate,

@@ -109,7 +109,7 @@ class Report:
             self._samples.append(_Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES)))
 
     def snapshot(self) -> Snapshot | None:
-        """Give what the last commit made."""
+        """Return what the last commit made."""
         return self._committer.snapshot
 
     def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
@@ -161,7 +161,7 @@ class Report:
         return self._health.ready()
 
     def uptime(self) -> float:
-        """Give the seconds since the start, whatever was reloaded since."""
+        """Return the seconds since the start, whatever was reloaded since."""
         now: float = self._reactor.seconds()
         return now - self._health.started_at
 
@@ -170,7 +170,7 @@ class Report:
         return [delivery.facts() for delivery in self._deliveries] + self._repeats.facts()
 
     def examples(self) -> list[dict[str, Any]]:
-        """Give the last example of everything that was rejected."""
+        """Return the last example of everything that was rejected."""
         return self._examples.rows()
 
     def scraped(self, left_out: Sequence[LeftOut]) -> None:
@@ -179,7 +179,7 @@ class Report:
             self._left_out = left_out
 
     def conflicts(self) -> list[dict[str, str]]:
-        """Give the first series that the last scrape could not show, each with the one that has its place."""
+        """Return the first series that the last scrape could not show, each with the one that has its place."""
         return [in_status(one) for one in self._left_out]
 
     def status(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Notifier:
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
-    """Give half of the time after which systemd would think us dead, in seconds, as sd_watchdog_enabled(3) advises."""
+    """Return half of the time after which systemd considers us dead, in seconds, as sd_watchdog_enabled(3) advises."""
     text = environ.get("WATCHDOG_USEC", "")
     if not text.isdigit() or int(text) == 0 or environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None

@@ -19,7 +19,7 @@ class Backoff:
         self.short_lives = 0
 
     def after(self, life: float) -> float:
-        """Give the seconds to wait after a worker that lived for ``life`` seconds since it was ready."""
+        """Return the seconds to wait after a worker that lived for ``life`` seconds since it was ready."""
         if life >= HEALTHY_LIFE:
             self._delay = 0.0
             self.short_lives = 0

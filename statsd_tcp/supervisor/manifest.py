@@ -66,7 +66,7 @@ class Manifest(msgspec.Struct, frozen=True):
     format: int = MANIFEST
 
     def descriptors(self) -> list[int]:
-        """Give every descriptor that must stay open."""
+        """Return every descriptor that must stay open."""
         listeners = (*self.listeners, *self.services)
         rows = [row for listener in listeners for row in (*listener.rows, *listener.spare)]
         of_workers = [descriptor for worker in self.workers for descriptor in (worker.channel, *worker.printed)]

@@ -82,7 +82,7 @@ class StallWatch:
                 slot.give_up()
 
     def _silence(self, slot: WorkerSlot, now: int) -> float:
-        """Give for how many seconds a worker has been silent: since its last beat, or since we know it."""
+        """Return for how many seconds a worker has been silent: since its last beat, or since we know it."""
         if slot.current is None:
             return 0.0
         beat = slot.current.ledger.cell(HEARTBEAT)

@@ -38,16 +38,16 @@ class Plan(NamedTuple):
     commit_period: float = 1.0
 
     def sockets(self, worker: int) -> list[socket.socket]:
-        """Give one worker's sockets, in the order of its lanes."""
+        """Return one worker's sockets, in the order of its lanes."""
         return [one for listener in self.listeners for one in listener.sockets[worker]]
 
     def directory(self) -> list[tuple[str, str]]:
-        """Give the listeners' labels and the names of their grammars, as ledgers have them."""
+        """Return the listeners' labels and the names of their grammars, as ledgers have them."""
         return [(listener.label, listener.endpoint.grammar) for listener in self.listeners]
 
     @property
     def connections(self) -> int:
-        """Give the open connections that one worker may have."""
+        """Return the open connections that one worker may have."""
         return connection_limit(self.settings.max_connections, self.workers, self.descriptors)
 
     def boot(self, worker: int, ledger_path: str) -> Boot:

@@ -154,12 +154,12 @@ class Supervisor(Service):
 
     @property
     def replacing(self) -> bool:
-        """Tell whether workers are being replaced by those of a newer code or configuration."""
+        """Return whether workers are being replaced by those of a newer code or configuration."""
         return self._handover.running
 
     @property
     def waits_for_workers(self) -> bool:
-        """Tell whether a worker has been asked and hasn't answered."""
+        """Return whether a worker has been asked and hasn't answered."""
         return self._rounds.are_open
 
     @property
@@ -184,14 +184,14 @@ class Supervisor(Service):
         self._rounds.start()
 
     def healthy(self) -> tuple[bool, str]:
-        """Tell whether the service works, and if not, why."""
+        """Return whether the service works, and if not, why."""
         failing = [slot for slot in self._slots.present if slot.short_lives >= BOOT_TRIES]
         if failing and not self.draining:
             return False, f"worker {failing[0].number} keeps dying"
         return True, "ok"
 
     def accepting(self) -> tuple[bool, str]:
-        """Tell whether every listener has an accepting worker, and if not, why."""
+        """Return whether every listener has an accepting worker, and if not, why."""
         if self.draining:
             return False, "draining"
         able = [slot.number for slot in self._slots.present if self._is_able(slot)]

@@ -38,7 +38,7 @@ class LongAnswer:
 
     @property
     def age(self) -> float:
-        """Give the seconds since the client could begin to read."""
+        """Return the seconds since the client could begin to read."""
         return 0.0 if self._began is None else float(self._clock.seconds() - self._began)
 
     def send(self, pieces: Iterable[bytes], on_end: Callable[[], None]) -> None:

@@ -50,7 +50,7 @@ class OwnCollector(Collector):
         self._conflicts = conflicts
 
     def collect(self) -> Iterable[Metric]:
-        """Give all families with their numbers."""
+        """Yield all families with their numbers."""
         yield from _connections(self._own)
         yield from _traffic(self._own)
         yield from _queues(self._own)
@@ -72,7 +72,7 @@ class OwnCollector(Collector):
         yield _build()
 
     def describe(self) -> Iterable[Metric]:
-        """Give all families; the registry looks at their names."""
+        """Return all families; the registry looks at their names."""
         return self.collect()
 
 

@@ -42,12 +42,12 @@ class Exposition:
         self._layouts = Layouts(counter_suffix)
 
     def conflicts(self, snapshot: Snapshot) -> dict[str, int]:
-        """Give by reason how many series found no place up to this snapshot, each counted once."""
+        """Return by reason how many series found no place up to this snapshot, each counted once."""
         self._layout_for(snapshot)
         return self._layouts.left_out()
 
     def left_out(self, snapshot: Snapshot) -> list[LeftOut]:
-        """Give the first series that found no place in this snapshot, and for whom."""
+        """Return the first series that found no place in this snapshot, and for whom."""
         tables = snapshot.tables()
         return [_named(conflict, tables) for conflict in self._layout_for(snapshot).conflicts]
 

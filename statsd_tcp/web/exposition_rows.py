@@ -162,7 +162,7 @@ def _opening(name: str, type_name: str, text: str) -> str:
 
 
 def _buckets(members: Sequence[Traits], count: int) -> Iterator[tuple[float, int]]:
-    """Give each bound with the number of observations up to it. Of several series the first one's bounds count."""
+    """Yield each bound with the number of observations up to it. Of several series the first one's bounds count."""
     bounds = next((traits.bounds for traits in members if traits.bounds), ())
     fitted = [traits.counts if traits.bounds == bounds else refit(traits, bounds) for traits in members]
     counts = fitted[0] if len(fitted) == 1 else [sum(each) for each in zip(*fitted, strict=True)]

@@ -45,7 +45,7 @@ class Page(Resource):
     their own for a service, and what they get is no secret there."""
 
     def read(self, request: Request) -> bytes | int:
-        """Give the body, or NOT_DONE_YET; subclasses do."""
+        """Return the body, or NOT_DONE_YET; subclasses do."""
         raise NotImplementedError
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -53,7 +53,7 @@ class Page(Resource):
         return Folder() if path or request.postpath else self
 
     def answer(self, request: Request) -> bytes | int:
-        """Give the page, or tell which methods there are."""
+        """Return the page, or tell which methods there are."""
         if request.method.decode() in self.methods:
             return self.read(request)
         request.setHeader("allow", allowed := ", ".join((*self.methods, "OPTIONS")))

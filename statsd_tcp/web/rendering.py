@@ -38,7 +38,7 @@ class Rendering:
         self.size = sum(map(len, self._pieces))
 
     def last(self, text: bytes) -> bytes:
-        """Give what has to be sent behind the series so that the body ends with ``text``."""
+        """Return what has to be sent behind the series so that the body ends with ``text``."""
         if not self.compressed:
             return text
         deflate = _deflate()
@@ -46,7 +46,7 @@ class Rendering:
         return b"".join((deflate.compress(text), deflate.flush(), trailer))
 
     def body(self, last: bytes) -> Iterator[bytes]:
-        """Give the pieces of a body; as long as that isn't at its end, the rendering is shared."""
+        """Yield the pieces of a body; as long as that isn't at its end, the rendering is shared."""
         yield from self._pieces
         yield last
 
@@ -72,7 +72,7 @@ class Renderings:
         self._sent: WeakValueDictionary[tuple[bool, bool], Rendering] = WeakValueDictionary()
 
     def get(self, snapshot: Snapshot, *, openmetrics: bool, compressed: bool) -> Rendering:
-        """Give the series of a snapshot in the form that is asked for."""
+        """Return the series of a snapshot in the form that is asked for."""
         form = openmetrics, compressed
         with self._lock:
             rendering = self._sent.get(form)

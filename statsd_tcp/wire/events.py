@@ -25,7 +25,7 @@ _SERVICE_CHECK: Final = re.compile(rb"_sc\|[^|]+\|[0-3](?:\|.*)?", re.DOTALL)
 
 
 def is_special(line: bytes) -> bool:
-    """Say whether the line begins as an event or a service check does."""
+    """Return whether the line begins as an event or a service check does."""
     return line.startswith(_PREFIXES)
 
 

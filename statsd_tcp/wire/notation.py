@@ -38,7 +38,7 @@ class Patterns:
         self._lengths = sorted({len(folder) for folder in self._folders})
 
     def first(self, identity: str) -> int | None:
-        """Give the number of the first pattern that means a series; None if there is none."""
+        """Return the number of the first pattern that means a series; None if there is none."""
         found = self._exact.get(identity)
         for length in self._lengths:
             if length > len(identity):

@@ -184,12 +184,12 @@ class Channel(Int32StringReceiver):
         self._ended()
 
     def descriptor(self) -> int:
-        """Give the descriptor of the channel's end."""
+        """Return the descriptor of the channel's end."""
         transport: Any = self.transport
         return int(transport.fileno())
 
     def unread(self) -> bytes:
-        """Give what was received of a message that isn't whole yet."""
+        """Return what was received of a message that isn't whole yet."""
         rest: bytes = self._unprocessed
         return rest
 
@@ -208,10 +208,10 @@ class _OneChannel(Factory):
         self._channel = channel
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Give the channel."""
+        """Return the channel."""
         return self._channel
 
 
 def one_channel(channel: Channel) -> Factory:
-    """Give a factory for exactly this channel, for ``adoptStreamConnection``."""
+    """Return a factory for exactly this channel, for ``adoptStreamConnection``."""
     return _OneChannel(channel)

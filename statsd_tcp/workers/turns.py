@@ -63,5 +63,5 @@ class Turns:
         return events
 
     def __getattr__(self, name: str) -> Any:
-        """Give what the reactor registers descriptors with."""
+        """Return what the reactor registers descriptors with."""
         return getattr(self._poller, name)

@@ -323,7 +323,7 @@ class Worker:
         return self._kinds.lines if spec.framing == "lines" else LineLane
 
     def _factory(self, index: int) -> LineFactory:
-        """Give the factory of a listener, which its address families share."""
+        """Return the factory of a listener, which its address families share."""
         factory = self._factories.get(index)
         if factory is None:
             factory = self._factories[index] = self._make_factory(index)

@@ -31,11 +31,11 @@ class Console:
         self._socket.close()
 
     def ask(self, command: str) -> str:
-        """Give the answer to a command whose answer ends in END; raises `ConsoleError`."""
+        """Return the answer to a command whose answer ends in END; raises `ConsoleError`."""
         return self._exchange(self._socket, command, _END).removesuffix(_END.decode())
 
     def config(self) -> dict[str, str]:
-        """Give its configuration, flat; raises `ConsoleError`. It takes a session, because the answer has no end."""
+        """Return its configuration, flat; raises `ConsoleError`. It takes a session, because the answer has no end."""
         with self._connect() as session:
             text = self._exchange(session, "config", b"")
         pairs = (line.partition(": ") for line in text.splitlines())

@@ -43,10 +43,10 @@ class _Console(Protocol):
     """What is asked, see `Console`."""
 
     def ask(self, command: str) -> str:
-        """Give the answer to a command."""
+        """Return the answer to a command."""
 
     def config(self) -> dict[str, str]:
-        """Give the configuration."""
+        """Return the configuration."""
 
 
 class Etsy:
@@ -109,7 +109,7 @@ class Etsy:
         return There(numbers, names, own["metrics_received"], own["bad_lines_seen"], shows_sets=False)
 
     def gauges(self) -> dict[Key, float]:
-        """Give the gauges."""
+        """Return the gauges."""
         return {key_of(GAUGE, name): value for name, value in reversed(self._gauges().items())}
 
     def _gauges(self) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Etsy:
             names[key] = f"{names[key]}, {name}" if key in names else name
 
     def _started(self) -> float:
-        """Give the second in which it was started, by our clock: its uptime goes up half a second off that."""
+        """Return the second in which it was started, by our clock: its uptime goes up half a second off that."""
         uptime = self._uptime()
         while True:
             self._sleep(_PAUSE)
@@ -178,7 +178,7 @@ class Etsy:
         return self._console.ask("timers"), self._console.ask("counters")
 
     def _count(self, look: _Look) -> int:
-        """Give how many lines had come to the flush that was open."""
+        """Return how many lines had come to the flush that was open."""
         found = self._lines.search(look[1])
         return int(found[1]) if found else 0
 

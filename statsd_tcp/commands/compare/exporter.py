@@ -59,7 +59,7 @@ class Exporter:
         return There(numbers, {}, after.total(_LINES) - before.total(_LINES), bad, bad_alike=_BAD_ALIKE)
 
     def gauges(self) -> dict[Key, float]:
-        """Give the gauges."""
+        """Return the gauges."""
         return {key: value for key, value in read_page(self._later()).series.items() if key.what == GAUGE}
 
     def _later(self) -> str:

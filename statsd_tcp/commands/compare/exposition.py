@@ -43,7 +43,7 @@ class Page(NamedTuple):
         return sum(value for (of, has), value in self.own.items() if of == name and wanted <= dict(has).items())
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """Give what the server says under a name by the values of one label."""
+        """Return what the server says under a name by the values of one label."""
         found: dict[str, float] = {}
         for (of, has), value in self.own.items():
             if of == name:

@@ -43,13 +43,13 @@ class Here:
         self._read, self._clock, self._sleep = read, clock, sleep
 
     def read(self) -> str:
-        """Give the page as it is now; raises `NoCommits` if it is none of this service."""
+        """Return the page as it is now; raises `NoCommits` if it is none of this service."""
         text = self._read()
         _commits(text)
         return text
 
     def settled(self) -> str:
-        """Give a page that has all that had come before the call; raises `NoCommits`."""
+        """Return a page that has all that had come before the call; raises `NoCommits`."""
         text, deadline = self.read(), self._clock() + _PATIENCE
         # The first may have been under way.
         wanted = _commits(text) + 2
@@ -77,7 +77,7 @@ class Stretch:
         self._after = read_page(after[0]), read_page(after[1])
 
     def numbers(self) -> dict[Key, Span]:
-        """Give how far totals went up, and the values of gauges at the end."""
+        """Return how far totals went up, and the values of gauges at the end."""
         spans = went_up(
             (self._before[0].series, self._before[1].series), (self._after[0].series, self._after[1].series)
         )
@@ -85,18 +85,18 @@ class Stretch:
         return {key: gauges[key] if key.what == GAUGE else span for key, span in spans.items() if key in gauges}
 
     def lines(self) -> Span:
-        """Give how many lines came."""
+        """Return the number of lines that came."""
         begins = [page.total(_LINES) for page in self._before]
         ends = [page.total(_LINES) for page in self._after]
         return Span(ends[1] - begins[1], ends[0] - begins[1], ends[1] - begins[0])
 
     def moved(self) -> set[Key]:
-        """Give the gauges that were changed."""
+        """Return the gauges that were changed."""
         before, after = self._before[0].series, self._after[1].series
         return {key for key, value in after.items() if key.what == GAUGE and before.get(key) != value}
 
     def evidence(self, there: There, *, lines_differ: bool) -> Evidence:
-        """Give what came besides the series."""
+        """Return what came besides the series."""
         bad, samples = self._risen(_BAD_LINES, "reason"), self._risen("statscounter_samples_total", "type")
         conflicts = self._after[1].by(_CONFLICTS, "reason")
         weights = sum(

@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
     @property
     def is_difference(self) -> bool:
-        """Tell whether something differs."""
+        """Return whether something differs."""
         return self not in (Verdict.SAME, Verdict.UNTOLD)
 
 
@@ -75,7 +75,7 @@ def judge(here: Mapping[Key, Span], there: There, seen: Evidence, moved: Collect
 
 
 def same(span: Span, value: float) -> bool:
-    """Tell whether a number is the same as one that is known up to what came while it was read."""
+    """Return whether a number is the same as one that is known up to what came while it was read."""
     if value == span.shown or math.isnan(value) or math.isnan(span.shown):
         return value == span.shown or math.isnan(value) == math.isnan(span.shown)
     slack = _CLOSE * max(abs(value), abs(span.shown))
@@ -83,7 +83,7 @@ def same(span: Span, value: float) -> bool:
 
 
 def nearest(span: Span, value: float) -> float:
-    """Give the number here that differs least from the one there, of those that it may be."""
+    """Return the number here that differs least from the one there, of those that it may be."""
     return min(max(span.least, value), span.most)
 
 

@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
     @property
     def more_here(self) -> bool:
-        """Tell whether there is more here."""
+        """Return whether there is more here."""
         return self.here is not None and (self.there is None or self.here > self.there)
 
 
@@ -73,7 +73,7 @@ _RULES: tuple[tuple[str, Callable[[Case, Evidence], object]], ...] = (
 
 
 def likely(case: Case, seen: Evidence) -> tuple[str, ...]:
-    """Give the names of the likely reasons, the likeliest first; never none."""
+    """Return the names of the likely reasons, the likeliest first; never none."""
     found = list(dict.fromkeys(name for name, speaks in _RULES if speaks(case, seen)))
     return tuple(found[:_MOST]) or ("unknown",)
 

@@ -56,14 +56,14 @@ class There(NamedTuple):
 
 
 def key_of(what: str, raw: str) -> Key:
-    """Give the key of a series that etsy's server calls ``name;key=value;key``."""
+    """Return the key of a series that etsy's server calls ``name;key=value;key``."""
     name, *tags = raw.split(";")
     labels = {label_name(key): value or "true" for key, _, value in (tag.partition("=") for tag in tags)}
     return Key(what, exposition_name(name), tuple(sorted(labels.items())))
 
 
 def went_up(before: tuple[Reading, Reading], after: tuple[Reading, Reading]) -> dict[Key, Span]:
-    """Give how far totals went up between two moments, of which each lies between two readings.
+    """Return how far totals went up between two moments, of which each lies between two readings.
 
     What is new began at 0.
     """
@@ -78,7 +78,7 @@ def went_up(before: tuple[Reading, Reading], after: tuple[Reading, Reading]) -> 
 
 
 def values_of(first: Reading, last: Reading) -> dict[Key, Span]:
-    """Give the values of gauges at a moment that lies between two readings."""
+    """Return the values of gauges at a moment that lies between two readings."""
     spans = {}
     for key, value in last.items():
         other = first.get(key, value)

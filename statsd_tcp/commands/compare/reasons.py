@@ -26,7 +26,7 @@ class Origin(NamedTuple):
     reasons: tuple[Reason, ...]
 
     def words(self, name: str) -> str:
-        """Give what a reason is, with its line."""
+        """Return what a reason is, with its line."""
         reason = next(reason for reason in self.reasons if reason.name == name)
         return f"{reason.words}; row {reason.line}" if reason.line else reason.words
 

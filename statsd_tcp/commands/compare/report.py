@@ -41,7 +41,7 @@ def as_json(measured: Measured, origin: Origin, titles: tuple[str, str], status:
 
 
 def as_text(measured: Measured, origin: Origin, titles: tuple[str, str]) -> Iterator[str]:
-    """Give the lines for people."""
+    """Yield the lines for people."""
     yield f"here: {titles[0]}    there: {titles[1]}    for {measured.seconds:,.0f} seconds"
     lines = f"lines: {_number(measured.lines_here)} here, {_number(measured.lines_there)} there"
     unseen = f"; what came in {measured.unseen:.3f} seconds before its flushes ended cannot be seen there"

@@ -81,7 +81,7 @@ def _other(arguments: argparse.Namespace) -> Iterator[tuple[Other, Origin, str]]
 
 
 def _page(url: str, option: str) -> Callable[[], str]:
-    """Give a function that reads /metrics of a server."""
+    """Return a function that reads /metrics of a server."""
     read = page_reader(url)
 
     def page() -> str:

@@ -38,14 +38,14 @@ _NARROWEST = 20
 
 
 def console_for(out: TextIO) -> Console:
-    """Give a console: as wide as the terminal, or, for a pipe, without colours and without folding."""
+    """Return a console: as wide as the terminal, or, for a pipe, without colours and without folding."""
     if out.isatty():
         return Console(file=out, highlight=False)
     return Console(file=out, highlight=False, color_system=None, force_terminal=False)
 
 
 def verdict_style(verdict: Verdict, weight: Weight) -> str:
-    """Give the colour of a verdict."""
+    """Return the colour of a verdict."""
     return "bold red" if weight is Weight.STOPS else _STYLES[verdict]
 
 

@@ -86,7 +86,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def no_service(run: Callable[[Sequence[str]], str] = run_program) -> Service:
-    """Give what holds where no service is named: its default ports, and the limits of its unit, or of this process."""
+    """Return what applies when no service is named: default ports, and the limits of its unit or of this process."""
     try:
         shown = run(["systemctl", "show", "--property=LoadState,LimitNOFILE,LimitNOFILESoft", UNIT])
     except OSError:
@@ -181,7 +181,7 @@ def _from_status(url: str, status: dict[str, Any]) -> Service:
 
 
 def _is_worker(pid: int) -> bool:
-    """Tell whether this is our worker: the service may run in a container or on another machine."""
+    """Return whether this is our worker: the service may run in a container or on another machine."""
     try:
         return _WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -219,7 +219,7 @@ def _udp_ports(process: Path, inodes: set[int]) -> set[int]:
 
 
 def _unixgram(process: Path, inodes: set[int]) -> set[str]:
-    """Give the paths of Unix datagram sockets; who only sends has none."""
+    """Return the paths of Unix datagram sockets; who only sends has none."""
     rows = [words for words in _rows(process / "net/unix") if len(words) > _PATH]
     return {words[_PATH] for words in rows if int(words[4], 16) == _DATAGRAM and int(words[6]) in inodes}
 

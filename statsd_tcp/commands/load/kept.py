@@ -73,7 +73,7 @@ class KeptConnections(Connections[KeptConnection]):
             self._opened += 1
 
     def _deal(self, now: float) -> None:
-        """Give the sends that are due to the connections, in turn."""
+        """Deal the sends that are due to the connections, in turn."""
         pace = self._pace
         for _ in range(BATCH):
             due = pace.due(now)

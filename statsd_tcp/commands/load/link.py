@@ -17,7 +17,7 @@ class Link(Protocol):
         """Tell how far we are."""
 
     def stopped(self) -> bool:
-        """Tell whether no more is to be begun."""
+        """Return whether no more is to be begun."""
 
 
 class PipeLink:

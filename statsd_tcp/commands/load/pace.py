@@ -31,14 +31,14 @@ class Pace:
         self.index = 0
 
     def due(self, now: float) -> float:
-        """Give the time at which the next one is due; infinite if there will be none."""
+        """Return the time at which the next one is due; infinite if there will be none."""
         if self.index >= self._most:
             return math.inf
         due = self._start + self._share.offset(self.index) if self._paced else max(now, self._pause)
         return due if due < self._last else math.inf
 
     def over(self, now: float) -> bool:
-        """Tell whether the time is up and all that was due in it has begun."""
+        """Return whether the time is up and all that was due in it has begun."""
         return self.due(now) == math.inf and (now >= self._last or not self._most)
 
     def begin(self, due: float, now: float) -> None:

@@ -59,7 +59,7 @@ _OUTCOMES = {
 
 
 def outcome_of(code: int) -> Outcome:
-    """Give the outcome that an errno stands for."""
+    """Return the outcome that an errno stands for."""
     return _OUTCOMES.get(code, Outcome.ERROR)
 
 
@@ -99,7 +99,7 @@ class Latencies:
         return int(self._histogram.get_total_count())
 
     def percentile(self, percent: float) -> float:
-        """Give a percentile in seconds."""
+        """Return a percentile in seconds."""
         return float(self._histogram.get_value_at_percentile(percent)) / MICROSECONDS
 
     @property

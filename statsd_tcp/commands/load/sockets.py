@@ -56,7 +56,7 @@ class Dialer:
         raise OSError(code, "connect")
 
     def is_through(self, sock: RawSocket) -> bool:
-        """Tell whether the handshake of a socket just dialled is done. Raises OSError if it failed."""
+        """Return whether the handshake of a socket just dialled is done. Raises OSError if it failed."""
         # Asking a second time is the cheapest way to know: no registration, no wait.
         code = sock.connect_ex(self.address)
         if code in {0, errno.EISCONN}:
@@ -75,7 +75,7 @@ class Poller:
         self.modify = self._epoll.modify
 
     def wait(self, seconds: float) -> list[tuple[int, int]]:
-        """Give the events that are there within ``seconds`` (0 or less: now)."""
+        """Return the events that are there within ``seconds`` (0 or less: now)."""
         if seconds <= 0:
             return self._epoll.poll(0, _EVENTS)
         if seconds < _FINE:
@@ -95,7 +95,7 @@ def abort(sock: RawSocket) -> None:
 
 
 def is_established(sock: RawSocket) -> bool:
-    """Tell whether the handshake has been completed (and no reset has come since)."""
+    """Return whether the handshake has been completed (and no reset has come since)."""
     try:
         sock.getpeername()
     except OSError:
@@ -104,7 +104,7 @@ def is_established(sock: RawSocket) -> bool:
 
 
 def cause(sock: RawSocket, code: int) -> int:
-    """Give the errno behind ``code``: after a reset, a call may only say that there is no connection."""
+    """Return the errno behind ``code``: after a reset, a call may only say that there is no connection."""
     if code != errno.ENOTCONN:
         return code
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET

@@ -91,11 +91,11 @@ class Share:
     of: int
 
     def number(self, index: int) -> int:
-        """Give the number, in the whole run, of this share's connection (or send) ``index``."""
+        """Return the number, in the whole run, of this share's connection (or send) ``index``."""
         return index * self.of + self.position
 
     def offset(self, index: int) -> float:
-        """Give the seconds from the run's begin to the time at which ``index`` is due, for a given rate."""
+        """Return the seconds from the run's begin to the time at which ``index`` is due, for a given rate."""
         return self.number(index) / self.begins_per_second
 
     @property
@@ -128,7 +128,7 @@ def source_addresses(count: int) -> tuple[str, ...]:
 
 
 def per_connection(template: str) -> bool:
-    """Tell whether a line differs from one connection to the next."""
+    """Return whether a line differs from one connection to the next."""
     return "{connection}" in template
 
 

@@ -17,7 +17,7 @@ __all__ = ["check_store"]
 
 
 def check_store(reader: StoreReader, ledgers: Path) -> list[str]:
-    """Give every fault in a line of its own; none for a store that is whole."""
+    """Return every fault in a line of its own; none for a store that is whole."""
     damage = reader.damage()
     if damage:
         # What stands in damaged pages can't be judged.

@@ -70,7 +70,7 @@ class StoreReader:
         self.path = path
 
     def version(self) -> int:
-        """Give the version of the schema."""
+        """Return the version of the schema."""
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def backup_taken(self) -> float | None:
@@ -78,12 +78,12 @@ class StoreReader:
         return taken_at(self._connection)
 
     def totals(self) -> Iterator[TotalLine]:
-        """Give the service's own totals."""
+        """Yield the service's own totals."""
         for metric, labels, value in self._connection.execute("SELECT metric, labels, value FROM totals ORDER BY 1, 2"):
             yield TotalLine(metric, msgspec.json.decode(labels, type=dict[str, str]), value)
 
     def series(self) -> Iterator[SeriesLine]:
-        """Give the StatsD series, in the order in which they first came."""
+        """Yield the StatsD series, in the order in which they first came."""
         tables = [columns.table() for columns in self._loaded.columns]
         ahead = 0.0 if self._loaded.row is None else self._loaded.row.ahead
         rows = sorted(row for number, table in enumerate(tables) for row in zip(table.ids, repeat(number), count()))
@@ -95,7 +95,7 @@ class StoreReader:
                 yield SeriesLine(tables[number].kind, name, dict(tags), *numbers, updated)
 
     def ledgers(self) -> Iterator[LedgerLine]:
-        """Give the ledgers."""
+        """Yield the ledgers."""
         rows = self._connection.execute("SELECT id, worker, state, committed FROM ledgers ORDER BY worker, id")
         for row in rows:
             yield LedgerLine(*row)

@@ -34,7 +34,7 @@ def audit(text: str, facts: Facts, goal: Goal) -> list[Remark]:
 
 
 def status(remarks: Sequence[Remark]) -> int:
-    """Give the exit status: 0 nothing wrong, 1 outdated, irrelevant or wrong advice, 2 harmful advice."""
+    """Return the exit status: 0 nothing wrong, 1 outdated, irrelevant or wrong advice, 2 harmful advice."""
     grades = {remark.opinion.grade for remark in remarks}
     if Grade.HARMFUL in grades:
         return 2

@@ -31,7 +31,7 @@ _OVERFLOWS, _DROPS = "TcpExt.ListenOverflows", "TcpExt.ListenDrops"
 
 
 def our_listeners(facts: Facts, goal: Goal) -> list[Listener]:
-    """Give the sockets that listen on our ports; raises `Unread` if there is none."""
+    """Return the sockets that listen on our ports; raises `Unread` if there is none."""
     found = [one for one in facts.listeners if one.port in goal.tcp_ports]
     if not found:
         ports = ", ".join(map(str, goal.tcp_ports))
@@ -40,13 +40,13 @@ def our_listeners(facts: Facts, goal: Goal) -> list[Listener]:
 
 
 def counters(facts: Facts, *names: str) -> tuple[Counter, ...]:
-    """Give those of the protocols' counters that this kernel has."""
+    """Return those of the protocols' counters that this kernel has."""
     known = facts.counters
     return tuple(Counter(name.replace(".", ": "), known[name]) for name in names if name in known)
 
 
 def somaxconn(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether an accept queue may be as long as a stall makes it."""
+    """Judge whether an accept queue may be as long as a stall makes it."""
     current, need = facts.number("net.core.somaxconn"), accept_queue(goal)
     seen = counters(facts, _OVERFLOWS, _DROPS)
     lasts = current * goal.workers / goal.rate
@@ -62,7 +62,7 @@ def somaxconn(facts: Facts, goal: Goal) -> Judgement:
 
 
 def backlog(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the service got the queues that it could have."""
+    """Judge whether the service got the queues that it could have."""
     ours, need = our_listeners(facts, goal), accept_queue(goal)
     shortest = min(ours, key=lambda one: one.queue.limit)
     seen = (Counter(f"drops of the sockets on {_ports(ours)} (ss -lntm)", sum(one.queue.drops for one in ours)),)
@@ -88,7 +88,7 @@ def backlog(facts: Facts, goal: Goal) -> Judgement:
 
 
 def overflows(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether connections were lost because a queue was full, and why."""
+    """Judge whether connections were lost because a queue was full, and why."""
     seen = counters(facts, _OVERFLOWS, _DROPS)
     if not seen:
         raise Unread("this kernel does not count overflows")
@@ -124,7 +124,7 @@ def abort_on_overflow(facts: Facts, goal: Goal) -> Judgement:
 
 
 def migrate(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether connections in the queue of a closed socket find another."""
+    """Judge whether connections in the queue of a closed socket find another."""
     if facts.version < (5, 14):
         return irrelevant("not there", "came with Linux 5.14; the supervisor never closes a socket while clients queue")
     current = facts.number("net.ipv4.tcp_migrate_req")
@@ -134,7 +134,7 @@ def migrate(facts: Facts, goal: Goal) -> Judgement:
 
 
 def foreign(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether another process takes connections from our ports."""
+    """Judge whether another process takes connections from our ports."""
     ours = our_listeners(facts, goal)
     uids = {one.uid for one in ours}
     owners = facts.owners({one.inode for one in ours})
@@ -162,7 +162,7 @@ def foreign(facts: Facts, goal: Goal) -> Judgement:
 
 
 def _strangers(owners: Iterable[set[int]], goal: Goal) -> list[int]:
-    """Give the processes that have a socket on our ports which none of ours has."""
+    """Return the processes that have a socket on our ports which none of ours has."""
     known = set(goal.pids)
     return sorted({pid for pids in owners if known and not pids & known for pid in pids})
 

@@ -24,7 +24,7 @@ _THREADS = 32
 
 
 def quota(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the control group leaves enough processor time."""
+    """Judge whether the control group leaves enough processor time."""
     group, need = facts.group, processors(goal)
     seen = () if group.throttled is None else (Counter("cpu.stat: nr_throttled", group.throttled),)
     if group.quota is None:
@@ -53,7 +53,7 @@ def quota(facts: Facts, goal: Goal) -> Judgement:
 
 
 def group_memory(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the control group leaves enough memory, sockets included."""
+    """Judge whether the control group leaves enough memory, sockets included."""
     group, need = facts.group, memory(goal)
     seen = () if group.memory_hits is None else (Counter("memory.events: max + oom", group.memory_hits),)
     wanted = f"{need.value >> 20:,} MiB"
@@ -78,7 +78,7 @@ def group_memory(facts: Facts, goal: Goal) -> Judgement:
 
 
 def tasks(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the service may start its workers."""
+    """Judge whether the service may start its workers."""
     group = facts.group
     seen = () if group.tasks_refused is None else (Counter("pids.events: max", group.tasks_refused),)
     need = goal.workers + _THREADS + (0 if goal.pids else group.tasks or 0)

@@ -24,7 +24,7 @@ _FASTOPEN_SERVER = 2
 
 
 def syncookies(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether cookies are on, and carry ordinary load."""
+    """Judge whether cookies are on, and carry ordinary load."""
     current = facts.number("net.ipv4.tcp_syncookies")
     seen = counters(facts, "TcpExt.SyncookiesSent", "TcpExt.TCPReqQFullDoCookies")
     if not current:
@@ -55,7 +55,7 @@ def syncookies(facts: Facts, goal: Goal) -> Judgement:
 
 
 def syn_backlog(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the limit of half-open connections does anything."""
+    """Judge whether the limit of half-open connections does anything."""
     current, cookies = facts.number("net.ipv4.tcp_max_syn_backlog"), facts.number("net.ipv4.tcp_syncookies")
     seen = counters(facts, "TcpExt.TCPReqQFullDrop", "TcpExt.TCPReqQFullDoCookies")
     if cookies:
@@ -78,7 +78,7 @@ def synack_retries(facts: Facts, goal: Goal) -> Judgement:
 
 
 def fastopen(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether a connection can come twice."""
+    """Judge whether a connection can come twice."""
     current = facts.number("net.ipv4.tcp_fastopen")
     seen = counters(facts, "TcpExt.TCPFastOpenPassive", "TcpExt.TCPFastOpenListenOverflow")
     if not current & _FASTOPEN_SERVER:

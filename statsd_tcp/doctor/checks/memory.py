@@ -35,7 +35,7 @@ UDP_BUFFER = 4 << 20
 
 
 def open_files(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether a worker may open what comes at once after a stall."""
+    """Judge whether a worker may open what comes at once after a stall."""
     soft, hard = facts.limits["Max open files"]
     need = descriptors(goal)
     current = f"{_written(soft)}, hard {_written(hard)}"
@@ -56,7 +56,7 @@ def open_files(facts: Facts, goal: Goal) -> Judgement:
 
 
 def nr_open(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the limit of one process can be as high as is needed."""
+    """Judge whether the limit of one process can be as high as is needed."""
     return at_least(
         "fs.nr_open",
         facts.number("fs.nr_open"),
@@ -67,7 +67,7 @@ def nr_open(facts: Facts, goal: Goal) -> Judgement:
 
 
 def file_max(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether there are enough open files for all processes together."""
+    """Judge whether there are enough open files for all processes together."""
     used, _, most = facts.numbers("fs.file-nr")[:3]
     one = descriptors(goal)
     need = Need(2 * goal.workers * one.value, f"2·workers·{one.value:,}")
@@ -82,7 +82,7 @@ def file_max(facts: Facts, goal: Goal) -> Judgement:
 
 
 def orphans(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether closed connections have room until their clients confirm."""
+    """Judge whether closed connections have room until their clients confirm."""
     need = Need(int(4 * 0.2 * goal.rate), "4·rate·0.2 s round trip; the kernel may count each up to four times")
     seen = (Counter("sockstat: TCP orphan", facts.sockets.get("TCP.orphan", 0)),
             *counters(facts, "TcpExt.TCPAbortOnMemory"))  # fmt: skip
@@ -97,7 +97,7 @@ def orphans(facts: Facts, goal: Goal) -> Judgement:
 
 
 def tcp_memory(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the kernel runs short of memory for TCP."""
+    """Judge whether the kernel runs short of memory for TCP."""
     _, pressure, most = facts.numbers("net.ipv4.tcp_mem")[:3]
     used = facts.sockets.get("TCP.mem", 0)
     seen = (Counter("sockstat: TCP mem (pages)", used),
@@ -119,7 +119,7 @@ def tcp_memory(facts: Facts, goal: Goal) -> Judgement:
 
 
 def tcp_buffers(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether all connections begin with large buffers."""
+    """Judge whether all connections begin with large buffers."""
     default = facts.numbers("net.ipv4.tcp_rmem")[1]
     if default <= _LARGE_BUFFER:
         return irrelevant(f"{default:,} B", "a short connection never grows its buffers: leave the defaults")
@@ -137,7 +137,7 @@ def tcp_buffers(facts: Facts, goal: Goal) -> Judgement:
 
 
 def udp_buffers(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether datagrams find room while a worker is busy."""
+    """Judge whether datagrams find room while a worker is busy."""
     if not goal.udp_ports:
         return irrelevant("", "no listener takes datagrams")
     most = facts.number("net.core.rmem_max")
@@ -165,7 +165,7 @@ def udp_buffers(facts: Facts, goal: Goal) -> Judgement:
 
 
 def unix_datagrams(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether datagrams find room in a Unix socket while its worker is busy."""
+    """Judge whether datagrams find room in a Unix socket while its worker is busy."""
     if not goal.unixgram:
         return irrelevant("", "no listener takes datagrams over a Unix socket")
     current, need = facts.number("net.unix.max_dgram_qlen"), datagram_queue(goal)
@@ -180,7 +180,7 @@ def unix_datagrams(facts: Facts, goal: Goal) -> Judgement:
 
 
 def machine_memory(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the machine has the memory."""
+    """Judge whether the machine has the memory."""
     need = memory(goal)
     current = f"{facts.memory >> 20:,} MiB"
     if facts.memory >= 2 * need.value:

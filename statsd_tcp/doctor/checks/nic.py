@@ -29,7 +29,7 @@ NOTICEABLE = 1e-4
 
 
 def real_cards(facts: Facts) -> list[Card]:
-    """Give the cards that are up and have a device behind them; raises `Unread` if there is none."""
+    """Return the cards that are up and have a device behind them; raises `Unread` if there is none."""
     cards = [card for card in facts.cards if card.real and card.up and not card.loopback]
     if not cards:
         raise Unread("no network card can be seen here, only interfaces of software (a container's end of a pair)")
@@ -37,7 +37,7 @@ def real_cards(facts: Facts) -> list[Card]:
 
 
 def queues(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the receive queues suffice for the kernel's part of the work."""
+    """Judge whether the receive queues suffice for the kernel's part of the work."""
     need = softirq_processors(goal)
     cards = real_cards(facts)
     current = ", ".join(f"{card.name} {card.queues}" for card in cards)
@@ -60,7 +60,7 @@ def queues(facts: Facts, goal: Goal) -> Judgement:
 
 
 def ring(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether a receive ring overflows."""
+    """Judge whether a receive ring overflows."""
     judged = [(card, facts.ring(card.name)) for card in real_cards(facts)]
     current = ", ".join(f"{card.name} {one.size} of {one.most}" for card, one in judged)
     counters = tuple(
@@ -86,7 +86,7 @@ def ring(facts: Facts, goal: Goal) -> Judgement:
 
 
 def interrupts(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the interrupts of a card with several queues reach several processors."""
+    """Judge whether the interrupts of a card with several queues reach several processors."""
     cards = [card for card in real_cards(facts) if card.queues > 1]
     if not cards:
         return irrelevant("one queue", "a card with one queue interrupts one processor; see receive packet steering")
@@ -128,7 +128,7 @@ def irqbalance(facts: Facts, goal: Goal) -> Judgement:
 
 
 def link(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the link carries the connections."""
+    """Judge whether the link carries the connections."""
     need = bandwidth(goal)
     speeds = {card.name: card.speed for card in real_cards(facts) if card.speed}
     if not speeds:
@@ -155,7 +155,7 @@ def pcie(facts: Facts, goal: Goal) -> Judgement:
 
 
 def _spread(rows: dict[str, list[int]]) -> list[int]:
-    """Give the interrupts of each processor that took any."""
+    """Return the interrupts of each processor that took any."""
     return [count for count in map(sum, zip(*rows.values(), strict=True)) if count]
 
 

@@ -26,7 +26,7 @@ BUSIEST = 0.9
 
 
 def number(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether there are enough processors."""
+    """Judge whether there are enough processors."""
     usable, need = len(facts.processors), processors(goal)
     current = f"{usable} of {len(facts.online) or usable}"
     if usable >= need.value:
@@ -45,7 +45,7 @@ def number(facts: Facts, goal: Goal) -> Judgement:
 
 
 def workers(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether there is a processor for each worker."""
+    """Judge whether there is a processor for each worker."""
     usable = len(facts.processors)
     if goal.workers <= usable:
         return fine(goal.workers, "one worker uses one processor", f"at most {usable}", "processors that may be used")
@@ -60,7 +60,7 @@ def workers(facts: Facts, goal: Goal) -> Judgement:
 
 
 def receiving(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether one processor does all the receiving."""
+    """Judge whether one processor does all the receiving."""
     packets = [row.processed for row in facts.softnet]
     need, everything = softirq_processors(goal), sum(packets)
     if not everything:
@@ -85,7 +85,7 @@ def receiving(facts: Facts, goal: Goal) -> Judgement:
 
 
 def nodes(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the workers run beside the card."""
+    """Judge whether the workers run beside the card."""
     if len(facts.nodes) < 2:  # noqa: PLR2004 - one node is no NUMA
         return irrelevant("one node", "all memory is equally far from all processors")
     placed = [(card.name, card.node) for card in real_cards(facts) if card.node is not None]

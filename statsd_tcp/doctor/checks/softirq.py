@@ -29,7 +29,7 @@ SQUEEZED = 1e-4
 
 
 def backlog(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the queue before the protocols suffices, where one is in the path."""
+    """Judge whether the queue before the protocols suffices, where one is in the path."""
     current = facts.number("net.core.netdev_max_backlog")
     dropped = total(facts.softnet, "dropped")
     counters = (Counter("/proc/net/softnet_stat column 2 (dropped)", dropped),)
@@ -49,7 +49,7 @@ def backlog(facts: Facts, goal: Goal) -> Judgement:
 
 
 def budget(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether receiving stops with work left over."""
+    """Judge whether receiving stops with work left over."""
     rows = facts.softnet
     squeezed, processed = total(rows, "squeezed"), total(rows, "processed")
     counters = (Counter("/proc/net/softnet_stat column 3 (time_squeeze)", squeezed),)
@@ -74,7 +74,7 @@ def budget(facts: Facts, goal: Goal) -> Judgement:
 
 
 def steering(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether receiving should be spread in software."""
+    """Judge whether receiving should be spread in software."""
     need = softirq_processors(goal)
     cards = real_cards(facts)
     current = ", ".join(f"{card.name}: {len(card.steered) or 'off'}" for card in cards)
@@ -106,7 +106,7 @@ def flows(facts: Facts, goal: Goal) -> Judgement:
 
 
 def packets_needed(facts: Facts, goal: Goal) -> int:
-    """Give how many packets the queue before the protocols must hold, where it is in the path."""
+    """Return how many packets the queue before the protocols must hold, where it is in the path."""
     return int(packets_per_processor(goal, max(1, len(_steered(facts)))).value)
 
 

@@ -24,7 +24,7 @@ __all__ = ["CHECKS"]
 
 
 def buckets(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether there is room for the connections that we close first."""
+    """Judge whether there is room for the connections that we close first."""
     current = facts.number("net.ipv4.tcp_max_tw_buckets")
     seen = (*counters(facts, "TcpExt.TCPTimeWaitOverflow"), Counter("sockstat: TCP tw", facts.sockets.get("TCP.tw", 0)))
     if not goal.closes_first:
@@ -46,7 +46,7 @@ def reuse(facts: Facts, goal: Goal) -> Judgement:
 
 
 def recycle(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the setting that breaks clients behind NAT is there."""
+    """Judge whether the setting that breaks clients behind NAT is there."""
     name = "net.ipv4.tcp_tw_recycle"
     if not facts.has_sysctl(name):
         if facts.version == (0, 0):
@@ -73,7 +73,7 @@ def fin_timeout(facts: Facts, goal: Goal) -> Judgement:
 
 
 def port_range(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether outgoing connections may take our ports."""
+    """Judge whether outgoing connections may take our ports."""
     low, high = facts.numbers("net.ipv4.ip_local_port_range")[:2]
     current = f"{low} to {high}"
     inside = [port for port in goal.ports if low <= port <= high]
@@ -97,7 +97,7 @@ def port_range(facts: Facts, goal: Goal) -> Judgement:
 
 
 def hash_table(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the table suffices for all connections, alive and in TIME_WAIT."""
+    """Judge whether the table suffices for all connections, alive and in TIME_WAIT."""
     # Below 0: the table of the host, which this namespace shares.
     buckets = abs(facts.number("net.ipv4.tcp_ehash_entries")) if facts.version >= (6, 1) else 0
     if not buckets:

@@ -30,7 +30,7 @@ _TIME_WAIT_DEFAULT = 120
 
 
 def table(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whether the table of tracked connections holds them all."""
+    """Judge whether the table of tracked connections holds them all."""
     if not facts.has_sysctl(_MAX):
         return irrelevant("not there", "connection tracking is not loaded")
     most, tracked = facts.number(_MAX), facts.number(_COUNT)
@@ -109,7 +109,7 @@ def _notrack(facts: Facts, goal: Goal) -> Remedy:
 
 
 def _may_translate(facts: Facts) -> bool:
-    """Tell whether there may be a NAT for containers, which needs the tracking: bridges and pairs are signs of it."""
+    """Judge whether there may be a NAT for containers, which needs the tracking: bridges and pairs are signs of it."""
     try:
         return any(not card.real and not card.loopback and card.up and card.packets for card in facts.cards)
     except Unread:
