@@ -18,7 +18,7 @@ __all__ = ["DEADLY", "POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "C
 VARIABLE = "STATSCOUNTER_CRASH"
 
 WORKER = ("after-accept", "after-frame", "before-release")
-"""In a worker: a connection was accepted and isn't counted; a frame is in the journal and nothing is made of it yet;
+"""In a worker: a connection was accepted and is not counted; a frame is in the journal and nothing is made of it yet;
 the store has what the journal held, and the journal still holds it."""
 
 SUPERVISOR = ("before-commit", "after-commit")

@@ -48,7 +48,7 @@ _log = Logger()
 
 
 class StartError(Exception):
-    """Something that the service can't start without; the text is one line with the cause and the remedy."""
+    """Something that the service cannot start without; the text is one line with the cause and the remedy."""
 
 
 def make_plan(
@@ -81,7 +81,7 @@ def make_plan(
         inherited.settle()
         return plan, lock
     except BaseException:
-        # Ports end with the process, but the files of Unix sockets don't.
+        # Ports end with the process, but the files of Unix sockets do not.
         for listener in bound:
             listener.close()
         raise
@@ -98,7 +98,7 @@ def check_reload(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def tls_faults(settings: Settings) -> Iterator[str]:
-    """Yield the endpoint, and what is wrong, for each whose keys or certificates can't be used."""
+    """Yield the endpoint, and what is wrong, for each whose keys or certificates cannot be used."""
     for endpoint in settings.listen:
         if endpoint.tls is not None:
             try:
@@ -137,13 +137,13 @@ def unforeseen(error: Exception) -> str:
     words = in_words(error)
     if isinstance(error, OSError):
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            return f"can't start: {error.strerror}: raise the limit of open files (ulimit -n)"
+            return f"cannot start: {error.strerror}: raise the limit of open files (ulimit -n)"
         is_proc = error.errno == errno.ENOENT and str(error.filename).startswith("/proc")
-        return f"can't start: {words}{'; the service needs /proc' if is_proc else ''}"
+        return f"cannot start: {words}{'; the service needs /proc' if is_proc else ''}"
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if "statsd_tcp" in frame.filename]
     where = f" in {Path(places[-1].filename).name}, line {places[-1].lineno}" if places else ""
     said = f": {words}" if words != type(error).__name__ else ""
-    return f"can't start, for a reason that was not foreseen{where}{said}"
+    return f"cannot start, for a reason that was not foreseen{where}{said}"
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
         return _bind(endpoint, workers, option, inherited)
 
     sizing = size_workers(settings.workers)
-    # One by one: when the next can't be bound, those before it must be known.
+    # One by one: when the next cannot be bound, those before it must be known.
     for endpoint in settings.listen + settings.count:
         listeners += [bind(endpoint, sizing.workers, "count" if endpoint.count_only else "listen")]
     _check_labels(listeners)

@@ -127,7 +127,7 @@ def _assemble(
     try:
         return Service(reactor, plan, lock, outputs, manifest, observer)
     except BaseException:
-        # Ports end with the process, but the files of Unix sockets don't.
+        # Ports end with the process, but the files of Unix sockets do not.
         for listener in plan.listeners:
             listener.close()
         raise

@@ -61,7 +61,7 @@ struct connection {
     int64_t deadline;
     int64_t send_at;        /* HOLDING only */
     size_t at, left;        /* what is still to be sent: left bytes from the pool, cyclically from at */
-    int watched;            /* epoll events it is registered for, 0 when it isn't */
+    int watched;            /* epoll events it is registered for, 0 when it is not */
     struct connection *earlier, *later;   /* all open ones, oldest first: equal timeouts expire in this order */
     struct connection *next_held;
 };

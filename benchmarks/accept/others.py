@@ -33,7 +33,7 @@ class Places(msgspec.Struct, frozen=True):
 
 
 OTHERS: dict[str, Role] = {"nginx": "count", "etsy": "lines", "statsite": "lines", "netdata": "lines"}
-"""Each with what it can do: nginx can't read lines, and the others wait for ever for the end of a client that sends
+"""Each with what it can do: nginx cannot read lines, and the others wait for ever for the end of a client that sends
 nothing."""
 
 
@@ -52,7 +52,7 @@ class Nginx(OneProcess):
         self._start([binary, "-c", str(config), "-p", self._folder.name], cpu, self.port)
 
     def totals(self, expected: Totals) -> Totals:
-        """It doesn't tell."""
+        """It does not tell."""
         return Totals()
 
 
@@ -86,7 +86,7 @@ class Netdata(OneProcess):
         self._start([binary, "-D", "-c", str(config)], cpu, self.port)
 
     def totals(self, expected: Totals) -> Totals:
-        """It doesn't tell without its web server."""
+        """It does not tell without its web server."""
         return Totals()
 
     def stop(self) -> None:
@@ -101,7 +101,7 @@ class Netdata(OneProcess):
 
 
 def missing(name: str, places: Places) -> str | None:
-    """Why one of the others can't be started here, and what would help; None if it can."""
+    """Why one of the others cannot be started here, and what would help; None if it can."""
     if name not in OTHERS:
         return None
     if name == "etsy":
@@ -148,7 +148,7 @@ def fetch_etsy() -> Path:
             timeout=INSTALL_TIMEOUT,
         )
     if done.returncode or not (package / "stats.js").is_file():
-        raise ToolError(f"npm can't install {ETSY_RELEASE}: {done.stderr.strip().splitlines()[-1:]}")
+        raise ToolError(f"npm cannot install {ETSY_RELEASE}: {done.stderr.strip().splitlines()[-1:]}")
     return package
 
 

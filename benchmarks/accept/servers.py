@@ -29,7 +29,7 @@ STOP_TIMEOUT = 10.0
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What a server says that it received; ``None`` where it can't tell."""
+    """What a server says that it received; ``None`` where it cannot tell."""
 
     connections: int | None = None
     lines: int | None = None

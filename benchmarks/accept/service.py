@@ -133,7 +133,7 @@ class Service:
         return self.others[0]
 
     def get(self, path: str) -> bytes:
-        """Ask its web server, also while the supervisor is being replaced; ToolError when it doesn't answer."""
+        """Ask its web server, also while the supervisor is being replaced; ToolError when it does not answer."""
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while (body := self._get(path)) is None:
             if time.monotonic() > deadline:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         counts = [count_all() for _ in range(max(1, arguments.times))]
     except UnavailableError as error:
-        print(f"The hot path isn't guarded here: {error}", file=sys.stderr if arguments.complete else sys.stdout)
+        print(f"The hot path is not guarded here: {error}", file=sys.stderr if arguments.complete else sys.stdout)
         return 1 if arguments.complete else 0
     except CountError as error:
         print(error, file=sys.stderr)
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         record(baselines, name, counts[0])
         return 0
     if name not in baselines:
-        print(f"The hot path isn't guarded here: no baseline for {name}. To record it: make guard ARGS=--record, or")
+        print(f"The hot path is not guarded here: no baseline for {name}. To record it: make guard ARGS=--record, or")
         print(f'  "{name}": {json.dumps(counts[0])}')
         return 0
     lines, faults = compare(counts[0], baselines[name])

@@ -61,7 +61,7 @@ def count(piece: str, switch: Path) -> float:
         )
     collected = re.search(r"Collected : (\d+)", run.stderr)
     if run.returncode or collected is None:
-        raise CountError(f"{piece} can't be counted: {run.stderr.strip().splitlines()[-1]}")
+        raise CountError(f"{piece} cannot be counted: {run.stderr.strip().splitlines()[-1]}")
     return int(collected[1]) / int(run.stdout)
 
 

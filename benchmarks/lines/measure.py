@@ -67,7 +67,7 @@ def take(workload: Workload, server: LineServer, seconds: float, client_cpu: int
     wait_until_done(server)
     worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
     lossy = workload.transport == "udp"
-    # What the warm-up lost of UDP, if anything, isn't known apart; it is a tenth of what is sent at most.
+    # What the warm-up lost of UDP, if anything, is not known apart; it is a tenth of what is sent at most.
     taken = server.lines(0 if lossy else warm.lines + sent.lines) - warm.lines
     if taken <= 0:
         raise ToolError(f"of {sent.lines} lines the server took {taken}")

@@ -141,7 +141,7 @@ class Statsite(OneProcess):
     def __init__(self, binary: Path, cpu: int | None) -> None:
         super().__init__()
         if not os.access(binary, os.X_OK):
-            raise ToolError(f"{binary} (--statsite) can't be run")
+            raise ToolError(f"{binary} (--statsite) cannot be run")
         self._output = Path(self._folder.name, "output")
         config = Path(self._folder.name, "config.ini")
         # The cat must outlive the end: what statsite knows it writes to it last.

@@ -1,7 +1,7 @@
 /* What digest.py does with the lines of known shapes that have one plain number, in C: counters are added up, the values
  * of timers collected.
  *
- * Optional. It learns shapes from what the digest has read, and gives back every line that it doesn't know.
+ * Optional. It learns shapes from what the digest has read, and gives back every line that it does not know.
  */
 
 #define Py_LIMITED_API 0x030B0000
@@ -65,7 +65,7 @@ typedef struct {
 
 /* --- lines --- */
 
-/* Find the parts of a line; 0 if it hasn't got them. */
+/* Find the parts of a line; 0 if it has not got them. */
 static int take_apart(const char *start, const char *end, Line *line)
 {
     const char *colon = memchr(start, ':', (size_t)(end - start));
@@ -278,7 +278,7 @@ static int add_exactly(uint64_t *sum, double number)
     return 1;
 }
 
-/* Add to a counter; 1 if it is done, 0 if it can't be. */
+/* Add to a counter; 1 if it is done, 0 if it cannot be. */
 static int add_count(Entry *entry, const Line *line)
 {
     if (entry->rate == 1.0 && line->places == 0)
@@ -311,7 +311,7 @@ static int add_value(Sums *sums, Entry *entry, const Line *line)
     return 1;
 }
 
-/* Add a line; 1 if it is done, 0 if it isn't known, -1 after an error. */
+/* Add a line; 1 if it is done, 0 if it is not known, -1 after an error. */
 static int add_line(Sums *sums, const char *start, const char *end)
 {
     Line line;
@@ -590,7 +590,7 @@ static void sums_dealloc(PyObject *self)
 }
 
 static PyMethodDef sums_methods[] = {
-    {"add", sums_add, METH_O, "Add the lines of a chunk, and give those that aren't known."},
+    {"add", sums_add, METH_O, "Add the lines of a chunk, and give those that are not known."},
     {"learn", sums_learn, METH_VARARGS, "Learn the shapes of lines from a dictionary of shapes by head and suffix."},
     {"take", sums_take, METH_NOARGS, "Give the number of lines, counters and timers since the last time."},
     {NULL, NULL, 0, NULL},

@@ -30,7 +30,7 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
       ``count``, ``mean_90`` or ``histogram.bin_10``.
     * ``lines``, ``bad_lines``, ``datagrams``: what was received in the flush.
     * ``calculation``: how long it took to work all this out, in seconds.
-    * ``alike``: what those series are together that Graphite can't tell apart, see `joined`.
+    * ``alike``: what those series are together that Graphite cannot tell apart, see `joined`.
 
     An idle series is in it with zeros (a gauge with its value) unless it was asked for that it be left out.
     """

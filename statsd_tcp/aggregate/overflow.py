@@ -52,7 +52,7 @@ def fresh_amount(news: Interval, known: Mapping[str, Collection[str]]) -> Amount
 def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) -> Admitted:
     """Leave out of an interval what is new and finds no room, with all that is new behind it. It stays as it is itself.
 
-    ``known`` are the identities that exist, by the field of an interval; fields that aren't in it are not limited.
+    ``known`` are the identities that exist, by the field of an interval; fields that are not in it are not limited.
     """
     kept: dict[str, Any] = {}
     left_out: dict[str, str] = {}

@@ -8,7 +8,7 @@ Gauges are the exception, because what happens to a gauge has an order. Their li
 others, and the changes they make are noted at once. Where a line of a new shape came is known all the same, see
 `aggregate.firsts`: a table is in the order of its lines, and has a mark for each moment at which some were new.
 
-Where there is a part that adds plain lines up by itself (`aggregate.sums`), only the lines that it doesn't know
+Where there is a part that adds plain lines up by itself (`aggregate.sums`), only the lines that it does not know
 are counted.
 """
 
@@ -194,7 +194,7 @@ class _Listener:
             self.holds_much()
 
     def _unknown(self, chunk: bytes) -> tuple[list[bytes], int]:
-        """Give the lines of a chunk that the sums can't add up, and their bytes."""
+        """Give the lines of a chunk that the sums cannot add up, and their bytes."""
         if self.sums is None:
             return _split(chunk), len(chunk)
         unknown = self.sums.add(chunk)
@@ -250,7 +250,7 @@ class Tally:
     ) -> None:
         """Serve listeners with these labels and grammars.
 
-        The lines that are good are also given to ``accepted``: sums can't do that, and are not used then.
+        The lines that are good are also given to ``accepted``: sums cannot do that, and are not used then.
         ``holds_much`` is called, and may be called again, when the interval should be taken soon.
         """
         sums = new_sums if accepted is None else None

@@ -27,7 +27,7 @@ from statsd_tcp.tap import Options
 __all__ = ["run"]
 
 GOOD, AT_FAULT = 0, 1
-"""The exit statuses, besides 64 for a command line that can't be read."""
+"""The exit statuses, besides 64 for a command line that cannot be read."""
 
 
 class _Options(Options):

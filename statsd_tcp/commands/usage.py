@@ -9,4 +9,4 @@ EX_USAGE = 64
 
 
 class UsageError(Exception):
-    """Options that are well formed but don't go together; the text begins with the option at fault."""
+    """Options that are well formed but do not go together; the text begins with the option at fault."""

@@ -56,7 +56,7 @@ class _Done(NamedTuple):
     """What one commit has brought.
 
     ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
-    ``lost`` the ledgers that the store knows and that aren't there any more. ``unread`` are the journals that have to
+    ``lost`` the ledgers that the store knows and that are not there any more. ``unread`` are the journals that have to
     be read, each up to an offset or None for its end, ``in_vain`` those that were, and what came of it was not
     understood. ``backup_taken`` is when the backup was taken that the store was before, or None.
     """
@@ -288,7 +288,7 @@ class Committer:
                 return False
             self._ledger_folder.remove(ledger)
         except OSError as error:
-            self._log.error("a ledger that is not needed any more can't be deleted: {error}", error=in_words(error))
+            self._log.error("a ledger that is not needed any more cannot be deleted: {error}", error=in_words(error))
             return False
         return True
 

@@ -84,7 +84,7 @@ class IRecovery(Protocol):
         """Fire when no journal waits, or after that time."""
 
     def stop(self) -> Deferred[None]:
-        """Read nothing more; what isn't read will be the next time it is asked for."""
+        """Read nothing more; what is not read will be the next time it is asked for."""
 
 
 class _Job:
@@ -240,7 +240,7 @@ class Recovery:
         try:
             job.ledger.note_suspect(suspect)
         except OSError as error:
-            self._log.error("what ends the readers of a journal can't be noted: {error}", error=in_words(error))
+            self._log.error("what ends the readers of a journal cannot be noted: {error}", error=in_words(error))
 
     def _finish(self, job: _Job, result: Replay) -> None:
         self._rejected(result.examples)

@@ -124,7 +124,7 @@ def replay(
     """Read a piece behind the committed offset ``start``, up to ``until`` or the end of all.
 
     The writer must be dead, or have gone beyond ``until`` and have nothing released behind ``start``. Only whole frames
-    count. Frames of listeners that the directory doesn't name end the replay as damaged ones do.
+    count. Frames of listeners that the directory does not name end the replay as damaged ones do.
     """
     piece = _Piece(ledger, start, until, None, clock)
     tally = tally_for(piece.listeners)

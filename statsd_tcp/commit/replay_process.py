@@ -6,7 +6,7 @@ do the same to the supervisor, at this start and every later one. The open ledge
     !                 it begins: what went wrong before that was not the journal's fault
     @OFFSET           in careful mode: the frame there is in memory, and about to be read
     -                 in careful mode: it was read, and the next one is taken from the file
-    ?TEXT             the journal can't be read for now: an error of the operating system
+    ?TEXT             the journal cannot be read for now: an error of the operating system
     =REPLAY           a `Replay` in msgpack, up to the end of the output
 
 each but the last in a line. `Words` takes that apart again. It ends with `NO_MEMORY` when it gets no memory: that need

@@ -22,7 +22,7 @@ class Activity:
         self._begun = False
 
     def committed(self, snapshot: Snapshot) -> None:
-        """Take note of a commit. What was in the store before the first one doesn't count."""
+        """Take note of a commit. What was in the store before the first one does not count."""
         totals = snapshot.settled.items()
         heard = sum(value for key, value in totals if key.metric in _HEARD)
         self._bad = sum(value for key, value in totals if key.metric == BAD_LINES)

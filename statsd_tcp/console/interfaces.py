@@ -27,7 +27,7 @@ class IOpenFlush(Interface):
 class IConsoleSources(Interface):
     """The rest of it: called in the reactor's thread, and must not wait."""
 
-    up: bool = Attribute("What the operator says: while it is False the service says that it isn't ready.")
+    up: bool = Attribute("What the operator says: while it is False the service says that it is not ready.")
 
     def stats() -> Iterable[tuple[str, object]]:
         """Return the numbers of the reply to ``stats``, by their names."""

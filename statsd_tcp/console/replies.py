@@ -20,7 +20,7 @@ HELP = (
 )
 
 UNKNOWN = "ERROR\n"
-"""The reply to a command that there isn't."""
+"""The reply to a command that there is not."""
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:

@@ -54,7 +54,7 @@ class StoredFlush:
         return self._committer.ask(lambda store: series_json(open_series(store, kind, self._timers)))
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[str]:
-        """Delete series; when it is done, the pages don't show them either.
+        """Delete series; when it is done, the pages do not show them either.
 
         The store's thread does it in parts, between which commits have their turn.
         """

@@ -43,7 +43,7 @@ class Session(LineOnlyReceiver):
     """Reads commands, line by line, and answers them one after the other.
 
     A client may send all its commands, half-close, and read: all are answered before the connection is closed. The last
-    one needs no newline then. While a client doesn't read its replies the next command waits.
+    one needs no newline then. While a client does not read its replies the next command waits.
     """
 
     delimiter = b"\n"
@@ -152,7 +152,7 @@ class Session(LineOnlyReceiver):
             self._quiet = None
 
     def _no_newline(self) -> None:
-        """Answer a command whose newline didn't come."""
+        """Answer a command whose newline did not come."""
         self._quiet = None
         line, self._buffer = self._buffer, b""
         self.lineReceived(line)

@@ -66,7 +66,7 @@ def _judge(check: Check, facts: Facts, goal: Goal) -> Judgement:
 
 
 def _for_the_host(judgement: Judgement) -> Judgement:
-    """Leave the remedies to people: from another network namespace the host's settings can't be changed."""
+    """Leave the remedies to people: from another network namespace the host's settings cannot be changed."""
     left = tuple(msgspec.structs.replace(remedy, automatic=False) for remedy in judgement.remedies)
     return msgspec.structs.replace(judgement, remedies=left)
 

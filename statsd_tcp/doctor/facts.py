@@ -1,7 +1,7 @@
 """What one machine says about itself: its files below /proc and /sys, each read once, when it is first asked for.
 
 The roots and the two questions that are not files come in from outside, so that a recorded machine is judged exactly
-as a live one. What can't be read raises `Unread` with the reason, in words for the operator.
+as a live one. What cannot be read raises `Unread` with the reason, in words for the operator.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Facts"]
 _HOST_ONLY = re.compile(
     r"net\.core\.(netdev_|dev_weight|rps_sock|busy|[rw]mem_)|net\.ipv4\.(tcp_mem|tcp_max_orphans|udp_mem)$"
 )
-"""Settings that exist once for the whole machine: other network namespaces don't show them."""
+"""Settings that exist once for the whole machine: other network namespaces do not show them."""
 
 
 class Facts:
@@ -105,7 +105,7 @@ class Facts:
 
     @cached_property
     def version(self) -> tuple[int, int]:
-        """The kernel's version, such as (6, 1); (0, 0) where it can't be known."""
+        """The kernel's version, such as (6, 1); (0, 0) where it cannot be known."""
         found = re.match(r"(\d+)\.(\d+)", self._or("", "kernel.osrelease"))
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
@@ -132,7 +132,7 @@ class Facts:
 
     @cached_property
     def online(self) -> list[int]:
-        """The machine's processors; empty where they can't be known."""
+        """The machine's processors; empty where they cannot be known."""
         try:
             return cpu_list(self.text(self.roots.sys / "devices/system/cpu/online"))
         except Unread:
@@ -173,7 +173,7 @@ class Facts:
         try:
             return self._probes.listeners()
         except OSError as error:
-            raise Unread(f"listening sockets can't be listed: {error.strerror}") from None
+            raise Unread(f"listening sockets cannot be listed: {error.strerror}") from None
 
     # The process.
 

@@ -187,7 +187,7 @@ class Installation:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
-            raise InstallationError(f"{self._record_path} can't be read: {in_words(error)}") from None
+            raise InstallationError(f"{self._record_path} cannot be read: {in_words(error)}") from None
 
     def _path(self, name: str) -> Path:
         return self._proc / "sys" / name.replace(".", "/")
@@ -243,4 +243,4 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text)
     except OSError as error:
-        raise InstallationError(f"{path} can't be written: {error.strerror}") from None
+        raise InstallationError(f"{path} cannot be written: {error.strerror}") from None

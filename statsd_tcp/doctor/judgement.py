@@ -112,7 +112,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True):
     """One thing to look at. ``id`` never changes; ``essential``: without it, whether the rate is reached is open.
 
-    ``examine`` raises `Unread` for what it can't know.
+    ``examine`` raises `Unread` for what it cannot know.
     """
 
     id: str
@@ -150,7 +150,7 @@ def at_least(
     weight: Weight = Weight.WARNING,
     counters: tuple[Counter, ...] = (),
 ) -> Judgement:
-    """Judge a sysctl that may be as high as it likes: ``enough`` is the reason where it is, ``short`` where it isn't.
+    """Judge a sysctl that may be as high as it likes: ``enough`` is the reason where it is, ``short`` where it is not.
 
     ``weight`` is what it means when it is too low.
     """

@@ -13,7 +13,7 @@ __all__ = ["KernelProbes", "Probes", "Roots", "Unread"]
 
 
 class Unread(Exception):  # noqa: N818  (a state of knowledge, not an error)
-    """Something can't be known here; the text is the reason."""
+    """Something cannot be known here; the text is the reason."""
 
 
 class Probes(Protocol):
@@ -41,7 +41,8 @@ class KernelProbes:
 class Roots(NamedTuple):
     """Where to look: the mounts of proc and sysfs, and the process (a pid, or ``self``) whose limits count.
 
-    ``shut`` is the reason why the process's network namespace, which is not ours, can't be entered; "" if we are in it.
+    ``shut`` is the reason why the process's network namespace, which is not ours, cannot be entered; "" if we are in
+    it.
     """
 
     proc: Path = Path("/proc")

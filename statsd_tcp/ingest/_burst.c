@@ -1,7 +1,7 @@
 /* The accept lanes' inner loop in C: what lane.py and line_lane.py do with a connection that has sent everything.
  *
- * Optional. Whatever is not the common case is left to the lanes in Python: a connection that isn't finished, a read
- * that doesn't end in a newline, an error of accept(2). The Python interpreter's lock is held all the time; nothing
+ * Optional. Whatever is not the common case is left to the lanes in Python: a connection that is not finished, a read
+ * that does not end in a newline, an error of accept(2). The Python interpreter's lock is held all the time; nothing
  * here waits: the sockets must not block.
  */
 

@@ -18,7 +18,7 @@ from statsd_tcp.wire.grammar import Framing
 __all__ = ["HandOver", "HandOverLane"]
 
 HandOver = Callable[[raw_socket, LineStream, int], None]
-"""Makes a transport of a connection, which has brought so many bytes; raises `OSError` when it can't, and then has
+"""Makes a transport of a connection, which has brought so many bytes; raises `OSError` when it cannot, and then has
 closed nothing."""
 
 
@@ -87,7 +87,7 @@ class HandOverLane(AcceptLane):
         return True
 
     def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
-        """End a connection whose client isn't done, because the service stops."""
+        """End a connection whose client is not done, because the service stops."""
         if stream is not None:
             stream.finish(clean=False)
         self.close(connection, self._indexes.shutdown)

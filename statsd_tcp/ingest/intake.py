@@ -50,7 +50,7 @@ class LineTally(Protocol):
 class Intake:
     """Chunks of complete lines on their way from the sockets to the tally.
 
-    ``full`` is called once when the journal can't take another chunk for certain: reading must stop until `release`
+    ``full`` is called once when the journal cannot take another chunk for certain: reading must stop until `release`
     has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
     ``scarce`` is called once before that, when only the reserve is left: connections that bring much must not be read
     until ``ample`` is called. ``turn`` is another number after each release. ``tails`` bounds what waits for newlines.
@@ -124,7 +124,7 @@ class Intake:
             return
         journal = self.journal
         if lines.find(GAUGE_MARK) >= 0 or (lines.find(SPACE) >= 0 and lines.find(SPACED_MARK) >= 0):
-            # What happens to a gauge has an order over all workers. The beginning of the batch isn't exact enough:
+            # What happens to a gauge has an order over all workers. The beginning of the batch is not exact enough:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()
             journal.append(listener, lines, tick, received, datagrams)
@@ -155,7 +155,7 @@ class Intake:
             self._fill()
 
     def reject(self, listener: int, reason: str, n: int, beginning: bytes) -> None:
-        """Count lines that can't be taken because they were too long or never finished; one of them begins so."""
+        """Count lines that cannot be taken because they were too long or never finished; one of them begins so."""
         self._tally.reject(listener, reason, n, beginning)
 
     def settle(self) -> None:

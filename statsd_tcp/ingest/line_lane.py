@@ -43,7 +43,7 @@ class LineLane(HandOverLane):
         self._whole: bytes | tuple[()] = b"\n" if framing == "lines" else ()
 
     def serve(self, descriptor: int) -> None:
-        """Read what a client has sent. One that isn't done is polled again a little later."""
+        """Read what a client has sent. One that is not done is polled again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         reason, stream, brought = self.read(connection, None)
         self.close_or_wait(descriptor, connection, reason, stream, brought)
@@ -75,7 +75,7 @@ class LineLane(HandOverLane):
         *,
         ended: bool = False,
     ) -> tuple[int, LineStream | None, int]:
-        """Read what is there; give the cell of the reason to close it, or 0 while the client isn't done.
+        """Read what is there; give the cell of the reason to close it, or 0 while the client is not done.
 
         While there is none, the last part is how many bytes were read: no more than a share of the journal's reserve in
         one poll, once only that is left. A stream is made only for a connection that
@@ -127,7 +127,7 @@ class LineLane(HandOverLane):
 
 
 class UnfinishedConnection:
-    """A connection of a line lane whose client wasn't done at the first poll."""
+    """A connection of a line lane whose client was not done at the first poll."""
 
     __slots__ = ("_brought", "_connection", "_lane", "_polls", "_stream", "until")
 

@@ -54,7 +54,7 @@ class Lane(Protocol):
         """Let the reactor say when there is something to do."""
 
     def unwatch(self) -> None:
-        """Don't."""
+        """Do not."""
 
     def poll(self) -> int:
         """Take what is there, up to the lane's budget, and say how much it was."""
@@ -77,7 +77,7 @@ class Parkable(Unfinished, Parked, Protocol):
 class Moderator:
     """Decides when every lane of one worker polls its socket.
 
-    ``failed`` is called with a `Failure` when a poll raises: the worker can't go on then.
+    ``failed`` is called with a `Failure` when a poll raises: the worker cannot go on then.
 
     The intake gathers what all lanes read, and is settled once for all of them: parsing a batch costs less than parsing
     its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so that whoever has
@@ -121,7 +121,7 @@ class Moderator:
         self._run_if_needed(found)
 
     def read_at_once(self, lane: Lane) -> None:
-        """Let a lane poll that can't wait, and that says nothing about the load of the others."""
+        """Let a lane poll that cannot wait, and that says nothing about the load of the others."""
         self._intake.tick = time.monotonic_ns()
         lane.poll()
         self.settle_soon()
@@ -188,7 +188,7 @@ class Moderator:
     def _poll(self) -> int:
         self._last = self._intake.tick = time.monotonic_ns()
         found = 0
-        # Those that wait come first: what a lane puts off or parks now isn't due in this poll.
+        # Those that wait come first: what a lane puts off or parks now is not due in this poll.
         due, self._again = self._again, []
         for connection in due:
             connection.poll()

@@ -91,7 +91,7 @@ class NativeLineLane(LineLane):
         return accepted, error
 
     def _go_on(self, descriptor: int, data: bytes | None) -> None:
-        """Deal with a connection that isn't done, and of which ``data`` is read and not taken yet.
+        """Deal with a connection that is not done, and of which ``data`` is read and not taken yet.
 
         None: nothing was read of it at all. How much was taken before is not known.
         """

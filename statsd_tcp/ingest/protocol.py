@@ -199,7 +199,7 @@ class LineFactory(Factory):
         return self._protocols
 
     def hand_over(self, connection: raw_socket, stream: LineStream, brought: int) -> None:
-        """Make a transport of a connection of the accept lane; raises `OSError` when that can't be done."""
+        """Make a transport of a connection of the accept lane; raises `OSError` when that cannot be done."""
         connection.setblocking(False)
         self._stream, self._brought = stream, brought
         self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)

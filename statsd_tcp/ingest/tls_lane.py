@@ -1,6 +1,6 @@
 """The lane of a TLS port: connections are counted as everywhere, and then always get a transport.
 
-What a client sends first is a handshake, of which the accept lane could make nothing. One that doesn't come to its end
+What a client sends first is a handshake, of which the accept lane could make nothing. One that does not come to its end
 in time is broken off. A handshake that fails, for whatever reason, is a connection closed for ``error``.
 """
 
@@ -72,7 +72,7 @@ class TlsProtocol(LineProtocol):
     secure = False
 
     def connectionMade(self) -> None:
-        """Join the factory's connections, and those whose handshake isn't through."""
+        """Join the factory's connections, and those whose handshake is not through."""
         super().connectionMade()
         self.factory.begun(self)
 

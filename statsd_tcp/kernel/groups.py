@@ -1,6 +1,6 @@
 """What a process's control groups allow, use and have refused: processors, memory and tasks, version 1 and 2.
 
-A limit counts where it is tightest, in the group itself or in any of its parents. In a container the parents can't be
+A limit counts where it is tightest, in the group itself or in any of its parents. In a container the parents cannot be
 seen: what holds there is then only what the container's own group says.
 """
 

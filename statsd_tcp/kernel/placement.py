@@ -46,7 +46,7 @@ def place_workers(workers: int, layout: Layout) -> tuple[int, ...]:
 
 
 def read_layout(sys: Path = Path("/sys")) -> Layout:
-    """Look at the machine. What can't be read is left out: then the order is that of the numbers."""
+    """Look at the machine. What cannot be read is left out: then the order is that of the numbers."""
     usable = os.sched_getaffinity(0)
     folder = sys / "devices/system/cpu"
     threads = {cpu: _listed(folder / f"cpu{cpu}/topology/thread_siblings_list") for cpu in usable}

@@ -42,7 +42,7 @@ _MOST = 1 << 16
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What was read at one moment. What this kernel doesn't have is not in it.
+    """What was read at one moment. What this kernel does not have is not in it.
 
     ``counters`` only grow (until they wrap or the kernel is started anew); ``levels`` go up and down.
     """

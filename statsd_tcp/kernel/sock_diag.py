@@ -45,7 +45,7 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 def listeners() -> list[Listener]:
-    """Return all listening TCP sockets of our network namespace; raises OSError where the kernel won't tell."""
+    """Return all listening TCP sockets of our network namespace; raises OSError where the kernel will not tell."""
     found: list[Listener] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as link:
         for family in (socket.AF_INET, socket.AF_INET6):

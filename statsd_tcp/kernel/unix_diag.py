@@ -32,7 +32,7 @@ _BUFFER = 8192
 def unix_queue(listener: socket.socket) -> tuple[int, int]:
     """Return how many connections wait in a listening Unix socket's queue, and how many may.
 
-    Raises `OSError` where the kernel won't tell: where netlink is forbidden, or there is no module for this.
+    Raises `OSError` where the kernel will not tell: where netlink is forbidden, or there is no module for this.
     """
     inode = os.fstat(listener.fileno()).st_ino
     question = _QUESTION.pack(socket.AF_UNIX, 0, 0, _ANY, inode & _ANY, _SHOW_RQLEN, _ANY, _ANY)

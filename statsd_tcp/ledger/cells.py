@@ -59,7 +59,7 @@ class ListenerCells(NamedTuple):
 
 CLOSE_REASONS = ListenerCells._fields[1 : ListenerCells._fields.index("accept_errors")]
 """Why a worker closed a connection: the fields of `ListenerCells` after ``accepted`` and before the errors of accept.
-``killed`` is booked by the supervisor, for a worker that can't."""
+``killed`` is booked by the supervisor, for a worker that cannot."""
 
 _PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
 

@@ -30,7 +30,7 @@ _SAID: dict[Fault, str] = {
 
 _ASIDE = ".damaged"
 _UNREAD = ".unread"
-"""What a file is called from then on: one that is no ledger of this version, and one whose journal couldn't be read."""
+"""The suffixes of files that are set aside: not a ledger of this version, and a journal that could not be read."""
 
 
 class Ledger:
@@ -143,7 +143,7 @@ class LedgerFolder:
         self.ledgers: dict[str, Ledger] = {}
         self._orphans: list[Ledger] = []
         self.unreadable: set[str] = set()
-        """The ids of ledgers that can't be opened for now, and stay for the next start."""
+        """The ids of ledgers that cannot be opened for now, and stay for the next start."""
         self.set_aside = sum(1 for path in folder.iterdir() if path.suffix in (_ASIDE, _UNREAD))
         """How many files wait for somebody to look at them."""
         self.faults: dict[Fault, int] = dict.fromkeys(_SAID, 0)
@@ -170,7 +170,7 @@ class LedgerFolder:
         return ledger, descriptor
 
     def find(self) -> int:
-        """Open the ledgers that an earlier run left, and give their number. One that can't be read is set aside."""
+        """Open the ledgers that an earlier run left, and give their number. One that cannot be read is set aside."""
         remove_unfinished(self._folder)
         for path in ledger_paths(self._folder):
             try:
@@ -183,14 +183,14 @@ class LedgerFolder:
             except OSError as error:
                 self.unreadable.add(path.stem)
                 why = in_words(error)
-                self._log.error("a ledger of the last run can't be read, and stays for the next: {why}", why=why)
+                self._log.error("a ledger of the last run cannot be read, and stays for the next: {why}", why=why)
             else:
                 self.ledgers[ledger.ledger_id] = ledger
                 self._orphans.append(ledger)
         return len(self._orphans)
 
     def claim(self, ledger_id: str) -> Ledger | None:
-        """Return a ledger that was found, whose writer isn't an orphan but ours; None if there is none of that id."""
+        """Return a ledger that was found, whose writer is not an orphan but ours; None if there is none of that id."""
         ledger = self.ledgers.get(ledger_id)
         self._orphans = [orphan for orphan in self._orphans if orphan is not ledger]
         return ledger
@@ -245,7 +245,7 @@ class LedgerFolder:
         self._log.error("{why}; it is kept as {aside}", why=why, aside=aside)
 
     def remove(self, ledger: Ledger) -> None:
-        """Delete the file of a ledger that the store has taken in; raises `OSError` when that can't be done."""
+        """Delete the file of a ledger that the store has taken in; raises `OSError` when that cannot be done."""
         self._notice(ledger)
         del self.ledgers[ledger.ledger_id]
         ledger.file.close()

@@ -91,8 +91,8 @@ class Frame(NamedTuple):
 def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterator[Frame]:
     """Yield the frames between two offsets, in order, up to the first that is damaged.
 
-    A damaged one is one that can't have been written whole: that happens only to a ring that lost pages in a power
-    loss, and what lies behind it can't be trusted.
+    A damaged one is one that cannot have been written whole: that happens only to a ring that lost pages in a power
+    loss, and what lies behind it cannot be trusted.
     """
     size = len(ring)
     while 0 <= start < head <= start + size:

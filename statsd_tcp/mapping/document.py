@@ -1,7 +1,7 @@
 """A mapping file of statsd_exporter: read, checked, and what is missing in it filled in.
 
 docs/mapping.md lists every key. What the file's own program has renamed since is still read, with a warning; what
-can't be meant is refused with its line.
+cannot be meant is refused with its line.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _TYPES: Final[Mapping[str, MetricType]] = {
 _BARE: Final = "true"
 
 Treatments = Mapping[str, Treatment]
-"""By identity how a series is treated; what isn't in it is `PLAIN`."""
+"""By identity how a series is treated; what is not in it is `PLAIN`."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

@@ -4,7 +4,7 @@
     hits.page, tag code:200      hits_page{code="200"}
     9lives                       _9lives
 
-Whatever the raw name is, the result is valid: a series that came off the network can't spoil a scrape.
+Whatever the raw name is, the result is valid: a series that came off the network cannot spoil a scrape.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statsd_tcp.wire.series import split_identity
 
 __all__ = ["exposition_name", "label_name", "name_and_labels"]
 
-# A run of dashes becomes one underscore, any other character that isn't allowed one of its own.
+# A run of dashes becomes one underscore, any other character that is not allowed one of its own.
 _INVALID = re.compile(r"-+|[^A-Za-z0-9_]")
 _DIGITS = frozenset("0123456789")
 
@@ -30,7 +30,7 @@ _VALUE_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 def exposition_name(raw: str) -> str:
-    """Make a metric name of letters, digits and underscores, which doesn't begin with a digit."""
+    """Make a metric name of letters, digits and underscores, which does not begin with a digit."""
     name = _INVALID.sub("_", raw) or "_"
     return "_" + name if name[0] in _DIGITS else name
 

@@ -41,7 +41,7 @@ def _summary_options(source: Source, node: Node) -> dict[str, Any]:
         "quantiles": lambda value: _quantiles(source, value),
         "max_age": source.duration,
         "age_buckets": whole,
-        # The size of a buffer that isn't needed here.
+        # The size of a buffer that is not needed here.
         "buf_cap": partial(source.whole, highest=_MOST_ANYTHING),
         "max_summary_age": _renamed(source, "max_summary_age", "max_age", source.duration),
         "summary_age_buckets": _renamed(source, "summary_age_buckets", "age_buckets", whole),

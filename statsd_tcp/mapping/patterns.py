@@ -17,7 +17,7 @@ _REFERENCE: Final = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+)|(\$))"
 
 
 class PatternError(ValueError):
-    """A regular expression that can't be used; the text is one line."""
+    """A regular expression that cannot be used; the text is one line."""
 
 
 class Found(NamedTuple, Generic[_T]):
@@ -28,7 +28,7 @@ class Found(NamedTuple, Generic[_T]):
 
 
 class Template:
-    """A text with references to groups. A reference to a group that isn't there stands for nothing."""
+    """A text with references to groups. A reference to a group that is not there stands for nothing."""
 
     def __init__(self, text: str, groups: Mapping[str, int]) -> None:
         """``groups`` are the places of the values that `expand` gets, by the names that references use."""

@@ -50,7 +50,7 @@ _SECONDS: Final = {
 
 
 class MappingError(ValueError):
-    """A mapping file that can't be used; the text is one line and begins with the file and the line at fault."""
+    """A mapping file that cannot be used; the text is one line and begins with the file and the line at fault."""
 
 
 class _ShallowLoader(yaml.SafeLoader):
@@ -191,7 +191,7 @@ class Source:
         return value
 
     def whole(self, node: Node, highest: int) -> int:
-        """Read a whole number that isn't negative."""
+        """Read a whole number that is not negative."""
         text = self.text(node)
         if not (text.isascii() and text.isdigit() and len(text) < _LONG and int(text) <= highest):
             self.fail(node, f"{text!r} is not a whole number from 0 to {highest}")

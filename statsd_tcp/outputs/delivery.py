@@ -179,7 +179,7 @@ class Delivery(Service):
 
 
 def _apart(deferred: Deferred[Any]) -> Deferred[Any]:
-    """Give a Deferred that fires with this one, or when it is cancelled: a coroutine may go on all the same."""
+    """Return a Deferred that fires with this one, or when it is cancelled: a coroutine may go on all the same."""
     own: Deferred[Any] = Deferred(lambda _: deferred.cancel())
 
     def fire(result: object) -> None:

@@ -1,7 +1,7 @@
 """Graphite: each flush over a connection of its own to carbon, in its text or its pickle protocol.
 
 Neither protocol has an answer. But a peer that has read everything up to our end closes its own side, in good
-order, and one that died or was cut off doesn't: so a flush counts as written when the connection has ended well on
+order, and one that died or was cut off does not: so a flush counts as written when the connection has ended well on
 both sides, theirs after ours. Otherwise all of it is sent again, which does no harm: carbon keeps one value for each
 name and time.
 
@@ -94,7 +94,7 @@ class NotClosedError(NotTakenError):
 
 
 def unacknowledged(connection: socket.socket) -> int:
-    """Give how many bytes the peer's kernel has not acknowledged, our end among them; raises `OSError`."""
+    """Return how many bytes the peer's kernel has not acknowledged, our end among them; raises `OSError`."""
     number = array.array("i", [0])
     # SIOCOUTQ of tcp(7) has this name too.
     fcntl.ioctl(connection, termios.TIOCOUTQ, number)
@@ -239,7 +239,7 @@ class _Sender(Protocol):
             self._stall.reset(_LAST_WAIT)
 
     def readConnectionLost(self) -> None:
-        """Tell whether the peer's end came after it had read ours.
+        """Judge whether the peer's end came after it had read ours.
 
         One that closes while something is still on its way to it closes in good order too: what comes then is answered
         by a reset, never acknowledged. What its kernel had acknowledged before was read, or its end would be a reset.

@@ -34,7 +34,7 @@ Point = tuple[str, float]
 
 
 def points(flush: FlushResult, rules: NameRules, own: OwnNumbers) -> Iterator[Point]:
-    """Give all that is said about a flush, in etsy's order."""
+    """Yield all that is said about a flush, in etsy's order."""
     spaces = _Spaces(rules)
     flush = flush.joined()
     yield from _counters(flush, rules, spaces)
@@ -66,7 +66,7 @@ class _Spaces:
             self.counters, self.timers, self.gauges, self.sets = (_before(rules.prefix, kind) for kind in kinds)
 
     def split(self, identity: str) -> tuple[str, str]:
-        """Give a series' name, and what comes behind it and its field."""
+        """Return a series' name, and what comes behind it and its field."""
         name, tags = name_and_tags(identity)
         return name, self.suffix + tags
 

@@ -47,7 +47,7 @@ def clean(name: str) -> str:
 
 
 def name_and_tags(identity: str) -> tuple[str, str]:
-    """Give a series' name and, with the semicolon before each, its tags.
+    """Return a series' name and, with the semicolon before each, its tags.
 
     A name that has Graphite's tags in it, because its listener does not read them, has them here too.
     """

@@ -33,4 +33,4 @@ class OutputFactory(Protocol):
     """What an entry point of the group `GROUP` names."""
 
     def __call__(self, reactor: Any, arguments: Mapping[str, str]) -> IOutput:
-        """Make the output of ``--output NAME:key=value...``; ``ValueError`` says which argument can't be used."""
+        """Make the output of ``--output NAME:key=value...``; ``ValueError`` says which argument cannot be used."""

@@ -15,7 +15,7 @@ __all__ = ["PluginError", "make_plugin"]
 
 
 class PluginError(Exception):
-    """An output that can't be made; the text is one line that begins with the option."""
+    """An output that cannot be made; the text is one line that begins with the option."""
 
 
 def make_plugin(reactor: Any, spec: PluginSpec) -> IOutput:
@@ -37,5 +37,5 @@ def make_plugin(reactor: Any, spec: PluginSpec) -> IOutput:
     except Invalid:
         raise PluginError(f"{where}: what it makes is no IOutput (docs/outputs.md says what that is)") from None
     except Exception as error:
-        raise PluginError(f"{where}: can't be loaded: {type(error).__name__}: {in_words(error)}") from error
+        raise PluginError(f"{where}: cannot be loaded: {type(error).__name__}: {in_words(error)}") from error
     return output

@@ -33,7 +33,7 @@ _MARK = "statscounter-offer:"
 
 
 class RefusedError(Exception):
-    """The next image can't be started; the text is the last thing that it said."""
+    """The next image cannot be started; the text is the last thing that it said."""
 
 
 class Wanted(msgspec.Struct, frozen=True):

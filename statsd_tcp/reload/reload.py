@@ -52,10 +52,10 @@ _BLOCKED = (*SIGNALS, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 QUIET_CHECK = 0.02
 QUIET_TRIES = 100
 """Seconds between two looks whether all workers have answered, and how many looks: two seconds in all. A worker that
-hasn't answered then is silent for a reason of its own; what it says later is read by the next image."""
+has not answered then is silent for a reason of its own; what it says later is read by the next image."""
 
 START_TRIES = 500
-"""How many such looks whether every worker accepts. One that is only starting isn't handed on, and must not have taken
+"""How many such looks whether every worker accepts. One that is only starting is not handed on, and must not have taken
 clients when it is given up."""
 
 
@@ -248,7 +248,7 @@ class Reload:
                 os.execve(sys.executable, [sys.executable, *self._again.arguments], os.environ)  # noqa: S606
         except OSError as error:
             why = in_words(error)
-            self._log.error("the next image can't be started, and all stays as it is: {why}", why=why)
+            self._log.error("the next image cannot be started, and all stays as it is: {why}", why=why)
 
     def _manifest(self, made: list[BoundListener]) -> Manifest:
         plan = self._plan

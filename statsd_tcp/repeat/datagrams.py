@@ -81,7 +81,7 @@ class DatagramSender:
         self._send_later()
 
     def flush(self) -> None:
-        """Send what waits at once; what the kernel doesn't take is lost."""
+        """Send what waits at once; what the kernel does not take is lost."""
         self._prepare()
         while self._ready and self._send_one():
             pass

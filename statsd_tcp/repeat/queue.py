@@ -32,7 +32,7 @@ class LineQueue:
     Repeated lines are a copy: they are counted here already. So a target that does not take them must never slow the
     clients down, and the newest are dropped, because the older ones may be half sent.
 
-    ``sent`` and ``lost`` say what became of lines that were taken out. ``error`` is why they can't be sent.
+    ``sent`` and ``lost`` say what became of lines that were taken out. ``error`` is why they cannot be sent.
     """
 
     __slots__ = ("_blocks", "_dropped", "_failed", "_label", "_most", "_sent", "_waiting", "error", "size")

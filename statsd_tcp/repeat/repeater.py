@@ -14,7 +14,7 @@ __all__ = ["Repeater", "Sender", "make_repeater"]
 
 
 class Sender(Protocol):
-    """Sends lines to one target. None of it waits or raises: what can't be sent is counted as dropped."""
+    """Sends lines to one target. None of it waits or raises: what cannot be sent is counted as dropped."""
 
     def send(self, lines: bytes) -> None:
         """Send lines, each of which ends in a newline."""

@@ -141,7 +141,7 @@ class _Attempts:
 
 @implementer(IPushProducer)
 class _Writer(Protocol):
-    """One connection. It is paused while the other side doesn't keep up."""
+    """One connection. It is paused while the other side does not keep up."""
 
     transport: Any
 
@@ -150,7 +150,7 @@ class _Writer(Protocol):
         self.paused = False
 
     def connectionMade(self) -> None:
-        """Ask to be told when the other side doesn't keep up, and begin."""
+        """Ask to be told when the other side does not keep up, and begin."""
         self.transport.registerProducer(self, True)
         self._sender.connected(self)
 

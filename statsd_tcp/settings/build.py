@@ -111,7 +111,7 @@ def _parse(option: Option, text: str, where: str) -> Any:
 
 
 def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
-    """Yield a line for all that can't be together."""
+    """Yield a line for all that cannot be together."""
     outputs = Counter(one.label for one in settings.graphite + settings.repeat + settings.output)
     for name, times in outputs.items():
         if times > 1 or (name == "console" and settings.console):

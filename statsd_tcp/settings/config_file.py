@@ -34,7 +34,7 @@ _ALIKE = 0.8
 def read_config(path: Path) -> dict[str, list[str]]:
     """Read a TOML file into option name -> values, all still as text.
 
-    Raises `SettingsError` naming the file, and the option or line in it, when it can't be read or holds anything else.
+    Raises `SettingsError` naming the file, and the option or line in it, when it cannot be read or holds anything else.
     """
     texts, faults = scan_config(path)
     if faults:
@@ -45,7 +45,7 @@ def read_config(path: Path) -> dict[str, list[str]]:
 def scan_config(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     """Read what can be read of a file, as `read_config` does, and give a line for each fault besides.
 
-    Raises `SettingsError` when it can't be read at all.
+    Raises `SettingsError` when it cannot be read at all.
     """
     texts: dict[str, list[str]] = {}
     faults: list[str] = []
@@ -68,7 +68,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"--config: {path} can't be read: {error.strerror}") from None
+        raise SettingsError(f"--config: {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     except ValueError:

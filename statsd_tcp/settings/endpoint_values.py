@@ -27,7 +27,7 @@ _LONGEST_PATH = 107
 
 
 class EndpointError(ValueError):
-    """An endpoint string that can't be used; the text says what is wrong with it and what would be right."""
+    """An endpoint string that cannot be used; the text says what is wrong with it and what would be right."""
 
 
 def check_port(text: str) -> int:
@@ -39,7 +39,7 @@ def check_port(text: str) -> int:
 
 def check_path(text: str) -> str:
     """Return the absolute path of a Unix socket; one that starts with ``@`` is a name in Linux's abstract namespace."""
-    path = text if text.startswith("@") else os.path.abspath(text)  # noqa: PTH100  (a Path can't tell "" from ".")
+    path = text if text.startswith("@") else os.path.abspath(text)  # noqa: PTH100  (a Path cannot tell "" from ".")
     if not text or text == "@" or "\0" in text or text.endswith("/"):
         raise EndpointError(f"{text!r} is not a path of a socket")
     if len(os.fsencode(path)) > _LONGEST_PATH:

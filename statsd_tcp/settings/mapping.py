@@ -16,7 +16,7 @@ def read_mapping_file(path: Path) -> MappingRules:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise MappingError(f"{path} can't be read: {error.strerror}") from None
+        raise MappingError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise MappingError(f"{path} can't be read: it is not UTF-8") from None
+        raise MappingError(f"{path} cannot be read: it is not UTF-8") from None
     return read_mapping(text, str(path))

@@ -18,7 +18,7 @@ __all__ = ["Settings", "SettingsError"]
 
 
 class SettingsError(ValueError):
-    """Settings that can't be used: a line for each of the ``faults`` begins with the option or the file at fault.
+    """Settings that cannot be used: a line for each of the ``faults`` begins with the option or the file at fault.
 
     Its text is the first of them.
     """

@@ -84,7 +84,7 @@ def _once_each(passed: Sequence[Passed]) -> list[Passed]:
 
 
 def _place(one: Passed) -> int | None:
-    """Return the index that a name tells, None if it doesn't."""
+    """Return the index that a name tells, None if it does not."""
     number = one.name.rpartition(_PLACE)[2]
     return int(number) if _PLACE in one.name and number.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""Which socket of an SO_REUSEPORT group the kernel gives a new connection to, when its own hash won't do.
+"""Which socket of an SO_REUSEPORT group the kernel gives a new connection to, when its own hash will not do.
 
 A program in classic BPF, attached to any socket of the group, answers with an index into the group. It needs no
 privilege. Indexes follow the order in which the sockets began to listen; closing one moves the last into its place
@@ -41,7 +41,7 @@ class Instruction(NamedTuple):
 
 
 def program_without(excluded: Collection[int], size: int) -> list[Instruction]:
-    """Write a program that chooses at random among the sockets of a group of ``size`` that aren't ``excluded``.
+    """Write a program that chooses at random among the sockets of a group of ``size`` that are not ``excluded``.
 
     Raises `ValueError` when none is left. It draws a number below the count of those that remain, and then steps over
     the excluded ones, the lowest first.
@@ -69,7 +69,7 @@ def attach(member: socket.socket, program: list[Instruction]) -> None:
 
 
 def detach(member: socket.socket) -> None:
-    """Let the kernel's hash choose again, if it does not; raises `OSError` on kernels before 5.3, which can't."""
+    """Let the kernel's hash choose again, if it does not; raises `OSError` on kernels before 5.3, which cannot."""
     try:
         member.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
     except FileNotFoundError:

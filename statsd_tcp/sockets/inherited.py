@@ -42,7 +42,7 @@ def _address(endpoint: Endpoint) -> tuple[str, int, str | None, str]:
 class InheritedSockets:
     """The sockets that were left to us. What nobody takes is left in ``rest``, to be closed when nobody queues there.
 
-    ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor doesn't get.
+    ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor does not get.
 
     Where no socket more can be bound, as beside systemd's sockets, which are root's, a worker
     more shares a TCP socket with another one, and does without a UDP socket: the others read the datagrams.

@@ -45,7 +45,7 @@ class Steering:
                 # Else there was nothing to detach.
                 if self._program and member.type == socket.SOCK_STREAM:
                     self._log.error(
-                        "connections can't be steered by processor, but by hash: {error}", error=in_words(error)
+                        "connections cannot be steered by processor, but by hash: {error}", error=in_words(error)
                     )
                     return
 

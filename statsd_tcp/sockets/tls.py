@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 class TlsError(Exception):
-    """Keys or certificates that can't be used; the text is one line that names the key in the endpoint and the file."""
+    """Keys or certificates cannot be used; the text is one line that names the endpoint's key and the file."""
 
 
 class TlsMaterial(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ def server_context(material: TlsMaterial) -> Any:
 def reactor_without_tls() -> Iterator[None]:
     """Have a reactor that is first imported in here be without TLS, which takes half of a worker's start to import.
 
-    Its transports can't start TLS, and it has no ``connectSSL``. `server_context` and Twisted's own wrappers work.
+    Its transports cannot start TLS, and it has no ``connectSSL``. `server_context` and Twisted's own wrappers work.
     """
     modules: dict[str, Any] = sys.modules
     is_first = modules.setdefault("OpenSSL", None) is None
@@ -93,7 +93,7 @@ def _read(key: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise TlsError(f"{key}={path} can't be read: {error.strerror}") from None
+        raise TlsError(f"{key}={path} cannot be read: {error.strerror}") from None
 
 
 def _checked(key: str, path: str, load: Callable[[], _T]) -> _T:

@@ -44,7 +44,7 @@ def bind_unix(endpoint: Endpoint) -> socket.socket:
 
 
 def is_stale(path: str) -> bool:
-    """Return whether a socket file is there that no process has; raises `OSError` when that can't be found out."""
+    """Return whether a socket file is there that no process has; raises `OSError` when that cannot be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
         probe.setblocking(False)
         try:
@@ -58,7 +58,7 @@ def is_stale(path: str) -> bool:
 
 
 def remove_path(path: str) -> None:
-    """Remove a socket file that no process has any more. Whatever else is there, or can't be removed, stays."""
+    """Remove a socket file that no process has any more. Whatever else is there, or cannot be removed, stays."""
     try:
         _remove_stale(Path(path))
     except OSError:

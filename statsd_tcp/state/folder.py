@@ -40,7 +40,7 @@ _log = Logger()
 
 
 class StateError(Exception):
-    """A state folder that can't be used; the text is one line with the cause and the remedy."""
+    """A state folder that cannot be used; the text is one line with the cause and the remedy."""
 
 
 class _Folder(NamedTuple):
@@ -67,7 +67,7 @@ def open_state(folder: Path, user: User | None = None, lock: int | None = None) 
     except OSError as error:
         by = f" by user {user.uid}" if user is not None else ""
         raise StateError(
-            f"--state-dir {folder}: can't be made{by} ({error.strerror}); name a folder that may be written"
+            f"--state-dir {folder}: cannot be made{by} ({error.strerror}); name a folder that may be written"
         ) from None
     with _explained(folder, user):
         if user is not None:
@@ -101,7 +101,7 @@ def _explained(folder: Path, user: User | None) -> Iterator[None]:
         raise StateError(f"--state-dir {folder}: {name} {error.strerror}; it is left alone: move it away") from None
     except OSError as error:
         by = f" by user {user.uid}" if user is not None else ""
-        raise StateError(f"--state-dir {folder}: can't be used{by} ({in_words(error)}); name another folder") from None
+        raise StateError(f"--state-dir {folder}: cannot be used{by} ({in_words(error)}); name another folder") from None
 
 
 def sign_lock(descriptor: int) -> None:
@@ -240,7 +240,7 @@ def _take(lock: int, folder: Path) -> None:
         ) from None
     except OSError as error:
         raise StateError(
-            f"--state-dir {folder}: {LOCK} can't be locked ({error.strerror}): name one whose file system has locks"
+            f"--state-dir {folder}: {LOCK} cannot be locked ({error.strerror}): name one whose file system has locks"
         ) from None
 
 

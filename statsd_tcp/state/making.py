@@ -69,6 +69,6 @@ def _is_roots_alone(path: Path) -> bool:
 
 
 def _is_guarded(found: os.stat_result) -> bool:
-    """Return whether other users can't change what root has in a folder: where the sticky bit is set only their own."""
+    """Return whether other users cannot change root's files in a folder: with the sticky bit, only their own."""
     mode = found.st_mode
     return not found.st_uid and (stat.S_ISLNK(mode) or bool(mode & stat.S_ISVTX) or not mode & _OTHERS_WRITE)

@@ -14,7 +14,7 @@ __all__ = ["User", "UserError", "acting_as", "check_access", "check_reading", "c
 
 
 class UserError(Exception):
-    """A change of user that can't be; the text is one line."""
+    """A change of user that cannot be; the text is one line."""
 
 
 class User(NamedTuple):
@@ -39,7 +39,7 @@ def find_user(uid: int | None, gid: int | None) -> User | None:
 
 @contextmanager
 def acting_as(user: User | None) -> Iterator[None]:
-    """Have the rights of this user only, and make files that are theirs. Raise `UserError` when that can't be."""
+    """Have the rights of this user only, and make files that are theirs. Raise `UserError` when that cannot be."""
     if user is None:
         yield
         return
@@ -49,7 +49,7 @@ def acting_as(user: User | None) -> Iterator[None]:
         os.setegid(user.gid)
         os.seteuid(user.uid)
     except OSError as error:
-        raise UserError(f"--uid {user.uid}: this process can't become that user ({error.strerror})") from None
+        raise UserError(f"--uid {user.uid}: this process cannot become that user ({error.strerror})") from None
     try:
         yield
     finally:
@@ -94,8 +94,8 @@ def check_writing(user: User | None, option: str, path: str) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644))
         except OSError as error:
             raise UserError(
-                f"{option}={path}: user {os.geteuid()} can't write that file ({error.strerror}), and a reload opens it "
-                "as that user: make it, and give it to that user (chown)"
+                f"{option}={path}: user {os.geteuid()} cannot write that file ({error.strerror}), and a reload opens "
+                "it as that user: make it, and give it to that user (chown)"
             ) from None
 
 

@@ -44,7 +44,7 @@ class KernelWatch:
         except (OSError, ValueError, LookupError):
             # A kernel that writes its tables in another way than all that are known: said once.
             self._broken = True
-            self._log.failure("the kernel's counters can't be read, and are not watched any more")
+            self._log.failure("the kernel's counters cannot be read, and are not watched any more")
             return
         for line in self._watch.news(now):
             self._log.warn("kernel: {line}", line=line)

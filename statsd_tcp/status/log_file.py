@@ -47,7 +47,7 @@ class LogFile:
         try:
             opened = self._open()
         except OSError as error:
-            self._log.error("the log {path} can't be opened again: {why}", path=self.path, why=in_words(error))
+            self._log.error("the log {path} cannot be opened again: {why}", path=self.path, why=in_words(error))
             return
         os.dup2(opened, self._descriptor, inheritable=False)
         os.close(opened)

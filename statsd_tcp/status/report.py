@@ -276,7 +276,7 @@ def _sum(totals: dict[TotalKey, int], metric: str, listener: str | None = None) 
 
 
 def _queue(label: str, worker: int | Literal["shared"], sockets: list[socket.socket]) -> WorkerQueue | None:
-    """Describe a worker's queue, of its two address families the fuller one; None where the kernel won't tell."""
+    """Describe a worker's queue, of its two address families the fuller one; None where the kernel will not tell."""
     try:
         queues = [read_queue(one) for one in sockets]
     except OSError:

@@ -67,7 +67,7 @@ class Notifier:
                 # Not waiting: a systemd that reads nothing must not hold us up.
                 sender.sendmsg([state.encode()], rights, socket.MSG_DONTWAIT, address)
         except OSError as error:
-            self._log.error("systemd can't be told: {error}", error=in_words(error))
+            self._log.error("systemd cannot be told: {error}", error=in_words(error))
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:

@@ -92,7 +92,9 @@ class Handover:
         try:
             attach(group[0], program_without(range(stay, len(group)), len(group)))
         except OSError as error:
-            self._log.error("a group of sockets can't be steered; clients may be reset: {error}", error=in_words(error))
+            self._log.error(
+                "a group of sockets cannot be steered; clients may be reset: {error}", error=in_words(error)
+            )
 
     def _next(self) -> None:
         self._call = None

@@ -21,7 +21,7 @@ __all__ = ["LaunchError", "Launcher", "command"]
 
 
 class LaunchError(Exception):
-    """A worker can't be started; the text says what of it."""
+    """A worker cannot be started; the text says what of it."""
 
 
 class Launcher:
@@ -55,12 +55,12 @@ class Launcher:
         try:
             ledger, lock = self._ledger_folder.make(self.number, self._listeners)
         except OSError as error:
-            raise LaunchError(f"its ledger can't be made: {in_words(error)}") from error
+            raise LaunchError(f"its ledger cannot be made: {in_words(error)}") from error
         try:
             return self._start_with(ledger, lock, events)
         except OSError as error:
             ledger.retired = True
-            raise LaunchError(f"its process can't be made: {in_words(error)}") from error
+            raise LaunchError(f"its process cannot be made: {in_words(error)}") from error
         finally:
             os.close(lock)
 

@@ -2,7 +2,7 @@
 
 The kernel goes on giving a stalled worker its share of the connections: they wait in its queue, and after that they are
 lost. So new ones are steered to the other workers first, which costs nothing if the worker comes back, and only when it
-doesn't it is killed. Its replacement serves what waits in the queue.
+does not it is killed. Its replacement serves what waits in the queue.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class StallWatch:
         groups = [] if everybody else [group for one in self._listeners for group in one.groups if len(group) > 1]
         # One line for all groups, which have one reason.
         for why in sorted({self._steer(group, numbers) for group in groups} - {""}):
-            self._log.error("the kernel can't be told to avoid a worker: {why}", why=why)
+            self._log.error("the kernel cannot be told to avoid a worker: {why}", why=why)
         what = "" if everybody else " and gets no new connections"
         for number in sorted(numbers - self.avoided):
             self._log.error("worker {number} gives no sign of life{what}", number=number, what=what)

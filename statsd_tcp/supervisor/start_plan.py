@@ -21,7 +21,7 @@ class Plan(NamedTuple):
 
     ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``inherited``
     has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of
-    each worker; empty when it doesn't matter. ``commit_period`` is in seconds.
+    each worker; empty when it does not matter. ``commit_period`` is in seconds.
     """
 
     settings: Settings

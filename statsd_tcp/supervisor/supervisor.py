@@ -159,7 +159,7 @@ class Supervisor(Service):
 
     @property
     def waits_for_workers(self) -> bool:
-        """Return whether a worker has been asked and hasn't answered."""
+        """Return whether a worker has been asked and has not answered."""
         return self._rounds.are_open
 
     @property
@@ -229,7 +229,7 @@ class Supervisor(Service):
             self._events.all_accept()
 
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
-        """Keep what a worker sent; commit when all that are waited for have answered, or when one wasn't asked."""
+        """Keep what a worker sent; commit when all that are waited for have answered, or when one was not asked."""
         if message.interval:
             self._committer.add(Piece(ledger.ledger_id, message.start, message.end, message.interval))
         self._events.repeated(ledger.worker, message.repeated)
@@ -259,8 +259,8 @@ class Supervisor(Service):
             self._committer.commit()
 
     def unable(self, slot: WorkerSlot, why: str) -> None:
-        """Say that a worker can't be started for now."""
-        self._log.error("worker {number} can't be started: {why}", number=slot.number, why=why)
+        """Say that a worker cannot be started for now."""
+        self._log.error("worker {number} cannot be started: {why}", number=slot.number, why=why)
         self._count_boot_failure(why)
 
     # Our own.
@@ -273,7 +273,7 @@ class Supervisor(Service):
         if not self._ever_ready and not self.draining:
             self._boot_failures += 1
             if self._boot_failures >= BOOT_TRIES:
-                self._stop_for(f"workers can't start: {why}")
+                self._stop_for(f"workers cannot start: {why}")
 
     def _listen(self) -> None:
         if not self._listening:

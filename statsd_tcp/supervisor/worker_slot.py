@@ -101,7 +101,7 @@ class WorkerSlot:
     # What happens, as the supervisor knows it.
 
     def start(self) -> None:
-        """Start a worker, unless the slot is held. If that can't be done it is tried again later."""
+        """Start a worker, unless the slot is held. If that cannot be done it is tried again later."""
         self._respawn = None
         self._happens("hold" if self._held else "start")
 
@@ -170,7 +170,7 @@ class WorkerSlot:
         return max((one.starting() for one in self.processes), default=0.0)
 
     def give_up(self) -> None:
-        """Kill those that don't accept yet."""
+        """Kill those that do not accept yet."""
         for one in self.processes:
             if one.ready_at is None:
                 one.child.kill()

@@ -3,7 +3,7 @@
 A family is all series of one name, and stands together. One name has one type: that of its owner, if several wanted it
 and the store has decided (`store.owners`), else of the first series that came. What is observed claims the names of its
 parts too, so that no other family can write a line that looks like one of them; such a family is a histogram if any of
-its series is, and the others then show the bucket of all. What doesn't fit is left out. Counters and observed series
+its series is, and the others then show the bucket of all. What does not fit is left out. Counters and observed series
 that get the same name and labels add up to one line; of such gauges the one that was set last counts.
 
 A layout depends on its snapshot alone, and not on the layouts before it. What comes is entered after what is there.
@@ -32,7 +32,7 @@ __all__ = ["Layout", "Layouts"]
 class Layout(NamedTuple):
     """The rows of all kinds, in blocks, and the first series that found no place.
 
-    ``ambiguous`` are the counters whose names end in ``_total`` and that OpenMetrics can't know as such all the same:
+    ``ambiguous`` are the counters whose names end in ``_total`` and that OpenMetrics cannot know as such all the same:
     something else has the name before it. ``quoted`` tells whether a help text has a quote in it.
     """
 
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 class Layouts:
     """Makes layouts of snapshots, each by what is different from the one before, which may be older or newer.
 
-    ``counter_suffix`` is put behind the names of counters that don't end in it. Not for several threads; layouts are.
+    ``counter_suffix`` is put behind the names of counters that do not end in it. Not for several threads; layouts are.
     """
 
     def __init__(self, counter_suffix: str = "") -> None:

@@ -79,7 +79,7 @@ class _Plain(NamedTuple):
 class _Observed(NamedTuple):
     """Summaries and histograms.
 
-    A row's text is of four parts, with line ends between them: the opening, which most don't have; the beginning of
+    A row's text is of four parts, with line ends between them: the opening, which most do not have; the beginning of
     the lines of its quantiles or buckets, up to the value of their label; those of the lines of the sum and the count.
     """
 

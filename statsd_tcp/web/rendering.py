@@ -46,7 +46,7 @@ class Rendering:
         return b"".join((deflate.compress(text), deflate.flush(), trailer))
 
     def body(self, last: bytes) -> Iterator[bytes]:
-        """Yield the pieces of a body; as long as that isn't at its end, the rendering is shared."""
+        """Yield the pieces of a body; as long as that is not at its end, the rendering is shared."""
         yield from self._pieces
         yield last
 

@@ -2,7 +2,7 @@
 
     | length: 4 bytes, little-endian | packet ... | length | packet ... |
 
-A packet is what would have been a datagram: lines, of which the last needs no newline. Unlike a line it can't be found
+A packet is what would have been a datagram: lines, of which the last needs no newline. Unlike a line it cannot be found
 again once a length was wrong: the stream is broken then, and no more can be taken from it.
 """
 
@@ -22,7 +22,7 @@ _HEAD: Final = 4
 class LengthFramer:
     """The packets of one stream, passed on as chunks of complete lines.
 
-    ``broken``: a length was impossible. ``truncated`` counts packets that were begun and not finished. A packet can't
+    ``broken``: a length was impossible. ``truncated`` counts packets that were begun and not finished. A packet cannot
     be too long by itself: ``line_too_long`` counts those that went because all together had too much waiting.
     ``beginning`` is that of the last packet of these, or of what broke the stream, and not there before there was one.
     """
@@ -58,7 +58,7 @@ class LengthFramer:
         return self._take_packets(data)
 
     def finish(self, *, clean: bool) -> bytes:
-        """End the stream. A packet that isn't whole is dropped, however the stream ended."""
+        """End the stream. A packet that is not whole is dropped, however the stream ended."""
         if self._tail:
             self.truncated += 1
             self._note_beginning()

@@ -48,7 +48,7 @@ class Part(NamedTuple):
 class Suffix(NamedTuple):
     """What a suffix says.
 
-    ``flaw``: why it can't be taken apart; ``reason``: what is wrong in its parts. ``untyped``: it ends in values that
+    ``flaw``: why it cannot be taken apart; ``reason``: what is wrong in its parts. ``untyped``: it ends in values that
     have no type. ``container`` is DogStatsD's, if there is one; ``shows_dogstatsd``: there is a section that only
     clients of DogStatsD write.
     """

@@ -75,7 +75,7 @@ class LaneSpec(msgspec.Struct, frozen=True):
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor's first message: all that a worker needs to know that isn't in its ledger's directory.
+    """The supervisor's first message: all that a worker needs to know that is not in its ledger's directory.
 
     ``connections`` is how many may be open, ``idle_timeout`` in seconds. ``tls`` is by the index of the listener.
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
@@ -189,7 +189,7 @@ class Channel(Int32StringReceiver):
         return int(transport.fileno())
 
     def unread(self) -> bytes:
-        """Return what was received of a message that isn't whole yet."""
+        """Return what was received of a message that is not whole yet."""
         rest: bytes = self._unprocessed
         return rest
 

@@ -137,11 +137,11 @@ class ChildEnd:
 
 
 def _stay_on(cpu: int) -> None:
-    """Run on that processor only. Where that isn't allowed (by seccomp, for example) say so, and run anywhere."""
+    """Run on that processor only. Where that is not allowed (by seccomp, for example) say so, and run anywhere."""
     try:
         os.sched_setaffinity(0, {cpu})
     except OSError as error:
-        print(f"can't be kept on CPU {cpu} ({error.strerror}), and runs on any", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"cannot be kept on CPU {cpu} ({error.strerror}), and runs on any", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ def _no_gap() -> int:
 class Worker:
     """Serves the sockets it was given until it is told to drain, or finds its supervisor gone.
 
-    ``send`` takes messages for the supervisor. ``failed`` is called when serving can't go on.
+    ``send`` takes messages for the supervisor. ``failed`` is called when serving cannot go on.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class Worker:
             done()
 
     def _go_on_beating(self) -> None:
-        """Give a sign of life by the worker's own clock: the supervisor doesn't ask while commits fail."""
+        """Give a sign of life by the worker's own clock: the supervisor does not ask while commits fail."""
         self._beat()
         self._beating = self._reactor.callLater(HEARTBEAT_PERIOD, self._go_on_beating)
 

@@ -34,7 +34,7 @@ def connect(port: int, host: str = "127.0.0.1", source: str = "") -> socket.sock
 
 
 def bare(port: int, host: str = "127.0.0.1") -> None:
-    """Connect, and wait for the server to close; raises `OSError` if it doesn't do so cleanly."""
+    """Connect, and wait for the server to close; raises `OSError` if it does not do so cleanly."""
     with connect(port, host) as connection:
         read_end(connection)
 
@@ -91,7 +91,7 @@ def queue_up(port: int, number: int, data: bytes = b"") -> list[socket.socket]:
 
 
 def read_end(connection: socket.socket) -> None:
-    """Wait for the server to close, and close the connection; raises `OSError` if it isn't a clean end."""
+    """Wait for the server to close, and close the connection; raises `OSError` if it is not a clean end."""
     with connection:
         while connection.recv(_READ):
             pass

@@ -21,7 +21,7 @@ class Metrics:
     def total(self, name: str, **labels: str) -> float:
         """Add up the samples of that name that have these labels; fails when there is none.
 
-        The parser adds ``_total`` to the names of StatsD counters, which don't have it on the page.
+        The parser adds ``_total`` to the names of StatsD counters, which do not have it on the page.
         """
         found = self.values(name, **labels)
         assert found, f"no {name} with {labels} in:\n{self.text}"
@@ -39,7 +39,7 @@ class Metrics:
         return bool(found) and sum(found) >= wanted
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
-        """Give the samples of that name that aren't 0, added up by the values of one label."""
+        """Give the samples of that name that are not 0, added up by the values of one label."""
         result: dict[str, float] = {}
         for sample, has, value in self._samples:
             if sample == name and value and all(has.get(key) == wanted for key, wanted in labels.items()):

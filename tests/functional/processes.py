@@ -62,7 +62,7 @@ def held(pid: int) -> Iterator[None]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process exists and isn't just waiting to be reaped."""
+    """Tell whether a process exists and is not just waiting to be reaped."""
     return _state(pid) not in ("", "Z", "X")
 
 

@@ -57,7 +57,7 @@ def no_rights() -> list[str]:
         return []
     prefix = ["setpriv", "--bounding-set=-all"]
     if not shutil.which("setpriv") or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("we are root, and setpriv (package util-linux) can't take rights away")
+        pytest.skip("we are root, and setpriv (package util-linux) cannot take rights away")
     return prefix
 
 
@@ -72,9 +72,9 @@ def file(text: str, *words: str) -> Callable[[Scene], Row]:
 
 
 def missing_file(scene: Scene) -> Row:
-    """Name a configuration file that isn't there."""
+    """Name a configuration file that is not there."""
     path = scene.folder / "nowhere.toml"
-    return Row([f"--config={path}"], [str(path), "can't be read", "No such file"], [])
+    return Row([f"--config={path}"], [str(path), "cannot be read", "No such file"], [])
 
 
 def in_use(option: str, scheme: str) -> Callable[[Scene], Row]:
@@ -122,7 +122,7 @@ def low_port(scene: Scene) -> Row:
 def file_for_folder(scene: Scene) -> Row:
     """Put a file where the state directory should be."""
     scene.state.write_text("")
-    return Row([], [f"--state-dir {scene.state}: can't be used", "Not a directory", "name another"], [])
+    return Row([], [f"--state-dir {scene.state}: cannot be used", "Not a directory", "name another"], [])
 
 
 def unwritable(scene: Scene) -> Row:
@@ -138,7 +138,7 @@ def unwritable_parent(scene: Scene) -> Row:
     locked = scene.folder / "locked"
     locked.mkdir(mode=0o500)
     scene.stack.callback(locked.chmod, 0o700)
-    words = [f"--state-dir {locked}/state: can't be made (Permission denied)"]
+    words = [f"--state-dir {locked}/state: cannot be made (Permission denied)"]
     return Row([f"--state-dir={locked}/state"], words, no_rights())
 
 
@@ -176,7 +176,7 @@ def in_mounts(script: str) -> list[str]:
 
 def no_proc(_: Scene) -> Row:
     """Take /proc away."""
-    return Row([], ["can't start: /proc/", "No such file or directory; the service needs /proc"],
+    return Row([], ["cannot start: /proc/", "No such file or directory; the service needs /proc"],
                in_mounts("mount -t tmpfs none /proc"))  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def full_disk(scene: Scene) -> Row:
     """Put the state directory on a disk that is full."""
     scene.state.mkdir()
     mount = f"set -e; mount -t tmpfs -o size=4k,mode=700 none {scene.state}; echo x > {scene.state}/x"
-    return Row([], [f"--state-dir {scene.state}: can't be used", "No space left on device"], in_mounts(mount))
+    return Row([], [f"--state-dir {scene.state}: cannot be used", "No space left on device"], in_mounts(mount))
 
 
 def deep_file(scene: Scene) -> Row:
@@ -208,7 +208,7 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "no /proc": no_proc,
     "full disk": full_disk,
     "deep TOML": deep_file,
-    "folder for file": wrong(["--config: / can't be read: Is a directory"], "--config=/"),
+    "folder for file": wrong(["--config: / cannot be read: Is a directory"], "--config=/"),
     "not TOML": file("workers = = 2", "not valid TOML", "line 1"),
     "lines port in use": in_use("listen", "tcp"),
     "datagram port in use": in_use("listen", "udp"),
@@ -220,7 +220,7 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "file for socket": file_for_socket,
     "folder of socket": wrong(["--listen: unix:/", "the folder does not exist"], "--listen=unix:no/such/folder/s"),
     "no certificate": wrong(
-        ["--listen ssl:0:", "privateKey=/nowhere can't be read"], "--listen=ssl:0:privateKey=/nowhere"
+        ["--listen ssl:0:", "privateKey=/nowhere cannot be read"], "--listen=ssl:0:privateKey=/nowhere"
     ),
     "bad certificate": bad_certificate,
     "file for folder": file_for_folder,
@@ -231,7 +231,7 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "folder for lock": folder_for_lock,
     "few descriptors": few_descriptors,
     "no such output": wrong(["--output nowhere: no installed package has such an output"], "--output=nowhere:path=x"),
-    "no mapping file": wrong(["--mapping: /nowhere.yml can't be read: No such file"], "--mapping=/nowhere.yml"),
+    "no mapping file": wrong(["--mapping: /nowhere.yml cannot be read: No such file"], "--mapping=/nowhere.yml"),
 }
 """One row, or more, for each thing that is tried at start."""
 

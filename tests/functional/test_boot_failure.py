@@ -1,4 +1,4 @@
-"""Workers that can't start end the service with a clear message, and those that start late are waited for."""
+"""Workers that cannot start end the service with a clear message, and those that start late are waited for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_workers_that_cannot_start(make_service: ServiceMaker, tmp_path: Path) -
     assert "worker 0: ModuleNotFoundError: import of msgspec halted" in log
     assert "worker 0 could not start (exit status 1)" in log
     (told,) = [line for line in log.splitlines() if line.startswith("statscounter: ")]
-    assert told.startswith("statscounter: workers can't start: ")
+    assert told.startswith("statscounter: workers cannot start: ")
     assert told.endswith("could not start (exit status 1); the lines above say why")
 
 
@@ -91,7 +91,7 @@ def test_ready_when_a_worker_accepts(make_service: ServiceMaker, tmp_path: Path)
 
 
 def test_stop_while_starting(make_service: ServiceMaker, tmp_path: Path) -> None:
-    """A stop while some worker doesn't accept yet is a clean one, which counts what the others have."""
+    """A stop while some worker does not accept yet is a clean one, which counts what the others have."""
     service = launch_waiting(make_service, tmp_path)
     (tmp_path / "gate-0").touch()
     until(lambda: service.page("/readyz").text == "ok", "only one worker is missing")

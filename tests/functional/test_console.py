@@ -186,7 +186,7 @@ def test_deleted_for_good(service: Service) -> None:
 
 
 def test_health(service: Service) -> None:
-    """While the console says that it is down, the service isn't ready, and works all the same."""
+    """While the console says that it is down, the service is not ready, and works all the same."""
     port = console_port(service)
     ask(port, "health down")
     page = service.page("/readyz")

@@ -157,7 +157,7 @@ def test_most_tags_and_longest_identity(start_service: ServiceMaker, pure: str) 
 
 
 def test_reset_connections(service: Service) -> None:
-    """A client that resets is counted as such; the lines that it had finished count, half a line doesn't."""
+    """A client that resets is counted as such; the lines that it had finished count, half a line does not."""
     watch, port = Watch(service), service.port("lines")
     in_pieces(port, [b"reset:1|c\n", b"reset:1|c\n"], service.metrics)
     for _ in range(10):

@@ -53,7 +53,7 @@ def test_after_frame(start_service: ServiceMaker, at_once: int) -> None:
 
 
 def test_before_release(start_service: ServiceMaker) -> None:
-    """What is in the store doesn't count again because the journal still has it."""
+    """What is in the store does not count again because the journal still has it."""
     service = start_service(environ={VARIABLE: "before-release:3"})
     sent, port = 0, service.port("lines")
     while worker_deaths(service.metrics()) < 2:
@@ -156,7 +156,7 @@ def test_killed_while_a_frame_is_suspected(start_service: ServiceMaker) -> None:
 
 
 def test_unknown_point(make_service: ServiceMaker) -> None:
-    """A crash point that there isn't is refused at the start."""
+    """A crash point that there is not is refused at the start."""
     service = make_service(environ={VARIABLE: "nowhere"})
     service.launch()
     assert service.wait_ended() == 1

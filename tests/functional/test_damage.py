@@ -238,7 +238,7 @@ def test_worker_dies_while_the_disk_is_full(small_disk: Path, make_service: Serv
     ballast = fill(small_disk)
     assert Burst(lambda: half_close(lines, LINE), 50).run().completed == 50
     os.kill(service.worker_pids()[0], signal.SIGKILL)
-    until(lambda: "worker 0 can't be started: its ledger can't be made" in service.log, "it says why")
+    until(lambda: "worker 0 cannot be started: its ledger cannot be made" in service.log, "it says why")
     assert service.page("/readyz").status == 503
     waiting = Burst(lambda: half_close(lines, LINE), 20, 20).start()
     ballast.unlink()

@@ -18,7 +18,7 @@ KILLS = 2
 
 @pytest.fixture(scope="module", autouse=True)
 def namespaces() -> None:
-    """Skip where this machine doesn't give us a network namespace."""
+    """Skip where this machine does not give us a network namespace."""
     try:
         tried = subprocess.run([*ISOLATE, "true"], capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -99,7 +99,7 @@ def test_most_connections(start_service: ServiceMaker) -> None:
             client.sendall(LINE)
         metrics = service.wait_for(4, "statscounter_accept_queue_length", listener="lines")
         assert metrics.accepted("lines") == 16
-        # A counting port doesn't keep connections: it has no part in this.
+        # A counting port does not keep connections: it has no part in this.
         assert not is_paused(service, "bare")
         bare(service.port("bare"))
         for client in first[:3]:
@@ -226,7 +226,7 @@ def test_descriptors_for_the_service_itself(start_service: ServiceMaker, descrip
         until(lambda: replaced(service, worker), "the worker is replaced")
         half_close(service.port("lines"), LINE)
     service.wait_for(1, "hits")
-    assert "can't be" not in service.log
+    assert "cannot be" not in service.log
     assert "Too many open files" not in service.log
 
 
@@ -239,7 +239,7 @@ def replaced(service: Service, worker: int) -> bool:
 
 
 def test_soft_limit_is_raised(start_service: ServiceMaker) -> None:
-    """The soft limit of open files doesn't matter: it is raised to the hard one, in the workers, too."""
+    """The soft limit of open files does not matter: it is raised to the hard one, in the workers, too."""
     service = start_service(prefix=["prlimit", "--nofile=64:1000"])
     limits = resource.prlimit(service.worker_pids()[0], resource.RLIMIT_NOFILE)
     assert limits == (1000, 1000)

@@ -100,7 +100,7 @@ def test_index(service: Service) -> None:
 
 
 def test_wrong_requests(service: Service) -> None:
-    """What isn't there is 404, what can't be done 405, and neither leaves a trace in the log."""
+    """What is not there is 404, what cannot be done 405, and neither leaves a trace in the log."""
     assert service.page("/nothing").status == 404
     assert service.page("/metrics/nothing").status == 404
     connection = http.client.HTTPConnection("127.0.0.1", service.http_port, timeout=PATIENCE)

@@ -100,7 +100,7 @@ def test_warnings_are_logged(start_service: ServiceMaker, tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_file_ends_the_start(make_service: ServiceMaker, tmp_path: Path, text: str, said: str) -> None:
-    """A mapping file that can't be used is one line with file and line, and status 1."""
+    """A mapping file that cannot be used is one line with file and line, and status 1."""
     path = tmp_path / "wrong.yml"
     path.write_text(text)
     service = make_service(more=[f"--mapping={path}"])
@@ -127,7 +127,7 @@ def test_promtool_reads_the_page(mapped: Service) -> None:
     page = mapped.page("/metrics").body
     assert PROMTOOL
     run = subprocess.run([PROMTOOL, "check", "metrics"], input=page, capture_output=True, check=False)
-    # 3: the page can be read, but it doesn't like the style.
+    # 3: the page can be read, but it does not like the style.
     assert run.returncode in (0, 3), run.stderr
     ours = [line for line in run.stderr.decode().splitlines() if line.startswith("statscounter_")]
     assert not ours, ours

@@ -131,7 +131,7 @@ MANNERS: dict[str, dict[str, bool]] = {
 
 
 def datadog_client(kind: str, service: Service, folder: Path, manner: str) -> Any:
-    """Make a client of one kind. It waits for room: unless told so it drops what it can't send at once."""
+    """Make a client of one kind. It waits for room: unless told so it drops what it cannot send at once."""
     dogstatsd = pytest.importorskip("datadog.dogstatsd.base").DogStatsd
     places: dict[str, dict[str, Any]] = {
         "udp": {"host": "127.0.0.1", "port": service.port("udp")},

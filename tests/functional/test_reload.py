@@ -307,7 +307,7 @@ def test_tac(make_service: ServiceMaker) -> None:
 
 
 def test_reload_while_commits_fail_is_refused(start_service: ServiceMaker) -> None:
-    """A reload is refused while the store can't be written, and works when it can."""
+    """A reload is refused while the store cannot be written, and works when it can."""
     service = start_service()
     with closing(sqlite3.connect(service.state / "totals.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

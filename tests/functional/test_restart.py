@@ -138,7 +138,7 @@ def test_killed_again_and_again(start_service: ServiceMaker) -> None:
 
 
 def test_damaged_ledger_is_set_aside(start_service: ServiceMaker) -> None:
-    """A ledger file that can't be read is kept under another name and told of, and the service starts."""
+    """A ledger file that cannot be read is kept under another name and told of, and the service starts."""
     service = start_service()
     service.stop()
     (service.state / "ledgers" / "00ff.ledger").write_bytes(b"no ledger at all" * 100)

@@ -1,4 +1,4 @@
-"""What can't work ends the start: one line on standard error, status 1, in the foreground and as a daemon."""
+"""What cannot work ends the start: one line on standard error, status 1, in the foreground and as a daemon."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_pages_while_draining(start_service: ServiceMaker) -> None:
     service = start_service()
     with service.workers_held():
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: service.page("/readyz")[::2] == (503, b"draining\n"), "it isn't ready")
+        until(lambda: service.page("/readyz")[::2] == (503, b"draining\n"), "it is not ready")
         assert service.page("/healthz").status == 200
         assert service.metrics().total("statscounter_workers", state="draining") == 1
     assert service.wait_ended() == -signal.SIGTERM
@@ -96,7 +96,7 @@ def test_second_signal(start_service: ServiceMaker) -> None:
 
 
 def test_drain_time_ends(start_service: ServiceMaker) -> None:
-    """A worker that doesn't finish is killed when the drain time is over; its counts and lines are kept."""
+    """A worker that does not finish is killed when the drain time is over; its counts and lines are kept."""
     service = start_service(more=["--drain-timeout=1"])
     port = service.port("lines")
     with held(service.process.pid):
@@ -109,7 +109,7 @@ def test_drain_time_ends(start_service: ServiceMaker) -> None:
 
 
 def test_signals_to_workers(start_service: ServiceMaker) -> None:
-    """Signals that reach a worker, as those to a process group do, don't touch it."""
+    """Signals that reach a worker, as those to a process group do, do not touch it."""
     service = start_service()
     before = service.worker_pids()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):

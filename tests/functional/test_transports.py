@@ -185,7 +185,7 @@ def test_lengths(start_service: ServiceMaker, folder: Path) -> None:
 
 
 def test_tls(start_service: ServiceMaker, authority: Authority) -> None:
-    """Lines over TLS count; clients that can't do it are counted as errors."""
+    """Lines over TLS count; clients that cannot do it are counted as errors."""
     certificate = authority.issue("server")
     service = start_service(workers=2, listen=[f"ssl:0:{LOOPBACK}:privateKey={certificate}:name=tls"])
     port = tls_port(service)
@@ -219,7 +219,7 @@ def test_tls_with_certificates_of_clients(start_service: ServiceMaker, authority
 
 
 def test_stop_with_tls(start_service: ServiceMaker, authority: Authority) -> None:
-    """A stop reads what TLS clients that stay have sent, and doesn't wait for them to agree to the end."""
+    """A stop reads what TLS clients that stay have sent, and does not wait for them to agree to the end."""
     certificate = authority.issue("server")
     service = start_service(listen=[f"ssl:0:{LOOPBACK}:privateKey={certificate}:name=tls"])
     context = ssl.create_default_context(cafile=str(authority.path))

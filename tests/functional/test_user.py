@@ -136,7 +136,7 @@ def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: Servi
 
 
 def start(home: Path, prefix: tuple[str, ...], *more: str, log: str = "") -> tuple[int, str]:
-    """Start as nobody what can't start, and return the status and what it has said."""
+    """Start as nobody what cannot start, and return the status and what it has said."""
     twistd = [script("twistd"), "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}", *([log] if log else [])]
     service = ["statscounter", "--count=", "--http=", "--admin=", *more]
     done = subprocess.run([*prefix, *twistd, *service], cwd=home, capture_output=True, text=True, check=False)
@@ -165,7 +165,7 @@ def test_files_that_a_reload_opens(home: Path, prefix: tuple[str, ...]) -> None:
         ("--config", f"{home}/x.toml: user {NOBODY} may not read that file", [f"--config={home}/x.toml"]),
         ("--mapping", f"{home}/map.yml: user {NOBODY} may not read that file", [f"--mapping={home}/map.yml"]),
         ("--listen ssl:0: privateKey", f"{key}: user {NOBODY} may not read that file", [listen]),
-        ("--logfile", f"{home}/x.log: user {NOBODY} can't write that file (Permission denied)", []),
+        ("--logfile", f"{home}/x.log: user {NOBODY} cannot write that file (Permission denied)", []),
     ):
         log = "" if more else f"--logfile={home}/x.log"
         status, said = start(home, prefix, f"--state-dir={home}/state", *(more or ["--listen=tcp:0"]), log=log)

@@ -45,7 +45,7 @@ def test_lines_of_a_dead_worker_are_recovered(start_service: ServiceMaker) -> No
     port = service.port("lines")
     half_close(port, LINE)
     service.settled()
-    # A supervisor that stands still can't ask for them: they are in the journal only.
+    # A supervisor that stands still cannot ask for them: they are in the journal only.
     worker = service.worker_pids()[0]
     with held(service.process.pid):
         assert Burst(lambda: half_close(port, LINE * 2), 150).run() == (150, 0, 0)

@@ -102,7 +102,7 @@ def test_metrics_are_documented(installed: Environment, checkout: Path, tmp_path
         families = service.families()
     documented = {name: set(filter(None, labels.split(","))) for name, labels in rows}
     assert documented.keys() == families.keys()
-    # Of a metric that has no value yet the labels can't be seen.
+    # Of a metric that has no value yet the labels cannot be seen.
     assert families == {name: documented[name] if labels else labels for name, labels in families.items()}
 
 

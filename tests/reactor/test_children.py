@@ -234,7 +234,7 @@ def test_no_such_program(children: Children) -> None:
 
 
 def test_no_pidfd(children: Children, monkeypatch: Any) -> None:
-    """A child that can't be watched is not left alone: it is killed, reaped, and an error."""
+    """A child that cannot be watched is not left alone: it is killed, reaped, and an error."""
     before, pids = open_here(), list[int]()
 
     def full(pid: int) -> int:

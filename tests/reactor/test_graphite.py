@@ -23,7 +23,7 @@ from tests.unit.outputs.test_delivery import Queue
 
 FLUSH = FlushResult(start=1000, seconds=10, counters={"hits": 25.0})
 LARGE = FlushResult(start=1000, seconds=10, counters={f"some.longer.name.of.a.counter.{n}": 1.0 for n in range(60_000)})
-"""More than the kernel keeps for both sides of a connection, if it isn't read."""
+"""More than the kernel keeps for both sides of a connection, if it is not read."""
 
 
 class Carbon:

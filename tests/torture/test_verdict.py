@@ -1,4 +1,4 @@
-"""The verdict itself: what it lets pass, and what it doesn't."""
+"""The verdict itself: what it lets pass, and what it does not."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Victim(Service):
             if self.process.poll() is None:
                 self.find_pages()
                 return
-        raise AssertionError(f"it doesn't start: {self.log}")
+        raise AssertionError(f"it does not start: {self.log}")
 
     def end_quietly(self) -> None:
         """Kill whatever is left of it."""

@@ -15,7 +15,7 @@ from tests.unit.folders import make_folder
 
 
 class ArmTests(SynchronousTestCase):
-    """Arming, with a process that can't be killed."""
+    """Arming, with a process that cannot be killed."""
 
     def setUp(self) -> None:
         """Keep the methods that are replaced, and note the kills."""
@@ -65,7 +65,7 @@ class ArmTests(SynchronousTestCase):
         self.assertIs(before, Journal.append)
 
     def test_readings_that_have_died(self) -> None:
-        """So many readings die, and the next one doesn't."""
+        """So many readings die, and the next one does not."""
         armed: list[object] = []
         self.patch(crash_points, "_ARMED", {"in-replay": armed.append})
         for passed in range(4):
@@ -73,7 +73,7 @@ class ArmTests(SynchronousTestCase):
         self.assertEqual(2, len(armed))
 
     def test_unknown(self) -> None:
-        """A point that there isn't is refused with the list of those that there are."""
+        """A point that there is not is refused with the list of those that there are."""
         for text in ("nowhere", "after-frame:x", ":3"):
             error = self.assertRaises(CrashPointError, arm, {VARIABLE: text}, WORKER)
             self.assertIn("after-accept, after-frame", str(error))

@@ -102,7 +102,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(f"statscounter {__version__}\n", self.printed("--version"))
 
     def test_unknown(self) -> None:
-        """What there isn't is refused with one line."""
+        """What there is not is refused with one line."""
         remedy = "; twistd statscounter --help lists the options"
         self.assertEqual(f"statscounter: option --frobnicate not recognized{remedy}", self.failure("--frobnicate"))
         self.assertEqual(f"statscounter: option -x not recognized{remedy}", self.failure("-x"))

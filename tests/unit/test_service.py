@@ -118,7 +118,7 @@ class OrderedServiceTests(SynchronousTestCase):
 
 
 class GiveUpTests(SynchronousTestCase):
-    """The service can't work."""
+    """The service cannot work."""
 
     def setUp(self) -> None:
         """Keep the end of this process out of it."""
@@ -137,7 +137,7 @@ class GiveUpTests(SynchronousTestCase):
         self.assertEqual([(os._exit, 1)], self.at_exit)
 
     def test_before_it_runs(self) -> None:
-        """A reactor that doesn't run yet stops as soon as it does."""
+        """A reactor that does not run yet stops as soon as it does."""
         self.reactor.running = False
         give_up(self.reactor, "no")
         self.assertFalse(self.reactor.hasStopped)

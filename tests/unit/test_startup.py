@@ -94,7 +94,7 @@ class StateDirectoryTests(StartupTestCase):
         self.assertEqual(self.folder / "state/statscounter", default_state_directory(build_settings({}), {}))
 
     def test_refused(self) -> None:
-        """One that can't be used ends the start."""
+        """One that cannot be used ends the start."""
         (self.folder / "lock").mkdir()
         text = self.error(make_plan, self.settings(), {})
         self.assertEqual(
@@ -103,7 +103,7 @@ class StateDirectoryTests(StartupTestCase):
 
 
 class BindTests(StartupTestCase):
-    """Sockets that can't be bound."""
+    """Sockets that cannot be bound."""
 
     low_port = (
         "--listen: tcp:80 needs root or the capability CAP_NET_BIND_SERVICE: --listen= switches it off, --listen "
@@ -120,7 +120,7 @@ class BindTests(StartupTestCase):
         return int(one.getsockname()[1])
 
     def bind(self, text: str, option: str = "listen") -> str:
-        """Give the line for an endpoint that can't be bound."""
+        """Give the line for an endpoint that cannot be bound."""
         # The lock would last as long as this process.
         self.patch(startup, "open_state", lambda folder, *_: (folder, -1))
         return self.error(make_plan, self.settings(workers="2", **{option: text}), {})
@@ -151,7 +151,7 @@ class BindTests(StartupTestCase):
         self.assertIn(f"(pid {os.getpid()})", self.bind(f"tcp:{port}:interface=127.0.0.1"))
 
     def test_an_address_of_another_machine(self) -> None:
-        """An address that this machine doesn't have is named."""
+        """An address that this machine does not have is named."""
         self.assertEqual(
             "--listen tcp:1234:interface=192.0.2.1: this machine has no address 192.0.2.1",
             self.bind("tcp:1234:interface=192.0.2.1"),
@@ -223,7 +223,7 @@ class PlanTests(StartupTestCase):
         self.assertEqual(lock, held)
 
     def test_no_store_is_made(self) -> None:
-        """A new store isn't made before a change of user."""
+        """A new store is not made before a change of user."""
         self.plan()
         self.assertFalse((self.folder / STORE).exists())
 
@@ -261,16 +261,16 @@ class UnforeseenTests(StartupTestCase):
             make_plan(self.settings(), {})
         self.assertRegex(
             unforeseen(caught.exception),
-            r"^can't start, for a reason that was not foreseen in \w+\.py, line \d+: invalid literal .* 'x\\ny'$",
+            r"^cannot start, for a reason that was not foreseen in \w+\.py, line \d+: invalid literal .* 'x\\ny'$",
         )
-        self.assertEqual("can't start, for a reason that was not foreseen", unforeseen(AssertionError()))
+        self.assertEqual("cannot start, for a reason that was not foreseen", unforeseen(AssertionError()))
         self.assertEqual(
-            "can't start: Too many open files: raise the limit of open files (ulimit -n)",
+            "cannot start: Too many open files: raise the limit of open files (ulimit -n)",
             unforeseen(OSError(errno.EMFILE, "Too many open files", "/proc/sys/x")),
         )
         missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/sys/x")
         self.assertEqual(
-            "can't start: /proc/sys/x: No such file or directory; the service needs /proc", unforeseen(missing)
+            "cannot start: /proc/sys/x: No such file or directory; the service needs /proc", unforeseen(missing)
         )
 
     def test_after_the_plan(self) -> None:
@@ -287,7 +287,7 @@ class UnforeseenTests(StartupTestCase):
         (logged,) = self.flushLoggedErrors(OSError)
         self.assertIn("Address already in use", logged.getErrorMessage())
         sys.excepthook(OSError, OSError(), None)
-        self.assertEqual("statscounter: can't start: tcp:8125: Address already in use\n", written.getvalue())
+        self.assertEqual("statscounter: cannot start: tcp:8125: Address already in use\n", written.getvalue())
 
 
 class CommitPeriodTests(StartupTestCase):

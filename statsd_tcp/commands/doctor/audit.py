@@ -40,7 +40,7 @@ def audit(options: DoctorOptions, service: Service) -> int:
         with options.path.open("rb") as file:
             text = file.read(_LARGEST).decode(errors="replace")
     except OSError as error:
-        print(f"statscounter doctor: audit {options.path}: can't be read: {error.strerror}", file=sys.stderr)
+        print(f"statscounter doctor: audit {options.path}: cannot be read: {error.strerror}", file=sys.stderr)
         return UNCHECKED
     goal = service.goal(options.rate, options.stall, options.workers)
     remarks = judge.audit(text, service.facts(), goal)

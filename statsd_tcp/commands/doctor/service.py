@@ -36,7 +36,7 @@ _PARENT = 1
 
 
 class NoService(Exception):  # noqa: N818  (an answer to the operator)
-    """The service that was named can't be asked; the text is one line that begins with the option."""
+    """The service that was named cannot be asked; the text is one line that begins with the option."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +133,7 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service:
     holders = workers or [pid]
     inodes = {inode for holder in holders for inode in _sockets(holder, proc)}
     if not inodes:
-        raise NoService(f"--pid {pid}: its sockets can't be seen (not a service of ours, or root is needed)")
+        raise NoService(f"--pid {pid}: its sockets cannot be seen (not a service of ours, or root is needed)")
     enter_network(proc / str(holders[0]))
     return Service(
         title=f"process {pid}",
@@ -154,11 +154,11 @@ def enter_network(process: Path) -> str:
             return ""
         descriptor = os.open(theirs, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        return f"the service's network namespace can't be seen: {error.strerror} (run the doctor as root)"
+        return f"the service's network namespace cannot be seen: {error.strerror} (run the doctor as root)"
     try:
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
             why = os.strerror(ctypes.get_errno())
-            return f"the service's network namespace can't be entered: {why} (run the doctor as root)"
+            return f"the service's network namespace cannot be entered: {why} (run the doctor as root)"
     finally:
         os.close(descriptor)
     return ""

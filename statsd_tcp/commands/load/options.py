@@ -206,7 +206,7 @@ def _concurrency(given: argparse.Namespace, processes: int, descriptors: int) ->
         if given.concurrency > room:
             raise UsageError(
                 f"--concurrency: {processes} processes with {descriptors} file descriptors each (ulimit -n) "
-                f"can't hold {given.concurrency} connections"
+                f"cannot hold {given.concurrency} connections"
             )
         wanted: int = given.concurrency
         return wanted

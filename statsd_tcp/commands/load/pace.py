@@ -9,7 +9,7 @@ from statsd_tcp.commands.load.workload import Mode, Share
 
 __all__ = ["Pace"]
 
-# After a failure of our own (no port, no descriptor): don't burn a million attempts in a second.
+# After a failure of our own (no port, no descriptor): do not burn a million attempts in a second.
 BREATHER = 0.01
 
 

@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``statscounter load`` and return its exit status; raises UsageError for options that don't fit.
+    """Run ``statscounter load`` and return its exit status; raises UsageError for options that do not fit.
 
     0: every connection completed, or with ``--verify`` the counts are exact. 1: not. 2: could not tell,
     because the generator or the reading of the counts failed. 130: interrupted.
@@ -54,7 +54,7 @@ def _verifier(options: LoadOptions) -> Verifier | None:
         return None
     with_lines = options.workload.mode is not Mode.CONNECT
     quiet = QUIET_LINES if with_lines else QUIET_CONNECTIONS
-    # A deadline shorter than the quiet time could only ever say that it doesn't know.
+    # A deadline shorter than the quiet time could only ever say that it does not know.
     patience = Patience(quiet, max(options.verify_timeout, 2 * quiet))
     return Verifier(page_reader(options.verify), patience, with_lines=with_lines)
 

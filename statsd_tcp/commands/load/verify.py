@@ -89,7 +89,7 @@ def judge(what: str, counted: int, expected: Expectation, *, quiet: bool = True)
     """Compare what was counted with what was to be expected; ``quiet`` is false if it was still moving.
 
     Exact is only the upper end: everything that any client saw was counted. Below it and above the lower end,
-    the clients can't say what reached the server.
+    the clients cannot say what reached the server.
     """
     least, most = expected
     if counted > most:
@@ -198,7 +198,7 @@ class Verifier:
         self._before = counts
 
     def compare(self, result: Result) -> list[Finding]:
-        """Wait until the counts have come to rest, and compare. Raises VerifyError if they can't be read."""
+        """Wait until the counts have come to rest, and compare. Raises VerifyError if they cannot be read."""
         connections = Expectation(result.certain, result.established)
         lines = Expectation(result.certain_lines, result.lines)
 

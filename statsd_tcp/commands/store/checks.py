@@ -20,7 +20,7 @@ def check_store(reader: StoreReader, ledgers: Path) -> list[str]:
     """Return every fault in a line of its own; none for a store that is whole."""
     damage = reader.damage()
     if damage:
-        # What stands in damaged pages can't be judged.
+        # What stands in damaged pages cannot be judged.
         return [f"{reader.path}: {fault}" for fault in damage]
     return [*_totals(reader), *_series(reader), *_ledgers(reader, ledgers)]
 

@@ -136,7 +136,7 @@ class StoreReader:
 
 @contextmanager
 def open_reader(path: Path) -> Iterator[StoreReader]:
-    """Open a store to read; raises `StoreError` if it isn't there, isn't ours, or is of another version."""
+    """Open a store to read; raises `StoreError` if it is not there, is not ours, or is of another version."""
     with translated(path), open_source(path) as connection:
         _check(connection, path)
         connection.execute("BEGIN")

@@ -27,7 +27,7 @@ from statsd_tcp.store.errors import StoreError
 __all__ = ["add_arguments", "run"]
 
 WHOLE, DAMAGED, UNREADABLE = 0, 1, 2
-"""The exit statuses: all is well; something is damaged or doesn't add up; there is nothing that could be read."""
+"""The exit statuses: all is well; something is damaged or does not add up; there is nothing that could be read."""
 
 _SUMMARIES = {
     "info": "say in a few lines what is there",

@@ -46,7 +46,7 @@ def open_source(path: Path) -> Iterator[sqlite3.Connection]:
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist; --state-dir names the folder of the service") from None
     except OSError as error:
-        raise StoreError(f"{path} can't be read: {error.strerror}") from None
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from None
     with way(path) as connection:
         yield connection
 
@@ -76,7 +76,7 @@ def _copied(path: Path) -> Iterator[sqlite3.Connection]:
                 for file in (path, *filter(_size, _logs(path))):
                     shutil.copyfile(file, copy.with_name(file.name), follow_symlinks=False)
         except OSError as error:
-            raise StoreError(f"{path} can't be copied, to be read with its log: {in_words(error)}") from error
+            raise StoreError(f"{path} cannot be copied, to be read with its log: {in_words(error)}") from error
         with _in_place(copy) as connection:
             yield connection
 

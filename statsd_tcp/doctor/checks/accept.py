@@ -157,7 +157,7 @@ def foreign(facts: Facts, goal: Goal) -> Judgement:
         why = "one user's sockets; --pid or --status-url tells whose they should be"
         return fine(current, why, "one service's")
     if not owners:
-        raise Unread("the owners of the sockets can't be seen without more rights")
+        raise Unread("the owners of the sockets cannot be seen without more rights")
     return fine(current, "all sockets on the service's ports are its own", "the service's own only")
 
 

@@ -93,7 +93,7 @@ def tasks(facts: Facts, goal: Goal) -> Judgement:
         current=current,
         needed=str(need),
         formula=formula,
-        why="beyond it a worker can't be started (EAGAIN)",
+        why="beyond it a worker cannot be started (EAGAIN)",
         weight=Weight.STOPS if group.tasks_limit < goal.workers + 2 else Weight.WARNING,
         counters=seen,
         remedies=(limit(facts.start, "TasksMax", need, group.tasks_limit),),

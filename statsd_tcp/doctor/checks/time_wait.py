@@ -50,7 +50,7 @@ def recycle(facts: Facts, goal: Goal) -> Judgement:
     name = "net.ipv4.tcp_tw_recycle"
     if not facts.has_sysctl(name):
         if facts.version == (0, 0):
-            raise Unread("the kernel's version can't be known")
+            raise Unread("the kernel's version cannot be known")
         return Judgement(verdict=Verdict.DEAD, current="gone", why="removed in Linux 4.12; a line that sets it is dead")
     current = facts.number(name)
     if not current:

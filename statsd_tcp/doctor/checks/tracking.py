@@ -70,7 +70,7 @@ def time_wait(facts: Facts, goal: Goal) -> Judgement:
         current=f"{current} s",
         needed=f"{shorter} s",
         formula=f"then {conntrack_entries(goal, shorter).value:,} entries suffice",
-        why="the second-best remedy where tracking can't be avoided",
+        why="the second-best remedy where tracking cannot be avoided",
         weight=Weight.FINE,
         remedies=(sysctl(_TIME_WAIT, shorter, current, automatic=False),),
     )

@@ -1,6 +1,6 @@
 """Record the machine that this runs on, as one text file: ``python tests/data/machines/record.py > NAME.tree``.
 
-Each file is a line ``== path`` and then its text; a symbolic link is a line ``== path -> target``. What can't be read
+Each file is a line ``== path`` and then its text; a symbolic link is a line ``== path -> target``. What cannot be read
 is left out, as it would be on the machine. Names of hosts and addresses are not among what is read.
 """
 

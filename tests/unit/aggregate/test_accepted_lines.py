@@ -58,7 +58,7 @@ class AcceptedLinesTests(SynchronousTestCase):
         self.assertEqual([b"g:1|g", b"g:+1|g", b"g:1|g", b"a:1|c"], self.lines())
 
     def test_carriage_return(self) -> None:
-        """The carriage return of a line's end isn't passed on: for many servers it would be a part of the line."""
+        """The carriage return of a line's end is not passed on: for many servers it would be a part of the line."""
         self.tally.add(0, b"a:1|c\r\ng:1|g\r\n", 1)
         self.assertEqual([b"a:1|c", b"g:1|g"], sorted(self.lines()))
 

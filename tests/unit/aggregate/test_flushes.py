@@ -98,7 +98,7 @@ class CloseTests(SynchronousTestCase):
 
 
 class CollisionTests(SynchronousTestCase):
-    """Series that an output can't tell apart: here, those whose names differ in case only."""
+    """Series that an output cannot tell apart: here, those whose names differ in case only."""
 
     def setUp(self) -> None:
         """Know nothing yet."""

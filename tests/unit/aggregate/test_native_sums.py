@@ -96,7 +96,7 @@ class LearntTests(SynchronousTestCase):
         self.assertEqual(without.counters, with_sums.counters)
 
     def test_all_known(self) -> None:
-        """Lines of known shapes don't come to the table at all; an unknown one does, once."""
+        """Lines of known shapes do not come to the table at all; an unknown one does, once."""
         tally, _ = self.tallies()
         tally.add(0, b"c:2|c\nr:3|c|@0.125\nt:4.5|ms\nnew:1|c\nc:5|c|#a:b\n", 1)
         listener = tally._listeners[0]
@@ -169,7 +169,7 @@ class MemoryTests(SynchronousTestCase):
         return self.sums.add(b"".join(b"n%d:1|%s\n" % (name, kind) for name in names))
 
     def test_limit(self) -> None:
-        """More shapes than the limit aren't learnt; what isn't used makes room for new ones, what is used stays."""
+        """More shapes than the limit are not learnt; what is not used makes room for new ones, what is used stays."""
         self.learn(range(3000))
         self.assertEqual((1000, 2000), (self.sums.known, len(self.add(range(3000)))))
         self.sums.take()
@@ -209,7 +209,7 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual({1.0}, {added for _, added, _ in counters})
 
     def test_long_names(self) -> None:
-        """Long names fill it sooner: 256 bytes for each shape are the limit. Very long ones aren't learnt."""
+        """Long names fill it sooner: 256 bytes for each shape are the limit. Very long ones are not learnt."""
         names = [b"x" * 500 + b"%04d" % number for number in range(700)]
         shapes = {(name, b"c"): read_shape(name, b"c", Grammar()) for name in names}
         lines = {name + b":1|c": 1 for name in names}
@@ -238,7 +238,7 @@ class MemoryTests(SynchronousTestCase):
             self.assertLessEqual(self.sums.known, 1000)
 
     def test_only_plain_shapes(self) -> None:
-        """Gauges, sets, packed samples and shapes that aren't in the dictionary are not learnt."""
+        """Gauges, sets, packed samples and shapes that are not in the dictionary are not learnt."""
         shapes = {
             key: read_shape(*key, Grammar()) for key in ((b"g", b"g"), (b"s", b"s"), (b"p", b"c:1|c"), (b"x", b"?"))
         }

@@ -30,7 +30,7 @@ FILES = (
     ('graphite = "tcp:h:2003:prefix=p"', ["graphite: prefix= is for namespace=new only"]),
     ('listen = ["tcp:1", "tcp:1"]', ["listen/count: tcp:1 is given twice"]),
     ("listen = []\ncount = []", ["listen/count: both are empty"]),
-    ('listen = "ssl:1:privateKey=/nowhere"', ["listen ssl:1: privateKey=/nowhere can't be read: No such file"]),
+    ('listen = "ssl:1:privateKey=/nowhere"', ["listen ssl:1: privateKey=/nowhere cannot be read: No such file"]),
     ('listen = ["ssl:1:privateKey=a/key.pem:certKey=b/key.pem"]', ["listen ssl:1: privateKey and certKey="]),
     ('mapping = "m.yml"', ["mapping: m.yml:2: "]),
     ('output = "nowhere"', ["output nowhere: no installed package has such an output"]),
@@ -60,7 +60,7 @@ class CheckTests(SynchronousTestCase):
         return status, out.getvalue(), err.getvalue().splitlines()
 
     def make_files(self) -> None:
-        """Write keys that don't fit together, and a mapping file that is wrong."""
+        """Write keys that do not fit together, and a mapping file that is wrong."""
         for name in "ab":
             Path(name).mkdir()
             Authority(Path(name)).issue("key")

@@ -68,10 +68,10 @@ class CommandLineTests(SynchronousTestCase):
             self.assertIn(f"{arguments[0]} {arguments[1]}: ", err)
 
     def test_audit_of_nothing(self) -> None:
-        """A file that can't be read is status 3 with its name and the reason."""
+        """A file that cannot be read is status 3 with its name and the reason."""
         code, _, err = run("doctor", "audit", "/nonexistent/file")
         self.assertEqual(3, code)
-        self.assertIn("/nonexistent/file: can't be read: No such file", err)
+        self.assertIn("/nonexistent/file: cannot be read: No such file", err)
 
     def test_nobody_to_ask(self) -> None:
         """Without a terminal apply and undo need --yes; without root they say so."""

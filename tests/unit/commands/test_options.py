@@ -109,7 +109,7 @@ class RefusalTests(SynchronousTestCase):
             self.assertIn(option, str(caught.exception))
 
     def test_contradictions(self) -> None:
-        """Options that don't go together are refused by the name of one of them."""
+        """Options that do not go together are refused by the name of one of them."""
         table = {
             "--lines": ("--lines", "3"),
             "--late": ("--late", "3", "--mode", "kept"),

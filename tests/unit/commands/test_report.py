@@ -60,12 +60,12 @@ class StatusTests(SynchronousTestCase):
             self.assertEqual(status, Report(options(verify="http://x"), failed, findings).status)
 
     def test_trouble(self) -> None:
-        """Counts that could not be read can't be told."""
+        """Counts that could not be read cannot be told."""
         self.assertEqual(2, Report(options(verify="http://x"), result(), [], ["no answer"]).status)
 
 
 class RemarksTests(SynchronousTestCase):
-    """What the figures don't show by themselves."""
+    """What the figures do not show by themselves."""
 
     def test_none(self) -> None:
         """A good run needs no remark."""

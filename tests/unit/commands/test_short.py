@@ -148,7 +148,7 @@ class ScheduleTests(SynchronousTestCase):
 
 
 class FailedTests(SynchronousTestCase):
-    """Connections that don't go well."""
+    """Connections that do not go well."""
 
     def test_refused(self) -> None:
         """A closed port refuses; nothing was established."""

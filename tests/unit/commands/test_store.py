@@ -30,7 +30,7 @@ BOOT = "00" * 16
 
 
 class StoreCommandTests(SynchronousTestCase):
-    """The actions, and what they answer to a folder that isn't as it should be."""
+    """The actions, and what they answer to a folder that is not as it should be."""
 
     def setUp(self) -> None:
         """Make a state directory with one ended worker's counts and two series."""

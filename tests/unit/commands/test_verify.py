@@ -1,4 +1,4 @@
-"""Verification: what is expected of the server's counts, when they are believed, and what can't be told."""
+"""Verification: what is expected of the server's counts, when they are believed, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JudgeTests(SynchronousTestCase):
     """One comparison."""
 
     def test_table(self) -> None:
-        """Exact is the upper end only; what lies between the ends can't be told; the rest is wrong."""
+        """Exact is the upper end only; what lies between the ends cannot be told; the rest is wrong."""
         table = [
             (10, (10, 10), True, Verdict.EXACT, "every one"),
             (9, (10, 10), True, Verdict.WRONG, "1 lost"),
@@ -157,7 +157,7 @@ class VerifierTests(SynchronousTestCase):
         self.assertEqual([Verdict.EXACT] * 2, self._verdicts(verifier, Result(certain=7, established=7)))
 
     def test_server_gone(self) -> None:
-        """A server that does not come back can't be compared with."""
+        """A server that does not come back cannot be compared with."""
         verifier = self._verifier()
         self.counts = lambda _: None
         self.assertRaises(VerifyError, verifier.compare, Result())
@@ -182,7 +182,7 @@ class VerifierTests(SynchronousTestCase):
         self.assertIn("port 9 (its listeners: tcp:1, tcp:8125)", str(error))
 
     def test_not_a_metrics_page(self) -> None:
-        """A page that can't be read as metrics says so."""
+        """A page that cannot be read as metrics says so."""
         verifier = Verifier(lambda _: "statscounter_lines_total{ oops\n", Patience(1.0, 2.0), with_lines=False)
         self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", 9)
 

@@ -169,7 +169,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual((2, 1), (self.total(LINES), self.total(ACCEPTED, "0")))
 
     def test_once(self) -> None:
-        """What is in the store isn't added again by later commits."""
+        """What is in the store is not added again by later commits."""
         self.worker.receive(b"a:1|c\n")
         self.committer.add(self.worker.gather())
         for _ in range(3):
@@ -231,7 +231,7 @@ class CommitterTests(WorkersTestCase):
         )
 
     def test_a_store_that_can_t_be_opened(self) -> None:
-        """A store that can't be opened is a failed commit; it is tried again."""
+        """A store that cannot be opened is a failed commit; it is tried again."""
         self.path.mkdir()
         self.committer.commit()
         self.assertIn(f"{self.path} can't be opened", self.committer.failure)
@@ -273,7 +273,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual({}, self.commit().ledgers)
 
     def test_gathered_and_died(self) -> None:
-        """What a worker sent before it died isn't replayed once more."""
+        """What a worker sent before it died is not replayed once more."""
         self.worker.receive(b"a:1|c\n")
         self.committer.add(self.worker.gather())
         self.worker.receive(b"a:10|c\n")
@@ -320,7 +320,7 @@ class CommitterTests(WorkersTestCase):
         patch = self.patch(Path, "unlink", refuse)
         self.assertEqual({"a": 1.0}, self.counters())
         self.assertIn(ledger_id, self.commit().ledgers)
-        self.assertIn("can't be deleted", self.logged[0])
+        self.assertIn("cannot be deleted", self.logged[0])
         patch.restore()
         self.ledger_folder.find()
         self.ledger_folder.retire_orphans()
@@ -387,7 +387,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual({"a": 1.0}, self.counters())
 
     def test_a_file_that_can_t_be_opened_at_a_start(self) -> None:
-        """A ledger that can't be opened for a while is neither settled nor forgotten: the next start has it all."""
+        """A ledger that cannot be opened for a while is neither settled nor forgotten: the next start has it all."""
         self.worker.receive(b"a:1|c\n")
         self.committer.add(self.worker.gather())
         self.commit()
@@ -789,7 +789,7 @@ class CommitterTests(WorkersTestCase):
         self.assertIsNone(self.committer.underway)
 
     def test_a_close_that_fails(self) -> None:
-        """A store that can't be closed is not under way either, and the failure is the caller's."""
+        """A store that cannot be closed is not under way either, and the failure is the caller's."""
         self.successResultOf(self.committer.commit())
         close = FailingStore.close
 

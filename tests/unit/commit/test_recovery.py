@@ -33,7 +33,7 @@ SILENCE = PATIENCE / SHARE
 
 
 class RecoveryTestCase(WorkersTestCase):
-    """A recovery whose processes don't exist, with two turns."""
+    """A recovery whose processes do not exist, with two turns."""
 
     def setUp(self) -> None:
         """Make it, and ledgers of dead workers."""
@@ -220,7 +220,7 @@ class OutcomeTests(RecoveryTestCase):
         self.assertEqual([example], told)
 
     def test_damage_in_a_gap(self) -> None:
-        """Of a living worker's journal what can't be read is passed over, and said: it goes on behind it."""
+        """Of a living worker's journal what cannot be read is passed over, and said: it goes on behind it."""
         self.read(self.first, until=200)
         self.answer(self.children.started[0], Replay(8, 72, b"interval", "128 bytes are damaged"))
         self.assertEqual(Replay(8, 200, b"interval"), self.recovery.results[self.first.ledger_id])
@@ -254,7 +254,7 @@ class OutcomeTests(RecoveryTestCase):
         self.assertEqual(None, Ledger(self.first.path).suspect(152))
 
     def test_the_next_run(self) -> None:
-        """What is known of a deadly frame is in the file: the next start of the service doesn't begin anew."""
+        """What is known of a deadly frame is in the file: the next start of the service does not begin anew."""
         self.first.note_suspect(Suspect(104, 2))
         self.assertEqual(Suspect(104, 2), Ledger(self.first.path).suspect(8))
         recovery = Recovery(self.reactor, self.children, at_once=1)
@@ -386,7 +386,7 @@ class OutcomeTests(RecoveryTestCase):
         self.assertIn("could not be read", self.recovery.results[self.first.ledger_id].fault)
 
     def test_the_suspect_can_t_be_noted(self) -> None:
-        """Where the file can't be written the suspect is known at least until the end of this run."""
+        """Where the file cannot be written the suspect is known at least until the end of this run."""
 
         def refuse(path: Any, *arguments: Any) -> int:
             raise PermissionError(errno.EACCES, "no")
@@ -397,7 +397,7 @@ class OutcomeTests(RecoveryTestCase):
         self.assertEqual(Suspect(8, 0), self.first.suspect(8))
         self.reactor.advance(RETRY)
         self.assertEqual("careful", self.request().mode)
-        self.assertTrue(any("can't be noted" in line for line in self.logged))
+        self.assertTrue(any("cannot be noted" in line for line in self.logged))
 
     def test_one_fails_and_others_wait(self) -> None:
         """One that always fails takes no turn from the others."""
@@ -497,7 +497,7 @@ class StopTests(RecoveryTestCase):
         self.assertEqual(([], 0), (self.reactor.getDelayedCalls(), self.recovery.waiting))
 
     def test_a_process_that_does_not_end(self) -> None:
-        """A stop does not wait for ever for one that can't be killed."""
+        """A stop does not wait for ever for one that cannot be killed."""
         self.read(self.first)
         stopped = self.recovery.stop()
         self.reactor.advance(STOP_SECONDS)

@@ -152,7 +152,7 @@ class ReplayTests(LedgerTestCase):
         )
 
     def test_an_unknown_listener(self) -> None:
-        """A frame of a listener that the directory doesn't name ends the replay."""
+        """A frame of a listener that the directory does not name ends the replay."""
         self.journal.append(0, b"a:1|c\n", 5, 6)
         end = self.journal.head
         self.journal.append(len(LISTENERS), b"a:2|c\n", 5, 6)

@@ -28,7 +28,7 @@ class ActivityTests(SynchronousTestCase):
         self.activity.committed(snapshot(lines=100, bad_lines=7, datagrams=3))
 
     def test_at_first(self) -> None:
-        """What the store had from earlier doesn't count: nothing has come since the start."""
+        """What the store had from earlier does not count: nothing has come since the start."""
         self.clock.advance(9)
         self.assertEqual((9, 0), (self.activity.silence, self.activity.bad_lines))
 

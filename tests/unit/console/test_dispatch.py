@@ -174,7 +174,7 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual("deleted: a.b;k=v\nEND\n\n", self.answer("delcounters a.*"))
 
     def test_store_fails(self) -> None:
-        """A store that can't be read is an error with its reason, in one line."""
+        """A store that cannot be read is an error with its reason, in one line."""
         self.flush.error = StoreError("the store\nis not open yet")
         self.assertEqual("ERROR: the store is not open yet\n", self.answer("counters"))
 

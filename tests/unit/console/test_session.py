@@ -1,4 +1,4 @@
-"""Connections to the console: lines, ends, and clients that don't behave."""
+"""Connections to the console: lines, ends, and clients that do not behave."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class SessionTests(SynchronousTestCase):
         self.assert_said(b"<delcounters a.b><stats all>")
 
     def test_slow_reader(self) -> None:
-        """While the client doesn't read, its next command waits."""
+        """While the client does not read, its next command waits."""
         self.session.dataReceived(b"later\nhelp\n")
         producer: Any = self.transport.producer
         producer.pauseProducing()

@@ -80,7 +80,7 @@ def lay_out(text: str, root: Path) -> None:
 
 
 def machine(kind: str, root: Path) -> Facts:
-    """Lay a machine out below ``root``, if it isn't there yet, and give its facts."""
+    """Lay a machine out below ``root``, if it is not there yet, and give its facts."""
     if not (root / "proc").exists():
         lay_out((TREES / f"{kind}.tree").read_text(), root)
     return Facts(Roots(root / "proc", root / "sys"), RecordedProbes(root / "probes.json"))

@@ -233,7 +233,7 @@ class ChangedMachineTests(SynchronousTestCase):
         self.assertEqual(OK, self.judged("accept.foreign", Goal(workers=1, pids=(50, 60))).verdict)
 
     def test_reserved_ports(self) -> None:
-        """A port that is reserved can't be taken, whatever the range; the rest is added to what is reserved."""
+        """A port that is reserved cannot be taken, whatever the range; the rest is added to what is reserved."""
         self.set("proc/sys/net/ipv4/ip_local_port_range", "1024\t65535\n")
         self.set("proc/sys/net/ipv4/ip_local_reserved_ports", "8000-8200\n")
         self.assertEqual("8000-8200,8888", self.judged("tw.port-range").remedies[0].value)
@@ -241,7 +241,7 @@ class ChangedMachineTests(SynchronousTestCase):
         self.assertEqual(OK, self.judged("tw.port-range").verdict)
 
     def test_unreadable(self) -> None:
-        """What can't be read is unknown with the reason; where it decides, the exit status says so."""
+        """What cannot be read is unknown with the reason; where it decides, the exit status says so."""
         (self.root / "proc/sys/net/core/somaxconn").unlink()
         judgement = self.judged("accept.somaxconn")
         self.assertEqual(UNKNOWN, judgement.verdict)
@@ -264,7 +264,7 @@ class ChangedMachineTests(SynchronousTestCase):
         self.assertEqual(UNCHECKED, status(examine(facts, Goal(workers=1))))
 
     def test_shut_network(self) -> None:
-        """Settings of a network that we can't enter are unknown: our own would mislead."""
+        """Settings of a network that we cannot enter are unknown: our own would mislead."""
         facts = Facts(Roots(self.root / "proc", self.root / "sys", shut="run as root"), RecordedProbes(self.root / "x"))
         self.assertEqual("run as root", judge(facts, Goal(workers=1), "accept.somaxconn").why)
         self.assertEqual("run as root", judge(facts, Goal(workers=1), "nic.queues").why)

@@ -185,7 +185,7 @@ class InstallationTests(MachineTestCase):
         self.assertTrue(self.apply()["net.core.somaxconn"].good)
 
     def test_refused(self) -> None:
-        """A setting that can't be written is reported with the reason, and the others are still set."""
+        """A setting that cannot be written is reported with the reason, and the others are still set."""
         results = self.results()
         (self.root / SOMAXCONN).unlink()
         (self.root / SOMAXCONN).mkdir()
@@ -226,7 +226,7 @@ class InstallationTests(MachineTestCase):
         self.assertEqual((False, "nft is not installed here"), (effect.good, effect.note))
 
     def test_broken_record(self) -> None:
-        """A record that can't be understood stops everything, before anything is changed."""
+        """A record that cannot be understood stops everything, before anything is changed."""
         self.put("var/lib/statscounter-doctor/before.json", "{")
         self.assertRaises(InstallationError, self.apply)
         self.assertEqual("4096\n", self.read(SOMAXCONN))

@@ -123,13 +123,13 @@ class ExhaustedTests(IngestTestCase):
         self.assertEqual({}, self.closed)
 
     def test_a_client_s_error_is_no_reason_to_pause(self) -> None:
-        """A connection that was aborted while it waited doesn't stop the lane."""
+        """A connection that was aborted while it waited does not stop the lane."""
         self.fail_with(errno.ECONNABORTED)
         self.assertEqual(0, self.cells[self.indexes.paused])
         self.assertIn(self.lane, self.reactor.getReaders())
 
     def test_stopped_in_the_pause(self) -> None:
-        """A lane that is stopped while it waits doesn't come back."""
+        """A lane that is stopped while it waits does not come back."""
         self.fail_with(errno.EMFILE)
         self.lane.stop()
         self.reactor.advance(10 * FULL_PAUSE)
@@ -175,7 +175,7 @@ class PauseTests(IngestTestCase):
         self.assertEqual(0, self.cells[self.indexes.paused])
 
     def test_stopped(self) -> None:
-        """A stopped lane isn't watched, whatever is resumed later, but can still be told to poll."""
+        """A stopped lane is not watched, whatever is resumed later, but can still be told to poll."""
         lane = self.count_lane()
         lane.pause("journal")
         lane.stop()

@@ -100,14 +100,14 @@ class DatagramLaneTests(IngestTestCase):
         self.assertEqual(2, self.lane.poll())
 
     def test_pause_and_resume(self) -> None:
-        """A paused lane isn't watched until it is resumed."""
+        """A paused lane is not watched until it is resumed."""
         self.lane.pause("journal")
         self.assertEqual([], self.reactor.getReaders())
         self.lane.resume("journal")
         self.assertEqual([self.lane], self.reactor.getReaders())
 
     def test_stopped(self) -> None:
-        """A stopped lane isn't watched again, but can be told to poll."""
+        """A stopped lane is not watched again, but can be told to poll."""
         self.lane.pause("journal")
         self.lane.stop()
         self.lane.resume("journal")

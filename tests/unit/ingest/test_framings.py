@@ -52,7 +52,7 @@ class LengthTests(IngestTestCase):
         self.assertEqual((0, 13), (self.reactor.adopted, self.tally.bytes))
 
     def test_a_newline_at_the_end_of_a_read(self) -> None:
-        """A read that ends in a newline needn't end in a whole packet."""
+        """A read that ends in a newline need not end in a whole packet."""
         client = self.connect()
         client.send(struct.pack("<I", 4) + b"a\n")
         self.poll()
@@ -73,7 +73,7 @@ class LengthTests(IngestTestCase):
         self.assertEqual(([b"a", b"bcd", b"e"], {"eof": 1}), (self.tally.lines, self.closed))
 
     def test_truncated(self) -> None:
-        """A packet that doesn't come to its end is dropped, however clean the end of the stream is."""
+        """A packet that does not come to its end is dropped, however clean the end of the stream is."""
         client = self.connect()
         client.send(packet(b"a") + packet(b"bcd")[:-1])
         client.fin()
@@ -168,7 +168,7 @@ class UnixDatagramTests(IngestTestCase):
         self.assertEqual([40000, 65536], [len(line) for line in self.tally.lines])
 
     def test_pause_resume_stop(self) -> None:
-        """Paused or stopped it isn't watched; stopped it can still be told to poll."""
+        """Paused or stopped it is not watched; stopped it can still be told to poll."""
         self.lane.pause("journal")
         self.assertEqual([], self.reactor.getReaders())
         self.lane.resume("journal")

@@ -30,7 +30,7 @@ class IntakeTests(IngestTestCase):
         self.assertEqual([77], self.tally.ticks)
 
     def test_settled_once(self) -> None:
-        """What was settled isn't settled again."""
+        """What was settled is not settled again."""
         self.intake.take(0, b"a\n", 2, 1)
         self.intake.settle()
         self.intake.settle()
@@ -83,7 +83,7 @@ class IntakeTests(IngestTestCase):
             self.assertEqual(interval.counters, {"a": 1.0, "b": 1.0, "c": 1.0})
 
     def test_gauges_have_their_own_time(self) -> None:
-        """A gauge's time is that of its own arrival, in the journal as in the tally; a counter's needn't be."""
+        """A gauge's time is that of its own arrival, in the journal as in the tally; a counter's need not be."""
         self.intake.take(0, b"a:1|c\n", 6)
         begun = self.intake.tick
         self.reactor.advance(0.002)
@@ -145,7 +145,7 @@ class FullTests(IngestTestCase):
         self.assertEqual(["scarce", "full", "resumed", "ample"], self.said)
 
     def test_a_small_release(self) -> None:
-        """A release that doesn't make enough room doesn't."""
+        """A release that does not make enough room does not."""
         self.fill()
         self.intake.take(0, LINE, len(LINE))
         self.intake.release(FRAME_HEAD)
@@ -166,7 +166,7 @@ class FullTests(IngestTestCase):
 
     @given(st.lists(st.tuples(st.integers(1, 1 << 17), st.booleans()), max_size=40))
     def test_nothing_is_overwritten(self, chunks: list[tuple[int, bool]]) -> None:
-        """As long as reading stops when it must, no frame that isn't committed is ever overwritten."""
+        """As long as reading stops when it must, no frame that is not committed is ever overwritten."""
         cells = memoryview(bytearray(8 * len(GLOBAL_CELLS))).cast("Q")
         journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
         intake = Intake(journal, RecordingTally(), 1, scarce=list, ample=list, full=list, resumed=list)

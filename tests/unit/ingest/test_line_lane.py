@@ -180,7 +180,7 @@ class ReadTests(IngestTestCase):
     """How much is read from one connection."""
 
     def test_reads_per_poll(self) -> None:
-        """One poll reads a connection a few times at most, so that one sender can't own the reactor."""
+        """One poll reads a connection a few times at most, so that one sender cannot own the reactor."""
         self.patch(line_lane, "RECEIVE_SIZE", 2)
         self.patch(line_lane, "POLLS_AT_REST", 12)
         lane = self.line_lane()
@@ -246,7 +246,7 @@ class HandOverTests(IngestTestCase):
         self.assertEqual(1, self.reactor.adopted)
 
     def test_without_a_descriptor(self) -> None:
-        """When the reactor can't have it for want of a descriptor it stays, accepting pauses, and it is tried again."""
+        """When the reactor lacks a descriptor for it, it stays, accepting pauses, and it is tried again."""
         self.unfinished()
         self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
         self.tick()
@@ -297,7 +297,7 @@ class DrainTests(IngestTestCase):
         self.assertEqual(0, self.occupancy.open)
 
     def test_lines_count(self) -> None:
-        """What has come is read; half a line doesn't count, for the client wasn't done."""
+        """What has come is read; half a line does not count, for the client was not done."""
         self.drain(b"a\nb")
         self.assertEqual(({"shutdown": 1}, [b"a"]), (self.closed, self.tally.lines))
         self.assertEqual({"truncated": 1}, self.tally.rejected)

@@ -1,4 +1,4 @@
-"""The moderator: watched at rest, a poll every millisecond under load, and the connections that aren't finished."""
+"""The moderator: watched at rest, a poll every millisecond under load, and the connections that are not finished."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PuttingOffLane(FakeLane):
         self.made: list[FakeUnfinished] = []
 
     def poll(self) -> int:
-        """Take one connection that isn't done."""
+        """Take one connection that is not done."""
         connection = FakeUnfinished()
         self.made.append(connection)
         self._test.moderator.put_off(connection)

@@ -205,7 +205,7 @@ class SameJournalTests(IngestTestCase):
         self.assertEqual([b"a:0|c\n", b"a:1|c\n", b"a:2|c\n"], [frame.lines for frame in frames])
 
     def test_wrong_arguments(self) -> None:
-        """Flushes that aren't there and rings too small to read into are refused before anything is accepted."""
+        """Flushes that are not there and rings too small to read into are refused before anything is accepted."""
         self.connect()
         descriptor = self.listener.fileno()
         good = (self.indexes.accepted, self.indexes.eof, self.indexes.reset, self.indexes.error, 2)

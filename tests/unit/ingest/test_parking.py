@@ -51,7 +51,7 @@ class ParkingTests(SynchronousTestCase):
         return theirs
 
     def test_silence(self) -> None:
-        """Who has no news isn't bothered, until it has waited long enough; then it is sent on and forgotten."""
+        """Who has no news is not bothered, until it has waited long enough; then it is sent on and forgotten."""
         connection = FakeParked()
         client = self.park(connection)
         for _ in range(PATIENCE - 1):
@@ -137,7 +137,7 @@ class LaneTests(IngestTestCase):
         return client
 
     def test_a_line_and_the_end(self) -> None:
-        """When the client has ended, one read that isn't filled takes all, and there is no second one."""
+        """When the client has ended, one read that is not filled takes all, and there is no second one."""
         client = self.park()
         client.send(LINE)
         client.fin()
@@ -198,7 +198,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_the_kernel_cannot_watch(self) -> None:
-        """A connection that can't be watched is polled in the next poll, and then the reactor has it."""
+        """A connection that cannot be watched is polled in the next poll, and then the reactor has it."""
 
         def refuse(*_: object) -> None:
             raise OSError(errno.ENOSPC, "no watch left")
@@ -220,7 +220,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(({"eof": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_without_a_descriptor(self) -> None:
-        """One whose time is up, and that the reactor can't have yet, is read on meanwhile, and tried again."""
+        """One whose time is up, and that the reactor cannot have yet, is read on meanwhile, and tried again."""
         self.patch(parking, "PATIENCE", 2)
         client = self.park()
         self.parked._connection = self.receives._connection  # type: ignore[attr-defined]

@@ -55,7 +55,7 @@ class IdleTests(IngestTestCase):
         self.assertEqual(({}, [b"a"]), (self.closed, self.tally.lines))
 
     def test_closed_once(self) -> None:
-        """A sweep that finds a connection which is being closed already doesn't count it twice."""
+        """A sweep that finds a connection which is being closed already does not count it twice."""
         self.adopt()
         self.reactor.pump([IDLE_TIMEOUT] * 3)
         self.reactor.turn()
@@ -253,7 +253,7 @@ class DrainTests(IngestTestCase):
         self.assertEqual(({"shutdown": 1}, 3), (self.closed, len(self.tally.lines)))
 
     def test_a_full_journal(self) -> None:
-        """What has no room in the journal isn't read, even now: it would overwrite what isn't committed."""
+        """What has no room in the journal is not read, even now: it would overwrite what is not committed."""
         client, _ = self.adopt()
         while not self.intake.is_full:
             self.intake.take(0, b"x" * 60000 + b"\n", 60001)

@@ -55,7 +55,7 @@ class FilesTests(SynchronousTestCase):
         """A missing file is named, with the key that names it."""
         nowhere = self.folder / "nowhere"
         self.assertEqual(
-            f"privateKey={nowhere} can't be read: No such file or directory", self.fault(nowhere, self.good)
+            f"privateKey={nowhere} cannot be read: No such file or directory", self.fault(nowhere, self.good)
         )
         self.assertIn("certKey=", self.fault(self.good, nowhere))
         self.assertIn("clientCA=", self.fault(self.good, self.good, nowhere))
@@ -73,7 +73,7 @@ class FilesTests(SynchronousTestCase):
         self.assertIn("Password was not given", self.fault(path, self.good))
 
     def test_another_key(self) -> None:
-        """A key that isn't the certificate's is refused."""
+        """A key that is not the certificate's is refused."""
         said = self.fault(self.authority.issue("other"), self.good)
         self.assertIn("privateKey and certKey=", said)
         self.assertIn("mismatch", said)
@@ -194,7 +194,7 @@ class TlsLaneTests(TlsTestCase):
         self.assertEqual({"error": 1}, self.until_closed())
 
     def test_late_handshake(self) -> None:
-        """A handshake that isn't through in time is broken off; one that is through stays."""
+        """A handshake that is not through in time is broken off; one that is through stays."""
         silent = self.connect()
         self.run_reactor()
         secure = self.secure(self.connect())
@@ -207,7 +207,7 @@ class TlsLaneTests(TlsTestCase):
         self.assertEqual(([b"a"], 1), (self.tally.lines, self.occupancy.open))
 
     def test_handshake_in_time(self) -> None:
-        """Just before its time is up a handshake isn't broken off."""
+        """Just before its time is up a handshake is not broken off."""
         self.connect()
         self.run_reactor()
         self.reactor.pump([1.0] * int(HANDSHAKE_TIMEOUT))
@@ -317,7 +317,7 @@ class TlsEndTests(TlsTestCase):
         return True
 
     def test_handshakes(self) -> None:
-        """A handshake that isn't through is broken off."""
+        """A handshake that is not through is broken off."""
         self.connect()
         self.run_reactor()
         self.drain()

@@ -90,7 +90,7 @@ class ReadTests(TreeTestCase):
         self.assertEqual([2, 3], list(read_layout(self.sys).near))
 
     def test_no_preference(self) -> None:
-        """Cards that are down or name no node don't count, and two on different nodes are no reason for either."""
+        """Cards that are down or name no node do not count, and two on different nodes are no reason for either."""
         self.card("eth0", -1)
         self.card("eth1", 0, "down")
         self.assertEqual([], list(read_layout(self.sys).near))

@@ -47,7 +47,7 @@ class PortOwnerTests(TreeTestCase):
         self.assertEqual(Owner("nginx", 41), port_owner("tcp", 8125, self.proc))
 
     def test_only_listeners(self) -> None:
-        """A client that happens to use the port as its own doesn't have it."""
+        """A client that happens to use the port as its own does not have it."""
         self.table("tcp", row("0100007F:1FBD", "01", 12), row("0100007F:1FBD", "06", 0))
         self.process(41, "curl", "socket:[12]")
         self.assertIs(None, port_owner("tcp", 8125, self.proc))

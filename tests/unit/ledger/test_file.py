@@ -71,7 +71,7 @@ class LedgerFileTests(LedgerTestCase):
         self.assertEqual((2**64 - 1, 40), (again.cells[HEARTBEAT], again.cells[JOURNAL_HEAD]))
 
     def test_a_reader_can_t_write(self) -> None:
-        """Who maps a ledger to read it can't change it."""
+        """Who maps a ledger to read it cannot change it."""
         reader = self.map(self.create())
         with self.assertRaises(TypeError):
             reader.cells[0] = 1
@@ -96,7 +96,7 @@ class LedgerFileTests(LedgerTestCase):
 
 
 class DamageTests(LedgerTestCase):
-    """Files that can't be used."""
+    """Files that cannot be used."""
 
     def assert_refused(self, path: Path, words: str) -> None:
         """Check that a file is refused with one line that names it and the fault."""
@@ -158,11 +158,11 @@ class DamageTests(LedgerTestCase):
         self.assert_refused(path, "is torn")
 
     def test_damaged_directory(self) -> None:
-        """A directory that can't be read is refused."""
+        """A directory that cannot be read is refused."""
         self.assert_refused(self.altered(HEADER_SIZE, b"\0"), "directory is damaged")
 
     def test_a_directory_of_another_size(self) -> None:
-        """A directory that doesn't name every cell is refused."""
+        """A directory that does not name every cell is refused."""
         path = create_ledger(self.folder, 0, Directory([CellName("a")], []), created=0, boot_id=BOOT_ID)
         content = bytearray(path.read_bytes())
         content[HEADER_SIZE:] = content[HEADER_SIZE:].replace(b'[["a","",""]]', b"[]           ")
@@ -192,7 +192,7 @@ class LockTests(LedgerTestCase):
         os.close(lock_ledger(path))
 
     def test_a_refusal_leaves_nothing_open(self) -> None:
-        """Who doesn't get the lock keeps no descriptor."""
+        """Who does not get the lock keeps no descriptor."""
         path = self.create()
         descriptor = lock_ledger(path)
         self.addCleanup(os.close, descriptor)
@@ -201,7 +201,7 @@ class LockTests(LedgerTestCase):
         self.assertEqual(frozenset(), open_here() - before)
 
     def test_not_inherited_by_chance(self) -> None:
-        """A child that isn't given the descriptor on purpose doesn't have it."""
+        """A child that is not given the descriptor on purpose does not have it."""
         descriptor = lock_ledger(self.create())
         self.addCleanup(os.close, descriptor)
         self.assertTrue(fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)

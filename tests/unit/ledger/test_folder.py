@@ -129,7 +129,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual([True, True], [ledger.retired for ledger in later.ledgers.values()])
 
     def test_a_writer_that_lives_on(self) -> None:
-        """An orphan with a living writer isn't retired until that has gone."""
+        """An orphan with a living writer is not retired until that has gone."""
         dead = self.make(0)
         living, descriptor = self.ledger_folder.make(1, LISTENERS)
         later = self.next_run()
@@ -142,7 +142,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertTrue(later.ledgers[living.ledger_id].retired)
 
     def test_our_own_are_no_orphans(self) -> None:
-        """Ledgers of this run aren't retired with those of an earlier one."""
+        """Ledgers of this run are not retired with those of an earlier one."""
         later = self.next_run()
         later.find()
         ledger, descriptor = later.make(0, LISTENERS)
@@ -164,7 +164,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual(1, self.next_run().find())
 
     def test_unreadable(self) -> None:
-        """A file that can't be opened now stays for the next run."""
+        """A file that cannot be opened now stays for the next run."""
         good = self.make()
         (self.folder / "bad.ledger").mkdir()
         self.patch(Path, "rename", None)
@@ -215,7 +215,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual({}, self.ledger_folder.ledgers)
 
     def test_a_copy(self) -> None:
-        """A ledger under a name that isn't its own is set aside: its lines must not be read twice."""
+        """A ledger under a name that is not its own is set aside: its lines must not be read twice."""
         ledger = self.make()
         ledger.path.with_name("ff.ledger").write_bytes(ledger.path.read_bytes())
         later = self.next_run()

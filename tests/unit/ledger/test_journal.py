@@ -160,7 +160,7 @@ class DamageTests(SynchronousTestCase):
             self.assertEqual(self.frames[:-1], self.read())
 
     def test_impossible_offsets(self) -> None:
-        """Offsets that can't be, as from a damaged file, give nothing."""
+        """Offsets that cannot be, as from a damaged file, give nothing."""
         head = self.frames[-1].next
         self.assertEqual([], self.read(head))
         self.assertEqual([], self.read(head + 8))

@@ -92,7 +92,7 @@ class SuspectTests(LedgerTestCase):
 
     @given(st.integers(0, 2**60), st.integers(0, 2))
     def test_there_and_back(self, offset: int, deaths: int) -> None:
-        """A suspect is read back as it was noted, as long as the journal isn't committed beyond it."""
+        """A suspect is read back as it was noted, as long as the journal is not committed beyond it."""
         suspect = Suspect(offset & ~7, deaths)
         number = pack_suspect(suspect)
         self.assertEqual(suspect, unpack_suspect(number, 0))

@@ -20,7 +20,7 @@ def only_rule(fields: str, defaults: str = "{}") -> Rule:
 
 
 class RefusalTests(SynchronousTestCase):
-    """Files that can't be meant."""
+    """Files that cannot be meant."""
 
     def test_each_is_refused_with_its_line(self) -> None:
         """What is wrong is said in one line that begins with the file and the line in it."""
@@ -110,12 +110,12 @@ class RuleTests(SynchronousTestCase):
         self.assertIsNone(only_rule("observer_type: summary", "{observer_type: histogram}").treatment.buckets)
 
     def test_defaults_for_what_no_rule_is_for(self) -> None:
-        """The defaults also hold for series that aren't mapped."""
+        """The defaults also hold for series that are not mapped."""
         rules = read_mapping("defaults: {observer_type: histogram, ttl: 5m}\n", "m.yml")
         self.assertEqual(rules.default, Treatment(buckets=DEFAULT_BUCKETS, ttl=300.0))
 
     def test_ttl_of_zero_is_the_default_one(self) -> None:
-        """A rule can't take a default time to live away, only change it."""
+        """A rule cannot take a default time to live away, only change it."""
         self.assertEqual(only_rule("ttl: 0", "{ttl: 1m2s}").treatment.ttl, 62.0)
         self.assertEqual(only_rule("ttl: 5s", "{ttl: 1m2s}").treatment.ttl, 5.0)
 

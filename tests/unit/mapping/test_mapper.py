@@ -165,7 +165,7 @@ class IntervalTests(SynchronousTestCase):
         self.assertEqual(made.outcomes, {"mapped": 1, "unmapped": 1, "dropped": 2, "unnamed": 1})
 
     def test_treatments(self) -> None:
-        """How a series is treated is told by its new identity; plain ones aren't mentioned."""
+        """How a series is treated is told by its new identity; plain ones are not mentioned."""
         made = mapper("mappings: [{match: a.*, name: x, help: text}, {match: b.*, name: y}]")
         mapped = made.apply(Interval(counters={"a.a": 1.0, "b.b": 1.0, "c": 1.0}))
         self.assertEqual(mapped.treatments, {"counters": {"x": Treatment(help="text")}})

@@ -53,7 +53,7 @@ class NameTests(SynchronousTestCase):
     """From raw to exposed."""
 
     def test_metric_names(self) -> None:
-        """Characters that aren't allowed become underscores, as in statsd_exporter."""
+        """Characters that are not allowed become underscores, as in statsd_exporter."""
         for raw, expected in NAMES:
             with self.subTest(raw=raw):
                 self.assertEqual(exposition_name(raw), expected)

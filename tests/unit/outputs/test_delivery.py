@@ -104,7 +104,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual((facts.sent, facts.failed, facts.queued, facts.dropped, facts.last_success), (3, 0, 3, 7, 5.0))
 
     def test_since(self) -> None:
-        """How long ago one was written doesn't depend on what the wall clock was set to."""
+        """How long ago one was written does not depend on what the wall clock was set to."""
         self.wall = 1000.0
         delivery = self.start(1)
         self.assertIsNone(delivery.facts().since_success)
@@ -173,7 +173,7 @@ class DeliveryTests(SynchronousTestCase):
         self.flushLoggedErrors()
 
     def test_not_twice(self) -> None:
-        """What was written isn't given again while its acknowledgement waits for a commit."""
+        """What was written is not given again while its acknowledgement waits for a commit."""
         delivery = self.start(1)
         self.output.pending.callback(None)
         delivery.committed(self.queue.picture())
@@ -200,7 +200,7 @@ class DeliveryTests(SynchronousTestCase):
                     pause += 1
                 pauses.append(pause)
         self.assertEqual(set(self.output.starts), {10})
-        # The pauses are a little longer or shorter by chance, so that many services don't come back at once.
+        # The pauses are a little longer or shorter by chance, so that many services do not come back at once.
         self.assertEqual(pauses, sorted(pauses))
         self.assertLess(pauses[0], 4)
         self.assertTrue(50 < pauses[-1] < 75, pauses)
@@ -241,7 +241,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_store_that_cannot_be_read(self) -> None:
-        """While the store can't be read nothing is delivered, and that is a failure; afterwards it goes on."""
+        """While the store cannot be read nothing is delivered, and that is a failure; afterwards it goes on."""
         self.queue = Queue(1)
         self.queue.broken = True
         delivery = Delivery(self.clock, "out", self.output, self.queue, self.clock.seconds)

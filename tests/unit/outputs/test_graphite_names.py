@@ -120,7 +120,7 @@ class SameNameTests(SynchronousTestCase):
     """Series and the service's own numbers at one path."""
 
     def test_alike(self) -> None:
-        """What series are together that can't be told apart stands at their path, once."""
+        """What series are together that cannot be told apart stands at their path, once."""
         flush = FlushResult(
             start=1000,
             seconds=10,

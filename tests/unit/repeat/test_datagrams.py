@@ -111,7 +111,7 @@ class DatagramSenderTests(DatagramSenderTestCase):
         self.assert_report(50_000, 0, 0, 0)
 
     def test_kernel_is_full(self) -> None:
-        """What the kernel doesn't take now waits for the next portion."""
+        """What the kernel does not take now waits for the next portion."""
         self.sender.send(b"a:1|c\n")
         self.pass_time()
         self.sockets[0].errors = [BlockingIOError()]
@@ -132,7 +132,7 @@ class DatagramSenderTests(DatagramSenderTestCase):
         self.assert_report(2, 1, 0, 0)
 
     def test_other_errors(self) -> None:
-        """A datagram that can't be sent is dropped and counted, and the next one is tried."""
+        """A datagram that cannot be sent is dropped and counted, and the next one is tried."""
         self.sender.send(b"a:1|c\nb:1|c\n" + b"x" * 1432 + b"\n")
         self.sockets_made()
         self.sockets[0].errors = [OSError(errno.ENETUNREACH, "Network is unreachable")]
@@ -152,7 +152,7 @@ class DatagramSenderTests(DatagramSenderTestCase):
         self.assert_report(0, 0, 5, MOST_BYTES // len(line))
 
     def test_flush(self) -> None:
-        """At the end all is sent at once; what the kernel doesn't take then is lost and counted."""
+        """At the end all is sent at once; what the kernel does not take then is lost and counted."""
         self.sender.send(b"a:1|c\n" + b"x" * 1432 + b"\n")
         self.sockets_made()
         self.sockets[0].errors = [BlockingIOError()]
@@ -210,7 +210,7 @@ class NamedTargetTests(DatagramSenderTestCase):
         self.assertEqual([[b"a:1|c"] * 3, [b"b:1|c"]], [one.taken for one in self.sockets])
 
     def test_not_found(self) -> None:
-        """A name that isn't found is an error, and asked for again; the old address is good until then."""
+        """A name that is not found is an error, and asked for again; the old address is good until then."""
         self.send(b"a:1|c\n")
         self.asked[0].errback(socket.gaierror(-2, "Name or service not known"))
         self.assert_report(0, 1, 0, 1, "stats.example is not found: Name or service not known")

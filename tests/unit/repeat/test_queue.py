@@ -22,7 +22,7 @@ class LineQueueTests(SynchronousTestCase):
         self.assertEqual(b"", self.queue.take())
 
     def test_full(self) -> None:
-        """What doesn't fit is dropped and counted; what is there stays, and waits until it was sent."""
+        """What does not fit is dropped and counted; what is there stays, and waits until it was sent."""
         self.queue.put(b"a:1|c\nb:1|c\n")
         self.queue.put(b"c:1|c\nd:1|c\n")
         self.assertEqual(Repeated("repeat:x", 0, 0, 2, 2), self.queue.report())

@@ -106,7 +106,7 @@ class StreamSenderTests(SynchronousTestCase):
         self.assertEqual(b"b:1|c\n", transport.value())
 
     def test_does_not_keep_up(self) -> None:
-        """While the other side doesn't read, lines wait in the queue up to its limit, and are dropped beyond."""
+        """While the other side does not read, lines wait in the queue up to its limit, and are dropped beyond."""
         self.sender.send(b"a:1|c\n")
         _, transport = self.endpoint.succeed()
         transport.clear()
@@ -133,7 +133,7 @@ class StreamSenderTests(SynchronousTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_close_takes_too_long(self) -> None:
-        """A server that doesn't read is waited for, but not for long."""
+        """A server that does not read is waited for, but not for long."""
         self.sender.send(b"a:1|c\n")
         _, transport = self.endpoint.succeed()
         closed = self.sender.close()

@@ -97,7 +97,7 @@ class SettingsTests(SynchronousTestCase):
     """What was given, and what follows."""
 
     def error(self, given: dict[str, list[str]], *config: Any) -> str:
-        """Give the error line for settings that can't be used."""
+        """Give the error line for settings that cannot be used."""
         text = str(self.assertRaises(SettingsError, build_settings, given, *config))
         self.assertNotIn("\n", text)
         return text
@@ -116,7 +116,7 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(DEFAULTS | {field: value}, {one: getattr(settings, one) for one in DEFAULTS}, texts)
 
     def test_bad_values(self) -> None:
-        """A value that can't be used is refused with a line that names the option and says what would be right."""
+        """A value that cannot be used is refused with a line that names the option and says what would be right."""
         for name, text, message in BAD:
             self.assertEqual(message, self.error({name: [text]}))
 
@@ -130,7 +130,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("--listen udp:x: ", self.error({"listen": ["tcp:1", "udp:x", "tcp:2"]}))
 
     def test_all_faults(self) -> None:
-        """Each value that can't be used has a line of its own, and then each contradiction."""
+        """Each value that cannot be used has a line of its own, and then each contradiction."""
         given = {"listen": ["tcp:x", "tcp:1", "udp:y"], "idle-timeout": ["0"]}
         faults = self.assertRaises(SettingsError, build_settings, given, {"workers": ["0"]}, "x.toml").faults
         self.assertEqual(

@@ -113,7 +113,7 @@ class ConfigTests(SynchronousTestCase):
             )
 
     def test_no_toml(self) -> None:
-        """What isn't TOML is refused, with the place."""
+        """What is not TOML is refused, with the place."""
         self.assertIn("not valid TOML: ", self.error("workers = = 1"))
         self.assertIn("line 2", self.error("workers = 1\nworkers\n"))
         self.path.write_bytes(b"\xff\xfe")
@@ -133,13 +133,13 @@ class ConfigTests(SynchronousTestCase):
             self.assertEqual(message, self.error(text))
 
     def test_can_t_be_read(self) -> None:
-        """A file that isn't there, or is a folder, is refused with the option's name."""
+        """A file that is not there, or is a folder, is refused with the option's name."""
         self.assertEqual(
-            f"--config: {self.path} can't be read: No such file or directory",
+            f"--config: {self.path} cannot be read: No such file or directory",
             str(self.assertRaises(SettingsError, read_config, self.path)),
         )
         self.path.mkdir()
-        self.assertIn("can't be read: Is a directory", str(self.assertRaises(SettingsError, read_config, self.path)))
+        self.assertIn("cannot be read: Is a directory", str(self.assertRaises(SettingsError, read_config, self.path)))
 
     def test_deep_or_long_files(self) -> None:
         """A file that is nested too deeply, wherever, or has a number of too many digits is refused in one line."""

@@ -15,8 +15,8 @@ class MappingFileTests(SynchronousTestCase):
     """Files that are not there, or hold no text."""
 
     def test_unreadable_files(self) -> None:
-        """A file that isn't there, or isn't text, is refused with the reason."""
-        with self.assertRaisesRegex(MappingError, "nowhere.yml can't be read: No such file"):
+        """A file that is not there, or is not text, is refused with the reason."""
+        with self.assertRaisesRegex(MappingError, "nowhere.yml cannot be read: No such file"):
             read_mapping_file(Path("/nonexistent/nowhere.yml"))
         with TemporaryDirectory(prefix="statscounter-") as folder:
             path = Path(folder) / "m.yml"

@@ -47,7 +47,7 @@ class Kept:
 
 
 def make_kept(reactor: Any, arguments: Mapping[str, str]) -> Kept:
-    """Make one, unless it is asked for what there isn't."""
+    """Make one, unless it is asked for what there is not."""
     if "colour" in arguments:
         raise ValueError(f"colour={arguments['colour']} is not to be had")
     return Kept()
@@ -173,12 +173,12 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(list(make_outputs(Clock(), settings(output=["kept", "kept:name=mine"]))), ["kept", "mine"])
 
     def test_bad(self) -> None:
-        """What can't be made is one line that names the option and the cause."""
+        """What cannot be made is one line that names the option and the cause."""
         cases = {
             "other": "--output other: no installed package has such an output (there are gone, kept, nothing)",
             "kept:colour=red": "--output kept: colour=red is not to be had",
             "nothing": "--output nothing: what it makes is no IOutput",
-            "gone": "--output gone: can't be loaded: AttributeError:",
+            "gone": "--output gone: cannot be loaded: AttributeError:",
         }
         for text, message in cases.items():
             with self.subTest(text=text):

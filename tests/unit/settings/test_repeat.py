@@ -32,6 +32,6 @@ class ParseRepeatTests(SynchronousTestCase):
             self.assertEqual((target, label), (parse_repeat(text), parse_repeat(text).label))
 
     def test_bad(self) -> None:
-        """What can't be used is refused with what would be right."""
+        """What cannot be used is refused with what would be right."""
         for text, message in BAD.items():
             self.assertEqual(message, str(self.assertRaises(ValueError, parse_repeat, text)))

@@ -69,5 +69,5 @@ class WithoutTests(SynchronousTestCase):
         self.assertEqual(sorted(set(range(size)) - excluded), sorted(found))
 
     def test_nobody_left(self) -> None:
-        """A group without any socket left can't be steered."""
+        """A group without any socket left cannot be steered."""
         self.assertRaises(ValueError, program_without, [0, 1], 2)

@@ -219,7 +219,7 @@ class ActivationTests(SynchronousTestCase):
         return found
 
     def test_order(self) -> None:
-        """Sockets that were kept for us are put in the order of their indexes; of others the order isn't known."""
+        """Sockets that were kept for us are put in the order of their indexes; of others the order is not known."""
         before = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 3)
         self.addCleanup(before.close)
         names = [kept_name("tcp:8125", place) for place in range(3)]

@@ -86,7 +86,7 @@ class SteeringTests(SynchronousTestCase):
         self.assertEqual([0, CLIENTS], self.queues(self.cpus[1]))
 
     def test_switched_off(self) -> None:
-        """What an earlier image had steered goes by the hash again when that isn't wanted any more."""
+        """What an earlier image had steered goes by the hash again when that is not wanted any more."""
         self.begin(self.cpus)
         self.begin([], inherited=True)
         found = [0, 0]
@@ -97,7 +97,7 @@ class SteeringTests(SynchronousTestCase):
         self.assertTrue(all(found), found)
 
     def test_off(self) -> None:
-        """Without steering the kernel isn't told anything."""
+        """Without steering the kernel is not told anything."""
         called: list[str] = []
         for name in ("attach", "detach"):
             self.patch(steering, name, lambda *_, name=name: called.append(name))
@@ -121,7 +121,7 @@ class SteeringTests(SynchronousTestCase):
         self.assertEqual(self.listener.sockets[0], attached)
 
     def test_refused(self) -> None:
-        """A kernel that doesn't take the program costs one line, and the service goes on."""
+        """A kernel that does not take the program costs one line, and the service goes on."""
 
         def refuse(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
@@ -133,7 +133,7 @@ class SteeringTests(SynchronousTestCase):
         self.assertIn("Operation not permitted", str(events[0]["error"]))
 
     def test_an_unknown_order(self) -> None:
-        """Sockets whose order isn't known are not steered, and one line says so."""
+        """Sockets whose order is not known are not steered, and one line says so."""
         attached: list[socket.socket] = []
         self.patch(steering, "attach", lambda member, _: attached.append(member))
         self.listener.ordered = False

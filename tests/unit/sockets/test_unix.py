@@ -97,7 +97,7 @@ class BindTests(UnixSocketTestCase):
         self.assertEqual((os.geteuid(), os.getegid()), (found.st_uid, found.st_gid))
 
     def test_owner_that_is_denied(self) -> None:
-        """Where the owner can't be set no file stays behind."""
+        """Where the owner cannot be set no file stays behind."""
 
         def deny(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
@@ -116,7 +116,7 @@ class BindTests(UnixSocketTestCase):
                 self.path.unlink()
 
     def test_living(self) -> None:
-        """A socket that a process has is left alone, also one that doesn't listen yet, and whatever its kind."""
+        """A socket that a process has is left alone, also one that does not listen yet, and whatever its kind."""
         for mine in ("unix", "unixgram"):
             one = self.bind(mine)
             for scheme in ("unix", "unixgram"):
@@ -187,7 +187,7 @@ class RemoveTests(UnixSocketTestCase):
         self.assertTrue(self.path.is_file())
 
     def test_gone(self) -> None:
-        """A file that isn't there any more is nothing to complain about."""
+        """A file that is not there any more is nothing to complain about."""
         remove_path(self.short)
 
 

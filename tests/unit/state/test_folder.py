@@ -106,17 +106,17 @@ class OpenTests(StateTestCase):
         self.assertEqual([0o755, 0o700], [self.mode(self.folder), self.mode(self.folder / LEDGERS)])
 
     def test_can_t_be_made(self) -> None:
-        """A folder below a file can't be made."""
+        """A folder below a file cannot be made."""
         (self.folder / "file").touch()
         self.assertEqual(
-            f"--state-dir {self.folder}/file/x: can't be made (Not a directory); name a folder that may be written",
+            f"--state-dir {self.folder}/file/x: cannot be made (Not a directory); name a folder that may be written",
             self.refused(self.folder / "file/x"),
         )
 
     def test_no_folder(self) -> None:
         """A file in the place of the folder is named."""
         (self.folder / "file").touch()
-        self.assertIn("can't be used", self.refused(self.folder / "file"))
+        self.assertIn("cannot be used", self.refused(self.folder / "file"))
 
     def test_may_not_be_written(self) -> None:
         """A folder that may not be written is refused before anything is tried in it."""
@@ -265,7 +265,7 @@ class LockTests(StateTestCase):
         self.assertEqual(f"{os.getpid()}\n", (self.folder / LOCK).read_text())
 
     def test_unsigned(self) -> None:
-        """Who has the lock and hasn't signed it yet is unknown."""
+        """Who has the lock and has not signed it yet is unknown."""
         self.open()
         os.truncate(self.folder / LOCK, 0)
         self.assertIn("(pid unknown)", self.refused())
@@ -273,8 +273,8 @@ class LockTests(StateTestCase):
     def test_no_locks(self) -> None:
         """A file system without locks is named, and so is a full one."""
         for name, number, words in (
-            ("flock", errno.ENOLCK, "lock can't be locked (No locks available)"),
-            ("ftruncate", errno.ENOSPC, "can't be used (No space left on device)"),
+            ("flock", errno.ENOLCK, "lock cannot be locked (No locks available)"),
+            ("ftruncate", errno.ENOSPC, "cannot be used (No space left on device)"),
         ):
 
             def fail(*_: object, number: int = number) -> None:
@@ -344,7 +344,7 @@ class UserTests(StateTestCase):
         (self.folder / "link").symlink_to("parent/way")
         for way in ("parent/way", "link"):
             self.assertIn(
-                "can't be made by user 65534 (Permission denied)", self.refused(self.folder / way / "x", NOBODY)
+                "cannot be made by user 65534 (Permission denied)", self.refused(self.folder / way / "x", NOBODY)
             )
         self.assertEqual([], list(roots.iterdir()))
         (self.folder / "mine").symlink_to("roots/../roots")

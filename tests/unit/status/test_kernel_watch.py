@@ -84,7 +84,7 @@ class KernelWatchTests(SynchronousTestCase):
         self.assertEqual({"id", "text", "setting", "command", "count", "seconds"}, set(finding))
 
     def test_unknown_tables(self) -> None:
-        """A table that can't be understood is logged once, and ends the watch but not the service's rounds."""
+        """A table that cannot be understood is logged once, and ends the watch but not the service's rounds."""
         (self.root / "proc/self/net/netstat").write_text("TcpExt: ListenOverflows\nTcpExt: many\n")
         self.assertEqual(1, len(self.events()))
         self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))

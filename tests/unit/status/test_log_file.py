@@ -72,7 +72,7 @@ class LogFileTests(SynchronousTestCase):
         self.assertEqual(self.path, log.path)
 
     def test_folder_gone(self) -> None:
-        """Where the file can't be opened again the old one goes on, and that is said."""
+        """Where the file cannot be opened again the old one goes on, and that is said."""
         self.log.write("a\n")
         moved = self.folder.rename(self.folder.with_name("moved"))
         with capturedLogs() as events:
@@ -82,5 +82,5 @@ class LogFileTests(SynchronousTestCase):
         self.assertEqual("a\nb\n", self.path.read_text())
         (event,) = events
         self.assertEqual(
-            f"the log {self.path} can't be opened again: {self.path}: No such file or directory", formatEvent(event)
+            f"the log {self.path} cannot be opened again: {self.path}: No such file or directory", formatEvent(event)
         )

@@ -82,6 +82,6 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual([], logged)
 
     def test_gone(self) -> None:
-        """A systemd that doesn't listen costs a line in the log, and no more."""
+        """A systemd that does not listen costs a line in the log, and no more."""
         self.systemd.close()
         self.notifier().stopping()

@@ -139,18 +139,18 @@ class UnableTests(LauncherTestCase):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         self.patch(ledger_folder, "create_ledger", full)
-        self.assert_unable("its ledger can't be made: No space left on device")
+        self.assert_unable("its ledger cannot be made: No space left on device")
 
     def test_no_process(self) -> None:
         """Without a process the ledger that was made for it is folded."""
         self.children.error = OSError(errno.EAGAIN, "no more processes")
-        self.assert_unable("its process can't be made: no more processes")
+        self.assert_unable("its process cannot be made: no more processes")
         self.assertEqual([True], [ledger.retired for ledger in self.ledger_folder.ledgers.values()])
 
     def test_no_channel(self) -> None:
-        """A process that was made but can't be spoken to is killed, and its ledger folded."""
+        """A process that was made but cannot be spoken to is killed, and its ledger folded."""
         self.reactor.adoption_error = OSError(errno.EMFILE, "too many")
-        self.assert_unable("its process can't be made: too many")
+        self.assert_unable("its process cannot be made: too many")
         (worker,) = self.children.started
         self.assertEqual(1, worker.kills)
         self.assertEqual([True], [ledger.retired for ledger in self.ledger_folder.ledgers.values()])

@@ -182,7 +182,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual([socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM], steered)
 
     def test_an_unknown_order(self) -> None:
-        """Where the order of the sockets isn't known nobody is avoided in the kernel; the worker is killed in time."""
+        """Where the order of the sockets is not known nobody is avoided in the kernel; the worker is killed in time."""
         self.listener.ordered = False
         self.pass_time(AVOIDED_AFTER + 1, 1)
         self.assertGreater(self.queued(120)[1], 0)
@@ -190,7 +190,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertTrue(self.slots[1].killed)
 
     def test_starting(self) -> None:
-        """A worker that is only starting isn't expected to beat."""
+        """A worker that is only starting is not expected to beat."""
         self.slots[0].state = "starting"
         self.pass_time(KILLED_AFTER + 1, 0)
         self.assertEqual((frozenset(), 0), (self.watch.avoided, self.slots[0].killed))

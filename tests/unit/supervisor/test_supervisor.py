@@ -109,7 +109,7 @@ class FakeEvents:
 
 
 class SupervisorTestCase(WorkersTestCase):
-    """A test with a supervisor over real sockets, and workers that don't exist."""
+    """A test with a supervisor over real sockets, and workers that do not exist."""
 
     workers = 2
 
@@ -333,12 +333,12 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual((1, []), (self.commits, self.committer.added))
 
     def test_unasked(self) -> None:
-        """A worker whose journal is full doesn't wait to be asked, and its lines are committed at once."""
+        """A worker whose journal is full does not wait to be asked, and its lines are committed at once."""
         self.answer(1)
         self.assertEqual((1, 1), (self.commits, len(self.committer.added)))
 
     def test_a_worker_that_hangs(self) -> None:
-        """One that doesn't answer holds nobody up, and isn't asked twice; when it answers after all that counts."""
+        """One that does not answer holds nobody up, and is not asked twice; when it answers after all that counts."""
         self.round()
         self.drop()
         self.answer(0)
@@ -362,7 +362,7 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual(1, self.commits)
 
     def test_a_worker_that_dies_meanwhile(self) -> None:
-        """One that dies before it answered isn't waited for, and its successor is asked."""
+        """One that dies before it answered is not waited for, and its successor is asked."""
         self.round()
         self.answer(0)
         self.die(1)
@@ -449,17 +449,17 @@ class DeathTests(SupervisorTestCase):
         )
 
     def test_can_t_boot(self) -> None:
-        """When workers can't even start, and none ever did, the service ends with the reason."""
+        """When workers cannot even start, and none ever did, the service ends with the reason."""
         self.start(ready=False)
         for tries in range(BOOT_TRIES):
             self.assertEqual([], self.given_up)
             self.die(tries % 2, CANNOT_BOOT, None)
         (why,) = self.given_up
-        self.assertTrue(why.startswith("workers can't start: "), why)
+        self.assertTrue(why.startswith("workers cannot start: "), why)
         self.assertIn("could not start (exit status 3)", why)
 
     def test_boot_failures_after_a_good_start(self) -> None:
-        """Later failures to boot end nothing: they are tried again, and the service says that it isn't well."""
+        """Later failures to boot end nothing: they are tried again, and the service says that it is not well."""
         self.start()
         for _ in range(BOOT_TRIES):
             self.assertEqual((True, "ok"), self.supervisor.healthy())
@@ -513,7 +513,7 @@ class TakeOverTests(SupervisorTestCase):
             ledger.file.close()
 
     def test_the_stop_ends_the_waiting(self) -> None:
-        """A service that stops doesn't wait for writers of an earlier run."""
+        """A service that stops does not wait for writers of an earlier run."""
         earlier = LedgerFolder(self.folder)
         living, descriptor = earlier.make(1, self.plan.directory())
         self.addCleanup(os.close, descriptor)
@@ -569,7 +569,7 @@ class StopTests(SupervisorTestCase):
         self.assertEqual(0, sum(self.supervisor.restarts.values()))
 
     def test_out_of_time(self) -> None:
-        """A worker that doesn't finish in time is killed; its ledger has what it counted."""
+        """A worker that does not finish in time is killed; its ledger has what it counted."""
         self.finish(0)
         self.reactor.advance(DRAIN_TIMEOUT)
         process = self.worker(1)[1]

@@ -170,7 +170,7 @@ class LifeTests(SlotTestCase):
         self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.slot.start()
         self.children.error = None
-        self.assertEqual(2 * ["its process can't be made: no more processes"], self.events.unables)
+        self.assertEqual(2 * ["its process cannot be made: no more processes"], self.events.unables)
         self.assertEqual(("waiting", 0), (self.slot.state, self.slot.pid))
         self.reactor.advance(0.1)
         self.make_ready()
@@ -203,7 +203,7 @@ class StopTests(SlotTestCase):
     """The service stops."""
 
     def test_drain(self) -> None:
-        """A worker is asked to drain, is let go when it has handed over everything, and isn't replaced."""
+        """A worker is asked to drain, is let go when it has handed over everything, and is not replaced."""
         self.make_ready()
         heard(self.channel)
         self.slot.stop()
@@ -216,7 +216,7 @@ class StopTests(SlotTestCase):
         self.assertEqual((None, "exit"), (self.slot.current, self.events.deaths[0][1]))
 
     def test_never_ready(self) -> None:
-        """A worker that doesn't accept yet has nothing to hand over, and is killed."""
+        """A worker that does not accept yet has nothing to hand over, and is killed."""
         self.slot.start()
         self.slot.stop()
         self.assertEqual(1, self.process.kills)
@@ -234,7 +234,7 @@ class StopTests(SlotTestCase):
         self.assertEqual(("stopped", []), (self.slot.state, self.reactor.getDelayedCalls()))
 
     def test_give_up(self) -> None:
-        """A worker that doesn't accept yet can be given up; one that does stays, and can be killed."""
+        """A worker that does not accept yet can be given up; one that does stays, and can be killed."""
         self.slot.start()
         self.slot.give_up()
         self.assertEqual(1, self.process.kills)
@@ -284,7 +284,7 @@ class ReplaceTests(SlotTestCase):
         self.assertEqual([(self.old_ledger, 8)], [(ledger, one.end) for ledger, one in self.events.messages])
 
     def test_the_successor_can_t_start(self) -> None:
-        """When the new one can't start, the old one stays as it was."""
+        """When the new one cannot start, the old one stays as it was."""
         self.end(self.process, self.channel, CANNOT_BOOT)
         self.assertEqual(([False], []), (self.told, heard(self.old_channel)))
         self.assertEqual(("ready", self.old_process.pid), (self.slot.state, self.slot.pid))
@@ -305,7 +305,7 @@ class ReplaceTests(SlotTestCase):
         self.assertEqual(("ready", self.process.pid, [True]), (self.slot.state, self.slot.pid, self.told))
 
     def test_stop(self) -> None:
-        """When the service stops all workers of the slot drain; that one which doesn't accept is killed is no fault."""
+        """When the service stops, all workers of the slot drain; one that does not accept is killed: no error."""
         say(self.channel, Ready())
         second = self.channel
         self.slot.replace(self.told.append)

@@ -113,7 +113,7 @@ class ConflictTests(SynchronousTestCase):
         self.check(make_snapshot(("c", "a.b", 1.0), ("g", "a_b\nk\nv", 2.0)), {"a_b": 1.0}, type=1)
 
     def test_one_name_one_unit(self) -> None:
-        """Seconds and plain numbers don't share a summary."""
+        """Seconds and plain numbers do not share a summary."""
         snapshot = make_snapshot(("ms", "a.b", 1000.0), ("h", "a_b", 2.0))
         self.check(snapshot, {"a_b_sum": 1.0, "a_b_count": 1.0}, unit=1)
 
@@ -151,7 +151,7 @@ class ConflictTests(SynchronousTestCase):
         self.check(snapshot, expected)
 
     def test_the_latest_of_two_gauges_counts(self) -> None:
-        """Two gauges with the same name and labels can't be one number: the one that was set last is shown."""
+        """Two gauges with the same name and labels cannot be one number: the one that was set last is shown."""
         for first, second, shown in ((5.0, 9.0, 2.0), (9.0, 5.0, 1.0), (-2.0, -1.0, 2.0), (0.0, 0.0, 1.0)):
             self.check(
                 make_snapshot(("g", "z", 0.0), ("g", "a.b", 1.0, first), ("g", "a_b", 2.0, second)),
@@ -311,7 +311,7 @@ class AnySeriesTests(SynchronousTestCase):
             self.assertEqual(exposition.left_out(snapshot), Exposition().left_out(snapshot))
 
     def test_text_that_is_not_unicode(self) -> None:
-        """A lone surrogate, which UTF-8 can't hold, is replaced and does not end the scrape."""
+        """A lone surrogate, which UTF-8 cannot hold, is replaced and does not end the scrape."""
         self.assertIn('{k="?"} 1.0', render(make_snapshot(("c", "a\nk\n\ud800", 1.0))))
 
     def test_promtool_reads_it(self) -> None:

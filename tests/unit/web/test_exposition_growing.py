@@ -151,7 +151,7 @@ class ManySeriesTests(SynchronousTestCase):
             self.assertEqual(pages(exposition, snapshot), pages(Exposition(), snapshot))
 
     def test_a_layout_that_failed_is_made_anew(self) -> None:
-        """A snapshot that can't be laid out leaves nothing half done for the next one."""
+        """A snapshot that cannot be laid out leaves nothing half done for the next one."""
         store, exposition = Stores(), Exposition()
         store.come("c", "a", PLAIN_TRAITS)
         exposition.conflicts(store.snapshot())

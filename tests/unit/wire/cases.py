@@ -146,7 +146,7 @@ STRUCTURE: Final = _cases(
     (b"a:1|c| #k:v", "!malformed_line", "4: blanks are bad"),
     (b"a:1|c|-", "!malformed_line", "own rule"),
     (b"a:1|c|\xc3\xa9", "!malformed_line", "own rule: a letter is one of ASCII"),
-    (b"cexample:1|c", "c cexample=1", "glued lines that still are one line can't be told"),
+    (b"cexample:1|c", "c cexample=1", "glued lines that still are one line cannot be told"),
     (b"a:1|cb:1|c", "!unknown_type", 'glued lines: the type is "cb"'),
     (b"a:1|c|@0.1b:1|c", "!invalid_sample_rate", "glued lines"),
 )
@@ -555,7 +555,7 @@ STATSD_EXPORTER: Final = _cases(
     (b"a,k=v:1|c", "c a{k=v}=1", "InfluxDB"),
     (b"a#k=v:1|c", "c a{k=v}=1", "Librato"),
     (b"a[k=v]b:1|c", "c ab{k=v}=1", "SignalFX"),
-    (b"a;k=v:1|c", "c a;k=v=1", "it doesn't know Graphite's tags"),
+    (b"a;k=v:1|c", "c a;k=v=1", "it does not know Graphite's tags"),
     (b"mem:5|g|#s:w|c:ci-aaa", "g mem{container_id=ci-aaa,s=w}=5", "the container is a label"),
     (b"mem,s=w:5|g|c:ci-aaa", "g mem{container_id=ci-aaa,s=w}=5", "beside tags of any style"),
     (b"mem:5|g|c:", "g mem=5", "no container, no label"),

@@ -37,7 +37,7 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual((b"", False), (framer._tail, framer.broken))
 
     def test_newlines_are_no_ends(self) -> None:
-        """A packet that isn't whole gives nothing, however many lines of it are there."""
+        """A packet that is not whole gives nothing, however many lines of it are there."""
         framer = LengthFramer(Tails())
         whole = packet(b"a:1|c\nb:2|c\nc:3|c\n")
         self.assertEqual(b"", framer.feed(whole[:-1]))
@@ -79,7 +79,7 @@ class LengthFramerTests(SynchronousTestCase):
         self.assertEqual(b"\xff\xff\xff\xff" + packet(b"b"), framer.beginning)
 
     def test_unfinished(self) -> None:
-        """A packet that isn't whole at the end is dropped and counted, also at a clean end."""
+        """A packet that is not whole at the end is dropped and counted, also at a clean end."""
         for clean in (True, False):
             for piece, beginning in ((packet(b"a:1|c")[:-1], b"a:1|"), (packet(b"a")[:2], b"")):
                 framer = LengthFramer(Tails())
@@ -109,7 +109,7 @@ class LengthFramerTests(SynchronousTestCase):
 
     @given(st.binary(max_size=300), st.lists(st.integers(min_value=0, max_value=1000), max_size=10))
     def test_anything(self, data: bytes, places: list[int]) -> None:
-        """Whatever comes, cut in whatever way: the result is that of the whole, ends in a newline, and isn't longer."""
+        """However the input is cut, the result is that of the whole, ends in a newline, and is not longer."""
         whole, cut_up = LengthFramer(Tails()), LengthFramer(Tails())
         expected = whole.feed(data)
         self.assertEqual(expected, b"".join(cut_up.feed(piece) for piece in cut(data, places)))

@@ -22,7 +22,7 @@ class ParseLineTests(SynchronousTestCase):
     """Each table is one aspect of the grammar."""
 
     def check(self, rows: Iterable[Case], grammar: Grammar | None = None) -> None:
-        """Fail with all the cases that don't mean what they should."""
+        """Fail with all the cases that do not mean what they should."""
         self.assertEqual(wrong(read(rows, grammar or Grammar())), [])
 
     def test_types(self) -> None:

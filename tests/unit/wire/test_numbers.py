@@ -21,7 +21,7 @@ class NumberTests(SynchronousTestCase):
 
     @given(st.text(alphabet="0123456789+-.eE_ naif٣x", max_size=8))
     def test_no_more_than_float(self, text: str) -> None:
-        """What is read as a number Python reads as the same; what isn't, is no decimal or too large."""
+        """What is read as a number Python reads as the same; what is not, is no decimal or too large."""
         number = read_number(text.encode())
         if number is not None:
             self.assertEqual(number, float(text))

@@ -56,7 +56,7 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(list(MESSAGES), self.received)
 
     def test_garbage(self) -> None:
-        """What is no message isn't passed on."""
+        """What is no message is not passed on."""
         with self.assertRaises(ValueError):
             self.receiver.dataReceived(b"\0\0\0\1\xc1")
         self.assertEqual([], self.received)
@@ -69,7 +69,7 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(b"", self.other.value())
 
     def test_before_the_beginning(self) -> None:
-        """A channel that isn't connected yet can be told to send and to close."""
+        """A channel that is not connected yet can be told to send and to close."""
         channel = Channel(self.received.append, lambda: None)
         channel.send(Collect())
         channel.close()

@@ -103,7 +103,7 @@ class ChildEndTests(WorkersTestCase):
         self.assertEqual(0.5, self.ledger.cell(GAP_MAX) / 1e9)
 
     def test_no_processor(self) -> None:
-        """A worker that isn't told a processor leaves its affinity alone."""
+        """A worker that is not told a processor leaves its affinity alone."""
         self.patch(os, "sched_setaffinity", lambda *_: self.fail("it was set"))
         self.boot()
 
@@ -122,7 +122,7 @@ class ChildEndTests(WorkersTestCase):
 
         self.patch(os, "sched_setaffinity", refuse)
         self.boot(cpu=3)
-        said = "can't be kept on CPU 3 (Operation not permitted), and runs on any\n"
+        said = "cannot be kept on CPU 3 (Operation not permitted), and runs on any\n"
         self.assertEqual(([Ready()], said), (self.heard(), self.errors.getvalue()))
 
     def test_before_the_boot(self) -> None:
@@ -174,7 +174,7 @@ class ChildEndTests(WorkersTestCase):
         self.assertTrue(self.reactor.hasStopped)
 
     def test_can_t_boot(self) -> None:
-        """A worker that can't begin says why, and ends with a status of its own."""
+        """A worker that cannot begin says why, and ends with a status of its own."""
         self.ledger.path.write_bytes(b"")
         os.truncate(self.ledger.path, 0)
         self.assertRaises(Exited, self.boot)

@@ -459,7 +459,7 @@ class DrainTests(WorkerTestCase):
         self.assertEqual((0, 2), (self.cell("evicted"), self.cell("first_byte")))
 
     def test_a_queue_that_is_never_empty(self) -> None:
-        """A listener that always has another client doesn't keep the worker for ever."""
+        """A listener that always has another client does not keep the worker for ever."""
         polls = 0
 
         def poll(lane: Any) -> int:
@@ -474,7 +474,7 @@ class DrainTests(WorkerTestCase):
         self.assertLess(polls, 20)
 
     def test_a_full_journal(self) -> None:
-        """What has no room isn't read; what isn't committed is never overwritten."""
+        """What has no room is not read; what is not committed is never overwritten."""
         client = self.connect()
         self.turn()
         while not self.worker._intake.is_full:
