@@ -30,6 +30,7 @@ from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.deadline import begin_deadline
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.kernel.host_names import own_names
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
@@ -54,7 +55,6 @@ from statsd_tcp.status.log_lines import observe
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
-from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.shutdown import LONGEST_END
 from statsd_tcp.supervisor.start_plan import Plan

@@ -24,10 +24,10 @@ from statsd_tcp.aggregate.encoding import decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.sums import new_sums
 from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
-from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.wire.grammar import Grammar
 
 MOST = 3.0

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from benchmarks.micro.scrape import resident
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot, StoreStats
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.store.snapshot import Snapshot, StoreStats
 from statsd_tcp.web.exposition import Exposition
 
 RUNS = 3

@@ -20,12 +20,12 @@ from statsd_tcp.commit.lineup import Lineup, line_up
 from statsd_tcp.commit.opening import Misunderstanding, Misunderstandings, open_pieces, open_recovered
 from statsd_tcp.commit.recovery import IRecovery
 from statsd_tcp.commit.replay import Replay
+from statsd_tcp.flush.queues import IQueue, Queued
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.ledger.reader import ShrunkError
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.queues import IQueue, Queued
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
 from statsd_tcp.words import in_words
 

@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from statsd_tcp.flush.queues import IQueue, Waiting
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.store.queues import IQueue, Waiting
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.words import in_words
 

@@ -19,29 +19,29 @@ from twisted.logger import Logger
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.members import Members
+from statsd_tcp.flush.flushes import Flushes
+from statsd_tcp.flush.queues import Queued
+from statsd_tcp.flush.rules import LAG, MAX_SERIES, FlushRules
 from statsd_tcp.mapping.mapper import OUTCOMES, Mapped, Mapper
+from statsd_tcp.series.clock import SeriesClock
+from statsd_tcp.series.expiry import Expiry
+from statsd_tcp.series.owners import SILENCE
+from statsd_tcp.series.ownership import Ownership
+from statsd_tcp.series.room import Room
+from statsd_tcp.series.sets import SetFlush
 from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.deletion import deletable, leave_columns, leave_flushes, parts, strip_parts
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
-from statsd_tcp.store.expiry import Expiry
 from statsd_tcp.store.files import DAMAGED
-from statsd_tcp.store.flush_rules import LAG, MAX_SERIES, FlushRules
-from statsd_tcp.store.flushes import Flushes
 from statsd_tcp.store.kinds import Kinds
 from statsd_tcp.store.news import News, flush_news, take_pieces
 from statsd_tcp.store.outcomes import Outcomes
-from statsd_tcp.store.owners import SILENCE
-from statsd_tcp.store.ownership import Ownership
 from statsd_tcp.store.place import Place
-from statsd_tcp.store.queues import Queued
-from statsd_tcp.store.room import Room
 from statsd_tcp.store.search import Kind
-from statsd_tcp.store.series_clock import SeriesClock
 from statsd_tcp.store.sessions import Sessions
-from statsd_tcp.store.sets import SetFlush
 from statsd_tcp.store.snapshot import Refusal, Snapshot, StoreStats
 from statsd_tcp.store.transaction import Plan, transaction, write
 

@@ -12,10 +12,10 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from statsd_tcp.aggregate.encoding import decode, encode
-from statsd_tcp.store.flushes import Flushes
+from statsd_tcp.flush.flushes import Flushes
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import RAW, SeriesPlan, positions_of
 from statsd_tcp.store.search import Kind
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import RAW, SeriesPlan, positions_of
 
 __all__ = ["deletable", "leave_columns", "leave_flushes", "parts", "strip_parts"]
 

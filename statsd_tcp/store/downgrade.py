@@ -22,13 +22,13 @@ import numpy as np
 from statsd_tcp.aggregate.encoding import VERSION_1, BadIntervalError, decode, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import KnownRow
+from statsd_tcp.flush.counters import Places
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import WIDTHS
 from statsd_tcp.store.backup import copied
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.flush_counters import Places
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.schema import OLD_VERSION
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import WIDTHS
 from statsd_tcp.words import in_words
 
 __all__ = ["LeftOut", "write_downgrade"]

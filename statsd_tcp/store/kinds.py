@@ -6,22 +6,22 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from statsd_tcp.aggregate.amounts import Amount
+from statsd_tcp.flush.counters import last_id
+from statsd_tcp.flush.rules import MAX_SERIES
 from statsd_tcp.mapping.mapper import Mapped
-from statsd_tcp.store.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
-from statsd_tcp.store.flush_counters import last_id
-from statsd_tcp.store.flush_rules import MAX_SERIES
-from statsd_tcp.store.increments import Increments
+from statsd_tcp.series.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
+from statsd_tcp.series.clock import SeriesClock
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.ids import number
+from statsd_tcp.series.increments import Increments
+from statsd_tcp.series.plan import RAW, WIDTHS, SeriesPlan
+from statsd_tcp.series.raw import RawLayer
+from statsd_tcp.series.sets import SetsPlan
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import from_row
+from statsd_tcp.series.windows import Windows
 from statsd_tcp.store.loading import load_series
-from statsd_tcp.store.numbers import number
-from statsd_tcp.store.raw_layer import RawLayer
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_clock import SeriesClock
 from statsd_tcp.store.series_file import SeriesFile, Writes
-from statsd_tcp.store.series_plan import RAW, WIDTHS, SeriesPlan
-from statsd_tcp.store.sets import SetsPlan
-from statsd_tcp.store.snapshot import SeriesTable
-from statsd_tcp.store.traits import from_row
-from statsd_tcp.store.windows import Windows
 
 __all__ = ["SERIES_KINDS", "Kinds"]
 

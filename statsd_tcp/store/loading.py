@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import Positions
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, read_names, read_numbers
 from statsd_tcp.store.rows import Part, Row, checked, decode_row
-from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import page_key
-from statsd_tcp.store.series_plan import Positions
 
 __all__ = ["Loaded", "load_series"]
 

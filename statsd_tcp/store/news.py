@@ -10,13 +10,13 @@ import numpy as np
 
 from statsd_tcp.aggregate.interval import Interval, merge
 from statsd_tcp.aggregate.numbered import Numbered
+from statsd_tcp.flush.counters import Changes
+from statsd_tcp.flush.flushes import FlushNews
+from statsd_tcp.series.increments import NOTHING, Increments, merged
+from statsd_tcp.series.plan import SeriesPlan
+from statsd_tcp.series.raw import RawLayer, located
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.book import Book
-from statsd_tcp.store.flush_counters import Changes
-from statsd_tcp.store.flushes import FlushNews
-from statsd_tcp.store.increments import NOTHING, Increments, merged
-from statsd_tcp.store.raw_layer import RawLayer, located
-from statsd_tcp.store.series_plan import SeriesPlan
 from statsd_tcp.store.sessions import Said, Sessions
 from statsd_tcp.store.snapshot import Refusal
 

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import Positions, SeriesPlan
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import Positions, SeriesPlan
 
 __all__ = [
     "NAMES",

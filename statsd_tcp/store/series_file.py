@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import WIDTHS, Positions, SeriesPlan
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, pages_of, top_after, write_names, write_numbers
 from statsd_tcp.store.rows import Part, Row, encode_row, sealed
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import WIDTHS, Positions, SeriesPlan
 
 __all__ = ["SeriesFile", "Writes", "page_id", "page_key", "write_series"]
 

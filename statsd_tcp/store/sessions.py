@@ -14,10 +14,10 @@ import numpy as np
 from statsd_tcp.aggregate.encoding import BadIntervalError, UnknownSessionError, decode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import Numbered
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.increments import Increments
+from statsd_tcp.series.plan import NO_POSITIONS, Positions
 from statsd_tcp.store.batch import Piece
-from statsd_tcp.store.increments import Increments
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import NO_POSITIONS, Positions
 
 __all__ = ["Said", "Session", "Sessions"]
 

@@ -5,16 +5,16 @@ Any thread may read a snapshot for as long as it likes; the store never changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
-from statsd_tcp.store.flush_rules import FlushState
-from statsd_tcp.store.owners import Owner
-from statsd_tcp.store.quantiles import QuantileSource
-from statsd_tcp.store.traits import Traits
+from statsd_tcp.series.owners import Owner
+from statsd_tcp.series.quantiles import QuantileSource
+from statsd_tcp.series.table import SeriesTable
 
 __all__ = [
     "ACCEPTED",
@@ -33,7 +33,6 @@ __all__ = [
     "SERVICE_CHECKS",
     "LedgerState",
     "Refusal",
-    "SeriesTable",
     "Snapshot",
     "StoreStats",
     "TotalKey",
@@ -94,40 +93,6 @@ class Refusal(NamedTuple):
     start: int
     end: int
     committed: int | None
-
-
-class SeriesTable(msgspec.Struct, frozen=True):
-    """All series of one kind, in columns; some positions may be empty, with the id 0.
-
-    ``identities`` is shared with later snapshots and may be longer: its first ``len(values)`` entries belong to this
-    one. A position means the same series as long as ``epoch`` is the same. ``ids`` grow in the order in which series
-    first came; one is never used again. ``empty`` is the number of positions without a series.
-
-    ``values`` are the total of a counter, the value of a gauge, the sum of the observations of a timer
-    (milliseconds) or distribution, the number of members of a set; ``weights`` the number of those observations (a
-    gauge's is the tick of its last setting, below zero if that was before the start). ``traits``, by id, are those of
-    the series that are not plain; ``layout_version`` is another number whenever traits change more than numbers do.
-    """
-
-    kind: str
-    epoch: int
-    ids: Sequence[int]
-    identities: Sequence[str]
-    values: Sequence[float]
-    weights: Sequence[float]
-    traits: Mapping[int, Traits] = {}
-    layout_version: int = 0
-    empty: int = 0
-
-    def __len__(self) -> int:
-        """Count the series."""
-        return len(self.values) - self.empty
-
-    def items(self) -> Iterator[tuple[str, float]]:
-        """Give each series' identity with its value."""
-        for series_id, identity, value in zip(self.ids, self.identities, self.values, strict=False):
-            if series_id:
-                yield identity, value
 
 
 _NO_SETS = SeriesTable("s", 0, (), (), (), ())

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 import msgspec
 
 from statsd_tcp.mapping.mapper import Target
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.owners import Decision
+from statsd_tcp.series.plan import SeriesPlan
+from statsd_tcp.series.sets import SetsPlan
+from statsd_tcp.series.traits import PLAIN_TRAITS, TraitsRow, to_row
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
-from statsd_tcp.store.owners import Decision
-from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import Writes, write_series
-from statsd_tcp.store.series_plan import SeriesPlan
 from statsd_tcp.store.sessions import Said
-from statsd_tcp.store.sets import SetsPlan
 from statsd_tcp.store.snapshot import Refusal
-from statsd_tcp.store.traits import PLAIN_TRAITS, TraitsRow, to_row
 
 __all__ = ["Plan", "transaction", "write"]
 

@@ -23,12 +23,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 import statsd_tcp
+from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.files import FAULTS
-from statsd_tcp.store.flush_rules import FlushState
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
 from statsd_tcp.wire.reasons import REASONS
 from statsd_tcp.wire.samples import KINDS

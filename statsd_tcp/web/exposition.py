@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from threading import Lock
 
+from statsd_tcp.series.quantiles import Quantile
+from statsd_tcp.series.table import SeriesTable
 from statsd_tcp.status.left_out import LeftOut
-from statsd_tcp.store.quantiles import Quantile
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition_changes import Series
 from statsd_tcp.web.exposition_families import Conflict
 from statsd_tcp.web.exposition_layout import Layout, Layouts

@@ -8,8 +8,8 @@ from itertools import chain, compress, count, zip_longest
 from operator import is_not
 from typing import NamedTuple
 
-from statsd_tcp.store.snapshot import SeriesTable
-from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import PLAIN_TRAITS, Traits
 
 __all__ = ["PLAINLY", "Columns", "Said", "Series", "SeriesFields", "come_and_gone", "said_of", "said_otherwise"]
 

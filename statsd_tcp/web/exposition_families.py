@@ -12,7 +12,7 @@ from itertools import groupby, islice
 from typing import NamedTuple
 
 from statsd_tcp.mapping.shown import OBSERVED, PARTS, Family, is_reserved, whole_of
-from statsd_tcp.store.owners import Owner
+from statsd_tcp.series.owners import Owner
 from statsd_tcp.web.exposition_absent import Absent, AbsentSeries
 from statsd_tcp.web.exposition_blocks import Key, Row, Rows
 from statsd_tcp.web.exposition_changes import PLAINLY, Said, Series, SeriesFields, said_of

@@ -18,8 +18,8 @@ from itertools import chain, starmap
 from typing import NamedTuple
 
 from statsd_tcp.mapping.shown import Family, whole_of
-from statsd_tcp.store.owners import Owner
-from statsd_tcp.store.snapshot import SeriesTable
+from statsd_tcp.series.owners import Owner
+from statsd_tcp.series.table import SeriesTable
 from statsd_tcp.web.exposition_absent import CONFLICT_REASONS
 from statsd_tcp.web.exposition_blocks import Block
 from statsd_tcp.web.exposition_changes import Columns, Series, come_and_gone, said_otherwise

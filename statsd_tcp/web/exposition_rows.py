@@ -8,9 +8,9 @@ from math import fsum
 from operator import add
 from typing import NamedTuple, Protocol
 
-from statsd_tcp.store.quantiles import Quantiles
-from statsd_tcp.store.snapshot import SeriesTable
-from statsd_tcp.store.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
+from statsd_tcp.series.quantiles import Quantiles
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
 from statsd_tcp.web.exposition_blocks import Block
 from statsd_tcp.web.exposition_changes import Said
 

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import msgspec
 
 from statsd_tcp.commands.store.source import open_source
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import RAW, WIDTHS
 from statsd_tcp.store.backup import taken_at, write_backup
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.rows import Row
 from statsd_tcp.store.schema import APPLICATION_ID, OLD_VERSION, SCHEMA_VERSION
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import RAW, WIDTHS
 from statsd_tcp.wire.series import split_identity
 
 __all__ = ["LedgerLine", "SeriesLine", "StoreReader", "TotalLine", "open_reader"]

@@ -14,7 +14,7 @@ from statsd_tcp.aggregate.flushes import FlushResult, OpenFlush, flush_start
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts, merge
 from statsd_tcp.aggregate.known_series import IdleRules, KnownRow, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
-from statsd_tcp.store.flush_timers import FlushTimers
+from statsd_tcp.flush.timers import FlushTimers
 from tests.unit.aggregate.model import Chunk, came, chunks, expected
 
 RULES = TimerRules(percentiles=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.console.open_flush import open_series
-from statsd_tcp.store.flush_rules import FlushRules
+from statsd_tcp.flush.rules import FlushRules
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase
 

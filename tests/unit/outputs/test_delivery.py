@@ -11,10 +11,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.aggregate.flushes import FlushResult
+from statsd_tcp.flush.queues import IQueue, Queued, Waiting
+from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.outputs.delivery import LONGEST_DELIVERY, LONGEST_STOP, Delivery
 from statsd_tcp.outputs.interfaces import IOutput
-from statsd_tcp.store.flush_rules import FlushState
-from statsd_tcp.store.queues import IQueue, Queued, Waiting
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.web.tables import make_snapshot
 

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.examples import BAD_TAGS, Example
+from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.status.examples import LastExamples, shown
-from statsd_tcp.store.flush_rules import FlushState
 from tests.unit.web.tables import STATS, make_snapshot
 
 TABLE = (

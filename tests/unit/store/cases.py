@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.flushes import FlushResult
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.rules import MappingRules
+from statsd_tcp.series.table import SeriesTable
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
-from statsd_tcp.store.flush_rules import FlushRules
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot, TotalKey
+from statsd_tcp.store.snapshot import Snapshot, TotalKey
 
 DAY = 86400.0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
+from statsd_tcp.flush.rules import FlushRules
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.plan import WIDTHS
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.loading import load_series
-from statsd_tcp.store.series import SeriesColumns
-from statsd_tcp.store.series_plan import WIDTHS
 from tests.unit.store.cases import DAY, RULES, FlushTestCase, StoreTestCase, counts, hits, values
 
 HOUR = 3600.0

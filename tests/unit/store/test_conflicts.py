@@ -7,10 +7,10 @@ from unittest import mock
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.mapping.shown import Family
-from statsd_tcp.store import ownership
+from statsd_tcp.series import ownership
+from statsd_tcp.series.owners import FIRST, HELD, SILENCE, Owner
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.owners import FIRST, HELD, SILENCE, Owner
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, StoreTestCase, counts

@@ -6,9 +6,9 @@ import sqlite3
 from typing import Any
 
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.store import deletion
 from statsd_tcp.store.database import StoreError
-from statsd_tcp.store.flush_rules import FlushRules
 from statsd_tcp.store.search import Kind, Search
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, values

@@ -19,13 +19,13 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules, KnownSeries
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.aggregate.values import Values, packed, packed_counts
+from statsd_tcp.flush.flushes import changed_counters
+from statsd_tcp.flush.timers import FlushTimers
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.flush_timers import FlushTimers
-from statsd_tcp.store.flushes import changed_counters
 from statsd_tcp.store.schema import OLD_VERSION
 from tests.unit.store.cases import RULES, FlushTestCase, values
 

@@ -14,9 +14,9 @@ from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import VERSION, VERSION_1, VERSION_2, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
-from statsd_tcp.store import queues
+from statsd_tcp.flush import queues
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flush_rules import FlushRules
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, hits
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.mapping.document import read_mapping
 from statsd_tcp.mapping.mapper import Mapper
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import Traits, refit
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.flush_rules import FlushRules
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot
-from statsd_tcp.store.traits import Traits, refit
+from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, values
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flush_rules import FlushRules
 from tests.unit.store.cases import RULES, RawTestCase, values
 
 FOLDING = MappingRules(

@@ -7,9 +7,9 @@ import msgspec
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.series.room import IDLE_ENOUGH
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
-from statsd_tcp.store.room import IDLE_ENOUGH
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import StoreTestCase, counts, values

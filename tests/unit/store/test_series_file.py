@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.store import loading, numbers, pages, series_file
-from statsd_tcp.store.changes import plan_counters, plan_gauges
-from statsd_tcp.store.exact import added
+from statsd_tcp.series import ids as numbers
+from statsd_tcp.series.changes import plan_counters, plan_gauges
+from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.exact import added
+from statsd_tcp.series.plan import WIDTHS, SeriesPlan, positions_of
+from statsd_tcp.store import loading, pages, series_file
 from statsd_tcp.store.loading import Loaded, load_series
 from statsd_tcp.store.rows import Part, Row, decode_row, encode_row
 from statsd_tcp.store.schema import SERIES_TABLES
-from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.series_file import SeriesFile, write_series
-from statsd_tcp.store.series_plan import WIDTHS, SeriesPlan, positions_of
 
 SMALL_PAGE = 4
 

@@ -14,9 +14,9 @@ from statsd_tcp.aggregate.encoding import BadIntervalError, UnknownSessionError,
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import Numbered, SaidNames
 from statsd_tcp.mapping.rules import MappingRules, Rule
+from statsd_tcp.series.columns import SeriesColumns
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.series import SeriesColumns
 from statsd_tcp.store.sessions import Sessions
 from tests.unit.aggregate.test_numbered import rises, said
 from tests.unit.store.cases import RawTestCase, counts, values

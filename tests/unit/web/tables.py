@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot, StoreStats
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.store.snapshot import Snapshot, StoreStats
 
 STATS = StoreStats(
     commits=3,

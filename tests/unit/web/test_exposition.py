@@ -17,9 +17,10 @@ from prometheus_client.samples import Sample
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from statsd_tcp.mapping.shown import Family
+from statsd_tcp.series.owners import Owner
+from statsd_tcp.series.table import SeriesTable
 from statsd_tcp.status.left_out import LeftOut
-from statsd_tcp.store.owners import Owner
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from statsd_tcp.wire.series import series_identity
 from tests.unit.web.tables import make_snapshot

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.shown import Family
-from statsd_tcp.store.owners import Owner
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot
-from statsd_tcp.store.traits import PLAIN_TRAITS, Traits
+from statsd_tcp.series.owners import Owner
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import PLAIN_TRAITS, Traits
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web import exposition_blocks
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.web.tables import make_snapshot

@@ -13,10 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.mapping.rules import PLAIN, Treatment
-from statsd_tcp.store.observations import gathered
-from statsd_tcp.store.snapshot import SeriesTable, Snapshot
-from statsd_tcp.store.traits import Traits
-from statsd_tcp.store.windows import Windows
+from statsd_tcp.series.observations import gathered
+from statsd_tcp.series.table import SeriesTable
+from statsd_tcp.series.traits import Traits
+from statsd_tcp.series.windows import Windows
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.aggregate.model import came
 from tests.unit.web.tables import make_snapshot
