@@ -27,15 +27,15 @@ _READS = 16
 
 
 class Guest(Protocol):
-    """A connection. ``busy`` tells whether something is being done for it just now, ``source`` where it comes from."""
+    """A connection."""
 
     @property
     def busy(self) -> bool:
-        """Tell."""
+        """Return whether something is being done for it just now."""
 
     @property
     def source(self) -> Source:
-        """Tell."""
+        """Return where it comes from."""
 
     def evict(self) -> None:
         """Take what the client has sent, and end the connection at once."""

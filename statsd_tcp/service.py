@@ -102,7 +102,7 @@ def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
 
 
 def flush_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> FlushRules:
-    """Say how flushes are made."""
+    """Return the rules by which flushes are made."""
     return FlushRules(
         seconds=settings.flush_interval,
         timers=TimerRules(percentiles=settings.percentiles, histograms=settings.histogram, only=settings.timer_fields),
@@ -370,7 +370,7 @@ class Service(OrderedService):
         self._tell_systemd()
 
     def reloaded(self) -> None:
-        """Tell the operator what is in force now, and systemd."""
+        """Report what is in force now to the operator, and to systemd."""
         announce(self._plan, "goes on after a reload")
         self._tell_systemd()
 

@@ -54,7 +54,7 @@ class StartError(Exception):
 def make_plan(
     settings: Settings, environ: Mapping[str, str], manifest: Manifest | None = None, user: User | None = None
 ) -> tuple[Plan, int]:
-    """Try everything that can fail; give the plan, and the descriptor that holds the state folder's lock.
+    """Try everything that can fail; return the plan, and the descriptor that holds the state folder's lock.
 
     With a manifest, what an earlier image of this process left is used before anything new is made, and the store may
     fail for now: its workers go on. ``user`` is whom this process, root's, becomes afterwards.

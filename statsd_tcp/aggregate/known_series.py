@@ -99,7 +99,7 @@ class KnownSeries:
         return ((identity, gauge.value) for identity, gauge in self._gauges.items())
 
     def forget(self, kind: str, identity: str) -> bool:
-        """Forget a series, and tell whether it was known."""
+        """Forget a series, and return whether it was known."""
         series: dict[str, _Gauge] | dict[str, int] = self._gauges if kind == "g" else self._seen[kind]
         if identity not in series:
             return False

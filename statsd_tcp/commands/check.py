@@ -45,7 +45,7 @@ class _Options(Options):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Check the options, print a line for each fault and each warning, or the sum, and give the exit status."""
+    """Check the options, print a line for each fault and each warning, or the sum, and return the exit status."""
     options = _Options()
     try:
         options.parseOptions(list(arguments))

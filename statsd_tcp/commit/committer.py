@@ -276,7 +276,7 @@ class Committer:
             self._log.failure("what follows a commit failed")
 
     def _let_go(self, ledger: Ledger, recovered: Mapping[str, Replay]) -> bool:
-        """Delete a ledger's file, or set it aside; tell whether it is gone.
+        """Delete a ledger's file, or set it aside; return whether it is gone.
 
         While there is one the store must not forget how much of it it has: somebody may mend it and put it back.
         """
@@ -315,7 +315,7 @@ class Committer:
 
 
 def _safe_offset(store: Store, ledger_id: str) -> int:
-    """Give up to where a ledger's journal is in the store."""
+    """Return the offset up to which a ledger's journal is in the store."""
     known = store.snapshot.ledgers.get(ledger_id)
     return known.committed if known else 0
 

@@ -36,7 +36,7 @@ class Looks:
         self._asleep = 0
 
     def look(self, now: float, state: ProcessState | None, said: int) -> bool:
-        """Look once more, at a moment in seconds; tell whether it hangs. ``state`` is None where nothing is known."""
+        """Look once more, at a moment in seconds; return whether it hangs. ``state`` is None where nothing is known."""
         late = now - self._at > _LATE
         before, self._before, self._at = self._before, state, now
         same, self._said = self._said == said, said

@@ -46,7 +46,7 @@ class Dispatch:
             self._commands[f"del{kind}"] = partial(self._delete, kind)
 
     def reply(self, command: Command) -> Deferred[Reply]:
-        """Carry out a command, and give what is to be written; does not fail."""
+        """Carry out a command, and return what is to be written; does not fail."""
         carry_out = self._commands.get(command.name)
         if carry_out is None:
             return succeed(replies.UNKNOWN)

@@ -49,7 +49,7 @@ def dump(text: bytes) -> bytes:
 
 
 def deleted(deletions: Iterable[Deletion]) -> str:
-    """Say what was deleted for each pattern."""
+    """Return the reply that names what was deleted for each pattern."""
     lines = []
     for pattern, identities in deletions:
         lines += [f"deleted: {as_text(identity)}\n" for identity in identities]
@@ -64,5 +64,5 @@ def health(up: bool) -> str:
 
 
 def failure(why: str) -> str:
-    """Say why a command that there is could not be carried out."""
+    """Return the reply to a known command that could not be carried out."""
     return f"ERROR: {' '.join(why.split())}\n"

@@ -88,7 +88,7 @@ class ServiceView:
 
     @property
     def up(self) -> bool:
-        """Tell what the operator says; `status.interfaces.ISources.ready` follows it."""
+        """Set the health that the operator reports; `status.interfaces.ISources.ready` follows it."""
         return self._health.up
 
     @up.setter

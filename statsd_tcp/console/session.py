@@ -125,7 +125,7 @@ class Session(LineOnlyReceiver):
         self._go_on()
 
     def stopProducing(self) -> None:
-        """Do nothing: the connection is lost, which is told otherwise too."""
+        """Do nothing: the loss of the connection is reported by another call as well."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget what was asked."""

@@ -60,7 +60,7 @@ class Installation:
         self._record_path = root / "var/lib/statscounter-doctor/before.json"
 
     def apply(self, results: Sequence[Result], goal: Goal) -> list[Effect]:
-        """Install every remedy that the doctor does itself, and tell what took effect."""
+        """Install every remedy that the doctor does itself, and return what took effect."""
         todo = [remedy for _, remedy in remedies(results) if remedy.automatic]
         sysctls = [one for one in todo if one.kind == "sysctl"]
         files = remedy_files(results, goal)

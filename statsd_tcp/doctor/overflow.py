@@ -30,7 +30,7 @@ class Diagnosis(NamedTuple):
 
 
 def overflow_cause(facts: Facts, goal: Goal) -> Diagnosis:
-    """Tell why queues of this network namespace overflowed, from what can be seen now."""
+    """Return why queues of this network namespace overflowed, from what can be seen now."""
     try:
         throttled = facts.group.throttled or 0
     except Unread:
@@ -39,7 +39,7 @@ def overflow_cause(facts: Facts, goal: Goal) -> Diagnosis:
 
 
 def tell_cause(throttled: int, limit: int | None, needed: int) -> Diagnosis:
-    """Tell why a queue with this ``limit`` (None: unknown) overflowed.
+    """Return why a queue with this ``limit`` (None: unknown) overflowed.
 
     A short queue comes first: it overflows whatever else is wrong. ``throttled`` are the periods in which the control
     group took the processors away, since the same moment as the overflows.

@@ -28,7 +28,7 @@ USUAL_START = Start()
 
 
 def read_start(proc: Path, process: str) -> Start:
-    """Find out how a process of the service, its supervisor or a worker, was started."""
+    """Return how a process of the service, its supervisor or a worker, was started."""
     path = _group(proc / process)
     parts = [part for part in path.split("/") if part]
     if any(word in path for word in _CONTAINERS) or (not parts and _text(proc / "1/comm").strip() not in _HOSTS):

@@ -93,7 +93,7 @@ class DatagramLane(Watched):
             self._moderator.add(self)
 
     def poll(self) -> int:
-        """Read up to the budget, and say how many datagrams it were."""
+        """Read up to the budget, and return the number of datagrams."""
         taken = 0
         while taken < BUDGET and not self._intake.is_full:
             count = self._batch(BUDGET - taken)
@@ -114,7 +114,7 @@ class DatagramLane(Watched):
         return count + (not count and error not in _NOTHING_LEFT)
 
     def _cut(self, start: int) -> int:
-        """Count the line in which a datagram was cut off, and give how many bytes the whole lines before it have.
+        """Count the line in which a datagram was cut off, and return the bytes of the whole lines before it.
 
         UDP has no such datagrams; on Unix sockets only the sender's buffer limits them.
         """

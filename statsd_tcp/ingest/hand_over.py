@@ -70,7 +70,7 @@ class HandOverLane(AcceptLane):
         return self._intake.is_scarce
 
     def give_away(self, connection: raw_socket, stream: LineStream | None, brought: int) -> bool:
-        """Make a transport of the connection. Without a descriptor for it, tell so, and accept nothing for a moment.
+        """Make a transport of the connection. Without a descriptor for it, count that, and accept nothing for a moment.
 
         ``brought``: how many bytes were read of it so far.
         """

@@ -77,7 +77,7 @@ class AcceptLane(Watched):
                 self._moderator.add(self)
 
     def poll(self) -> int:
-        """Accept up to the budget, and say how many it were."""
+        """Accept up to the budget, and return the number of connections."""
         accept, serve, cells, accepted = self._accept, self.serve, self._cells, self._indexes.accepted
         taken = 0
         try:

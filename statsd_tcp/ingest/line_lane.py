@@ -75,7 +75,7 @@ class LineLane(HandOverLane):
         *,
         ended: bool = False,
     ) -> tuple[int, LineStream | None, int]:
-        """Read what is there; give the cell of the reason to close it, or 0 while the client is not done.
+        """Read what is there; return the cell of the reason to close it, or 0 while the client is not done.
 
         While there is none, the last part is how many bytes were read: no more than a share of the journal's reserve in
         one poll, once only that is left. A stream is made only for a connection that
@@ -112,7 +112,7 @@ class LineLane(HandOverLane):
         return 0, stream, brought
 
     def park(self, descriptor: int, connection: UnfinishedConnection) -> bool:
-        """Have the kernel say when there is something to read; tell whether it can."""
+        """Let the kernel say when there is something to read; return whether it can."""
         try:
             self._moderator.parking.add(descriptor, connection)
         except OSError:
@@ -152,7 +152,7 @@ class UnfinishedConnection:
         self._lane.put_off(self)
 
     def ready(self, events: int) -> bool:
-        """Read what the kernel says has come, and tell whether the connection is closed now."""
+        """Read what the kernel says has arrived, and return whether the connection is closed now."""
         lane = self._lane
         # Looked at here first: a call costs more.
         if self._brought and self._brought >= SHARE and lane.has_little_room:

@@ -57,7 +57,7 @@ class Lane(Protocol):
         """Do not."""
 
     def poll(self) -> int:
-        """Take what is there, up to the lane's budget, and say how much it was."""
+        """Take what is there, up to the lane's budget, and return how much it was."""
 
 
 class Unfinished(Protocol):
@@ -151,7 +151,7 @@ class Moderator:
         self.busy = False
 
     def rest(self) -> None:
-        """Know of no load any more: there is no lane left that could bring it."""
+        """Forget the load: there is no lane left that could bring it."""
         self.busy = False
         self._run_if_needed(0)
 

@@ -42,7 +42,7 @@ class NativeCountLane(CountLane):
         self._counts = (indexes.accepted, indexes.counted, indexes.reset)
 
     def poll(self) -> int:
-        """Accept up to the budget, and say how many it were."""
+        """Accept up to the budget, and return the number of connections."""
         taken, error = self._burst(self.fileno(), lane.BUDGET, self._cells, self._counts)
         if error not in {0, errno.EAGAIN}:
             self.exhausted(error)
@@ -60,7 +60,7 @@ class NativeLineLane(LineLane):
         self._counts = (indexes.accepted, indexes.eof, indexes.reset, indexes.error, JOURNAL_HEAD)
 
     def poll(self) -> int:
-        """Accept up to the budget, and say how many it were."""
+        """Accept up to the budget, and return the number of connections."""
         taken = error = 0
         while taken < lane.BUDGET and self.may_accept():
             accepted, error = self._run(min(lane.BUDGET - taken, self.occupancy.limit - self.occupancy.open))

@@ -34,7 +34,7 @@ class Parked(Protocol):
     until: int
 
     def ready(self, events: int) -> bool:
-        """Read what has come, and tell whether the connection is closed now."""
+        """Read what has arrived, and return whether the connection is closed now."""
 
     def poll(self) -> None:
         """Read what has come for the last time here, and find the connection another place."""

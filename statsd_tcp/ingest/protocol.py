@@ -139,7 +139,7 @@ class LineProtocol(Protocol):
         cast("Any", self.transport).connectionLost(connectionDone)
 
     def read_rest(self) -> int:
-        """Read without waiting; give the cell of the reason if the client has ended the connection, else 0."""
+        """Read without waiting; return the cell of the reason if the client has ended the connection, else 0."""
         receive = self.connection().recv
         for _ in range(READS_AT_THE_END):
             if self._stream.intake.is_full:

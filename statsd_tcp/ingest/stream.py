@@ -26,7 +26,7 @@ class LineStream:
         self._broken = False
 
     def feed(self, data: bytes) -> bool:
-        """Take what one read brought; tell whether more can be taken, or the stream is broken."""
+        """Take what one read brought; return whether more can be taken: False if the stream is broken."""
         framer = self._framer
         self.intake.take(self.index, framer.feed(data), len(data))
         if framer.line_too_long:

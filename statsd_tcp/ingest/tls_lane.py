@@ -110,7 +110,7 @@ class TlsProtocol(LineProtocol):
         raw.connectionLost(connectionDone)
 
     def read_rest(self) -> int:
-        """Read and decrypt without waiting; give the cell of the reason if the connection has ended, else 0."""
+        """Read and decrypt without waiting; return the cell of the reason if the connection has ended, else 0."""
         tls = cast("Any", self.transport)
         indexes, connection = self.factory.indexes, tls.transport
         receive = self.connection().recv

@@ -46,7 +46,7 @@ class Watched:
         self._moderator.woken(self)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Tell that the reactor has dropped this reader, which happens only when `doRead` raises."""
+        """Report that the reactor has dropped this reader, which happens only when `doRead` raises."""
         self._lost(reason)
 
     def watch(self) -> None:

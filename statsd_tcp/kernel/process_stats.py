@@ -53,7 +53,7 @@ def resident_memory(pid: int, proc: Path = Path("/proc")) -> int:
 
 
 def process_state(pid: int, proc: Path = Path("/proc")) -> ProcessState | None:
-    """Say what a process does; None when it is gone."""
+    """Return what a process does; None when it is gone."""
     try:
         fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         return ProcessState(fields[_STATE], int(fields[_MAJOR_FAULTS]), int(fields[_DISK_TICKS]))

@@ -96,7 +96,7 @@ def create_ledger(
     boot_id: bytes,
     ring_size: int = RING_SIZE,
 ) -> Path:
-    """Make a new ledger file with all its space allocated, and give its path.
+    """Make a new ledger file with all its space allocated, and return its path.
 
     The space must be there before anybody stores into it: a store into a hole of a full disk is a SIGBUS, not an
     exception. The file has its name when all of that is done: whoever is killed before leaves what `remove_unfinished`
@@ -127,7 +127,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def lock_ledger(path: Path) -> int:
-    """Open a ledger for its writer and take the lock that lasts as long as that process; give the descriptor.
+    """Open a ledger for its writer and take the lock that lasts as long as that process; return the descriptor.
 
     The lock belongs to the open file, so it passes to the child that inherits the descriptor, and ends with the child
     once the parent has closed its own copy. Raises `BlockingIOError` when another process has it.

@@ -150,7 +150,7 @@ class LedgerFolder:
         """How many ledgers went missing or were cut off while they were open."""
 
     def make(self, worker: int, listeners: list[tuple[str, str]]) -> tuple[Ledger, int]:
-        """Make the ledger of a new worker; give it with the descriptor, already locked, that the worker shall have.
+        """Make the ledger of a new worker; return it with the descriptor, already locked, for the worker.
 
         Raises `OSError`, as on a full disk.
         """
@@ -170,7 +170,7 @@ class LedgerFolder:
         return ledger, descriptor
 
     def find(self) -> int:
-        """Open the ledgers that an earlier run left, and give their number. One that cannot be read is set aside."""
+        """Open the ledgers that an earlier run left, and return their number. One that cannot be read is set aside."""
         remove_unfinished(self._folder)
         for path in ledger_paths(self._folder):
             try:
@@ -196,7 +196,7 @@ class LedgerFolder:
         return ledger
 
     def retire_orphans(self) -> int:
-        """Retire those of an earlier run whose writer is gone by now; give the number of the others."""
+        """Retire those of an earlier run whose writer is gone by now; return the number of the others."""
         waiting = []
         for ledger in self._orphans:
             try:

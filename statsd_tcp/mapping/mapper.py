@@ -130,7 +130,7 @@ class Mapper:
         """How many series of intervals were looked up, by what became of them."""
 
     def target(self, metric_type: MetricType, identity: str) -> Target:
-        """Tell what becomes of a raw series."""
+        """Return what becomes of a raw series."""
         return self._targets[metric_type].get(identity)
 
     def apply(self, raw: Interval) -> Mapped:

@@ -229,7 +229,7 @@ class _Sender(Protocol):
         self.transport.loseWriteConnection()
 
     def stopProducing(self) -> None:
-        """Do nothing: the connection is lost, which is told otherwise too."""
+        """Do nothing: the loss of the connection is reported by another call as well."""
 
     def writeConnectionLost(self) -> None:
         """Note that the kernel has all of it, and our end."""
@@ -251,7 +251,7 @@ class _Sender(Protocol):
             self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell how it ended."""
+        """Report how the delivery ended."""
         if self._stall is not None and self._stall.active():
             self._stall.cancel()
         if self.taken.called:

@@ -89,7 +89,7 @@ class DatagramSender:
             self._lose()
 
     def report(self) -> Repeated:
-        """Tell what has happened since the last call."""
+        """Return what has happened since the last call."""
         return self._queue.report()
 
     def close(self) -> Deferred[None]:
@@ -120,7 +120,7 @@ class DatagramSender:
         self._ready.extend(cut(self._queue.take()))
 
     def _send_one(self) -> bool:
-        """Send a datagram, or lose it; tell whether the next one may be tried now."""
+        """Send a datagram, or lose it; return whether the next one may be tried now."""
         if self._socket is None:
             # A name is looked up for the first time, or again: until then the lines wait, as many as may.
             return False

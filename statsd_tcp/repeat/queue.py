@@ -78,7 +78,7 @@ class LineQueue:
         self._failed += 1
 
     def report(self) -> Repeated:
-        """Tell what has happened since the last call."""
+        """Return what has happened since the last call."""
         news = Repeated(self._label, self._sent, self._failed, self._dropped, self._waiting, self.error)
         self._sent = self._failed = self._dropped = 0
         return news

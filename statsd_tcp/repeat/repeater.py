@@ -23,7 +23,7 @@ class Sender(Protocol):
         """Send what waits, as far as that can be done at once."""
 
     def report(self) -> Repeated:
-        """Tell what has happened since the last call."""
+        """Return what has happened since the last call."""
 
     def close(self) -> Deferred[None]:
         """Send the last lines if possible, and let go of everything."""
@@ -46,7 +46,7 @@ class Repeater:
             sender.flush()
 
     def report(self) -> tuple[Repeated, ...]:
-        """Tell what has happened since the last call, target by target."""
+        """Return what has happened since the last call, target by target."""
         return tuple(sender.report() for sender in self._senders)
 
     def close(self) -> Deferred[Any]:

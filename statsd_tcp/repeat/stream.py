@@ -65,7 +65,7 @@ class StreamSender:
             self._writer.write(lines)
 
     def report(self) -> Repeated:
-        """Tell what has happened since the last call."""
+        """Return what has happened since the last call."""
         return self._queue.report()
 
     def close(self) -> Deferred[None]:
@@ -178,10 +178,10 @@ class _Writer(Protocol):
         self._sender.flush()
 
     def stopProducing(self) -> None:
-        """Do nothing: the connection is lost, which is told otherwise too."""
+        """Do nothing: the loss of the connection is reported by another call as well."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the sender."""
+        """Notify the sender."""
         self._sender.lost(in_words(reason.value))
 
 

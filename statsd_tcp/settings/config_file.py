@@ -43,7 +43,7 @@ def read_config(path: Path) -> dict[str, list[str]]:
 
 
 def scan_config(path: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Read what can be read of a file, as `read_config` does, and give a line for each fault besides.
+    """Read what can be read of a file, as `read_config` does, and return a line for each fault as well.
 
     Raises `SettingsError` when it cannot be read at all.
     """

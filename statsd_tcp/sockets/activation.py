@@ -59,7 +59,7 @@ def activated_descriptors(environ: MutableMapping[str, str], pid: int) -> list[P
 
 
 def describe_sockets(passed: Sequence[Passed]) -> list[InheritedListener]:
-    """Say which listeners these sockets make. What is no socket that we could listen on is left alone."""
+    """Return the listeners that these sockets make. A descriptor that is no socket to listen on is left alone."""
     groups: dict[Address, dict[int, list[Passed]]] = {}
     for one in _once_each(passed):
         try:

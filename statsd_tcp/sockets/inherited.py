@@ -75,7 +75,7 @@ class InheritedSockets:
         self._left = []
 
     def abandon(self) -> int:
-        """Close what nobody has taken, and give the number: clients must not queue where nobody looks."""
+        """Close the sockets that are still unused, and return their number: no client may wait in such a queue."""
         unwanted = [one for row in self.rest.values() for one in row]
         for one in unwanted:
             one.close()

@@ -12,7 +12,7 @@ a connection has for a moment while it is handed from the accept lane to the rea
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one, and give it."""
+    """Raise the soft limit of open files to the hard one, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -58,7 +58,7 @@ class Reloading(Protocol):
     successful: bool | None
 
     def ask(self, answer: Answer) -> bool:
-        """Reload as soon as possible, and tell how that went; return whether it is taken up."""
+        """Reload as soon as possible, and call back with the outcome; return whether the request is accepted."""
 
 
 @implementer(ISources)

@@ -74,7 +74,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write_manifest(manifest: Manifest, environ: MutableMapping[str, str]) -> int:
-    """Write the manifest where the next image finds it, and give its descriptor; nothing is inheritable yet.
+    """Write the manifest where the next image finds it. Return its descriptor; nothing is inheritable yet.
 
     Raises `OSError`; nothing is left then.
     """

@@ -162,7 +162,7 @@ class WorkerProcess:
 
 
 def outcome_of(process: WorkerProcess) -> End:
-    """Say how a worker ended."""
+    """Return how a worker ended, in words."""
     ending = process.child.ending or Ending()
     if process.ready_at is None:
         return End("boot", f"could not start ({_words(ending)})")

@@ -73,7 +73,7 @@ class LongAnswer:
         self.request.finish()
 
     def stopProducing(self) -> None:
-        """Do nothing: the connection is lost, which is told otherwise too."""
+        """Do nothing: the loss of the connection is reported by another call as well."""
 
     def _end(self, _: object) -> None:
         if self._limit is not None and self._limit.active():

@@ -27,7 +27,7 @@ STATUS_VERSION = 1
 
 
 def plain_text(request: Request, code: int, text: str) -> bytes:
-    """Set the response up as one line of text, and give its body."""
+    """Set the response up as one line of text, and return its body."""
     request.setResponseCode(code)
     request.setHeader("content-type", "text/plain; charset=utf-8")
     request.setHeader("cache-control", "no-store")
@@ -73,7 +73,7 @@ class Folder(Page):
     """A part of a path that is no page itself."""
 
     def answer(self, request: Request) -> bytes | int:
-        """Say that there is nothing here, to any method."""
+        """Answer that there is nothing here, to any method."""
         return plain_text(request, 404, "there is no such page")
 
 
@@ -86,7 +86,7 @@ class RefusalPage(Page):
         self._text = text
 
     def answer(self, request: Request) -> bytes | int:
-        """Say why, to any method."""
+        """Answer with the reason, to any method."""
         return plain_text(request, self._code, self._text)
 
 

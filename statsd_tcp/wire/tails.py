@@ -24,7 +24,7 @@ class Tail(Protocol):
         """Return how much of it there is."""
 
     def drop(self) -> None:
-        """Forget what there is, tell `Tails.shrink` so, and count the line as one that was too long."""
+        """Forget what there is, call `Tails.shrink`, and count the line as one that was too long."""
 
 
 class Tails:

@@ -179,7 +179,7 @@ class Channel(Int32StringReceiver):
         self._received(_DECODER.decode(string))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell that the other side is gone."""
+        """Report that the other side is gone."""
         self.connected = 0
         self._ended()
 

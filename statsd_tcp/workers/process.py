@@ -145,7 +145,7 @@ def _stay_on(cpu: int) -> None:
 
 
 def main() -> int:
-    """Run one worker to its end, and give the exit status."""
+    """Run one worker to its end, and return the exit status."""
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)

@@ -93,7 +93,7 @@ class Etsy:
         self._sleep_until(self._start + (first + flushes - 0.5) * self._length)
 
     def end(self) -> There:
-        """Take the last look, and give what came in between."""
+        """Take the last look, and return what came in between."""
         # A look that shows the end of a flush does not tell of the timers of the next one.
         while self._look():
             pass
@@ -162,7 +162,7 @@ class Etsy:
         self.unseen += self._asked + self._cost - last
 
     def _look(self) -> bool:
-        """Take a look; give whether a flush has ended since the last one."""
+        """Take a look; return whether a flush has ended since the last one."""
         self._asked = self._clock()
         look = self._dumps()
         self._cost = self._clock() - self._asked

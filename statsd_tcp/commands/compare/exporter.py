@@ -46,7 +46,7 @@ class Exporter:
         self._sleep(seconds)
 
     def end(self) -> There:
-        """Read it again, and give what came in between; raises `Restarted` and `NotExposition`."""
+        """Read it again, and return what came in between; raises `Restarted` and `NotExposition`."""
         last = self._later()
         before, after = read_page(self._before), read_page(last)
         if after.total(_LINES) < before.total(_LINES):

@@ -35,7 +35,7 @@ class Other(Protocol):
         """Wait for the end of the interval, and watch it if need be."""
 
     def end(self) -> There:
-        """Read it at the end, and give what came in between."""
+        """Read it at the end, and return what came in between."""
 
     def gauges(self) -> Mapping[Key, float]:
         """Read its gauges once more."""

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, clock: Callable[[], float] = time.monotonic) -> int:
-    """Compare, print the result, and give the exit status; raises `UsageError`."""
+    """Compare, print the result, and return the exit status; raises `UsageError`."""
     if arguments.exporter == arguments.http:
         raise UsageError("--http and --exporter name the same page; give the one of this service with --http")
     here = Here(_page(arguments.http, "--http"))

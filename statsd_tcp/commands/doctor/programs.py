@@ -11,7 +11,7 @@ _TIMEOUT = 30
 
 
 def run_program(command: Sequence[str]) -> str:
-    """Run a program and give its output; raises OSError with one line when it fails or is not there."""
+    """Run a program and return its output; raises OSError with one line when it fails or is not there."""
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT)  # noqa: S603
     except FileNotFoundError:

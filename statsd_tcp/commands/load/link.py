@@ -14,7 +14,7 @@ class Link(Protocol):
     """What the loops need of it. Both are called some twenty times a second."""
 
     def report(self, progress: Progress) -> None:
-        """Tell how far we are."""
+        """Report the progress."""
 
     def stopped(self) -> bool:
         """Return whether no more is to be begun."""

@@ -101,7 +101,7 @@ class StoreReader:
             yield LedgerLine(*row)
 
     def damage(self) -> list[str]:
-        """Have SQLite check every page and index; give what it finds."""
+        """Let SQLite check every page and index; return what it finds."""
         found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
         return self._loaded.damage if found == ["ok"] else found
 

@@ -109,7 +109,7 @@ def overflows(facts: Facts, goal: Goal) -> Judgement:
 
 
 def abort_on_overflow(facts: Facts, goal: Goal) -> Judgement:
-    """Tell what a client gets that finds the queue full."""
+    """Judge what happens to a client that finds the queue full."""
     current = facts.number("net.ipv4.tcp_abort_on_overflow")
     if not current:
         return fine(0, "a client that finds the queue full tries again and gets in when it drains", "0")

@@ -101,7 +101,7 @@ def tasks(facts: Facts, goal: Goal) -> Judgement:
 
 
 def namespace(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whose settings these are."""
+    """Judge whose settings these are."""
     if facts.host_network:
         return fine("the host's", "settings of the network hold for everything on the host")
     why = "somaxconn and the tcp_ settings are this namespace's own and begin with defaults; others are the host's"

@@ -117,7 +117,7 @@ def interrupts(facts: Facts, goal: Goal) -> Judgement:
 
 
 def irqbalance(facts: Facts, goal: Goal) -> Judgement:
-    """Tell who spreads the interrupts."""
+    """Judge what spreads the interrupts."""
     runs = facts.is_running("irqbalance")
     current = "runs" if runs else "does not run"
     if not any(card.queues > 1 for card in real_cards(facts)):

@@ -100,7 +100,7 @@ def steering(facts: Facts, goal: Goal) -> Judgement:
 
 
 def flows(facts: Facts, goal: Goal) -> Judgement:
-    """Tell why receive flow steering is of no use."""
+    """Judge why receive flow steering is of no use."""
     why = "the table of flows is written by recvmsg and sendmsg: a short connection is over before it helps"
     return irrelevant(facts.number("net.core.rps_sock_flow_entries"), why)
 

@@ -40,7 +40,7 @@ def buckets(facts: Facts, goal: Goal) -> Judgement:
 
 
 def reuse(facts: Facts, goal: Goal) -> Judgement:
-    """Tell what reuse of TIME_WAIT does for a server."""
+    """Judge what reuse of TIME_WAIT does for a server."""
     current = facts.number("net.ipv4.tcp_tw_reuse")
     return irrelevant(current, "only connect() looks at it: accepted connections never do; leave the default")
 
@@ -66,7 +66,7 @@ def recycle(facts: Facts, goal: Goal) -> Judgement:
 
 
 def fin_timeout(facts: Facts, goal: Goal) -> Judgement:
-    """Tell what this timeout shortens."""
+    """Judge what this timeout shortens."""
     current = facts.number("net.ipv4.tcp_fin_timeout")
     why = f"ends orphans in FIN_WAIT2, not TIME_WAIT, which is {TIME_WAIT} s whatever is set"
     return irrelevant(f"{current} s", why)
@@ -118,7 +118,7 @@ def hash_table(facts: Facts, goal: Goal) -> Judgement:
 
 
 def several_ports(facts: Facts, goal: Goal) -> Judgement:
-    """Tell whom more ports help."""
+    """Judge who needs more ports."""
     why = "more ports give one client machine more addresses to use; each port's queue is split by workers anyway"
     return irrelevant(", ".join(map(str, goal.tcp_ports)), why)
 

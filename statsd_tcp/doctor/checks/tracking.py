@@ -56,7 +56,7 @@ def table(facts: Facts, goal: Goal) -> Judgement:
 
 
 def time_wait(facts: Facts, goal: Goal) -> Judgement:
-    """Tell how long an ended connection keeps its entry."""
+    """Judge how long an ended connection keeps its entry."""
     if not facts.has_sysctl(_MAX) or not facts.number(_COUNT):
         return irrelevant("", "nothing is tracked")
     current = facts.number(_TIME_WAIT)
