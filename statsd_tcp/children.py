@@ -50,7 +50,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 class Ending(NamedTuple):
-    """How a process ended: by a signal, or with an exit status. Both None: it was not our child, and nobody knows."""
+    """How a process ended: by a signal, or with an exit status. Both None: it was not our child, so that is unknown."""
 
     status: int | None = None
     signal: int | None = None
@@ -108,8 +108,8 @@ class Pipe:
     def finish(self) -> None:
         """Read what the dead process has left, and close the pipe.
 
-        Whoever else holds its other end is nobody that we wait for. One that goes on to write would hold us up for ever
-        if the pipe were read until it is empty. What the dead one wrote is in it, so that its size is enough.
+        Another process may hold the other end, and is not waited for: if it goes on writing, reading until the pipe is
+        empty would never end. All that the dead process wrote is in the pipe, so reading its size is enough.
         """
         left = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) if self._descriptor >= 0 else 0
         while left > 0 and (read := self._read(left)):
@@ -121,7 +121,7 @@ class Pipe:
         self._close()
 
     def _read(self, most: int) -> int:
-        """Read once, at most so many bytes, and return how many: 0 if there are none now or no more."""
+        """Read once, at most ``most`` bytes, and return how many: 0 if there are none now, or none left."""
         try:
             data = os.read(self._descriptor, most)
         except BlockingIOError:
@@ -143,7 +143,7 @@ class Pipe:
 
 @implementer(IReadDescriptor)
 class Child:
-    """A child process. Nobody else may wait for it.
+    """A child process. Nothing else may wait for it.
 
     ``ended`` fires once it has ended and all that it said is given on; ``ending`` says how, and is None before.
     """
@@ -173,7 +173,7 @@ class Child:
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         except ProcessLookupError:
-            # The kernel has reaped it, as it does for whoever was started with SIGCHLD ignored.
+            # The kernel has reaped it, as it does for a process that was started with SIGCHLD ignored.
             pass
 
     def fileno(self) -> int:

@@ -1,4 +1,4 @@
-"""What a reactor's timers go by: CLOCK_MONOTONIC, which nobody can set.
+"""The clock of a reactor's timers: CLOCK_MONOTONIC, which cannot be set.
 
 Twisted's reactors go by the wall clock. When that is set back by an hour, no timer is due for an hour; when it is set
 ahead, all of them are due at once.
@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["NANOSECONDS", "use_monotonic"]
 
 NANOSECONDS = 1_000_000_000
-"""So many are a second. What processes compare with each other are nanoseconds of that clock."""
+"""In a second. Processes compare times with each other in nanoseconds of that clock."""
 
 
 def use_monotonic(

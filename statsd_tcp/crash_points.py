@@ -2,7 +2,7 @@
 
 ``STATSCOUNTER_CRASH=point`` or ``point:nth`` names one of `POINTS`, and which passing of it is the last; with ``@path``
 behind it, only those count that happen while there is a file of that name. When a process
-starts, the methods at the point are replaced; nothing is there to be asked when nobody wants a crash.
+starts, the methods at the point are replaced; without a crash, nothing has to be checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORKER = ("after-accept", "after-frame", "before-release")
 the store has what the journal held, and the journal still holds it."""
 
 SUPERVISOR = ("before-commit", "after-commit")
-"""In the supervisor: all is ready for the transaction; the transaction is done and nobody knows."""
+"""In the supervisor: all is ready for the transaction; the transaction is done and no worker has been told."""
 
 READING = ("in-replay", "deadly-line")
 """In the process that reads a dead worker's journal: in its middle, where nth is how many such processes die in a row;

@@ -2,7 +2,7 @@
 
 Everything that a stop waits for has a limit of its own, but those are timers of the reactor. They do not help where the
 reactor's thread itself waits for a disk, nor against what the process waits for behind the reactor: threads of its pool
-that ask for a host's address, or the store's when the interpreter cleans up. So this is a thread that waits for nobody.
+that ask for a host's address, or the store's when the interpreter cleans up. So this thread waits for nothing else.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ _log = Logger()
 
 
 SAME_SIGNAL = 0.25
-"""A signal that follows another within so many seconds is the same one: a process group's and one of its members'
-own arrive both."""
+"""A signal that follows another within this many seconds is the same one: a signal to the process group and one to this
+process can both arrive."""
 
 
 def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
@@ -160,7 +160,7 @@ class SecondSignal:
     def install(self) -> None:
         """Put ourselves before the reactor's own handlers, which must be there."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            # Whoever started us in the background of a shell has INT ignored, and means it.
+            # A process that a shell starts in the background has INT ignored, on purpose.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
 

@@ -130,9 +130,9 @@ def _warn_of_fixed_hashes(environ: Mapping[str, str]) -> None:
 
 
 def unforeseen(error: Exception) -> str:
-    """Return one line about an error that nobody thought of: the cause, and where in our code it came up.
+    """Return one line about an unforeseen error: the cause, and where in our code it was raised.
 
-    What kind of exception it is says nothing to whoever reads it; the log has that.
+    The kind of exception says nothing to the reader of that line; the log has it.
     """
     words = in_words(error)
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""The lines that were accepted, as they came, for whoever wants to send them on."""
+"""The accepted lines, as they arrived, for sending them on."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from statsd_tcp.wire.numbers import LIMIT
 __all__ = ["CounterSums", "Fall", "product", "reduced"]
 
 _MANY: Final = 32
-"""So many addends of a series wait until they are made few."""
+"""When a series has this many addends, they are reduced to few."""
 
 _SPLITTER: Final = 2.0**27 + 1
 
@@ -50,8 +50,8 @@ class Fall(NamedTuple):
 class CounterSums:
     """The sums of an interval, by series.
 
-    ``wholes`` are those of whole numbers from 0 up: below 2**53 adding doubles is exact. Whoever adds such a number to
-    such a sum may do it there.
+    ``wholes`` are those of whole numbers from 0 up: below 2**53 adding doubles is exact. Code
+    that adds such a number to such a sum may do it there.
     """
 
     __slots__ = ("_fallen", "_parts", "wholes")
@@ -63,7 +63,7 @@ class CounterSums:
         self._fallen: dict[str, tuple[list[float], int]] = {}
 
     def add(self, series: str, number: float, times: int = 1) -> None:
-        """Add a number, so many times, fewer than 2**26."""
+        """Add a number ``times`` times; ``times`` is less than 2**26."""
         total = self.wholes.get(series, 0.0) + times * number
         if number.is_integer() and number >= 0.0 and total < LIMIT:
             self.wholes[series] = total
@@ -95,7 +95,7 @@ class CounterSums:
 
 
 def product(number: float, times: int) -> tuple[float, float]:
-    """Return two numbers whose sum is exactly ``number`` so many times, fewer than 2**26 (Veltkamp's splitting)."""
+    """Return two numbers whose sum is exactly ``times * number``; ``times`` is below 2**26 (Veltkamp's splitting)."""
     shifted = _SPLITTER * number
     high = shifted - (shifted - number)
     return times * high, times * (number - high)

@@ -3,7 +3,7 @@ r"""Intervals in the words of release 0.1.0: what its workers say, what is in it
 There the values of a timer are a map from each to its weight, and for sampled ones another to the part of the weight
 that was never received. The maps are read and written here as bytes, and never become a table::
 
-    8n | de 2 bytes | df 4 bytes        a map of so many pairs, each of them two doubles:
+    8n | de 2 bytes | df 4 bytes        a map of that many pairs, each of them two doubles:
     cb value (8 bytes, big-endian)  cb weight (8 bytes, big-endian)
 """
 

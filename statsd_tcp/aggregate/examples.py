@@ -1,4 +1,4 @@
-"""What was rejected, by example: for each reason a line, for whoever has to find the client that sends such lines."""
+"""An example of what was rejected: one line for each reason, to help find the client that sends such lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAD_TAGS: Final = "bad_tags"
 class Example(msgspec.Struct, frozen=True):
     """A line that was rejected for ``reason``, one of ``reasons.REASONS`` or `BAD_TAGS`; ``listener`` is a label.
 
-    ``line`` is its beginning, as it came: whoever shows it has to make it harmless. ``cut``: there was more.
+    ``line`` is its beginning, as it arrived: code that shows it must escape it. ``cut``: the line was longer.
     """
 
     reason: str

@@ -15,7 +15,7 @@ from statsd_tcp.aggregate.timers import OpenTimers
 __all__ = ["FlushResult", "OpenFlush", "flush_start"]
 
 CHANGES_IN_ALL = 1_000_000
-"""When all gauges together have so many changes, 130 MB, each may only have `FEW_CHANGES`."""
+"""When all gauges together have more changes than this, 130 MB, each may only have `FEW_CHANGES`."""
 
 FEW_CHANGES = 16
 

@@ -7,8 +7,8 @@ The changes of one gauge are a list in the order of time, in which
 
 Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: the lists of several
 workers merge into what one process would have seen. What different workers did at the very same tick has no
-order; there a setting comes before a relative change, and of two settings the larger one wins, whoever
-merges them in whatever order.
+order; there a setting comes before a relative change, and of two settings the larger one wins, in
+whatever order they are merged.
 
 A client can change a gauge a million times a second. So a list has at most `MOST_CHANGES`. When it is full, changes
 that are near each other become one, at the tick of the last of them. The value stays right, unless another process

@@ -54,7 +54,7 @@ class Interval(msgspec.Struct, array_like=True):
     * ``numbered``: the ``counters``, which are empty then, on their way from a worker. What fell stands there as well.
 
     One name may be in ``times`` as well as in ``distributions``, which is a conflict of units. Which of the
-    two was first can only be said by whoever knows all that came before, so it is for the store to decide;
+    two was first depends on everything that came before, so the store decides;
     only a line that contradicts itself is rejected before.
     """
 

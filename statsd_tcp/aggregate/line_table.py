@@ -40,7 +40,7 @@ class LineTable:
         return len(self.lines) - len(_EMPTY)
 
     def count(self, lines: list[bytes], size: int, moment: Moment) -> None:
-        """Count lines, of so many bytes, that came at a moment."""
+        """Count lines of ``size`` bytes in total that arrived at a moment."""
         before = len(self.lines)
         count_into(self.lines, lines)
         if len(self.lines) > before:

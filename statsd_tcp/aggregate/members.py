@@ -4,7 +4,7 @@ What all sets take together is bounded: when many sets have many members, the fu
 
 A member is known by Python's own hash of its text: 64 bits, keyed with a secret that the process makes as it starts.
 All sets of a flush are in one process, which is also the one that adds up what workers and the readers of journals
-send; another one that goes on with the flush adds it up again from its parts. So nobody else needs the key, and no
+send; another one that goes on with the flush adds it up again from its parts. So no other process needs the key, and no
 client can choose what its members look like. Of 10,000 members two are taken for one with a probability of 3e-12.
 
 The estimate is a HyperLogLog with Ertl's estimator (Otmar Ertl, "New cardinality estimation algorithms for HyperLogLog
@@ -24,16 +24,16 @@ from typing import Final
 __all__ = ["ERROR", "EXACT_IN_ALL", "EXACT_MEMBERS", "FEW_MEMBERS", "Members", "Sets"]
 
 EXACT_MEMBERS: Final = 10_000
-"""So many members of a set are counted exactly in a flush: 0.9 MB of memory."""
+"""Members of a set that are counted exactly in a flush: 0.9 MB of memory."""
 
 EXACT_IN_ALL: Final = 1_000_000
-"""When all sets together have so many, each may only have `FEW_MEMBERS`."""
+"""When all sets together have more members than this, each may only have `FEW_MEMBERS`."""
 
 FEW_MEMBERS: Final = 200
 """With as many members a set takes as much memory as its estimate would."""
 
 FEWEST_IN_ALL: Final = 2_000_000
-"""When all sets together have so many, 180 MB, each may only have `FEWEST_MEMBERS`."""
+"""When all sets together have more members than this, 180 MB, each may only have `FEWEST_MEMBERS`."""
 
 FEWEST_MEMBERS: Final = 4
 """Python's sets take no more memory for as many than for one."""

@@ -6,8 +6,8 @@ every message, and is given up as a whole:
     numbers of names      0 1 2 3 4 | 5 6 | 7 8 9
     said in message       1         | 2   | 4             3 had no new name: first = 7, names = []
 
-A message names where its new names begin. So whoever missed one that had names knows that he did, and has another
-session begun.
+A message says where its new names begin. So a receiver that missed a message with names notices it, and asks for
+another session.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ PLACE_BYTES: Final = 4
 """Bytes of the number of a name: a whole number of 32 bits, little-endian."""
 
 _MOST: Final = 1 << 19
-"""So many names a session has, unless one message has more: some 50 MiB in the worker."""
+"""The most names of a session, unless one message has more: about 50 MiB in the worker."""
 
 _MANY: Final = 1 << 16
 _UNUSED: Final = 4
-"""A session of more names than that, and so many times more than are used, is given up: a flood of names that come once
-must not be kept."""
+"""A session of more than `_MANY` names, and more than `_UNUSED` times as many as are used, is given up: a flood of
+names that come once must not be kept."""
 
 _LATELY: Final = 64
 """What is used is the most that a message had lately, which fades by this part with each: one that was sent early has

@@ -37,25 +37,25 @@ TABLE_LINES: Final = 4_096
 # Or when this much went into it, repetitions included.
 TABLE_BYTES: Final = 1 << 20
 
-# A table may grow to so many times that, in lines and bytes, while lines repeat themselves in one of that size: of
-# 20,000 counters hardly any comes twice among 4,096 lines, but each many times a second. Whether they do is tried with
-# one of so many full tables, and never while their shapes are new: reading those is what takes long.
+# A table may grow to LARGE times that, in lines and bytes, while lines repeat themselves in one of that size: of 20,000
+# counters hardly any comes twice among 4,096 lines, but each many times a second. Whether they do is tried with one of
+# TRIAL full tables, and never while their shapes are new: reading those is what takes long.
 LARGE: Final = 8
 TRIAL: Final = 16
 _MOSTLY_KNOWN: Final = 8
 _WORTH_IT: Final = 2
 
-# When the sums have collected so much it is counted, which takes some 5 to 10 ms.
+# When the sums have collected this much, it is counted, which takes 5 to 10 ms.
 COLLECTED: Final = 1 << 16
 
-# When an interval holds so many bytes of values and members it is to be taken before its time.
+# When an interval holds this many bytes of values and members, it is collected early.
 HELD: Final = 1 << 20
 
 # Small chunks wait until together they are worth a split: one call for hundreds of short connections.
 _BATCH_BYTES: Final = 1 << 16
 
-# And for so many nanoseconds: under load about one poll of the sockets, so that this costs nothing there. What came in
-# one batch has one moment.
+# They also wait no longer than this many nanoseconds: under load that is about one poll of the sockets, so that this
+# costs nothing there. All lines of one batch have the same time.
 _BATCH_TIME: Final = 1_000_000
 
 
@@ -209,7 +209,7 @@ class _Listener:
             self.settle()
 
     def _choose_scale(self, lines: int, different: int, learnt: int) -> None:
-        """Choose the next table's size after one of so many lines, so many of them different."""
+        """Choose the next table's size after one of ``lines`` lines, ``different`` of them different."""
         if learnt * _MOSTLY_KNOWN > different or (self.scale > 1 and lines < different * _WORTH_IT):
             self.scale, self.full_tables = 1, 0
         elif different > TABLE_LINES:

@@ -53,7 +53,7 @@ class OpenTimers(Protocol):
         """Add what an interval has."""
 
     def numbers(self, seconds: float, rules: TimerRules) -> dict[str, dict[str, float]]:
-        """Work out all timers, by their names, of a flush of so many seconds."""
+        """Compute all timers, by name, of a flush of ``seconds``."""
 
     def together(
         self, groups: Iterable[Sequence[str]], seconds: float, rules: TimerRules

@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (without the program's name) and return the exit status.
 
-    64 is a wrong command line, for every subcommand; 141 says that nobody reads what is printed any more, as with
+    64 is a wrong command line, for every subcommand; 141 says that the output is no longer read, as with
     ``| head``. The others' meanings are the subcommand's.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)

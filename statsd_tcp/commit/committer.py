@@ -278,7 +278,8 @@ class Committer:
     def _let_go(self, ledger: Ledger, recovered: Mapping[str, Replay]) -> bool:
         """Delete a ledger's file, or set it aside; return whether it is gone.
 
-        While there is one the store must not forget how much of it it has: somebody may mend it and put it back.
+        While the file exists, the store must remember how much of it it has: the operator may repair it and put it
+        back.
         """
         found = recovered.get(ledger.ledger_id)
         self.not_understood.forget(ledger.ledger_id)
@@ -323,8 +324,8 @@ def _safe_offset(store: Store, ledger_id: str) -> int:
 def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[LedgerState]:
     """Find the ledgers that the store knows and of which there is nothing more to come. Only the first commit looks.
 
-    Their file is gone, because a crash came between deleting it and forgetting the row or because somebody took it; or
-    it was set aside. What the store has of them is settled then, or their connections would be open for ever.
+    Their file is gone, because a crash came between deleting it and forgetting the row, or because it was taken away;
+    or it was set aside. What the store has of them is settled then, or their connections would be open for ever.
     """
     if work.files is None:
         return []

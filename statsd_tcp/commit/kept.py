@@ -1,4 +1,4 @@
-"""Lines that are left out of a journal are kept in files beside the ledgers, for somebody to look at."""
+"""Lines that are left out of a journal are kept in files next to the ledgers, for the operator to inspect."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SUFFIX = ".skipped"
 
 MOST_KEPT = 100
 MOST_KEPT_BYTES = 16 << 20
-"""Beyond so many such files, or bytes in them, nothing more is kept until somebody takes them away. Who can send lines
-that crash their reader must not fill the disk."""
+"""Beyond this many such files, or bytes in them, nothing more is kept until they are removed. A client that can send
+lines that crash their reader must not fill the disk."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

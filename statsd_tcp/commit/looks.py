@@ -1,7 +1,7 @@
 """Whether a process that reads a journal hangs: it waits for something that is neither the processor nor the disk.
 
 A frame that keeps its reader from going on without using the processor is at fault like one that uses too much of it.
-But a machine may be busy, a disk slow, and a process stopped by somebody, and no frame can help that:
+But a machine may be busy, a disk slow, and a process stopped from outside, and no frame is at fault then:
 
 state of the process            what a look makes of it
 S, and nothing new is said      one more: at `MOST_LOOKS` without a break it hangs
@@ -21,7 +21,7 @@ LOOK_SECONDS = 1.0
 """Seconds between two looks."""
 
 MOST_LOOKS = 10
-"""So many looks in a row must find a process asleep: ten seconds, as long as a frame may have the processor."""
+"""Looks in a row that must find a process asleep: ten seconds, as long as a frame may use the processor."""
 
 _LATE = 2 * LOOK_SECONDS
 
@@ -48,5 +48,5 @@ class Looks:
 
 
 def _may_hang(before: ProcessState | None, state: ProcessState) -> bool:
-    """Return whether nothing between two looks shows that somebody stopped it, or that it waits for a disk."""
+    """Return whether nothing between two looks shows that it was stopped, or that it waits for a disk."""
     return state.letter in "SR" and before is not None and before[1:] == state[1:]

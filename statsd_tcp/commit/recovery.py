@@ -39,7 +39,7 @@ __all__ = ["FAULTS", "IRecovery", "Recovery", "RecoveryFault"]
 
 RecoveryFault = Literal["frame", "damaged", "reader", "error"]
 """What can go wrong: a frame was skipped; a journal ends in damage; a reading process ended without a result, or could
-not be started; something that nobody thought of. After the last two the same is tried again."""
+not be started; an unforeseen error. After the last two the same is tried again."""
 
 FAULTS: tuple[RecoveryFault, ...] = get_args(RecoveryFault)
 
@@ -269,7 +269,8 @@ class Recovery:
     def _tell_skipped(self, job: _Job, skipped: Skipped) -> None:
         self.faults["frame"] += 1
         self._log.error(
-            "{lines} lines of {listener} end whoever reads them, and are left out of the journal {path}: {kept}",
+            "{lines} lines of {listener} end the process that reads them, and are left out of the journal {path}: "
+            "{kept}",
             lines=skipped.lines,
             listener=skipped.listener,
             path=job.ledger.path,
@@ -290,7 +291,7 @@ class Recovery:
         self._log.error("the journal {path} could not be read: {why}", path=job.ledger.path, why=why)
 
     def _note_error(self, job: _Job | None) -> None:
-        """Note what nobody thought of; to be called while it is handled."""
+        """Note an unforeseen error; to be called while it is handled."""
         self.faults["error"] += 1
         self._log.failure("the reading of a journal failed in an unexpected way")
         if job is not None and self._jobs.get(job.ledger.ledger_id) is job and job.call is None:

@@ -1,7 +1,7 @@
 """The process that reads a piece of a dead worker's journal: ``python -m statsd_tcp.commit.replay_process REQUEST``.
 
-It is one of its own because nobody knows yet why the worker died: if one of the lines did it, reading them again would
-do the same to the supervisor, at this start and every later one. The open ledger is its descriptor 3. It prints
+It is a separate process because it is not known yet why the worker died: if one of the lines killed it, reading them
+again would kill the supervisor too, at this start and every later one. The open ledger is its descriptor 3. It prints
 
     !                 it begins: what went wrong before that was not the journal's fault
     @OFFSET           in careful mode: the frame there is in memory, and about to be read
@@ -10,7 +10,7 @@ do the same to the supervisor, at this start and every later one. The open ledge
     =REPLAY           a `Replay` in msgpack, up to the end of the output
 
 each but the last in a line. `Words` takes that apart again. It ends with `NO_MEMORY` when it gets no memory: that need
-not be the frame's fault. It has a process group of its own, and ends when nobody reads what it says.
+not be the frame's fault. It has a process group of its own, and ends when its output is no longer read.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ Not every death is the frame's fault:
 
 cause      how it ended                                         what it says
 frame      a signal that only its own doing brings; an          as above
-           exception that nobody foresaw; without a result
+           unforeseen exception; without a result
 time       too much of the processor, or it hung                as above
 memory     SIGKILL, as the kernel does when memory is short;    quickly: read frame by frame. Then nothing, until it
            no memory                                            was so `MOST_KILLS` times in a row at one frame
-outside    any other signal: somebody sent it                   nothing
+outside    any other signal: it was sent from outside            nothing
 """
 
 from __future__ import annotations

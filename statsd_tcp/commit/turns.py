@@ -238,4 +238,4 @@ def leave(result: object, timeout: float) -> None:
 
 
 def _nothing(reading: Reading) -> None:
-    """Have nobody told."""
+    """Notify nothing."""

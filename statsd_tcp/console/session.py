@@ -222,5 +222,5 @@ class ConsoleFactory(Factory):
         if not self._warned:
             self._warned = True
             self._log.warn(
-                "somebody sends samples to the console's port, which has only commands: they are not counted"
+                "a client sends samples to the console's port, which has only commands: they are not counted"
             )

@@ -34,7 +34,7 @@ def read_start(proc: Path, process: str) -> Start:
     if any(word in path for word in _CONTAINERS) or (not parts and _text(proc / "1/comm").strip() not in _HOSTS):
         return Start("container")
     units = [part for part in parts if part.endswith(".service")]
-    # In a group of a unit are also those whom somebody started by hand, in a shell that the unit (of sshd) brought.
+    # A unit's group also contains processes that were started by hand, in a shell of that unit (such as sshd's).
     if units and 1 in _ancestors(proc, process):
         return Start("unit", units[-1])
     return Start("shell")

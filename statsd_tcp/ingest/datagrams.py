@@ -40,8 +40,8 @@ def read_datagrams(
 ) -> tuple[int, int, int, int, int]:
     """Read datagrams into a buffer, one behind the other, each with the newline that it may lack.
 
-    Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Gives how many it were, where they end,
-    how many bytes were received, whether the last one is cut off and lies behind that end, and an error's number or 0.
+    Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Returns their number, where they end,
+    how many bytes were received, whether the last one is cut off and lies after that end, and an error's number or 0.
     """
     receive, end, received, count = port.recv_into, 0, 0, 0
     try:
@@ -127,8 +127,8 @@ class DatagramLane(Watched):
 class UnixDatagramLane(DatagramLane):
     """One Unix datagram socket, read as soon as something is there, under load too.
 
-    Such a socket has room for few datagrams, ten unless ``net.unix.max_dgram_qlen`` says otherwise; and whoever finds
-    it full waits, or gives up. Looking once a millisecond would mean ten thousand a second.
+    Such a socket has room for few datagrams, ten unless ``net.unix.max_dgram_qlen`` says otherwise; a client that finds
+    it full waits, or gives up. Polling once a millisecond would limit it to ten thousand a second.
     """
 
     def doRead(self) -> None:

@@ -1,7 +1,7 @@
 """Which connections go when all places of a worker are taken: those of the source that holds the most of them.
 
 Of the greatest source the connections that never sent a byte go first, then those that were silent for the longest
-time. Where no source holds much, nobody is to blame: accepting pauses.
+time. Where no source holds much, none is to blame: accepting pauses.
 
 The kernel is asked for a connection's address only here, and once for each: accept(2) does without, as it is on the hot
 path. One look at all connections finds many victims, so that what an accepted connection costs does not grow with the
@@ -26,19 +26,19 @@ from statsd_tcp.kernel.peers import Source, source_of
 __all__ = ["CROWD", "Eviction", "Kept"]
 
 CROWD = 16
-"""A source that holds no more than one in this many places keeps nobody out by itself."""
+"""A source that holds at most one in this many places does not keep others out by itself."""
 
 BATCH = 32
 """One in this many places is freed by one look. A look costs a third of a microsecond for each open connection, and
-closing one some 40: with a thirty-second of them the looks are a fifth of the work, and few go for whom nobody comes.
+closing one costs about 40: with a thirty-second of them the looks are a fifth of the work, and few are closed in vain.
 The first look, which asks for all addresses, costs four microseconds for each."""
 
 MOST_AT_ONCE = 256
 """Connections closed in one go: ten milliseconds, and as many as one poll accepts."""
 
 GRACE = 0.25
-"""Seconds for which a connection stays after it was accepted, or last heard of: whoever has something to say says it
-within a round trip. A crowd of short clients must not cut each other off."""
+"""Seconds for which a connection stays after it was accepted, or last heard of: a client that has something to
+send sends it within a round trip. A crowd of short clients must not cut each other off."""
 
 
 class Kept(Protocol):

@@ -18,8 +18,8 @@ from statsd_tcp.wire.grammar import Framing
 __all__ = ["HandOver", "HandOverLane"]
 
 HandOver = Callable[[raw_socket, LineStream, int], None]
-"""Makes a transport of a connection, which has brought so many bytes; raises `OSError` when it cannot, and then has
-closed nothing."""
+"""Makes a transport of a connection, given the number of bytes that were read of it; raises `OSError` when it cannot,
+and then has closed nothing."""
 
 
 class HandOverLane(AcceptLane):
@@ -93,7 +93,7 @@ class HandOverLane(AcceptLane):
         self.close(connection, self._indexes.shutdown)
 
     def _make_room(self) -> bool:
-        """Have room made for a client that waits; without one, nobody has to go."""
+        """Make room for a client that waits; without one, no connection is closed."""
         waiting = select.poll()
         waiting.register(self.fileno(), select.POLLIN)
         if not waiting.poll(0):

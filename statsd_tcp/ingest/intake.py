@@ -21,8 +21,8 @@ _LARGEST_READ = 1 << 16
 """Bytes that a single read can bring, at most. An unfinished line comes before them."""
 
 RESERVE = 4
-"""One part in so many of the journal is not for connections that stay and bring much. A few of them can bring more than
-the store takes; all other clients would wait behind them for as long as a commit lasts."""
+"""One part in this many of the journal is reserved: connections that stay and send much cannot use it. A few of them
+can send more than the store takes; all other clients would then wait for as long as a commit lasts."""
 
 SHARE = 1 << 16
 """Bytes that a connection may bring between two commits while only the reserve is left, or a new one until it stays."""

@@ -35,16 +35,16 @@ INTERVAL = 0.001
 """Seconds between two polls under load. The kernel's timer for epoll_wait has no finer grain."""
 
 BUSY_BATCH = 3
-"""So many connections in one wake-up mean load."""
+"""Connections in one wake-up that mean load."""
 
 BACKLOGGED = 256
-"""A poll that found so many has likely left some: the next one comes at once, after whatever else is due."""
+"""A poll that found this many has probably left some: the next one follows at once, after whatever else is due."""
 
 BUSY_GAP = 1_000_000
-"""A wake-up so few nanoseconds after the one before means load."""
+"""A wake-up less than this many nanoseconds after the one before means load."""
 
 QUIET_POLLS = 16
-"""After so many polls in a row that found nothing the sockets are watched again."""
+"""After this many polls in a row that found nothing, the sockets are watched again."""
 
 
 class Lane(Protocol):
@@ -80,8 +80,8 @@ class Moderator:
     ``failed`` is called with a `Failure` when a poll raises: the worker cannot go on then.
 
     The intake gathers what all lanes read, and is settled once for all of them: parsing a batch costs less than parsing
-    its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so that whoever has
-    read settles: `woken` itself, and through `settle_soon` the transports that the reactor wakes.
+    its parts. Under load that is at the end of each poll, and only there. At rest nothing polls, so the code that
+    has read settles: `woken` itself, and through `settle_soon` the transports that the reactor wakes.
     """
 
     def __init__(self, reactor: IReactorTime, intake: Intake, failed: Callable[[Failure], None]) -> None:

@@ -1,4 +1,4 @@
-"""How many connections a worker holds open, against how many it may."""
+"""How many connections a worker holds open, and how many it may hold."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class LineProtocol(Protocol):
     """One long-lived client. Its bytes go where the accept lane's go."""
 
     def __init__(self, factory: LineFactory, stream: LineStream, brought: int) -> None:
-        """Go on with a stream, of which so many bytes were read."""
+        """Continue a stream of which ``brought`` bytes were read."""
         self.factory: LineFactory = factory
         self._stream = stream
         self.silent = not brought

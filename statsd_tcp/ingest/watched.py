@@ -19,7 +19,7 @@ __all__ = ["Watched"]
 class Watched:
     """A reader of one socket, which its moderator has watched at rest and polls by itself under load.
 
-    ``lost`` is called when the reactor drops the reader because a poll raised: nobody would read any more.
+    ``lost`` is called when the reactor drops the reader because a poll raised: nothing would read from then on.
     """
 
     def __init__(

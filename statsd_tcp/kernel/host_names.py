@@ -1,7 +1,7 @@
 """What this machine is called, as far as that can be said without asking a name server.
 
-It may take its time. And what it says is not to be believed: on a network of somebody else's it is theirs, and names
-are compared with ours to find out who has made theirs point here.
+A name server may be slow. And its answers cannot be trusted: on a foreign network it belongs to others, and names are
+compared with ours to detect names that others have pointed here.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _MOST, _NOW = 1, 5
 
 
 class Ring(NamedTuple):
-    """How many packets the receive ring holds, and how many it could; of each queue."""
+    """How many packets the receive ring of each queue holds, and how many it could hold."""
 
     size: int
     most: int

@@ -98,9 +98,9 @@ def create_ledger(
 ) -> Path:
     """Make a new ledger file with all its space allocated, and return its path.
 
-    The space must be there before anybody stores into it: a store into a hole of a full disk is a SIGBUS, not an
-    exception. The file has its name when all of that is done: whoever is killed before leaves what `remove_unfinished`
-    finds. Raises `OSError` when there is no room; then no file is left.
+    The space must be there before anything is stored in it: a store into a hole of a full disk is a SIGBUS, not an
+    exception. The file gets its name when all of that is done: a process that is killed before leaves what
+    `remove_unfinished` finds. Raises `OSError` when there is no room; then no file is left.
     """
     ledger_id = uuid.uuid4().bytes
     packed = pack_directory(directory)
@@ -121,7 +121,7 @@ def create_ledger(
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove ledgers that were never finished: nobody has written into them. Raises `OSError`."""
+    """Remove ledgers that were never finished: nothing was written into them. Raises `OSError`."""
     for path in folder.glob(f"*{_UNFINISHED}"):
         path.unlink()
 

@@ -82,7 +82,7 @@ class Ledger:
         return unpack_suspect(number, start)
 
     def note_suspect(self, suspect: Suspect | None) -> None:
-        """Note another one, in the file itself: whoever starts the service next must know. Raises `OSError`.
+        """Note another one, in the file itself: the next start of the service must know. Raises `OSError`.
 
         This object knows it in any case.
         """
@@ -136,7 +136,7 @@ class LedgerFolder:
     _log = Logger()
 
     def __init__(self, folder: Path, proc: Path = Path("/proc"), wall: Callable[[], int] = time.time_ns) -> None:
-        """Use a folder that exists, and that nobody else uses; ``wall`` gives nanoseconds since 1970."""
+        """Use a folder that exists, and that no other process uses; ``wall`` returns nanoseconds since 1970."""
         self._folder = folder
         self._wall = wall
         self._boot_id = read_boot_id(proc)
@@ -145,7 +145,7 @@ class LedgerFolder:
         self.unreadable: set[str] = set()
         """The ids of ledgers that cannot be opened for now, and stay for the next start."""
         self.set_aside = sum(1 for path in folder.iterdir() if path.suffix in (_ASIDE, _UNREAD))
-        """How many files wait for somebody to look at them."""
+        """The number of files that wait for the operator to inspect them."""
         self.faults: dict[Fault, int] = dict.fromkeys(_SAID, 0)
         """How many ledgers went missing or were cut off while they were open."""
 

@@ -1,7 +1,7 @@
-"""How everybody but its writer reads a ledger: with pread(2), and never through a mapping.
+"""How every process but its writer reads a ledger: with pread(2), and never through a mapping.
 
-A file that somebody cuts off while it is mapped ends whoever touches its lost pages by SIGBUS. A pread of them is
-short, which is an error like others: it costs that file, and not the process that reads it.
+If a mapped file is truncated, touching its lost pages kills the process with SIGBUS. A pread of them is short, which
+is an error like others: it costs that file, and not the process that reads it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LedgerReader:
 
     @classmethod
     def open(cls, path: Path, *, foreign: bool = False) -> LedgerReader:
-        """Open a file of ours, or with ``foreign`` anybody's; raises `LedgerError`, `OSError`."""
+        """Open a file of ours, or with ``foreign`` of any owner; raises `LedgerError`, `OSError`."""
         return cls(open_file(path, os.O_RDONLY, foreign=foreign), str(path))
 
     @property
@@ -94,7 +94,7 @@ class LedgerReader:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
-            # Nobody can say.
+            # It cannot be found out.
             return True
         return stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.fstat(self._descriptor))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 __all__ = ["MOST_DEATHS", "Suspect", "pack_suspect", "unpack_suspect"]
 
 MOST_DEATHS = 2
-"""So many readers may one frame end, over all starts of the service, until it is skipped."""
+"""After it has killed this many readers, over all starts of the service, a frame is skipped."""
 
 _OURS = 4
 _DEATHS = 3

@@ -86,7 +86,7 @@ class GlobTree(Generic[_T]):
         """Find the glob for a name."""
         fields = name.split(".")
         best: tuple[_Node[_T], tuple[str, ...]] | None = None
-        # Where to look, the most specific on top: after so many fields, with these under the stars.
+        # Where to look, the most specific on top: a node, the number of fields before it, and what its stars matched.
         ways: list[tuple[_Node[_T], int, tuple[str, ...]]] = [(self._root, 0, ())]
         while ways:
             node, depth, groups = ways.pop()

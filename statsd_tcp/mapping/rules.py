@@ -20,8 +20,8 @@ class Treatment(msgspec.Struct, frozen=True, kw_only=True):
     * ``buckets``: the upper bounds of a histogram, without infinity; None for a summary. They and the observations
       are in the unit of the exposition: seconds for times.
     * ``quantiles``: of a summary, over the last ``max_age`` seconds, which move on in ``age_buckets`` steps.
-    * ``ttl``: the series goes when nothing came for so many seconds; 0 for the service's own limit.
-    * ``help``: the text for people.
+    * ``ttl``: the series expires after this many seconds without data; 0 for the service's own limit.
+    * ``help``: the text that explains the metric.
     """
 
     buckets: tuple[float, ...] | None = None
@@ -33,7 +33,7 @@ class Treatment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PLAIN: Final = Treatment()
-"""The treatment of a series about which nobody said anything."""
+"""The treatment of a series for which nothing is configured."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

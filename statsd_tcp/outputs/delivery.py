@@ -66,7 +66,7 @@ class Delivery(Service):
                                               v     |
                                               waiting (1 s, doubled up to 60 s)
 
-    An output that fails holds up nobody but itself. Its flushes wait in the store, the oldest of them leaves when the
+    An output that fails delays only itself. Its flushes wait in the store, the oldest of them leaves when the
     queue is full, and the ones in front of it are never skipped: a backend gets them in order.
     """
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import array
 import fcntl
-import pickle  # written here, and read by nobody of ours
+import pickle  # written here, and never read by us
 import socket
 import struct
 import termios

@@ -83,7 +83,7 @@ def _counters(flush: FlushResult, rules: NameRules, spaces: _Spaces) -> Iterator
     counts_space, rate, count = ("stats_counts.", "", "") if rules.legacy else (spaces.counters, ".rate", ".count")
     counters = dict(flush.counters)
     for name, number in _counted(flush).items():
-        # Whoever sends a counter of that name adds to it, as with etsy's server.
+        # A client that sends a counter of that name adds to it, as with etsy's server.
         identity = f"{rules.stats}.{name}"
         counters[identity] = counters.get(identity, 0.0) + number
     for identity, value in counters.items():
@@ -101,7 +101,7 @@ def _own(flush: FlushResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers)
     space = _before(spaces.own.rstrip("."), rules.stats)
     # Of all names only this one begins with the prefix of the service's own in the legacy name space.
     first = f"{rules.stats}." if rules.legacy else space
-    # Three counters and the lag are ours, and are counted by etsy as everybody's.
+    # Three counters and the lag are ours; etsy counts them like those of clients.
     ours = {*(f"{rules.stats}.{name}" for name in _counted(flush))} - flush.counters.keys()
     lag = {f"{rules.stats}.timestamp_lag"} - flush.gauges.keys()
     yield f"{first}numStats{spaces.suffix}", len(flush) + len(ours) + len(lag)

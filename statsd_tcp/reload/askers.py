@@ -27,7 +27,7 @@ class Askers:
 
     @property
     def rested(self) -> bool:
-        """Return whether the last rehearsal began long enough ago for somebody to ask for another."""
+        """Return whether the last rehearsal began long enough ago to accept another request."""
         return bool(self._reactor.seconds() >= self._rested)
 
     def begin(self) -> None:
@@ -35,11 +35,11 @@ class Askers:
         self._rested = self._reactor.seconds() + REST
 
     def add(self, answer: Answer) -> None:
-        """Keep somebody who asks."""
+        """Keep a request, to be answered when the rehearsal has ended."""
         self._waiting.append(answer)
 
     async def tell(self, refusal: str) -> None:
-        """Tell all who wait that it is refused, or with "" that it is not; ends when the answers are on their way."""
+        """Answer all requests that it is refused, or with "" that it is not; ends when the answers are being sent."""
         waiting, self._waiting = self._waiting, []
         sent = [answer(refusal).addTimeout(_LONGEST_ANSWER, self._reactor) for answer in waiting]
         await DeferredList(sent, consumeErrors=True)

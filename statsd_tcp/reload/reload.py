@@ -138,7 +138,7 @@ class Reload:
         reloading.addCallback(lambda _: self._done())
 
     def ask(self, answer: Answer) -> bool:
-        """Reload for somebody who waits for the outcome. Return whether that is taken up: not twice within `REST`."""
+        """Reload for a client that waits for the outcome. Return whether it is accepted: not twice within `REST`."""
         if self._running or not self._askers.rested:
             return False
         if self._supervisor.draining:

@@ -1,1 +1,1 @@
-"""The lines that were accepted, sent on to other StatsD servers by the workers: at most once, and holding nobody up."""
+"""The accepted lines, sent on to other StatsD servers by the workers: at most once, and without delaying anything."""

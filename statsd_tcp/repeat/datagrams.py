@@ -51,7 +51,7 @@ _PORTIONS = 100
 
 
 def _connect(address: Address) -> socket.socket:
-    """Make a socket for that address alone, so that the kernel tells when nobody listens there."""
+    """Make a socket for that address alone, so that the kernel reports when no process listens there."""
     family, where = address
     one = socket.socket(family, socket.SOCK_DGRAM)
     try:
@@ -130,9 +130,9 @@ class DatagramSender:
         except BlockingIOError:
             return False
         except ConnectionRefusedError:
-            # That was an earlier one: nobody listened. This one has not been sent; it is in its turn now.
+            # This is the error of an earlier datagram: no process listened. This one was not sent; it is sent next.
             self._queue.failed()
-            self._queue.error = "nobody listens there"
+            self._queue.error = "no process listens there"
             return True
         except OSError as error:
             self._queue.failed()

@@ -63,7 +63,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     None is what the dialect has. ``max_line``, in bytes, is of a stream of lines.
 
     A Unix socket has a ``path`` instead of a port; one that begins with ``@`` is an abstract name, which has no mode
-    and no owner. ``user`` and ``group`` are numbers, None: whoever starts the service.
+    and no owner. ``user`` and ``group`` are numbers, None: those of the service.
     """
 
     scheme: Scheme

@@ -15,7 +15,7 @@ __all__ = ["long_times"]
 
 
 def long_times(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the name of each option whose time is longer than anybody usually wants, and what to say about it."""
+    """Yield the name of each option whose time is unusually long, and the warning about it."""
     for option in OPTIONS:
         value = getattr(settings, option.field)
         if isinstance(value, int | float) and value > option.usual:

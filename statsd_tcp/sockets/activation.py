@@ -1,8 +1,8 @@
 """Listening sockets that systemd made, or kept for us, in the form in which an earlier image of ours leaves its own.
 
 systemd gives bare descriptors. What they are is asked of the kernel: type, family and address. Several sockets of one
-address are one listener's, for several workers. Their indexes in their group nobody can ask for: those that we had
-systemd keep are named by them, in whatever order they come back; of others they are not known.
+address are one listener's, for several workers. Their indexes in their group cannot be read from the kernel:
+sockets that systemd kept for us are named by them, in whatever order they come back; for others they are unknown.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ RANDOM = 0xFFFFF000 + 56
 
 
 class Instruction(NamedTuple):
-    """One instruction: its code, where to jump if true and if false (so many instructions ahead), and its operand."""
+    """One instruction: its code, how many instructions to skip if true and if false, and its operand."""
 
     code: int
     if_true: int

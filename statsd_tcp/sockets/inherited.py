@@ -40,7 +40,7 @@ def _address(endpoint: Endpoint) -> tuple[str, int, str | None, str]:
 
 
 class InheritedSockets:
-    """The sockets that were left to us. What nobody takes is left in ``rest``, to be closed when nobody queues there.
+    """The sockets that were left to us. Unused ones remain in ``rest``, to be closed when their queues are empty.
 
     ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor does not get.
 
@@ -69,7 +69,7 @@ class InheritedSockets:
         return None
 
     def settle(self) -> None:
-        """Leave what nobody has taken to `rest`."""
+        """Move the unused sockets to `rest`."""
         for listener in self._left:
             self._leave(self._rows([*listener.rows, *listener.spare]), 0)
         self._left = []

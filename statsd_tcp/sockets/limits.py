@@ -20,7 +20,7 @@ def raise_descriptor_limit() -> int:
 
 
 def connection_limit(wanted: int | None, workers: int, descriptors: int) -> int:
-    """Return the open connections that one of so many workers may have.
+    """Return the open connections that each of ``workers`` workers may have.
 
     ``wanted`` is the operator's figure for all workers, or None; ``descriptors`` is the worker's descriptor limit,
     which is never exceeded.

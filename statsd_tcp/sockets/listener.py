@@ -135,7 +135,7 @@ class BoundListener:
 
 
 def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
-    """Bind the sockets of an endpoint for so many workers; raises `OSError`, and `TlsError` for keys and certificates.
+    """Bind an endpoint's sockets for ``workers`` workers; raises `OSError`, and `TlsError` for keys and certificates.
 
     Without an interface that is every IPv4 address and, where the machine has IPv6, every one of that as well, on the
     same port.
@@ -276,8 +276,8 @@ def _set_receive_buffer(one: socket.socket, size: int) -> None:
 def _ask_for_room(one: socket.socket) -> None:
     """Ask for the usual buffer, of which the kernel gives what net.core.rmem_max allows.
 
-    Not more, even to root: that limit is its administrator's, and nobody has asked for this buffer by name. A larger
-    net.core.rmem_default stays in force, which nothing could bring back.
+    Not more, even as root: that limit is the administrator's, and this buffer was not requested by an option. A larger
+    net.core.rmem_default stays in force, because nothing could restore it.
     """
     with socket.socket(one.family, one.type) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)

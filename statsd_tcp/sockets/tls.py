@@ -1,7 +1,7 @@
 """TLS for stream listeners: keys and certificates read at start, and what a worker makes of them.
 
 The supervisor reads the files, when it may still do so, and sends what is in them to its workers. What TLS needs is
-imported by whoever needs it.
+imported only where it is needed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Unix sockets: bound at a path that nobody else uses, with their mode and owner, and taken away again.
+"""Unix sockets: bound at a path that no other process uses, with their mode and owner, and removed again.
 
 Who is at a path is asked with a socket of a type that nothing here listens with. The kernel looks the path up first
-and the type second: ECONNREFUSED means that no process has the socket any more, EPROTOTYPE that one has. Nobody is
-connected to in either case, so that a look at our own socket is no connection that counts.
+and the type second: ECONNREFUSED means that no process has the socket any more, EPROTOTYPE that one has. Neither
+makes a connection, so a check of our own socket is not counted as one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _bind_file(one: socket.socket, endpoint: Endpoint) -> None:
         _remove_stale(path)
     except FileNotFoundError:
         pass
-    # bind(2) takes the new file's mode from the socket: nobody else can reach it before it is as it should be.
+    # bind(2) takes the new file's mode from the socket: no other user can connect before mode and owner are set.
     os.fchmod(one.fileno(), _UNTIL_IT_IS_READY)
     one.bind(endpoint.path)
     try:
@@ -85,7 +85,7 @@ def _bind_file(one: socket.socket, endpoint: Endpoint) -> None:
 def _give(path: Path, endpoint: Endpoint) -> None:
     """Give the new file its owner and mode.
 
-    By its descriptor, because in a folder that another user may write somebody may have put a link in its place.
+    By its descriptor, because in a folder that other users may write, a link may have taken its place.
     """
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -108,7 +108,7 @@ def _remove_stale(path: Path) -> None:
         raise PathInUseError(errno.EEXIST, "is there and is no socket")
     if not is_stale(str(path)):
         raise PathInUseError(errno.EADDRINUSE, "is in use by another process")
-    # Somebody else may have found the same and put a new one there meanwhile: that one is given back.
+    # Another process may have found the same and put a new one there meanwhile: that one is put back.
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     path.rename(aside)
     if _identity(aside.lstat()) != _identity(found):

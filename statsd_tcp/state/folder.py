@@ -105,13 +105,13 @@ def _explained(folder: Path, user: User | None) -> Iterator[None]:
 
 
 def sign_lock(descriptor: int) -> None:
-    """Write our process number into the lock, for whoever finds it taken. Raise `OSError`."""
+    """Write our process number into the lock, for a process that finds it taken. Raise `OSError`."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _drop_lock_of_root(folder: Path, user: User) -> None:
-    """Take away a lock that root made before it became the user, as release 0.1.0 did, if nobody has it.
+    """Remove a lock that root made before it became the user, as release 0.1.0 did, if no process holds it.
 
     Only in a folder of the user's, reached and changed with the user's rights: it may lead anywhere.
     """
@@ -245,7 +245,7 @@ def _take(lock: int, folder: Path) -> None:
 
 
 def _close_to_others(descriptor: int, found: os.stat_result) -> None:
-    """Make a folder of ours 700, unless somebody keeps other things in it."""
+    """Make a folder of ours 700, unless it contains other things."""
     if found.st_mode & _OTHERS and set(os.listdir(descriptor)) <= _OURS:
         os.fchmod(descriptor, 0o700)
 

@@ -1,8 +1,8 @@
-"""The state folder is made: by root for another user, without working for anybody who may write on the way to it.
+"""The state folder is created, by root for another user, in such a way that other users cannot misuse it.
 
-Whoever may write a folder can put something else in the place of what was made in it, before that is opened to be
-given away; and whoever may write a folder on the way to it can have the way lead elsewhere. So root makes something
-only where no other user can do either. Everywhere else it is made with the user's rights, and is the user's at once.
+A user who may write a folder can replace what was made in it before its owner is changed. A user who may write a parent
+folder can make the path lead elsewhere. So root makes something only where no other user can do either. Everywhere else
+it is made with the user's rights, and belongs to the user at once.
 """
 
 from __future__ import annotations

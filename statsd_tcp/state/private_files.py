@@ -2,7 +2,7 @@
 
 What is in the place of one of them and is something else (a link, a fifo, a device, a file of another user or one with
 a second name) is left alone. It is looked at before it is opened, because opening a fifo waits and opening a device may
-do something, and again afterwards, when nobody can replace it any more.
+do something, and again afterwards, when it can no longer be replaced.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def open_file(path: Path | str, flags: int, *, at: int | None = None, foreign: b
     """Open a file of ours, and return its descriptor; ``at`` is that of the folder that a relative path begins in.
 
     With O_CREAT in ``flags`` it is made if nothing is there. Its mode is 600 from then on. With ``foreign`` it may
-    belong to anybody, and stays as it is. Raise `NotOursError` and other `OSError`.
+    belong to any user, and stays as it is. Raise `NotOursError` and other `OSError`.
     """
     try:
         _judge(os.stat(path, dir_fd=at, follow_symlinks=False), stat.S_IFREG, path, foreign=foreign)

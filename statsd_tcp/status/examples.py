@@ -1,7 +1,7 @@
 """The last example of everything that was rejected, harmless to look at.
 
 What clients send is foreign: a terminal obeys what it is shown, and a page may be made to say something else. So
-nothing but printable characters is left of it, and whoever writes HTML or JSON escapes those that mean something there.
+only printable characters are kept of it, and code that writes HTML or JSON escapes those that mean something there.
 """
 
 from __future__ import annotations

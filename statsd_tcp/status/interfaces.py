@@ -15,8 +15,8 @@ from statsd_tcp.store.snapshot import Snapshot
 __all__ = ["Answer", "ISources"]
 
 Answer = Callable[[str], Deferred[None]]
-"""Tells whoever asked for a reload how its rehearsal went: "", or one line that says why it is refused. What it returns
-fires when that has been sent: the process replaces its own image right after."""
+"""Answers a request for a reload with the outcome of its rehearsal: "", or one line that says why it is refused. What
+it returns fires when that has been sent: the process replaces its own image right after."""
 
 
 class ISources(Interface):

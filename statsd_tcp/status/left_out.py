@@ -12,9 +12,9 @@ __all__ = ["LeftOut", "in_status"]
 
 
 class LeftOut(NamedTuple):
-    """A series that is left out, by its identity, with the reason and the kind; then who has its place.
+    """A series that is left out, by its identity, with the reason and the kind; then the series that has its place.
 
-    Nobody does if it is the service itself, or a family of which no series is left.
+    There is none if the service itself has it, or a family of which no series is left.
     """
 
     reason: str

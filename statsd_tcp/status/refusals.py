@@ -13,7 +13,7 @@ scrape is: too many are under way, or it is not read. Why a connection is cut: t
 
 
 class Refusals:
-    """Counts refusals. Whoever sends the requests chooses how many there are, so the log has one line for a reason."""
+    """Counts refusals. Clients decide how many requests there are, so the log has one line for each reason."""
 
     _log = Logger()
 

@@ -21,7 +21,7 @@ class Notifier:
     """Speaks to the socket that systemd named in the environment; without one it does nothing.
 
     ``monotonic`` gives nanoseconds of CLOCK_MONOTONIC. ``watchdog`` is how often, in seconds, a sign of life is due;
-    None when nobody waits for any.
+    None when systemd waits for none.
     """
 
     _log = Logger()

@@ -141,7 +141,7 @@ def _close(one: socket.socket) -> None:
     name = one.getsockname()
     is_file = one.family == socket.AF_UNIX and isinstance(name, str) and name
     if one.family != socket.AF_UNIX and one.type == socket.SOCK_STREAM:
-        # systemd may keep a copy, in whose queue clients would wait for nobody.
+        # systemd may keep a copy, and clients would wait in its queue forever.
         stop_listening(one)
     one.close()
     if is_file:

@@ -1,6 +1,6 @@
 """The life of a worker slot: in which stage it is, what can happen there, what is then done, and what comes next.
 
-    stopped                 nobody is wanted, or nobody yet
+    stopped                 no worker is wanted, or not yet
     waiting                 a worker died young, or could not be made; the next one is started later
     starting                a worker is there, and does not accept yet
     ready                   it accepts
@@ -64,7 +64,8 @@ Action = Literal[
 ]
 """``wait``: start after the delay of `Backoff`; ``cancel``: do not. ``announce``: say that the worker accepts. ``take
 over``: the successor is the worker, and the one before it retires; ``promote``: there is none before it. ``succeeded``
-and ``failed`` tell whoever asked to replace. ``retire``: accept nothing more, and serve what is open to its end."""
+and ``failed`` report the outcome of a replacement. ``retire``: stop accepting, and serve open connections to their
+end."""
 
 
 class Step(NamedTuple):
@@ -119,8 +120,8 @@ _LIFE: dict[Stage, dict[Event, Step]] = {
         "emptied": _to("stopped"),
     },
 }
-"""Whoever asks to replace a worker that does not accept yet is content: the one that comes is a new one anyway. What is
-not in the table changes nothing and needs nothing, as the end of a worker that is leaving."""
+"""A request to replace a worker that does not accept yet succeeds at once: the next worker is new anyway. An event that
+is not in the table, such as the end of a worker that is leaving, changes nothing and needs nothing."""
 
 
 def step(stage: Stage, event: Event) -> Step:

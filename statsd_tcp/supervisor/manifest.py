@@ -95,7 +95,7 @@ def read_manifest(environ: MutableMapping[str, str]) -> Manifest | None:
     if not text.isdigit():
         return None
     descriptor = int(text)
-    # A variable that somebody else's environment brought here leads to no file of ours.
+    # A variable that came from another program's environment leads to no file of ours.
     if not Path(f"/proc/self/fd/{descriptor}").exists():
         return None
     data = os.pread(descriptor, _LARGEST, 0)

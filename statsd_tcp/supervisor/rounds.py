@@ -4,7 +4,7 @@ r"""Once a second every worker is asked for what it gathered, so that the answer
                             ^
 every second  ask all ------+--- answers ---> the last one that is waited for
                     \                         or one that was not asked: its journal is full
-                     '--- nobody to ask, or the last commit failed
+                     '--- no worker to ask, or the last commit failed
 """
 
 from __future__ import annotations

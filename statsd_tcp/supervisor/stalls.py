@@ -59,7 +59,7 @@ class StallWatch:
     def check(self) -> None:
         """Look at every worker that accepts, and do what is to be done."""
         now = self._clock()
-        # When we were held up ourselves, so may everybody have been: the machine slept, or a debugger had us.
+        # When we were held up ourselves, the workers may have been too: the machine slept, or a debugger stopped us.
         held_up, self._last = (now - self._last) / _NANOSECONDS > AVOIDED_AFTER, now
         if held_up:
             return
@@ -91,7 +91,7 @@ class StallWatch:
     def _avoid(self, numbers: frozenset[int]) -> None:
         if numbers == self.avoided:
             return
-        # With one worker, or when all are silent, there is nobody to give the connections to.
+        # With one worker, or when all are silent, no worker is left for the connections.
         everybody = len(numbers) == len(self._slots)
         groups = [] if everybody else [group for one in self._listeners for group in one.groups if len(group) > 1]
         # One line for all groups, which have one reason.

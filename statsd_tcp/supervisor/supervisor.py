@@ -33,10 +33,10 @@ from statsd_tcp.workers.channel import Gathered
 __all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents"]
 
 BOOT_TRIES = 3
-"""So many workers may fail to start, before any ever did, until the service gives up."""
+"""The service gives up after this many workers failed to start, if none has ever started."""
 
 ORPHAN_CHECK = 0.1
-"""Seconds between two looks whether the workers of an earlier run have ended."""
+"""Seconds between two checks whether the workers of an earlier run have ended."""
 
 
 class SupervisorEvents(Protocol):

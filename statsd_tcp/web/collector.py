@@ -57,7 +57,7 @@ class OwnCollector(Collector):
         yield from _workers(self._own)
         yield from _commits(self._snapshot.stats)
         aside = {(): self._own.ledgers_set_aside}
-        yield _gauge("ledgers_set_aside", "Ledgers that could not be read and wait for somebody.", (), aside)
+        yield _gauge("ledgers_set_aside", "Ledgers that could not be read and wait for the operator.", (), aside)
         waiting = {(): self._own.journals_waiting}
         yield _gauge("journals_waiting", "Journals of dead workers that are not read to their end.", (), waiting)
         faults = {(reason,): number for reason, number in self._own.recovery_faults.items()}

@@ -61,7 +61,7 @@ class Rendering:
 
 
 class Renderings:
-    """Makes renderings, one after the other, and shares each for as long as somebody still sends it.
+    """Makes renderings, one after the other, and shares each while it is still being sent.
 
     Any thread may use it; ``exposition`` writes the series.
     """

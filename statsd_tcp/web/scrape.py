@@ -1,7 +1,7 @@
 """One scrape of `/metrics`: the StatsD series of one snapshot and the service's own metrics, as one body.
 
 The numbers are gathered in the reactor's thread, where nothing else changes them meanwhile. They are written,
-and compressed, in a thread of the pool, so that a long scrape holds nobody up.
+and compressed, in a thread of the pool, so that a long scrape delays nothing else.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Scraper:
         self._process = ProcessCollector(registry=None)
 
     def write(self, own: OwnMetrics, snapshot: Snapshot, form: Form) -> Scrape:
-        """Write the own metrics, and the series unless somebody else is being sent them just now."""
+        """Write the own metrics, and the series unless they are being sent to another client at this moment."""
         rendering = self._renderings.get(snapshot, openmetrics=form.openmetrics, compressed=form.compressed)
         registry = CollectorRegistry()
         registry.register(OwnCollector(own, snapshot, self._exposition.conflicts(snapshot)))
@@ -141,7 +141,7 @@ class MetricsPage(Page):
     def _send(self, scrape: Scrape, answer: LongAnswer, form: Form) -> None:
         self._sources.scraped(scrape.left_out)
         if answer.ended:
-            # Its place was kept until here: somebody who hangs up at once must not have many threads work.
+            # Its place was kept until here: a client that hangs up at once must not start work in many threads.
             self._end(answer)
             return
         form.announce(answer.request)

@@ -14,16 +14,16 @@ from statsd_tcp.wire.tails import Tails
 __all__ = ["BEGINNING", "LineFramer", "frame_datagram"]
 
 BEGINNING: Final = 256
-"""So many bytes are known of a line that was dropped: enough to find who sends such lines."""
+"""Bytes that are kept of a line that was dropped: enough to find the client that sends such lines."""
 
 
 class LineFramer:
     """The lines of one stream.
 
     ``line_too_long`` and ``truncated`` count the lines that were dropped here, for their reasons; each is a
-    line of the stream that nobody else sees. ``beginning`` is that of the last one, and not there before there was one.
-    A line that is too long but arrives complete in one piece with others may be passed on: the grammar rejects it for
-    the same reason. ``broken``: no stream of lines ever is; there is a framer for which that can be so.
+    line of the stream that nothing else sees. ``beginning`` is that of the last one, and not there before there was
+    one. A line that is too long but arrives complete in one piece with others may be passed on: the grammar rejects it
+    for the same reason. ``broken``: no stream of lines ever is; there is a framer for which that can be so.
     """
 
     broken: Final = False

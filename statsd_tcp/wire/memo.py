@@ -26,7 +26,7 @@ _ENTRY_BYTES: Final = 400
 _SAMPLE_BYTES: Final = 120
 
 _LARGE: Final = 8
-"""What takes more than one part in so many of a generation is not worth remembering."""
+"""What takes more than one part in this many of a generation is not worth remembering."""
 
 
 class ShapeMemo:

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 __all__ = ["MOST_BYTES", "Tail", "Tails"]
 
 MOST_BYTES: Final = 64 << 20
-"""So many bytes may wait for their newline: 8,192 connections with as much of a line as there may be."""
+"""Bytes that may wait for their newline: 8,192 connections with unfinished lines of the longest kind."""
 
 _ROOM: Final = 8
-"""One part in so many is made free at once. To find the longest means to look at all, 15 ms for 20,000; so much has to
-come before it is done again."""
+"""One part in this many is freed at once. Finding the longest means looking at all, 15 ms for 20,000; that much has to
+arrive before it is done again."""
 
 
 class Tail(Protocol):
@@ -50,7 +50,7 @@ class Tails:
         self.size -= less
 
     def _make_room(self) -> None:
-        """Drop the longest: whoever has sent half a line of usual length keeps it."""
+        """Drop the longest: a client that has sent half a line of usual length keeps it."""
         for tail in sorted(self._kept, key=len, reverse=True):
             if self.size <= self._most - self._most // _ROOM:
                 break

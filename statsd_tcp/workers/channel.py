@@ -1,7 +1,7 @@
 """What supervisor and workers say to each other and agree on: messages, descriptors, exit statuses; and the channel.
 
 The channel is a socket pair of our own. A message is its length in four bytes, then msgpack; which message it is stands
-in a tag. Either side's end of the channel is the other's death: nobody else holds the descriptors.
+in a tag. Either side's end of the channel means that the other has ended: no other process holds the descriptors.
 """
 
 from __future__ import annotations

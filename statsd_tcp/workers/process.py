@@ -1,4 +1,4 @@
-"""The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor and by nobody else.
+"""The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor only.
 
 It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
 of the statuses in `channel`.

@@ -44,7 +44,7 @@ CLOSING_CHECK = 0.005
 """Seconds between two checks whether the reactor has closed all connections, at the end."""
 
 HEARTBEAT_PERIOD = 1.0
-"""Seconds between two signs of life of a worker that nobody asks anything."""
+"""Seconds between two signs of life of a worker that is not asked for anything."""
 
 RETIRED_CHECK = 0.25
 """Seconds between two checks whether the last client of a retired worker has gone."""
@@ -169,7 +169,7 @@ class Worker:
     def drain(self, done: Callable[[], None]) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed.
 
-        1. Lanes stop accepting by themselves; the limit of open connections goes, since nobody waits for room any more.
+        1. Lanes stop accepting by themselves; the limit of open connections no longer applies.
         2. The queues are read until they are empty, or for `LONGEST_DRAIN`. A connection in a queue is established for
            its client, which may have sent its lines and gone: closing the socket would reset it, and lose them.
         3. Connections on a transport of the reactor are read to the end of their buffers, and closed.

@@ -85,7 +85,7 @@ class Etsy:
         self._sums = Sums(*self._read(self._last))
 
     def wait(self, seconds: float) -> None:
-        """Watch as many whole flushes as begin in so many seconds, up to the middle of the last one."""
+        """Watch as many whole flushes as begin in ``seconds``, up to the middle of the last one."""
         flushes = max(1, math.ceil(seconds / self._length))
         first = math.ceil((self._clock() - self._start) / self._length)
         for number in range(first, first + flushes):

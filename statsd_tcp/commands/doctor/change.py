@@ -43,7 +43,7 @@ def write(options: DoctorOptions, service: Service) -> int:
 def apply(options: DoctorOptions, service: Service) -> int:
     """Show the changes, ask, install them, and verify."""
     if os.geteuid():
-        return _failed("apply: needs root; statscounter doctor write DIR makes the files for whoever is")
+        return _failed("apply: needs root; statscounter doctor write DIR makes the files for root to install")
     goal = service.goal(options.rate, options.stall, options.workers)
     results = examine(service.facts(), goal)
     todo = [(result, remedy) for result, remedy in remedies(results) if remedy.automatic]
@@ -87,7 +87,7 @@ def _agreed(options: DoctorOptions, question: str) -> bool:
     if options.yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"--yes: needed for {options.action} where nobody can be asked")
+        raise UsageError(f"--yes: needed for {options.action} without a terminal for the question")
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 

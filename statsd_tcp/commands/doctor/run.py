@@ -1,4 +1,4 @@
-"""``statscounter doctor``: what will stop this machine before so many connections per second, and what to do."""
+"""``statscounter doctor``: finds what limits this machine below a rate of connections, and what to do about it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         worst = _ACTIONS[options.action](options, service)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has had enough, and at the end Python would complain about what is still buffered.
+        # The reader has closed the pipe. Python would complain at the end about what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNCHECKED
     return worst

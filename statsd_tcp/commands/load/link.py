@@ -1,4 +1,4 @@
-"""The way between a generator process and whoever started it."""
+"""The channel between a generator process and the process that started it."""
 
 from __future__ import annotations
 

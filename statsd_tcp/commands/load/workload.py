@@ -62,7 +62,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One whole run, whoever does it. Times in seconds.
+    """One whole run, in one process or several. Times in seconds.
 
     ``rate`` None is as fast as possible. It counts connections, but lines where connections are kept.
     ``connections`` or ``duration`` may be None, not both: whichever comes first ends the run.

@@ -1,10 +1,10 @@
-"""A store's file, opened so that nothing changes in its folder, whoever has it and wherever it lies.
+"""A store's file, opened so that nothing changes in its folder, wherever it lies and whether or not it is in use.
 
     a service has it open    SQLite's own way: it finds the index of the log there, and locks by it
     it has a log (-wal)      a copy in a temporary folder: SQLite would move the log into the file, and delete it
     else                     the file as it is, without locks ("immutable")
 
-Of the last two nobody knows that they are read. So they are looked at again afterwards.
+Other processes do not know that the last two are being read. So these are checked again afterwards.
 """
 
 from __future__ import annotations

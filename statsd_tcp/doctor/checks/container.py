@@ -1,4 +1,4 @@
-"""Checks of the control group and the container: limits that stand in nobody's sysctl file."""
+"""Checks of the control group and the container: limits that no sysctl file contains."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def file_max(facts: Facts, goal: Goal) -> Judgement:
         most,
         need,
         enough="of the whole machine; the default grows with the memory, so that advice mostly lowers it",
-        short="open files of the whole machine: somebody has lowered it",
+        short="open files of the whole machine: the default was lowered",
         counters=(Counter("fs.file-nr: used", used),),
     )
 

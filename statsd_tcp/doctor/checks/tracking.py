@@ -80,7 +80,7 @@ def notrack_rules(tcp_ports: tuple[int, ...], udp_ports: tuple[int, ...]) -> str
     """Write the nftables rules that keep connection tracking off our ports, both ways.
 
     What is sent to a client has our port as its source. Only a client on this machine, over loopback, is met on its way
-    out as well: elsewhere a packet to such a port belongs to somebody else's server.
+    out as well: elsewhere a packet to such a port belongs to another server.
     """
     rows = [(protocol, ports) for protocol, ports in (("tcp", tcp_ports), ("udp", udp_ports)) if ports]
     incoming, outgoing = "", ""

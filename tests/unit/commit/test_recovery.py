@@ -247,7 +247,7 @@ class OutcomeTests(RecoveryTestCase):
         self.answer(self.children.started[-1], Replay(104, 152, skipped=skipped))
         self.assertEqual((1, 3), (self.recovery.faults["frame"], self.recovery.faults["reader"]))
         self.assertEqual(
-            f"3 lines of tcp:8125 end whoever reads them, and are left out of the journal {self.first.path}:"
+            f"3 lines of tcp:8125 end the process that reads them, and are left out of the journal {self.first.path}:"
             " they are kept in /state/ledgers/x.skipped",
             self.logged[-1],
         )

@@ -65,7 +65,7 @@ EXPECTED = [
     ("centos7", "conntrack.max", RAISE, STOPS, "65,536", "1,452,000", "full after 7 s"),
     ("centos7", "conntrack.time-wait", LOWER, FINE, "120 s", "30 s", "second-best"),
     ("centos7", "fd.limit", RAISE, WARNING, "hard 4,096", "15,128", ""),
-    ("centos7", "fd.file-max", RAISE, WARNING, "100,000", "121,024", "somebody has lowered it"),
+    ("centos7", "fd.file-max", RAISE, WARNING, "100,000", "121,024", "the default was lowered"),
     ("vm", "mem.udp-buffers", RAISE, WARNING, "8,388,608 B", "16,777,216 B", "more workers, or udp:PORT:rcvbuf=BYTES"),
     ("centos7", "mem.udp-buffers", RAISE, WARNING, "425,984 B", "851,968 B", "counts from the next start"),
     ("centos7", "tw.hash", UNKNOWN, FINE, "?", "", "does not tell"),

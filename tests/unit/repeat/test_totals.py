@@ -35,9 +35,9 @@ class RepeatTotalsTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """An error is shown as long as a worker has one."""
-        self.totals.add(0, [Repeated("repeat:a", 0, 1, 0, 0, "nobody listens there")])
+        self.totals.add(0, [Repeated("repeat:a", 0, 1, 0, 0, "no process listens there")])
         self.totals.add(1, [Repeated("repeat:a", 1, 0, 0, 0)])
-        self.assertEqual("nobody listens there", self.totals.facts()[0].error)
+        self.assertEqual("no process listens there", self.totals.facts()[0].error)
         self.totals.add(0, [Repeated("repeat:a", 1, 0, 0, 0)])
         self.assertEqual("", self.totals.facts()[0].error)
 
