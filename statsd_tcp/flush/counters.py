@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.columns import CHUNK, SeriesColumns
 from statsd_tcp.series.exact import Doubles
 from statsd_tcp.series.increments import Increments
 from statsd_tcp.series.plan import NO_POSITIONS, Fresh, Positions
@@ -140,11 +140,11 @@ class FlushCounters:
         columns = self._raw.columns
         sums = np.zeros(max(columns.top, len(self._sums)))
         sums[: len(self._sums)] = self._sums
-        if idle:
-            found = dict(zip(columns.identities, sums[: columns.top].tolist(), strict=False))
-        else:
-            there = np.flatnonzero(self._came[: columns.top])
-            found = dict(zip(map(columns.identity, there.tolist()), sums[there].tolist(), strict=True))
+        there = np.arange(columns.top) if idle else np.flatnonzero(self._came[: columns.top])
+        found: dict[str, float] = {}
+        for start in range(0, len(there), CHUNK):
+            some = there[start : start + CHUNK]
+            found.update(zip(map(columns.identities.__getitem__, some.tolist()), sums[some].tolist(), strict=True))
         # Positions without a series, where those may be that are new.
         found.pop("", None)
         new = np.flatnonzero(fresh.positions < len(self._came))

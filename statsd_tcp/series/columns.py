@@ -29,15 +29,15 @@ from statsd_tcp.series.plan import NO_POSITIONS, SUMS, WIDTHS, Fresh, Positions,
 from statsd_tcp.series.table import SeriesTable
 from statsd_tcp.series.traits import PLAIN_TRAITS, Traits
 
-__all__ = ["SeriesColumns"]
+__all__ = ["CHUNK", "SeriesColumns"]
 
 _FIRST_ROOM: Final = 256
 
 _MOST: Final = 1 << 25
 """The most positions, more than any limit of series allows for."""
 
-_CHUNK: Final = 10_000
-"""Entries put into a dictionary at once: the time for which another thread can't run, about a millisecond."""
+CHUNK: Final = 10_000
+"""Names looked up, or put into a dictionary, at once: about a millisecond, for which no other thread can run."""
 
 
 class SeriesColumns:
@@ -77,7 +77,12 @@ class SeriesColumns:
 
     def find(self, identities: Collection[str]) -> Positions:
         """Return the positions of series, -1 for those that are new."""
-        return np.fromiter(map(self.positions.get, identities, repeat(-1)), np.int64, len(identities))
+        places = map(self.positions.get, identities, repeat(-1))
+        found = np.empty(len(identities), np.int64)
+        for start in range(0, len(found), CHUNK):
+            part = found[start : start + CHUNK]
+            part[:] = np.fromiter(islice(places, len(part)), np.int64, len(part))
+        return found
 
     def room_for(self, identities: list[str]) -> Fresh:
         """Return where new series would go; their ids are still to be given."""
@@ -235,8 +240,8 @@ class SeriesColumns:
         for place, identity in zip(places[:reused], fresh.identities, strict=False):
             self.identities[place] = identity
         self.identities.extend(fresh.identities[reused:])
-        for start in range(0, len(places), _CHUNK):
-            some = slice(start, start + _CHUNK)
+        for start in range(0, len(places), CHUNK):
+            some = slice(start, start + CHUNK)
             self.positions.update(zip(fresh.identities[some], places[some], strict=True))
         self.size += Amount.of("counters", fresh.identities).size
         self.ids[fresh.positions] = fresh.ids
@@ -272,7 +277,7 @@ class SeriesColumns:
     def _number(self) -> None:
         places = np.flatnonzero(self.ids[: self.top]).tolist()
         numbered = ((self.identities[place], place) for place in places)
-        while chunk := dict(islice(numbered, _CHUNK)):
+        while chunk := dict(islice(numbered, CHUNK)):
             self.positions.update(chunk)
 
 
