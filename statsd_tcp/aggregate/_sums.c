@@ -21,8 +21,8 @@ enum {
     LONGEST_PROBE = 32,    /* places: names may be made to meet in the table */
     KEY_WORDS = 2 * ((LONGEST_KEY + 16) / 8 + 1), /* of 32 bits */
     PARTS = 4,             /* words of a counter's sum, of 64 bits */
-    POINT = 128,           /* so many of these bits are of fractions */
-    FIRST_COSTS = 8,       /* taking a timer out takes as long as taking so many values of one */
+    POINT = 128,           /* of these, the bits of fractions */
+    FIRST_COSTS = 8,       /* taking a timer out takes as long as taking this many of its values */
     VERSION = 3,           /* of what Python calls here; raised with it in sums.py */
 };
 
@@ -35,11 +35,11 @@ typedef struct {
     char *key; /* the head and then the suffix */
     size_t head, size;
     PyObject *shape;
-    Py_ssize_t digits; /* a value may have so many bytes */
+    Py_ssize_t digits; /* the most bytes of a value */
     double rate;
     int counter, used;
     uint64_t sum[PARTS]; /* of a counter, exactly: the lowest word first */
-    uint64_t times; /* of a counter: so many lines; of a timer: so many values */
+    uint64_t times; /* of a counter: its lines; of a timer: its values */
     double *values; /* of a timer */
     size_t room;
 } Entry;
@@ -597,7 +597,7 @@ static PyMethodDef sums_methods[] = {
 };
 
 static PyGetSetDef sums_attributes[] = {
-    {"collected", sums_collected, NULL, "How much it would take to take them: about so many values of timers.", NULL},
+    {"collected", sums_collected, NULL, "What taking everything costs, in timer values that take equally long.", NULL},
     {"known", sums_known, NULL, "How many shapes are known.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -143,7 +143,7 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
     return keep(run->chunks, PyBytes_FromStringAndSize((const char *)lines, length));
 }
 
-/* Leave a connection to Python. With data the run ends: Python has to take them before anybody else's, for the order of
+/* Leave a connection to Python. With data the run ends: Python has to take them before any others, for the order of
  * gauges, and for the room in the journal. Without data NULL says that nothing was read before either. */
 static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
@@ -286,8 +286,8 @@ static PyObject *bare(PyObject *module, PyObject *args)
     return good ? Py_BuildValue("(ii)", taken, error) : NULL;
 }
 
-/* Read datagrams into a buffer, one behind the other, each with the newline that it may lack, up to so many of them or
- * bytes. A datagram that is larger than may be read at once ends the run, cut off: Python finds its whole lines. */
+/* Read datagrams into a buffer, one after the other, each with the newline that it may lack, up to a number of them or
+ * of bytes. A datagram that is larger than may be read at once ends the run, cut off: Python finds its whole lines. */
 static PyObject *datagrams(PyObject *module, PyObject *args)
 {
     PyObject *port;
