@@ -34,7 +34,7 @@ _LEAST: Final = math.exp((_ZERO + 0.5) * _LOG_BASE)
 def bucket_values(values: Doubles, doubled: npt.NDArray[Any]) -> Doubles:
     """Return the values that stand for the buckets of ``values``; its own bucket has the same one.
 
-    The buckets' width was ``doubled`` so many times: each is two of those before, whole.
+    The buckets' width was doubled ``doubled`` times: each is exactly two of those before.
     """
     numbers = np.ceil(np.log(np.maximum(np.abs(values), SMALLEST / 2)) / _LOG_BASE).astype(np.int64)
     width = _LOG_BASE * 2.0**doubled

@@ -77,7 +77,7 @@ class FlushCounters:
     def load(self, parts: Sequence[tuple[bytes, Mapping[str, float]]]) -> None:
         """Take in the parts of the flush that are in the file: what `Changes.pack` gave, and numbers by name.
 
-        Raises `LookupError` for what can't be a part.
+        Raises `LookupError` for what cannot be a part.
         """
         self.begin()
         columns = self._raw.columns

@@ -32,9 +32,9 @@ from statsd_tcp.series.raw import RawLayer
 __all__ = ["FlushNews", "FlushRules", "Flushes"]
 
 _ALIKE_NAMED = 2
-"""So many are named of the series that an output writes under one name."""
+"""How many are named of the series that an output writes under one name."""
 
-# After a longer time without a commit nobody wants to be told of each flush.
+# After a longer time without a commit, empty flushes are not sent one by one.
 _MOST_MISSED = 60
 
 _NO_SERIES = Fresh()
@@ -58,7 +58,7 @@ class Flushes:
     _log = Logger()
 
     def __init__(self, rules: FlushRules, clock: Callable[[], float], raw: RawLayer) -> None:
-        """``clock`` gives seconds, and nobody sets it: to tell how long something took."""
+        """``clock`` returns seconds and is never set: it measures how long something took."""
         self._rules = rules
         self._raw = raw
         self.counters = FlushCounters(raw)
@@ -82,7 +82,7 @@ class Flushes:
 
     @property
     def known(self) -> KnownSeries:
-        """Give the series that outputs were told of, with the values of gauges at the end of the last flush."""
+        """Return the series that outputs were told of, with the values of gauges at the end of the last flush."""
         return self._known
 
     def open_counters(self, fresh: Fresh = _NO_SERIES) -> dict[str, float]:
@@ -194,7 +194,7 @@ class Flushes:
     def _close_missed(self, connection: sqlite3.Connection, end: int, start: int) -> int:
         """Give results for the flushes in between, if this process was there; return the end of the last one.
 
-        When the clock was set ahead, or the machine slept, nobody was there, however many ends have passed.
+        When the clock was set ahead, or the machine slept, this process was not there, however many ends have passed.
         """
         starts = range(end, start, self._rules.seconds)
         passed = 0.0 if self._written is None else self._clock() - self._written
@@ -221,7 +221,7 @@ class Flushes:
         connection.execute("UPDATE slot_parts SET start = ?, seconds = ?", (start, seconds))
 
     def _pass_over(self, connection: sqlite3.Connection, seconds: int) -> None:
-        """Let no series grow older by what the clock says that has passed, and nobody saw pass."""
+        """Do not let series age by time that the clock has skipped."""
         if seconds:
             self._known.shift(seconds)
             connection.execute("UPDATE slot_series SET seen = seen + ?", (seconds,))
@@ -272,7 +272,7 @@ def _flush(start: int, seconds: int) -> OpenFlush:
 
 
 def _says_nothing(news: Interval) -> bool:
-    """Tell whether nothing came. Listeners are named in an interval also when they were idle."""
+    """Return whether nothing came. Listeners are named in an interval also when they were idle."""
     return not (
         any(counts.lines or counts.datagrams for counts in news.listeners.values())
         or any((news.gauges, news.times, news.distributions, news.sets, news.bad_lines))

@@ -36,7 +36,7 @@ class HeldTimers(NamedTuple):
     measures: Doubles
 
     def longer(self, number: int) -> HeldTimers:
-        """Return the same with so many timers."""
+        """Return the same with ``number`` timers."""
         more = number - len(self.events)
         return HeldTimers(
             np.append(self.events, np.zeros(more)),

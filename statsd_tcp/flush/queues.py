@@ -20,7 +20,7 @@ QUEUE_BYTES = 1 << 30
 """So much may wait for one output on the disk, however few flushes it is."""
 
 LARGEST = 1 << 28
-"""A compressed result that is larger can't be kept: SQLite takes no more than a gigabyte in one row."""
+"""A compressed result that is larger cannot be kept: SQLite takes no more than a gigabyte in one row."""
 
 # The names of fields repeat themselves in every timer: a tenth of the size for a hundredth of a second a megabyte.
 _LEVEL = 1
@@ -124,7 +124,7 @@ class Queues:
             connection.execute("DELETE FROM slot_queue WHERE output = ? AND slot = ?", (output, oldest))
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
-        """Delete the results that nobody waits for."""
+        """Delete the results that no output waits for."""
         connection.execute("DELETE FROM slot_results WHERE id NOT IN (SELECT slot FROM slot_queue)")
 
 

@@ -15,20 +15,20 @@ from statsd_tcp.flush.queues import Waiting
 __all__ = ["DEFAULT_QUEUE", "LAG", "MAX_SERIES", "FlushRules", "FlushState"]
 
 MAX_SERIES = Amount(1_000_000, 128 << 20)
-"""So many series are kept unless another limit is asked for."""
+"""The most series that are kept unless another limit is configured."""
 
 DEFAULT_QUEUE = 8_640
-"""So many flushes may wait for an output unless another number is asked for: a day, at ten seconds each."""
+"""Flushes that may wait for an output unless another number is configured: a day, at ten seconds each."""
 
 LAG = 0.5
-"""Seconds. News were gathered during about a second before their commit: they belong to where its middle was."""
+"""Seconds. A commit brings what was gathered during about a second before it, and belongs to the middle of that second."""
 
 
 class FlushRules(msgspec.Struct, frozen=True, kw_only=True):
     """How flushes are made: their length in seconds, the numbers of timers, and what becomes of the idle.
 
     ``outputs`` are the names of the outputs that results are queued for, ``queue`` how many may wait for each;
-    ``path_names`` is that of those which can't tell all series apart.
+    ``path_names`` is that of those which cannot tell all series apart.
     """
 
     seconds: int = 10
@@ -45,7 +45,7 @@ class FlushState(msgspec.Struct, frozen=True):
 
     ``queues`` are those of the outputs; ``approximated`` counts the timers that were only kept approximately,
     ``set_back`` how often flushes followed a clock that was set back far, ``merged`` the series of flushes that an
-    output can't tell apart from others. ``alike`` are two that were last found to be such.
+    output cannot tell apart from others. ``alike`` are two that were last found to be such.
     """
 
     queues: Mapping[str, Waiting]

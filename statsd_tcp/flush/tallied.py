@@ -17,10 +17,10 @@ from statsd_tcp.series.exact import Doubles, Wholes
 __all__ = ["NO_VALUES", "Tallied", "blocks", "collapsed", "tallied"]
 
 _BLOCK: Final = 1 << 17
-"""So many values are worked on at once, a megabyte."""
+"""Values that are worked on at once, a megabyte."""
 
 _DIGIT: Final = 16
-"""Numbers of so many bits are sorted by counting."""
+"""Numbers of up to this many bits are sorted by counting."""
 
 
 class Tallied(NamedTuple):
@@ -39,7 +39,7 @@ NO_VALUES: Final = Tallied(np.zeros(1, np.int64), np.empty(0), np.empty(0, np.in
 
 
 def tallied(rows: Wholes, values: Doubles, counts: Wholes | None, number: int) -> Tallied:
-    """Sort values, each with the number of its timer, and how often it came (None: once); there are so many timers."""
+    """Sort values, each with the number of its timer and how often it came (None: once); ``number`` counts all timers."""
     order = _order(rows)
     rows, values = rows[order], values[order]
     counts = None if counts is None else counts[order]
@@ -66,7 +66,7 @@ def collapsed(rows: Wholes, values: Doubles, counts: Wholes | None, number: int)
 
 
 def blocks(starts: Wholes) -> Iterator[tuple[Wholes, Wholes]]:
-    """Give the timers that have equally many values, a few at a time, and a row of places for each."""
+    """Yield the timers that have equally many values, a few at a time, and a row of places for each."""
     lengths = np.diff(starts)
     order = lengths.argsort(kind="stable")
     end = 0

@@ -43,11 +43,11 @@ class Block(NamedTuple):
         return self.upto[:, -1]
 
     def value_at(self, rank: Wholes) -> Doubles:
-        """Give the value with a rank, from 1, of each."""
+        """Return the value with a rank, from 1, of each."""
         return self._taken(self.values, self._places(rank))
 
     def first(self, rank: Wholes) -> tuple[Doubles, Doubles]:
-        """Give the sums of the smallest values of each, so many of them."""
+        """Return the sums of the ``rank`` smallest values of each, and the last of these values."""
         places = self._places(rank)
         value = self._taken(self.values, places)
         more = rank - self._before(self.upto, places)
@@ -117,7 +117,7 @@ def _rank(percentile: float, total: Wholes) -> Wholes:
 
 
 def _percentiles(block: Block, percentiles: Sequence[float]) -> _Columns:
-    """Give the numbers up to each percentile, or from it on; there is no sense in those of a rank of 0."""
+    """Return the numbers up to each percentile, or from it on; there is no sense in those of a rank of 0."""
     columns: dict[str, npt.NDArray[Any]] = {}
     for percentile in percentiles:
         clean, rank = clean_percentile(percentile), _rank(percentile, block.total)
@@ -136,7 +136,7 @@ def _percentiles(block: Block, percentiles: Sequence[float]) -> _Columns:
 
 
 def _unranked(block: Block, percentiles: Sequence[float]) -> Iterator[tuple[str, list[int]]]:
-    """Give by the end of their names which numbers of which timers say nothing."""
+    """Yield by the end of their names which numbers of which timers say nothing."""
     for percentile in percentiles:
         rows = np.flatnonzero(_rank(percentile, block.total) == 0).tolist()
         if rows:
@@ -162,5 +162,5 @@ def _put_histograms(found: list[Fields], block: Block, names: Sequence[str], his
 
 
 def _is_wanted(name: str, rules: TimerRules) -> bool:
-    """Tell whether a number is asked for, those of percentiles under their general names."""
+    """Return whether a number is asked for, those of percentiles under their general names."""
     return not rules.only or _PERCENT_SUFFIX.sub("_percent", name) in rules.only

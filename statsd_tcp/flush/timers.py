@@ -22,16 +22,16 @@ from statsd_tcp.series.observations import gathered
 __all__ = ["EXACT_IN_ALL", "EXACT_VALUES", "FEW_VALUES", "FlushTimers"]
 
 EXACT_VALUES = 8_192
-"""So many different values of a timer are kept exactly in a flush."""
+"""Different values of a timer that are kept exactly in a flush."""
 
 EXACT_IN_ALL = 2_000_000
-"""When all timers together have so many, each may only have `FEW_VALUES`."""
+"""When all timers together have more than this, each may only have `FEW_VALUES`."""
 
 FEW_VALUES = 256
 
 BUCKETED_IN_ALL = 4_000_000
-"""When all timers together have so many values and buckets, 64 MB, each may only have `FEWEST_VALUES`, and as many
-buckets: 0.3 kB of memory for each timer."""
+"""When all timers together have more values and buckets than this, 64 MB, each may only have `FEWEST_VALUES`, and as
+many buckets: 0.3 kB of memory for each timer."""
 
 FEWEST_VALUES = 16
 
@@ -86,7 +86,7 @@ class FlushTimers:
         self._held = self._limited(self._held.plus(rows, values, counts))
 
     def numbers(self, seconds: float, rules: TimerRules) -> dict[str, Fields]:
-        """Work out all timers, by their names, of a flush of so many seconds."""
+        """Compute all timers, by name, of a flush of ``seconds``."""
         self.settle()
         return self._held.numbers({row: name for name, row in self.places.items()}, seconds, rules)
 

@@ -2,7 +2,7 @@
 
     hits{code="200"} 3.0        (id of the series, 'hits{code="200"} ', 3.0, True)
 
-The service's own lines have the id 0. The quantiles of summaries are left out: those of several nodes can't be made
+The service's own lines have the id 0. The quantiles of summaries are left out: those of several nodes cannot be made
 into one.
 """
 

@@ -22,13 +22,13 @@ from statsd_tcp.series.observations import Observations
 __all__ = ["MOST_BINS", "NOTHING", "Binned", "Chunk", "chunk_of", "counted", "united"]
 
 MOST_BINS: Final = 256
-"""A series has at most so many bins. When there are more, each pair of neighbours becomes one."""
+"""The most bins of a series. When there are more, each pair of neighbours becomes one."""
 
 _BIN_BITS: Final = 15
 _BIN: Final = (1 << _BIN_BITS) - 1
 
 _SLICE: Final = 1 << 18
-"""So many bins are worked on at once: some 20 MB."""
+"""Bins that are worked on at once: about 20 MB."""
 
 
 class Chunk(NamedTuple):
@@ -152,7 +152,7 @@ def _united(parts: Sequence[Binned]) -> Binned:
 
 
 def _raised(part: Binned, ranks: Wholes, more: Levels) -> Wholes:
-    """Return the keys of a part after the bins of each series were joined so many times more."""
+    """Return the keys of a part after the bins of each series were joined ``more`` times more."""
     lengths = np.diff(part.starts)
     return _keys(ranks, lengths, joined(part.bins, np.repeat(more, lengths)) if more.any() else part.bins)
 

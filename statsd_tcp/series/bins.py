@@ -47,7 +47,7 @@ def numbers_of(values: Doubles) -> Bins:
 
 
 def joined(numbers: Bins, times: int | Levels) -> Bins:
-    """Return the bins that these have become after each pair of neighbours was made one, so many times."""
+    """Return the bins that these have become after each pair of neighbours was joined, ``times`` times."""
     below = numbers < _ZERO
     sizes = np.where(below, _MIRROR - numbers, numbers)
     halved = -(-sizes >> times)

@@ -289,6 +289,6 @@ def _plain(typecode: str, column: npt.NDArray[Any]) -> array[Any]:
 
 
 def _lowest(numbers: Positions, most: int) -> Positions:
-    """Return the places of the lowest numbers, so many of them, in order."""
+    """Return the places of the ``most`` lowest numbers, in order."""
     lowest = np.argpartition(numbers, most)[:most]
     return lowest[np.argsort(numbers[lowest])]

@@ -40,7 +40,7 @@ class Contests:
         self._begin(owners)
 
     def look(self, most: int) -> bool:
-        """Look at so many of the series that were not looked at yet; return whether those were all."""
+        """Look at up to ``most`` of the series that were not looked at yet; return whether those were all."""
         if len(self._kinds) > sum(map(len, self._columns)) + _STALE:
             self._kinds.clear()
             self._begin(self._wanted)

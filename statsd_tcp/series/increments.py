@@ -21,7 +21,7 @@ class Increments(NamedTuple):
 
 
 _DENSE: Final = 16
-"""Something comes to more than one of so many positions."""
+"""Increments are dense if something comes to more than one in this many positions."""
 
 NOTHING: Final = Increments(NO_POSITIONS, np.empty(0))
 

@@ -2,7 +2,7 @@
 
 A family has its name, and those of its parts, until another one is more lasting. One that came in several commits is
 more lasting than one that came in a single commit, which is often a mistake; otherwise it is the one that came when the
-other had been silent for long. Who came first has a name that nobody has.
+other had been silent for long. A name that is free goes to the first one.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def decide(
 ) -> Decision:
     """Find the owners of all names that several candidates want; ``owners`` are those until ``now``.
 
-    A name is also kept that was taken over lately: it does not go to another candidate meanwhile, whoever comes.
+    A name is also kept that was taken over lately: it does not go to any other candidate meanwhile.
     """
     page = _Page(owners, now)
     in_order = sorted(candidates, key=lambda each: each.born)

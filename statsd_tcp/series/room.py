@@ -17,7 +17,7 @@ from statsd_tcp.series.plan import Positions, positions_of
 __all__ = ["IDLE_ENOUGH", "Room", "Roomed"]
 
 IDLE_ENOUGH = 3600.0
-"""Seconds after which an idle series may have to go for a new one. A flood of names can't drive out what is in use."""
+"""Seconds after which an idle series may have to go for a new one. A flood of names cannot drive out what is in use."""
 
 _FIELDS: Mapping[str, str] = {"c": "counters", "g": "gauges", "ms": "times", "h": "distributions", "s": "sets"}
 

@@ -39,7 +39,7 @@ class SeriesTable(msgspec.Struct, frozen=True):
         return len(self.values) - self.empty
 
     def items(self) -> Iterator[tuple[str, float]]:
-        """Give each series' identity with its value."""
+        """Yield each series' identity with its value."""
         for series_id, identity, value in zip(self.ids, self.identities, self.values, strict=False):
             if series_id:
                 yield identity, value

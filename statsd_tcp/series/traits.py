@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MILLISECONDS: Final = 1000.0
-"""Values of times are in milliseconds, and so many of them are one of the unit of their buckets."""
+"""Values of times are in milliseconds; this many of them are one unit of their buckets."""
 
 
 class Traits(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ TraitsRow = tuple[int, float, str, bytes | None, bytes | None]
 
 
 def traits_of(treatment: Treatment, before: Traits) -> Traits:
-    """Give the traits that a treatment asks for, with a histogram's counts as they were before."""
+    """Return the traits that a treatment asks for, with a histogram's counts as they were before."""
     if treatment.buckets is None:
         return Traits(treatment.ttl, treatment.help)
     counts = before.counts if before.bounds == treatment.buckets else refit(before, treatment.buckets)
@@ -60,10 +60,10 @@ def traits_of(treatment: Treatment, before: Traits) -> Traits:
 
 
 def refit(traits: Traits, bounds: Sequence[float]) -> tuple[float, ...]:
-    """Give a histogram's counts for other bounds.
+    """Return a histogram's counts for other bounds.
 
-    What is known of an observation is only that it isn't above its old bound. So it is counted at the first new bound
-    that isn't below that one: at the bounds that stay no count changes, and none is ever too high.
+    What is known of an observation is only that it is not above its old bound. So it is counted at the first new bound
+    that is not below that one: at the bounds that stay no count changes, and none is ever too high.
     """
     counts = [0.0] * len(bounds)
     for bound, count in zip(traits.bounds or (), traits.counts, strict=True):
@@ -85,7 +85,7 @@ def to_row(series_id: int, traits: Traits) -> TraitsRow:
 
 
 def from_row(row: TraitsRow) -> tuple[int, Traits]:
-    """Read a row; raises `LookupError` for one that can't be."""
+    """Read a row; raises `LookupError` for one that cannot be."""
     series_id, ttl, text, bounds, counts = row
     if bounds is None or counts is None:
         return series_id, Traits(ttl, text)

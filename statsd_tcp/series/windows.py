@@ -28,7 +28,7 @@ from statsd_tcp.series.quantiles import Quantile, Quantiles
 __all__ = ["MOST_WINDOWS", "Ages", "Windows"]
 
 MOST_WINDOWS: Final = 100_000
-"""So many summaries have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
+"""Summaries that have quantiles at the same time: 4 to 10 kB each when they are busy. The others are counted."""
 
 _LEAST: Final = 1 << 20
 """Fewer values than this, 16 MB, are not counted yet."""
@@ -82,7 +82,7 @@ class Windows:
         self._clock = clock
         self._most = most
         self.refused = 0
-        # What is behind the names that it guards is replaced, never changed: whoever reads takes it along.
+        # The arrays that it guards are replaced, never changed: a reader keeps those that it has.
         self._lock = Lock()
         self._ids = _NONE
         self._kinds = _NONE
@@ -155,7 +155,7 @@ class Windows:
         return found
 
     def _treat(self, places: Wholes, kind: int) -> None:
-        """Have windows a treatment from now on; those that move on in other steps then begin anew."""
+        """Give windows a treatment from now on; those whose steps change start over."""
         places = places[self._kinds[places] != kind]
         if not len(places):
             return
@@ -231,7 +231,7 @@ class _Reading:
                 self._members.update(zip(total.ids[rows].tolist(), members, strict=True))
 
     def quantiles(self, ids: Sequence[int]) -> Sequence[Quantile]:
-        """Give the quantiles of a series, or of several taken together; none if nothing came to them lately."""
+        """Return the quantiles of a series, or of several taken together; none if nothing came to them lately."""
         members = {each: member for each in ids if (member := self._members.get(each)) is not None}
         if not members:
             return ()

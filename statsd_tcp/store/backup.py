@@ -48,7 +48,7 @@ def copied(source: sqlite3.Connection, file: Path) -> Iterator[Path]:
             _name(copy, file)
             sync(file.parent)
     except OSError as error:
-        raise StoreError(f"{file} can't be made: {in_words(OSError(error.errno, error.strerror))}") from error
+        raise StoreError(f"{file} cannot be made: {in_words(OSError(error.errno, error.strerror))}") from error
 
 
 def taken_at(connection: sqlite3.Connection) -> float | None:

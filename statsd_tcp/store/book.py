@@ -69,7 +69,7 @@ class Book:
         self._touched_totals: set[TotalKey] = set()
 
     def copy(self) -> Book:
-        """Give a book of the same contents, to change."""
+        """Return a book of the same contents, to change."""
         return Book(dict(self.ledgers), dict(self.settled))
 
     @classmethod
@@ -104,7 +104,7 @@ class Book:
                 self._put(msgspec.structs.replace(state, counts=counts))
 
     def take_interval(self, piece: Piece, interval: Interval) -> Refusal | None:
-        """Add an interval's counts and move the ledger's offset, or refuse it if it doesn't begin there."""
+        """Add an interval's counts and move the ledger's offset, or refuse it if it does not begin there."""
         state = self.ledgers.get(piece.ledger_id)
         committed = None if state is None else state.committed
         if state is None or piece.start != committed or piece.end < piece.start:
@@ -136,20 +136,20 @@ class Book:
             self._touched_ledgers.add(ledger_id)
 
     def changed(self) -> bool:
-        """Tell whether this copy differs from what it was made of."""
+        """Return whether this copy differs from what it was made of."""
         return bool(self._touched_ledgers or self._touched_totals)
 
     def ledger_rows(self) -> list[LedgerRow]:
-        """Give the rows of the ledgers that changed."""
+        """Return the rows of the ledgers that changed."""
         touched = (self.ledgers[name] for name in self._touched_ledgers if name in self.ledgers)
         return [_ledger_row(state) for state in touched]
 
     def dropped_ledgers(self) -> list[str]:
-        """Give the ids of the ledgers whose row goes."""
+        """Return the ids of the ledgers whose row goes."""
         return [name for name in self._touched_ledgers if name not in self.ledgers]
 
     def total_rows(self) -> list[TotalRow]:
-        """Give the rows of the totals that changed."""
+        """Return the rows of the totals that changed."""
         return [_total_row(key, self.settled[key]) for key in self._touched_totals]
 
     def _put(self, state: LedgerState) -> None:

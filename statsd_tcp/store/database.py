@@ -50,7 +50,7 @@ __all__ = ["SERIES_TTL", "Store", "StoreError"]
 _T = TypeVar("_T")
 
 SERIES_TTL = 7 * 86400.0
-"""Seconds after which a series that nobody sends any more is dropped."""
+"""Seconds after which a series that is no longer sent is dropped."""
 
 _SET_SECONDS = 10
 """The length of the flushes in which the members of sets are counted, if output flushes have none."""
@@ -62,7 +62,7 @@ class Store:
     ``series_ttl`` is in seconds, ``limit`` how many series there may be; ``flushes`` says how output flushes are
     made, None makes none; ``mapper`` gives series their names, None leaves them as they are. Counters on the page
     end in ``counter_suffix``, and a name there may go to another family after ``silence`` seconds. ``wall`` and
-    ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file can't be opened, is damaged, or isn't
+    ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file cannot be opened, is damaged, or is not
     ours.
     """
 
@@ -118,7 +118,7 @@ class Store:
         """Add the batch in one transaction, and give the picture after it.
 
         All or nothing: after a `StoreError` neither the file nor the memory has any of it, and the same batch
-        can be given again. An interval that doesn't begin at its ledger's offset is left out and named in
+        can be given again. An interval that does not begin at its ledger's offset is left out and named in
         ``refused``.
         """
         began = self._monotonic()
@@ -152,14 +152,14 @@ class Store:
             return work(self._connection)
 
     def deletable(self, kind: Kind) -> list[str]:
-        """Give all series of a kind, here and in the open flush, each once; raises `StoreError`."""
+        """Return all series of a kind, here and in the open flush, each once; raises `StoreError`."""
         if self.flushes is not None:
             with translated(self._path):
                 self.flushes.recall(self._connection)
         return deletable(kind, self._kinds.columns, self.flushes)
 
     def parts(self) -> range:
-        """Give the ids of the parts that the open flush has in the file; raises `StoreError`."""
+        """Return the ids of the parts that the open flush has in the file; raises `StoreError`."""
         with translated(self._path):
             return parts(self._connection)
 

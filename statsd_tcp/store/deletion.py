@@ -41,7 +41,7 @@ _PLACES: Mapping[Kind, _Places] = {
 
 
 def deletable(kind: Kind, columns: Sequence[SeriesColumns], flushes: Flushes | None) -> list[str]:
-    """Give all series of a kind, wherever they are, each once."""
+    """Return all series of a kind, wherever they are, each once."""
     places = _PLACES[kind]
     everywhere: list[Iterable[str]] = [each.positions for each in columns if each.kind in places.columns]
     if flushes is not None and kind == "counters":
@@ -85,7 +85,7 @@ def leave_flushes(connection: sqlite3.Connection, kind: Kind, gone: Collection[s
 
 
 def parts(connection: sqlite3.Connection) -> range:
-    """Give the ids of the parts of the open flush that are in the file now, from the first one that may be there on."""
+    """Return the ids of the parts of the open flush that are in the file now, starting with the first possible one."""
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM slot_parts").fetchone()
     return range(1, last + 1)
 

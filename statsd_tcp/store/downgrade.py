@@ -86,7 +86,7 @@ def write_downgrade(source: sqlite3.Connection, file: Path) -> LeftOut:
 
 
 def _rows(columns: SeriesColumns, ahead: float) -> Iterator[_SeriesRow]:
-    """Give the rows of one kind; the wall clock is ``ahead`` of the clock of the series."""
+    """Return the rows of one kind; the wall clock is ``ahead`` of the clock of the series."""
     places = np.flatnonzero(columns.ids[: columns.top])
     weight = _WEIGHT.get(columns.kind)
     weights = np.zeros(len(places)) if weight is None else columns.numbers[weight][places]
@@ -103,7 +103,7 @@ def _rows(columns: SeriesColumns, ahead: float) -> Iterator[_SeriesRow]:
 
 
 def _known_rows(columns: SeriesColumns, moment: float) -> Iterator[KnownRow]:
-    """Give a row for each raw counter, all of which are told to outputs at a moment of the wall clock."""
+    """Return a row for each raw counter, all of which are told to outputs at a moment of the wall clock."""
     return (KnownRow("c", identity, 0.0, int(moment)) for identity in columns.positions)
 
 
@@ -127,4 +127,6 @@ def _decoded(payload: bytes, file: Path) -> Interval:
     try:
         return decode(payload)
     except BadIntervalError as error:
-        raise StoreError(f"{file} can't be made: a part of the open flush can't be read ({in_words(error)})") from error
+        raise StoreError(
+            f"{file} cannot be made: a part of the open flush cannot be read ({in_words(error)})"
+        ) from error

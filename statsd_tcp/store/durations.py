@@ -26,5 +26,5 @@ class Durations:
         self._counts[bisect_left(BOUNDS, seconds)] += 1
 
     def buckets(self) -> tuple[tuple[float, int], ...]:
-        """Give each bound, and at last infinity, with the number of durations that are not longer."""
+        """Return each bound, and at last infinity, with the number of durations that are not longer."""
         return tuple(zip((*BOUNDS, float("inf")), accumulate(self._counts), strict=True))

@@ -20,16 +20,16 @@ _PRIMARY_CODE = 0xFF
 _CAUSES = {
     sqlite3.SQLITE_BUSY: "is locked by another process",
     sqlite3.SQLITE_LOCKED: "is locked by another process",
-    sqlite3.SQLITE_FULL: "can't grow: the disk is full",
+    sqlite3.SQLITE_FULL: "cannot grow: the disk is full",
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is not a SQLite database; it is left as it is",
-    sqlite3.SQLITE_READONLY: "can't be written",
-    sqlite3.SQLITE_IOERR: "can't be read or written",
+    sqlite3.SQLITE_READONLY: "cannot be written",
+    sqlite3.SQLITE_IOERR: "cannot be read or written",
 }
 
 
 class StoreError(Exception):
-    """The store can't be opened, or a commit failed; the text is one line naming the file and the cause."""
+    """The store cannot be opened, or a commit failed; the text is one line naming the file and the cause."""
 
 
 @contextmanager
@@ -40,16 +40,16 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(_explain(error, path)) from error
     except OSError as error:
-        raise StoreError(f"{error.filename or path} can't be opened: {_why_not_ours(error)}") from error
+        raise StoreError(f"{error.filename or path} cannot be opened: {_why_not_ours(error)}") from error
     except (msgspec.MsgspecError, LookupError) as error:
-        raise StoreError(f"{path} is damaged: a row can't be read ({in_words(error)})") from error
+        raise StoreError(f"{path} is damaged: a row cannot be read ({in_words(error)})") from error
 
 
 def _explain(error: sqlite3.Error, path: Path) -> str:
     # Errors of the Python module itself carry no code of SQLite's.
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     if code == sqlite3.SQLITE_CANTOPEN:
-        return f"{path} can't be opened: {_why_not_opened(path)}"
+        return f"{path} cannot be opened: {_why_not_opened(path)}"
     if code in _CAUSES:
         return f"{path} {_CAUSES[code]} ({error})"
     return f"{path}: {error}"

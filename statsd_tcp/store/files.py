@@ -1,7 +1,7 @@
 """The store's files as they were last seen at their places: what is not there any more, and what has become shorter.
 
-    totals.sqlite        grows; shrinks when somebody has run VACUUM and its pages are moved from the log
-    totals.sqlite-wal    grows; shrinks to nothing when somebody asks for a checkpoint that truncates it
+    totals.sqlite        grows; shrinks after a VACUUM, when its pages are moved from the log
+    totals.sqlite-wal    grows; shrinks to nothing by a checkpoint that truncates it
     totals.sqlite-shm    grows only
 
 While a connection is open SQLite puts no other file in the place of one of them, and takes none away.
@@ -23,7 +23,7 @@ FAULTS = ("missing", "shrunk")
 
 
 DAMAGED = "damaged"
-"""What happens inside of them: a part can't be read."""
+"""What happens inside of them: a part cannot be read."""
 
 
 class Change(NamedTuple):
@@ -66,7 +66,7 @@ class Files:
         return seen.st_size if seen is not None else 0
 
     def others(self) -> list[Path]:
-        """Give the paths at which there is something that is not ours."""
+        """Return the paths at which there is something that is not ours."""
         found = self._found()
         return [path for path in self._compare(found).missing if found[path] is not None]
 
@@ -79,7 +79,7 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            # Nobody can say.
+            # It cannot be found out.
             return self._seen.get(path)
 
     def _compare(self, found: dict[Path, os.stat_result | None]) -> Change:

@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
 
     ``row`` is the last row that could be read, None if there is none. ``moment`` is the latest that is known of the
     series' clock, 0.0 if there is none. ``next_row`` is the number of the next one, and
-    ``row_bytes`` are the lengths of all by number. ``lacking``: by page, the first row that it lacks, 0 if it can't be
+    ``row_bytes`` are the lengths of all by number. ``lacking``: by page, the first row that it lacks, 0 if it cannot be
     read. ``damage``: what could not be read, each in words.
     """
 

@@ -62,7 +62,7 @@ def migrate(path: Path) -> None:
         # A log with something in it would be taken for that of the new file. Nothing comes to it any more.
         busy, *_ = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise StoreError(f"{path} is of release 0.1.0, and another process has it open: it can't be taken over")
+            raise StoreError(f"{path} is of release 0.1.0, and another process has it open: it cannot be taken over")
         new = _copy(old, path, _NEW)
         _convert(new)
         kept = _copy(old, path, f"{KEPT}{_NEW}")
@@ -100,7 +100,7 @@ def _convert(path: Path) -> None:
 
 
 def _pages(kind: str, rows: list[_OldRow]) -> Iterator[tuple[int, int, bytes]]:
-    """Give all pages of the series of one kind; raises `LookupError` for a kind that there isn't."""
+    """Yield all pages of the series of one kind; raises `LookupError` for a kind that there is not."""
     if kind not in WIDTHS:
         raise LookupError(f"series of the kind {kind!r}")
     columns = _columns_of(kind, rows)

@@ -83,7 +83,7 @@ def write_numbers(columns: SeriesColumns, number: int, plan: SeriesPlan, now: fl
 
 
 def read_numbers(columns: SeriesColumns, number: int, content: memoryview) -> None:
-    """Put a page of numbers into the columns; raises `LookupError` if it can't be one."""
+    """Put a page of numbers into the columns; raises `LookupError` if it cannot be one."""
     fields = [*columns.numbers, columns.updated]
     length, rest = divmod(len(content), 8 * len(fields) + 1)
     if rest or length > PAGE:
@@ -114,7 +114,7 @@ def write_names(columns: SeriesColumns, number: int, plan: SeriesPlan) -> bytes:
 
 
 def read_names(columns: SeriesColumns, identities: list[str], number: int, content: memoryview) -> None:
-    """Put a page of names into the columns and the list of all identities; raises `LookupError` if it can't be one."""
+    """Put a page of names into the columns and the list of all identities; raises `LookupError` if it cannot be one."""
     found = _names_decoder.decode(content)
     ids = np.frombuffer(found.ids, np.int64)
     if len(ids) != len(found.identities) or len(ids) > PAGE:

@@ -1,4 +1,4 @@
-"""The store's files at their places: opened, and put back when somebody has taken them away or cut them off.
+"""The store's files at their places: opened, and put back when they were taken away or cut off.
 
 A deleted file lives on as long as it is open, so that nothing fails, and everything would be gone after a restart. What
 was cut off is often still in the connection's memory. So what is open is copied, and the copy is renamed into place. If
@@ -6,7 +6,7 @@ it cannot be copied whole nothing is committed any more, and what comes stays in
 
     totals.sqlite        gone, another file, or shorter; or its -wal or -shm is
     totals.sqlite.copy   all that the connection has, on the disk --rename--> totals.sqlite
-    totals.sqlite.found-1, -2, ...   what somebody had put in the place of our files, with its -wal
+    totals.sqlite.found-1, -2, ...   files that were found in the place of ours, with their -wal
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from statsd_tcp.store.schema import OLD_VERSION, prepare, version_of
 __all__ = ["LOCK_TIMEOUT", "MOST_FOUND", "Place", "close_to_others"]
 
 MOST_FOUND = 16
-"""Files that are kept because they were found in the place of ours, before somebody has to look at them."""
+"""Files that are kept because they were found in the place of ours. Beyond that the operator has to look at them."""
 
 LOCK_TIMEOUT = 1.0
 """Seconds for which a lock of another process is waited for."""
@@ -77,7 +77,7 @@ class Place:
     def keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Return the connection to write with: a new one, if the files were not as they must be and are put back.
 
-        Raises `StoreError` if they can't be put back; then ``connection`` still has what there is.
+        Raises `StoreError` if they cannot be put back; then ``connection`` still has what there is.
         """
         change = self._files.look()
         if not change.missing and self._is_rightly_shorter(connection, change.shrunk):
@@ -135,7 +135,7 @@ class Place:
                 self._save(connection, copy, change.shrunk)
                 for path in self._files.paths:
                     if path in others:
-                        # Whoever put it there may want it.
+                        # It may still be wanted.
                         path.rename(found.with_name(path.name.replace(self.path.name, found.name, 1)))
                     elif path != self.path:
                         # It belongs to the file that is gone, and SQLite would apply it to the copy.
@@ -143,7 +143,7 @@ class Place:
                 copy.rename(self.path)
                 sync(self.path.parent)
         except StoreError as error:
-            text = f"{change}, and what is open can't be put back: {error}"
+            text = f"{change}, and what is open cannot be put back: {error}"
             if _is_final(error.__cause__):
                 self._lost = f"{text}; stop the service and restore a backup"
             raise StoreError(self._lost or text) from error
@@ -155,7 +155,7 @@ class Place:
             if not any(os.path.lexists(f"{name}{part}") for part in PARTS):
                 return name
         raise StoreError(
-            f"{self.path} was replaced, and what is there now can't be kept: there are {self.path.name}.found-1 to "
+            f"{self.path} was replaced, and what is there now cannot be kept: there are {self.path.name}.found-1 to "
             f"-{MOST_FOUND} already; move them away"
         )
 

@@ -62,7 +62,7 @@ _TABLES = (
         PRIMARY KEY (metric, labels)
     ) WITHOUT ROWID""",
     *SERIES_TABLES,
-    # Of the series that aren't plain: see the module traits. Bounds and counts are doubles, little-endian.
+    # Of the series that are not plain: see the module traits. Bounds and counts are doubles, little-endian.
     """CREATE TABLE traits (
         id INTEGER PRIMARY KEY,
         ttl REAL NOT NULL,
@@ -101,7 +101,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours and whole, or make it ours if it is new.
 
     Raises `StoreError` for a file of another program or version, a damaged one, or a file system without
-    shared memory, and `sqlite3.Error` for what SQLite itself finds. Nothing is written to a file that isn't
+    shared memory, and `sqlite3.Error` for what SQLite itself finds. Nothing is written to a file that is not
     ours.
     """
     version = version_of(connection)
@@ -112,11 +112,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         check_owner(connection, path)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        raise StoreError(f"{path}: this file system can't hold SQLite's write-ahead log (journal mode {mode})")
+        raise StoreError(f"{path}: this file system cannot hold SQLite's write-ahead log (journal mode {mode})")
     # FULL: a commit is on the disk when it returns. The journals are released on the strength of that.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -32768")
-    # The log is used again from its beginning, and never shortened: if it is shorter somebody else has done that.
+    # The log is used again from its beginning, and never shortened: if it is shorter, another process has done that.
     connection.execute("PRAGMA journal_size_limit = -1")
     if is_new:
         _create(connection)

@@ -40,10 +40,10 @@ class Search:
 
     @property
     def deletions(self) -> list[Deletion]:
-        """Give what was found for each pattern."""
+        """Return what was found for each pattern."""
         return [Deletion(name, sorted(found)) for name, found in zip(self._names, self._found, strict=True)]
 
     @property
     def found(self) -> list[str]:
-        """Give all that was found."""
+        """Return all that was found."""
         return list(chain.from_iterable(self._found))

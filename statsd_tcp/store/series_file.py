@@ -33,7 +33,7 @@ _WHATS: Final = (NUMBERS, NAMES)
 _NUMBER_BITS: Final = 32
 
 _WHOLE: Final = 4
-"""A page is written whole if something comes to one in so many of its series."""
+"""A page is written whole if at least one in this many of its series changes."""
 
 _ROW_SERIES: Final = 1 << 16
 """The most new series of one row: SQLite takes no more than a gigabyte in one, and a name has 8 KiB at the most."""
@@ -42,10 +42,10 @@ _FEW_BYTES: Final = 1 << 20
 """Rows that together take no more are not worth a page."""
 
 _ROW_COST: Final = 256
-"""A row costs as much as so many bytes, however short it is: it is read by itself when the file is opened."""
+"""A row costs as much as this many bytes, however short it is: it is read by itself when the file is opened."""
 
 _MOST_BYTES: Final = 1 << 24
-"""Pages of so many bytes are written beside what a commit brings, at the most."""
+"""The most bytes of pages that are written in addition to what a commit brings."""
 
 
 class Writes(NamedTuple):
@@ -186,7 +186,7 @@ def _touched(planned: Mapping[str, SeriesPlan]) -> Iterator[PageKey]:
 
 
 def _parts(kind: str, plan: SeriesPlan, whole: set[PageKey]) -> Iterator[Part]:
-    """Give what happened to the series of one kind, in parts of not too many new ones."""
+    """Yield what happened to the series of one kind, in parts of not too many new ones."""
     pages = [key.number for key in whole if key.kind == kind]
     in_row = np.ones(len(plan.positions), np.bool_)
     if pages:

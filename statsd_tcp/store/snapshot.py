@@ -84,9 +84,9 @@ class LedgerState(msgspec.Struct, frozen=True):
 
 
 class Refusal(NamedTuple):
-    """An interval that was dropped because it doesn't begin at the ledger's ``committed`` offset.
+    """An interval that was dropped because it does not begin at the ledger's ``committed`` offset.
 
-    ``committed`` is None for a ledger that the store doesn't know (its counts never came).
+    ``committed`` is None for a ledger that the store does not know (its counts never came).
     """
 
     ledger_id: str
@@ -134,7 +134,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything durable after one commit.
 
-    ``settled`` are the totals without the ledgers that aren't folded yet; `totals` adds those. ``refused``
+    ``settled`` are the totals without the ledgers that are not folded yet; `totals` adds those. ``refused``
     are the intervals that this commit dropped. ``flushes`` is None where the store keeps none. ``windows`` are the
     one thing that goes on changing: the quantiles are those of the moment at which they are read. ``owners``
     are those of the names on the page that several want.
@@ -154,7 +154,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[str, Owner] = {}
 
     def tables(self) -> tuple[SeriesTable, ...]:
-        """Give the tables of all kinds."""
+        """Return the tables of all kinds."""
         return (self.counters, self.gauges, self.times, self.distributions, self.sets)
 
     def totals(self, live: Iterable[LedgerCounts] = ()) -> dict[TotalKey, int]:

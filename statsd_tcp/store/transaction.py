@@ -64,7 +64,7 @@ class Plan(msgspec.Struct):
     said: Sequence[Said] = ()
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing to write."""
+        """Return whether there is nothing to write."""
         decided = self.decision is not None and self.decision.is_new()
         return self.flushes is None and self.writes is None and not (self.book.changed() or self.marked or decided)
 

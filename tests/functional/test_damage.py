@@ -1,4 +1,4 @@
-"""Files that are damaged, foreign or don't find room: it is said, what can be saved is, and the service goes on."""
+"""Files that are damaged, foreign or do not find room: it is said, what can be saved is, and the service goes on."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:
     ballast = fill(small_disk)
     sender = Sender(lines)
     until(lambda: service.status()["last_commit_error"], "commits fail")
-    assert "can't grow: the disk is full" in service.status()["last_commit_error"]
+    assert "cannot grow: the disk is full" in service.status()["last_commit_error"]
     page = service.page("/readyz")
     assert (page.status, "the disk is full" in page.text) == (503, True)
     assert service.page("/healthz").status == 200

@@ -188,12 +188,12 @@ class CommitterTests(WorkersTestCase):
     def test_a_failing_store(self) -> None:
         """While commits fail nothing is lost or released; when they work again everything is there, once, in order."""
         self.commit()
-        FailingStore.failing = "x.sqlite can't grow: the disk is full"
+        FailingStore.failing = "x.sqlite cannot grow: the disk is full"
         for number in (1, 2, 3):
             self.worker.receive(b"a:%d|c\n" % number)
             self.committer.add(self.worker.gather())
             self.successResultOf(self.committer.commit())
-            self.assertEqual("x.sqlite can't grow: the disk is full", self.committer.failure)
+            self.assertEqual("x.sqlite cannot grow: the disk is full", self.committer.failure)
         self.assertEqual([], self.safe)
         FailingStore.failing = ""
         self.assertEqual({"a": 6.0}, self.counters())
@@ -234,7 +234,7 @@ class CommitterTests(WorkersTestCase):
         """A store that cannot be opened is a failed commit; it is tried again."""
         self.path.mkdir()
         self.committer.commit()
-        self.assertIn(f"{self.path} can't be opened", self.committer.failure)
+        self.assertIn(f"{self.path} cannot be opened", self.committer.failure)
         self.assertIs(None, self.committer.snapshot)
         self.path.rmdir()
         self.commit()

@@ -106,7 +106,7 @@ class FindingTests(SynchronousTestCase):
         self.assertTrue(min(each for each in series.contests.candidates() if each.family.kind == "g").lasting)
 
     def test_reserved(self) -> None:
-        """What can't be shown has no conflicts."""
+        """What cannot be shown has no conflicts."""
         series = Series5()
         series.come(("c", "process.open.fds"), ("g", "process.open.fds"))
         self.assertEqual(series.found(), {})

@@ -70,7 +70,7 @@ class BackupTests(StoreTestCase):
         self.file = self.folder / "none" / "backup"
         with self.assertRaises(StoreError) as raised:
             self.back_up()
-        self.assertEqual(f"{self.file} can't be made: No such file or directory", str(raised.exception))
+        self.assertEqual(f"{self.file} cannot be made: No such file or directory", str(raised.exception))
 
     def test_the_mark(self) -> None:
         """Until the first commit the store knows that it was a backup, whatever was tried before; then it is none."""

@@ -113,7 +113,7 @@ class CommitTests(StoreTestCase):
         self.assertEqual((snapshot.totals(), values(snapshot.counters)), shown)
 
     def test_nothing_new_writes_nothing(self) -> None:
-        """A commit of what is known already doesn't touch the file, but is a commit."""
+        """A commit of what is known already does not touch the file, but is a commit."""
         store = self.open()
         batch = CommitBatch(counts=[counts("L1", accepted=1)])
         store.commit(batch)

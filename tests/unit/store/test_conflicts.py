@@ -80,7 +80,7 @@ class ConflictTests(StoreTestCase):
         self.assertEqual((self.owner(snapshot), snapshot.stats.takeovers), (COUNTER, 0))
 
     def test_a_restart(self) -> None:
-        """A decision is kept, and the time since: the name doesn't go back within the hour, also after a long stop."""
+        """A decision is kept, and the time since: the name does not go back within the hour, also after a long stop."""
         store = self.open()
         self.commit(store, counter(), gauge())
         snapshot = self.minutes(store, 2, gauge())

@@ -70,7 +70,7 @@ class DeletionTests(DeletionTestCase):
         self.assertEqual({"a.b", "t", "h"}, set(result.timers))
 
     def test_folder(self) -> None:
-        """A folder means all that is in it; what an earlier pattern has taken isn't found again."""
+        """A folder means all that is in it; what an earlier pattern has taken is not found again."""
         self.assertEqual(
             {"a.c": ["a.c"], "a.*": ["a.b", TAGGED], "a.b": []}, self.delete("counters", "a.c", "a.*", "a.b")
         )
@@ -102,7 +102,7 @@ class DeletionTests(DeletionTestCase):
         self.assertEqual(0.0, self.results(self.store)[-1].counters["ab"])
 
     def test_idle(self) -> None:
-        """A series that is only known from earlier flushes is found, and isn't in the next one."""
+        """A series that is only known from earlier flushes is found, and is not in the next one."""
         self.result()
         self.assertEqual({"ab": ["ab"]}, self.delete("counters", "ab"))
         self.at(20)
@@ -176,7 +176,7 @@ class DurableDeletionTests(DeletionTestCase):
         self.assertEqual(after, {name: number for name, number in before.items() if name != "ab"})
 
     def test_fails(self) -> None:
-        """A file that can't be written keeps everything, and so does the memory."""
+        """A file that cannot be written keeps everything, and so does the memory."""
         blocker = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(blocker.close)
         blocker.execute("BEGIN IMMEDIATE")

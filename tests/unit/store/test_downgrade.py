@@ -180,7 +180,7 @@ class DowngradeTests(FlushTestCase):
         self.assertEqual(LeftOut(1, []), self.downgrade())
 
     def test_damage(self) -> None:
-        """A row that can't be read is named, and the rest is there."""
+        """A row that cannot be read is named, and the rest is there."""
         self.change("INSERT INTO rows VALUES (9, x'0000000000')")
         self.assertEqual(LeftOut(0, ["row 9: a checksum is wrong"]), self.downgrade())
         self.assertEqual([(2 * LARGE,)], self.read("SELECT value FROM series WHERE identity = 'hits'"))
@@ -190,7 +190,7 @@ class DowngradeTests(FlushTestCase):
         self.change("INSERT INTO slot_parts VALUES (99, 0, 10, x'63', x'')")
         with self.assertRaises(StoreError) as raised:
             self.downgrade()
-        self.assertTrue(str(raised.exception).startswith(f"{self.file} can't be made: a part of the open flush can't"))
+        self.assertTrue(str(raised.exception).startswith(f"{self.file} cannot be made: a part of the open flush can"))
         self.assertFalse(self.file.exists())
 
     def test_of_a_backup(self) -> None:

@@ -1,4 +1,4 @@
-"""Files that can't be used, and commits that fail."""
+"""Files that cannot be used, and commits that fail."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.unit.store.cases import StoreTestCase, counts, total, values
 
 
 class FailureTests(StoreTestCase):
-    """Files that can't be used, and commits that fail."""
+    """Files that cannot be used, and commits that fail."""
 
     def assert_refused(self, *words: str) -> None:
-        """Check that the store can't be opened, and that the one line says why and where."""
+        """Check that the store cannot be opened, and that the one line says why and where."""
         text = str(self.assertRaises(StoreError, Store, self.path))
         self.assertNotIn("\n", text)
         for word in (str(self.path), *words):
@@ -42,7 +42,7 @@ class FailureTests(StoreTestCase):
             link = self.path.with_name(f"{self.path.name}{suffix}")
             for make, why in ((link.symlink_to, "it is a symbolic link"), (link.hardlink_to, "it has a second name")):
                 make(precious)
-                self.assert_refused(f"{link} can't be opened: {why}")
+                self.assert_refused(f"{link} cannot be opened: {why}")
                 self.assertEqual((b"", 0o644), (precious.read_bytes(), precious.stat().st_mode & 0o777))
                 link.unlink()
 
@@ -86,7 +86,7 @@ class FailureTests(StoreTestCase):
         self.assert_refused("damaged")
 
     def test_a_damaged_row(self) -> None:
-        """A row that doesn't make sense is reported as damage, not as an exception of its decoder."""
+        """A row that does not make sense is reported as damage, not as an exception of its decoder."""
         for statement in (
             "INSERT INTO totals VALUES ('lines', '{', 1)",
             "INSERT INTO ledgers VALUES ('L1', 0, 'boot', 0, 'live', '[')",
@@ -150,7 +150,7 @@ class FailureTests(StoreTestCase):
         self.assertEqual(values(snapshot.times), {"t": 1.0})
 
     def test_a_full_disk(self) -> None:
-        """When the file can't grow the error says so; the same batch goes in once there is room."""
+        """When the file cannot grow the error says so; the same batch goes in once there is room."""
         store = self.open()
         store.commit(CommitBatch(counts=[counts("L1")]))
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]

@@ -244,7 +244,7 @@ class QueueTests(FlushTestCase):
         self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (2,))
 
     def test_an_output_that_is_gone(self) -> None:
-        """What waits for an output that isn't there any more is deleted; a new one begins with what comes."""
+        """What waits for an output that is not there any more is deleted; a new one begins with what comes."""
         store = self.open_with()
         self.fill(store, 2)
         store.close()
@@ -257,7 +257,7 @@ class QueueTests(FlushTestCase):
         self.assertEqual(queued, [("three",), ("two",)])
 
     def test_a_result_that_is_too_large(self) -> None:
-        """A result that the file can't hold is dropped and counted; commits go on."""
+        """A result that the file cannot hold is dropped and counted; commits go on."""
         self.patch(queues, "LARGEST", 10)
         store = self.open_with()
         self.fill(store, 1)
@@ -267,7 +267,7 @@ class QueueTests(FlushTestCase):
         self.assertEqual(self.results(store), [])
 
     def test_a_spoiled_result(self) -> None:
-        """A result that can't be read is an error that names the file."""
+        """A result that cannot be read is an error that names the file."""
         store = self.open_with()
         self.fill(store, 1)
         store._connection.execute("UPDATE slot_results SET payload = x'0102'")
@@ -353,7 +353,7 @@ class DamageTests(FlushTestCase):
     """A file that was spoiled."""
 
     def test_a_spoiled_part(self) -> None:
-        """A part that can't be read is an error that names the file."""
+        """A part that cannot be read is an error that names the file."""
         store = self.open_with()
         self.at(1)
         self.commit(store, hits(1.0))

@@ -38,7 +38,7 @@ class LedgerTests(StoreTestCase):
         )
 
     def test_fresher_readings(self) -> None:
-        """Totals with cells read later take the larger numbers, and ledgers that the store doesn't know."""
+        """Totals with cells read later take the larger numbers, and ledgers that the store does not know."""
         snapshot = self.open().commit(CommitBatch(counts=[counts("L1", accepted=5, closed_eof=4)]))
         live = [counts("L1", accepted=9, closed_eof=3), counts("L2", accepted=2)]
         self.assertEqual(
@@ -74,7 +74,7 @@ class LedgerTests(StoreTestCase):
         self.assertEqual(values(store.commit(CommitBatch(pieces=[piece])).counters), {"a": 1.0})
 
     def test_a_ledger_is_forgotten_when_its_file_is_gone(self) -> None:
-        """An unlinked ledger leaves the store, its totals stay; one that isn't folded is kept."""
+        """An unlinked ledger leaves the store, its totals stay; one that is not folded is kept."""
         store = self.open()
         store.commit(CommitBatch(counts=[counts("L1", accepted=2), counts("L2", accepted=3)], folded=["L1"]))
         store.commit(CommitBatch(unlinked=["L1", "L2", "L3"]))

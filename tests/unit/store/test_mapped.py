@@ -75,7 +75,7 @@ class IdentityTests(MappedStoreCase):
         self.assertEqual(values(snapshot.counters), {"old": 1.0, "new": 2.0})
 
     def test_falling_counters_are_counted(self) -> None:
-        """A raw counter that falls can't hide behind one that gets the same name."""
+        """A raw counter that falls cannot hide behind one that gets the same name."""
         store = self.mapped("mappings: [{match: a.*, name: a}]")
         snapshot = self.commit(store, Interval(counters={"a.x": 5.0, "a.y": 0.0}, falls={"a.y": Fall(-3.0, 1)}))
         self.assertEqual((values(snapshot.counters), snapshot.stats.conflicts["negative"]), ({"a": 5.0}, 1))
@@ -140,12 +140,12 @@ class HistogramTests(MappedStoreCase):
         self.assertEqual(traits(self.mapped("").snapshot.times), {})
 
     def test_a_damaged_row(self) -> None:
-        """Buckets that can't be read are an error of the file."""
+        """Buckets that cannot be read are an error of the file."""
         store = self.mapped(HISTOGRAM % "[1]")
         self.commit(store, Interval(times={"t.a": came({500.0: 1.0})}))
         store._connection.execute("UPDATE traits SET counts = x'00'")
         store.close()
-        with self.assertRaisesRegex(StoreError, "is damaged: a row can't be read"):
+        with self.assertRaisesRegex(StoreError, "is damaged: a row cannot be read"):
             self.open()
 
 

@@ -124,7 +124,7 @@ class PlaceTests(PlaceTestCase):
         self.assertEqual(b"mine", self.found(7).read_bytes())
 
     def test_it_cannot_be_put_back(self) -> None:
-        """As long as the file can't be put back commits fail, and say why; then everything is there, once."""
+        """As long as the file cannot be put back commits fail, and say why; then everything is there, once."""
         folder = self.path.parent
         hidden = folder.with_name(f"{folder.name}.hidden")
         folder.rename(hidden)
@@ -194,7 +194,7 @@ class CutTests(PlaceTestCase):
                 self.grow()
                 self.store._connection.execute("PRAGMA shrink_memory")
                 os.truncate(cut, 4000)
-                self.refused(f"{cut} was cut off, and what is open can't be put back")
+                self.refused(f"{cut} was cut off, and what is open cannot be put back")
                 self.patch(self.store._place, "_save", None)
                 self.refused("stop the service and restore a backup")
                 self.assertEqual(1, self.store._place.faults["shrunk"])

@@ -122,7 +122,7 @@ class RoomTests(StoreTestCase):
         self.assertEqual(values(snapshot.counters)[f"{OVERFLOW}.c"], 20.0)
 
     def test_what_comes_now_is_not_idle(self) -> None:
-        """A series in the same news doesn't go for another one, however long it was idle."""
+        """A series in the same news does not go for another one, however long it was idle."""
         store = self.open_small()
         self.commit(store, Interval(counters=dict.fromkeys("abc", 1.0)))
         self.clocks.advance(2 * IDLE_ENOUGH)
