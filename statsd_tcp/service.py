@@ -375,7 +375,7 @@ class Service(OrderedService):
         self._tell_systemd()
 
     def _tell_systemd(self) -> None:
-        """Give the sockets to systemd to keep, and tell it that the service is ready."""
+        """Let systemd keep the sockets, and report to it that the service is ready."""
         for listener in self._plan.listeners:
             for worker, descriptors in enumerate(listener.descriptors()):
                 self._notifier.keep(kept_name(listener.label, worker), descriptors)

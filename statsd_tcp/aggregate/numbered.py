@@ -118,7 +118,7 @@ class SaidNames:
             self._begin_anew()
 
     def _name(self, counters: Mapping[str, float]) -> list[str]:
-        """Give the next numbers to the names that have none, and return these."""
+        """Assign the next numbers to the names that have none, and return these names."""
         names = list(filterfalse(self._numbers.__contains__, counters))
         if len(self._numbers) + len(names) > self._most and self._numbers:
             self._begin_anew()

@@ -194,7 +194,7 @@ class _Listener:
             self.holds_much()
 
     def _unknown(self, chunk: bytes) -> tuple[list[bytes], int]:
-        """Give the lines of a chunk that the sums cannot add up, and their bytes."""
+        """Return the lines of a chunk that the sums cannot add up, and their bytes."""
         if self.sums is None:
             return _split(chunk), len(chunk)
         unknown = self.sums.add(chunk)

@@ -192,7 +192,7 @@ class Flushes:
         return fresh
 
     def _close_missed(self, connection: sqlite3.Connection, end: int, start: int) -> int:
-        """Give results for the flushes in between, if this process was there; return the end of the last one.
+        """Write results for the flushes in between, if this process was there; return the end of the last one.
 
         When the clock was set ahead, or the machine slept, this process was not there, however many ends have passed.
         """

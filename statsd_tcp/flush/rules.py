@@ -21,7 +21,7 @@ DEFAULT_QUEUE = 8_640
 """Flushes that may wait for an output unless another number is configured: a day, at ten seconds each."""
 
 LAG = 0.5
-"""Seconds. A commit brings what was gathered during about a second before it, and belongs to the middle of that second."""
+"""Seconds. A commit brings what about one second before it has gathered, and belongs to the middle of that second."""
 
 
 class FlushRules(msgspec.Struct, frozen=True, kw_only=True):

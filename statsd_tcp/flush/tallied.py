@@ -39,7 +39,7 @@ NO_VALUES: Final = Tallied(np.zeros(1, np.int64), np.empty(0), np.empty(0, np.in
 
 
 def tallied(rows: Wholes, values: Doubles, counts: Wholes | None, number: int) -> Tallied:
-    """Sort values, each with the number of its timer and how often it came (None: once); ``number`` counts all timers."""
+    """Sort values, each with the row of its timer and how often it came (None: once); there are ``number`` timers."""
     order = _order(rows)
     rows, values = rows[order], values[order]
     counts = None if counts is None else counts[order]

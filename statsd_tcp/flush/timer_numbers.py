@@ -47,7 +47,7 @@ class Block(NamedTuple):
         return self._taken(self.values, self._places(rank))
 
     def first(self, rank: Wholes) -> tuple[Doubles, Doubles]:
-        """Return the sums of the ``rank`` smallest values of each, and the last of these values."""
+        """Return the sums of the ``rank`` smallest values of each, and the sums of their squares."""
         places = self._places(rank)
         value = self._taken(self.values, places)
         more = rank - self._before(self.upto, places)

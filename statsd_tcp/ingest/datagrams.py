@@ -73,7 +73,7 @@ class DatagramLane(Watched):
         lost: Callable[[Failure], None],
         read: ReadDatagrams = read_datagrams,
     ) -> None:
-        """Give the lines to ``intake`` as those of the listener ``index``."""
+        """Pass the lines to ``intake`` as those of the listener ``index``."""
         super().__init__(reactor, port, moderator, lost)
         self._read = read
         self._intake = intake

@@ -35,7 +35,7 @@ class HandOverLane(AcceptLane):
         max_line: int,
         framing: Framing = "lines",
     ) -> None:
-        """Give lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
+        """Pass lines to ``intake`` as those of the listener ``index``; the other arguments are the accept lane's."""
         super().__init__(*args)
         self._intake = intake
         self._index = index

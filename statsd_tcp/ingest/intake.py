@@ -179,7 +179,7 @@ class Intake:
                 self._tally.add_late(listener, chunks)
 
     def release(self, committed: int) -> None:
-        """Give the journal's space before that offset back: the store has it."""
+        """Free the journal's space before that offset: the store has its contents."""
         self.journal.release(committed)
         self.turn += 1
         self._measure()

@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
 
 def place_workers(workers: int, layout: Layout) -> tuple[int, ...]:
-    """Give a processor to each worker.
+    """Assign a processor to each worker.
 
     Those of the card's node come first, and within a node one of each core before the second ones. With more workers
     than processors it begins anew, so that worker k shares with worker k + n.

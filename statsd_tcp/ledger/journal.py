@@ -67,7 +67,7 @@ class Journal:
         self.head = self.cells[JOURNAL_HEAD]
 
     def release(self, committed: int) -> None:
-        """Give the space before that offset back: what lay there is in the store."""
+        """Free the space before that offset: what was there is in the store."""
         if committed > self.released:
             self.released = self.cells[JOURNAL_RELEASED] = committed
 

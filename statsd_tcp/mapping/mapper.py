@@ -134,7 +134,7 @@ class Mapper:
         return self._targets[metric_type].get(identity)
 
     def apply(self, raw: Interval) -> Mapped:
-        """Give an interval's series their mapped identities; those that get the same one are added up."""
+        """Map the identities of an interval's series; series that get the same identity are added up."""
         work = _Work(self)
         counters = work.counters(raw.counters)
         news = msgspec.structs.replace(

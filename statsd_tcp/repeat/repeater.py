@@ -30,7 +30,7 @@ class Sender(Protocol):
 
 
 class Repeater:
-    """Gives every line to every target."""
+    """Sends every line to every target."""
 
     def __init__(self, senders: Sequence[Sender]) -> None:
         self._senders = senders

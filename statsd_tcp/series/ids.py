@@ -13,7 +13,7 @@ __all__ = ["number"]
 
 
 def number(plans: Sequence[tuple[str, SeriesPlan]], met: Iterable[First], next_id: int) -> None:
-    """Give ids to the fresh series of plans, each with its kind; what was not ``met`` comes behind what was."""
+    """Assign ids to the fresh series of plans, each with its kind: first to those that were ``met``, then to others."""
     ranks: dict[tuple[str, str], int] = {}
     for first in sorted(met):
         ranks.setdefault((first.field, first.identity), len(ranks))

@@ -16,7 +16,7 @@ class Quantile(NamedTuple):
 
 
 Quantiles = Callable[[Sequence[int]], Sequence[Quantile]]
-"""Gives the quantiles of a series by its id, or of several taken together; none if nothing came to them lately."""
+"""Returns the quantiles of a series by its id, or of several together; none if nothing came to them lately."""
 
 
 class QuantileSource(Protocol):

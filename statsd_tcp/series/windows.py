@@ -155,7 +155,7 @@ class Windows:
         return found
 
     def _treat(self, places: Wholes, kind: int) -> None:
-        """Give windows a treatment from now on; those whose steps change start over."""
+        """Set the treatment of windows from now on; those whose steps change start over."""
         places = places[self._kinds[places] != kind]
         if not len(places):
             return

@@ -18,7 +18,7 @@ from statsd_tcp.words import in_words
 __all__ = ["Place", "build_settings", "place"]
 
 Place = Callable[..., str]
-"""Gives for the names of options how errors call their place."""
+"""Returns how errors name the place of an option, by the option's name."""
 
 _LONGEST_VALUE = 4096
 """Characters of a value: as long as a path may be, and short enough for Python to read it as one number."""

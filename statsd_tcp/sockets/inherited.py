@@ -98,7 +98,7 @@ class InheritedSockets:
         return found
 
     def _one_more(self, endpoint: Endpoint, rows: list[list[socket.socket]]) -> list[socket.socket]:
-        """Give one more worker sockets: of its own where there are groups, else the same as all others."""
+        """Add sockets for one more worker: its own where there are groups, else the same as all others."""
         if not rows[0][0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
             return rows[0]
         try:

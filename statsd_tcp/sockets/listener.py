@@ -165,7 +165,7 @@ def bind_listener(endpoint: Endpoint, workers: int) -> BoundListener:
 
 
 def share(one: socket.socket, endpoint: Endpoint, workers: int) -> list[list[socket.socket]]:
-    """Give every worker what it shall have of the one socket of a Unix endpoint."""
+    """Return for each worker the one socket of a Unix endpoint, or none."""
     if endpoint.stream:
         return [[one]] * workers
     # Several such sockets go to several workers, and each to the same one after a restart.

@@ -83,7 +83,7 @@ def _bind_file(one: socket.socket, endpoint: Endpoint) -> None:
 
 
 def _give(path: Path, endpoint: Endpoint) -> None:
-    """Give the new file its owner and mode.
+    """Set the new file's owner and mode.
 
     By its descriptor, because in a folder that other users may write, a link may have taken its place.
     """

@@ -44,7 +44,7 @@ class Notifier:
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Give a sign of life."""
+        """Send a sign of life."""
         if self.watchdog is not None:
             self._send("WATCHDOG=1")
 

@@ -73,7 +73,7 @@ def _mark(copy: Path, taken: float) -> None:
 
 
 def _name(copy: Path, file: Path) -> None:
-    """Give a file its name, unless there is something of that name: a rename would replace it."""
+    """Link a file to its name, unless that name exists: a rename would replace it."""
     try:
         os.link(copy, file)
     except FileExistsError:

@@ -175,7 +175,7 @@ class Place:
         sync(copy)
 
     def _renew_index(self) -> None:
-        """Give the index of the log its size again, empty: SQLite has it mapped, and makes it anew from the log.
+        """Restore the size of the log's index, empty: SQLite has it mapped, and rebuilds it from the log.
 
         Before anything touches it, be it to close the connection: a page that is not there would end the process.
         """

@@ -110,7 +110,7 @@ class Rows:
                 return
 
     def rename(self, first: int, heir: int) -> bool:
-        """Give a family another first series, if it stays where it is by that; return whether it does."""
+        """Set another first series of a family, if that leaves it in its place; return whether it does."""
         blocks = list(self.blocks)
         for at in range(self._at((first, 0)), len(blocks)):
             start, end = blocks[at].span(first)

@@ -196,7 +196,7 @@ class Families:
         return True
 
     def _inherit(self, name: str, first: Series, heir: Series, ids: Collection[int]) -> Series:
-        """Give a family another first series; return the one by which those that go are found."""
+        """Set another first series of a family; return the one by which those that go are found."""
         number, opening = first.number, self._opening(name, first.number)
         stays = self.rows[number].rename(first.series_id, heir.series_id)
         found = heir if stays else first

@@ -236,7 +236,7 @@ class Worker:
             done()
 
     def _go_on_beating(self) -> None:
-        """Give a sign of life by the worker's own clock: the supervisor does not ask while commits fail."""
+        """Send a sign of life by the worker's own clock: the supervisor does not ask while commits fail."""
         self._beat()
         self._beating = self._reactor.callLater(HEARTBEAT_PERIOD, self._go_on_beating)
 

@@ -66,7 +66,7 @@ class TerminalLine:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Give it back."""
+        """Restore the line."""
         self._live.stop()
 
 

@@ -84,7 +84,7 @@ class Poller:
         return self._epoll.poll(seconds, _EVENTS)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._epoll.close()
 
 
