@@ -52,10 +52,11 @@ test: $(HAS)test ## run all tests but the proofs; ARGS go to pytest
 proof: $(HAS)test ## run the tests that take long; ARGS go to pytest
 	@"$(VENV)/bin/python" -m pytest -m proof $(ARGS)
 
-lint: $(HAS)lint ## check style, types and news fragments
+lint: $(HAS)lint ## check style, types, words and news fragments
 	@"$(VENV)/bin/ruff" check --quiet .
 	@"$(VENV)/bin/ruff" format --quiet --check .
 	@"$(VENV)/bin/mypy"
+	@"$(VENV)/bin/python" -m tests.prose
 	@"$(VENV)/bin/towncrier" build --draft --version next >/dev/null
 
 torture: $(HAS)test ## kill, stop and reload a service under load and check every count; ARGS="--seconds 600 --seed 1"

@@ -34,7 +34,7 @@ def cost(server: Service, arguments: list[str], *, seconds: float, count: int | 
 
 
 def print_facts(console: Console, arguments: argparse.Namespace, cpus: str = "shared by server and clients") -> None:
-    """Say what was run, on what, when."""
+    """Print what was run, on what, when."""
     network = "loopback in a new network namespace" if arguments.namespace else "the machine's own loopback"
     facts = report.circumstances(command=arguments.command, network=network, cpus=cpus)
     report.print_circumstances(console, facts)

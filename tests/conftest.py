@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """Give what the processes of this run have in common."""
+    """Return what the processes of this run have in common."""
     own = tmp_path_factory.getbasetemp()
     return Shared(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
@@ -98,25 +98,25 @@ def pytest_collection_finish() -> None:
 
 
 def _rank(name: str) -> int:
-    """Give the place of a test among the longest."""
+    """Return the place of a test among the longest."""
     return next((rank for rank, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Say how many processes ``-n auto`` means."""
+    """Return how many processes ``-n auto`` means."""
     return PROCESSES * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Say how the tests are given to the processes: in their order."""
+    """Return how the tests are given to the processes: in their order."""
     config.option.loadscopereorder = False
     return _InOrder(config, log)
 
 
 class _InOrder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin is untyped
-    """Gives each process that has next to nothing to do the next test, or the next module's."""
+    """Sends each process that has next to nothing to do the next test, or the next module's."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]

@@ -35,7 +35,7 @@ class Command(NamedTuple):
         return Command(in_places(self.text, places), tuple(in_places(line, places) for line in self.output))
 
     def fits(self, printed: str) -> bool:
-        """Tell whether that was printed."""
+        """Return whether that was printed."""
         pattern = "".join(r"(?:.*\n)*?" if line == "..." else _pattern(line) for line in self.output)
         lines = [_narrow(line) for line in printed.splitlines()]
         return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None

@@ -48,7 +48,7 @@ class Clock:
         self.now = 1_000_000.0
 
     def __call__(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 
@@ -61,17 +61,17 @@ class Lines(Collector):
             self._metric.add_sample("hits", {"place": str(each % 100), "number": str(each)}, each / 7)
 
     def collect(self) -> Iterator[Metric]:
-        """Give them."""
+        """Yield them."""
         yield self._metric
 
 
 def resident() -> float:
-    """Give the memory in use in MiB."""
+    """Return the memory in use in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) / 256
 
 
 def best(work: Callable[[], object]) -> float:
-    """Give the seconds of the fastest run."""
+    """Return the seconds of the fastest run."""
     times = []
     for _ in range(RUNS):
         began = time.process_time()

@@ -239,7 +239,7 @@ class Committer:
             self._tell(callback, snapshot)
 
     def _tell_lost(self, lost: list[LedgerState], backup_taken: float | None) -> None:
-        """Say which ledgers are gone; of a backup it is no wonder: their workers have ended after it was taken."""
+        """Log which ledgers are gone; after a backup that is expected: their workers have ended since it was taken."""
         if backup_taken is not None:
             self._log.info(
                 "the store is a backup of {date}; {number} of its ledgers are gone, and count as they did then",

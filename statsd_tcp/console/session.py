@@ -210,7 +210,7 @@ class ConsoleFactory(Factory):
         self._warned = False
 
     def logPrefix(self) -> str:
-        """Say what begins and ends to answer on a port."""
+        """Return the name for the log, where a port opens and closes."""
         return "console"
 
     def buildProtocol(self, addr: IAddress | None) -> Session:

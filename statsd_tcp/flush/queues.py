@@ -75,7 +75,7 @@ class Queues:
                 self._queues[output].append((flush_id, size))
 
     def waiting(self) -> Mapping[str, Waiting]:
-        """Tell what waits for each output."""
+        """Return what waits for each output."""
         return {
             output: Waiting(len(queue), queue[-1][0] if queue else 0, self._dropped[output])
             for output, queue in self._queues.items()

@@ -116,7 +116,7 @@ class Contests:
                 self._gather(Family(name, kind), series_id)
 
     def _meet(self, name: str, kind: str, others: int) -> None:
-        """Find out whether a family that is new wants a name that others have."""
+        """Note the names that a new family wants and that others have."""
         found = {name} if others or self._kinds.get(hash(whole_of(name)), 0) & self._observed else set()
         if kind in OBSERVED:
             found.update(name + part for part in PARTS if hash(name + part) in self._kinds)

@@ -74,7 +74,7 @@ class Observations(NamedTuple):
         return found.reshape(-1, width)[:, :-1].astype(np.float64)
 
     def by_treatment(self, treatments: Mapping[str, Treatment]) -> Iterator[tuple[Treatment, Mask]]:
-        """Say which of the series are treated alike."""
+        """Yield each treatment with the series that have it."""
         if not treatments:
             yield PLAIN, np.ones(len(self.identities), np.bool_)
             return

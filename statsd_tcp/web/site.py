@@ -69,7 +69,7 @@ class _QuietSite(Site):
         self._inside = inside
 
     def logPrefix(self) -> str:
-        """Say what begins and ends to answer on a port."""
+        """Return the name for the log, where a port opens and closes."""
         return "HTTP"
 
     def enter(self, channel: Channel) -> None:

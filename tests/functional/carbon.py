@@ -91,7 +91,7 @@ class Carbon:
             (self.folder / "carbon-cache-a.pid").unlink(missing_ok=True)
 
     def points(self, path: str) -> dict[int, float]:
-        """Give the values of a metric that are in its file, by their time."""
+        """Return the values of a metric that are in its file, by their time."""
         if ";" in path:
             # One with tags is found by the hash of its whole name.
             name = sha256(path.encode()).hexdigest()

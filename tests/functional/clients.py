@@ -122,7 +122,7 @@ class Burst:
 
     @property
     def done(self) -> int:
-        """Tell how many clients have ended, in whatever way."""
+        """Return how many clients have ended, in whatever way."""
         return sum(self._counts.values())
 
     def start(self) -> Burst:

@@ -17,7 +17,7 @@ ServiceMaker = Callable[..., Service]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder with a path short enough for a socket."""
+    """Return a folder with a path short enough for a socket."""
     made = make_short_folder()
     yield made
     shutil.rmtree(made)
@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[ServiceMaker]:
-    """Give a function that makes a service, not started yet, out of the keywords of `options` and `Service`."""
+    """Return a function that makes a service, not started yet, out of the keywords of `options` and `Service`."""
     made: list[Service] = []
 
     def make(**keywords: Any) -> Service:
@@ -42,7 +42,7 @@ def make_service(tmp_path: Path) -> Iterator[ServiceMaker]:
 
 @pytest.fixture
 def start_service(make_service: ServiceMaker) -> ServiceMaker:
-    """Give a function that makes a service and starts it."""
+    """Return a function that makes a service and starts it."""
 
     def start(**keywords: Any) -> Service:
         return make_service(**keywords).start()

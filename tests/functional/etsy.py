@@ -68,7 +68,7 @@ class Etsy:
         return self._log.read_text(errors="replace")
 
     def has_ended(self) -> bool:
-        """Tell whether it has ended by itself."""
+        """Return whether it has ended by itself."""
         return self._process.poll() is not None
 
     def end(self) -> None:

@@ -45,7 +45,7 @@ class Load:
 
     @property
     def sent(self) -> Sent:
-        """Give what became of all clients."""
+        """Return what became of all clients."""
         return Sent(self.completed, self._failed)
 
     def _work(self) -> None:

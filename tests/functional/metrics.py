@@ -28,18 +28,18 @@ class Metrics:
         return sum(found)
 
     def shown(self, series: str) -> float:
-        """Give the value behind a series as the page writes it, with its labels in their order."""
+        """Return the value behind a series as the page writes it, with its labels in their order."""
         found = [line.rpartition(" ")[2] for line in self.text.splitlines() if line.rpartition(" ")[0] == series]
         assert found, f"no {series} in:\n{self.text}"
         return float(found[0])
 
     def reached(self, wanted: float, name: str, **labels: str) -> bool:
-        """Tell whether there is a sample of that name, and the total has come so far."""
+        """Return whether there is a sample of that name, and the total has come so far."""
         found = self.values(name, **labels)
         return bool(found) and sum(found) >= wanted
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
-        """Give the samples of that name that are not 0, added up by the values of one label."""
+        """Return the samples of that name that are not 0, added up by the values of one label."""
         result: dict[str, float] = {}
         for sample, has, value in self._samples:
             if sample == name and value and all(has.get(key) == wanted for key, wanted in labels.items()):
@@ -47,15 +47,15 @@ class Metrics:
         return result
 
     def accepted(self, listener: str) -> float:
-        """Give the connections that a listener has accepted."""
+        """Return the connections that a listener has accepted."""
         return self.total("statscounter_connections_total", listener=listener)
 
     def closed(self, listener: str) -> dict[str, float]:
-        """Give the connections of a listener that have ended, by reason, without the reasons that never came."""
+        """Return the connections of a listener that have ended, by reason, without the reasons that never came."""
         return self.by("statscounter_connections_closed_total", "reason", listener=listener)
 
     def values(self, name: str, **labels: str) -> list[float]:
-        """Give the samples of that name that have these labels."""
+        """Return the samples of that name that have these labels."""
         return [
             value
             for sample, has, value in self._samples
@@ -71,22 +71,22 @@ class Difference:
         self._after = after
 
     def total(self, name: str, **labels: str) -> float:
-        """Give what was added to a total; fails when there is none now."""
+        """Return what was added to a total; fails when there is none now."""
         return self._after.total(name, **labels) - sum(self._before.values(name, **labels))
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
-        """Give what was added to the samples of that name, by the values of one label, without those that are 0."""
+        """Return what was added to the samples of that name, by the values of one label, without those that are 0."""
         before = self._before.by(name, label, **labels)
         added = {key: value - before.get(key, 0) for key, value in self._after.by(name, label, **labels).items()}
         return {key: value for key, value in added.items() if value}
 
     def connections(self, listener: str) -> tuple[float, dict[str, float]]:
-        """Give the connections that a listener has accepted, and those that have ended by reason."""
+        """Return the connections that a listener has accepted, and those that have ended by reason."""
         accepted = self.total("statscounter_connections_total", listener=listener)
         return accepted, self.by("statscounter_connections_closed_total", "reason", listener=listener)
 
     def lines(self, listener: str) -> tuple[float, float]:
-        """Give the lines that a listener has received, and the bytes."""
+        """Return the lines that a listener has received, and the bytes."""
         labels = {"listener": listener}
         return (
             self.total("statscounter_lines_total", **labels),

@@ -44,7 +44,7 @@ class Preloaded:
         )
 
     def __enter__(self) -> Self:
-        """Give it."""
+        """Return it."""
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -18,7 +18,7 @@ MARK = "STATSCOUNTER_TEST"
 
 
 def new_mark() -> str:
-    """Give a value of `MARK` that no other process has."""
+    """Return a value of `MARK` that no other process has."""
     return uuid.uuid4().hex
 
 
@@ -62,12 +62,12 @@ def held(pid: int) -> Iterator[None]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process exists and is not just waiting to be reaped."""
+    """Return whether a process exists and is not just waiting to be reaped."""
     return _state(pid) not in ("", "Z", "X")
 
 
 def _state(pid: int) -> str:
-    """Give the letter of a process's state, nothing if there is no such process."""
+    """Return the letter of a process's state, nothing if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -46,7 +46,7 @@ class TextPage:
 
     @property
     def port(self) -> int:
-        """Give its port."""
+        """Return its port."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Prometheus:
         return found["data"]
 
     def values(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Give the samples of a query by their labels, without the one that names the target's address."""
+        """Return the samples of a query by their labels, without the one that names the target's address."""
         return {
             frozenset((name, value) for name, value in sample["metric"].items() if name != "instance"): float(
                 sample["value"][1]
@@ -124,7 +124,7 @@ class Prometheus:
         }
 
     def targets(self) -> dict[str, tuple[str, str]]:
-        """Give each job's health and last error."""
+        """Return each job's health and last error."""
         targets = self.ask("targets")["activeTargets"]
         return {target["labels"]["job"]: (target["health"], target["lastError"]) for target in targets}
 

@@ -51,17 +51,17 @@ class Page(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Give the body without the newline at its end."""
+        """Return the body without the newline at its end."""
         return self.body.decode().rstrip("\n")
 
 
 def script(name: str) -> str:
-    """Give the path of a script of the environment that runs the tests, if it is not a path already."""
+    """Return the path of a script of the environment that runs the tests, if it is not a path already."""
     return str(Path(sys.executable).parent / name)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Give the environment of the service's processes, which see this checkout and nobody's home."""
+    """Return the environment of the service's processes, which see this checkout and nobody's home."""
     path = os.pathsep.join(filter(None, [more.pop("PYTHONPATH", ""), str(CHECKOUT)]))
     own = {"HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, COMMIT_PERIOD: str(PERIOD)}
     return {**os.environ, **own, **more}
@@ -125,12 +125,12 @@ class Service:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """Give the supervisor that was started last."""
+        """Return the supervisor that was started last."""
         return self._processes[-1]
 
     @property
     def log(self) -> str:
-        """Give all that it has printed since it was started last."""
+        """Return all that it has printed since it was started last."""
         return (self.log_file or self._log_path(len(self._processes))).read_text()
 
     @property
@@ -176,17 +176,17 @@ class Service:
         self.state = other.state
 
     def has_greeted(self) -> bool:
-        """Tell whether it has said what listens where."""
+        """Return whether it has said what listens where."""
         # One of the last lines, so that the others are there.
         return "  limits  " in self.log
 
     def site_port(self) -> int:
-        """Give the port of the pages, 0 while there is none yet: they are there before the greeting."""
+        """Return the port of the pages, 0 while there is none yet: they are there before the greeting."""
         found = _SITE.search(self.log)
         return int(found[1]) if found else 0
 
     def port(self, label: str) -> int:
-        """Give the port of a listener."""
+        """Return the port of a listener."""
         return {found[2]: int(found[1]) for found in _LISTENER.finditer(self.log)}[label]
 
     def page(self, path: str, **headers: str) -> Page:
@@ -208,12 +208,12 @@ class Service:
         return Metrics(page.body.decode())
 
     def status(self) -> dict[str, Any]:
-        """Give its status."""
+        """Pass its status on."""
         status: dict[str, Any] = json.loads(self.page("/api/v1/status").body)
         return status
 
     def worker_pids(self) -> dict[int, int]:
-        """Give the process numbers of the workers that live, by slot."""
+        """Return the process numbers of the workers that live, by slot."""
         return {worker["slot"]: worker["pid"] for worker in self.status()["workers"] if worker["pid"]}
 
     def replace_worker(self) -> None:
@@ -232,7 +232,7 @@ class Service:
             yield
 
     def is_ready(self) -> bool:
-        """Tell whether it says that it is ready, and all its workers are; fails when it has ended instead."""
+        """Return whether it says that it is ready, and all its workers are; fails when it has ended instead."""
         assert self.log_file or self.process.poll() is None, f"it has ended with status {self.process.returncode}"
         try:
             status = self.status()
@@ -300,7 +300,7 @@ class Service:
 
 
 def _is_released(ledger: Path) -> bool:
-    """Tell whether the store has all of a living worker's journal."""
+    """Return whether the store has all of a living worker's journal."""
     try:
         with ledger.open("rb") as file:
             data = file.read(_BEFORE_THE_RING)

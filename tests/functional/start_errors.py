@@ -43,7 +43,7 @@ class Scene:
         return [f"--config={path}"]
 
     def taken(self, kind: socket.SocketKind) -> int:
-        """Give a port that this process holds."""
+        """Return a port that this process holds."""
         holder = self.stack.enter_context(socket.socket(socket.AF_INET, kind))
         holder.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
@@ -52,7 +52,7 @@ class Scene:
 
 
 def no_rights() -> list[str]:
-    """Give a command that takes all special rights away, so that even root is denied what others are."""
+    """Return a command that takes all special rights away, so that even root is denied what others are."""
     if os.geteuid():
         return []
     prefix = ["setpriv", "--bounding-set=-all"]
@@ -167,7 +167,7 @@ def folder_for_lock(scene: Scene) -> Row:
 
 
 def in_mounts(script: str) -> list[str]:
-    """Give a command that runs another one in a mount namespace of its own, after a script that needs root."""
+    """Return a command that runs another one in a mount namespace of its own, after a script that needs root."""
     prefix = ["unshare", "--mount", "sh", "-c", f'{script}; exec "$@"', "sh"]
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs root and unshare")

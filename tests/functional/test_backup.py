@@ -33,7 +33,7 @@ def look(state: Path, *action: object) -> str:
 
 
 def files(state: Path) -> dict[str, bytes]:
-    """Give the names of all files there, and what is in those that only SQLite writes."""
+    """Return the names of all files there, and what is in those that only SQLite writes."""
     paths = [path for path in state.rglob("*") if path.is_file()]
     return {str(path): b"" if path.suffix == ".ledger" else path.read_bytes() for path in paths}
 
@@ -54,7 +54,7 @@ def kill_all(service: Service, unread: int) -> None:
 
 
 def steps(backups: Path, state: Path) -> list[str]:
-    """Give the commands of a restore, for these folders."""
+    """Return the commands of a restore, for these folders."""
     text = DOCUMENT.read_text().partition("To put a backup back")[2]
     found = re.findall(r"^    (.+)$", text.partition("\nAll three")[0], re.MULTILINE)
     return [step.replace("/var/lib/statscounter", str(state)).replace("/backups", str(backups)) for step in found]
@@ -74,7 +74,7 @@ def restore(service: Service, backups: Path) -> None:
 
 @contextmanager
 def read_only(folder: Path, at: Path) -> Iterator[Path]:
-    """Give a folder once more, where nothing of it can be written; without the right to do that it is left alone."""
+    """Return a folder once more, where nothing of it can be written; without the right to do that it is left alone."""
     at.mkdir()
     mounted = subprocess.run(["mount", "--bind", folder, at], check=False, capture_output=True).returncode == 0
     try:

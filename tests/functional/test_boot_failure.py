@@ -19,7 +19,7 @@ if "statsd_tcp.workers.process" in sys.orig_argv:
 
 
 def customized(folder: Path, body: str) -> dict[str, str]:
-    """Give an environment in which every worker does this first."""
+    """Return an environment in which every worker does this first."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_IN_WORKERS + indent(dedent(body), "    "))
     return {"PYTHONPATH": str(folder)}

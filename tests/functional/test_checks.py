@@ -28,7 +28,7 @@ OK, WARNING, CRITICAL = range(3)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a service with a console, to which a few lines have come, in a flush that no test sees the end of."""
+    """Return a service with a console, to which a few lines have come, in a flush that no test sees the end of."""
     folder = tmp_path_factory.mktemp("service")
     more = ["--flush-interval=86400"]
     service = Service(folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=more))
@@ -43,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def console(service: Service) -> int:
-    """Give the port of the console."""
+    """Return the port of the console."""
     address: str = service.status()["admin"][0]
     return int(address.rpartition(":")[2])
 
@@ -56,12 +56,12 @@ def run(*command: object) -> tuple[int, str]:
 
 
 def etsys(name: str) -> str:
-    """Give the text of a check that comes with etsy's server: the package has it with the ends of lines of Windows."""
+    """Return the text of a check that comes with etsy's server: the package has it with Windows line ends."""
     return (node_path(f"statsd/utils/{name}") / "statsd/utils" / name).read_text()
 
 
 def tell(console: int, command: bytes) -> None:
-    """Give the console a command, and wait until it is done."""
+    """Send the console a command, and wait until it is done."""
     with connect(console) as connection:
         connection.sendall(command + b"\n")
         connection.shutdown(socket.SHUT_WR)

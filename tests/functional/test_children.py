@@ -37,7 +37,7 @@ def opened(pid: int) -> dict[int, str]:
 
 
 def kind(link: str) -> str:
-    """Say in a word what is open there."""
+    """Return what is open there, in a word."""
     inner = re.fullmatch(r"anon_inode:\[(.*)\]|(pipe|socket):.*|.*\.(ledger)", link)
     return next(filter(None, inner.groups())) if inner else link
 

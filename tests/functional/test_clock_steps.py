@@ -33,14 +33,14 @@ OPTIONS = ["--flush-interval=1", "--console=json", "--series-ttl=3600"]
 
 @pytest.fixture
 def wall(tmp_path: Path) -> WallClock:
-    """Give a clock that is right."""
+    """Return a clock that is right."""
     folder = tmp_path / "clock"
     folder.mkdir()
     return WallClock(folder)
 
 
 def flushes(service: Service) -> list[dict[str, Any]]:
-    """Give the flushes that were printed since the service was started last."""
+    """Return the flushes that were printed since the service was started last."""
     return [json.loads(line) for line in service.log.splitlines() if line.startswith('{"timestamp"')]
 
 

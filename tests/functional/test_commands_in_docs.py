@@ -149,7 +149,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module", params=["root", "nobody"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Give the namespaces with a user, or skip the tests where there can be none."""
+    """Return the namespaces with a user, or skip the tests where there can be none."""
     missing = [name for name in ("unshare", "nsenter", "setpriv", "ip", "nc", "curl") if shutil.which(name) is None]
     if missing or os.geteuid():
         pytest.skip(f"needs {missing[0]}" if missing else "needs root, for namespaces")
@@ -198,7 +198,7 @@ def namespaces(folder: Path, uid: int) -> Iterator[Place]:
 
 
 def told(path: Path) -> list[str]:
-    """Give the commands of a file that this test runs."""
+    """Return the commands of a file that this test runs."""
     if path.name in TRANSCRIPTS:
         return []
     return [line for line in command_lines(path) if not any(re.fullmatch(pattern, line) for pattern in ELSEWHERE)]
@@ -212,7 +212,7 @@ def here(line: str) -> str:
 
 
 def starts(line: str) -> bool:
-    """Tell whether a command is a service, which lasts."""
+    """Return whether a command is a service, which lasts."""
     return re.search(r"\btwistd ", line) is not None
 
 
@@ -233,7 +233,7 @@ def asserted(place: Place, line: str) -> None:
 
 
 def may(place: Place, line: str) -> bool:
-    """Tell whether a command is for that user, and the user to which it changes may run what it runs."""
+    """Return whether a command is for that user, and the user to which it changes may run what it runs."""
     if "--uid=" in line and not place.is_open:
         return False
     return not place.uid or ROOTS.match(line) is None

@@ -46,7 +46,7 @@ DIFFERENT = {
 
 @pytest.fixture(scope="module")
 def seconds() -> int:
-    """Give the length of an interval, long beside what it takes to read its ends."""
+    """Return the length of an interval, long beside what it takes to read its ends."""
     return 4
 
 

@@ -45,7 +45,7 @@ COMMANDS = (
 
 
 def console_port(service: Service) -> int:
-    """Give the port of the console."""
+    """Return the port of the console."""
     address: str = service.status()["admin"][0]
     return int(address.rpartition(":")[2])
 
@@ -60,7 +60,7 @@ def ask(port: int, *commands: str) -> str:
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody listens."""
+    """Return whether somebody listens."""
     try:
         return bool(ask(port, "health"))
     except ConnectionRefusedError:
@@ -68,7 +68,7 @@ def answers(port: int) -> bool:
 
 
 def dump(port: int, kind: str) -> dict[str, Any]:
-    """Give a dump."""
+    """Return a dump."""
     text, end, rest = ask(port, kind).partition("\nEND\n\n")
     assert (end, rest) == ("\nEND\n\n", "")
     found: dict[str, Any] = json.loads(text)
@@ -77,13 +77,13 @@ def dump(port: int, kind: str) -> dict[str, Any]:
 
 @pytest.fixture
 def service(start_service: ServiceMaker) -> Service:
-    """Give a service with a console, and flushes so long that none ends in a test."""
+    """Return a service with a console, and flushes so long that none ends in a test."""
     return start_service(admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
 
 
 @pytest.fixture
 def etsy(tmp_path: Path) -> Iterator[tuple[Etsy, int]]:
-    """Give etsy's server, and the port of its console."""
+    """Return etsy's server, and the port of its console."""
     server = Etsy(tmp_path / "etsy", {"backends": ["./backends/console"], "flushInterval": 10**8})
     try:
         until(lambda: answers(server.mgmt_port), "etsy's console answers")

@@ -33,7 +33,7 @@ WITH_ONE_AND_THREE = pytest.mark.parametrize("service", [1, 3], indirect=True, i
 
 @pytest.fixture(scope="module", params=[3], ids=["3 workers"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a running service with that many workers, which the tests of this module share."""
+    """Return a running service with that many workers, which the tests of this module share."""
     folder = tmp_path_factory.mktemp("service")
     service = Service(folder, options(folder / "state", workers=request.param))
     try:

@@ -202,5 +202,5 @@ def kill_with_unread(service: Service, lines: int, between: bytes = b"") -> None
 
 
 def worker_deaths(metrics: Metrics) -> int:
-    """Give how many workers were killed."""
+    """Return how many workers were killed."""
     return int(metrics.total("statscounter_worker_restarts_total", reason="signal"))

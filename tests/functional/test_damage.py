@@ -53,7 +53,7 @@ def change(path: Path, edit: Callable[[bytearray], None]) -> None:
 
 
 def ring_of(data: bytearray) -> tuple[int, int]:
-    """Give where a ledger's ring begins, and the offset at which its journal ends."""
+    """Return where a ledger's ring begins, and the offset at which its journal ends."""
     header = read_header(bytes(data), len(data), "x")
     at = header.cells_at + 8 * JOURNAL_HEAD
     return header.ring_at, int.from_bytes(data[at : at + 8], "little")
@@ -178,7 +178,7 @@ def test_deleted_while_it_is_used(start_service: ServiceMaker) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder with room for little, and for no other test."""
+    """Return a folder with room for little, and for no other test."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mount(folder, DISK):
@@ -292,7 +292,7 @@ class Sender:
 
     @property
     def waits(self) -> bool:
-        """Tell whether it has been able to send nothing for a second."""
+        """Return whether it has been able to send nothing for a second."""
         return time.monotonic() - self._since > 1
 
     def finish(self) -> int:
@@ -339,5 +339,5 @@ def test_large_commit(start_service: ServiceMaker) -> None:
 
 
 def series(service: Service) -> float:
-    """Give how many counters there are."""
+    """Return how many counters there are."""
     return service.metrics().total("statscounter_series", type="c")

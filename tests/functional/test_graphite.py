@@ -41,7 +41,7 @@ EXPECTED = {
 
 @pytest.fixture
 def carbon(tmp_path: Path) -> Iterator[Carbon]:
-    """Give a carbon that runs."""
+    """Return a carbon that runs."""
     need_carbon()
     made = Carbon(tmp_path / "carbon").start()
     yield made
@@ -49,7 +49,7 @@ def carbon(tmp_path: Path) -> Iterator[Carbon]:
 
 
 def largest(carbon: Carbon, path: str) -> float:
-    """Give the largest value that has arrived of a metric."""
+    """Return the largest value that has arrived of a metric."""
     return max(carbon.points(path).values(), default=0.0)
 
 
@@ -59,7 +59,7 @@ def total(carbon: Carbon, path: str) -> float:
 
 
 def graphite(port: int, *more: str) -> list[str]:
-    """Give the options for flushes of a second that go to carbon."""
+    """Return the options for flushes of a second that go to carbon."""
     return ["--flush-interval=1", f"--graphite={':'.join(('tcp', '127.0.0.1', str(port), *more))}"]
 
 
@@ -188,7 +188,7 @@ def _state_at_rest(port: int) -> int:
 
 
 def _tcp_state(port: int) -> tuple[int, int]:
-    """Give the state of the connection from that port, as the kernel numbers it, and its bytes on the way."""
+    """Return the state of the connection from that port, as the kernel numbers it, and its bytes on the way."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     found = [row for row in rows if row[1] == f"0100007F:{port:04X}"]
     return (int(found[0][3], 16), int(found[0][4].partition(":")[0], 16)) if found else (GONE, 0)

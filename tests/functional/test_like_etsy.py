@@ -36,7 +36,7 @@ TIMER_OPTIONS = ["--percentiles=90,99.9,-25", "--histogram=sub=", "--histogram=t
 
 @pytest.fixture
 def make_sink() -> Iterator[Callable[[], Sink]]:
-    """Give a function that makes a sink."""
+    """Return a function that makes a sink."""
     made: list[Sink] = []
 
     def make() -> Sink:
@@ -50,7 +50,7 @@ def make_sink() -> Iterator[Callable[[], Sink]]:
 
 @pytest.fixture
 def make_etsy(tmp_path: Path) -> Iterator[Any]:
-    """Give a function that starts etsy's server."""
+    """Return a function that starts etsy's server."""
     made: list[Etsy] = []
 
     def make(**config: Any) -> Etsy:
@@ -73,7 +73,7 @@ def send_at_the_beginning(port: int, sink: Sink) -> None:
 
 
 def flushed(sink: Sink) -> list[dict[str, float]] | None:
-    """Give the flush with the lines and the one after it, once both are there; None if the lines are in several."""
+    """Return the flush with the lines and the one after it, once both are there; None if the lines are in several."""
 
     def found() -> list[int]:
         rich = [number for number, flush in enumerate(sink.flushes) if _metrics_received(flush)]

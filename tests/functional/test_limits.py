@@ -24,7 +24,7 @@ LINE = b"hits:1|c\n"
 
 
 def is_paused(service: Service, listener: str) -> bool:
-    """Tell whether accepting is paused for a listener."""
+    """Return whether accepting is paused for a listener."""
     return service.metrics().total("statscounter_accept_paused", listener=listener) == 1
 
 

@@ -60,7 +60,7 @@ WAYS: dict[str, Callable[[Service, str, bytes], None]] = {"tcp": over_tcp, "udp"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a running service with listeners of each kind."""
+    """Return a running service with listeners of each kind."""
     folder: Path = tmp_path_factory.mktemp("service")
     kinds = {
         "etsy": "",
@@ -81,7 +81,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def bad(metrics: Metrics) -> float:
-    """Give how many lines were rejected."""
+    """Return how many lines were rejected."""
     return sum(metrics.by("statscounter_bad_lines_total", "reason").values())
 
 

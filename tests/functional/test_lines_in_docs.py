@@ -88,7 +88,7 @@ class Sums:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a running service with a listener of each dialect for each way, and one flush for all tests."""
+    """Return a running service with a listener of each dialect for each way, and one flush for all tests."""
     folder: Path = tmp_path_factory.mktemp("service")
     listeners = [f"{way}:0:{LOOPBACK}:name={way}-{name}:dialect={name}" for way in WAYS for name in DIALECTS]
     more = ["--flush-interval=86400"]
@@ -140,7 +140,7 @@ def test_here(service: Service) -> None:
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
-    """Give a place for flushes."""
+    """Return a place for flushes."""
     sink = Sink()
     yield sink
     sink.end()

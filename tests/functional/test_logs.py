@@ -42,7 +42,7 @@ def start(make_service: ServiceMaker, log: Path, *more: str) -> Service:
 
 
 def places(service: Service, log: Path) -> Mapping[str, str]:
-    """Give what stands in the page, with what is here."""
+    """Return what stands in the page, with what is here."""
     user = pwd.getpwuid(os.getuid()).pw_name
     group = grp.getgrgid(os.getgid()).gr_name
     return {
@@ -58,7 +58,7 @@ def say(service: Service, state: str) -> None:
 
 
 def rotations(log: Path) -> int:
-    """Give how often the log was opened again, by the file that is there now."""
+    """Return how often the log was opened again, by the file that is there now."""
     return log.read_text().count(OPENED) if log.exists() else 0
 
 
@@ -108,7 +108,7 @@ def test_logrotate(make_service: ServiceMaker, tmp_path: Path) -> None:
 
 
 def supervisor(service: Service) -> int:
-    """Give the process that has the lock."""
+    """Return the process that has the lock."""
     number = int((service.state / "lock").read_text())
     assert number in marked(service.mark)
     return number

@@ -51,7 +51,7 @@ WAYS: dict[str, Callable[[Service, Sequence[bytes]], None]] = {"tcp": over_tcp, 
 
 @pytest.fixture(scope="module", params=[(1, False), (3, False), (1, True), (3, True)], ids=str)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a running service with one worker or three, with the parts in C or without."""
+    """Return a running service with one worker or three, with the parts in C or without."""
     workers, pure = request.param
     folder: Path = tmp_path_factory.mktemp("service")
     listeners = [f"{scheme}:0:interface=127.0.0.1:name={scheme}" for scheme in WAYS]
@@ -64,7 +64,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def conflicts(metrics: Metrics) -> float:
-    """Give how many values were left out because a total would have fallen."""
+    """Return how many values were left out because a total would have fallen."""
     return metrics.by("statscounter_series_conflicts_total", "reason").get(NEGATIVE, 0)
 
 

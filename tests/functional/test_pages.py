@@ -20,7 +20,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a running service that has counted a little."""
+    """Return a running service that has counted a little."""
     folder = tmp_path_factory.mktemp("service")
     service = Service(folder, options(folder / "state", workers=2))
     try:

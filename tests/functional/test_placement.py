@@ -34,14 +34,14 @@ def on(cpu: int) -> Iterator[None]:
 
 
 def allowed_cpus(pid: int) -> str:
-    """Give the processors that a process may use, as the kernel writes them."""
+    """Return the processors that a process may use, as the kernel writes them."""
     found = re.search(r"^Cpus_allowed_list:\s+(\S+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found
     return found[1]
 
 
 def accepted(service: Service) -> dict[str, float]:
-    """Give the connections that each worker has accepted."""
+    """Return the connections that each worker has accepted."""
     found = service.metrics().by("statscounter_connections_total", "worker", listener="bare")
     return {"0": 0.0, "1": 0.0, **found}
 

@@ -47,7 +47,7 @@ NO_PROMETHEUS = "prometheus is not installed (Debian package prometheus)"
 
 @pytest.fixture
 def mapped(start_service: ServiceMaker, tmp_path: Path) -> Service:
-    """Give a service with the mapping, to which the traffic was sent."""
+    """Return a service with the mapping, to which the traffic was sent."""
     path = tmp_path / "mapping.yml"
     path.write_text(MAPPING)
     service = start_service(more=[f"--mapping={path}"])

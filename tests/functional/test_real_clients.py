@@ -26,7 +26,7 @@ DIALECT = "dialect=dogstatsd"
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Give a folder with a path short enough for a socket."""
+    """Return a folder with a path short enough for a socket."""
     made = make_short_folder()
     yield made
     shutil.rmtree(made)
@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Service]:
-    """Give a service with a listener for each transport."""
+    """Return a service with a listener for each transport."""
     listen = [
         f"tcp:0:{LOOPBACK}:name=plain-tcp",
         f"udp:0:{LOOPBACK}:name=plain-udp",
@@ -54,7 +54,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def before(service: Service) -> Metrics:
-    """Give a scrape from before the test."""
+    """Return a scrape from before the test."""
     return service.metrics()
 
 

@@ -29,7 +29,7 @@ from tests.short import make_short_folder
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Give a folder that everybody may enter, with a path short enough for a socket."""
+    """Return a folder that everybody may enter, with a path short enough for a socket."""
     made = make_short_folder()
     made.chmod(0o755)
     yield made
@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Service]:
-    """Give a service with a listener for each transport that the programs use."""
+    """Return a service with a listener for each transport that the programs use."""
     listen = [
         f"tcp:0:{LOOPBACK}:name=tcp",
         f"udp:0:{LOOPBACK}:name=udp",
@@ -56,7 +56,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def before(service: Service) -> Metrics:
-    """Give a scrape from before the test."""
+    """Return a scrape from before the test."""
     return service.metrics()
 
 

@@ -103,7 +103,7 @@ def ask(service: Service, method: str) -> tuple[int, str]:
 
 
 def not_too_soon(answer: tuple[int, str]) -> tuple[int, str] | None:
-    """Give an answer that is one."""
+    """Return an answer that is one."""
     return None if answer[0] == 429 else answer
 
 

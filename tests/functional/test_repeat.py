@@ -39,12 +39,12 @@ class Target:
 
     @property
     def label(self) -> str:
-        """Give its name among the service's outputs."""
+        """Return its name among the service's outputs."""
         return f"repeat:{'udp' if self.kind == socket.SOCK_DGRAM else 'tcp'}:127.0.0.1:{self.port}"
 
     @property
     def option(self) -> str:
-        """Give the option that names it."""
+        """Return the option that names it."""
         return f"--{self.label.replace(':', '=', 1)}"
 
     def counter(self) -> Counter[bytes]:
@@ -82,7 +82,7 @@ class Target:
 
 @pytest.fixture
 def targets() -> Iterator[tuple[Target, Target]]:
-    """Give a server for datagrams and one for connections."""
+    """Return a server for datagrams and one for connections."""
     both = Target(socket.SOCK_DGRAM), Target(socket.SOCK_STREAM)
     yield both
     for target in both:
@@ -90,7 +90,7 @@ def targets() -> Iterator[tuple[Target, Target]]:
 
 
 def sent(service: Service, target: Target) -> float:
-    """Give how many lines were sent on, as the service says."""
+    """Return how many lines were sent on, as the service says."""
     return service.metrics().total("statscounter_output_sent_total", output=target.label)
 
 

@@ -23,7 +23,7 @@ def send(service: Service, number: int) -> None:
 
 
 def counts(metrics: Metrics) -> dict[str, object]:
-    """Give what must survive."""
+    """Return what must survive."""
     return {
         "bare": (metrics.accepted("bare"), metrics.closed("bare")),
         "lines": (metrics.accepted("lines"), metrics.closed("lines")),
@@ -37,7 +37,7 @@ def counts(metrics: Metrics) -> dict[str, object]:
 
 
 def expected(number: int) -> dict[str, object]:
-    """Give the counts after that many connections of both kinds."""
+    """Return the counts after that many connections of both kinds."""
     return {
         "bare": (number, {"counted": number}),
         "lines": (number, {"eof": number}),

@@ -47,7 +47,7 @@ class Node(NamedTuple):
     places: dict[str, str]
 
     def port(self, documented: str) -> int:
-        """Give the port for one of the document."""
+        """Return the port for one of the document."""
         return int(self.places[documented])
 
     def fits(self, command: Command, printed: list[str]) -> bool:
@@ -95,7 +95,7 @@ def programs() -> None:
 
 @pytest.fixture(scope="module")
 def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """Give the one service of most sections, to which came what the page shows."""
+    """Return the one service of most sections, to which came what the page shows."""
     folder = tmp_path_factory.mktemp("node")
     with node(folder, folder / "state") as made:
         half_close(made.port("8125"), LINES)

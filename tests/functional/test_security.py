@@ -31,13 +31,13 @@ PRIVILEGES = ("Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapInh", "CapAmb")
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Give the cells of the first table under a heading, without its head."""
+    """Return the cells of the first table under a heading, without its head."""
     lines = [line for line in section(PAGE, heading).partition("\n### ")[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def told_sockets() -> set[tuple[str, str, int]]:
-    """Give what listens by the page: protocol, address and port."""
+    """Return what listens by the page: protocol, address and port."""
     found = set()
     for port, addresses, *_ in rows("What listens"):
         scheme, _, number = port.strip("`").partition(":")
@@ -47,7 +47,7 @@ def told_sockets() -> set[tuple[str, str, int]]:
 
 
 def real_sockets(pid: int) -> set[tuple[str, str, int]]:
-    """Give what listens in the network namespace of a process."""
+    """Return what listens in the network namespace of a process."""
     found = set()
     for table, state in LISTENS.items():
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -65,14 +65,14 @@ def written(address: str) -> str:
 
 
 def named_unix_sockets(pid: int) -> list[str]:
-    """Give the names of Unix sockets in the network namespace of a process."""
+    """Return the names of Unix sockets in the network namespace of a process."""
     lines = Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]
     return [line.split()[7] for line in lines if len(line.split()) > 7]
 
 
 @pytest.fixture
 def defaults(make_service: ServiceMaker) -> Service:
-    """Give a service with the default ports in a network namespace, or skip the test."""
+    """Return a service with the default ports in a network namespace, or skip the test."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         pytest.skip("needs unshare (util-linux) and ip (iproute2)")
     if subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode:
@@ -127,7 +127,7 @@ def test_unix_socket(start_service: ServiceMaker, folder: Path) -> None:
 
 
 def privileges(pid: int) -> dict[str, list[str]]:
-    """Give the users, groups and capabilities of a process."""
+    """Return the users, groups and capabilities of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: values.split() for name, _, values in (line.partition(":") for line in lines) if name in PRIVILEGES}
 

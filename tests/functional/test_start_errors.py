@@ -24,7 +24,7 @@ PROGRAMS = {
 
 @pytest.fixture
 def scenes(folder: Path) -> Iterator[dict[str, Scene]]:
-    """Give an empty scene for each program, in a folder with a path short enough for a socket."""
+    """Return an empty scene for each program, in a folder with a path short enough for a socket."""
     with ExitStack() as stack:
         result = {name: Scene(folder / name, stack) for name in PROGRAMS}
         for scene in result.values():
@@ -34,14 +34,14 @@ def scenes(folder: Path) -> Iterator[dict[str, Scene]]:
 
 @pytest.fixture(scope="module")
 def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
-    """Give twistd with its imports done."""
+    """Return twistd with its imports done."""
     with Preloaded(tmp_path_factory.mktemp("preloaded")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a service that was there before."""
+    """Return a service that was there before."""
     folder = tmp_path_factory.mktemp("first")
     service = Service(folder, options(folder / "state", workers=2))
     try:
@@ -138,7 +138,7 @@ def test_nothing_stays_behind(scenes: dict[str, Scene]) -> None:
 
 
 def _small(scene: Scene, row: Row) -> list[str]:
-    """Give options that work, without those of the kinds that the row brings itself."""
+    """Return options that work, without those of the kinds that the row brings itself."""
     kinds = {option.partition("=")[0] for option in row.options}
     if "--config" in kinds:
         return [f"--state-dir={scene.state}"]

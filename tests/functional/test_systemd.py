@@ -74,14 +74,14 @@ class Systemd:
             client.sendall(line)
 
     def stored(self, name: str) -> float:
-        """Give the value of a counter in the store."""
+        """Return the value of a counter in the store."""
         with open_reader(self.folder / "state" / STORE) as reader:
             return sum(line.value for line in reader.series() if line.name == name)
 
 
 @pytest.fixture
 def systemd(folder: Path) -> Iterator[Systemd]:
-    """Give a systemd that has started the service, and end both."""
+    """Return a systemd that has started the service, and end both."""
     one = Systemd(folder)
     one.start()
     try:

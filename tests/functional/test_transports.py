@@ -26,7 +26,7 @@ NUMBER = 300
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Give somebody who signs certificates."""
+    """Return somebody who signs certificates."""
     return Authority(tmp_path)
 
 
@@ -54,7 +54,7 @@ def tls_client(port: int, context: ssl.SSLContext, data: bytes) -> None:
 
 
 def tls_port(service: Service) -> int:
-    """Give the port of the TLS listener."""
+    """Return the port of the TLS listener."""
     (port,) = [one["port"] for one in service.status()["listeners"] if one["scheme"] == "ssl"]
     return int(port)
 

@@ -40,7 +40,7 @@ IMPORTS = (sys.executable, "-c", "import twisted, statsd_tcp")
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Give a folder that belongs to nobody, if we are root."""
+    """Return a folder that belongs to nobody, if we are root."""
     if os.geteuid():
         pytest.skip("needs root")
     with tempfile.TemporaryDirectory(prefix="statscounter-test-") as made:
@@ -52,7 +52,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> tuple[str, ...]:
-    """Give a command in front of which nobody can run this Python, or skip the test.
+    """Return a command in front of which nobody can run this Python, or skip the test.
 
     A Python in root's own folder is closed to others; in a mount namespace it can be opened.
     """
@@ -67,7 +67,7 @@ def prefix(tmp_path: Path) -> tuple[str, ...]:
 
 
 def able(prefix: tuple[str, ...]) -> bool:
-    """Tell whether nobody can import the package behind that command."""
+    """Return whether nobody can import the package behind that command."""
     # The shell in between looks for Python with nobody's rights: setpriv has root's until it becomes another program.
     setpriv = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sh", "-c", 'exec "$@"', "sh")
     command = [*prefix, *setpriv, *IMPORTS]
@@ -104,7 +104,7 @@ def look_as_root(state: Path, backup: Path) -> None:
 
 
 def owners(folder: Path) -> list[tuple[str, int, int]]:
-    """Give the files of a folder, with the owner and the mode of each."""
+    """Return the files of a folder, with the owner and the mode of each."""
     return sorted((path.name, path.stat().st_uid, path.stat().st_mode) for path in folder.rglob("*"))
 
 

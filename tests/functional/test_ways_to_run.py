@@ -24,7 +24,7 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (?:info |warn |e
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has the address ::1."""
+    """Return whether this machine has the address ::1."""
     with socket.socket(socket.AF_INET6) as probe:
         try:
             probe.bind(("::1", 0))

@@ -35,5 +35,5 @@ class WallClock:
             file.write(struct.pack("=q", round(self._offset * 1e9)))
 
     def now(self) -> float:
-        """Give the time that it shows."""
+        """Return the time that it shows."""
         return time.time() + self._offset

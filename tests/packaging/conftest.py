@@ -18,13 +18,13 @@ _NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-i
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    """Give the folder that holds the whole project."""
+    """Return the folder that holds the whole project."""
     return CHECKOUT
 
 
 @pytest.fixture(scope="session")
 def source(shared: Shared) -> Path:
-    """Give a copy of the checkout, so that building leaves nothing in it and finds nothing of earlier builds.
+    """Return a copy of the checkout, so that building leaves nothing in it and finds nothing of earlier builds.
 
     What lies about in a checkout that was used is there too: Twisted's plugin cache and compiled modules. The wheel has
     been built in it.
@@ -34,14 +34,14 @@ def source(shared: Shared) -> Path:
 
 @pytest.fixture(scope="session")
 def wheel(source: Path) -> Path:
-    """Give the path of the wheel."""
+    """Return the path of the wheel."""
     (path,) = (source / "dist").glob("*.whl")
     return path
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, shared: Shared) -> Environment:
-    """Give an environment with the wheel in it. What that depends on is borrowed from the environment of the tests."""
+    """Return an environment with the wheel in it. Its dependencies are borrowed from the environment of the tests."""
 
     def install(folder: Path) -> None:
         environment = make_environment(folder / "venv")
@@ -54,7 +54,7 @@ def installed(wheel: Path, shared: Shared) -> Environment:
 
 @pytest.fixture(scope="session")
 def released(shared: Shared) -> Environment:
-    """Give an environment with release 0.1.0 in it, which no test changes."""
+    """Return an environment with release 0.1.0 in it, which no test changes."""
     return Environment(shared.folder("released", _install_release) / "venv")
 
 

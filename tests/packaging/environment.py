@@ -23,7 +23,7 @@ _PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "TMPDIR")
 
 
 def clean_environ(home: Path, **extra: str) -> dict[str, str]:
-    """Give an environment with nothing of the developer's: no PYTHONPATH, state folder or coverage."""
+    """Return an environment with nothing of the developer's: no PYTHONPATH, state folder or coverage."""
     environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {**environ, "HOME": str(home), **extra}
 
@@ -46,7 +46,7 @@ class Environment:
         self.root = root
 
     def program(self, name: str) -> str:
-        """Give the path of a program of this environment."""
+        """Return the path of a program of this environment."""
         return str(self.root / "bin" / name)
 
     def run(
@@ -86,7 +86,7 @@ def make_environment(root: Path) -> Environment:
 
 
 def index_reachable(scratch: Path) -> bool:
-    """Tell whether a package index can be reached, by asking for one small package that is surely there."""
+    """Return whether a package index can be reached, by asking for one small package that is surely there."""
     wanted = f"attrs=={version('attrs')}"
     return _run_pip(["download", "--no-deps", "--no-cache-dir", "-d", str(scratch), wanted]).returncode == 0
 

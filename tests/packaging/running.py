@@ -34,7 +34,7 @@ def free_ports() -> Ports:
 
 
 def service_options(ports: Ports, state: Path) -> list[str]:
-    """Give the options of a small service: one worker, on loopback only."""
+    """Return the options of a small service: one worker, on loopback only."""
     return [
         f"--listen=tcp:{ports.lines}:interface=127.0.0.1",
         f"--count=tcp:{ports.bare}:interface=127.0.0.1",
@@ -68,7 +68,7 @@ class Running:
                 raise AssertionError(message)
 
     def connections(self) -> int:
-        """Give the number of connections to the counting port that the service says it accepted."""
+        """Return the number of connections to the counting port that the service says it accepted."""
         listener = f"tcp:127.0.0.1:{self.ports.bare}"
         return sum(
             int(sample.value)
@@ -78,7 +78,7 @@ class Running:
         )
 
     def families(self) -> dict[str, set[str]]:
-        """Give the names of the service's own metrics, each with the names of its labels."""
+        """Return the names of the service's own metrics, each with the names of its labels."""
         return {
             family.name + "_total" * (family.type == "counter"): {
                 label for sample in family.samples for label in sample.labels.keys() - {"le"}

@@ -29,13 +29,13 @@ CLOCKS = {
 
 @cache
 def modules(checkout: Path) -> list[tuple[str, ast.Module]]:
-    """Give every module of the package, by its path."""
+    """Return every module of the package, by its path."""
     paths = sorted((checkout / PACKAGE).rglob("*.py"))
     return [(str(path.relative_to(checkout / PACKAGE)), ast.parse(path.read_text())) for path in paths]
 
 
 def is_clock(node: ast.AST) -> bool:
-    """Tell whether an expression names a function that tells the time."""
+    """Return whether an expression names a function that tells the time."""
     return (
         isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -44,7 +44,7 @@ def is_clock(node: ast.AST) -> bool:
 
 
 def defaults(tree: ast.Module) -> set[ast.AST]:
-    """Give the default values of all arguments."""
+    """Return the default values of all arguments."""
     found = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return {default for arguments in found for default in (*arguments.defaults, *arguments.kw_defaults) if default}
 

@@ -100,7 +100,7 @@ def test_names_that_are_taken(checkout: Path) -> None:
 
 
 def left_out(*series: tuple[str, str, float]) -> dict[str, int]:
-    """Give how many of some series are not on the page, by the reason."""
+    """Return how many of some series are not on the page, by the reason."""
     return {reason: number for reason, number in Exposition().conflicts(make_snapshot(*series)).items() if number}
 
 
@@ -118,13 +118,13 @@ def test_links(checkout: Path) -> None:
 
 
 def leads_somewhere(path: Path, link: str) -> bool:
-    """Tell whether there is what a link in that document means."""
+    """Return whether there is what a link in that document means."""
     name, _, heading = link.partition("#")
     target = path.parent / name if name else path
     return target.exists() and (not heading or heading in headings(target))
 
 
 def headings(path: Path) -> set[str]:
-    """Give the headings of a document as links name them."""
+    """Return the headings of a document as links name them."""
     found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in found}

@@ -9,7 +9,7 @@ import pytest
 
 
 def rows(checkout: Path) -> list[list[str]]:
-    """Give the cells of both tables' rows, without their heads."""
+    """Return the cells of both tables' rows, without their heads."""
     text = (checkout / "docs" / "guarantees.md").read_text().partition("## The torture")[0]
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]

@@ -37,7 +37,7 @@ def ask(head: str, *fields: str) -> Answer:
 
 
 def rows(columns: str) -> list[list[str]]:
-    """Give the cells of the table that has these columns."""
+    """Return the cells of the table that has these columns."""
     table = TEXT.partition(f"| {columns} |\n")[2].partition("\n\n")[0]
     found = [line.strip("| ").split(" | ") for line in table.splitlines()[1:]]
     assert found
@@ -45,7 +45,7 @@ def rows(columns: str) -> list[list[str]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """Give what is set as code in a cell."""
+    """Return what is set as code in a cell."""
     return re.findall("`(.+?)`", cell)
 
 

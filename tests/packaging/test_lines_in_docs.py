@@ -24,7 +24,7 @@ def meanings(row: dict[str, str], dialect: str) -> dict[str, str]:
 
 
 def wrong(path: Path, dialect: str = "etsy") -> list[str]:
-    """Tell of the lines in a document that mean something else."""
+    """Return the lines in a document that mean something else."""
     found = []
     for row in rows_of_lines(path):
         for keys, text in meanings(row, dialect).items():

@@ -21,7 +21,7 @@ IMPURE |= {"os", "pathlib", "tempfile", "shutil", "random", "secrets", "logging"
 
 @cache
 def modules(checkout: Path) -> list[tuple[str, ast.Module]]:
-    """Give every module of the package with the room that it is in."""
+    """Return every module of the package with the room that it is in."""
     paths = sorted((checkout / PACKAGE).rglob("*.py"))
     rooms = [path.relative_to(checkout / PACKAGE).parts[0].removesuffix(".py") for path in paths]
     found = zip(rooms, paths, strict=True)
@@ -29,7 +29,7 @@ def modules(checkout: Path) -> list[tuple[str, ast.Module]]:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Give the dotted names of all that a module imports, inside functions too."""
+    """Yield the dotted names of all that a module imports, inside functions too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -39,7 +39,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def arrows(checkout: Path) -> dict[str, set[str]]:
-    """Give for each room the rooms that it imports."""
+    """Return for each room the rooms that it imports."""
     found: dict[str, set[str]] = defaultdict(set)
     rooms = {room for room, _ in modules(checkout)}
     for room, tree in modules(checkout):

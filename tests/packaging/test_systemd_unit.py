@@ -20,7 +20,7 @@ EXPOSURE = 1.5
 
 @pytest.fixture
 def unit(checkout: Path) -> Path:
-    """Give the path of the unit."""
+    """Return the path of the unit."""
     return checkout / "etc" / "statscounter.service"
 
 

@@ -171,7 +171,7 @@ def test_messages(name: str) -> None:
 
 
 def within(less: Any, more: Any) -> bool:
-    """Tell whether all of one message is in another, which may have further fields."""
+    """Return whether all of one message is in another, which may have further fields."""
     if isinstance(less, dict) and isinstance(more, dict):
         return all(key in more and within(value, more[key]) for key, value in less.items())
     if isinstance(less, list) and isinstance(more, list):

@@ -22,7 +22,7 @@ IN_C = {"statsd_tcp/ingest/_burst.abi3.so", "statsd_tcp/aggregate/_sums.abi3.so"
 
 @pytest.fixture(scope="module")
 def names(wheel: Path) -> set[str]:
-    """Give the names of the wheel's files."""
+    """Return the names of the wheel's files."""
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 

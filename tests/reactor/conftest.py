@@ -22,7 +22,7 @@ __all__ = ["leftovers", "pytest_fixture_setup", "pytest_pyfunc_call", "reactor"]
 
 @pytest.fixture(scope="session", autouse=True)
 def reactor() -> Iterator[Any]:
-    """Give Twisted's own reactor, which runs while a test of this folder waits for it.
+    """Return Twisted's own reactor, which runs while a test of this folder waits for it.
 
     It takes no signals: its handlers would stay in force for later tests of the same process. So it does not notice the
     end of a child that its own ``spawnProcess`` has made.

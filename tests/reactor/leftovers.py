@@ -35,7 +35,7 @@ class Leftovers:
             self.failures.append(failure.getTraceback())
 
     async def found(self) -> list[str]:
-        """Give what is left once closed connections had time to go: ports and connections, timers, logged failures."""
+        """Return what is left after closed connections had time to go: ports, connections, timers, logged failures."""
         for _ in range(_TURNS):
             if self._watched() == self._before:
                 break

@@ -255,7 +255,7 @@ class Spawned(ProcessProtocol):
         self.ended: Deferred[int] = Deferred()
 
     def processEnded(self, reason: Failure) -> None:
-        """Give its status."""
+        """Pass its status on."""
         self.ended.callback(getattr(reason.value, "exitCode", -1))
 
 

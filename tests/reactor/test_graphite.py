@@ -49,7 +49,7 @@ class Carbon:
 
 @pytest.fixture
 def carbon(reactor: Any) -> Iterator[Carbon]:
-    """Give a carbon that takes connections."""
+    """Return a carbon that takes connections."""
     with ExitStack() as stack:
         made = Carbon(reactor, stack)
         made.open()

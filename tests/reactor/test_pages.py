@@ -43,7 +43,7 @@ async def answer(peer: Peer) -> Answer:
 
 @pytest.fixture
 def sources() -> FakeSources:
-    """Give what the pages show."""
+    """Return what the pages show."""
     return FakeSources()
 
 

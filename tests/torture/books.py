@@ -88,7 +88,7 @@ class Death(NamedTuple):
     whole: bool = False
 
     def touches(self, visit: Visit) -> bool:
-        """Tell whether this may have cost that connection."""
+        """Return whether this may have cost that connection."""
         if visit.began > self.ended or visit.ended < self.began:
             return False
         if self.whole:

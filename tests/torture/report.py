@@ -81,7 +81,7 @@ def verdict(what: str, rows: Sequence[Row]) -> int:
 
 
 def can_isolate() -> bool:
-    """Tell whether this machine gives us a network namespace of our own."""
+    """Return whether this machine gives us a network namespace of our own."""
     try:
         return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:

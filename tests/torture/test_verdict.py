@@ -50,7 +50,7 @@ class VerdictTests(SynchronousTestCase):
         self.visits.append(visit("kept", 1, 10, lines=8))
 
     def wrong(self, deaths: list[Death], **said: int) -> list[str]:
-        """Give the rows that are wrong when the service says that."""
+        """Return the rows that are wrong when the service says that."""
         numbers = {"bare": 1, "lines": 3, "at_once": 1, "late": 1, "kept": 8, **said}
         numbers["all"] = numbers["at_once"] + numbers["late"] + numbers["kept"]
         backend = {kind: float(numbers[kind]) for kind in ("at_once", "late", "kept")}

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return self.least <= self.counted <= self.most
 
 

@@ -47,7 +47,7 @@ class Victim(Service):
                 raise
 
     def ask(self, path: str) -> bytes | None:
-        """Give a page, None while nobody answers, as between two images of the supervisor."""
+        """Return a page, None while nobody answers, as between two images of the supervisor."""
         try:
             page = self.page(path)
         except OSError:
@@ -71,11 +71,11 @@ class Victim(Service):
             process.wait()
 
     def workers(self) -> list[int]:
-        """Give the process numbers of all its workers: those that accept, and those that come and go."""
+        """Return the process numbers of all its workers: those that accept, and those that come and go."""
         return [pid for pid in _children(self.process.pid) if b"statsd_tcp.workers.process" in _command(pid)]
 
     def remains(self) -> dict[str, int]:
-        """Give what its supervisor has: children that ended and nobody asked for, and open descriptors."""
+        """Return what its supervisor has: children that ended and nobody asked for, and open descriptors."""
         pid = self.process.pid
         dead = sum(1 for child in _children(pid) if not is_alive(child))
         return {"zombies": dead, "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir()))}
@@ -121,7 +121,7 @@ def missing(victim: Victim, backend: Backend) -> float | None:
 
 
 def quiet(victim: Victim) -> Metrics | None:
-    """Give a scrape from which on nothing changes any more; None as long as something waits or is open."""
+    """Return a scrape from which on nothing changes any more; None as long as something waits or is open."""
     page, status = victim.ask("/metrics"), victim.ask("/api/v1/status")
     if page is None or status is None:
         return None

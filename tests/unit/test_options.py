@@ -29,7 +29,7 @@ class OptionsTests(SynchronousTestCase):
         return options
 
     def failure(self, *arguments: str) -> str:
-        """Give the line with which a command line is refused."""
+        """Return the line with which a command line is refused."""
         error = self.assertRaises(SystemExit, self.parse, *arguments)
         # A text as exit code is printed on standard error, and the status is 1.
         self.assertIsInstance(error.code, str)
@@ -37,7 +37,7 @@ class OptionsTests(SynchronousTestCase):
         return str(error.code)
 
     def printed(self, *arguments: str) -> str:
-        """Give what a command line that ends well prints."""
+        """Return what a command line that ends well prints."""
         output = io.StringIO()
         self.patch(sys, "stdout", output)
         error = self.assertRaises(SystemExit, self.parse, *arguments)

@@ -45,7 +45,7 @@ class StartupTestCase(SynchronousTestCase):
         return build_settings({name.replace("_", "-"): [text] for name, text in {**defaults, **given}.items()})
 
     def error(self, act: Callable[..., object], *arguments: object) -> str:
-        """Give the one line of what fails."""
+        """Return the one line of what fails."""
         text = str(self.assertRaises(StartError, act, *arguments))
         self.assertNotIn("\n", text)
         return text
@@ -120,7 +120,7 @@ class BindTests(StartupTestCase):
         return int(one.getsockname()[1])
 
     def bind(self, text: str, option: str = "listen") -> str:
-        """Give the line for an endpoint that cannot be bound."""
+        """Return the line for an endpoint that cannot be bound."""
         # The lock would last as long as this process.
         self.patch(startup, "open_state", lambda folder, *_: (folder, -1))
         return self.error(make_plan, self.settings(workers="2", **{option: text}), {})

@@ -21,7 +21,7 @@ class Transport(StringTransport):
         self.aborted = True
 
     def getHandle(self) -> Transport:
-        """Give what stands for the socket."""
+        """Return what stands for the socket."""
         return self
 
     def recv(self, size: int) -> bytes:

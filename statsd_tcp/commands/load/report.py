@@ -51,7 +51,7 @@ class Report:
         return self.result.cpu / (self.result.elapsed * self.options.processes)
 
     def remarks(self) -> list[str]:
-        """Say what the figures do not show by themselves, most of all where the generator fell short."""
+        """Return what the figures do not show by themselves, most of all where the generator fell short."""
         result, remarks = self.result, list(self.trouble)
         if result.own_failures:
             names = ", ".join(f"{count:,} {name}" for name, count in result.errors.items() if name in OWN_FAILURES)

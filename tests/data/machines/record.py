@@ -86,7 +86,7 @@ def show(path: Path) -> None:
 
 
 def rings() -> dict[str, tuple[int, int]]:
-    """Give the receive rings that the drivers tell of."""
+    """Return the receive rings that the drivers tell of."""
     found = {}
     for card in read_cards(Path("/sys/class/net")):
         try:

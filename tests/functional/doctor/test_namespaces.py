@@ -34,7 +34,7 @@ def _namespaces() -> None:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Give a function that plays a scene in a namespace of its own, and gives what it printed."""
+    """Return a function that plays a scene in a namespace of its own, and gives what it printed."""
 
     def run(scene: str) -> Any:
         command = [*UNSHARE, sys.executable, "-m", "tests.functional.doctor.scene", scene, str(tmp_path)]

@@ -22,12 +22,12 @@ def doctor(*arguments: str) -> dict[str, Any]:
 
 
 def ports(service: Service, scheme: str) -> list[int]:
-    """Give the service's own word on its ports."""
+    """Return the service's own word on its ports."""
     return sorted(one["port"] for one in service.status()["listeners"] if one["scheme"] == scheme)
 
 
 def datagram_socket(folder: Path) -> str:
-    """Give the endpoint of a Unix datagram socket."""
+    """Return the endpoint of a Unix datagram socket."""
     return f"unixgram:{folder}/datagrams"
 
 

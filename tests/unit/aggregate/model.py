@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
 
 
 def is_exact(line: bytes) -> bool:
-    """Say whether whatever the line says can be added up in any order without rounding."""
+    """Return whether whatever the line says can be added up in any order without rounding."""
     samples = parse_line(line, Grammar()).samples
     numbers = [number for sample in samples for number in (sample.value, sample.weight) if isinstance(number, float)]
     return all(number.is_integer() and abs(number) < 1 << 30 for number in (number * 1024 for number in numbers))

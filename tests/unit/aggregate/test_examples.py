@@ -43,7 +43,7 @@ class TallyExamplesTests(SynchronousTestCase):
     """A tally gives examples of all that it rejects."""
 
     def tallies(self) -> list[Tally]:
-        """Give a tally of each kind: in Python, one whose lines are sent on, and one with sums in C."""
+        """Return a tally of each kind: in Python, one whose lines are sent on, and one with sums in C."""
         tallies = [tally_for(LISTENERS), tally_for(LISTENERS, AcceptedLines(lambda _: None))]
         return tallies + ([tally_for(LISTENERS, None, lambda: new_sums(1))] if BUILT else [])
 

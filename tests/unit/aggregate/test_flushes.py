@@ -227,7 +227,7 @@ def save(known: KnownSeries, rows: dict[tuple[str, str], KnownRow]) -> None:
 
 
 def contents(result: FlushResult) -> Iterable[object]:
-    """Give what matters of a result."""
+    """Return what matters of a result."""
     return (result.gauges, result.sets, result.timers)
 
 

@@ -27,7 +27,7 @@ WITHOUT = None if BUILT else "the parts in C were not built"
 
 
 def _with_sums() -> dict[str, Any]:
-    """Give the tally's cases once more, of a module of their own, in which tallies are made with sums."""
+    """Return the tally's cases once more, of a module of their own, in which tallies are made with sums."""
     spec = spec_from_file_location(f"{test_tally.__name__}_with_sums", test_tally.__file__)
     module = module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
@@ -63,7 +63,7 @@ class LearntTests(SynchronousTestCase):
         skip = WITHOUT
 
     def tallies(self) -> tuple[Tally, Tally]:
-        """Give a tally with sums, which knows some shapes, and one without."""
+        """Return a tally with sums, which knows some shapes, and one without."""
         made = (Tally([("a", Grammar())], new_sums=partial(new_sums, 1)), Tally([("a", Grammar())]))
         for tally in made:
             tally.add(0, b"c:1|c\nr:1|c|@0.125\nt:1|ms\nh:1|h|@0.5\nd;x=y:1|d\nc:1|c|#a:b\nw:1|c\r\n", 1)
@@ -71,7 +71,7 @@ class LearntTests(SynchronousTestCase):
         return made
 
     def both(self, lines: list[bytes], times: int = 1) -> tuple[Interval, Interval]:
-        """Give what both make of lines."""
+        """Return what both make of lines."""
         made = self.tallies()
         for tally in made:
             for _ in range(times):

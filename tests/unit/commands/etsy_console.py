@@ -28,7 +28,7 @@ class SimulatedEtsy:
         self.asked: list[float] = []
 
     def config(self) -> dict[str, str]:
-        """Give the configuration."""
+        """Return the configuration."""
         return {"flushInterval": f"{self._length * 1000:g}", "port": "8125"}
 
     def ask(self, command: str) -> str:

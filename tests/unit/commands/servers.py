@@ -153,7 +153,7 @@ def metrics_page(port: int, connections: int, lines: int) -> str:
 
 @contextmanager
 def free_port() -> Iterator[int]:
-    """Give a port at which connections are refused: bound, so that nobody else takes it, but not listening."""
+    """Return a port at which connections are refused: bound, so that nobody else takes it, but not listening."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -204,5 +204,5 @@ class MemoryLink:
         self.reports.append(progress)
 
     def stopped(self) -> bool:
-        """Tell whether enough have begun."""
+        """Return whether enough have begun."""
         return bool(self.reports) and self.reports[-1].begun >= self._stop_after

@@ -50,7 +50,7 @@ class CheckTests(SynchronousTestCase):
         os.chdir(self.folder)
 
     def check(self, *arguments: str, file: str | None = None) -> tuple[int, str, list[str]]:
-        """Give the status, what was printed, and the lines on standard error."""
+        """Return the status, what was printed, and the lines on standard error."""
         if file is not None:
             Path("x.toml").write_text(file)
             arguments = ("--config", "x.toml", *arguments)

@@ -49,7 +49,7 @@ class Service:
         self.is_settled = Event()
 
     def page(self) -> str:
-        """Give its page."""
+        """Return its page."""
         self.commits += 1
         lines = [f"{name} {value}" for name, value in self.own.items()]
         lines += [f'{name}{{{label}="{each}"}} {value}' for (name, label, each), value in self.reasons.items()]
@@ -79,11 +79,11 @@ class Beside:
         self._arrive()
 
     def end(self) -> There:
-        """Give what was made up."""
+        """Return what was made up."""
         return self._there
 
     def gauges(self) -> Mapping[Key, float]:
-        """Give the gauges of the next round."""
+        """Return the gauges of the next round."""
         return self.rounds.pop(0)
 
 
@@ -162,7 +162,7 @@ class ExporterTests(SynchronousTestCase):
     """statsd_exporter's page, read twice."""
 
     def read_twice(self, first: str, second: str) -> There:
-        """Give what came between two pages."""
+        """Return what came between two pages."""
         exporter = Exporter([first, second].__iter__().__next__, Clock().advance)
         exporter.await_moment()
         exporter.begin()

@@ -18,7 +18,7 @@ _SEEN = Evidence()
 
 
 def exactly(value: float) -> Span:
-    """Give a number that nothing moved."""
+    """Return a number that nothing moved."""
     return Span(value, value, value)
 
 
@@ -226,7 +226,7 @@ class ReasonTests(SynchronousTestCase):
 
 
 def explained(page: Path) -> list[str]:
-    """Give the names in the table of reasons of a page."""
+    """Return the names in the table of reasons of a page."""
     section = page.read_text().partition("### The reasons\n")[2].partition("\n#")[0]
     rows = [line.split("|")[1].strip().strip("`") for line in section.splitlines() if line.startswith("|")]
     return rows[2:]

@@ -77,7 +77,7 @@ class StoreCommandTests(SynchronousTestCase):
         killed.rename(self.folder)
 
     def files(self) -> dict[str, tuple[int, int, int, bytes]]:
-        """Give all that can be known of the store's files."""
+        """Return all that can be known of the store's files."""
         files = sorted(self.folder.glob(f"{STORE}*"))
         found = {path.name: (path.stat(), path.read_bytes()) for path in files}
         return {

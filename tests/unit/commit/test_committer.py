@@ -50,12 +50,12 @@ class FakeWorker:
         self.map.cells[indexes.eof] += 1
 
     def gather(self) -> Piece:
-        """Give what was aggregated since the last time."""
+        """Return what was aggregated since the last time."""
         start, self.collected = self.collected, self.journal.head
         return Piece(self.ledger.ledger_id, start, self.collected, encode(self.tally.take()))
 
     def gather_numbered(self, token: int = 1) -> Piece:
-        """Give the same with numbers for counters, in the session that is asked for."""
+        """Return the same with numbers for counters, in the session that is asked for."""
         start, self.collected = self.collected, self.journal.head
         self.said.begin(token)
         interval = self.tally.take()
@@ -130,14 +130,14 @@ class CommitterTests(WorkersTestCase):
         return self.committer.snapshot
 
     def total(self, metric: str, worker: str = "", detail: str = "") -> int:
-        """Give a durable total of the first listener, or of none."""
+        """Return a durable total of the first listener, or of none."""
         assert self.committer.snapshot is not None
         totals = self.committer.snapshot.totals(self.ledger_folder.counts())
         listener = "" if metric == RECOVERED_LINES else "tcp:8125"
         return totals.get(TotalKey(metric, listener, worker, detail), 0)
 
     def counters(self) -> dict[str, float]:
-        """Give the series."""
+        """Return the series."""
         return dict(self.commit().counters.items())
 
     def test_follower_fails(self) -> None:
@@ -600,12 +600,12 @@ class CommitterTests(WorkersTestCase):
         return self.counters()
 
     def committed_snapshot(self) -> Snapshot:
-        """Give what the last commit made."""
+        """Return what the last commit made."""
         assert self.committer.snapshot is not None
         return self.committer.snapshot
 
     def spoilt(self, piece: Piece) -> Piece:
-        """Give a piece of which nothing is understood."""
+        """Return a piece of which nothing is understood."""
         return msgspec.structs.replace(piece, payload=b"\x04rubbish")
 
     def spoil_one(self) -> None:

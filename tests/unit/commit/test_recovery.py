@@ -59,7 +59,7 @@ class RecoveryTestCase(WorkersTestCase):
             self.recovery.read(ledger, start, self.note, until)
 
     def request(self, number: int = -1) -> ReadRequest:
-        """Give what a process was asked for."""
+        """Return what a process was asked for."""
         return msgspec.json.decode(self.children.started[number].command[-1], type=ReadRequest)
 
     def answer(self, process: FakeChild, replay: Replay = PIECE) -> None:
@@ -98,7 +98,7 @@ class TurnTests(RecoveryTestCase):
         self.assertEqual(3, self.recovery.waiting)
 
     def paths(self) -> list[str]:
-        """Give the ledgers that processes were started for."""
+        """Return the ledgers that processes were started for."""
         return [self.request(number).path for number in range(len(self.children.started))]
 
     def test_what_a_process_has(self) -> None:

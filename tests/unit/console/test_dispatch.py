@@ -59,7 +59,7 @@ class FakeFlush:
         self.error: Exception | None = None
 
     def series(self, kind: str) -> Deferred[bytes]:
-        """Give what there is, or fail."""
+        """Return what there is, or fail."""
         return succeed(series_json(self.rows[kind])) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[str]:
@@ -82,20 +82,20 @@ class FakeSources:
     up = True
 
     def stats(self) -> Iterator[tuple[str, object]]:
-        """Give two numbers."""
+        """Yield two numbers."""
         yield "uptime", 3
         yield "messages.bad_lines_seen", 1
 
     def workers(self) -> list[dict[str, Any]]:
-        """Give a worker."""
+        """Return a worker."""
         return [{"flush": 0, "pid": 77}]
 
     def bad_lines(self) -> Iterator[tuple[str, object]]:
-        """Give an example."""
+        """Yield an example."""
         yield "malformed_value", "3 s ago, tcp:8125: q:x|ms"
 
     def conflicts(self) -> Iterator[tuple[str, object]]:
-        """Give one series that is left out."""
+        """Yield one series that is left out."""
         yield "type", "queue_depth (c); shown is queue.depth (g)"
 
     def config(self) -> str:
@@ -112,7 +112,7 @@ class AnswersTests(SynchronousTestCase):
         self.dispatch = Dispatch(self.flush, self.sources)
 
     def answer(self, line: str) -> str:
-        """Give the reply to a line."""
+        """Return the reply to a line."""
         reply = self.successResultOf(self.dispatch.reply(read_command(line.encode())))
         return reply if isinstance(reply, str) else reply.decode()
 

@@ -49,7 +49,7 @@ class RecordedProbes:
         ]
 
     def ring(self, card: str) -> Ring:
-        """Give a card's receive ring."""
+        """Return a card's receive ring."""
         if card not in self.answers["rings"]:
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
         return Ring(*self.answers["rings"][card])

@@ -48,7 +48,7 @@ class AuditTests(SynchronousTestCase):
         return audit(text, facts or self.facts, goal or Goal(workers=2))
 
     def grades(self, text: str) -> list[Grade]:
-        """Give the grades of a text's lines."""
+        """Return the grades of a text's lines."""
         return [remark.opinion.grade for remark in self.judged(text)]
 
     def test_brief(self) -> None:

@@ -40,7 +40,7 @@ class WatchTests(SynchronousTestCase):
         path.write_text(text)
 
     def ids(self) -> list[str]:
-        """Give the ids of the findings of now."""
+        """Return the ids of the findings of now."""
         return [finding.id for finding in self.watch.findings()]
 
     def test_what_was_before_is_no_finding(self) -> None:

@@ -84,7 +84,7 @@ class VirtualTime:
         self._reactor = reactor
 
     def monotonic_ns(self) -> int:
-        """Give the clock's time, which begins a while after 0 as the real one does."""
+        """Return the clock's time, which begins a while after 0 as the real one does."""
         return int((1000 + self._reactor.seconds()) * 1e9)
 
 

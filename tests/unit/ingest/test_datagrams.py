@@ -17,7 +17,7 @@ class FailingSocket:
         self._answers = list(answers)
 
     def recv_into(self, buffer: memoryview, size: int, flags: int) -> int:
-        """Give the next answer, at last that there is nothing."""
+        """Return the next answer, at last that there is nothing."""
         answer = self._answers.pop(0) if self._answers else BlockingIOError()
         if isinstance(answer, OSError):
             raise answer

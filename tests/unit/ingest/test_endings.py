@@ -71,7 +71,7 @@ CASES = (
 
 
 def with_cases(test_case: _T) -> _T:
-    """Give a class one test for each case."""
+    """Return a class one test for each case."""
     for case in CASES:
 
         def test(self: Any, case: Case = case) -> None:
@@ -90,7 +90,7 @@ class EndingTestCase(IngestTestCase):
         raise NotImplementedError
 
     def server_ends(self) -> list[Any]:
-        """Give the server's socket of the connection, if it is accepted."""
+        """Return the server's socket of the connection, if it is accepted."""
         raise NotImplementedError
 
     def run_case(self, case: Case) -> None:
@@ -210,7 +210,7 @@ class ProtocolTests(EndingTestCase):
         return client
 
     def server_ends(self) -> list[Any]:
-        """Give the transport's socket."""
+        """Return the transport's socket."""
         return [self.transport.socket]
 
 
@@ -224,7 +224,7 @@ class HandOverTests(EndingTestCase):
         return self.connect()
 
     def server_ends(self) -> list[Any]:
-        """Give the connection, whoever has it."""
+        """Return the connection, whoever has it."""
         waiting: list[Any] = list(self.moderator._again)
         transports: list[Any] = [one.transport for one in self.factory._protocols]
         return [one._connection for one in waiting] + [one.socket for one in transports]

@@ -33,7 +33,7 @@ class FilesTests(SynchronousTestCase):
         self.good = self.authority.issue("good")
 
     def fault(self, private_key: object, cert_key: object, client_ca: object = None) -> str:
-        """Give what is said about these files, which is one line."""
+        """Return what is said about these files, which is one line."""
         files = TlsFiles(str(private_key), str(cert_key), None if client_ca is None else str(client_ca))
         said = str(self.assertRaises(TlsError, read_tls, files))
         self.assertNotIn("\n", said)
@@ -291,7 +291,7 @@ class TlsEndTests(TlsTestCase):
         self.assertEqual(([b"a"], {"truncated": 1}), (self.tally.lines, dict(self.tally.rejected)))
 
     def arrived(self) -> bool:
-        """Tell whether the one connection has something to read."""
+        """Return whether the one connection has something to read."""
         (protocol,) = self.factory._protocols
         transport: Any = protocol.transport
         return bool(transport.transport.getHandle().recv(1, socket.MSG_PEEK))

@@ -21,7 +21,7 @@ class SizingTests(TreeTestCase):
         self.write(self.proc / "self/cgroup", membership)
 
     def group(self, path: str, text: str) -> None:
-        """Give a group of version 2 a limit."""
+        """Set a limit of a group of version 2."""
         self.write(self.sys / "fs/cgroup" / path / "cpu.max", text)
 
     def sized(self) -> Sizing:

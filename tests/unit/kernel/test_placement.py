@@ -64,7 +64,7 @@ class ReadTests(TreeTestCase):
     """Looking at a machine; what it may use is what this process may."""
 
     def setUp(self) -> None:
-        """Say what may be used."""
+        """Set what may be used."""
         super().setUp()
         self.patch(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
         for cpu in range(4):

@@ -29,7 +29,7 @@ class Queue:
         self.broken = False
 
     def after(self, output: str, flush_id: int) -> Deferred[Queued | None]:
-        """Give the first flush behind that one."""
+        """Return the first flush behind that one."""
         if self.broken:
             return fail(OSError("disk"))
         return succeed(next((queued for queued in self.waiting if queued.flush_id > flush_id), None))

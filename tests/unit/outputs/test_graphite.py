@@ -32,7 +32,7 @@ class Transport(StringTransport):
     """So many bytes the peer has not acknowledged."""
 
     def getHandle(self) -> Transport:
-        """Give what stands for the socket."""
+        """Return what stands for the socket."""
         return self
 
     def loseWriteConnection(self) -> None:

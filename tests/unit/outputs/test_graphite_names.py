@@ -58,7 +58,7 @@ LEGACY = {
 
 
 def paths(**rules: object) -> dict[str, float]:
-    """Give all points of the flush."""
+    """Return all points of the flush."""
     return dict(points(FLUSH, NameRules(**rules), OWN))  # type: ignore[arg-type]
 
 

@@ -49,7 +49,7 @@ class PoolClock(Clock):
     """A clock with something in the place of a pool of threads."""
 
     def getThreadPool(self) -> object:
-        """Give something."""
+        """Return something."""
         return object()
 
 

@@ -29,7 +29,7 @@ class FakeSender:
         self.told.append("flush")
 
     def report(self) -> Repeated:
-        """Say who it is."""
+        """Return who it is."""
         return Repeated(self.label, 1, 0, 0, 0)
 
     def close(self) -> Deferred[None]:

@@ -54,7 +54,7 @@ def make(families: list[FamilyAt]) -> list[Candidate]:
 
 
 def shown(candidates: list[Candidate], owners: Mapping[str, Owner]) -> set[Family]:
-    """Give the families that lose no name to another one."""
+    """Return the families that lose no name to another one."""
     families = {each.family for each in candidates}
     return {each for each in families if all(owners.get(name, Owner(each)).family == each for name in each.names)}
 

@@ -27,12 +27,12 @@ class Clock:
         self.now = 1e6
 
     def __call__(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 
 def exact(values: Mapping[float, float], quantile: float) -> float:
-    """Give the smallest value that at least this part of the weight is not above."""
+    """Return the smallest value that at least this part of the weight is not above."""
     wanted = quantile * sum(values.values())
     reached = 0.0
     for value, weight in sorted(values.items()):
@@ -61,7 +61,7 @@ class WindowsTests(SynchronousTestCase):
         observe(self.windows, {series_id: values}, treatment)
 
     def read(self, *series_ids: int) -> list[float]:
-        """Give the values of the quantiles."""
+        """Return the values of the quantiles."""
         return [value for _, value in self.windows.read()(series_ids or (1,))]
 
     def close(self, found: Sequence[float], expected: Sequence[float], error: float = ERROR) -> None:

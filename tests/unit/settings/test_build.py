@@ -97,7 +97,7 @@ class SettingsTests(SynchronousTestCase):
     """What was given, and what follows."""
 
     def error(self, given: dict[str, list[str]], *config: Any) -> str:
-        """Give the error line for settings that cannot be used."""
+        """Return the error line for settings that cannot be used."""
         text = str(self.assertRaises(SettingsError, build_settings, given, *config))
         self.assertNotIn("\n", text)
         return text

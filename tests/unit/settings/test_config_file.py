@@ -30,7 +30,7 @@ class ConfigTests(SynchronousTestCase):
         return read_config(self.path)
 
     def error(self, text: str) -> str:
-        """Give the error line for a file with that text, without the file's name."""
+        """Return the error line for a file with that text, without the file's name."""
         message = str(self.assertRaises(SettingsError, self.read, text))
         self.assertNotIn("\n", message)
         self.assertTrue(message.startswith(f"{self.path}: "), message)

@@ -55,7 +55,7 @@ VALUES: dict[str, list[str]] = {
 
 
 def chosen(name: str) -> st.SearchStrategy[list[str]]:
-    """Give some of an option's values, or the empty one."""
+    """Return some of an option's values, or the empty one."""
     option = next(one for one in OPTIONS if one.name == name)
     if option.flag:
         return st.lists(st.sampled_from([YES, ""]), min_size=1, max_size=2)

@@ -34,7 +34,7 @@ WRONG = {
 
 
 def name() -> str:
-    """Give the name of a machine."""
+    """Return the name of a machine."""
     return "db1.example.com"
 
 

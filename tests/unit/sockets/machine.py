@@ -13,7 +13,7 @@ _EXTENSIONS = 0xFFFFF000
 
 
 def run(program: list[Instruction], *, cpu: int = 0, random: int = 0) -> int:
-    """Give what the program answers on that processor, when the kernel's random number is that one.
+    """Return what the program answers on that processor, when the kernel's random number is that one.
 
     Fails on what the kernel would refuse: an unknown instruction, a jump out of the program or too far for eight bits.
     """

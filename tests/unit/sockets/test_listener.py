@@ -20,7 +20,7 @@ LOOPBACK = "tcp:0:interface=127.0.0.1"
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine can bind IPv6 addresses."""
+    """Return whether this machine can bind IPv6 addresses."""
     try:
         with socket.socket(socket.AF_INET6) as one:
             one.bind(("::1", 0))

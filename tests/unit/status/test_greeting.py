@@ -21,7 +21,7 @@ class GreetingTests(SynchronousTestCase):
     """The log of a start."""
 
     def said(self, **given: list[str]) -> list[tuple[str, str]]:
-        """Give the level and the text of each line for a service with these options."""
+        """Return the level and the text of each line for a service with these options."""
         settings = build_settings({name.replace("_", "-"): texts for name, texts in given.items()})
         plan: Any = SimpleNamespace(settings=settings, workers=1, workers_reason="as asked for", **_PLACES)
         with capturedLogs() as events:

@@ -33,7 +33,7 @@ class LogFileTests(SynchronousTestCase):
             os.close(self.log._descriptor)
 
     def descriptors(self) -> int:
-        """Give how many descriptors have the log, or had it before it was moved."""
+        """Return how many descriptors have the log, or had it before it was moved."""
         found = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         return sum(self.folder in path.parents for path in found)
 

@@ -37,7 +37,7 @@ class PlainTextTests(SynchronousTestCase):
     """Lines for people."""
 
     def written(self, *events: tuple[LogLevel, str], **fields: Any) -> str:
-        """Give what is written for events of a logger of this module."""
+        """Return what is written for events of a logger of this module."""
         stream = io.StringIO()
         emitter = Emitter(make_observer("text", stream))
         for level, text in events:

@@ -32,7 +32,7 @@ class NotifierTests(SynchronousTestCase):
         return Notifier({"NOTIFY_SOCKET": self.path, **environ}, os.getpid())
 
     def heard(self) -> list[str]:
-        """Give the next message, line by line."""
+        """Return the next message, line by line."""
         return self.systemd.recv(4096).decode().splitlines()
 
     def test_ready(self) -> None:

@@ -34,11 +34,11 @@ class Clocks:
         self.ticks = 50.0
 
     def wall(self) -> float:
-        """Give the wall time."""
+        """Return the wall time."""
         return self.now
 
     def monotonic(self) -> float:
-        """Give the monotonic time."""
+        """Return the monotonic time."""
         return self.ticks
 
     def advance(self, seconds: float) -> None:
@@ -57,12 +57,12 @@ def counts(ledger_id: str, worker: int = 0, boot_id: str = "boot", **cells: int)
 
 
 def total(snapshot: Snapshot, metric: str, worker: str = "0", detail: str = "") -> int:
-    """Give a total of the one listener."""
+    """Return a total of the one listener."""
     return snapshot.totals().get(TotalKey(metric, "tcp:1", worker, detail), 0)
 
 
 def values(table: SeriesTable) -> dict[str, float]:
-    """Give the series of one kind with their values."""
+    """Return the series of one kind with their values."""
     return dict(table.items())
 
 
@@ -135,7 +135,7 @@ class FlushTestCase(StoreTestCase):
         return found
 
     def counted(self, store: Store) -> dict[int, float]:
-        """Give the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
+        """Return the counter in all that waits, by the seconds since the beginning at which the flushes begin."""
         return {result.start - self.start: result.counters.get("hits", 0.0) for result in self.results(store)}
 
 

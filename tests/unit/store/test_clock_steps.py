@@ -31,7 +31,7 @@ class SteppedTestCase(FlushTestCase):
             self.commit(store, hits(1.0))
 
     def set_back(self, store: Store) -> int:
-        """Give how often flushes followed a clock that was set back."""
+        """Return how often flushes followed a clock that was set back."""
         assert store.snapshot.flushes is not None
         return store.snapshot.flushes.set_back
 
@@ -224,7 +224,7 @@ class ExpiryTests(StoreTestCase):
         self.assertEqual(self.updated(store), self.clocks.now)
 
     def updated(self, store: Store) -> float:
-        """Give the date of the one series."""
+        """Return the date of the one series."""
         columns = [SeriesColumns(kind) for kind in WIDTHS]
         row = load_series(store._connection, columns).row
         assert row is not None

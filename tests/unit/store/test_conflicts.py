@@ -52,7 +52,7 @@ class ConflictTests(StoreTestCase):
         return store.commit(CommitBatch()) if number else snapshot
 
     def owner(self, snapshot: Snapshot) -> Family | None:
-        """Give the owner of the name ``q``; None if nobody else wants it."""
+        """Return the owner of the name ``q``; None if nobody else wants it."""
         owner = snapshot.owners.get("q")
         return None if owner is None else owner.family
 

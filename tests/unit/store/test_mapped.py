@@ -26,7 +26,7 @@ def mapper(text: str) -> Mapper:
 
 
 def traits(table: SeriesTable) -> dict[str, Traits]:
-    """Give the traits of the series that have some."""
+    """Return the traits of the series that have some."""
     pairs = zip(table.ids, table.identities, table.values, strict=False)
     return {identity or "": table.traits[each] for each, identity, _ in pairs if each in table.traits}
 

@@ -79,7 +79,7 @@ class PlaceTests(PlaceTestCase):
         other.rename(path)
 
     def found(self, number: int, part: str = "") -> Path:
-        """Give the name under which what was found is kept."""
+        """Return the name under which what was found is kept."""
         return self.path.with_name(f"{self.path.name}.found-{number}{part}")
 
     def test_another_one(self) -> None:

@@ -31,7 +31,7 @@ class _Steps(NamedTuple):
     squares: Sequence[float]
 
     def upto(self, rank: int) -> tuple[float, float, float]:
-        """Give the value with that rank, from 1, and the sums of all values up to it."""
+        """Return the value with that rank, from 1, and the sums of all values up to it."""
         at = bisect_left(self.counts, rank)
         value = self.values[at]
         if not at:
@@ -97,7 +97,7 @@ def _percentile(steps: _Steps, percentile: float) -> dict[str, float]:
 
 
 def _largest(steps: _Steps, number: int) -> tuple[float, float, float]:
-    """Give the smallest of the largest values, so many of them, and their sums."""
+    """Return the smallest of the largest values, so many of them, and their sums."""
     rest = steps.counts[-1] - number
     bound = steps.values[bisect_left(steps.counts, rest + 1)]
     if not rest:
@@ -132,5 +132,5 @@ def _wanted(fields: dict[str, float], only: Collection[str]) -> dict[str, float]
 
 
 def _general(name: str) -> str:
-    """Give the name under which a number is asked for."""
+    """Return the name under which a number is asked for."""
     return "histogram" if name.startswith("histogram.") else _PERCENT_SUFFIX.sub("_percent", name)

@@ -31,12 +31,12 @@ class PlanTests(SupervisorTestCase):
     """What a plan with processors leads to."""
 
     def placed(self, *, pin: bool, steer: str = "") -> Plan:
-        """Give the plan with two processors."""
+        """Return the plan with two processors."""
         settings = msgspec.structs.replace(self.plan.settings, pin=pin, steer=steer)
         return self.plan._replace(settings=settings, cpus=(4, 6))
 
     def workers_line(self, plan: Plan) -> str:
-        """Give the line of the greeting about the workers."""
+        """Return the line of the greeting about the workers."""
         return next(line for line in greeting(plan) if line.startswith("  workers"))
 
     def test_boot(self) -> None:

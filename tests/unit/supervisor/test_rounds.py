@@ -50,7 +50,7 @@ class RoundsTests(SynchronousTestCase):
         self.begin()
 
     def wall(self) -> float:
-        """Give the wall clock."""
+        """Return the wall clock."""
         return self.step + self.clock.seconds()
 
     def commits_in(self, seconds: int) -> list[float]:

@@ -32,7 +32,7 @@ class FakeSlot:
         self.current: Any = SimpleNamespace(ledger=ledger)
 
     def starting(self) -> float:
-        """Give for how long a process has been started without accepting."""
+        """Return for how long a process has been started without accepting."""
         return self.age
 
     def give_up(self) -> None:

@@ -158,7 +158,7 @@ class SupervisorTestCase(WorkersTestCase):
         self.reactor.advance(1)
 
     def worker(self, number: int) -> tuple[WorkerSlot, FakeChild, Channel]:
-        """Give the present worker of a slot."""
+        """Return the present worker of a slot."""
         slot = self.supervisor._slots.present[number]
         index = next(i for i, process in enumerate(self.children.started) if process.pid == slot.pid)
         return slot, self.children.started[index], self.reactor.channels[index]

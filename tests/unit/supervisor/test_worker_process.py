@@ -52,7 +52,7 @@ class WorkerProcessTests(WorkersTestCase):
         return process
 
     def state(self, ledger: Ledger, offset: int) -> dict[str, LedgerState]:
-        """Say up to where the journal of a ledger is in the store."""
+        """Return up to where the journal of a ledger is in the store."""
         name = ledger.ledger_id
         return {name: LedgerState(name, 0, "", offset, folded=False, counts={})}
 

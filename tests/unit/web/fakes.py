@@ -82,11 +82,11 @@ class FakeSources:
         self.left_out: Sequence[LeftOut] = ()
 
     def snapshot(self) -> Snapshot | None:
-        """Give the snapshot that the test chose."""
+        """Return the snapshot that the test chose."""
         return self.current
 
     def own_metrics(self, snapshot: Snapshot) -> OwnMetrics:
-        """Give fixed numbers."""
+        """Return fixed numbers."""
         return make_own()
 
     def scraped(self, left_out: Sequence[LeftOut]) -> None:
@@ -94,11 +94,11 @@ class FakeSources:
         self.left_out = left_out
 
     def healthy(self) -> tuple[bool, str]:
-        """Give what the test chose."""
+        """Return what the test chose."""
         return self.state
 
     def ready(self) -> tuple[bool, str]:
-        """Give what the test chose."""
+        """Return what the test chose."""
         return self.readiness
 
     def reload(self, answer: Answer) -> bool:
@@ -108,7 +108,7 @@ class FakeSources:
         return self.rested
 
     def status(self) -> dict[str, Any]:
-        """Give the status of a service with a worker that is avoided and one that is missing."""
+        """Return the status of a service with a worker that is avoided and one that is missing."""
         queue = {"worker": 0, "length": 3, "limit": 4096, "drops": 1234}
         worker = {"slot": 0, "pid": 4711, "state": "ready", "avoided": True, "leaving": 0, "cpu": None}
         worker |= {"heartbeat_age_seconds": 3.25, "resident_memory_bytes": 40 << 20, "open_fds": 16}
@@ -152,7 +152,7 @@ class FakeReactor(MemoryReactorClock):
         self.pool.held = True
 
     def getThreadPool(self) -> Any:
-        """Give the pool that works when the test says so."""
+        """Return the pool that works when the test says so."""
         return self.pool
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -203,7 +203,7 @@ class Client:
         self.protocol.connectionLost(Failure(ConnectionDone()))
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Give the status, headers and body of the answer."""
+        """Return the status, headers and body of the answer."""
         head, _, body = self.transport.value().partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines)

@@ -84,11 +84,11 @@ class OwnCollectorTests(SynchronousTestCase):
         self.families: list[Metric] = list(collector.collect())
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Give the value of one sample."""
+        """Return the value of one sample."""
         return self.registry.get_sample_value(f"statscounter_{name}", labels)
 
     def label_values(self, name: str, label: str) -> set[str]:
-        """Give the values that a label has in the samples of a name."""
+        """Return the values that a label has in the samples of a name."""
         samples = (sample for family in self.families for sample in family.samples)
         return {sample.labels[label] for sample in samples if sample.name == f"statscounter_{name}"}
 

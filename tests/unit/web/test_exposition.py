@@ -45,7 +45,7 @@ def parse_both(snapshot: Snapshot) -> tuple[list[Metric], list[Metric]]:
 
 
 def samples(families: list[Metric]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Give the numbers by name and labels."""
+    """Return the numbers by name and labels."""
     found: list[Sample] = [sample for family in families for sample in family.samples]
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in found}
 

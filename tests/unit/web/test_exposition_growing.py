@@ -25,7 +25,7 @@ FIELDS = ("counters", "gauges", "times", "distributions", "sets")
 
 
 class Stores:
-    """Gives snapshots as the store does: positions of series that are gone are taken again, ids are not."""
+    """Makes snapshots as the store does: positions of series that are gone are taken again, ids are not."""
 
     def __init__(self) -> None:
         self._ids = {kind: array("q") for kind in KINDS}

@@ -32,7 +32,7 @@ def equip(
     treatment: Treatment = PLAIN,
     layout_version: int = 1,
 ) -> Snapshot:
-    """Give a snapshot's series, by id, traits, and windows with values."""
+    """Return a snapshot's series, by id, traits, and windows with values."""
     windows = Windows(lambda: 1000.0)
     came_to = {str(series_id): came(values) for series_id, values in (observed or {}).items()}
     windows.observe(np.array(list(observed or {}), np.int64), gathered(came_to), treatment)

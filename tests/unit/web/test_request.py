@@ -184,5 +184,5 @@ class ConnectionsTests(RequestTestCase):
         self.assertEqual(self.sources.refusals.counts["connections"], 0)
 
     def parted(self, *clients: Client) -> list[bool]:
-        """Tell who had to go."""
+        """Return which connections had to go."""
         return [client.transport.parted for client in clients]

@@ -58,7 +58,7 @@ class ScrapesTestCase(SiteTestCase):
         return client
 
     def refused(self, reason: str) -> int:
-        """Give how often something was refused."""
+        """Return how often something was refused."""
         return self.sources.refusals.counts[reason]
 
 

@@ -52,7 +52,7 @@ def _sample(sample: Sample) -> str:
 
 
 def wrong(found: dict[Case, str]) -> list[str]:
-    """Tell the cases of which something else was found."""
+    """Return the cases of which something else was found."""
     return [
         f"{case.line!r}: {text!r}, not {case.meaning!r} ({case.why})"
         for case, text in found.items()

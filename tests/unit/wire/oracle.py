@@ -143,7 +143,7 @@ class _Reading:
         return min(found)[1:] if found else None
 
     def is_text(self, text: str, separator: str) -> bool:
-        """Tell whether a key has a blank."""
+        """Return whether a key has a blank."""
         return any(set(found[1]) & set(_BLANKS) for tag in text.split(separator) if (found := _PAIR.fullmatch(tag)))
 
     def pairs(self, text: str, separator: str) -> tuple[dict[str, str], int]:

@@ -19,7 +19,7 @@ class FakePoller:
         self.events: list[tuple[int, int]] = []
 
     def ticks(self) -> int:
-        """Give the time, in nanoseconds."""
+        """Return the time, in nanoseconds."""
         return self.now
 
     def work(self, milliseconds: int) -> None:
@@ -27,12 +27,12 @@ class FakePoller:
         self.now += milliseconds * MILLISECOND
 
     def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]:
-        """Give the events after that time."""
+        """Return the events after that time."""
         self.work(self.takes)
         return self.events[:maxevents]
 
     def fileno(self) -> int:
-        """Give its descriptor."""
+        """Return its descriptor."""
         return 77
 
 
