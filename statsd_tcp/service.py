@@ -52,9 +52,11 @@ from statsd_tcp.status.greeting import announce
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.log_lines import observe
+from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.shutdown import LONGEST_END
 from statsd_tcp.supervisor.start_plan import Plan
@@ -64,6 +66,8 @@ from statsd_tcp.web.site import make_site
 
 if TYPE_CHECKING:
     # At run time it is imported late, with numpy, by the thread that needs it.
+    from statsd_tcp.remote_write.output import RemoteWrite
+    from statsd_tcp.remote_write.receiver import IReceiver
     from statsd_tcp.store.database import Store
 
 __all__ = [
@@ -74,6 +78,7 @@ __all__ = [
     "flush_rules",
     "give_up",
     "make_outputs",
+    "make_receivers",
 ]
 
 _log = Logger()
@@ -99,6 +104,15 @@ def make_outputs(reactor: Any, settings: Settings) -> dict[str, IOutput]:
         # Not sys.stdout, which is the log under twistd.
         outputs["console"] = TerminalOutput(reactor, sys.__stdout__, settings.console)
     return outputs
+
+
+def make_receivers(reactor: Any, settings: Settings) -> dict[str, IReceiver]:
+    """Make what requests of remote write are sent to, by the names of the outputs; raises `SettingsError`."""
+    if not settings.remote_write:
+        return {}
+    from statsd_tcp.remote_write.assembly import make_receivers
+
+    return make_receivers(reactor, settings.remote_write)
 
 
 def flush_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> FlushRules:
@@ -205,6 +219,7 @@ class Service(OrderedService):
         outputs: Mapping[str, IOutput],
         manifest: Manifest | None = None,
         observer: ILogObserver | None = None,
+        receivers: Mapping[str, IReceiver] | None = None,
     ) -> None:
         super().__init__()
         self._log_observer = observer
@@ -222,6 +237,7 @@ class Service(OrderedService):
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
         self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
+        self._remotes = self._make_remotes(settings, receivers or {})
         self._repeats = RepeatTotals([target.label for target in settings.repeat], reactor.seconds)
         self._kernel = KernelWatch(reactor, plan)
         self._notifier = Notifier(os.environ, os.getpid())
@@ -258,15 +274,26 @@ class Service(OrderedService):
                     "commit": [self._committer],
                     "recovery": [self._recovery],
                     "rehearsal": [self._reload],
-                    "delivery": self._deliveries,
+                    "delivery": [*self._deliveries, *self._remotes],
                     "start": [self._supervisor],
                 }
             ),
             self._deliveries,
             self._repeats,
             self._examples,
+            self._remotes,
         )
         self._add_parts(rules)
+
+    def _make_remotes(self, settings: Settings, receivers: Mapping[str, IReceiver]) -> list[RemoteWrite]:
+        if not settings.remote_write:
+            return []
+        from statsd_tcp.remote_write.assembly import make_remotes
+
+        def own(snapshot: Snapshot) -> OwnMetrics:
+            return self._report.own_metrics(snapshot)
+
+        return make_remotes(self._reactor, settings, receivers, self._committer.ask, own)
 
     def _add_parts(self, rules: FlushRules) -> None:
         """Add what starts and stops, in the order in which it stops, and what hears of commits."""
@@ -278,7 +305,8 @@ class Service(OrderedService):
         # They stop all at once, so that those which hang cost the time of one.
         outputs = MultiService()
         outputs.setServiceParent(self)
-        for delivery in self._deliveries:
+        parts: list[Delivery | RemoteWrite] = [*self._deliveries, *self._remotes]
+        for delivery in parts:
             delivery.setServiceParent(outputs)
             heard.append(delivery.committed)
         self._supervisor.setServiceParent(self)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.logger import ILogObserver
@@ -26,7 +26,7 @@ from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.opened_again import files_read, log_file, logs_to_stdout
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
-from statsd_tcp.service import Service, make_outputs
+from statsd_tcp.service import Service, make_outputs, make_receivers
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS, Option
@@ -39,6 +39,9 @@ from statsd_tcp.status.log_file import LogFile
 from statsd_tcp.status.log_lines import make_observer, plain_under_twist
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
 from statsd_tcp.supervisor.start_plan import Plan
+
+if TYPE_CHECKING:
+    from statsd_tcp.remote_write.receiver import IReceiver
 
 __all__ = ["Options", "makeService"]
 
@@ -123,9 +126,10 @@ def _assemble(
     outputs: Mapping[str, IOutput],
     manifest: Manifest | None,
     observer: ILogObserver | None,
+    receivers: Mapping[str, IReceiver],
 ) -> Service:
     try:
-        return Service(reactor, plan, lock, outputs, manifest, observer)
+        return Service(reactor, plan, lock, outputs, manifest, observer, receivers)
     except BaseException:
         # Ports end with the process, but the files of Unix sockets do not.
         for listener in plan.listeners:
@@ -166,8 +170,8 @@ def _log_observer(reactor: Any, options: Options, settings: Settings, twistd: Ma
 
 
 def _needs_tls(options: Options, settings: Settings) -> bool:
-    """Return whether the reactor may need TLS: for an output of the user's own, or for what else a tac file starts."""
-    return options.parent is None or bool(settings.output)
+    """Return whether the reactor may need TLS: for an output, or for what else a tac file starts."""
+    return options.parent is None or bool(settings.output or settings.remote_write)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -180,6 +184,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
             use_monotonic(reactor)
         outputs = make_outputs(reactor, settings)
+        receivers = make_receivers(reactor, settings)
         twistd = _twistd_of(options)
         user = find_user(twistd.get("uid"), twistd.get("gid"))
         running = os.environ.pop(REHEARSAL, "")
@@ -190,7 +195,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest, user)
         crash_points.arm(os.environ, crash_points.SUPERVISOR)
-        return _assemble(reactor, plan, lock, outputs, manifest, _log_observer(reactor, options, settings, twistd))
+        return _assemble(
+            reactor, plan, lock, outputs, manifest, _log_observer(reactor, options, settings, twistd), receivers
+        )
     except (SettingsError, StartError, PluginError, CrashPointError, FormatError, UserError) as error:
         fail(str(error))
     except Exception as error:  # noqa: BLE001  (here and only here a start ends, whatever it was)

@@ -33,6 +33,7 @@ _EXAMPLES = {
     "mapping": '"/etc/statscounter/mapping.yml"',
     "counter-suffix": '"_total"',
     "graphite": '["tcp:graphite.example.org:2003"]',
+    "remote-write": '["https://metrics.example.org/api/v1/write"]',
     "console": '"human"',
     "output": '["NAME:key=value"]',
     "repeat": '["udp:other.example.org:8125"]',

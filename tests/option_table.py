@@ -56,7 +56,7 @@ def rewritten(text: str) -> str:
 
 
 _CODE = re.compile(
-    r"--[a-z-]+(?:=[a-z]+)?|(?:tcp|udp|ssl|unix|unixgram):[^\s;,]+|\[:[^\]]*\](?:\[:[^\]]*\])*(?:\.\.\.)?"
+    r"--[a-z-]+(?:=[a-z]+)?|(?:tcp|udp|ssl|unix|unixgram):[^\s;,]+|(?:URL)?\[:[^\]]*\](?:\[:[^\]]*\])*(?:\.\.\.)?"
     r"|[A-Z]+=(?:LIMIT,LIMIT,\.\.\.\[,inf\])?|NAME\[:key=value\.\.\.\]|/metrics|/-/reload|\$STATE_DIRECTORY|\.DOMAIN"
     r"|(?:[a-z_]+,)+[a-z_]+\b|90,99\.9,-10|_total|\*"
 )

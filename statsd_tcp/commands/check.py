@@ -82,6 +82,14 @@ def _read(options: Options) -> tuple[Settings | None, list[str], Place]:
 def _faults_of_files(settings: Settings, where: Place) -> Iterator[str]:
     for fault in tls_faults(settings):
         yield f"{where('listen')} {fault}"
+    if settings.remote_write:
+        from statsd_tcp.remote_write.credentials import CredentialsError, read_credentials
+
+        for target in settings.remote_write:
+            try:
+                read_credentials(target)
+            except CredentialsError as error:
+                yield f"{where('remote-write')} {target.url}: {error}"
     if settings.output:
         from twisted.internet import reactor
 
@@ -103,7 +111,9 @@ def _warnings(settings: Settings, where: Place) -> Iterator[str]:
 
 def _sum(settings: Settings) -> str:
     parts = [(len(settings.listen) + len(settings.count), "listener")]
-    parts += [(len(settings.graphite) + len(settings.output) + (settings.console is not None), "output")]
+    parts += [
+        (len(settings.graphite + settings.remote_write + settings.output) + (settings.console is not None), "output")
+    ]
     parts += [(len(settings.repeat), "repeater")] if settings.repeat else []
     parts += [(len(settings.mapping.rules), "mapping rule")] if settings.mapping is not None else []
     return ", ".join(f"{number} {what}{'' if number == 1 else 's'}" for number, what in parts)

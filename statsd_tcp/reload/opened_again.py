@@ -28,6 +28,8 @@ def files_read(settings: Settings, config: str | None, twistd: Mapping[str, Any]
             files[f"{option}privateKey"] = endpoint.tls.private_key
             files[f"{option}certKey"] = endpoint.tls.cert_key
             files[f"{option}clientCA"] = endpoint.tls.client_ca
+    for target in settings.remote_write:
+        files.update({f"--remote-write {target.label}: {key}": path for key, path in target.files()})
     return {option: path for option, path in files.items() if path}
 
 

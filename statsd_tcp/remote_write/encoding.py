@@ -28,6 +28,7 @@ __all__ = [
     "compressed",
     "label_fields",
     "labels_of",
+    "read_labels",
     "split",
 ]
 
@@ -131,6 +132,21 @@ def labels_of(field: bytes) -> bytes:
         length, position = _read_varint(field, position + 1)
         position += length
     return field[start:position]
+
+
+def read_labels(labels: bytes) -> Iterator[tuple[str, str]]:
+    """Return the names and values of labels, as `labels_of` returns these."""
+    position = 0
+    while position < len(labels):
+        _, position = _read_varint(labels, position + 1)
+        name, position = _read_text(labels, position)
+        value, position = _read_text(labels, position)
+        yield name, value
+
+
+def _read_text(message: bytes, position: int) -> tuple[str, int]:
+    length, position = _read_varint(message, position + 1)
+    return message[position : position + length].decode(), position + length
 
 
 def _field(tag: int, content: bytes) -> bytes:

@@ -45,6 +45,10 @@ class Page:
         with self._lock:
             return self._layouts.of(snapshot.tables(), snapshot.owners)
 
+    def conflicts(self) -> dict[str, int]:
+        """Return by reason how many series found no place so far."""
+        return self._layouts.left_out()
+
 
 class Slot(NamedTuple):
     """A slot: its end, and the end of the one before it, both in milliseconds since 1970; its number."""

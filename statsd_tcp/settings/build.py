@@ -112,10 +112,12 @@ def _parse(option: Option, text: str, where: str) -> Any:
 
 def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
     """Yield a line for all that cannot be together."""
-    outputs = Counter(one.label for one in settings.graphite + settings.repeat + settings.output)
+    outputs = Counter(
+        one.label for one in settings.graphite + settings.remote_write + settings.repeat + settings.output
+    )
     for name, times in outputs.items():
         if times > 1 or (name == "console" and settings.console):
-            yield f"{where('graphite', 'repeat', 'output')}: {name} is given twice"
+            yield f"{where('graphite', 'remote-write', 'repeat', 'output')}: {name} is given twice"
     endpoints = settings.listen + settings.count
     if not endpoints:
         yield f"{where('listen', 'count')}: both are empty: there is nothing to do"

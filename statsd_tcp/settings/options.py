@@ -17,6 +17,7 @@ from statsd_tcp.settings.outputs import (
     parse_plugin,
     parse_timer_fields,
 )
+from statsd_tcp.settings.remote_write import parse_remote_write
 from statsd_tcp.settings.repeat import parse_repeat
 from statsd_tcp.settings.scalars import (
     counter_suffix,
@@ -205,6 +206,13 @@ OPTIONS = (
         "tcp:HOST:PORT[:protocol=text|pickle][:namespace=legacy|new][:prefix=P][:suffix=S]...; repeatable",
         example='["tcp:graphite.example:2003"]',
     ),
+    Option(
+        "remote-write", "", parse_remote_write, (), True,
+        "send what /metrics says to a receiver of Prometheus' remote write: URL[:every=SECONDS]"
+        "[:labels=NAME=VALUE,...][:name=LABEL][:basic=FILE|:bearer=FILE][:headers=FILE], https with [:ca=FILE]"
+        "[:cert=FILE:key=FILE]; repeatable",
+        example='["https://metrics.example/api/v1/write"]',
+    ),
     Option("console", "", parse_console, None, False, "print flushes to standard output: human or json"),
     Option(
         "repeat", "", parse_repeat, (), True,
@@ -219,8 +227,8 @@ OPTIONS = (
     ),
     Option(
         "output-queue", "", whole(1, 10_000_000), "8640", False,
-        "most flushes that wait for an output that does not accept them; the oldest are dropped first [default: "
-        "8640]",
+        "most flushes that wait for an output that does not accept them; the oldest are dropped first, and slots of "
+        "remote write get fewer [default: 8640]",
     ),
     Option(
         "mapping", "", mapping_file, None, False,

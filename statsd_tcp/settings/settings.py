@@ -12,6 +12,7 @@ from statsd_tcp.mapping.rules import MappingRules
 from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.graphite import GraphiteTarget
 from statsd_tcp.settings.outputs import ConsoleForm, PluginSpec
+from statsd_tcp.settings.remote_write import RemoteTarget
 from statsd_tcp.settings.repeat import Target
 
 __all__ = ["Settings", "SettingsError"]
@@ -60,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_series: int
     max_series_bytes: int
     graphite: tuple[GraphiteTarget, ...]
+    remote_write: tuple[RemoteTarget, ...]
     console: ConsoleForm | None
     repeat: tuple[Target, ...]
     output: tuple[PluginSpec, ...]

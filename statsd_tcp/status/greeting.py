@@ -63,6 +63,7 @@ def _output_lines(settings: Settings) -> list[str]:
     labels = [one.label for one in settings.graphite + settings.output]
     labels += ["console"] if settings.console is not None else []
     lines = [f"  output            {label}, every {span(settings.flush_interval)}" for label in labels]
+    lines += [f"  output            {one.label}, every {span(one.every)}" for one in settings.remote_write]
     return lines + [f"  output            {target.label}, lines as they come" for target in settings.repeat]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,7 @@ from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.store.snapshot import TotalKey
 
-__all__ = ["ListenerFacts", "OwnMetrics", "WorkerQueue"]
+__all__ = ["ListenerFacts", "OwnMetrics", "RemoteFacts", "WorkerQueue"]
 
 
 class ListenerFacts(msgspec.Struct, frozen=True):
@@ -21,6 +21,23 @@ class ListenerFacts(msgspec.Struct, frozen=True):
     label: str
     stream: bool
     count_only: bool = False
+
+
+class RemoteFacts(NamedTuple):
+    """How a remote write output does, beyond what all outputs have.
+
+    ``repeated``, ``refused`` and ``skipped`` count samples. ``delivered`` is the time of the last request that was
+    taken, in seconds since 1970, 0 for none. ``buckets`` are pairs of a bound and how many requests took no longer.
+    """
+
+    name: str
+    repeated: int
+    refused: int
+    skipped: Mapping[str, int]
+    delivered: float
+    sent_bytes: int
+    seconds: float
+    buckets: tuple[tuple[float, int], ...]
 
 
 class WorkerQueue(msgspec.Struct, frozen=True):
@@ -58,4 +75,5 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     recovery_faults: Mapping[str, int] = {}
     underway: Mapping[str, float] = {}
     outputs: Sequence[OutputFacts] = ()
+    remotes: Sequence[RemoteFacts] = ()
     kernel: Sequence[Family] = ()

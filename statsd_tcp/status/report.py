@@ -19,7 +19,7 @@ from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.process_stats import only_processor, open_descriptors, resident_memory
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT
 from statsd_tcp.ledger.folder import LedgerFolder
-from statsd_tcp.outputs.delivery import Delivery, OutputFacts
+from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.repeat.totals import RepeatTotals
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.examples import LastExamples
@@ -27,7 +27,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.left_out import LeftOut, in_status
-from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
+from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.status.underway import Underway
 from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
@@ -61,6 +61,20 @@ class Reloading(Protocol):
         """Reload as soon as possible, and call back with the outcome; return whether the request is accepted."""
 
 
+class Delivering(Protocol):
+    """What the pages need of an output."""
+
+    def facts(self) -> OutputFacts:
+        """Describe how it does."""
+
+
+class Remote(Delivering, Protocol):
+    """What they need of one by remote write."""
+
+    def remote_facts(self) -> RemoteFacts:
+        """Describe what became of its samples."""
+
+
 @implementer(ISources)
 class Report:
     """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
@@ -77,9 +91,10 @@ class Report:
         reload: Reloading,
         kernel: KernelWatch,
         underway: Underway,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[Delivering],
         repeats: RepeatTotals,
         examples: LastExamples,
+        remotes: Sequence[Remote] = (),
         ticks: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``ticks`` is the clock of the heartbeats."""
@@ -93,7 +108,8 @@ class Report:
         self._reload = reload
         self._kernel = kernel
         self._underway = underway
-        self._deliveries = deliveries
+        self._deliveries = [*deliveries, *remotes]
+        self._remotes = remotes
         self._repeats = repeats
         self._examples = examples
         self._ticks = ticks
@@ -145,6 +161,7 @@ class Report:
                 **self._recovery.faults, **self._ledger_folder.faults, message=self._committer.not_understood.number
             ),
             outputs=self.outputs(),
+            remotes=[remote.remote_facts() for remote in self._remotes],
             kernel=self._kernel.families(),
         )
 

@@ -26,7 +26,7 @@ import statsd_tcp
 from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
 from statsd_tcp.mapping.mapper import OUTCOMES
-from statsd_tcp.status.own_metrics import OwnMetrics
+from statsd_tcp.status.own_metrics import OwnMetrics, RemoteFacts
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.files import FAULTS
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
@@ -66,6 +66,7 @@ class OwnCollector(Collector):
         yield _gauge("underway_seconds", "Age of the oldest of what is under way, 0 for none.", ("what",), ages)
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
+        yield from _remotes(self._own.remotes)
         for family in self._own.kernel:
             make = _counter if family.counts else _gauge
             yield make(family.name, family.text, family.labels, family.rows)
@@ -201,6 +202,30 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("series_merged", text, (), {(): flushes.merged})
     text = "Times that flushes followed a clock that was set back by ten minutes or more."
     yield _counter("flushes_set_back", text, (), {(): flushes.set_back})
+
+
+def _remotes(remotes: Sequence[RemoteFacts]) -> Iterator[Metric]:
+    """Give the families that only outputs by remote write have numbers in."""
+    for name, text in (
+        ("repeated", "Samples that the receiver had when they came again."),
+        ("refused", "Samples of series that the receiver refuses."),
+    ):
+        rows = {(facts.name,): float(getattr(facts, name)) for facts in remotes}
+        yield _counter(f"output_{name}", text, ("output",), rows)
+    skipped = {(facts.name, reason): float(number) for facts in remotes for reason, number in facts.skipped.items()}
+    yield _counter("output_skipped", "Samples that were given up.", ("output", "reason"), skipped)
+    delivered = {(facts.name,): facts.delivered for facts in remotes}
+    text = "Up to when the receiver has everything, 0 for never."
+    yield _gauge("output_delivered_timestamp_seconds", text, ("output",), delivered)
+    size = {(facts.name,): float(facts.sent_bytes) for facts in remotes}
+    yield _counter("output_bytes", "Bytes of requests.", ("output",), size)
+    times = HistogramMetricFamily(
+        _PREFIX + "output_request_duration_seconds", "How long a request took.", labels=("output",)
+    )
+    for facts in remotes:
+        buckets = [("+Inf" if isinf(bound) else repr(bound), float(count)) for bound, count in facts.buckets]
+        times.add_metric((facts.name,), buckets, facts.seconds)
+    yield times
 
 
 def _build() -> Metric:

@@ -22,6 +22,7 @@ VALUES: dict[str, list[str]] = {
     "count": ["tcp:4", "tcp:5:name=x"],
     "workers": ["1", "16"],
     "http": ["", "tcp:9102"],
+    "remote-write": ["http://h/w", "https://h:1/w?x=y:every=1:labels=node=,z=a:ca=/c", r"http://h/w:name=a\:b"],
     "http-host": ["a", ".b.example", "*"],
     "http-connections": ["7"],
     "admin": ["", "tcp:6"],

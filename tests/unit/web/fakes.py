@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -17,7 +18,7 @@ from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.left_out import LeftOut
-from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, WorkerQueue
+from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
 from tests.unit import transports
@@ -64,6 +65,7 @@ def make_own() -> OwnMetrics:
         underway={"commit": 1.5, "delivery": 0.0},
         recovery_faults={"frame": 0, "missing": 1},
         outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "")],
+        remotes=[RemoteFacts("remote-write:h/w", 1, 2, {"batch": 3}, 1.5e9, 1000, 4.5, ((1.0, 6), (inf, 7)))],
     )
 
 

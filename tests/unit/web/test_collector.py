@@ -60,6 +60,14 @@ NAMES = [
     "output_dropped_total",
     "output_queued",
     "output_last_success_timestamp_seconds",
+    "output_repeated_total",
+    "output_refused_total",
+    "output_skipped_total",
+    "output_delivered_timestamp_seconds",
+    "output_bytes_total",
+    "output_request_duration_seconds_bucket",
+    "output_request_duration_seconds_sum",
+    "output_request_duration_seconds_count",
     "timers_approximated_total",
     "sets_approximated_total",
     "series_merged_total",
@@ -98,6 +106,15 @@ class OwnCollectorTests(SynchronousTestCase):
         for name, value in {**names, "last_success_timestamp_seconds": 1.5e9}.items():
             self.assertEqual(self.value(f"output_{name}", output="graphite:h:2003"), value, name)
         self.assertEqual(self.value("series_dropped_total", reason="overflow"), 5)
+
+    def test_remote_write(self) -> None:
+        """An output by remote write has what became of its samples, and how long requests took."""
+        name = "remote-write:h/w"
+        names = {"repeated_total": 1, "refused_total": 2, "delivered_timestamp_seconds": 1.5e9, "bytes_total": 1000}
+        for metric, value in {**names, "request_duration_seconds_count": 7}.items():
+            self.assertEqual(self.value(f"output_{metric}", output=name), value, metric)
+        self.assertEqual(self.value("output_skipped_total", output=name, reason="batch"), 3)
+        self.assertEqual(self.value("output_request_duration_seconds_bucket", output=name, le="1.0"), 6)
 
     def test_the_names_of_the_contract(self) -> None:
         """Every metric is there under its documented name, and no other."""

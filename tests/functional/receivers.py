@@ -1,0 +1,183 @@
+"""Receivers of remote write: real ones, and a proxy in front of one that a test has misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.waiting import PATIENCE, until
+from tests.ports import free_port
+
+__all__ = ["ENGINES", "Engine", "Proxy", "need"]
+
+ENGINES = {"prometheus": shutil.which("prometheus"), "victoria-metrics": shutil.which("victoria-metrics")}
+
+
+def need(name: str) -> None:
+    """Skip the test where an engine is not installed."""
+    if not ENGINES[name]:
+        pytest.skip(f"{name} is not installed")
+
+
+class Engine:
+    """A Prometheus or a VictoriaMetrics that scrapes nothing, with a folder and a port that stay its own."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.name = name
+        self._folder = folder
+        self.port = free_port()
+        self._address = f"127.0.0.1:{self.port}"
+        self._mark = new_mark()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Give where it receives."""
+        return f"http://{self._address}/api/v1/write"
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        (self._folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
+        arguments = {
+            "prometheus": [
+                f"--config.file={self._folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address={self._address}",
+                "--web.enable-remote-write-receiver",
+            ],
+            "victoria-metrics": [
+                f"-storageDataPath={self._folder / 'data'}",
+                f"-httpListenAddr={self._address}",
+                "-search.latencyOffset=0s",
+                "-retentionPeriod=1y",
+            ],
+        }[self.name]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(ENGINES[self.name]), *arguments],
+                env={**os.environ, MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(self._answers, f"{self.name} answers")
+        return self
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        self.end()
+
+    def end(self) -> None:
+        """End it; what it has stays in its folder."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+        end_all(self._mark)
+
+    def values(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
+        """Give the samples of a query by their labels."""
+        url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            found: Any = json.load(answer)
+        return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["data"]["result"]}
+
+    def value(self, query: str) -> float:
+        """Give the only sample of a query; NaN if there is none."""
+        return next(iter(self.values(query).values()), float("nan"))
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "log").read_text()
+        try:
+            self.values("vector(1)")
+        except OSError:
+            return False
+        return True
+
+
+class Proxy:
+    """Passes requests on to an engine. ``fault`` is asked for each one, by its number and its body.
+
+    It returns "" for what is to be passed on, ``drop`` for what is to be passed on without a word of the answer,
+    ``nonsense`` for what is to be answered with something that is not HTTP, or a status to be answered.
+    """
+
+    def __init__(self, url: str, fault: Callable[[int, bytes], str]) -> None:
+        self._lock = threading.Lock()
+        self.bodies: list[bytes] = []
+        self.statuses: list[int] = []
+        proxy = self
+
+        class Passing(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with proxy._lock:
+                    proxy.bodies.append(body)
+                    what = fault(len(proxy.bodies), body)
+                    status = proxy._pass_on(url, body, dict(self.headers)) if what in {"", "drop"} else 0
+                    proxy.statuses.append(status)
+                if what == "nonsense":
+                    self.wfile.write(b"\0\1\2 what do you want?\r\n\r\n")
+                if what in {"drop", "nonsense"}:
+                    self.close_connection = True
+                    return
+                self.send_response(status or int(what))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    @property
+    def url(self) -> str:
+        """Give where it receives."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"
+
+    def __enter__(self) -> Self:
+        """Serve."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _pass_on(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        request = urllib.request.Request(url, body, headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code

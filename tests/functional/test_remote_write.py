@@ -1,0 +1,134 @@
+"""Remote write with real engines: what is counted is in them, whatever happens in between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.clients import half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.receivers import ENGINES, Engine, Proxy, need
+from tests.functional.service import Service
+from tests.functional.waiting import until
+
+LINES = b"hits.total:3|c\nhits.total:2|c|#code:200\nlevel:5|g\ntime:320|ms\nusers:a|s\n"
+
+Fault = Callable[[int, bytes], str]
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Give an engine that runs."""
+    need(request.param)
+    with Engine(tmp_path / request.param, request.param) as made:
+        yield made
+
+
+def written_to(make_service: ServiceMaker, url: str) -> Service:
+    """Start a service that writes to a receiver every second."""
+    return make_service(more=[f"--remote-write={url}:every=1:labels=node=a:name=it"]).start()
+
+
+def send(service: Service, number: int) -> None:
+    """Send lines, and wait until they are counted."""
+    for _ in range(number):
+        half_close(service.port("lines"), LINES)
+    service.settled()
+
+
+def output(service: Service, metric: str) -> float:
+    """Give a metric of the output, all reasons together."""
+    return sum(service.metrics().values(f"statscounter_output_{metric}"))
+
+
+def is_there(service: Service, engine: Engine, hits: float) -> bool:
+    """Tell whether the engine has what the service has counted, and nothing waits."""
+    return (
+        engine.value('hits_total{code="",node="a"}') == hits
+        and engine.value('sum(statscounter_connections_total{node="a"})') == hits / 3
+    )
+
+
+def is_as_on_page(service: Service, engine: Engine) -> bool:
+    """Tell whether the engine has the StatsD series as the page has them."""
+    page = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in service.page("/metrics").text.splitlines()
+        if re.match("(hits|level|time|users)", line) and "quantile" not in line
+    }
+    values = engine.values('{__name__=~"(hits|level|time|users).*"}')
+    found = {_line(dict(labels)): value for labels, value in values.items()}
+    return "users" in page and found == page
+
+
+def _line(labels: dict[str, str]) -> str:
+    assert labels.pop("node") == "a"
+    name = labels.pop("__name__")
+    pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{pairs}}}" if pairs else name
+
+
+def test_all_that_the_page_has(make_service: ServiceMaker, engine: Engine) -> None:
+    """An engine has every series under the name, the labels and the number that the page has."""
+    service = written_to(make_service, engine.url)
+    send(service, 4)
+    until(lambda: is_there(service, engine, 12), "all is there")
+    # A set is on the page when its flush has ended.
+    until(lambda: is_as_on_page(service, engine), "the engine has what the page has")
+    assert output(service, "skipped_total") == output(service, "refused_total") == 0
+
+
+def test_engine_away(make_service: ServiceMaker, engine: Engine) -> None:
+    """An engine that is away for a while gets all of what it missed, in order, and refuses none of it."""
+    service = written_to(make_service, engine.url)
+    send(service, 1)
+    until(lambda: is_there(service, engine, 3), "the first is there")
+    engine.end()
+    send(service, 2)
+    until(lambda: output(service, "queued") >= 15, "fifteen seconds are in the queue")
+    engine.start()
+    until(lambda: is_there(service, engine, 9), "all is there")
+    until(lambda: output(service, "queued") <= 1, "nothing waits")
+    assert output(service, "skipped_total") == output(service, "refused_total") == 0
+    points = engine.value('count_over_time(hits_total{code="",node="a"}[5m])')
+    assert points >= 2
+    assert service.log.count("its requests wait") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(lambda number, body: "drop" if number % 3 == 2 else "", id="answers dropped"),
+        pytest.param(lambda number, body: "500" if number == 3 else "", id="500 once"),
+        pytest.param(lambda number, body: "nonsense" if number in {3, 5} else "", id="nonsense"),
+    ],
+)
+def test_faults_between(make_service: ServiceMaker, engine: Engine, fault: Fault) -> None:
+    """Whatever becomes of answers, an engine ends up with all, refuses nothing, and gets repetitions byte for byte."""
+    with Proxy(engine.url, fault) as proxy:
+        service = written_to(make_service, proxy.url)
+        for number in range(1, 5):
+            send(service, 1)
+            until(lambda hits=3.0 * number: is_there(service, engine, hits), "what was sent is there")  # type: ignore[misc]
+        assert set(proxy.statuses) <= {0, 200, 204}
+        assert output(service, "failed_total") >= 1
+        assert output(service, "skipped_total") == output(service, "refused_total") == 0
+        repeated = [body for body, status in zip(proxy.bodies, proxy.statuses, strict=True) if not status]
+        assert all(proxy.bodies.count(body) >= 2 for body in repeated)
+        service.stop()
+
+
+def test_restart(make_service: ServiceMaker, engine: Engine) -> None:
+    """A service that is killed goes on where it was: totals in the engine do not fall, and nothing is refused."""
+    service = written_to(make_service, engine.url)
+    send(service, 2)
+    until(lambda: is_there(service, engine, 6), "the first is there")
+    service.kill()
+    service.start()
+    send(service, 1)
+    until(lambda: is_there(service, engine, 9), "all is there")
+    assert engine.value('resets(hits_total{code="",node="a"}[5m])') == 0
+    assert output(service, "skipped_total") == output(service, "refused_total") == 0
