@@ -191,7 +191,7 @@ class Child:
         self._finish(ending)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Watch it no more: the reactor stops."""
+        """Stop watching it: the reactor stops."""
         self._close()
 
     def _finish(self, ending: Ending) -> None:

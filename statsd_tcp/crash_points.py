@@ -1,7 +1,7 @@
 """Places at which a process of the service kills itself when its environment says so, to prove that nothing is lost.
 
 ``STATSCOUNTER_CRASH=point`` or ``point:nth`` names one of `POINTS`, and which passing of it is the last; with ``@path``
-behind it, only those count that happen while there is a file of that name. When a process
+after it, only those count that happen while there is a file of that name. When a process
 starts, the methods at the point are replaced; without a crash, nothing has to be checked.
 """
 

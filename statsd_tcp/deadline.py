@@ -1,7 +1,7 @@
 """The end of a stop that does not end: the process goes, whatever hangs in it.
 
 Everything that a stop waits for has a limit of its own, but those are timers of the reactor. They do not help where the
-reactor's thread itself waits for a disk, nor against what the process waits for behind the reactor: threads of its pool
+reactor's thread itself waits for a disk, nor against what the process waits for after the reactor: threads of its pool
 that ask for a host's address, or the store's when the interpreter cleans up. So this thread waits for nothing else.
 """
 

@@ -1,6 +1,6 @@
 """The numbers of the formats that one image of the service hands to the next, all in one place.
 
-A reload puts new code beside things that the code before it has made. Each kind of thing has a number, which is raised
+A reload puts new code next to things that the code before it has made. Each kind of thing has a number, which is raised
 when code that knows the number before could not read it, or would read it wrongly:
 
     manifest   what the supervisor tells its next image (`supervisor.manifest`)

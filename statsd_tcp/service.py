@@ -154,7 +154,7 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
 
 
 class _StorePool(ThreadPool):
-    """The store's thread, for which the process does not wait when it ends: the disk may not answer any more."""
+    """The store's thread, for which the process does not wait when it ends: the disk may no longer answer."""
 
     threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
 

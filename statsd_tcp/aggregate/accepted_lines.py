@@ -8,7 +8,7 @@ __all__ = ["AcceptedLines"]
 
 
 class AcceptedLines:
-    r"""Gets the same lines as a digest does, right behind it, and leaves out those that the digest has ``rejected``.
+    r"""Gets the same lines as a digest does, right after it, and leaves out those that the digest has ``rejected``.
 
     ``take`` is called with a block of lines, each as often as it came, and each ended by a newline (one ``\r`` before
     it is dropped). What changes gauges comes at once and in its order; the others, for which order means nothing, come
@@ -22,7 +22,7 @@ class AcceptedLines:
         self.rejected: set[bytes] = set()
 
     def pass_on(self, lines: Iterable[tuple[bytes, int]]) -> None:
-        """Pass on lines that the digest has just read, none of them empty, each as often as the number beside it."""
+        """Pass on lines that the digest has just read, none of them empty, each as often as its number says."""
         rejected = self.rejected
         block = b"".join([(line.removesuffix(b"\r") + b"\n") * times for line, times in lines if line not in rejected])
         rejected.clear()

@@ -1,7 +1,7 @@
 """Series that an output cannot tell apart, because it has fewer characters for names than clients have.
 
 Of two points at one path and time carbon keeps the later, so that the other series would be lost. What such series
-amount to together is worked out when a flush is closed: afterwards there are no values and no members any more.
+amount to together is worked out when a flush is closed: afterwards the values and members are gone.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class CounterSums:
             parts[:] = reduced(parts)
 
     def take(self) -> tuple[dict[str, float], dict[str, Fall]]:
-        """Return the sums of the rises and of the falls, and begin anew. What fell stands among the rises as well."""
+        """Return the sums of the rises and of the falls, and start from zero. What fell is among the rises as well."""
         rises, self.wholes = self.wholes, {}
         parts, self._parts = self._parts, {}
         fallen, self._fallen = self._fallen, {}

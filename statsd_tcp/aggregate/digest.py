@@ -31,7 +31,7 @@ COLLECTED: Final = 16_384
 """About how many values are collected before they are counted, which takes some 3 ms for 1000 shapes."""
 
 MEMBER_BYTES: Final = 64
-"""What a set's member takes beside its text, about."""
+"""What a set's member takes in addition to its text, about."""
 
 _SIGNS: Final = b"+-"
 
@@ -99,9 +99,9 @@ class Digest:
             self._add_values(shape.kind, shape.series, numbers, 1, 1.0 / shape.rate)
 
     def count(self, lines: Collection[tuple[bytes, int]], tick: int = 0) -> list[Learnt]:
-        """Add lines, none of them empty, each as often as the number beside it; return those whose shapes were new.
+        """Add lines, none of them empty, each as often as its number says; return those whose shapes were new.
 
-        What happens to a gauge has an order, so the number beside its lines must be 1: they change it one
+        What happens to a gauge has an order, so the number of its lines must be 1: they change it one
         after the other, at ``tick``.
         """
         memo = self._memo

@@ -12,7 +12,7 @@ LONGEST: Final = 200
 """Bytes of a line that are kept: a name, a value and the first tags."""
 
 BAD_TAGS: Final = "bad_tags"
-"""Stands for the reason of a line that is good but for tags which are left out of it."""
+"""Stands for the reason of a line that is good except for tags, which are left out of it."""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -46,6 +46,6 @@ class Examples:
             self._found[reason] = Example(reason, self.listener, line[:LONGEST], len(line) > LONGEST)
 
     def take(self) -> tuple[Example, ...]:
-        """Return what there is, and begin anew."""
+        """Return what there is, and start again with nothing."""
         found, self._found = self._found, {}
         return tuple(found.values())

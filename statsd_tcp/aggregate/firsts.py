@@ -62,7 +62,7 @@ class Firsts:
         self._met: list[_Met] = []
 
     def moment(self, tick: int) -> Moment:
-        """Return a moment at a tick, behind all that were asked for at it before."""
+        """Return a moment at a tick, after all that were requested for that tick before."""
         self._turn += 1
         return tick, self._turn
 
@@ -76,7 +76,7 @@ class Firsts:
             self._met.append(_Met(moment, shape))
 
     def take(self) -> list[First]:
-        """Return the series in their order, and begin anew."""
+        """Return the series in their order, and start again with none."""
         met, self._met = self._met, []
         met.sort(key=_MOMENT)
         found: list[First] = []

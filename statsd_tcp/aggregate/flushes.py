@@ -74,7 +74,7 @@ def flush_start(now: float, seconds: int) -> int:
 
 
 class OpenFlush:
-    """What has come so far in the flush that begins at ``start``, but for counters, which the store has in columns.
+    """What has come so far in the flush that begins at ``start``, except counters, which the store has in columns.
 
     ``observed`` are the timers, which the store has in columns too.
     """

@@ -2,7 +2,7 @@
 
 The changes of one gauge are a list in the order of time, in which
 
-* at most the first sets the gauge: whatever came before a setting does not matter any more;
+* at most the first sets the gauge: whatever came before a setting no longer matters;
 * changes relative to the value that were made at the same tick are added up.
 
 Ticks are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: the lists of several
@@ -69,7 +69,7 @@ def apply_changes(value: float, set_at: float, changes: list[Change]) -> tuple[f
     """Return a gauge's value and the tick of its last setting, after ``changes`` to ``value`` and ``set_at``.
 
     Workers hand over at different moments, so that what comes later may have happened earlier: what is older than the
-    last setting has no effect any more. A gauge that was never set starts from 0.
+    last setting no longer has an effect. A gauge that was never set starts from 0.
     """
     for tick, relative, number in changes:
         if tick >= set_at:

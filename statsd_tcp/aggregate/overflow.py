@@ -50,7 +50,7 @@ def fresh_amount(news: Interval, known: Mapping[str, Collection[str]]) -> Amount
 
 
 def admit(news: Interval, known: Mapping[str, Collection[str]], room: Amount) -> Admitted:
-    """Leave out of an interval what is new and finds no room, with all that is new behind it. It stays as it is itself.
+    """Leave out of an interval what is new and finds no room, and all that is new after it. The interval is unchanged.
 
     ``known`` are the identities that exist, by the field of an interval; fields that are not in it are not limited.
     """

@@ -99,7 +99,7 @@ class _Listener:
         self.holds_much = holds_much
         self.pending: list[bytes] = []
         self.pending_bytes = 0
-        # When the first of them came, and the tick at which others begin anew.
+        # When the first of them came, and the tick at which the next ones start.
         self.moment: Moment = (0, 0)
         self.until = 0
         self.table = LineTable()

@@ -56,7 +56,7 @@ class _Done(NamedTuple):
     """What one commit has brought.
 
     ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
-    ``lost`` the ledgers that the store knows and that are not there any more. ``unread`` are the journals that have to
+    ``lost`` the ledgers that the store knows and that are gone. ``unread`` are the journals that have to
     be read, each up to an offset or None for its end, ``in_vain`` those that were, and what came of it was not
     understood. ``backup_taken`` is when the backup was taken that the store was before, or None.
     """
@@ -153,7 +153,7 @@ class Committer:
         return deferToThreadPool(self._reactor, self._pool, lambda: question(self._opened()))
 
     def after(self, output: str, flush_id: int) -> Deferred[Queued | None]:
-        """Read the first flush behind that one which waits for an output."""
+        """Read the first flush after that one which waits for an output."""
         return self.ask(lambda store: store.after(output, flush_id))
 
     def acknowledge(self, output: str, flush_id: int) -> None:
@@ -176,7 +176,7 @@ class Committer:
             self._began = self._reactor.seconds()
             closing = deferToThreadPool(self._reactor, self._pool, self._close_store)
             closing.addBoth(self._closed)
-            # Who does not wait for it any more must not keep us from seeing its end.
+            # A caller that no longer waits for it must not keep us from seeing its end.
             await _follow(closing)
 
     def close(self) -> Deferred[None]:
@@ -289,7 +289,7 @@ class Committer:
                 return False
             self._ledger_folder.remove(ledger)
         except OSError as error:
-            self._log.error("a ledger that is not needed any more cannot be deleted: {error}", error=in_words(error))
+            self._log.error("a ledger that is no longer needed cannot be deleted: {error}", error=in_words(error))
             return False
         return True
 

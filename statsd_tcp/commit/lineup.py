@@ -1,7 +1,7 @@
-"""Which pieces of the journals a commit takes in, each behind the one before it.
+"""Which pieces of the journals a commit takes in, each following the one before it.
 
 A piece can go lost between a worker and the store, when the supervisor became another image while it had it in hand.
-The journal still has the lines. Until they are read the pieces behind the gap wait:
+The journal still has the lines. Until they are read, the pieces after the gap wait:
 
     store      | committed |
     recovered              | piece |

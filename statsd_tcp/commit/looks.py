@@ -6,9 +6,9 @@ But a machine may be busy, a disk slow, and a process stopped from outside, and 
 state of the process            what a look makes of it
 S, and nothing new is said      one more: at `MOST_LOOKS` without a break it hangs
 R                               nothing: it waits for the processor, or has it, which the kernel limits
-D, T and all others             it begins anew; so it does when it has said something, or waited for the disk since
+D, T and all others             it starts again; also when it has said something, or waited for the disk since
 
-The looks begin anew too when we come late ourselves: then the whole machine stood still, for all that we know.
+The looks also start again when we are late ourselves: the whole machine may have stood still.
 """
 
 from __future__ import annotations

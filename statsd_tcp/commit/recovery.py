@@ -1,8 +1,8 @@
-"""The journals of dead workers are read beside all else, piece by piece, each piece in a process of its own.
+"""The journals of dead workers are read in parallel with all else, piece by piece, each in a process of its own.
 
 A line that crashes the parser has killed a worker already. It must not kill the supervisor too, nor make every start
-fail, nor cost the lines behind it. A piece is committed before the next one is read, so that nothing is read twice for
-long, and what was read is never lost to what comes behind it:
+fail, nor cost the lines after it. A piece is committed before the next one is read, so that nothing is read twice for
+long, and what was read is never lost to what comes after it:
 
     journal   | committed ... | piece | piece | ...           | head
                      start ---^       ^--- where the next one begins, once this one is in the store
@@ -104,7 +104,7 @@ class _Job:
 
 
 class Recovery:
-    """Reads as many pieces at once as ``at_once`` says; journals take turns, so that none waits behind another.
+    """Reads as many pieces at once as ``at_once`` says; journals take turns, so that none waits for another.
 
     state     what there is of it                 what comes next
     queued    a `Reading` in its turn, or before  a result: done; anything else: resting
@@ -255,7 +255,7 @@ class Recovery:
         if result.fault:
             self.faults["damaged"] += 1
             if job.until is not None:
-                # The worker lives, and goes on behind it.
+                # The worker lives, and goes on after it.
                 self._log.error("{path}: {why}", path=job.ledger.path, why=result.fault)
                 result = msgspec.structs.replace(result, end=job.until, fault="")
         ledger_id = job.ledger.ledger_id

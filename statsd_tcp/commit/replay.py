@@ -25,7 +25,7 @@ __all__ = ["PIECE_BYTES", "PIECE_SECONDS", "Mode", "Replay", "Skipped", "replay"
 
 PIECE_BYTES = 1 << 20
 PIECE_SECONDS = 0.5
-"""A piece of a journal ends behind the first frame that reaches one of these. So a full journal is about ten pieces:
+"""A piece of a journal ends after the first frame that reaches one of these. So a full journal is about ten pieces:
 what starting a process for each costs stays below what reading takes."""
 
 Mode = Literal["quick", "careful", "skip"]
@@ -45,8 +45,8 @@ class Skipped(msgspec.Struct, frozen=True):
 class Replay(msgspec.Struct, frozen=True):
     """What reading a journal from ``start`` to ``end`` gave: an interval, encoded.
 
-    ``fault`` says in words why there is nothing to read behind ``end``, though the journal goes on there; it is empty
-    when that can be read. ``overwritten`` are bytes before ``end`` that are not there any more, because the store is
+    ``fault`` says in words why there is nothing to read after ``end``, though the journal goes on there; it is empty
+    when that can be read. ``overwritten`` are bytes before ``end`` that are gone, because the store is
     older than the journal. ``examples``: some of the lines that were rejected.
     """
 
@@ -62,7 +62,7 @@ class Replay(msgspec.Struct, frozen=True):
 class _Piece:
     """Frames from ``start`` on, up to ``until`` or the journal's end, as many as belong to one piece.
 
-    ``stop`` is an offset behind which the piece ends early. There is at least one frame, if any can be read.
+    ``stop`` is an offset after which the piece ends early. There is at least one frame, if any can be read.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class _Piece:
         return Replay(self._start, self.end, payload, self.fault, skipped, self.overwritten, examples)
 
     def _judge(self, head: int, released: int) -> None:
-        """See why there is no frame any more.
+        """Return why there is no further frame.
 
         What was released may be overwritten, by a frame that was never finished too. Only a store that was put back
-        still wants it. Behind it is what no store has.
+        still wants it. After it is what no store has.
         """
         if self.end < released <= head:
             self.overwritten, self.end = released - self.end, released
@@ -121,9 +121,9 @@ def replay(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Replay:
-    """Read a piece behind the committed offset ``start``, up to ``until`` or the end of all.
+    """Read a piece after the committed offset ``start``, up to ``until`` or the end of all.
 
-    The writer must be dead, or have gone beyond ``until`` and have nothing released behind ``start``. Only whole frames
+    The writer must be dead, or have gone beyond ``until`` and have nothing released after ``start``. Only whole frames
     count. Frames of listeners that the directory does not name end the replay as damaged ones do.
     """
     piece = _Piece(ledger, start, until, None, clock)
@@ -142,10 +142,10 @@ def replay_carefully(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Replay:
-    """Do the same frame by frame: call ``note`` with the offset of each before it is read, and with None behind it.
+    """Do the same frame by frame: call ``note`` with the offset of each before it is read, and with None after it.
 
     It has the frame's bytes by then. What remains is to sum them up: should that be what ends the process, the first
-    one is to be tried alone, and so ``start`` is noted once more. The piece ends behind the first frame that reaches
+    one is to be tried alone, and so ``start`` is noted once more. The piece ends after the first frame that reaches
     ``stop``.
     """
     piece = _Piece(ledger, start, until, stop, clock)

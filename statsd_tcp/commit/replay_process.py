@@ -115,7 +115,7 @@ class Words:
 
 
 def main(text: str) -> None:
-    """Do what a `ReadRequest` in JSON asks for. Raises whatever goes wrong, but for `OSError`."""
+    """Do what a `ReadRequest` in JSON asks for. Raises whatever goes wrong, except `OSError`."""
     request = msgspec.json.decode(text, type=ReadRequest)
     os.nice(NICENESS)
     _go_first()

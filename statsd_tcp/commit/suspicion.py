@@ -3,9 +3,9 @@
 suspect                       what is read next, from the committed offset on     if the reader dies of it
 none                          a piece, quickly                                    (start, 0)
 (anywhere, 0)                 a piece, frame by frame                             (the frame named last, 1)
-(behind start, any)           frame by frame up to the suspect                    (the frame named last, 1)
+(after start, any)            frame by frame up to the suspect                    (the frame named last, 1)
 (start, 1)                    the suspect alone                                   (start, 2)
-(start, 2)                    the suspect is skipped                              no news
+(start, 2)                    the suspect is skipped                              nothing
 
 Each row but the last leads to one with fewer frames, or more deaths: so reading always comes to the end of a journal. A
 frame that used up its time counts as one that has ended two.

@@ -47,9 +47,9 @@ writes nothing, and so may stay."""
 class Reading:
     """One process: what it is to read of which ledger, and what has become of it.
 
-    ``patience`` is for how many seconds it may be silent until it is killed; ``ran_out`` says that it was, ``hung``
-    that it was killed because it hung. ``over`` is called at its end, or when it could not be started: then ``failure``
-    is there.
+    ``patience`` is the number of seconds that it may be silent until it is killed; ``ran_out`` says that it was,
+    ``hung`` that it was killed because it hung. ``over`` is called at its end, or when it could not be started: then
+    ``failure`` is there.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Reading:
         return last or "the reading process said nothing"
 
     def cancel(self) -> None:
-        """Limit it no more."""
+        """Remove its limits."""
         if self.call is not None and self.call.active():
             self.call.cancel()
         self.call = None

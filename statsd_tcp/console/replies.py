@@ -44,7 +44,7 @@ def series_json(found: Mapping[str, Any]) -> bytes:
 
 
 def dump(text: bytes) -> bytes:
-    """Put the end behind what `as_json` wrote."""
+    """Append the end to what `as_json` wrote."""
     return text + f"\n{END}".encode()
 
 

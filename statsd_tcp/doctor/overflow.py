@@ -14,7 +14,7 @@ __all__ = ["Cause", "Diagnosis", "overflow_cause", "tell_cause"]
 
 
 class Cause(StrEnum):
-    """What is behind a full accept queue."""
+    """The cause of a full accept queue."""
 
     THROTTLED = "throttled"
     BACKLOG = "backlog"
@@ -62,7 +62,7 @@ def _shortest(facts: Facts, goal: Goal) -> int | None:
     except Unread:
         pass
     try:
-        # A queue that is not there any more was no longer than this.
+        # A queue that is gone was not longer than this.
         return min(limits) if limits else facts.number("net.core.somaxconn")
     except Unread:
         return None

@@ -1,4 +1,4 @@
-"""What a growing counter means: the table behind the watch, from the counter to the setting and the command."""
+"""What a growing counter means: the table that the watch uses, from the counter to the setting and the command."""
 
 from __future__ import annotations
 

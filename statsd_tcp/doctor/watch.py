@@ -1,7 +1,7 @@
 """The watch: looks at the kernel's counters once a second, and turns a growing one into a finding.
 
 A finding says which limit is hit, which setting it is and what mends it. It stays for a while after the last growth;
-news of it come at once, and then at most once a minute: never for each connection.
+it is reported at once, and then at most once a minute: never for each connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOLD = 60.0
 """Seconds that a finding stays after the kernel's counter has grown for the last time."""
 
 NEWS_EVERY = 60.0
-"""Seconds between two news of the same finding."""
+"""Seconds between two reports of the same finding."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class _Case(msgspec.Struct):
-    """One finding as it goes on. ``told`` is when news of it were last given, ``untold`` the growth since then."""
+    """One finding as it goes on. ``told`` is when it was last reported, ``untold`` the growth since then."""
 
     advice: Advice
     since: float

@@ -1,4 +1,4 @@
-"""The counters of the open flush: by how much each changed, in columns beside those of the raw counters.
+"""The counters of the open flush: by how much each changed, in columns next to those of the raw counters.
 
 A flush has no names of its own. A raw counter that exists has come at some time, so that outputs know it: in a flush to
 which it does not come it is 0.
@@ -28,7 +28,7 @@ class Changes(NamedTuple):
     amounts: Doubles
 
     def pack(self) -> bytes:
-        """Return what a part of the open flush has of them in the file: the ids, and behind them the numbers."""
+        """Return what a part of the open flush has of them in the file: the ids, and after them the numbers."""
         return self.ids.astype("<i8").tobytes() + self.amounts.astype("<f8").tobytes()
 
 
@@ -68,10 +68,10 @@ class FlushCounters:
         self.begin()
 
     def begin(self) -> None:
-        """Begin anew: nothing has come."""
+        """Start again with nothing."""
         self._sums: Doubles = np.zeros(0)
         self._came = np.zeros(0, np.bool_)
-        # Of parts that releases have written which did not know ids; only what is no series any more.
+        # Of parts by releases that did not know ids; only what is no longer a series.
         self._named: dict[str, float] = {}
 
     def load(self, parts: Sequence[tuple[bytes, Mapping[str, float]]]) -> None:

@@ -8,8 +8,8 @@
      '- the clock was set back
 
 Ends do not go back, unless by more than `MOST_BACK`: outputs have had these times, and a backend would replace what it
-has. The open flush stays open, but for two ends of the clock at most, and the next one goes on from its end. So outputs
-are told something all the time, and with each flush the clock catches up by one.
+has. The open flush stays open, though for two ends of the clock at most, and the next one goes on from its end. So
+outputs are told something all the time, and with each flush the clock catches up by one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The open flush, kept in the store so that it is one flush also across a restart, and closed by the clock.
 
-With every commit, in its transaction, the news are added to the flush and appended to the table of its parts. When its
-end has passed it is worked out and queued for the outputs, and its parts are deleted: all or nothing. Without
+With every commit, in its transaction, what it brings is added to the flush and appended to the table of its parts. When
+its end has passed it is worked out and queued for the outputs, and its parts are deleted: all or nothing. Without
 outputs nothing is written, and the flush is only there to be looked at.
 """
 
@@ -163,11 +163,11 @@ class Flushes:
             self.load(connection)
 
     def after(self, connection: sqlite3.Connection, output: str, flush_id: int) -> Queued | None:
-        """Read the first flush behind that one which waits for an output."""
+        """Read the first flush after that one which waits for an output."""
         return self._queues.after(connection, output, flush_id)
 
     def _moved_to(self, connection: sqlite3.Connection, flush: OpenFlush, moment: float) -> OpenFlush:
-        """Close the flush if ``moment`` is not in it any more, and open the one that it is in."""
+        """Close the flush if ``moment`` is no longer in it, and open the one that it is in."""
         end = self._ends.end_by_clock(moment)
         if self._ends.are_lost(flush, moment):
             self._follow_clock(connection, flush, end)

@@ -47,7 +47,7 @@ class IQueue(Interface):
     """Where flushes wait."""
 
     def after(output: str, flush_id: int) -> Deferred[Queued | None]:  # noqa: N805 - an interface's methods have no self
-        """Read the first flush behind that one."""
+        """Read the first flush after that one."""
 
     def acknowledge(output: str, flush_id: int) -> None:  # noqa: N805
         """Say that a flush is written; it is taken out with the next commit."""
@@ -66,7 +66,7 @@ class Queues:
         self._dropped = dict.fromkeys(outputs, 0)
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Read what waits; what waits for an output that there is no more is deleted with the next `put`."""
+        """Read what waits; what waits for an output that is no longer configured is deleted with the next `put`."""
         for queue in self._queues.values():
             queue.clear()
         rows = "SELECT output, slot, length(payload) FROM slot_queue JOIN slot_results ON id = slot ORDER BY slot"
@@ -107,7 +107,7 @@ class Queues:
         self._sweep(connection)
 
     def after(self, connection: sqlite3.Connection, output: str, flush_id: int) -> Queued | None:
-        """Read the first flush behind that one which waits for an output."""
+        """Read the first flush after that one which waits for an output."""
         row = connection.execute(
             "SELECT id, payload FROM slot_queue JOIN slot_results ON id = slot"
             " WHERE output = ? AND slot > ? ORDER BY slot LIMIT 1",

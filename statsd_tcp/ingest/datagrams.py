@@ -38,7 +38,7 @@ ReadDatagrams = Callable[[socket.socket, int, memoryview, int, int], tuple[int, 
 def read_datagrams(
     port: socket.socket, most: int, buffer: memoryview, batch: int, largest: int
 ) -> tuple[int, int, int, int, int]:
-    """Read datagrams into a buffer, one behind the other, each with the newline that it may lack.
+    """Read datagrams into a buffer, one after the other, each with the newline that it may lack.
 
     Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Returns their number, where they end,
     how many bytes were received, whether the last one is cut off and lies after that end, and an error's number or 0.
@@ -78,7 +78,7 @@ class DatagramLane(Watched):
         self._read = read
         self._intake = intake
         self._index = index
-        # All datagrams of a batch are read into one buffer, one behind the other, each with the newline that it may
+        # All datagrams of a batch are read into one buffer, one after the other, each with the newline that it may
         # lack: no object and no copy for each. Measured: 0.9 instead of 1.0 to 1.5 microseconds a datagram.
         self._buffer = bytearray(BATCH_SIZE + LARGEST + 1)
         self._view = memoryview(self._buffer)

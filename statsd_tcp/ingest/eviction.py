@@ -87,7 +87,7 @@ class Eviction:
         return False
 
     def stop(self) -> None:
-        """Close nothing any more: this worker accepts no longer."""
+        """Stop closing connections: this worker no longer accepts."""
         self._stopped = True
         if self._retry is not None:
             self._retry.cancel()
@@ -102,7 +102,7 @@ class Eviction:
         batch = min(max(1, self._occupancy.limit // BATCH), MOST_AT_ONCE)
         victims = self._victims(now, batch)
         if len(victims) < batch:
-            # Another look before long would find no more.
+            # Another look soon would find nothing.
             self._next_look = now + int(GRACE * NANOSECONDS)
         for victim in victims:
             if self._intake.is_full:

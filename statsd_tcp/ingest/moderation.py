@@ -142,7 +142,7 @@ class Moderator:
         self._again.append(connection)
 
     def stop(self) -> None:
-        """Poll no more."""
+        """Stop polling."""
         for lane in list(self._lanes):
             self.remove(lane)
         if self._call is not None:

@@ -16,7 +16,7 @@ __all__ = ["PATIENCE", "Parked", "Parking", "end_of_stream"]
 PATIENCE = 15
 """Polls after which a connection has waited long enough here; a transport is worth its price then."""
 
-# EPOLLPRI is watched for what it says beside the others: a read stops short of urgent data.
+# EPOLLPRI is watched for what it says in addition to the others: a read stops short of urgent data.
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI
 
 
@@ -63,7 +63,7 @@ class Parking(Generic[_P]):
         self._parked[descriptor] = connection
 
     def poll(self) -> None:
-        """Read those that have news, and send on those that have waited long enough."""
+        """Read those for which something has arrived, and send on those that have waited long enough."""
         self._turn += 1
         parked = self._parked
         if not parked:

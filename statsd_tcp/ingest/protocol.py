@@ -255,7 +255,7 @@ class LineFactory(Factory):
             protocol.release()
 
     def retire(self) -> None:
-        """Keep the connections, of which there will be no more, so that their places are not scarce."""
+        """Keep the open connections: none will be added, so their places are not scarce."""
         self._first_byte = 0
 
     def drain(self) -> None:

@@ -66,7 +66,7 @@ class _UntouchedConnection:
 
 @implementer(IHandshakeListener)
 class TlsProtocol(LineProtocol):
-    """One client behind TLS. Its transport is a `twisted.protocols.tls.TLSMemoryBIOProtocol`."""
+    """One client that uses TLS. Its transport is a `twisted.protocols.tls.TLSMemoryBIOProtocol`."""
 
     factory: TlsFactory
     secure = False

@@ -15,7 +15,7 @@ _DROPS = ("rx_missed_errors", "rx_fifo_errors", "rx_dropped")
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """One interface. ``real``: a device stands behind it, and not only software.
+    """One interface. ``real``: it belongs to a device, and is not only software.
 
     ``speed`` in Mbit/s and ``node`` (of NUMA) are None where the driver is silent. ``steered`` are the processors that
     receive packet steering spreads to. ``pcie`` is the link as the bus names it. ``drops`` were counted since boot.

@@ -33,7 +33,7 @@ def place_workers(workers: int, layout: Layout) -> tuple[int, ...]:
     """Assign a processor to each worker.
 
     Those of the card's node come first, and within a node one of each core before the second ones. With more workers
-    than processors it begins anew, so that worker k shares with worker k + n.
+    than processors it starts over, so that worker k shares with worker k + n.
     """
     usable = set(layout.usable)
 

@@ -11,7 +11,7 @@ __all__ = ["ProcessState", "only_processor", "open_descriptors", "process_state"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _STATE, _MAJOR_FAULTS, _DISK_TICKS = 0, 9, 39
-"""Places in /proc/PID/stat behind the name, whose end is the last closing bracket: see proc(5)."""
+"""Places in /proc/PID/stat after the name, whose end is the last closing bracket: see proc(5)."""
 
 
 class ProcessState(NamedTuple):

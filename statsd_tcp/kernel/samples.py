@@ -44,7 +44,7 @@ _MOST = 1 << 16
 class Sample(msgspec.Struct, frozen=True):
     """What was read at one moment. What this kernel does not have is not in it.
 
-    ``counters`` only grow (until they wrap or the kernel is started anew); ``levels`` go up and down.
+    ``counters`` only grow (until they wrap or the kernel is started again); ``levels`` go up and down.
     """
 
     counters: dict[str, int]

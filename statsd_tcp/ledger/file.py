@@ -47,7 +47,7 @@ class LedgerMap:
     """A ledger file in memory. ``cells`` is an array of unsigned 64-bit numbers, ``ring`` the bytes of the journal."""
 
     def __init__(self, descriptor: int, path: str, *, writable: bool) -> None:
-        """Map the file behind ``descriptor``, which the caller keeps and closes; raises `LedgerError`, `OSError`."""
+        """Map the file of ``descriptor``, which the caller keeps and closes; raises `LedgerError`, `OSError`."""
         size = os.fstat(descriptor).st_size
         if not size:
             raise LedgerError(f"{path} is empty")

@@ -20,10 +20,10 @@ from statsd_tcp.words import in_words
 __all__ = ["Fault", "Ledger", "LedgerFolder"]
 
 Fault = Literal["missing", "shrunk"]
-"""What can become of an open ledger's file: it is not at its place any more, or it was cut off."""
+"""What can become of an open ledger's file: it is no longer at its place, or it was cut off."""
 
 _SAID: dict[Fault, str] = {
-    "missing": "the ledger {path} of worker {worker} is not there any more; what it holds is read from the open file,"
+    "missing": "the ledger {path} of worker {worker} is gone; what it holds is read from the open file,"
     " and is lost if the service dies before",
     "shrunk": "the ledger {path} of worker {worker} was cut off: what was in it and not committed is lost",
 }
@@ -60,7 +60,7 @@ class Ledger:
         return self.file.header.worker
 
     def cell(self, index: int) -> int:
-        """Read one cell; 0 if it cannot be read, or is not there any more because the file was cut off."""
+        """Read one cell; 0 if it cannot be read, or is gone because the file was cut off."""
         try:
             return self.file.cell(index)
         except (ShrunkError, OSError):
@@ -77,7 +77,7 @@ class Ledger:
         return max(0, waiting) / self.file.header.ring_size
 
     def suspect(self, start: int) -> Suspect | None:
-        """Return which frame at or behind ``start`` has ended a reader since the worker died."""
+        """Return which frame at or after ``start`` has ended a reader since the worker died."""
         number = self.cell(FAILED_READINGS) if self._suspect is None else self._suspect
         return unpack_suspect(number, start)
 
@@ -113,7 +113,7 @@ class Ledger:
         return self._counts
 
     def check(self) -> Fault | None:
-        """Return what has become of the file, if that is news."""
+        """Return what has become of the file, if that was not reported yet."""
         try:
             fault = self._fault()
         except OSError:
@@ -131,7 +131,7 @@ class Ledger:
 
 
 class LedgerFolder:
-    """The ledgers in ``folder``. Used from the reactor's thread, but for `Ledger.head` of retired ones."""
+    """The ledgers in ``folder``. Used from the reactor's thread, except for `Ledger.head` of retired ones."""
 
     _log = Logger()
 

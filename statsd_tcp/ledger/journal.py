@@ -63,7 +63,7 @@ class Journal:
         self.cells[JOURNAL_HEAD] = head
 
     def catch_up(self) -> None:
-        """Go on behind the frames that were published without this object, through its ``ring`` and ``cells``."""
+        """Go on after the frames that were published without this object, through its ``ring`` and ``cells``."""
         self.head = self.cells[JOURNAL_HEAD]
 
     def release(self, committed: int) -> None:
@@ -92,7 +92,7 @@ def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterato
     """Yield the frames between two offsets, in order, up to the first that is damaged.
 
     A damaged one is one that cannot have been written whole: that happens only to a ring that lost pages in a power
-    loss, and what lies behind it cannot be trusted.
+    loss, and what lies after it cannot be trusted.
     """
     size = len(ring)
     while 0 <= start < head <= start + size:

@@ -83,7 +83,7 @@ class Header(NamedTuple):
     """The fixed part of a ledger file.
 
     ``ledger_id`` and ``boot_id`` are 16 bytes each; ``created`` is wall time in nanoseconds; the rest are offsets and
-    sizes in bytes, but for ``cell_count``.
+    sizes in bytes, except ``cell_count``.
     """
 
     worker: int
@@ -112,7 +112,7 @@ def plan_header(
     cell_count: int,
     ring_size: int,
 ) -> Header:
-    """Lay the parts out one behind the other, each from a cache line of its own."""
+    """Lay the parts out one after the other, each from a cache line of its own."""
     cells_at = _aligned(HEADER_SIZE + len(directory), CACHE_LINE)
     ring_at = _aligned(cells_at + cell_count * CELL_SIZE, CACHE_LINE)
     return Header(

@@ -37,7 +37,7 @@ class LedgerReader:
     """An open ledger file. ``ring`` gives the bytes of the journal, by the slices that a memoryview takes."""
 
     def __init__(self, descriptor: int, path: str) -> None:
-        """Read the file behind ``descriptor``, which belongs to this object from now on.
+        """Read the file of ``descriptor``, which belongs to this object from now on.
 
         Raises `LedgerError`, `OSError`; then the descriptor is closed.
         """
@@ -99,7 +99,7 @@ class LedgerReader:
         return stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.fstat(self._descriptor))
 
     def read(self, at: int, size: int) -> bytes:
-        """Read bytes of the file; raises `ShrunkError` if they are not there any more, and `OSError`."""
+        """Read bytes of the file; raises `ShrunkError` if they are gone, and `OSError`."""
         data = os.pread(self._descriptor, size, at)
         if len(data) < size:
             raise ShrunkError(f"{self.path} was cut off: it lacks bytes at {at + len(data)}")

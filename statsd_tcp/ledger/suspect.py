@@ -24,7 +24,7 @@ _DEATHS = 3
 class Suspect(NamedTuple):
     """The frame at ``offset`` has ended that many readers by itself.
 
-    With 0 ``deaths`` it is not known which frame behind ``offset`` did.
+    With 0 ``deaths`` it is not known which frame after ``offset`` did.
     """
 
     offset: int
@@ -39,7 +39,7 @@ def pack_suspect(suspect: Suspect | None) -> int:
 def unpack_suspect(number: int, start: int) -> Suspect | None:
     """Return what the cell says to a reader that begins at ``start``; None if it says nothing about what is there."""
     if not number & _OURS:
-        # What release 0.1.0 counted was somewhere behind where it began.
+        # What release 0.1.0 counted was somewhere after where it began.
         return Suspect(start, 0) if number else None
     suspect = Suspect(number & ~(_OURS | _DEATHS), number & _DEATHS)
     return suspect if suspect.offset >= start else None

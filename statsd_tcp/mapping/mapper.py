@@ -25,7 +25,7 @@ REMEMBERED: Final = 64 << 20
 ones; at most twice as many for a while."""
 
 _ENTRY_BYTES: Final = 250
-"""What one takes beside its texts, about."""
+"""What one takes in addition to its texts, about."""
 
 OUTCOMES: Final = ("mapped", "unmapped", "dropped", "unnamed")
 """What can become of a series: a rule named it, no rule was for it, a rule dropped it, or a rule gave it no name."""
@@ -68,7 +68,7 @@ class Mapped(NamedTuple):
 
 
 class _Remembered:
-    """The targets of one metric type, in ``most`` bytes. What is not asked for any more is forgotten."""
+    """The targets of one metric type, in ``most`` bytes. What is no longer looked up is forgotten."""
 
     def __init__(self, find: Callable[[str], Target], most: int) -> None:
         self._find = find

@@ -37,7 +37,7 @@ PLAIN: Final = Treatment()
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule: which names it is for (``match``, a glob or a regular expression), and what becomes of them.
+    """One rule: which names it matches (``match``, a glob or a regular expression), and what becomes of them.
 
     ``name`` and the values of ``labels`` may refer to what was matched. ``line`` is where the rule begins in its file.
     """
@@ -55,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MappingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole file: its rules in their order, what holds for series that no rule is for, and what is to be said of it.
+    """A whole file: its rules in their order, what holds for series that match no rule, and what is to be said of it.
 
     ``unordered``: among globs a name wins over a star, wherever the rules stand. ``source`` is the file's name.
     """

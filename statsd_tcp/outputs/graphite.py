@@ -267,7 +267,7 @@ class _Sender(Protocol):
         return self._ended and not self._missing(self.transport.getHandle())
 
     def _give_up(self) -> None:
-        """End a connection on which nothing happens any more."""
+        """End a connection on which nothing happens."""
         self._acknowledged = self._all_acknowledged()
         if self._acknowledged:
             self.transport.loseConnection()

@@ -1,4 +1,4 @@
-"""Names in Graphite, as etsy's server gives them: two name spaces, with prefixes, a suffix, and tags behind it.
+"""Names in Graphite, as etsy's server gives them: two name spaces, with prefixes, a suffix, and tags after it.
 
 hits, tag code:200       legacy    stats.hits;code=200   stats_counts.hits;code=200
 new       stats.counters.hits.rate;code=200   stats.counters.hits.count;code=200
@@ -66,7 +66,7 @@ class _Spaces:
             self.counters, self.timers, self.gauges, self.sets = (_before(rules.prefix, kind) for kind in kinds)
 
     def split(self, identity: str) -> tuple[str, str]:
-        """Return a series' name, and what comes behind it and its field."""
+        """Return a series' name, and what comes after it and its field."""
         name, tags = name_and_tags(identity)
         return name, self.suffix + tags
 

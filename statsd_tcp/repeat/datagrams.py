@@ -26,7 +26,7 @@ def cut(lines: bytes, size: int = LARGEST_DATAGRAM) -> Iterator[bytes]:
     r"""Yield datagrams of as many whole lines as ``size`` bytes hold.
 
     Each of ``lines`` ends in a newline. The last newline of a datagram is left out: some servers would take the nothing
-    behind it for an empty, bad line. A line that is longer than ``size`` goes alone.
+    after it for an empty, bad line. A line that is longer than ``size`` goes alone.
     """
     start, end = 0, len(lines)
     while start < end:

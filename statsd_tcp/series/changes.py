@@ -1,4 +1,4 @@
-"""How a commit's news are put to the series: what changes is worked out, and nothing is changed yet."""
+"""Works out how a commit changes the series, without changing them yet."""
 
 from __future__ import annotations
 

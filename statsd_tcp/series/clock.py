@@ -1,7 +1,7 @@
 """The clock of the series, which goes only while there is a process.
 
 A downtime, or a wall clock that is wrong now or was wrong then, so makes no series older. The clock began at some wall
-time; how far the wall clock is ahead of it is kept beside its moments, so that they can be read as dates.
+time; how far the wall clock is ahead of it is kept with its moments, so that they can be read as dates.
 """
 
 from __future__ import annotations

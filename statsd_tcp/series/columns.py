@@ -4,9 +4,9 @@ Each has a position for as long as it exists; one that is gone leaves its positi
 first plans (see `changes`): it works the new numbers out without changing anything, so that a commit which fails can
 be given lasting. The plan is then written, and only after that applied here.
 
-    kind    fields, each a column          beside them
-    c       total + remainder              updated: when news came last
-    g       value, tick of its setting     lasting: whether news came in more than one commit
+    kind    fields, each a column          and also
+    c       total + remainder              updated: when it last changed
+    g       value, tick of its setting     lasting: whether it came in more than one commit
     ms, h   sum + remainder,               ids: numbers that grow in the order of coming
             weight + remainder             identities
     s       members
@@ -43,8 +43,8 @@ CHUNK: Final = 10_000
 class SeriesColumns:
     """All series of one kind.
 
-    ``numbers`` are its columns: one for each field, and behind it one for the remainders if the kind has sums.
-    ``top`` is behind the last position that was ever taken. ``size``: bytes of all names and tags.
+    ``numbers`` are its columns: one for each field, and after it one for the remainders if the kind has sums.
+    ``top`` is after the last position that was ever taken. ``size``: bytes of all names and tags.
     """
 
     def __init__(self, kind: str) -> None:
@@ -116,13 +116,13 @@ class SeriesColumns:
         return bool(self._traits)
 
     def idle_since(self, cut: float, busy: Positions = NO_POSITIONS) -> Positions:
-        """Return the positions of the series to which nothing came since ``cut``, but for the busy ones."""
+        """Return the positions of the series to which nothing came since ``cut``, except the busy ones."""
         idle = (self.updated[: self.top] < cut) & (self.ids[: self.top] != 0)
         idle[busy[busy < self.top]] = False
         return np.flatnonzero(idle)
 
     def lapsed(self, now: float, busy: Positions) -> Positions:
-        """Return the positions of the series whose own time to live is over, but for the busy ones."""
+        """Return the positions of the series whose own time to live is over, except the busy ones."""
         limited = {series_id: traits.ttl for series_id, traits in self._traits.items() if traits.ttl}
         if not limited:
             return NO_POSITIONS
@@ -151,7 +151,7 @@ class SeriesColumns:
         return self.identity(int(np.flatnonzero(self.ids[: self.top] == series_id)[0]))
 
     def standing(self, ids: Sequence[int]) -> tuple[array[int], float, bool]:
-        """Return those of these series that are still there, when the last news of any came, and whether it lasts.
+        """Return those of these series that are still there, when anything last came to one, and whether it lasts.
 
         It does when they came in more than one commit. The ids must be in order.
         """
@@ -197,7 +197,7 @@ class SeriesColumns:
             self._remove(plan.expired)
 
     def put(self, positions: Positions, after: Sequence[Doubles], now: float) -> None:
-        """Set all columns at some positions, to which news came at a moment of the series' clock."""
+        """Set all columns at some positions, to which something came at a moment of the series' clock."""
         if len(positions):
             for column, numbers in zip(self.numbers, after, strict=True):
                 column[positions] = numbers

@@ -1,4 +1,4 @@
-"""What comes to counters by their positions: the positions, each once and in order, and a number beside each."""
+"""What comes to counters by their positions: the positions, each once and in order, and a number for each."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class SeriesPlan(msgspec.Struct):
 
     ``positions`` are those to which something comes, the ``fresh`` ones among them, each once, in order. ``numbers`` is
     what comes, a column for each field, and ``after`` are the columns as they will be there. ``expired`` are the
-    positions of series that go; ``emptied`` those of sets to which nothing came any more, which is no news.
+    positions of series that go; ``emptied`` those of sets to which nothing came, which is no change.
     ``left_out`` has the last identity of each kind of conflict. ``traits`` are those that change, by identity.
     ``observed`` are the observations that belong to summaries, with the positions of these and their treatment.
     """

@@ -55,7 +55,7 @@ class Room:
     def make(self, news: Interval, busy: Positions, now: float) -> Roomed:
         """Find room for an interval at wall time ``now``: the longest idle series go, if there are any.
 
-        ``busy`` are positions of counters to which something comes beside it.
+        ``busy`` are positions of counters to which something else comes.
         """
         nothing = [_NO_POSITIONS for _ in self._columns]
         known: dict[str, Mapping[str, int]] = {_FIELDS[each.kind]: each.positions for each in self._columns}

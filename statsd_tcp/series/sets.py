@@ -13,7 +13,7 @@ __all__ = ["SetFlush", "SetsPlan"]
 
 
 class SetsPlan(msgspec.Struct, frozen=True):
-    """What news do to the sets.
+    """What a commit does to the sets.
 
     ``counts``: the number of members of each set of a flush that has ended, None if none has; ``treatments`` are
     those of these sets. ``start``: the beginning of the flush that is open then.
@@ -52,7 +52,7 @@ class SetFlush:
             self._sets.add({identity: members})
 
     def plan(self, news: Mapping[str, set[str]], treatments: Mapping[str, Treatment], moment: float) -> SetsPlan:
-        """Work out what news of a moment of the wall clock do."""
+        """Work out what members do that came at a moment of the wall clock."""
         start = int(moment // self._seconds) * self._seconds
         ended = self._start is not None and start != self._start
         return SetsPlan(self._sets.counts() if ended else None, self._treatments, start, news, treatments)

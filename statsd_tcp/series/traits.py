@@ -1,4 +1,4 @@
-"""What is kept of a series beside its numbers: how it is treated, as far as that must outlast the process.
+"""What is kept of a series in addition to its numbers: how it is treated, as far as that must outlast the process.
 
 Most series have no traits. A histogram has its buckets here; its sum and count are its numbers, as a summary's are.
 """

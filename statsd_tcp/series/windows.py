@@ -114,7 +114,7 @@ class Windows:
             self._keep(~np.isin(self._ids, ids))
 
     def sweep(self) -> None:
-        """Drop the windows that nothing is in any more."""
+        """Drop the windows that are empty."""
         filled = [_NONE]
         for ages in self._parts:
             self._move(ages)
@@ -222,7 +222,7 @@ class _Reading:
         self._members: dict[int, _Member] = {}
         for total in totals.values():
             places = ids.searchsorted(total.ids)
-            # What is not there any more has no treatment.
+            # What is gone has no treatment.
             own = np.where(np.append(ids, -1)[places] == total.ids, np.append(kinds, -1)[places], -1)
             for kind in np.unique(own[own >= 0]).tolist():
                 treatment, rows = treatments[kind], np.flatnonzero(own == kind)

@@ -54,5 +54,5 @@ def _scalar(text: str) -> str:
 
 
 def _string(text: str) -> str:
-    # TOML's strings are JSON's, but for the last control character. Paths that are no UTF-8 cannot be written.
+    # TOML's strings are JSON's, except for the last control character. Paths that are no UTF-8 cannot be written.
     return json.dumps(text.encode(errors="replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -47,7 +47,7 @@ class Option(NamedTuple):
 
     A ``flag`` has no value: it is given or not, and ``--no-NAME`` takes it back. The value of one that is ``separated``
     is a list between commas. ``example`` is a list as the file has it, for an option that takes one.
-    A number of seconds beyond what is ``usual`` may be meant in milliseconds. What is behind the first colon
+    A number of seconds beyond what is ``usual`` may be meant in milliseconds. What is after the first colon
     of a value that is ``secret`` may be a password.
     """
 

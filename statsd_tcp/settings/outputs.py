@@ -62,7 +62,7 @@ def parse_timer_fields(text: str) -> frozenset[str]:
         f"{name}_percent" for name in ("count", "mean", "upper", "lower", "sum", "sum_squares")
     }
     wanted = frozenset(part.strip() for part in text.split(","))
-    # The digits behind the point are taken for the percentile, and what is before them stays.
+    # The digits after the point are taken for the percentile, and what is before them stays.
     unknown = [name for name in wanted if name not in known and not name.endswith("_percent")]
     if unknown:
         raise ValueError(f"{min(unknown)!r} is not one of {', '.join(sorted(known))}")

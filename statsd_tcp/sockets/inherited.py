@@ -44,7 +44,7 @@ class InheritedSockets:
 
     ``rest[worker]`` are the sockets that the worker of that number has had, and that its successor does not get.
 
-    Where no socket more can be bound, as beside systemd's sockets, which are root's, a worker
+    Where no further socket can be bound, as with systemd's sockets, which are root's, a worker
     more shares a TCP socket with another one, and does without a UDP socket: the others read the datagrams.
     """
 
@@ -116,7 +116,7 @@ class InheritedSockets:
         return []
 
     def _shrink(self, before: BoundListener, workers: int) -> None:
-        """Leave out the sockets of workers that are no more. One that all share stays."""
+        """Leave out the sockets of workers that are gone. One that all share stays."""
         if not before.in_groups:
             return
         self._leave(before.sockets, workers)

@@ -1,7 +1,7 @@
 """Unix sockets: bound at a path that no other process uses, with their mode and owner, and removed again.
 
 Who is at a path is asked with a socket of a type that nothing here listens with. The kernel looks the path up first
-and the type second: ECONNREFUSED means that no process has the socket any more, EPROTOTYPE that one has. Neither
+and the type second: ECONNREFUSED means that no process has the socket, EPROTOTYPE that one has. Neither
 makes a connection, so a check of our own socket is not counted as one.
 """
 
@@ -58,7 +58,7 @@ def is_stale(path: str) -> bool:
 
 
 def remove_path(path: str) -> None:
-    """Remove a socket file that no process has any more. Whatever else is there, or cannot be removed, stays."""
+    """Remove a socket file that no process has. Whatever else is there, or cannot be removed, stays."""
     try:
         _remove_stale(Path(path))
     except OSError:

@@ -35,7 +35,7 @@ class KernelWatch:
         self._broken = False
 
     def check(self) -> None:
-        """Look at the kernel, and log what is news. To be called once a second."""
+        """Look at the kernel, and log what is new. To be called once a second."""
         if self._broken:
             return
         now = self._reactor.seconds()
@@ -44,7 +44,7 @@ class KernelWatch:
         except (OSError, ValueError, LookupError):
             # A kernel that writes its tables in another way than all that are known: said once.
             self._broken = True
-            self._log.failure("the kernel's counters cannot be read, and are not watched any more")
+            self._log.failure("the kernel's counters cannot be read, and are no longer watched")
             return
         for line in self._watch.news(now):
             self._log.warn("kernel: {line}", line=line)

@@ -77,7 +77,7 @@ class Remote(Delivering, Protocol):
 
 @implementer(ISources)
 class Report:
-    """Answers the pages' questions. All in the reactor's thread, all from memory but for a few looks into /proc."""
+    """Answers the pages' questions. All in the reactor's thread, all from memory except for a few looks into /proc."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):
     ``counts``: ledgers with a living writer, and once more those whose writer is gone, with their final
     numbers. They are taken in first, and make a ledger known. ``pieces``: in the order of their offsets
     for each ledger. ``folded``: ids of ledgers whose writer is dead and whose cells are final. ``unlinked``:
-    ids of folded ledgers whose file is gone, so that their row is not needed any more. ``delivered``: flushes that
+    ids of folded ledgers whose file is gone, so that their row is no longer needed. ``delivered``: flushes that
     outputs have written, as pairs of the output and the flush's number.
     """
 

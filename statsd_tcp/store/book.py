@@ -59,7 +59,7 @@ class TotalRow(NamedTuple):
 class Book:
     """Ledgers and settled totals. A commit works on a copy, and puts it in place when SQLite has the changes.
 
-    ``ledgers`` and ``settled`` are not changed any more once a snapshot has them.
+    ``ledgers`` and ``settled`` are no longer changed once a snapshot has them.
     """
 
     def __init__(self, ledgers: dict[str, LedgerState], settled: dict[TotalKey, int]) -> None:

@@ -135,7 +135,7 @@ class Store:
         return self.snapshot
 
     def after(self, output: str, flush_id: int) -> Queued | None:
-        """Read the first flush behind that one which waits for an output; raises `StoreError`."""
+        """Read the first flush after that one which waits for an output; raises `StoreError`."""
         if self.flushes is None:
             return None
         with translated(self._path):
@@ -270,7 +270,7 @@ class Store:
         plan.writes = self._kinds.writes(plan.series, plan.now)
 
     def _set_moment(self) -> float:
-        """Return the moment to which news of sets belong: not before the open flush, whatever the clock was set to."""
+        """Return the moment of new members of sets: not before the open flush, whatever the clock was set to."""
         moment = self._wall() - LAG
         flush = None if self.flushes is None else self.flushes.open
         return moment if flush is None else max(moment, flush.start)

@@ -50,7 +50,7 @@ _WEIGHT: Final = {"ms": 2, "h": 2}
 """Which of the columns has the weights, by kind. The tick of a gauge's setting means nothing after a start."""
 
 _SeriesRow = tuple[int, str, str, float, float, float]
-"""The id, the kind, the identity, the value, the weight, and the wall time of the last news."""
+"""The id, the kind, the identity, the value, the weight, and the wall time of the last change."""
 
 
 class LeftOut(NamedTuple):
@@ -63,7 +63,7 @@ class LeftOut(NamedTuple):
 def write_downgrade(source: sqlite3.Connection, file: Path) -> LeftOut:
     """Write what ``source`` reads to a new store of release 0.1.0; return what is not in it.
 
-    The file comes about as a backup does, see `copied`. Raise `StoreError`.
+    The file is made as a backup is, see `copied`. Raise `StoreError`.
     """
     with copied(source, file) as copy, closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         columns = [SeriesColumns(kind) for kind in WIDTHS]

@@ -1,4 +1,4 @@
-"""The store's files as they were last seen at their places: what is not there any more, and what has become shorter.
+"""The store's files as they were last seen at their places: what is gone, and what has become shorter.
 
     totals.sqlite        grows; shrinks after a VACUUM, when its pages are moved from the log
     totals.sqlite-wal    grows; shrinks to nothing by a checkpoint that truncates it
@@ -16,7 +16,7 @@ from typing import NamedTuple
 __all__ = ["DAMAGED", "FAULTS", "PARTS", "Change", "Files"]
 
 PARTS = ("", "-wal", "-shm")
-"""What the names of the files have behind the store's own."""
+"""What the names of the files have after the store's own."""
 
 FAULTS = ("missing", "shrunk")
 """What happens to the files: one is gone or another one is in its place, or it is shorter than it must be."""

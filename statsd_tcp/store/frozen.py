@@ -101,7 +101,7 @@ class Queue:
         self._thinned = self._ahead = 0
 
     def load(self, connection: sqlite3.Connection, outputs: Collection[str]) -> Known:
-        """Return what the output knows; what is there for outputs that there are no more goes."""
+        """Return what the output knows; what is there for outputs that are no longer configured is deleted."""
         for statement in _TABLES:
             connection.execute(statement)
         marks = ", ".join("?" * len(outputs))

@@ -88,7 +88,7 @@ class Kinds:
         return [columns.table() for columns in self.shown]
 
     def plan(self, mapped: Mapped, sets_plan: SetsPlan, known: Increments, raw: SeriesPlan) -> list[SeriesPlan]:
-        """Work out what news do to the series of each kind.
+        """Work out what a commit does to the series of each kind.
 
         ``known`` is what comes to counters whose positions are known, ``raw`` what happens to raw ones with columns of
         their own.

@@ -30,7 +30,7 @@ _DAMAGED = (LookupError, ValueError, msgspec.MsgspecError)
 
 
 class Loaded(NamedTuple):
-    """What was found beside the series.
+    """What was found in addition to the series.
 
     ``row`` is the last row that could be read, None if there is none. ``moment`` is the latest that is known of the
     series' clock, 0.0 if there is none. ``next_row`` is the number of the next one, and
@@ -90,7 +90,7 @@ class _Loading:
             self._rows[key] = row
 
     def take_row(self, number: int, payload: bytes) -> None:
-        """Take a row, behind those before it."""
+        """Take a row, after those before it."""
         if self._last:
             self._miss(self._last + 1, number - 1)
         self._last = number

@@ -33,7 +33,7 @@ from statsd_tcp.store.series_file import page_id
 __all__ = ["KEPT", "migrate"]
 
 KEPT: Final = ".0.1"
-"""What the name of the old file has behind the store's own."""
+"""What the name of the old file has after the store's own."""
 
 _NEW: Final = ".new"
 
@@ -59,7 +59,7 @@ def migrate(path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)) as old:
         check_owner(old, path)
         check_whole(old, path)
-        # A log with something in it would be taken for that of the new file. Nothing comes to it any more.
+        # A log with something in it would be taken for that of the new file. Nothing is added to it from now on.
         busy, *_ = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreError(f"{path} is of release 0.1.0, and another process has it open: it cannot be taken over")

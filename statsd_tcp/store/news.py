@@ -26,8 +26,8 @@ __all__ = ["News", "flush_news", "take_pieces"]
 class News(NamedTuple):
     """What living workers said, added up, and what was read of the journals of others, piece by piece.
 
-    ``known`` is what comes to raw counters beside those that ``living`` names, and ``said`` are the numbers that stand
-    for these.
+    ``known`` is what comes to raw counters in addition to those that ``living`` names, and ``said`` are the numbers
+    that stand for these.
     """
 
     living: Interval

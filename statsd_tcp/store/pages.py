@@ -1,6 +1,6 @@
 """The pages of the store's file: the columns of 4,096 positions each, as they were after some row.
 
-    page of numbers    the columns of numbers one behind the other, updated, lasting (a byte each)
+    page of numbers    the columns of numbers one after the other, updated, lasting (a byte each)
     page of names      msgpack: [ids (64 bits each), identities (empty where the id is 0)]
 
 A page has the number of the last row that is in it. What came later is added when the file is loaded, so a page need
@@ -127,12 +127,12 @@ def read_names(columns: SeriesColumns, identities: list[str], number: int, conte
 
 
 def top_after(columns: SeriesColumns, plan: SeriesPlan) -> int:
-    """Return what is behind the last position when a plan was done."""
+    """Return the position after the last one when the plan is carried out."""
     return max(columns.top, int(plan.fresh.positions.max(initial=-1)) + 1)
 
 
 def _bounds(columns: SeriesColumns, number: int, plan: SeriesPlan) -> tuple[int, int]:
-    """Return where a page begins and ends. It is empty if the names of all that was in it, and behind it, are lost."""
+    """Return where a page begins and ends. It is empty if the names of all that was in it, and after it, are lost."""
     first = PAGE * number
     return first, max(first, min(first + PAGE, top_after(columns, plan)))
 

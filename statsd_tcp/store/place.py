@@ -2,7 +2,7 @@
 
 A deleted file lives on as long as it is open, so that nothing fails, and everything would be gone after a restart. What
 was cut off is often still in the connection's memory. So what is open is copied, and the copy is renamed into place. If
-it cannot be copied whole nothing is committed any more, and what comes stays in the journals.
+it cannot be copied whole nothing more is committed, and what comes stays in the journals.
 
     totals.sqlite        gone, another file, or shorter; or its -wal or -shm is
     totals.sqlite.copy   all that the connection has, on the disk --rename--> totals.sqlite
@@ -32,7 +32,7 @@ LOCK_TIMEOUT = 1.0
 """Seconds for which a lock of another process is waited for."""
 
 _COPYING_CACHE = "PRAGMA cache_size = -1048576"
-"""1 GiB: nothing may be dropped from memory that is not in a file any more. It takes as much as the store has."""
+"""1 GiB: nothing may be dropped from memory that is no longer in a file. It takes as much as the store has."""
 
 _PRIMARY_CODE = 0xFF
 
@@ -214,7 +214,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _has_gaps(copy: Path, size: int) -> bool:
-    """Return whether a page of a file that has no unused ones is empty: what is read behind the end of a file is that.
+    """Return whether a page of a file that has no unused ones is empty: what is read after the end of a file is that.
 
     SQLite notices it of all pages but the last one of a long value. ``size`` is that of a page.
     """

@@ -25,7 +25,7 @@ class Part(msgspec.Struct, array_like=True):
 
     ``gone``: the positions that series have left. ``fresh``, ``ids`` and ``identities``: the positions that new ones
     take, where all numbers are zero then. ``positions`` and ``numbers``: a column for each field of the kind.
-    ``emptied``: positions of sets that have no members any more.
+    ``emptied``: positions of sets that no longer have members.
     """
 
     kind: str
@@ -69,12 +69,12 @@ def decode_row(payload: bytes, number: int) -> Row:
 
 
 def sealed(content: bytes, *keys: int) -> bytes:
-    """Return some bytes behind the checksum of them and of the numbers that are kept beside them."""
+    """Return some bytes after the checksum of them and of the numbers that are kept with them."""
     return _checksum(content, keys) + content
 
 
 def checked(payload: bytes, *keys: int) -> memoryview:
-    """Return what is behind a checksum; raises `LookupError` if that is not its own."""
+    """Return what is after a checksum; raises `LookupError` if that is not its own."""
     content = memoryview(payload)[_CRC_BYTES:]
     if payload[:_CRC_BYTES] != _checksum(content, keys):
         raise LookupError("a checksum is wrong")

@@ -121,7 +121,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     if is_new:
         _create(connection)
     else:
-        # Behind the others: it brings all of the file into memory, from where it can be put back.
+        # After the others: it brings all of the file into memory, from where it can be put back.
         check_whole(connection, path)
     if version == _WITHOUT_COUNTERS:
         connection.execute("BEGIN IMMEDIATE")

@@ -3,8 +3,9 @@
     rows     .. 41 42 43 44 45 46
     pages    a: 46, b: 43, c: 44 and nothing came since    44 to 46 are still needed, for b
 
-A page of numbers to a quarter of whose series something comes is written whole, and the row lacks it. Beside them each
-commit writes those that have not been written for the longest time, so that the rows never take more than the columns.
+A page of numbers to a quarter of whose series something comes is written whole, and the row lacks it. In addition to
+them each commit writes those that have not been written for the longest time, so that the rows never take more than the
+columns.
 """
 
 from __future__ import annotations

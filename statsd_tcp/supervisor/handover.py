@@ -74,7 +74,7 @@ class Handover:
         self._call = self._reactor.callLater(0, self._next)
 
     def stop(self) -> None:
-        """Replace no more."""
+        """Stop replacing workers."""
         self._queue = []
         if self._call is not None:
             self._call.cancel()

@@ -21,7 +21,7 @@ from statsd_tcp.supervisor.worker_slot import WorkerSlot
 __all__ = ["AFTER_SECOND", "Rounds", "until_next"]
 
 AFTER_SECOND = 0.01
-"""So long after the beginning of a second of the wall clock the workers are asked, in seconds: right behind the ends of
+"""So long after the beginning of a second of the wall clock the workers are asked, in seconds: right after the ends of
 flushes."""
 
 _CLOSEST = 0.1
@@ -42,7 +42,7 @@ class Rounds:
     """Asks the workers in ``slots`` every ``period`` seconds, and calls ``begin`` once a second, asked or not.
 
     Rounds come with the seconds of the clock ``wall``, or whole parts of them, but are waited for by the reactor's. How
-    long is worked out anew each time, so that no round is missed when the wall clock is set, and the one after it is
+    long is worked out each time, so that no round is missed when the wall clock is set, and the one after it is
     with its seconds again.
     """
 
@@ -82,7 +82,7 @@ class Rounds:
             self._await_next()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -20,7 +20,7 @@ class Plan(NamedTuple):
     """The settings, the bound sockets, the number of workers with its reason, the limits and the places on disk.
 
     ``descriptors`` is the process's limit of open files, ``backlog`` the kernel's longest accept queue, ``inherited``
-    has the sockets of an earlier image of the supervisor that are not needed any more. ``cpus`` has the processor of
+    has the sockets of an earlier image of the supervisor that are no longer needed. ``cpus`` has the processor of
     each worker; empty when it does not matter. ``commit_period`` is in seconds.
     """
 

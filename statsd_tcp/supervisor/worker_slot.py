@@ -140,7 +140,7 @@ class WorkerSlot:
     # What is asked of the slot's processes, in whichever stage it is.
 
     def collect(self, late: Container[str] = ()) -> list[str]:
-        """Ask the workers for what they gathered, but for those whose ledgers are in ``late``: they were asked already.
+        """Ask the workers for what they gathered, except those whose ledgers are in ``late``: they were asked already.
 
         Return the ids of the ledgers of those that were asked.
         """

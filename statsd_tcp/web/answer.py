@@ -57,11 +57,11 @@ class LongAnswer:
         transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        """Write no more until the client has read."""
+        """Stop writing until the client has read."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Write on, and finish behind the last piece."""
+        """Write on, and finish after the last piece."""
         self._paused = False
         if self._limit is not None:
             self._limit.reset(LONGEST_PAUSE)

@@ -1,7 +1,7 @@
 """The service's own metrics: from the gathered numbers to the families that prometheus_client writes.
 
 Label values that are known are there from the start, with 0, so that a rate or an alert does not have to wait
-for the first event. Totals of listeners and workers that the service does not have any more stay: a sum over
+for the first event. Totals of listeners and workers that the service no longer has stay: a sum over
 them must not fall.
 """
 

@@ -34,7 +34,7 @@ _TOTAL = TOTAL.encode()
 class Exposition:
     """Writes snapshots. Keeps the plan of the last one, from which that of the next one is made.
 
-    ``counter_suffix`` is put behind the names of counters that do not end in it. Any thread may use it, and several at
+    ``counter_suffix`` is appended to the names of counters that do not end in it. Any thread may use it, and several at
     once.
     """
 

@@ -270,7 +270,7 @@ class Families:
         return [first, *(self.lookup.series(first.number, each) for each in others)]
 
     def _spell_again(self, name: str) -> None:
-        """Write the texts of a family anew, of which something else is said now."""
+        """Write the texts of a family again, because its help or its type has changed."""
         first = self.lookup.family(name)
         if first is None:
             return

@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 class Layouts:
     """Makes layouts of snapshots, each by what is different from the one before, which may be older or newer.
 
-    ``counter_suffix`` is put behind the names of counters that do not end in it. Not for several threads; layouts are.
+    ``counter_suffix`` is appended to the names of counters that do not end in it. Not for several threads; layouts are.
     """
 
     def __init__(self, counter_suffix: str = "") -> None:
@@ -61,7 +61,7 @@ class Layouts:
     def of(self, tables: Sequence[SeriesTable], owners: Mapping[str, Owner]) -> Layout:
         """Find a place for every series, in the order in which they first came. ``owners`` are those of names."""
         now = [Columns.of(table) for table in tables]
-        # What fails half way is made anew the next time.
+        # What fails half way is made again the next time.
         families, self._families = self._families, None
         if families is None:
             families = Families(Lookup([Columns.of(each) for each in _empty(tables)], self._suffix), self._counted)

@@ -98,7 +98,7 @@ class DashboardPage(Page):
         self._sources = sources
 
     def read(self, request: Request) -> bytes:
-        """Write it anew."""
+        """Write it again."""
         request.setHeader("content-type", "text/html; charset=utf-8")
         request.setHeader("cache-control", "no-store")
         sources = self._sources

@@ -73,7 +73,7 @@ class Scrape(NamedTuple):
 
 
 class Scraper:
-    """Writes scrapes. Any thread may use it. ``counter_suffix`` is put behind the names of StatsD counters."""
+    """Writes scrapes. Any thread may use it. ``counter_suffix`` is appended to the names of StatsD counters."""
 
     def __init__(self, counter_suffix: str = "") -> None:
         self._exposition = Exposition(counter_suffix)
@@ -87,7 +87,7 @@ class Scraper:
         registry.register(OwnCollector(own, snapshot, self._exposition.conflicts(snapshot)))
         registry.register(self._process)
         encode, _ = _FORMATS[form.openmetrics]
-        # In OpenMetrics these have the mark of the end behind them.
+        # In OpenMetrics the mark of the end follows these.
         last = rendering.last(encode(registry))
         return Scrape(rendering.size + len(last), rendering.body(last), self._exposition.left_out(snapshot))
 

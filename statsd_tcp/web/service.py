@@ -32,7 +32,7 @@ class WebService(Service):
             self._ports.append(self._reactor.adoptStreamPort(one.fileno(), one.family, self._factory))
 
     def stopService(self) -> Deferred[Any]:
-        """Answer no more."""
+        """Stop answering."""
         super().stopService()
         ports, self._ports = self._ports, []
         # The reactor has descriptors of its own. Ours are what a next image of this process would inherit.

@@ -3,7 +3,7 @@
     | length: 4 bytes, little-endian | packet ... | length | packet ... |
 
 A packet is what would have been a datagram: lines, of which the last needs no newline. Unlike a line it cannot be found
-again once a length was wrong: the stream is broken then, and no more can be taken from it.
+again once a length was wrong: the stream is broken then, and nothing more can be taken from it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class LengthFramer:
             self._forget()
 
     def _leave_out(self, data: bytes) -> bytes:
-        """Return what comes behind the packet that is left out."""
+        """Return what comes after the packet that is left out."""
         rest = data[self._left_out :]
         self._left_out -= len(data) - len(rest)
         return rest

@@ -22,7 +22,7 @@ class Parsed(msgspec.Struct, frozen=True, gc=False):
     """The verdict on one line.
 
     ``reason``: something in it is bad. Then ``what`` is ``"bad"`` and nothing in it counts; only values without a type
-    leave the ``samples`` beside them as they are. ``bad_tags`` is how many tags were left out of a line with samples.
+    leave the ``samples`` next to them as they are. ``bad_tags`` is how many tags were left out of a line with samples.
     """
 
     what: What = "samples"

@@ -30,7 +30,7 @@ _LARGE: Final = 8
 
 
 class ShapeMemo:
-    """The shapes of one grammar. ``young`` may be asked directly; ``learn`` is for what is not in it."""
+    """The shapes of one grammar. ``young`` may be looked up directly; ``learn`` takes what is not in it."""
 
     __slots__ = ("_bytes", "_limit", "_old", "grammar", "young")
 

@@ -172,7 +172,7 @@ def _is_packed(part: Part, suffix: Suffix, grammar: Grammar) -> bool:
 
 
 def _more(series: str, parts: list[Part], suffix: Suffix, grammar: Grammar) -> tuple[tuple[Sample, ...], bool]:
-    """Return the samples behind the first values, and whether there are values without a type."""
+    """Return the samples after the first values, and whether there are values without a type."""
     samples: list[Sample] = []
     untyped = suffix.untyped
     for part in parts:

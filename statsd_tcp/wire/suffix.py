@@ -93,7 +93,7 @@ def _bare(kind: bytes) -> bytes:
 
 
 class _Sections:
-    """The sections of a line, whichever sample they stand behind."""
+    """The sections of a line, whichever sample they follow."""
 
     __slots__ = ("container", "shown", "tags")
 

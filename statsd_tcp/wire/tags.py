@@ -8,11 +8,11 @@
     Graphite    name;key=value;key=value:1|c
     SignalFX    na[key=value,key=value]me:1|c
 
-A delimiter in a name begins tags only if there is a ``key=value`` behind it; otherwise it is a character of the name
-like any other, so that ``posts#index`` and ``posts#show`` are two names. A bad tag beside a good one (nothing between
+A delimiter in a name begins tags only if there is a ``key=value`` after it; otherwise it is a character of the name
+like any other, so that ``posts#index`` and ``posts#show`` are two names. A bad tag next to a good one (nothing between
 two commas, no key, no value) costs only itself: it is left out and counted. Only DogStatsD has bare tags.
 
-Nor does it begin tags if a key behind it had a blank. That is text, as in Flink's ``Join(on=[id], select=[id])``, and
+Nor does it begin tags if a key after it had a blank. That is text, as in Flink's ``Join(on=[id], select=[id])``, and
 all of it tells one series from another.
 """
 

@@ -99,7 +99,7 @@ class Collect(msgspec.Struct, frozen=True, tag=True):
     """The supervisor asks for what was aggregated since the last time.
 
     ``session``: the token of a session in which counters are said by number (`statsd_tcp.aggregate.numbered`), in this
-    answer and all that come unasked behind it; another than before: of a new session. 0, as of the releases that did
+    answer and all that come unasked after it; another than before: of a new session. 0, as of the releases that did
     not know it: counters are said by name.
     """
 

@@ -166,7 +166,7 @@ def test_deleted_while_it_is_used(start_service: ServiceMaker) -> None:
     (service.state / "ledgers" / service.ledgers[0]).unlink()
     port = service.port("lines")
     service.wait_for(1, "statscounter_recovery_faults_total", reason="missing")
-    assert "is not there any more" in service.log
+    assert "is gone; what it holds" in service.log
     worker = service.worker_pids()[0]
     with held(service.process.pid):
         assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40

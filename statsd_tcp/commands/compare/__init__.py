@@ -1,1 +1,1 @@
-"""``statscounter compare``: what differs between this service and the server beside which it is tried."""
+"""``statscounter compare``: what differs between this service and the server that it is tried next to."""

@@ -50,7 +50,7 @@ class Exporter:
         last = self._later()
         before, after = read_page(self._before), read_page(last)
         if after.total(_LINES) < before.total(_LINES):
-            raise Restarted("--exporter: its totals have fallen: it was started anew meanwhile")
+            raise Restarted("--exporter: its totals have fallen: it was started again meanwhile")
         numbers: dict[Key, float | None] = {
             key: value if key.what == GAUGE else value - before.series.get(key, 0.0)
             for key, value in after.series.items()

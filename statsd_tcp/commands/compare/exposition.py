@@ -1,6 +1,6 @@
 """Reads the text that Prometheus scrapes, of any server, into numbers by key.
 
-The parser of prometheus_client cannot be used: it puts ``_total`` behind the names of counters, so that ``hits`` and
+The parser of prometheus_client cannot be used: it appends ``_total`` to the names of counters, so that ``hits`` and
 ``hits_total`` are one.
 """
 

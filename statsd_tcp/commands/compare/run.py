@@ -1,4 +1,4 @@
-"""``statscounter compare``: which names and totals differ between this service and the server beside it."""
+"""``statscounter compare``: which names and totals differ between this service and the server next to it."""
 
 from __future__ import annotations
 

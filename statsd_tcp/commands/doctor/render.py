@@ -96,7 +96,7 @@ def _print_result(console: Console, result: Result) -> None:
 
 
 def hanging(console: Console, head: str, text: str) -> list[str]:
-    """Fold a text, at blanks, behind its head to the width of the terminal; for a pipe not at all."""
+    """Fold a text, at blanks, after its head, to the width of the terminal; for a pipe not at all."""
     if not console.is_terminal:
         return [f"{head}{text}".rstrip()]
     room = max(_NARROWEST, console.width - len(head))

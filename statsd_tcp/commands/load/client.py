@@ -39,7 +39,7 @@ def work_through(share: Share, start: float, link: Link) -> Result:
 def generate(share: Share, pipe: Pipe) -> None:
     """Be a generator process: READY goes out, the start's time comes in, reports and the result go out.
 
-    Another message from the parent, or its end, stops it early: nothing is begun any more, what is open is
+    Another message from the parent, or its end, stops it early: nothing more is started, what is open is
     brought to its end.
     """
     # The terminal sends Ctrl-C to all of us; the parent decides.

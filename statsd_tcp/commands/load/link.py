@@ -17,7 +17,7 @@ class Link(Protocol):
         """Report the progress."""
 
     def stopped(self) -> bool:
-        """Return whether no more is to be begun."""
+        """Return whether the run is to stop early."""
 
 
 class PipeLink:

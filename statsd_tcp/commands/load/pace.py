@@ -47,7 +47,7 @@ class Pace:
         self.index += 1
 
     def on_time(self) -> None:
-        """Nothing is due any more: what comes late from here on has not been held back."""
+        """Nothing is due from now on: what is late from here on was not held back."""
         self._held_back = False
 
     def hold_back(self) -> None:
@@ -59,5 +59,5 @@ class Pace:
         self._pause = now + BREATHER
 
     def stop(self) -> None:
-        """Begin no more."""
+        """Stop starting connections."""
         self._most = 0

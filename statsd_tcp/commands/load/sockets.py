@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 
-# The type behind socket.socket, without the layer in Python that costs a microsecond for every connection.
+# The base of socket.socket, without the layer in Python that costs a microsecond for every connection.
 from _socket import socket as RawSocket  # noqa: N812
 
 from statsd_tcp.commands.load.workload import Workload
@@ -104,7 +104,7 @@ def is_established(sock: RawSocket) -> bool:
 
 
 def cause(sock: RawSocket, code: int) -> int:
-    """Return the errno behind ``code``: after a reset, a call may only say that there is no connection."""
+    """Return the errno that ``code`` stands for: after a reset, a call may only say that there is no connection."""
     if code != errno.ENOTCONN:
         return code
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET

@@ -1,1 +1,1 @@
-"""``statscounter store``: looks into a state directory, beside a running service or without one."""
+"""``statscounter store``: looks into a state directory, whether or not a service is running."""

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="nothing is changed")
     for name, summary in _SUMMARIES.items():
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        # Behind the action too; what stands before it must not be lost for want of one there.
+        # After the action too; an option before it must not be lost because there is none after it.
         _add_folder(action, argparse.SUPPRESS)
         made = "the file to make; one that exists is left as it is"
         if name == "backup":

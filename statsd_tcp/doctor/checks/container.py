@@ -20,7 +20,7 @@ from statsd_tcp.doctor.judgement import (
 __all__ = ["CHECKS"]
 
 _THREADS = 32
-"""Tasks beside the workers: the supervisor, its threads, replacements that start while others end."""
+"""Tasks in addition to the workers: the supervisor, its threads, replacements that start while others end."""
 
 
 def quota(facts: Facts, goal: Goal) -> Judgement:
@@ -29,7 +29,7 @@ def quota(facts: Facts, goal: Goal) -> Judgement:
     seen = () if group.throttled is None else (Counter("cpu.stat: nr_throttled", group.throttled),)
     if group.quota is None:
         if group.throttled:
-            return fine("none now", "was throttled earlier, but has no quota any more", f"{need.value}", counters=seen)
+            return fine("none now", "was throttled earlier, but no longer has a quota", f"{need.value}", counters=seen)
         return fine(
             "no quota", "the control group does not limit processors", f"{need.value}", need.formula, counters=seen
         )

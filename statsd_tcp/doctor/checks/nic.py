@@ -29,7 +29,7 @@ NOTICEABLE = 1e-4
 
 
 def real_cards(facts: Facts) -> list[Card]:
-    """Return the cards that are up and have a device behind them; raises `Unread` if there is none."""
+    """Return the cards that are up and belong to a device; raises `Unread` if there is none."""
     cards = [card for card in facts.cards if card.real and card.up and not card.loopback]
     if not cards:
         raise Unread("no network card can be seen here, only interfaces of software (a container's end of a pair)")

@@ -85,7 +85,7 @@ def receiving(facts: Facts, goal: Goal) -> Judgement:
 
 
 def nodes(facts: Facts, goal: Goal) -> Judgement:
-    """Judge whether the workers run beside the card."""
+    """Judge whether the workers run on the card's NUMA node."""
     if len(facts.nodes) < 2:  # noqa: PLR2004 - one node is no NUMA
         return irrelevant("one node", "all memory is equally far from all processors")
     placed = [(card.name, card.node) for card in real_cards(facts) if card.node is not None]

@@ -589,7 +589,7 @@ class CommitterTests(WorkersTestCase):
         for _ in range(2):
             self.ledger_folder.check()
         self.assertEqual(1, len(self.logged))
-        self.assertIn("is not there any more", self.logged[0])
+        self.assertIn("is gone", self.logged[0])
         self.worker.die()
         self.assertEqual({"a": 1.0}, self.counters())
         self.assertEqual(({}, 1), (self.commit().ledgers, self.ledger_folder.faults["missing"]))
