@@ -103,7 +103,7 @@ class _Piece:
         return Replay(self._start, self.end, payload, self.fault, skipped, self.overwritten, examples)
 
     def _judge(self, head: int, released: int) -> None:
-        """Return why there is no further frame.
+        """Note why there is no further frame.
 
         What was released may be overwritten, by a frame that was never finished too. Only a store that was put back
         still wants it. After it is what no store has.

@@ -21,7 +21,7 @@ from statsd_tcp.supervisor.worker_slot import WorkerSlot
 __all__ = ["AFTER_SECOND", "Rounds", "until_next"]
 
 AFTER_SECOND = 0.01
-"""So long after the beginning of a second of the wall clock the workers are asked, in seconds: right after the ends of
+"""Seconds after the start of each second of the wall clock at which the workers are asked: right after the ends of
 flushes."""
 
 _CLOSEST = 0.1

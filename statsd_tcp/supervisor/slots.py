@@ -1,4 +1,4 @@
-"""All worker slots: those that the configuration wants, and those that it no longer has, until their clients are gone."""
+"""All worker slots: those that are configured, and those that no longer are, until their clients are gone."""
 
 from __future__ import annotations
 
