@@ -87,16 +87,16 @@ class RawLayer:
         wanted = list(dict.fromkeys([*names, *self._seeds]))
         positions = self._own.find(wanted)
         new = [wanted[at] for at in np.flatnonzero(positions < 0).tolist()]
-        plan.fresh = self._own.room_for(self._admitted(new))
-        plan.positions = np.unique(np.concatenate([known, positions[positions >= 0], plan.fresh.positions]))
-        return plan
-
-    def _admitted(self, new: list[str]) -> list[str]:
         room = self._limit.less(Amount(len(self._own), self._own.size))
         kept = new[: fitting("counters", new, room)]
-        if len(kept) < len(new) and _OVERFLOW not in self._own.positions and _OVERFLOW not in kept:
-            kept.append(_OVERFLOW)
-        return kept
+        others = NO_POSITIONS
+        if len(kept) < len(new) and _OVERFLOW not in kept:
+            others = self._own.find([_OVERFLOW])
+            kept += [_OVERFLOW] * int(others[0] < 0)
+        plan.fresh = self._own.room_for(kept)
+        came = np.concatenate([known, positions, others])
+        plan.positions = np.unique(np.concatenate([came[came >= 0], plan.fresh.positions]))
+        return plan
 
     def resolve(self, known: Increments) -> Resolved:
         """Return where what came to raw counters goes."""

@@ -142,11 +142,12 @@ class FlushTestCase(StoreTestCase):
 class RawTestCase(FlushTestCase):
     """A store with flushes, and with rules or without."""
 
-    def open_mapped(self, rules: MappingRules | None, flushes: FlushRules = RULES) -> Store:
+    def open_mapped(self, rules: MappingRules | None, flushes: FlushRules = RULES, ttl: float = 7 * DAY) -> Store:
         """Open the store with these rules."""
         clocks = self.clocks
         store = Store(
             self.path,
+            series_ttl=ttl,
             limit=flushes.limit,
             flushes=flushes,
             mapper=None if rules is None else Mapper(rules),

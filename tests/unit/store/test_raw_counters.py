@@ -156,6 +156,19 @@ class RuleTests(RawTestCase):
         self.assertEqual({"inside": 16.0}, values(store.snapshot.counters))
         self.assertEqual({"in.a": 2.0, "in.b": 2.0, "statscounter_overflow.c": 12.0}, self.names(store, 11))
 
+    def test_beyond_the_limit_for_long(self) -> None:
+        """The counter for those beyond the limit is not idle while something comes to it."""
+        limits = FlushRules(outputs=("one",), limit=Amount(1, 1 << 20))
+        store = self.open_mapped(FOLDING, limits, ttl=5.0)
+        for second in range(1, 21):
+            self.at(second)
+            self.commit(store, Interval(counters={"in.a": 1.0, "in.b": 2.0}))
+            if second == 11:
+                store.close()
+                store = self.open_mapped(FOLDING, limits, ttl=5.0)
+        found = [result.counters for result in self.results(store)]
+        self.assertEqual([{"in.a": 10.0, "statscounter_overflow.c": 20.0}] * 2, found)
+
 
 class LostTests(RawTestCase):
     """What a damaged file has lost."""
@@ -182,8 +195,7 @@ class ExpiryTests(RawTestCase):
 
     def test_not_after_a_commit_that_failed(self) -> None:
         """What came to a counter is in its flush, also if a commit that would have ended the flush has failed."""
-        store = Store(self.path, series_ttl=2.0, flushes=RULES, wall=self.clocks.wall, monotonic=self.clocks.monotonic)
-        self.addCleanup(store.close)
+        store = self.open_mapped(None, ttl=2.0)
         self.commit(store, Interval(counters={"short": 1.0}))
         self.at(11)
         store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON slot_parts BEGIN SELECT nope; END")
