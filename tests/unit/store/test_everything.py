@@ -15,11 +15,11 @@ from statsd_tcp.aggregate.counter_sums import Fall
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.numbered import SaidNames
+from statsd_tcp.flush.rules import LAG, FlushRules
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from statsd_tcp.store.flush_rules import LAG, FlushRules
 from tests.unit.store.cases import RawTestCase, counts, values
 
 RULES = (
