@@ -4,7 +4,7 @@
 400, 409, 413, 422                refused: again it would be refused again
 429, and 503 with Retry-After     wait
 other 5xx, or no answer           failed: it may be with the receiver, or not
-all others                        held: who we are is wrong, or where; somebody must mend that
+all others                        held: credentials or the URL are wrong, and the operator must correct them
 """
 
 from __future__ import annotations

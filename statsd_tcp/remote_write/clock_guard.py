@@ -15,21 +15,21 @@ MOST_AHEAD: Final = 120.0
 
 
 class ReceiverClock:
-    """What the receiver's clock says, by the last date that it gave. Moments are of a clock that is never set."""
+    """What the receiver's clock says, by the last date that it sent. Moments are of a clock that is never set."""
 
     def __init__(self) -> None:
         self._offset: float | None = None
         self.is_silent = False
 
     def note(self, date: float | None, moment: float) -> None:
-        """Note the date of an answer. A receiver that gives none can't be asked for the time."""
+        """Note the date of an answer. A receiver that sends none cannot be asked for the time."""
         self.is_silent = date is None
         if date is not None:
             self._offset = date - moment
 
     @property
     def is_known(self) -> bool:
-        """Return whether there is anything to compare with, or can't be."""
+        """Return whether there is a clock to compare with, or will never be one."""
         return self.is_silent or self._offset is not None
 
     def ahead(self, time: float, moment: float) -> float:

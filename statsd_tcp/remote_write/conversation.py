@@ -29,7 +29,7 @@ from statsd_tcp.remote_write.tally import Tally
 __all__ = ["HELD_FOR", "Conversation", "Outcome"]
 
 HELD_FOR: Final = 60.0
-"""Seconds between two attempts while somebody must mend something."""
+"""Seconds between two attempts while the operator must correct something."""
 
 _SHORTEST, _LONGEST = 1.0, 60.0
 _SUSPICIOUS: Final = 3
@@ -126,5 +126,5 @@ class Conversation:
 
 
 def _pause_after(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row."""
+    """Return how many seconds to wait after this number of failures in a row."""
     return min(_LONGEST, _SHORTEST * 2.0 ** min(failures - 1, 8))

@@ -35,7 +35,7 @@ _VERSION = "x-prometheus-remote-write-version"
 
 
 class CredentialsError(ValueError):
-    """A file that can't be used; the text is one line that names the key and the file."""
+    """A file that cannot be used; the text is one line that names the key and the file."""
 
 
 class Credentials(NamedTuple):
@@ -128,10 +128,10 @@ def _tried(where: str, use: Callable[[], _T]) -> _T:
         return use()
     except Error as error:
         reasons = [reason for *_, reason in error.args[0]] if error.args else []
-        raise CredentialsError(f"{where} can't be used: {', '.join(reasons) or 'OpenSSL does not say why'}") from None
+        raise CredentialsError(f"{where} cannot be used: {', '.join(reasons) or 'OpenSSL does not say why'}") from None
     except (ValueError, TypeError) as error:
         # The first sentence says what is wrong; the others are advice to programmers.
-        raise CredentialsError(f"{where} can't be used: {in_words(error).partition('. ')[0]}") from None
+        raise CredentialsError(f"{where} cannot be used: {in_words(error).partition('. ')[0]}") from None
 
 
 def _text(key: str, path: str) -> str:

@@ -67,24 +67,32 @@ def label_fields(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 
 class Moment:
-    """Writes series with a sample of one moment, in milliseconds since 1970."""
+    """Writes series with a sample of one moment, in milliseconds since 1970.
+
+    What is before the value is the same for all moments of the same ``length``, which is that of a sample.
+    """
 
     def __init__(self, milliseconds: int) -> None:
-        behind = b"\x10" + _varint(milliseconds)
-        self._behind = behind
-        self._before = b"\x12" + _varint(9 + len(behind)) + b"\x09"
-        self._length = len(self._before) + 8 + len(behind)
+        self._behind = b"\x10" + _varint(milliseconds)
+        self._before = b"\x12" + _varint(9 + len(self._behind)) + b"\x09"
+        self._stale = STALE + self._behind
+        self.length = len(self._before) + len(self._stale)
+
+    def start(self, labels: bytes) -> bytes:
+        """Return the field of a request that has a series with these labels, up to its value."""
+        return b"".join((b"\x0a", _varint(len(labels) + self.length), labels, self._before))
+
+    def sample(self, start: bytes, value: float) -> bytes:
+        """Return the field of a request, of which the start is given, with this value."""
+        return start + _pack(value) + self._behind
+
+    def end(self, start: bytes) -> bytes:
+        """Return the field of a request that says that a series ends."""
+        return start + self._stale
 
     def series(self, labels: bytes, value: float) -> bytes:
         """Return the field of a request that has a series with this value."""
-        return self._written(labels, _pack(value))
-
-    def end(self, labels: bytes) -> bytes:
-        """Return the field of a request that says that a series ends."""
-        return self._written(labels, STALE)
-
-    def _written(self, labels: bytes, value: bytes) -> bytes:
-        return b"".join((b"\x0a", _varint(len(labels) + self._length), labels, self._before, value, self._behind))
+        return self.sample(self.start(labels), value)
 
 
 def bodies(series: Iterable[bytes]) -> Iterator[Body]:

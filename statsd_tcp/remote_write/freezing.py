@@ -10,7 +10,7 @@ anything from the output: what was there before begins with its total.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from itertools import chain
 from threading import Lock
@@ -20,10 +20,11 @@ from prometheus_client.core import Metric
 
 from statsd_tcp.remote_write.encoding import Moment, bodies
 from statsd_tcp.remote_write.labels import Labels
-from statsd_tcp.remote_write.lines import OWN, Line, own_lines, series_lines
+from statsd_tcp.remote_write.lines import OWN, Lines, own_lines, series_lines
 from statsd_tcp.store.frozen import Frozen, Known
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition_layout import Layout, Layouts
+from statsd_tcp.web.exposition_rows import Numbers
 
 __all__ = ["REPEATED", "Freezer", "Page", "Slot"]
 
@@ -31,6 +32,8 @@ REPEATED: Final = 120
 """Seconds in which every line is told: PromQL looks back for five minutes."""
 
 _HASH: Final = 8
+
+_Line = tuple[int, str, float]
 
 
 class Page:
@@ -69,7 +72,8 @@ class Freezer:
         self._labels = Labels(added)
         self._turns = max(1, REPEATED // seconds)
         self._values: dict[str, float] = {}
-        self._known: dict[str, bytes] = {}
+        self._starts: dict[str, bytes] = {}
+        self._length = 0
         self._layout: Layout | None = None
         self._own: set[str] = set()
 
@@ -82,54 +86,70 @@ class Freezer:
     ) -> tuple[Known, list[Frozen]]:
         """Return what the output knows after a slot, and its requests."""
         layout = self._page.layout(snapshot)
-        own = list(own_lines(families))
+        own = own_lines(families)
         told = _hashes(known.own)
-        changed, first = [], []
-        for line in chain(own, series_lines(layout, snapshot)):
-            row, head, value, counts = line
-            before = self._values.get(head)
-            if before is None or before != value or (row + slot.number) % self._turns == 0:
-                changed.append(line)
-                if counts and known.taken and (row > known.newest or (row == OWN and _hash(head) not in told)):
-                    first.append(head)
+        changed: list[_Line] = []
+        first: list[str] = []
+        for lines in chain(own, series_lines(layout, snapshot)):
+            some = self._changed(lines.numbers, slot)
+            changed += some
+            if lines.counts and known.taken:
+                first += [head for row, head, _ in some if row > known.newest or _is_new(row, head, told)]
         ended = self._ended(layout, snapshot, own)
         result = self._written(slot, changed, first, ended)
         for head in ended:
             del self._values[head]
-            self._known.pop(head, None)
-        self._values.update((head, value) for _, head, value, _ in changed)
+            self._starts.pop(head, None)
+        self._values.update((head, value) for _, head, value in changed)
         self._layout = layout
-        told.update(_hash(line[1]) for line in own)
+        told.update(map(_hash, self._own))
         newest = max(known.newest, _newest(snapshot))
         return known._replace(last=slot.end, newest=newest, own=b"".join(sorted(told))), result
 
-    def _ended(self, layout: Layout, snapshot: Snapshot, own: list[Line]) -> list[str]:
+    def _changed(self, numbers: Numbers, slot: Slot) -> list[_Line]:
+        """Return the lines that have changed, and those whose turn it is."""
+        before = map(self._values.get, numbers.heads)
+        number, turns = slot.number, self._turns
+        return [
+            (row, head, value)
+            for row, head, value, old in zip(*numbers, before, strict=True)
+            if value != old or (row + number) % turns == 0
+        ]
+
+    def _ended(self, layout: Layout, snapshot: Snapshot, own: Iterable[Lines]) -> list[str]:
         """Return the lines that were told and are there no more."""
-        heads = {head for _, head, _, _ in own}
+        heads = {head for lines in own for head in lines.numbers.heads}
         before, self._own = self._own, heads
         if layout is self._layout:
             # No series has come or gone; of the service's own lines some may have.
             return [head for head in before if head not in heads and head in self._values]
-        shown = {head for _, head, _, _ in series_lines(layout, snapshot)}
-        return [head for head in self._values if head not in heads and head not in shown]
+        shown = set(heads)
+        for lines in series_lines(layout, snapshot):
+            # A block at a time, so that other threads have their turns.
+            shown.update(lines.numbers.heads)
+        return [head for head in self._values if head not in shown]
 
-    def _written(self, slot: Slot, changed: list[Line], first: list[str], ended: list[str]) -> list[Frozen]:
+    def _written(self, slot: Slot, changed: list[_Line], first: list[str], ended: list[str]) -> list[Frozen]:
         # Behind everything that was said at the slot's start.
         start, end = slot.start + 1, slot.end
         opening, closing = Moment(start), Moment(end)
-        zeros = (opening.series(self._of(head), 0.0) for head in first)
-        marks = (closing.end(self._of(head)) for head in ended)
-        values = (closing.series(self._of(head), value) for _, head, value, _ in changed)
+        if closing.length != self._length:
+            self._length = closing.length
+            self._starts.clear()
+        zeros = (opening.sample(self._start(head, opening), 0.0) for head in first)
+        marks = (closing.end(self._start(head, closing)) for head in ended)
+        values = (closing.sample(self._start(head, closing), value) for _, head, value in changed)
         kinds = ((start, True, zeros), (end, True, marks), (end, False, values))
         return [
             Frozen(time, body.series, edge, body.content) for time, edge, series in kinds for body in bodies(series)
         ]
 
-    def _of(self, head: str) -> bytes:
-        labels = self._known.get(head)
-        if labels is None:
-            labels = self._known[head] = self._labels.of_head(head)
-        return labels
+    def _start(self, head: str, moment: Moment) -> bytes:
+        """Return the bytes of a series up to its value, which are the same for all moments."""
+        start = self._starts.get(head)
+        if start is None:
+            start = self._starts[head] = moment.start(self._labels.of_head(head))
+        return start
 
 
 def _hash(head: str) -> bytes:
@@ -138,6 +158,11 @@ def _hash(head: str) -> bytes:
 
 def _hashes(packed: bytes) -> set[bytes]:
     return {packed[start : start + _HASH] for start in range(0, len(packed), _HASH)}
+
+
+def _is_new(row: int, head: str, told: Collection[bytes]) -> bool:
+    """Return whether a line is one of the service's own that was not told."""
+    return row == OWN and _hash(head) not in told
 
 
 def _newest(snapshot: Snapshot) -> int:

@@ -137,7 +137,7 @@ class _Beginning(StreamProtocol):
             self._hang_up()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Say what there was. The status had come before; how the body ends changes nothing."""
+        """Fire with the first line. The status had come before; how the body ends changes nothing."""
         if not self.done.called:
             lines = self._start.decode("utf-8", "replace").split("\n", 1)
             self.done.callback("".join(filter(str.isprintable, lines[0].strip()))[:_MOST_TEXT])

@@ -205,7 +205,7 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _remotes(remotes: Sequence[RemoteFacts]) -> Iterator[Metric]:
-    """Give the families that only outputs by remote write have numbers in."""
+    """Yield the families in which only outputs by remote write have numbers."""
     for name, text in (
         ("repeated", "Samples that the receiver had when they came again."),
         ("refused", "Samples of series that the receiver refuses."),

@@ -14,10 +14,18 @@ from statsd_tcp.series.traits import MILLISECONDS, PLAIN_TRAITS, Traits, refit
 from statsd_tcp.web.exposition_blocks import Block
 from statsd_tcp.web.exposition_changes import Said
 
-__all__ = ["WRITERS", "Writer", "latest_of"]
+__all__ = ["WRITERS", "Numbers", "Writer", "latest_of"]
 
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _QUANTILE = 'quantile="'
+
+
+class Numbers(NamedTuple):
+    """Lines as numbers, in columns: the id of the row, what stands before the number, and the number."""
+
+    rows: Sequence[int]
+    heads: Sequence[str]
+    values: Sequence[float]
 
 
 class Writer(Protocol):
@@ -36,11 +44,8 @@ class Writer(Protocol):
     def lines(self, block: Block, table: SeriesTable, quantiles: Quantiles) -> list[str]:
         """Return the lines of a block."""
 
-    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
-        """Return of each line the id of its row, what stands before the number, and the number; quantiles are left out.
-
-        The lines are those of `lines`.
-        """
+    def numbers(self, block: Block, table: SeriesTable) -> Numbers:
+        """Return the lines of a block as numbers; quantiles are left out."""
 
 
 class _Plain(NamedTuple):
@@ -61,11 +66,10 @@ class _Plain(NamedTuple):
         """Return the lines of a block."""
         return list(map(add, block.texts, map(repr, self._values(block, table))))
 
-    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
+    def numbers(self, block: Block, table: SeriesTable) -> Numbers:
         """Return the lines of a block as numbers."""
-        values = self._values(block, table)
-        for row, text, value in zip(block.ids, block.texts, values, strict=True):
-            yield row, text.rpartition("\n")[2] if text[0] == "#" else text, value
+        heads = [text.rpartition("\n")[2] if text[0] == "#" else text for text in block.texts]
+        return Numbers(block.ids, heads, self._values(block, table))
 
     def _values(self, block: Block, table: SeriesTable) -> list[float]:
         if self.is_latest:
@@ -116,8 +120,11 @@ class _Observed(NamedTuple):
             lines.append(f"{opening}{shown}{sum_head}{total / unit!r}\n{count_head}{count}")
         return lines
 
-    def numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
+    def numbers(self, block: Block, table: SeriesTable) -> Numbers:
         """Return the lines of a block as numbers."""
+        return Numbers(*zip(*self._numbers(block, table), strict=True))
+
+    def _numbers(self, block: Block, table: SeriesTable) -> Iterator[tuple[int, str, float]]:
         sums, counts = _sums(block, table.values), _sums(block, table.weights)
         for place, (row, text) in enumerate(zip(block.ids, block.texts, strict=True)):
             _, part, sum_head, count_head = text.rsplit("\n", 3)

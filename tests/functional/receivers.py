@@ -47,7 +47,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """Give where it receives."""
+        """Return where it receives."""
         return f"http://{self._address}/api/v1/write"
 
     def start(self) -> Self:
@@ -97,14 +97,14 @@ class Engine:
         end_all(self._mark)
 
     def values(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Give the samples of a query by their labels."""
+        """Return the samples of a query by their labels."""
         url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             found: Any = json.load(answer)
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["data"]["result"]}
 
     def value(self, query: str) -> float:
-        """Give the only sample of a query; NaN if there is none."""
+        """Return the only sample of a query; NaN if there is none."""
         return next(iter(self.values(query).values()), float("nan"))
 
     def _answers(self) -> bool:
@@ -158,7 +158,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Give where it receives."""
+        """Return where it receives."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"
 
     def __enter__(self) -> Self:

@@ -21,7 +21,7 @@ Fault = Callable[[int, bytes], str]
 
 @pytest.fixture(params=sorted(ENGINES))
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """Give an engine that runs."""
+    """Yield an engine that runs."""
     need(request.param)
     with Engine(tmp_path / request.param, request.param) as made:
         yield made
@@ -40,12 +40,12 @@ def send(service: Service, number: int) -> None:
 
 
 def output(service: Service, metric: str) -> float:
-    """Give a metric of the output, all reasons together."""
+    """Return a metric of the output, all reasons together."""
     return sum(service.metrics().values(f"statscounter_output_{metric}"))
 
 
 def is_there(service: Service, engine: Engine, hits: float) -> bool:
-    """Tell whether the engine has what the service has counted, and nothing waits."""
+    """Return whether the engine has what the service has counted, and nothing waits."""
     return (
         engine.value('hits_total{code="",node="a"}') == hits
         and engine.value('sum(statscounter_connections_total{node="a"})') == hits / 3
@@ -53,7 +53,7 @@ def is_there(service: Service, engine: Engine, hits: float) -> bool:
 
 
 def is_as_on_page(service: Service, engine: Engine) -> bool:
-    """Tell whether the engine has the StatsD series as the page has them."""
+    """Return whether the engine has the StatsD series as the page has them."""
     page = {
         line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
         for line in service.page("/metrics").text.splitlines()

@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """Give its port."""
+        """Return its port."""
         return int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:

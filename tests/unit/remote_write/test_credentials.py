@@ -66,7 +66,7 @@ class CredentialsTests(SynchronousTestCase):
         self.assertIn("given twice", self.fault(both))
 
     def test_unreadable(self) -> None:
-        """A file that can't be read is named, with its key and the reason."""
+        """A file that cannot be read is named, with its key and the reason."""
         self.assertIn(f"bearer={self.folder}/none: No such file", self.fault(f"bearer={self.folder}/none"))
         self.assertIn("not UTF-8", self.fault(f"bearer={self.file(bytes([0xFF]))}"))
         self.assertIn("more than 64 KiB", self.fault(f"headers={self.file('#' * 70_000)}"))
@@ -79,13 +79,13 @@ class CredentialsTests(SynchronousTestCase):
         self.assertIsNotNone(read_credentials(target).policy)
         self.assertIsNone(read_credentials(parse_remote_write("http://h/w")).policy)
         for keys in (f"ca={self.file('x')}", f"cert={self.file('x')}:key={pair}", f"cert={pair}:key={self.file('x')}"):
-            self.assertIn("can't be used", self.fault(keys, "https://h/w"))
+            self.assertIn("cannot be used", self.fault(keys, "https://h/w"))
 
     def test_foreign_key(self) -> None:
         """A key of another certificate is found at the start."""
         authority = Authority(self.folder)
         key = self.file(authority.issue("other").read_bytes().partition(b"-----BEGIN CERT")[0], "key")
-        self.assertIn("can't be used", self.fault(f"cert={authority.issue('client')}:key={key}", "https://h/w"))
+        self.assertIn("cannot be used", self.fault(f"cert={authority.issue('client')}:key={key}", "https://h/w"))
 
     def test_all_faults(self) -> None:
         """The start names every output that is at fault."""

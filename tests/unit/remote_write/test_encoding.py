@@ -55,7 +55,8 @@ class EncodingTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """A series ends with the one NaN that means it."""
-        ((_, ((value, when),)),) = read(compressed([Moment(NOW).end(label_fields([("a", "b")]))]))
+        moment = Moment(NOW)
+        ((_, ((value, when),)),) = read(compressed([moment.end(moment.start(label_fields([("a", "b")])))]))
         self.assertTrue(math.isnan(value))
         self.assertEqual(struct.pack("<d", value), STALE)
         self.assertEqual(when, NOW)
