@@ -51,7 +51,7 @@ BANNED: Final = (
         r"(?:are|ca|could|did|does|do|had|has|have|is|must|need|should|was|were|wo|would)n['\u2019]t",
         "cannot, is not, does not: no contractions",
     ),
-    Banned(r"so many", "this many; or the name of the number", PUBLIC),
+    Banned(r"so many(?! that)", "this many; or the name of the number", PUBLIC),
     Banned(r"how many (?:it|they) (?:is|are|was|were)", "how many there are, the number of"),
     Banned(r"whoever", "the client, the caller, the process that", PACKAGE),
     Banned(r"nobody", "no process, no client, nothing", PACKAGE),

@@ -10,6 +10,7 @@ from tests.prose import Part, faults, main
 
 CASES: tuple[tuple[Part, str, list[str]], ...] = (
     ("docs", "It isn't\nso\nmany.\n", ["1 isn't", "2 so many"]),
+    ("docs", "It has so many that it waits.\n", []),
     ("docs", "`so many` and ``can't``\n\n    so many\n\n```\nso many\n```\n", []),
     ("statsd_tcp", '"""Give it."""\n', ["1 give"]),
     ("statsd_tcp", '"""Give up."""\n', []),
