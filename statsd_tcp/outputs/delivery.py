@@ -132,7 +132,7 @@ class Delivery(Service):
     async def _stop(self) -> None:
         try:
             await _apart(maybeDeferred(self.output.stop)).addTimeout(LONGEST_STOP, self._reactor)
-        except Exception:  # noqa: BLE001 - an output may be anybody's
+        except Exception:  # noqa: BLE001 - an output may be foreign code
             self._log.failure("output {name} does not stop", name=self.output_name)
 
     async def _deliver_all(self) -> None:
@@ -147,7 +147,7 @@ class Delivery(Service):
                 await delivered.addTimeout(LONGEST_DELIVERY, self._reactor, _give_up)
             except CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - an output may be anybody's; the flush waits
+            except Exception as error:  # noqa: BLE001 - an output may be foreign code; the flush waits
                 self._note_failure(error)
                 await deferLater(self._reactor, self._pause(self._attempts))
             else:

@@ -70,7 +70,7 @@ _TABLES = (
         bounds BLOB,
         counts BLOB
     )""",
-    # The open output flush, as the intervals that were added to it; the first part may be empty. Counters are beside
+    # The open output flush, as the intervals that were added to it; the first part may be empty. Counters are next to
     # them, by the ids of raw ones: see the module flush_counters.
     """CREATE TABLE slot_parts (
         id INTEGER PRIMARY KEY,

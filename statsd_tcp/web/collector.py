@@ -168,7 +168,7 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
     mapped = {outcome: snapshot.stats.mapped.get(outcome, 0) for outcome in OUTCOMES}
     text = "Series of commits, by what the mapping made of them."
     yield _counter("mapping_series", text, ("outcome",), _by(mapped))
-    text = "News for summaries that have no quantiles, because too many have."
+    text = "Updates of summaries that have no quantiles, because too many have."
     yield _counter("summaries_without_quantiles", text, (), {(): snapshot.stats.without_quantiles})
     yield _gauge("mapping_rules", "Rules of the mapping file.", (), {(): snapshot.stats.rules})
     both = {**snapshot.stats.conflicts}
@@ -176,7 +176,7 @@ def _series(own: OwnMetrics, snapshot: Snapshot, conflicts: Mapping[str, int]) -
         both[reason] = both.get(reason, 0) + number
     text = "Names here that went to series of another type or unit."
     yield _counter("name_takeovers", text, (), {(): snapshot.stats.takeovers})
-    yield _counter("series_conflicts", "Series, or news of them, left out.", ("reason",), _by(both))
+    yield _counter("series_conflicts", "Series, or updates of them, left out.", ("reason",), _by(both))
 
 
 def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
