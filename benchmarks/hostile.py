@@ -1,7 +1,7 @@
 """What a client can make grow, all of it at once: how much memory that takes, and what it costs everyone else.
 
 One thing after the other is brought to its bound and beyond, and stays there: open connections with unfinished lines,
-values of timers, members of sets, names, names with long tags, scrapes that nobody reads. Beside all of it a client
+values of timers, members of sets, names, names with long tags, scrapes that are not read. Meanwhile a client
 sends one line a hundred times a second, and asks for ``/healthz``.
 """
 
@@ -184,7 +184,7 @@ def steps(server: Service, held: ExitStack, scale: float) -> dict[str, Callable[
         f"{amount(1_500_000):,} members of sets": lambda: send(server, members(amount(1_500_000))),
         f"{amount(600_000):,} names": lambda: send(server, names(amount(600_000))),
         f"{amount(80_000):,} names with 100 tags": lambda: send(server, tags(amount(80_000))),
-        "128 scrapes that nobody reads": lambda: hold_scrapes(server, held, 128),
+        "128 scrapes that are not read": lambda: hold_scrapes(server, held, 128),
     }
 
 

@@ -71,7 +71,7 @@ class Sink:
 
 
 class Repeatedly:
-    """Does something every so many seconds beside the measurement."""
+    """Does something every few seconds during the measurement."""
 
     def __init__(self, act: Disturb | None, server: Service, period: float) -> None:
         self._act = act

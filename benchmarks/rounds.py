@@ -81,7 +81,7 @@ class Rounds:
         return msgspec.json.decode(run.stdout, type=result)
 
     def take(self, peers: Sequence[str], number: int, once: Callable[[str], Result | None]) -> dict[str, list[Result]]:
-        """All these servers in turn, so many times. A server that failed once is left out from then on."""
+        """All these servers in turn, ``number`` times. A server that failed once is left out from then on."""
         results: dict[str, list[Result]] = defaultdict(list)
         left = list(peers)
         for _ in range(number):

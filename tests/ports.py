@@ -1,4 +1,4 @@
-"""Ports for servers that have to be told theirs: nobody else is given the same."""
+"""Ports for servers that have to be told theirs: no other is given the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 __all__ = ["free_port"]
 
 _PORTS = range(10_000, 32_000)
-"""Below those that the kernel gives to clients, and to whoever asks for port 0: it would give away one that is free for
+"""Below those that the kernel gives to clients, and for port 0: it would give away one that is free for
 a moment."""
 
 

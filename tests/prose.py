@@ -51,12 +51,18 @@ BANNED: Final = (
         r"(?:are|ca|could|did|does|do|had|has|have|is|must|need|should|was|were|wo|would)n['\u2019]t",
         "cannot, is not, does not: no contractions",
     ),
-    Banned(r"so many(?! that)", "this many; or the name of the number", PUBLIC),
+    Banned(r"so many(?! that)", "this many; or the name of the number"),
     Banned(r"how many (?:it|they) (?:is|are|was|were)", "how many there are, the number of"),
-    Banned(r"whoever", "the client, the caller, the process that", PACKAGE),
-    Banned(r"nobody", "no process, no client, nothing", PACKAGE),
-    Banned(r"somebody", "a client, the operator, another process", PACKAGE),
+    Banned(r"whoever", "the client, the caller, the process that"),
+    Banned(r"nobody", "no process, no client, nothing"),
+    Banned(r"somebody", "a client, the operator, another process"),
+    Banned(r"anybody", "any user, any process", PUBLIC),
     Banned(r"no more configured", "no longer configured"),
+    Banned(r"any more", "no longer, from now on", PUBLIC),
+    Banned(r"anew", "again", PUBLIC),
+    Banned(r"beside", "next to, in addition to, in parallel with", PUBLIC),
+    Banned(r"one behind the other", "one after the other"),
+    Banned(r"news(?! fragment)", "updates, what came", PACKAGE),
 )
 
 
@@ -106,14 +112,14 @@ def _blanked(text: str, what: Iterable[re.Pattern[str]]) -> str:
 
 
 def _strings(source: str, *, messages: bool) -> Iterator[_Text]:
-    """Yield the docstrings, those of constants included; and with ``messages`` all other texts too."""
+    """Yield the docstrings, those of constants included; and with ``messages`` all texts of several words."""
     tree = ast.parse(source)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if id(node) in docstrings:
                 yield _Text(node.lineno, node.value, node.value.partition("\n")[0])
-            elif messages:
+            elif messages and " " in node.value:
                 yield _Text(node.lineno, node.value)
 
 

@@ -16,7 +16,7 @@ class Shared:
         self._root = root
 
     def folder(self, name: str, fill: Callable[[Path], object]) -> Path:
-        """Return a folder that was filled by whoever came first; the others wait. If that fails the next one tries."""
+        """Return a folder that was filled by the first process; the others wait. If that fails the next one tries."""
         folder, stamp = self._root / name, self._root / f"{name}.filled"
         with (self._root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

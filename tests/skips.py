@@ -1,7 +1,7 @@
 """A run that fails when a test was skipped without need: ``pytest --complete``.
 
 Tests run anywhere: one that needs root, a namespace, a program or a package skips itself where there is none. On a
-machine that has all of that, a test which skips itself is a test that nobody runs.
+machine that has all of that, a test that always skips itself never runs.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def start(peer: str, workload: Workload, cpu: int | None, places: Places) -> Ser
 
 
 def is_done(server: Server) -> bool:
-    """Whether nobody waits to be accepted, and nobody who was accepted waits to be served."""
+    """Whether no client waits to be accepted, and none that was accepted waits to be served."""
     before = proc.usage(server.workers)
     time.sleep(QUIET)
     used = proc.usage(server.workers).since(before).on_cpu_ns / 1e9
@@ -159,7 +159,7 @@ def measure_load(spec: Specification, server: Server, workload: Workload) -> Loa
 
 
 def measure_rest(spec: Specification, server: Server, workload: Workload) -> Rest:
-    """Nobody for a while, then ten connections a second."""
+    """No client for a while, then ten connections a second."""
     warm = warm_up(server, workload, spec.client_cpu)
     time.sleep(server.settle_seconds)
     start_usage, start_others = proc.usage(server.workers), proc.usage(server.others)

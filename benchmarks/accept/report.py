@@ -98,15 +98,15 @@ def load_table(workload: Workload, rows: list[Row]) -> Table:
 
 def rest_table(results: dict[str, list[Rest]]) -> Table:
     """Nearly nothing to do: how soon, and how often awake."""
-    title = f"at rest: nobody, then {AT_REST_RATE} connections a second"
+    title = f"at rest: no clients, then {AT_REST_RATE} connections a second"
     table = Table(title=title, title_justify="left")
     table.add_column("server")
     for heading in (
         "p50 us",
         "p99 us",
-        "wake-ups/s, nobody",
+        "wake-ups/s, no clients",
         f"wake-ups/s, {AT_REST_RATE}/s",
-        "supervisor's, nobody",
+        "supervisor's, no clients",
         "CPU %",
     ):
         table.add_column(heading, justify="right")

@@ -46,7 +46,7 @@ def worker_pids(status: bytes) -> list[int]:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Ports that are free now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:

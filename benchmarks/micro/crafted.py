@@ -38,7 +38,7 @@ CHUNK = 1 << 16
 
 @cache
 def chosen_values(number: int) -> list[bytes]:
-    """Numbers that meet in a dictionary of so many.
+    """Numbers that collide in a dictionary of this many.
 
     A dictionary looks for a free place at ``5 * place + 1 + perturb``, where ``perturb`` is the hash without its lowest
     5 bits, then without 10, and so on. Whole numbers, which are their own hashes, take the places of that walk without

@@ -76,9 +76,9 @@ def datagram(port: int, data: bytes, host: str = "127.0.0.1") -> None:
 
 
 def queue_up(port: int, number: int, data: bytes = b"") -> list[socket.socket]:
-    """Open so many connections, send on each and half-close it if there is something to send, and give them.
+    """Open connections, send on each and half-close it if there is something to send, and return them.
 
-    Nobody needs to accept them for that: they fit into the kernel's queue. `read_end` closes them.
+    They need not be accepted for that: they fit into the kernel's queue. `read_end` closes them.
     """
     waiting: list[socket.socket] = []
     for _ in range(number):
@@ -132,7 +132,7 @@ class Burst:
         return self
 
     def reach(self, number: int) -> None:
-        """Wait until so many have ended."""
+        """Wait until this many have ended."""
         until(lambda: self.done >= number, f"{number} clients have ended")
 
     def join(self) -> Outcome:

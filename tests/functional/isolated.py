@@ -1,4 +1,4 @@
-"""One service in a network namespace of its own, where the kernel's counts are of nobody else.
+"""One service in a network namespace of its own, where the kernel's counts are its own.
 
 Run as ``unshare --net python -m tests.functional.isolated FOLDER SCENE``; prints what the kernel and the service have
 counted as JSON.
@@ -53,7 +53,7 @@ def mixed(service: Service) -> None:
 
 
 def overflow(service: Service) -> None:
-    """More connections than the queue takes, while nobody accepts."""
+    """More connections than the queue takes, while nothing is accepted."""
     port = service.port("bare")
     clients = [socket.socket() for _ in range(4 * QUEUE)]
     with held(service.worker_pids()[0]):

@@ -61,7 +61,7 @@ def script(name: str) -> str:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Return the environment of the service's processes, which see this checkout and nobody's home."""
+    """Return the environment of the service's processes, which see this checkout and no user's home."""
     path = os.pathsep.join(filter(None, [more.pop("PYTHONPATH", ""), str(CHECKOUT)]))
     own = {"HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, COMMIT_PERIOD: str(PERIOD)}
     return {**os.environ, **own, **more}
@@ -190,7 +190,7 @@ class Service:
         return {found[2]: int(found[1]) for found in _LISTENER.finditer(self.log)}[label]
 
     def page(self, path: str, **headers: str) -> Page:
-        """Fetch a page, whatever its status; raises `URLError` or `OSError` while nobody answers."""
+        """Fetch a page, whatever its status; raises `URLError` or `OSError` while there is no answer."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", headers=named)
         self.asked += 1
@@ -284,7 +284,7 @@ class Service:
     def _is_settled(self) -> bool:
         status = self.status()
         ledgers = list(Path(status["state_dir"], "ledgers").glob("*.ledger"))
-        # What is in the journal of a dead worker is released by nobody: its file goes.
+        # What is in the journal of a dead worker is not released: its file goes.
         living = sum(bool(worker["pid"]) + worker.get("leaving", 0) for worker in status["workers"])
         if len(ledgers) != living or not all(_is_released(ledger) for ledger in ledgers):
             return False

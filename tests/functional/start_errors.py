@@ -78,7 +78,7 @@ def missing_file(scene: Scene) -> Row:
 
 
 def in_use(option: str, scheme: str) -> Callable[[Scene], Row]:
-    """Make a row of a port that somebody has: option, port, process and remedy must be named."""
+    """Make a row of a port that is in use: option, port, process and remedy must be named."""
 
     def row(scene: Scene) -> Row:
         port = scene.taken(socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM)

@@ -39,13 +39,13 @@ def files(state: Path) -> dict[str, bytes]:
 
 
 def send(service: Service, number: int) -> None:
-    """Send so many hits, each over a connection of its own."""
+    """Send this many hits, each over a connection of its own."""
     for _ in range(number):
         half_close(service.port("lines"), LINE)
 
 
 def kill_all(service: Service, unread: int) -> None:
-    """Kill everything when so many hits more are in a ledger only."""
+    """Kill everything when this many hits more are in a ledger only."""
     with held(service.process.pid):
         send(service, unread)
         for pid in marked(service.mark):
@@ -89,7 +89,7 @@ def read_only(folder: Path, at: Path) -> Iterator[Path]:
 def test_backup_and_restore(start_service: ServiceMaker, tmp_path: Path) -> None:
     """A backup counts again with what ledgers have beyond it, once; without ledgers it is all that there is.
 
-    No start with one has an error to tell. Whoever looks at the store of a service that was killed leaves it as it is.
+    No start with one has an error to tell. A look at the store of a service that was killed leaves it as it is.
     """
     if os.geteuid():
         pytest.skip("needs root, for whom the commands of the document are")

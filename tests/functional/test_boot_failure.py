@@ -77,7 +77,7 @@ def test_ready_when_a_worker_accepts(make_service: ServiceMaker, tmp_path: Path)
     """Until a worker accepts the service is healthy but not ready; with the first it is, with the last it greets."""
     service = launch_waiting(make_service, tmp_path)
     nobody = "no worker accepts at lines, datagrams, bare"
-    until(lambda: service.page("/readyz").text == nobody, "nobody accepts")
+    until(lambda: service.page("/readyz").text == nobody, "no worker accepts")
     assert service.page("/readyz").status == service.page("/-/ready").status == 503
     assert service.page("/healthz").text == service.page("/-/healthy").text == "ok"
     (tmp_path / "gate-0").touch()

@@ -1,4 +1,4 @@
-"""The wall clock is set meanwhile, or is wrong at a start: nobody waits, and nothing is lost or expires."""
+"""The wall clock is set meanwhile, or is wrong at a start: nothing waits, is lost or expires."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = (-20.0, TEN_YEARS, -TEN_YEARS, -3600.0)
 """The last two are too far back for flushes that do not go back."""
 
 SOON = 15.0
-"""Seconds: whoever waits for the clock that was set back by 20 s waits longer."""
+"""Seconds: code that waits for the clock that was set back by 20 s waits longer."""
 
 OPTIONS = ["--flush-interval=1", "--console=json", "--series-ttl=3600"]
 

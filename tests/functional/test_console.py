@@ -60,7 +60,7 @@ def ask(port: int, *commands: str) -> str:
 
 
 def answers(port: int) -> bool:
-    """Return whether somebody listens."""
+    """Return whether the port is open."""
     try:
         return bool(ask(port, "health"))
     except ConnectionRefusedError:

@@ -50,7 +50,7 @@ class Watch:
         self._before = service.metrics()
 
     def difference(self, listener: str, connections: int) -> Difference:
-        """Wait until a listener has accepted so many and all are closed and committed; give what has changed."""
+        """Wait until a listener has accepted this many and all are closed and committed; return what has changed."""
         wanted = self._before.accepted(listener) + connections
         self._service.wait_for(wanted, "statscounter_connections_total", listener=listener)
         ended = wanted - self._before.total("statscounter_connections_open", listener=listener)
@@ -60,7 +60,7 @@ class Watch:
 
 @WITH_ONE_AND_THREE
 def test_bare_connections(service: Service) -> None:
-    """So many connections to a counting port are so many counted, by all workers together."""
+    """All connections to a counting port are counted, by all workers together."""
     watch, port = Watch(service), service.port("bare")
     assert Burst(lambda: bare(port), MANY).run() == (MANY, 0, 0)
     assert watch.difference("bare", MANY).connections("bare") == (MANY, {"counted": MANY})
@@ -134,7 +134,7 @@ def test_bad_lines(service: Service) -> None:
 
 @pytest.mark.parametrize("pure", ["", "1"], ids=["c", "python"])
 def test_most_tags_and_longest_identity(start_service: ServiceMaker, pure: str) -> None:
-    """Of tags, and of bytes of name and tags, a line may have so many; read from a dead worker's journal as well."""
+    """The tags of a line, and the bytes of name and tags, are limited; also when read from a journal."""
     service = start_service(environ={"STATSCOUNTER_PURE_PYTHON": pure})
     many = [b"tags:1|c|#" + b",".join(b"k%d:v" % number for number in range(most)) for most in (256, 257)]
     bare_tags = b",".join(b"b%03d" % number for number in range(256))

@@ -42,7 +42,7 @@ def test_after_frame(start_service: ServiceMaker, at_once: int) -> None:
     assert deaths == 3
     assert outcome.refused == 0
     # The client of the last frame sees its connection end, in whatever way; the others that are open may have lines
-    # that nobody has read.
+    # that was not read.
     closed = metrics.closed("lines")
     assert closed["killed"] <= deaths * at_once
     assert closed["eof"] + deaths <= metrics.total("hits") <= 320
@@ -99,7 +99,7 @@ def test_in_replay(start_service: ServiceMaker) -> None:
 
 
 def test_a_deadly_line(start_service: ServiceMaker) -> None:
-    """A line that kills whoever reads it costs its own frame alone, which is kept, counted and named."""
+    """A line that kills its readers costs its own frame alone, which is kept, counted and named."""
     service = start_service(environ={VARIABLE: "deadly-line"})
     kill_with_unread(service, 150, DEADLY + b":1|c\nhits:1|c\n")
     metrics = service.wait_for(300, "hits")
@@ -126,7 +126,7 @@ if "statsd_tcp.commit.replay_process" in sys.orig_argv:
         add(self, listener, chunk, tick)
     Tally.add = hang
 """
-"""A line at which whoever reads a journal waits for ever."""
+"""A line at which the reader of a journal waits forever."""
 
 
 @pytest.mark.proof
@@ -164,7 +164,7 @@ def test_unknown_point(make_service: ServiceMaker) -> None:
 
 
 def serve(service: Service, number: int, at_once: int = 1) -> tuple[Outcome, Metrics]:
-    """Have so many connections with a line served, and wait until all is counted."""
+    """Have connections with a line served, and wait until all is counted."""
     port = service.port("lines")
     outcome = Burst(lambda: half_close(port, LINE), number, at_once).run()
     return outcome, settled_closed(service)
@@ -183,7 +183,7 @@ def settled_closed(service: Service) -> Metrics:
 
 
 def settled_total(service: Service, hits: int) -> Metrics:
-    """Wait until so many hits are counted, and that they stay so many."""
+    """Wait until this many hits are counted, and check that the number stays."""
     service.wait_for(hits, "hits")
     metrics = settled_closed(service)
     assert metrics.total("hits") == hits
@@ -191,7 +191,7 @@ def settled_total(service: Service, hits: int) -> Metrics:
 
 
 def kill_with_unread(service: Service, lines: int, between: bytes = b"") -> None:
-    """Kill a worker that has so many lines in its journal, or twice as many around others, and handed none over."""
+    """Kill a worker that has these lines in its journal, or twice as many around others, and handed none over."""
     port, worker = service.port("lines"), service.worker_pids()[0]
     with held(service.process.pid):
         assert Burst(lambda: half_close(port, LINE), lines).run() == (lines, 0, 0)

@@ -33,7 +33,7 @@ DISK = 24 << 20
 
 
 def killed_with_unread(service: Service, committed: int, unread: int) -> Path:
-    """Kill everything when so many hits are in the store, and so many more in ledgers only; give the first of them."""
+    """Kill everything when some hits are in the store, and more in ledgers only; return the first of them."""
     port = service.port("lines")
     assert Burst(lambda: half_close(port, LINE), committed).run().completed == committed
     assert service.settled().total("hits") == committed
@@ -109,7 +109,7 @@ def test_truncated_ledgers(start_service: ServiceMaker) -> None:
 
 @pytest.mark.proof
 def test_other_version(start_service: ServiceMaker) -> None:
-    """A ledger of another format version is kept aside, and whoever reads that version later loses nothing."""
+    """A ledger of another format version is set aside, and a release that reads that version later loses nothing."""
     service = start_service()
     path = killed_with_unread(service, 10, 20)
 
@@ -143,7 +143,7 @@ def test_copied_ledger(start_service: ServiceMaker) -> None:
 
 
 def test_cut_off_while_it_is_used(start_service: ServiceMaker) -> None:
-    """A ledger that is cut off while it is mapped costs its worker, which is replaced, and nobody else."""
+    """A ledger that is cut off while it is mapped costs its worker, which is replaced, and nothing else."""
     service = start_service(workers=2)
     port = service.port("lines")
     assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40
@@ -211,7 +211,7 @@ def test_full_disk(small_disk: Path, make_service: ServiceMaker) -> None:
     until(lambda: sender.waits, "the sender has to wait")
     assert Burst(lambda: half_close(lines, LINE), 20).run() == (20, 0, 0)
     assert service.metrics().total("statscounter_accept_paused", listener="lines") == 0
-    # The journal fills up; then nobody reads, and nobody is dropped.
+    # The journal fills up; then nothing is read, and no client is dropped.
     many = Burst(lambda: half_close(lines, Sender.LINES), MANY, MANY).start()
     until(lambda: service.metrics().total("statscounter_accept_paused", listener="lines") == 1, "reading pauses")
     waiting = Burst(lambda: half_close(lines, LINE), 20, 20).start()

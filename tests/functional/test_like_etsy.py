@@ -26,7 +26,7 @@ DATAGRAMS = [
     b"bad line\nbad:x|c",
 ]
 
-# What nobody can promise to be the same: how long things took, and when.
+# What cannot be the same: how long things took, and when.
 ITS_OWN = ("graphiteStats", "processing_time", "timestamp_lag", "packets_received")
 
 BINS = [{"metric": "sub", "bins": []}, {"metric": "time", "bins": [10, 50, "inf"]}]

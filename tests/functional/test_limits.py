@@ -35,7 +35,7 @@ def sources(number: int) -> list[str]:
 
 @contextmanager
 def spare_descriptors(pid: int, spare: int) -> Iterator[None]:
-    """Leave a running process so many free descriptors, for a while."""
+    """Leave a running process this many free descriptors, for a while."""
     used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     free = (number for number in range(len(used) + spare + 1) if number not in used)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -86,7 +86,7 @@ def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
 
 
 def test_most_connections(start_service: ServiceMaker) -> None:
-    """Where nobody holds more than a sixteenth of the places accepting pauses, and goes on as soon as one ends."""
+    """Where no source holds more than a sixteenth of the places accepting pauses, and goes on as soon as one ends."""
     service = start_service(more=["--max-connections=16"])
     port = service.port("lines")
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def test_most_connections(start_service: ServiceMaker) -> None:
 
 @pytest.mark.parametrize("pure", ["", "1"], ids=["c", "python"])
 def test_one_client_holds_all_places(start_service: ServiceMaker, pure: str) -> None:
-    """A client that holds all places in silence keeps nobody out; its connections end cleanly, and what came counts."""
+    """A client that holds all places in silence keeps no other out; its connections end cleanly and its lines count."""
     service = start_service(more=["--max-connections=20"], environ={"STATSCOUNTER_PURE_PYTHON": pure})
     port = service.port("lines")
     with ExitStack() as stack:

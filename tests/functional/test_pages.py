@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.mark.parametrize("path", ["/healthz", "/-/healthy", "/readyz", "/-/ready"])
 def test_health(service: Service, path: str) -> None:
-    """A service that works says ok to whoever asks for its health or readiness, under both names."""
+    """A service that works answers ok to requests for its health or readiness, under both names."""
     page = service.page(path)
     assert (page.status, page.text) == (200, "ok")
     assert page.headers["content-type"].startswith("text/plain")

@@ -59,7 +59,7 @@ def before(service: Service) -> Metrics:
 
 
 def news(service: Service, before: Metrics, listener: str, lines: int) -> Difference:
-    """Wait until so many lines have come to a listener; check that none of them was bad and none came elsewhere."""
+    """Wait until this many lines have come to a listener; check that none of them was bad and none came elsewhere."""
     name = "statscounter_lines_total"
     service.wait_for(sum(before.values(name, listener=listener)) + lines, name, listener=listener)
     # The client has ended: whatever else it has sent is there by then.

@@ -61,7 +61,7 @@ def before(service: Service) -> Metrics:
 
 
 def check_good(before: Metrics, after: Metrics, **bad: float) -> None:
-    """Check that no series was hidden by another one, and no line bad but so many for a reason."""
+    """Check that no series was hidden by another one, and no line bad except a number of them for a reason."""
     found = Difference(before, after)
     assert found.by("statscounter_bad_lines_total", "reason") == bad
     assert found.by("statscounter_bad_tags_total", "listener") == {}

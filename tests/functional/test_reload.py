@@ -1,4 +1,4 @@
-"""HUP, USR2 and their page: new code and configuration, with nobody refused, nobody cut off, and nothing miscounted."""
+"""HUP, USR2 and their page: new code and configuration, with no client refused or cut off, and nothing miscounted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
 
 def reloaded(service: Service, number: int = 1) -> None:
-    """Wait until so many reloads are complete since the start."""
+    """Wait until this many reloads are complete since the start."""
     until(lambda: service.log.count(COMPLETE) >= number, f"{number} reloads are complete")
     until(service.is_ready, "the service is ready")
 
@@ -39,7 +39,7 @@ def hup(service: Service, number: int = 1, how: signal.Signals = signal.SIGHUP) 
 
 
 def exact(service: Service, lines: Sent, bares: Sent) -> Metrics:
-    """Check that nobody failed, and that all were counted once."""
+    """Check that no client failed, and that all were counted once."""
     assert (lines.failed, bares.failed) == ([], [])
     assert min(lines.completed, bares.completed) > 0
     service.wait_for(lines.completed, "hits")
@@ -59,7 +59,7 @@ def under_load(service: Service) -> tuple[Load, Load]:
 
 
 def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
-    """Reloads under load refuse and reset nobody, and every connection and line is counted once."""
+    """Reloads under load refuse and reset no client, and every connection and line is counted once."""
     service = start_service(workers=2)
     pid, workers = service.process.pid, set(service.worker_pids().values())
     lines, bares = under_load(service)
@@ -234,7 +234,7 @@ def test_names_said_before(start_service: ServiceMaker) -> None:
 
 
 def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
-    """More and fewer workers under load: nobody is refused or cut off, and all is counted."""
+    """More and fewer workers under load: no client is refused or cut off, and all is counted."""
     file = tmp_path / "statscounter.toml"
     file.write_text("workers = 1\n")
     service = start_service(more=[f"--config={file}"], without=["--workers"])
@@ -249,7 +249,7 @@ def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
 
 
 def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
-    """Listeners come and go, and nobody on the others notices."""
+    """Listeners come and go, and clients of the others do not notice."""
     file = tmp_path / "statscounter.toml"
     listen = f'listen = ["{LINES}", "{DATAGRAMS}"]\n'
     file.write_text(listen)

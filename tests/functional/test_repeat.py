@@ -125,7 +125,7 @@ def test_order_of_gauges(start_service: ServiceMaker, targets: tuple[Target, Tar
 
 
 def test_nobody_there(start_service: ServiceMaker) -> None:
-    """While nobody listens, the service counts as ever; over TCP lines wait, and arrive when somebody does."""
+    """While no target listens, the service counts as ever; over TCP lines wait, and arrive when one does."""
     gone = Target(socket.SOCK_STREAM, free_port())
     gone.end()
     service = start_service(more=[gone.option, "--repeat=udp:127.0.0.1:9"])

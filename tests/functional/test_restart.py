@@ -16,7 +16,7 @@ LINE = b"hits:3|c\n"
 
 
 def send(service: Service, number: int) -> None:
-    """Have so many bare connections and so many with a line served."""
+    """Have some bare connections and some with a line served."""
     lines, port = service.port("lines"), service.port("bare")
     assert Burst(lambda: bare(port), number).run() == (number, 0, 0)
     assert Burst(lambda: half_close(lines, LINE), number).run() == (number, 0, 0)

@@ -26,7 +26,7 @@ NUMBER = 300
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Return somebody who signs certificates."""
+    """Return an authority that signs certificates."""
     return Authority(tmp_path)
 
 
@@ -109,7 +109,7 @@ def open_descriptors(service: Service) -> int:
 
 
 def test_worker_killed(start_service: ServiceMaker, folder: Path) -> None:
-    """When a worker is killed in the middle of a burst nobody is refused, and all but what it had in hand is served."""
+    """When a worker is killed in a burst no client is refused, and all but what it had in hand is served."""
     path = f"{folder}/s"
     service = start_service(workers=2, listen=[f"unix:{path}:name=unix"])
     burst = Burst(lambda: unix_client(path, b"a:1|c\n"), 4 * NUMBER).start()

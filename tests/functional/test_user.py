@@ -1,4 +1,4 @@
-"""Started as root, run as somebody else: what was bound before is all that there is."""
+"""Started as root, run as another user: what was bound before is all that there is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IMPORTS = (sys.executable, "-c", "import twisted, statsd_tcp")
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Return a folder that belongs to nobody, if we are root."""
+    """Return a folder that belongs to the user `NOBODY`, if we are root."""
     if os.geteuid():
         pytest.skip("needs root")
     with tempfile.TemporaryDirectory(prefix="statscounter-test-") as made:
@@ -52,7 +52,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> tuple[str, ...]:
-    """Return a command in front of which nobody can run this Python, or skip the test.
+    """Return a command by which the user `NOBODY` can run this Python, or skip the test.
 
     A Python in root's own folder is closed to others; in a mount namespace it can be opened.
     """
@@ -67,8 +67,8 @@ def prefix(tmp_path: Path) -> tuple[str, ...]:
 
 
 def able(prefix: tuple[str, ...]) -> bool:
-    """Return whether nobody can import the package behind that command."""
-    # The shell in between looks for Python with nobody's rights: setpriv has root's until it becomes another program.
+    """Return whether the user `NOBODY` can import the package by that command."""
+    # The shell looks for Python with that user's rights: setpriv has root's until it becomes another program.
     setpriv = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sh", "-c", 'exec "$@"', "sh")
     command = [*prefix, *setpriv, *IMPORTS]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=False).returncode == 0
@@ -136,7 +136,7 @@ def test_fewer_and_more(home: Path, prefix: tuple[str, ...], make_service: Servi
 
 
 def start(home: Path, prefix: tuple[str, ...], *more: str, log: str = "") -> tuple[int, str]:
-    """Start as nobody what cannot start, and return the status and what it has said."""
+    """Start as the user `NOBODY` what cannot start, and return the status and what it has said."""
     twistd = [script("twistd"), "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}", *([log] if log else [])]
     service = ["statscounter", "--count=", "--http=", "--admin=", *more]
     done = subprocess.run([*prefix, *twistd, *service], cwd=home, capture_output=True, text=True, check=False)

@@ -78,7 +78,7 @@ def test_open_connections_of_a_dead_worker(start_service: ServiceMaker) -> None:
 
 
 def test_queue_of_a_dead_worker(start_service: ServiceMaker) -> None:
-    """Connections that nobody had accepted when their worker died are served by the next one, without a reset."""
+    """Connections that were not accepted when their worker died are served by the next one, without a reset."""
     service = start_service()
     lines, port = service.port("lines"), service.port("bare")
     worker = service.worker_pids()[0]
@@ -93,7 +93,7 @@ def test_queue_of_a_dead_worker(start_service: ServiceMaker) -> None:
 
 
 def test_kills_during_a_burst_of_bare_connections(start_service: ServiceMaker) -> None:
-    """Under kills nobody is refused or cut off, and each kill costs at most the count of the connection in hand."""
+    """Under kills no client is refused or cut off, and each kill costs at most the count of the connection in hand."""
     service = start_service(workers=2)
     port = service.port("bare")
     outcome, kills = _kill_during(service, Burst(lambda: bare(port), 1200))
@@ -104,7 +104,7 @@ def test_kills_during_a_burst_of_bare_connections(start_service: ServiceMaker) -
 
 
 def test_kills_during_a_burst_of_lines(start_service: ServiceMaker) -> None:
-    """Under kills nobody is refused; only connections open in a dead worker are lost, and they are counted as that."""
+    """Under kills no client is refused; only connections open in a dead worker are lost, and counted as that."""
     service = start_service(workers=2)
     port = service.port("lines")
     outcome, kills = _kill_during(service, Burst(lambda: half_close(port, LINE), 1200))

@@ -35,8 +35,8 @@ _AT_ONCE: Final = 20_000
 class Given(NamedTuple):
     """Clients, each with its pieces and the reason for which its connection ends, and in which order they send.
 
-    ``counted``: the port only counts connections. ``late``: nothing is polled before all have sent. ``pace``: of so
-    many milliseconds between two polls one means load, more do not.
+    ``counted``: the port only counts connections. ``late``: nothing is polled before all have sent. ``pace``: the
+    milliseconds between two polls; one means load, more do not.
     """
 
     clients: list[tuple[list[bytes], str]]
@@ -175,7 +175,7 @@ class _Streams(IngestTestCase):
         wait_for(lambda: self.polled(len(clients)) and sum(self.closed.values()) == len(clients))
 
     def polled(self, number: int, reason: str = "") -> bool:
-        """Poll; tell whether so many connections were accepted, and closed if there is a reason given."""
+        """Poll; return whether this many connections were accepted, and closed if there is a reason given."""
         self.poll()
         return self.accepted == number and (not reason or self.closed.get(reason, 0) == number)
 

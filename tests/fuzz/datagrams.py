@@ -23,7 +23,7 @@ _burst: Any = getattr(native_lanes, "_burst", None)
 _GUARD: Final = 256
 _MOST_OVER_UDP: Final = 65507
 _WAITING: Final = 10
-"""A Unix socket has room for so many datagrams."""
+"""The room of a Unix socket, in datagrams."""
 
 _ROOM: Final = 100_000
 """Bytes that certainly fit into a socket's buffer."""

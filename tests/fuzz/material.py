@@ -56,7 +56,7 @@ def chunk_of(source: random.Random, size: int, *, exact: bool = True) -> bytes:
 
 
 def many_series(source: random.Random) -> bytes:
-    """Return lines of so many series that tables of them grow."""
+    """Return lines of more series than a table starts with."""
     kinds = source.sample((b"c", b"ms", b"h", b"c|@0.1"), 2)
     first, number = source.randrange(1000), source.randrange(1, 1500)
     return b"".join(b"m%d:%d|%s\n" % (name, name % 7, source.choice(kinds)) for name in range(first, first + number))

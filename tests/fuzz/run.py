@@ -29,7 +29,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together (default 5)")
     parser.add_argument("--seed", type=int, help="of the first input of each target (default: another every time)")
     parser.add_argument("--target", choices=NAMES, action="append", help="only this one; may be given again")
-    parser.add_argument("--inputs", type=int, default=0, help="end a target's turn after so many (default: any number)")
+    parser.add_argument("--inputs", type=int, default=0, help="end a target's turn after that many (default: no limit)")
     parser.add_argument("--plain", action="store_true", help="without sanitizers")
     return parser.parse_args(arguments)
 

@@ -1,6 +1,6 @@
 """Release 0.1.0, which newer code must be able to follow: its wheel, and a state folder that it left when killed.
 
-The service that left it had two workers, listeners of each dialect, a mapping file, two outputs that nobody took from,
+The service that left it had two workers, listeners of each dialect, a mapping file, two outputs without a backend,
 and a repeater. `tests.packaging.make_release` has made it.
 """
 
@@ -56,7 +56,7 @@ STATE = FOLDER / "state.tar.gz"
 EXPECTED = FOLDER / "expected.json"
 
 NOBODY = (1, 2)
-"""Ports of the two outputs while the state folder is made: nobody listens there."""
+"""Ports of the two outputs while the state folder is made: nothing listens there."""
 
 FLUSH_SECONDS = 10
 QUEUED = 2

@@ -29,7 +29,7 @@ class Ports(NamedTuple):
 
 
 def free_ports() -> Ports:
-    """Choose ports that nobody has."""
+    """Choose free ports."""
     return Ports(free_port(), free_port(), free_port())
 
 
@@ -54,7 +54,7 @@ class Running:
         self.log = log
 
     def get(self, path: str) -> str:
-        """Fetch a page; raises `URLError` while nobody answers, and for every status but 200."""
+        """Fetch a page; raises `URLError` while there is no answer, and for every status but 200."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.http}{path}", timeout=PATIENCE) as response:
             text: str = response.read().decode()
         return text

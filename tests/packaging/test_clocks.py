@@ -1,4 +1,4 @@
-"""Nobody takes the time from the wall who could be given a clock: the places where a clock is read are listed."""
+"""No code that could be given a clock takes the time from the wall: the places where a clock is read are listed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_clocks_are_given(checkout: Path) -> None:
 
 
 def test_no_other_way(checkout: Path) -> None:
-    """Nobody imports a clock by its name, which would not be seen here."""
+    """No module imports a clock by its name, which would not be seen here."""
     names = [
         (path, node.module, alias.name)
         for path, tree in modules(checkout)
@@ -72,7 +72,7 @@ def test_no_other_way(checkout: Path) -> None:
 
 
 def test_reactors(checkout: Path) -> None:
-    """Whoever takes the process's reactor has it go by the monotonic clock."""
+    """Code that takes the process's reactor sets it to the monotonic clock."""
     takers = [tree for _, tree in modules(checkout) if "reactor" in set(_imported(tree))]
     assert len(takers) == 3
     for tree in takers:

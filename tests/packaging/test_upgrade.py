@@ -53,7 +53,7 @@ class Told:
 def test_reload(wheel: Path, tmp_path: Path) -> None:
     """A HUP puts this version in the place of 0.1.0, also when a worker died between the installation and the HUP.
 
-    Nobody is refused or cut off but by that death, and every connection and line is counted once.
+    No client is refused or cut off except by that death, and every connection and line is counted once.
     """
     environment = release.environment_with(release.WHEEL, tmp_path / "venv")
     with ExitStack() as stack:
@@ -125,7 +125,7 @@ def die_with_unread_lines(service: Service) -> None:
 
 @contextmanager
 def raised_format(environment: Environment) -> Iterator[None]:
-    """Have the installed code speak to workers in a format that nobody knows."""
+    """Have the installed code speak to workers in an unknown format."""
     (path,) = environment.root.glob("lib/python*/site-packages/statsd_tcp/formats.py")
     code = path.read_text()
     known = "frozenset({1, 2, 3, CHANNEL})"

@@ -44,7 +44,7 @@ class Peer:
         return self._taken(self._received.index(end) + len(end))
 
     async def take_bytes(self, number: int) -> bytes:
-        """Wait until so many bytes have come, and give them; raises `EOFError`."""
+        """Wait until this many bytes have come, and return them; raises `EOFError`."""
         await self._wait(lambda: len(self._received) >= number, f"{number} bytes come")
         return self._taken(number)
 
@@ -110,7 +110,7 @@ class Listener:
 
     async def accept(self) -> Peer:
         """Wait for a connection."""
-        return Peer(self._reactor, await until(self._reactor, self._accept, "somebody connects"))
+        return Peer(self._reactor, await until(self._reactor, self._accept, "a client connects"))
 
     def _accept(self) -> socket.socket | None:
         try:

@@ -83,7 +83,7 @@ def await_dead(pid: int) -> None:
 
 
 def reap(pid: int) -> None:
-    """Reap a child of ours, as nobody else should."""
+    """Reap a child of ours, as no other code should."""
     os.waitpid(pid, 0)
 
 
@@ -305,7 +305,7 @@ async def test_inherited_and_dead(children: Children) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_reaped_by_another(children: Children) -> None:
-    """When the kernel or somebody else has reaped a child, its end is told, and that nobody knows how it was."""
+    """When the kernel or other code has reaped a child, its end is reported, and that its status is unknown."""
     child = shell(children, "exit 7")
     reap(child.pid)
     child.kill()

@@ -82,7 +82,7 @@ async def test_more_than_the_kernel_keeps(carbon: Carbon) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_refused(reactor: Any) -> None:
-    """Where nobody listens that is said, and the next flush tells when it was."""
+    """Where no process listens that is said, and the next flush tells when it was."""
     with ExitStack() as stack:
         carbon = Carbon(reactor, stack)
         with pytest.raises(Refused):

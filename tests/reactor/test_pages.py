@@ -1,4 +1,4 @@
-"""The HTTP pages over TCP connections: requests in parts, one behind the other, and such as are too large."""
+"""The HTTP pages over TCP connections: requests in parts, one after the other, and such as are too large."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ async def test_the_answer_is_on_its_way(reactor: Any, port: Port, sources: FakeS
 
 @pytest_twisted.ensureDeferred
 async def test_a_scrape_that_is_read_slowly(port: Port, sources: FakeSources) -> None:
-    """A scrape of many megabytes comes whole, and the pages are served while nobody reads it."""
+    """A scrape of many megabytes comes whole, and the pages are served while it is not read."""
     sources.current = make_snapshot(*(("c", f"some.longer.name.of.a.counter.{n}", 1.0) for n in range(60_000)))
     peer, other = port.connect(), port.connect()
     await peer.send(SCRAPE)
@@ -192,5 +192,5 @@ async def test_a_scraper_that_hangs_up(reactor: Any, port: Port, monkeypatch: py
     await peer.send(HEALTH, SCRAPE)
     gone.set()
     assert ((await answer(peer)).status, (await answer(peer)).status) == (200, 200)
-    # Only then an error that nobody has taken is logged.
+    # Only then an error that was not handled is logged.
     gc.collect()

@@ -27,7 +27,7 @@ NOTICED = 2.0
 _TELLING = 2
 
 UNREAD = 2.0
-"""Seconds after which a worker has surely read what a client has sent, unless somebody holds it."""
+"""Seconds after which a worker has surely read what a client has sent, unless it is stopped."""
 
 _ENTRY = struct.Struct("=BBBBdd")
 
@@ -117,7 +117,7 @@ class Deaths:
 
 
 def certain_lines(visit: Visit, touching: Sequence[Death]) -> int:
-    """Return how many of a visit's lines must be counted, whatever was open when somebody died.
+    """Return how many of a visit's lines must be counted, whatever was open when a process died.
 
     Of a connection that a death may have cost, the lines that were sent well before it were read and in the journal.
     """

@@ -33,7 +33,7 @@ KEPT_FOR = 3.0
 BETWEEN_LINES = 0.1
 
 REFUSED = 0.2
-"""Seconds until somebody who keeps connections comes again after a bad end: not to count how often one is refused."""
+"""Seconds until a guest that keeps connections comes again after a bad end: not to count how often one is refused."""
 
 ROOM = 4000
 """Visits at a time. Those that find more are not begun."""
@@ -53,7 +53,7 @@ _LONGEST_WAIT = 0.1
 
 
 class Plan(NamedTuple):
-    """What they are to do: ``rate`` short visits a second, and so many ``kept`` ones all the time."""
+    """What they are to do: ``rate`` short visits a second, and ``kept`` connections all the time."""
 
     lines: int
     bare: int

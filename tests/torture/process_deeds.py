@@ -21,7 +21,7 @@ LONGEST_HOLD = 10.0
 """Seconds for which a worker is stopped at most; after some eight of them it is replaced."""
 
 WAITS_FOR_RELOAD = 0.3
-"""How often somebody waits until a reload is done."""
+"""How often a deed waits until a reload is done."""
 
 _ENDS_OF_RELOADS = ("the reload is complete", "the reload is refused", "the reload is given up")
 

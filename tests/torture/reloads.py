@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=100, help="how many reloads")
     parser.add_argument("--rate", type=float, default=200, help="short connections a second")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--isolated", action="store_true", help="nobody else is in this network namespace")
+    parser.add_argument("--isolated", action="store_true", help="nothing else is in this network namespace")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
 # ruff: noqa: T201  (a program that tells what it has found)
 """Run the torture: ``python -m tests.torture.run --seconds 60 --seed 1``. Exit status 0 if every number is right.
 
-With ``--kills 1000 --supervisor-kills 100`` instead it ends when so many were killed. With ``--isolated`` (inside
+With ``--kills 1000 --supervisor-kills 100`` instead it ends when that many were killed. With ``--isolated`` (inside
 ``unshare --net``) the kernel's own count of connections is compared too.
 """
 
@@ -40,12 +40,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long violence is done")
-    parser.add_argument("--kills", type=int, default=0, help="kill so many workers, however long that takes")
-    parser.add_argument("--supervisor-kills", type=int, default=0, help="and so many supervisors among them")
+    parser.add_argument("--kills", type=int, default=0, help="kill this many workers, however long that takes")
+    parser.add_argument("--supervisor-kills", type=int, default=0, help="and this many supervisors among them")
     parser.add_argument("--seed", type=int, default=None, help="of the schedule; without one it is another every time")
     parser.add_argument("--rate", type=float, default=200, help="short connections a second")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--isolated", action="store_true", help="nobody else is in this network namespace")
+    parser.add_argument("--isolated", action="store_true", help="nothing else is in this network namespace")
     return parser.parse_args(arguments)
 
 

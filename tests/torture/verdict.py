@@ -100,7 +100,7 @@ def _connections(account: Account, metrics: Metrics) -> list[Row]:
 
 
 def _lines(account: Account, metrics: Metrics) -> list[Row]:
-    """Count lines: what was open when somebody died may have been read or not; all else counts once."""
+    """Count lines: what was open when a process died may have been read or not; all else counts once."""
     rows = [Row(f"lines {kind}", account.certain[kind], metrics.total(kind), account.sent[kind]) for kind in LINE_KINDS]
     # Tighter where the server knows: a short connection whose line is missing died with a worker, or in its hand.
     least = account.safe["at_once"] - metrics.closed("lines").get("killed", 0) - account.deaths.all

@@ -41,13 +41,13 @@ class Victim(Service):
             try:
                 return super().page(path, **headers)
             except URLError as error:
-                # Whoever got a connection and no answer is in the kernel's count.
+                # A client that got a connection and no answer is in the kernel's count.
                 if isinstance(error.reason, ConnectionRefusedError):
                     self.asked -= 1
                 raise
 
     def ask(self, path: str) -> bytes | None:
-        """Return a page, None while nobody answers, as between two images of the supervisor."""
+        """Return a page, None while there is no answer, as between two images of the supervisor."""
         try:
             page = self.page(path)
         except OSError:
@@ -75,7 +75,7 @@ class Victim(Service):
         return [pid for pid in _children(self.process.pid) if b"statsd_tcp.workers.process" in _command(pid)]
 
     def remains(self) -> dict[str, int]:
-        """Return what its supervisor has: children that ended and nobody asked for, and open descriptors."""
+        """Return what its supervisor has: children that ended and were not waited for, and open descriptors."""
         pid = self.process.pid
         dead = sum(1 for child in _children(pid) if not is_alive(child))
         return {"zombies": dead, "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir()))}
@@ -112,7 +112,7 @@ def settled(victim: Victim, backend: Backend) -> Metrics:
 
 
 def missing(victim: Victim, backend: Backend) -> float | None:
-    """Return how many lines the service has counted and the backend has not; None while nobody answers."""
+    """Return how many lines the service has counted and the backend has not; None while there is no answer."""
     page = victim.ask("/metrics")
     if page is None:
         return None

@@ -62,7 +62,7 @@ class Violence:
             deed()
 
     def kill(self, workers: int, supervisors: int) -> None:
-        """Do one thing after the other until so many were killed, the supervisors in equal distances."""
+        """Do one thing after the other until enough were killed, the supervisors in equal distances."""
         del self._deeds[self._kill_supervisor]
         self._deeds[self._kill_worker] = OFTEN
         done = self.chronicle.done

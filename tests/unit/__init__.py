@@ -2,5 +2,5 @@
 
 from tests.profiles import register
 
-# Under trial nobody else does it.
+# Under trial no other code does it.
 register()

@@ -98,7 +98,7 @@ class PipeTests(SynchronousTestCase):
         os.close(self.writing)
 
     def test_finished(self) -> None:
-        """When the process has ended its last words are read, and nothing that somebody else may write after them."""
+        """When the process has ended its last words are read, and nothing that another process may write after them."""
         os.write(self.writing, b"last words")
         self.pipe.finish()
         self.assertEqual(([b"last words", b""], -1), (self.received, self.pipe.fileno()))
@@ -106,7 +106,7 @@ class PipeTests(SynchronousTestCase):
         os.close(self.writing)
 
     def test_endless_writer(self) -> None:
-        """Somebody who goes on to write when the process has ended does not hold us up."""
+        """Another process that goes on to write when the process has ended does not hold us up."""
         size = fcntl.fcntl(self.writing, fcntl.F_GETPIPE_SZ)
         os.set_blocking(self.writing, False)
         heard = 0

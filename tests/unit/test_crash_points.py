@@ -65,7 +65,7 @@ class ArmTests(SynchronousTestCase):
         self.assertIs(before, Journal.append)
 
     def test_readings_that_have_died(self) -> None:
-        """So many readings die, and the next one does not."""
+        """A number of readings die, and the next one does not."""
         armed: list[object] = []
         self.patch(crash_points, "_ARMED", {"in-replay": armed.append})
         for passed in range(4):

@@ -252,7 +252,7 @@ class PlanTests(StartupTestCase):
 
 
 class UnforeseenTests(StartupTestCase):
-    """Errors of the start that nobody thought of."""
+    """Unforeseen errors of the start."""
 
     def test_in_a_line(self) -> None:
         """The line names the file, or where in our code it came up; no exception's name is in it."""

@@ -77,7 +77,7 @@ def knock(port: int) -> socket.socket:
 
 
 def burst(server: socket.socket) -> list[socket.socket]:
-    """Connect more clients than the queue holds, while nobody accepts, until some found it full."""
+    """Connect more clients than the queue holds, while nothing is accepted, until some found it full."""
     clients = [knock(PORT) for _ in range(CLIENTS)]
     until(lambda: receive_drops(server), "the queue has overflowed")
     return clients
@@ -92,7 +92,7 @@ def overflow(folder: Path) -> object:
 
 
 def slow(folder: Path) -> object:
-    """Overflow a queue that is long enough for the rate: nobody accepts."""
+    """Overflow a queue that is long enough for the rate: nothing is accepted."""
     setting("net.core.somaxconn", SHORT)
     with listen() as server:
         burst(server)

@@ -63,7 +63,7 @@ class AcceptedLinesTests(SynchronousTestCase):
         self.assertEqual([b"a:1|c", b"g:1|g"], sorted(self.lines()))
 
     def test_without(self) -> None:
-        """A tally to which nobody listens does the same."""
+        """A tally without a listener does the same."""
         other = tally_for(LISTENERS)
         for tally in (other, self.tally):
             tally.add(0, b"a:1|c\nbad\ng:1|g\n", 1)

@@ -24,7 +24,7 @@ ADDED = st.lists(st.tuples(NUMBERS, st.integers(1, 1 << 20)), max_size=50)
 
 
 def sums_of(added: list[tuple[float, int]]) -> tuple[float, Fall]:
-    """Add numbers, each so many times, and return the rises and the falls."""
+    """Add numbers, each a number of times, and return the rises and the falls."""
     sums = CounterSums()
     for number, times in added:
         sums.add("c", number, times)
@@ -33,7 +33,7 @@ def sums_of(added: list[tuple[float, int]]) -> tuple[float, Fall]:
 
 
 def change_of(added: list[tuple[float, int]]) -> float:
-    """Add numbers, each so many times, and return what they are together."""
+    """Add numbers, each a number of times, and return what they are together."""
     rises, fall = sums_of(added)
     return fall.change(rises)
 

@@ -199,7 +199,7 @@ class IdleTests(SynchronousTestCase):
         self.assertEqual(close(known, 1020, gauge((150, True, 1.0))).gauges, {"g": 6.0})
 
     def test_forgotten_in_the_end(self) -> None:
-        """A series that nobody sends for long is forgotten; one that is sent is not."""
+        """A series that is not sent for long is forgotten; one that is sent is not."""
         known = KnownSeries(IdleRules(ttl=6400.0))
         busy = Interval(sets={"busy": {"a"}})
         close(known, 0, self.some(), busy)
@@ -240,7 +240,7 @@ class DurableTests(SynchronousTestCase):
         st.integers(1, 3),
     )
     def test_a_restart_changes_nothing(self, received: list[list[Chunk]], delete: set[str], ttl: int) -> None:
-        """Whoever loads what was written after each flush says the same about the next one."""
+        """A process that loads what was written after each flush says the same about the next one."""
         rules = IdleRules(delete=frozenset(delete), gauge_flushes=ttl)
         running = KnownSeries(rules)
         rows: dict[tuple[str, str], KnownRow] = {}

@@ -23,7 +23,7 @@ def rises(*names: str) -> dict[str, float]:
 
 
 def said(session: int, first: int, names: list[str], *numbers: int) -> Numbered:
-    """Return what is said of so many counters, with rises as `rises` makes them."""
+    """Return what is said of this many counters, with rises as `rises` makes them."""
     values = [float(place) for place in range(1, len(numbers) + 1)]
     return Numbered(session, first, names, pack(f"<{len(numbers)}I", *numbers), pack(f"<{len(numbers)}d", *values))
 

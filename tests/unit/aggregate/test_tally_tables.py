@@ -37,7 +37,7 @@ class TableTests(SynchronousTestCase):
             self.tally._listeners[0].split()
 
     def counters(self, names: int, number: int) -> list[bytes]:
-        """Make counter lines of so many names, in no order."""
+        """Make counter lines of this many names, in no order."""
         return [b"c%d:1|c\n" % self.random.randrange(names) for _ in range(number)]
 
     def timers(self, number: int) -> list[bytes]:

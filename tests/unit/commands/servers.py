@@ -36,7 +36,7 @@ class Seen:
             self.changed.notify_all()
 
     def wait_for(self, connections: int) -> None:
-        """Wait until so many connections are over."""
+        """Wait until this many connections are over."""
         with self.changed:
             assert self.changed.wait_for(lambda: self.connections >= connections, PATIENCE)
 
@@ -153,7 +153,7 @@ def metrics_page(port: int, connections: int, lines: int) -> str:
 
 @contextmanager
 def free_port() -> Iterator[int]:
-    """Return a port at which connections are refused: bound, so that nobody else takes it, but not listening."""
+    """Return a port at which connections are refused: bound, so that no other process takes it, but not listening."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]

@@ -108,7 +108,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn("--pid 77", str(error))
 
     def test_no_such_address(self) -> None:
-        """An address that nobody answers at gives one line."""
+        """An address without an answer gives one line."""
         error = self.assertRaises(NoService, service_at, "http://127.0.0.1:1")
         self.assertNotIn("\n", str(error))
 

@@ -60,7 +60,7 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual((20, 200, 1200), (result.sends, result.lines, result.sent_bytes))
 
     def test_other_ends(self) -> None:
-        """Connections that are closed or aborted complete, but nobody knows what arrived."""
+        """Connections that are closed or aborted complete, but it is unknown what arrived."""
         for close in (Close.FIN, Close.RESET):
             with serving(read_to_the_end) as (port, _):
                 result = run(kept(port, rate=1000.0, close=close))
@@ -87,7 +87,7 @@ class KeptTests(SynchronousTestCase):
         self.assertGreaterEqual(result.failures[Outcome.CUT_SHORT], 3)
 
     def test_timed_out(self) -> None:
-        """Connections that nobody reads from fill up, then time out; a partly sent line may have been counted."""
+        """Connections that are not read from fill up, then time out; a partly sent line may have been counted."""
         with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
             result = run(kept(silent.getsockname()[1], timeout=0.1, lines=1_000_000))
         self.assertEqual((4, 4), (result.failures[Outcome.TIMED_OUT], result.established))

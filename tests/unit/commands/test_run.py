@@ -68,7 +68,7 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual((101, 2), (plain["latency_ms"]["count"], plain["generator"]["processes"]))
 
     def test_refused(self) -> None:
-        """Nobody there: status 1, and the table says why."""
+        """Without a server: status 1, and the table says why."""
         with free_port() as port:
             status, out, _ = run("load", "--target", f"tcp:127.0.0.1:{port}", "--connections", "5")
         self.assertEqual(1, status)
@@ -99,7 +99,7 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn("exact: 50 connections counted, 50 expected", out)
 
     def test_too_many(self) -> None:
-        """A server that counted somebody else's too: status 1, and how many."""
+        """A server that counted other clients' too: status 1, and how many."""
         status, out, _ = self._verify(extra=3)
         self.assertEqual(1, status)
         self.assertIn("not exact: 53 connections counted, 50 expected: 3 more than sent", out)

@@ -211,7 +211,7 @@ class FailedTests(SynchronousTestCase):
     def test_out_of_ports(self) -> None:
         """Without a free port the failure has its errno, and counts as begun and ended."""
         with serving(close_at_once) as (port, _):
-            # 192.0.2.1 is nobody's: binding to it fails as an exhausted range does.
+            # No machine has 192.0.2.1: binding to it fails as an exhausted range does.
             result = run(share(port, sources=("192.0.2.1",), connections=3))
         self.assertEqual(({"EADDRNOTAVAIL": 3}, 3, 0), (result.errors, result.own_failures, result.established))
 

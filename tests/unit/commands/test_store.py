@@ -114,7 +114,7 @@ class StoreCommandTests(SynchronousTestCase):
         self.assertIn({"total": "accepted", "labels": labels, "value": 3}, records)
 
     def test_whole(self) -> None:
-        """A store that nobody touched is whole, also with a ledger of a living worker beside it."""
+        """An untouched store is whole, also with a ledger of a living worker next to it."""
         self.make_ledger()
         self.assertEqual((0, f"{self.folder / STORE}: whole\n", ""), self.run_command("check"))
 

@@ -170,7 +170,7 @@ class VerifierTests(SynchronousTestCase):
         self.assertIn("fell", str(error))
 
     def test_busy_before(self) -> None:
-        """A listener that somebody else uses gives no baseline."""
+        """A listener that other clients use has no baseline."""
         self.counts = lambda now: Counts(100 + int(now), 1000)
         error = self.assertRaises(VerifyError, self._verifier)
         self.assertIn("in use by someone else", str(error))

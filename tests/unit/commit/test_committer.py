@@ -241,7 +241,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual("", self.committer.failure)
 
     def test_a_fault_of_ours(self) -> None:
-        """What fails in a way that nobody thought of fails the commit as well, and leaves its trace in the log."""
+        """What fails in an unforeseen way fails the commit as well, and leaves its trace in the log."""
 
         def fail(store: Store, batch: CommitBatch) -> Snapshot:
             raise ZeroDivisionError
@@ -762,7 +762,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual(3, self.committer.snapshot.stats.commits)
 
     def test_who_is_told(self) -> None:
-        """Whoever wants to know of commits gets each one's snapshot; what fails there is logged, and no more."""
+        """All that follow the commits get each one's snapshot; what fails there is only logged."""
         seen: list[Snapshot] = []
 
         def fail(snapshot: Snapshot) -> None:
@@ -777,7 +777,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
 
     def test_a_close_that_is_given_up(self) -> None:
-        """A close that nobody waits for any more is under way until it is over, and no longer."""
+        """A close that is no longer waited for is under way until it is over, and not after that."""
         self.successResultOf(self.committer.commit())
         self.pool.held = True
         closing = self.committer.close()

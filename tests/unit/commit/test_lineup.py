@@ -42,7 +42,7 @@ class LineupTests(SynchronousTestCase):
         self.assertEqual(Lineup([part], {"a": 16}, [piece], {"a": 24}), line([piece], {"a": part}, a=8))
 
     def test_what_does_not_fit(self) -> None:
-        """What was read from elsewhere is left out; what is of a ledger that nobody can read the store refuses."""
+        """What was read from elsewhere is left out; what is of an unreadable ledger the store refuses."""
         piece = Piece("a", 24, 32, b"")
         for found in (Piece("a", 0, 24, b""), Piece("a", 16, 24, b""), Piece("a", 8, 32, b"")):
             self.assertEqual(([], {"a": 24}), (line([piece], {"a": found}, a=8)[0::3]))

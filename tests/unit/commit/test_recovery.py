@@ -320,7 +320,7 @@ class OutcomeTests(RecoveryTestCase):
         (folder / "stat").write_text(f"{process.pid} (a) b) {' '.join(fields)}\n")
 
     def look(self, letter: str, times: int = MOST_LOOKS + 1) -> FakeChild:
-        """Have the last process in a state for so many looks."""
+        """Have the last process in a state for this many looks."""
         process = self.children.started[-1]
         self.state(process, letter)
         for _ in range(times):

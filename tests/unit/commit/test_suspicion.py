@@ -95,7 +95,7 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual("time", cause_of(Ending(signal=signal.SIGPROF)))
 
     def test_others(self) -> None:
-        """What somebody else does, or what memory that is short does, is not."""
+        """What other processes do, or what memory that is short does, is not."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1):
             self.assertEqual("outside", cause_of(Ending(signal=number)))
         self.assertEqual("outside", cause_of(Ending()))

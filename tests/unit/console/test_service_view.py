@@ -12,7 +12,7 @@ class OutputRowsTests(SynchronousTestCase):
     """How outputs do, in the form of etsy's statistics."""
 
     def test_the_only_one(self) -> None:
-        """The only output of its kind has the name that etsy's has; its last flush is so many seconds ago."""
+        """The only output of its kind has the name that etsy's has; the age of its last flush is in seconds."""
         facts = OutputFacts("graphite:h:2003", 1, 2, 3, 4, 990.0, "", 10.3)
         self.assertEqual(
             {

@@ -102,7 +102,7 @@ class SessionTests(SynchronousTestCase):
         self.assert_said(b"<help>", closed=True)
 
     def test_gone(self) -> None:
-        """A reply that comes after the client has gone is for nobody, and its other commands are not carried out."""
+        """A reply that comes after the client has gone is dropped, and its other commands are not carried out."""
         self.session.dataReceived(b"later\nlater\n")
         self.session.connectionLost()
         self.dispatch.waiting[0].callback("<first>")

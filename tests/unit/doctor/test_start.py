@@ -67,7 +67,7 @@ class RemedyTests(SynchronousTestCase):
 
 
 class UnitLimitTests(SynchronousTestCase):
-    """The limits of a unit that nobody named."""
+    """The limits of a unit that was not named."""
 
     def test_the_unit_s(self) -> None:
         """Where our unit is installed its limit counts, and not the one of this shell."""

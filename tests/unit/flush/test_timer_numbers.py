@@ -29,7 +29,7 @@ def summary(values: list[float], count: float | None = None, name: str = "t", **
 
 
 def timer(values: Sequence[float], count: float, name: str, rules: TimerRules) -> dict[str, float]:
-    """Work out a timer whose values stand for so many events."""
+    """Return the numbers of a timer whose values stand for ``count`` events."""
     nothing: Wholes = np.zeros(len(values), np.int64)
     found = tallied(nothing, np.array(values), None, 1)
     block = block_of(found.values[np.newaxis], found.counts[np.newaxis])

@@ -220,7 +220,7 @@ class FaultTests(IngestTestCase):
         self.assertEqual(1, self.accepted)
 
     def test_woken(self) -> None:
-        """When the reactor has dropped the lane, the worker is told: nobody would accept any more."""
+        """When the reactor has dropped the lane, the worker is told: nothing would be accepted from then on."""
         self.make_faulty(self.count_lane())
         self.assert_failed(self.reactor.turn)
 

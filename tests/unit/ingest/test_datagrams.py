@@ -126,7 +126,7 @@ class DatagramLaneTests(IngestTestCase):
         self.assertEqual(3, self.tally.datagram_count)
 
     def test_dropped_by_the_reactor(self) -> None:
-        """A poll that raises is the worker's failure: nobody would read any more."""
+        """A poll that raises is the worker's failure: nothing would be read from then on."""
         self.patch(self.intake.__class__, "take", _fault)
         self.send(b"a")
         self.reactor.turn()

@@ -224,7 +224,7 @@ class HandOverTests(EndingTestCase):
         return self.connect()
 
     def server_ends(self) -> list[Any]:
-        """Return the connection, whoever has it."""
+        """Return the connection, wherever it is."""
         waiting: list[Any] = list(self.moderator._again)
         transports: list[Any] = [one.transport for one in self.factory._protocols]
         return [one._connection for one in waiting] + [one.socket for one in transports]

@@ -16,7 +16,7 @@ from tests.unit.kernel.fakes import Named
 
 
 class FakeKept:
-    """A connection of a source, last heard of so many seconds ago."""
+    """A connection of a source, last heard of some seconds ago."""
 
     def __init__(self, case: ChoiceTests, source: str, ago: float = 10.0, *, silent: bool = False) -> None:
         self._case = case
@@ -71,7 +71,7 @@ class ChoiceTests(SynchronousTestCase):
             self.fill(f"192.0.2.{source}", 4, ago=1000.0, silent=True)
 
     def test_greatest(self) -> None:
-        """The source that holds the most loses a thirty-second of the places, whoever else was silent for longer."""
+        """The source that holds the most loses a thirty-second of the places, even if others were silent for longer."""
         self.fill_fairly(56)
         greatest = self.fill("198.51.100.1", 8)
         self.assertTrue(self.eviction.make_room())
@@ -158,7 +158,7 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual([], self.evicted)
 
     def test_stopped(self) -> None:
-        """A worker that accepts no longer cuts off nobody, and waits for nothing."""
+        """A worker that no longer accepts cuts off no client, and waits for nothing."""
         self.fill("192.0.2.1", 64, ago=0.0)
         self.assertFalse(self.eviction.make_room())
         self.eviction.stop()
@@ -214,7 +214,7 @@ class PlacesTests(IngestTestCase):
         self.assertEqual(({"evicted": 1, "eof": 1}, 2), (self.closed, self.occupancy.open))
 
     def test_unread(self) -> None:
-        """What a victim has sent and nobody read is counted, and it sees no reset."""
+        """What a victim has sent and was not read is counted, and it sees no reset."""
         self.clients[0].send(b"b\nhalf")
         late = self.connect()
         late.send(b"a\n")

@@ -46,7 +46,7 @@ class OccupancyTests(SynchronousTestCase):
         self.resumed: list[str] = []
 
     def test_room(self) -> None:
-        """Whoever waits is called once, when there is room."""
+        """A lane that waits is called once, when there is room."""
         self.occupancy.when_room(lambda: self.resumed.append("a"))
         self.occupancy.when_room(lambda: self.resumed.append("b"))
         self.assertEqual([], self.resumed)

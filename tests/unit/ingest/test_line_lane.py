@@ -283,7 +283,7 @@ class DrainTests(IngestTestCase):
     """The service stops while connections are put off."""
 
     def drain(self, *sent: bytes, fin: bool = False) -> None:
-        """Accept a client that sends so many pieces after the first poll, and end."""
+        """Accept a client that sends some pieces after the first poll, and end."""
         lane = self.line_lane()
         client = self.connect()
         lane.poll()

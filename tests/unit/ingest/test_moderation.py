@@ -84,7 +84,7 @@ class ModeratorTests(IngestTestCase):
             self.moderator.add(lane)
 
     def wake(self, lane: FakeLane, *finds: int) -> None:
-        """Have a lane's socket become readable, and find so many in this and the following polls."""
+        """Have a lane's socket become readable, and find these numbers in this and the following polls."""
         lane.finds += finds
         self.moderator.woken(lane)
 

@@ -25,7 +25,7 @@ class IdleTests(IngestTestCase):
         self.assertEqual({"eof": 5}, self.closed)
 
     def test_who_is_closed(self) -> None:
-        """Closed is who was silent for the timeout, and at most an eighth of it more; whoever spoke stays."""
+        """A client that was silent for the timeout, or up to an eighth more, is closed; one that sent stays."""
         silent, _ = self.adopt()
         talkative, _ = self.adopt()
         for _ in range(8):
@@ -119,7 +119,7 @@ class FirstByteTests(IngestTestCase):
         self.assertEqual({"idle": 3}, self.closed)
 
     def test_retired(self) -> None:
-        """Nobody waits for the places of a worker that accepts no longer."""
+        """No client waits for the places of a worker that no longer accepts."""
         self.factory.retire()
         self.pass_time(2 * FIRST_BYTE)
         self.assertEqual({}, self.closed)
@@ -244,7 +244,7 @@ class DrainTests(IngestTestCase):
         self.assertEqual(({"shutdown": 1}, [b"a"]), (self.closed, self.tally.lines))
 
     def test_who_keeps_sending(self) -> None:
-        """Reading ends after so many reads, even if there is more: nobody can keep the service from its end."""
+        """Reading ends after a number of reads, even if there is more: no client can keep the service from its end."""
         self.patch(protocol, "RECEIVE_SIZE", 2)
         self.patch(protocol, "READS_AT_THE_END", 3)
         client, _ = self.adopt()

@@ -68,7 +68,7 @@ class FilesTests(SynchronousTestCase):
         self.assertIn(f"clientCA={rubbish}: ", self.fault(self.good, self.good, rubbish))
 
     def test_encrypted(self) -> None:
-        """A key with a password is refused, and nobody is asked for it."""
+        """A key with a password is refused, and the operator is not asked for it."""
         path = self.write("locked", pem_key(ec.generate_private_key(ec.SECP256R1()), b"secret"))
         self.assertIn("Password was not given", self.fault(path, self.good))
 
@@ -140,7 +140,7 @@ class TlsTestCase(IngestTestCase):
         return True
 
     def until_closed(self, number: int = 1) -> dict[str, int]:
-        """Let the server work until so many connections are closed, and give why."""
+        """Let the server work until this many connections are closed, and return why."""
 
         def all_closed() -> bool:
             self.run_reactor(1)

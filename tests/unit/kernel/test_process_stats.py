@@ -61,7 +61,7 @@ class PortOwnerTests(TreeTestCase):
         self.assertIs(None, port_owner("tcp", 8125, self.proc))
 
     def test_nobody(self) -> None:
-        """A port that nobody has, or whose owner we may not see, has no name."""
+        """A port that is free, or whose owner we may not see, has no name."""
         self.assertIs(None, port_owner("tcp", 8125, self.proc))
         self.table("tcp", row("00000000:1FBD", "0A", 12))
         self.assertIs(None, port_owner("tcp", 8125, self.proc))

@@ -122,7 +122,7 @@ class DamageTests(LedgerTestCase):
         self.assert_refused(path, "is empty")
 
     def test_foreign(self) -> None:
-        """So is a file of somebody else's, long or short."""
+        """So is a file of another program, long or short."""
         for size in (3, HEADER_SIZE - 1, 10_000):
             path = self.folder / "x.ledger"
             path.write_bytes(b"?" * size)
@@ -174,7 +174,7 @@ class LockTests(LedgerTestCase):
     """The writer's lock."""
 
     def test_one_writer(self) -> None:
-        """While a writer has the ledger nobody else gets it."""
+        """While a writer has the ledger no other process gets it."""
         path = self.create()
         descriptor = lock_ledger(path)
         self.assertRaises(BlockingIOError, lock_ledger, path)

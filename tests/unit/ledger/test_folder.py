@@ -119,7 +119,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual((2, 0), (accepted, closed))
 
     def test_orphans(self) -> None:
-        """What an earlier run left is found, and retired when nobody writes it any more."""
+        """What an earlier run left is found, and retired when it is no longer written."""
         first, second = self.make(0), self.make(1)
         later = self.next_run()
         self.assertEqual(2, later.find())

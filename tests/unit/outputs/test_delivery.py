@@ -78,7 +78,7 @@ class DeliveryTests(SynchronousTestCase):
         self.output = Output()
 
     def start(self, number: int) -> Delivery:
-        """Begin with so many flushes that wait."""
+        """Begin with this many flushes that wait."""
         self.queue = Queue(number)
         delivery = Delivery(self.clock, "out", self.output, self.queue, lambda: self.wall + self.clock.seconds())
         delivery.startService()

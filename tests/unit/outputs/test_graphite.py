@@ -29,7 +29,7 @@ class Transport(StringTransport):
     ended = False
     aborted = False
     missing = 0
-    """So many bytes the peer has not acknowledged."""
+    """A number of bytes that the peer has not acknowledged."""
 
     def getHandle(self) -> Transport:
         """Return what stands for the socket."""

@@ -1,4 +1,4 @@
-"""Reloads that somebody asks for and waits for: each is told how it went, before the next image takes over."""
+"""Reloads that a client asks for and waits for: each is told how it went, before the next image takes over."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_too_soon(self) -> None:
-        """Nobody else may ask while a rehearsal runs, nor within two seconds of its beginning."""
+        """No other client may ask while a rehearsal runs, nor within two seconds of its beginning."""
         self.ask()
         self.assertFalse(self.ask())
         self.rehearsed(b"no\n")

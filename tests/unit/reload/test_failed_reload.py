@@ -1,4 +1,4 @@
-"""Reloads that fail after their rehearsal has passed: this image goes on as if nobody had asked."""
+"""Reloads that fail after their rehearsal has passed: this image goes on as if it had not been asked."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FailedReloadTests(SynchronousTestCase):
         self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
     def breaks(self, owner: Any, name: str, error: Exception, after: int = 0) -> None:
-        """Have a function raise an error, each time or once so many calls have passed."""
+        """Have a function raise an error, each time or after a number of calls."""
         real: Callable[..., Any] = getattr(owner, name)
         left = [after]
 
@@ -155,7 +155,7 @@ class FailedReloadTests(SynchronousTestCase):
         self.assert_unchanged()
 
     def test_commit(self) -> None:
-        """The last commit, or closing the store, fails in a way that nobody expected."""
+        """The last commit, or closing the store, fails in an unexpected way."""
         for name in ("commit", "close"):
             with self.subTest(name):
                 setattr(self.committer, name, lambda: fail(ZeroDivisionError()))

@@ -51,7 +51,7 @@ class NewListenersTests(SynchronousTestCase):
         return listener
 
     def wanted(self, workers: int) -> Wanted:
-        """Want the same listeners for so many workers."""
+        """Want the same listeners for this many workers."""
         return Wanted([self.tcp.endpoint, self.udp.endpoint], None, None, workers)
 
     def test_more_workers(self) -> None:

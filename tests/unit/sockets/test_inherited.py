@@ -162,7 +162,7 @@ class InheritedSocketsTests(SynchronousTestCase):
         self.assertEqual(2, inherited.abandon())
 
     def test_not_wanted(self) -> None:
-        """What nobody takes is left over, and closed when it is abandoned."""
+        """What is not taken is left over, and closed when it is abandoned."""
         before = self.bind("tcp:0:interface=127.0.0.1")
         listener = left(before)
         inherited = InheritedSockets([listener])

@@ -195,7 +195,7 @@ class ListenerTests(UnixSocketTestCase):
     """What the supervisor has."""
 
     def listener(self, scheme: str, workers: int) -> BoundListener:
-        """Bind for so many workers."""
+        """Bind for this many workers."""
         listener = bind_listener(self.endpoint(scheme), workers)
         self.addCleanup(listener.close)
         return listener

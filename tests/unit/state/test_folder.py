@@ -20,7 +20,7 @@ NOBODY = User(65534, 65534, (65534,))
 
 
 def as_root(act: Callable[..., None]) -> Callable[..., None]:
-    """Have a function done by root, whoever this process acts as."""
+    """Have a function done by root, whichever user this process acts as."""
 
     def done(*arguments: Any) -> None:
         user = os.geteuid()
@@ -99,7 +99,7 @@ class OpenTests(StateTestCase):
         self.assertEqual([0o700, 0o700, 0o600], [self.mode(self.folder / name) for name in ("", LEDGERS, LOCK)])
 
     def test_a_folder_of_other_things(self) -> None:
-        """A folder in which somebody keeps other things stays open to others; ours in it are closed."""
+        """A folder that contains other things stays open to others; ours in it are closed."""
         (self.folder / "notes").touch()
         self.folder.chmod(0o755)
         self.open()
@@ -137,7 +137,7 @@ class SharedTests(StateTestCase):
         self.patch(log, "warn", lambda text, **given: self.warned.append(text.format(**given)))
 
     def test_root(self) -> None:
-        """Root does not work in a folder that others may write, nor in somebody's own."""
+        """Root does not work in a folder that others may write, nor in another user's own."""
         self.patch(os, "getuid", lambda: 0)
         for mode in (0o777, 0o770, 0o1777):
             self.folder.chmod(mode)
@@ -192,7 +192,7 @@ class SharedTests(StateTestCase):
             self.assertIn("in use by another instance", self.refused())
 
     def test_somebody_else_s_private(self) -> None:
-        """A folder of that name that somebody else has made is refused."""
+        """A folder of that name that another user has made is refused."""
         self.as_somebody()
         self.folder.chmod(0o777)
         (self.folder / PRIVATE).symlink_to("/tmp")
@@ -305,7 +305,7 @@ class UserTests(StateTestCase):
         self.assertEqual((0, 0), (os.geteuid(), os.getegid()))
 
     def test_made_by_the_user(self) -> None:
-        """Where somebody else may write root makes nothing: the user does, with the user's rights."""
+        """Where another user may write root makes nothing: the user does, with the user's rights."""
         for mode, owner in ((0o777, 0), (0o700, NOBODY.uid)):
             parent = self.folder / f"{mode:o}"
             parent.mkdir()
@@ -315,7 +315,7 @@ class UserTests(StateTestCase):
             self.assertEqual([NOBODY.uid] * 2, [(parent / name).stat().st_uid for name in ("a", "a/state")])
 
     def test_swapped(self) -> None:
-        """What somebody puts in the place of a folder that was just made is not given away."""
+        """What is put in the place of a folder that was just made is not given away."""
         precious, parent = self.folder / "precious", self.folder / "parent"
         precious.mkdir(mode=0o755)
         parent.mkdir()
@@ -328,14 +328,14 @@ class UserTests(StateTestCase):
                 (parent / "state").rename(parent / "aside")
                 precious.rename(parent / "state")
 
-        # As somebody else would between the two calls.
+        # As another user would between the two calls.
         self.patch(os, "mkdir", make_and_swap)
         self.patch(os, "rename", as_root(os.rename))
         self.refused(parent / "state", NOBODY)
         self.assertEqual({0}, self.owners(parent / "state"))
 
     def test_a_way_that_leads_elsewhere(self) -> None:
-        """Root makes nothing where a link of somebody else's leads to."""
+        """Root makes nothing where another user's link leads to."""
         roots, parent = self.folder / "roots", self.folder / "parent"
         roots.mkdir(mode=0o755)
         parent.mkdir()
@@ -373,7 +373,7 @@ class UserTests(StateTestCase):
         self.assertEqual("precious", (precious / "file").read_text())
 
     def test_a_lock_of_root(self) -> None:
-        """The lock that an earlier version left, which was root's, is replaced unless somebody has it."""
+        """The lock that an earlier version left, which was root's, is replaced unless a process holds it."""
         state = self.folder / "state"
         state.mkdir()
         os.chown(state, NOBODY.uid, NOBODY.gid)

@@ -17,7 +17,7 @@ class OpenTests(SynchronousTestCase):
     """What stands in the place of a file or folder of ours."""
 
     def setUp(self) -> None:
-        """Make a folder, and a file of somebody else's in it."""
+        """Make a folder, and another user's file in it."""
         self.folder = make_folder(self)
         self.foreign = self.folder / "foreign"
         self.foreign.write_text("precious")

@@ -35,7 +35,7 @@ class UserTests(SynchronousTestCase):
         self.assertEqual(7, (find_user(known.pw_uid, 7) or found).gid)
 
     def test_unknown(self) -> None:
-        """A number that nobody has is refused: twistd would end in an error of its own."""
+        """A number that no user has is refused: twistd would end in an error of its own."""
         self.patch(os, "geteuid", lambda: 0)
         text = str(self.assertRaises(UserError, find_user, 3_999_999_999, None))
         self.assertEqual("--uid 3999999999: there is no such user on this machine", text)

@@ -15,7 +15,7 @@ from tests.short import make_short_folder
 
 
 class NotifierTests(SynchronousTestCase):
-    """A notifier with somebody who listens."""
+    """A notifier with a socket that listens."""
 
     def setUp(self) -> None:
         """Listen as systemd does."""

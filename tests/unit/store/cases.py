@@ -122,7 +122,7 @@ class FlushTestCase(StoreTestCase):
         return store.commit(CommitBatch(counts=[counts("L1")], pieces=pieces, delivered=delivered))
 
     def at(self, seconds: float) -> None:
-        """Set the clocks to so many seconds after the test's beginning."""
+        """Set the clocks to this many seconds after the test's beginning."""
         self.clocks.advance(self.start + seconds - self.clocks.now)
 
     def results(self, store: Store, output: str = "one") -> list[FlushResult]:

@@ -183,7 +183,7 @@ class ExpiryTests(StoreTestCase):
         return values(store.commit(CommitBatch(counts=[counts("a")], pieces=pieces)).counters)
 
     def test_idle_time_adds_up(self) -> None:
-        """Only what processes saw pass makes a series idle, however long nobody was there, whatever the clock was."""
+        """Only what processes saw pass makes a series idle, not the time without a process, whatever the clock was."""
         store = self.open(ttl=100.0)
         self.commit(store, idle=1.0, busy=1.0)
         for step in (0.0, 30 * DAY, -TEN_YEARS, TEN_YEARS, -40.0):
@@ -198,7 +198,7 @@ class ExpiryTests(StoreTestCase):
         self.assertEqual(set(self.commit(store, busy=1.0)), {"busy"})
 
     def test_written_once(self) -> None:
-        """The time for which nobody was there is written down by the first commit that succeeds, and only by that."""
+        """The time without a process is written down by the first commit that succeeds, and only by that."""
         store = self.open(ttl=100.0)
         self.commit(store, idle=1.0)
         store.close()

@@ -52,7 +52,7 @@ class ConflictTests(StoreTestCase):
         return store.commit(CommitBatch()) if number else snapshot
 
     def owner(self, snapshot: Snapshot) -> Family | None:
-        """Return the owner of the name ``q``; None if nobody else wants it."""
+        """Return the owner of the name ``q``; None if no other wants it."""
         owner = snapshot.owners.get("q")
         return None if owner is None else owner.family
 
@@ -114,7 +114,7 @@ class ConflictTests(StoreTestCase):
         self.assertEqual(self.owner(snapshot), GAUGE)
 
     def test_both_units_have_totals(self) -> None:
-        """Times and distributions of one name are both kept, whoever owns the name."""
+        """Times and distributions of one name are both kept, whichever owns the name."""
         store = self.open()
         one = came({10.0: 1.0})
         self.commit(store, Interval(times={"q": one}))
@@ -138,7 +138,7 @@ class ConflictTests(StoreTestCase):
         self.assertEqual(self.owner(self.minutes(store, 1)), GAUGE)
 
     def test_all_gone(self) -> None:
-        """A name whose owner has expired is the other's; when nobody else wants it any more it has no owner."""
+        """A name whose owner has expired is the other's; when no other wants it any longer it has no owner."""
         store = self.open(ttl=2000.0)
         self.minutes(store, 2, counter(), gauge())
         self.assertEqual(self.owner(store.snapshot), COUNTER)

@@ -35,7 +35,7 @@ SET_AHEAD = 1000.0
 
 
 def timer(value: float, count: int, rate: float = 1.0) -> Values:
-    """Make a timer's values: one of them, that often, each of which stands for so many."""
+    """Make a timer's values: one of them, that often, each with a weight."""
     return Values(bytearray(packed([value])), bytearray(packed_counts([count])), bytearray(packed([rate])))
 
 

@@ -130,7 +130,7 @@ class RestartTests(FlushTestCase):
         self.commit(store, hits(4.0))
         self.at(30.01)
         self.commit(store)
-        # While nobody was there, there are no results.
+        # While no process was there, there are no results.
         self.assertEqual(self.counted(store), {0: 3.0, 20: 4.0})
 
     def test_right_behind_the_end(self) -> None:
@@ -212,7 +212,7 @@ class QueueTests(FlushTestCase):
     """What waits for outputs."""
 
     def fill(self, store: Store, flushes: int) -> None:
-        """Close so many flushes."""
+        """Close this many flushes."""
         for number in range(flushes):
             self.at(10 * number + 1)
             self.commit(store, hits(number + 1.0))

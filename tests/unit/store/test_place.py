@@ -51,7 +51,7 @@ class PlaceTestCase(FlushTestCase):
 
 
 class PlaceTests(PlaceTestCase):
-    """Files of the store that somebody takes away or replaces while it is open."""
+    """Files of the store that are taken away or replaced while it is open."""
 
     def test_deleted(self) -> None:
         """The file alone is deleted; what its log holds is not applied to the new one."""
@@ -73,7 +73,7 @@ class PlaceTests(PlaceTestCase):
         self.assertEqual(content, aside.read_bytes())
 
     def replace(self, path: Path, content: bytes) -> None:
-        """Put a file of somebody else's in the place of one of ours."""
+        """Put another program's file in the place of one of ours."""
         other = path.with_name("x")
         other.write_bytes(content)
         other.rename(path)
@@ -113,7 +113,7 @@ class PlaceTests(PlaceTestCase):
         self.assertEqual("nowhere", str(self.found(1).readlink()))
 
     def test_too_many(self) -> None:
-        """When very many were found already nothing is committed until somebody has made room for the next."""
+        """When very many were found already nothing is committed until there is room for the next."""
         for number in range(1, MOST_FOUND + 1):
             self.found(number).touch()
         self.replace(self.path, b"mine")
@@ -209,7 +209,7 @@ class CutTests(PlaceTestCase):
         self.refused("pages are missing")
 
     def test_rightly_shorter(self) -> None:
-        """What SQLite itself cuts off, in a checkpoint that truncates or after a VACUUM, is nobody's fault."""
+        """What SQLite itself cuts off, in a checkpoint that truncates or after a VACUUM, is no fault."""
         connection = self.store._connection
         connection.execute("INSERT INTO slot_results VALUES (1, ?)", (b"x" * 1_000_000,))
         self.commit(self.store, hits(0))

@@ -97,7 +97,7 @@ def _percentile(steps: _Steps, percentile: float) -> dict[str, float]:
 
 
 def _largest(steps: _Steps, number: int) -> tuple[float, float, float]:
-    """Return the smallest of the largest values, so many of them, and their sums."""
+    """Return the smallest of the ``number`` largest values, and their sums."""
     rest = steps.counts[-1] - number
     bound = steps.values[bisect_left(steps.counts, rest + 1)]
     if not rest:

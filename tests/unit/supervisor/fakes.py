@@ -110,7 +110,7 @@ class FakeChildren(Children):
 
 
 class FakeReactor(MemoryReactorClock):
-    """A clock, and channels with nobody behind them."""
+    """A clock, and channels with no process at the other end."""
 
     def __init__(self) -> None:
         super().__init__()

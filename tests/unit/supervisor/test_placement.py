@@ -80,7 +80,7 @@ class GoneTests(WorkersTestCase):
     """A listener that no option names any more."""
 
     def test_a_copy_elsewhere(self) -> None:
-        """When its sockets are closed nobody can connect, though somebody else has copies of them."""
+        """When its sockets are closed no client can connect, though another process has copies of them."""
         before = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 2)
         before.listen(64)
         copies = [row[0].dup() for row in before.sockets]

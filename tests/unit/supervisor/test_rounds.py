@@ -54,7 +54,7 @@ class RoundsTests(SynchronousTestCase):
         return self.step + self.clock.seconds()
 
     def commits_in(self, seconds: int) -> list[float]:
-        """Let time pass, and say when commits were asked for meanwhile, by the clock that nobody sets."""
+        """Let time pass, and say when commits were asked for meanwhile, by the clock that is never set."""
         self.committer.commits.clear()
         self.clock.pump([1 / 64] * (64 * seconds))
         return self.committer.commits

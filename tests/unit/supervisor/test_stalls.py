@@ -66,7 +66,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual([0, 1, 0], [slot.given_up for slot in self.slots])
 
     def pass_time(self, seconds: float, *silent: int) -> None:
-        """Let so many seconds pass, in which only those workers give no sign of life, and look every second."""
+        """Let seconds pass, in which only those workers give no sign of life, and look every second."""
         for _ in range(int(seconds)):
             self.now += SECOND
             for slot in self.slots:
@@ -127,7 +127,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual([0, 0, 1], [slot.killed for slot in self.slots])
 
     def test_everybody(self) -> None:
-        """When all are silent nobody is avoided in the kernel, since somebody must have the connections."""
+        """When all are silent the kernel avoids no worker, since one must have the connections."""
         self.pass_time(AVOIDED_AFTER + 1, 0, 1, 2)
         self.assertEqual(30, sum(self.queued(30)))
 
@@ -162,7 +162,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual(["Operation not permitted", ""], said)
 
     def test_we_slept(self) -> None:
-        """After a long sleep of the supervisor itself nobody is blamed."""
+        """After a long sleep of the supervisor itself no worker is blamed."""
         self.now += int(100 * SECOND)
         self.watch.check()
         self.assertEqual((frozenset(), 0), (self.watch.avoided, self.slots[0].killed))
@@ -182,7 +182,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual([socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM], steered)
 
     def test_an_unknown_order(self) -> None:
-        """Where the order of the sockets is not known nobody is avoided in the kernel; the worker is killed in time."""
+        """Where the order of the sockets is not known the kernel avoids no worker; the worker is killed in time."""
         self.listener.ordered = False
         self.pass_time(AVOIDED_AFTER + 1, 1)
         self.assertGreater(self.queued(120)[1], 0)

@@ -178,7 +178,7 @@ class StartTests(SupervisorTestCase):
     """The service starts."""
 
     def test_listening(self) -> None:
-        """Sockets listen once the service may, with the whole backlog; before that nobody can connect."""
+        """Sockets listen once the service may, with the whole backlog; before that no client can connect."""
         (one,) = self.plan.listeners[0].sockets[1]
         self.assertRaises(ConnectionRefusedError, socket.create_connection, one.getsockname())
         self.supervisor.privilegedStartService()
@@ -186,7 +186,7 @@ class StartTests(SupervisorTestCase):
         socket.create_connection(one.getsockname()).close()
 
     def test_without_privileges(self) -> None:
-        """Where nobody calls the privileged start the sockets listen with the other one."""
+        """Where the privileged start is not called the sockets listen with the other one."""
         self.supervisor.startService()
         self.assertEqual((0, 16), read_queue(self.plan.listeners[0].sockets[0][0])[:2])
 
@@ -266,7 +266,7 @@ class StartTests(SupervisorTestCase):
         self.assertEqual(([], False), (self.given_up, self.supervisor.draining))
 
     def test_the_greeting(self) -> None:
-        """The greeting names what listens where, why so many workers, where the state is, and a command to try."""
+        """The greeting names what listens where, why there are that many workers, the state, and a command to try."""
         first, second, third = (listener.port for listener in self.plan.listeners)
         lines = greeting(self.plan)
         self.assertEqual(
@@ -338,7 +338,7 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual((1, 1), (self.commits, len(self.committer.added)))
 
     def test_a_worker_that_hangs(self) -> None:
-        """One that does not answer holds nobody up, and is not asked twice; when it answers after all that counts."""
+        """One that does not answer delays no other, and is not asked twice; when it answers after all that counts."""
         self.round()
         self.drop()
         self.answer(0)
@@ -383,7 +383,7 @@ class RoundTests(SupervisorTestCase):
         self.assertEqual([[], [Committed(8)]], [heard(channel) for channel in self.reactor.channels])
 
     def test_while_commits_fail(self) -> None:
-        """While commits fail nobody is asked for more: it is safer in the journals. The commit is tried again."""
+        """While commits fail no worker is asked for more: it is safer in the journals. The commit is tried again."""
         self.committer.failure = "the disk is full"
         self.round()
         self.assertEqual(([], 1), (heard(self.reactor.channels[0]), self.commits))
@@ -559,7 +559,7 @@ class StopTests(SupervisorTestCase):
         self.assertEqual(2, len(self.children.started))
 
     def test_no_more_rounds(self) -> None:
-        """Nobody is asked any more, and nobody is replaced."""
+        """No worker is asked or replaced any longer."""
         self.drop()
         self.round()
         self.assertEqual([], heard(self.reactor.channels[0]))

@@ -177,7 +177,7 @@ class LifeTests(SlotTestCase):
         self.assert_now("ready", 1)
 
     def test_whoever_hears_of_it_stops_all(self) -> None:
-        """Whoever is told that none can be started may stop the slot: it is not tried again then."""
+        """A listener that is told that none can be started may stop the slot: it is not tried again then."""
         self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.events.unable = lambda slot, why: slot.stop()  # type: ignore[method-assign]
         self.slot.start()
@@ -274,7 +274,7 @@ class ReplaceTests(SlotTestCase):
         self.assertEqual(("ready", self.process.pid), (self.slot.state, self.slot.pid))
 
     def test_the_old_one_ends(self) -> None:
-        """When its last client has gone the old worker's ledger is final; that is no death, and nobody replaces it."""
+        """When its last client has gone the old worker's ledger is final; that is no death, and it is not replaced."""
         say(self.channel, Ready())
         self.assertEqual(2, len(self.slot.collect()))
         say(self.old_channel, Gathered(0, 8, b"x", last=True))
@@ -320,7 +320,7 @@ class ReplaceTests(SlotTestCase):
         self.assertEqual(("stopped", [], []), (self.slot.state, self.slot.processes, self.events.unables))
 
     def test_committed(self) -> None:
-        """What is committed is told to the process with that ledger; of a dead worker's it concerns nobody any more."""
+        """What is committed is told to the process with that ledger; for a dead worker's, no process is told."""
         heard(self.channel)
         state = LedgerState(self.old_ledger, 4, "", 8, folded=False, counts={})
         self.slot.committed({self.old_ledger: state})

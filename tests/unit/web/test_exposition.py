@@ -130,7 +130,7 @@ class ConflictTests(SynchronousTestCase):
         self.check(make_snapshot(*[("c", name, 1.0) for name in names]), dict.fromkeys(names, 1.0))
 
     def test_our_own_names(self) -> None:
-        """Nobody can write what looks like the service's own metrics."""
+        """No client can write what looks like the service's own metrics."""
         names = ["statscounter.lines_total", "process.cpu.seconds.total", "process_open_fds"]
         self.check(make_snapshot(*[("c", name, 1.0) for name in names]), {}, reserved=3)
 
@@ -182,7 +182,7 @@ class OwnerTests(SynchronousTestCase):
         self.assertEqual(found, conflicts)
 
     def test_the_owner_is_shown(self) -> None:
-        """The owner has the name, whoever came first; the others are left out."""
+        """The owner has the name, whichever series came first; the others are left out."""
         snapshot = make_snapshot(("c", "q", 1.0), ("g", "q\nk\nv", 2.0), ("c", "q\nk\nw", 3.0), ("ms", "q", 4.0))
         self.check(snapshot, {"q": Family("q", "g")}, {"q"}, type=3)
         self.check(snapshot, {"q": Family("q", "ms")}, {"q_sum", "q_count"}, type=3)

@@ -178,7 +178,7 @@ class RenderingsTests(SiteTestCase):
     """What is shared."""
 
     def test_let_go(self) -> None:
-        """A rendering is there as long as one of its bodies is under way, and its form is that of nobody else."""
+        """A rendering is there as long as one of its bodies is under way, and its form is its own."""
         renderings = Renderings(Exposition())
         first = renderings.get(MANY, openmetrics=False, compressed=False)
         self.assertIs(first, renderings.get(MANY, openmetrics=False, compressed=False))

@@ -12,7 +12,7 @@ from tests.unit.wire.strategies import streams
 
 
 def frame(pieces: list[bytes], *, clean: bool, max_line: int = 20) -> tuple[list[bytes], int, int]:
-    """Return the lines of a stream, and how many were too long and truncated, whoever noticed."""
+    """Return the lines of a stream, and how many were too long and truncated, wherever that was noticed."""
     framer = LineFramer(max_line, Tails())
     data = b"".join([framer.feed(piece) for piece in pieces] + [framer.finish(clean=clean)])
     lines = data.split(b"\n")

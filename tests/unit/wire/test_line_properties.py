@@ -1,4 +1,4 @@
-"""Tests of `parse_line` on lines that nobody thought of."""
+"""Tests of `parse_line` on random lines."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class TurnsTests(SynchronousTestCase):
         self.turns = Turns(self.poller, self.poller.ticks)
 
     def turn(self, *, timeout: float, waits: int, works: int) -> float:
-        """Wait and work for so many milliseconds, and ask again; give the longest gap so far, in seconds."""
+        """Wait and work for some milliseconds, and ask again; return the longest gap so far, in seconds."""
         self.poller.takes = waits
         self.turns.poll(timeout, 10)
         self.poller.work(works)

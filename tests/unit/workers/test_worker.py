@@ -237,7 +237,7 @@ class ServingTests(WorkerTestCase):
         self.assertEqual((1, {"a": 1.0}), (self.cell("eof"), self.collect()[1].counters))
 
     def test_a_fault(self) -> None:
-        """A fault in a lane ends the worker: nobody else would notice."""
+        """A fault in a lane ends the worker: nothing else would notice."""
         self.patch(self.worker._tally.__class__, "add_many", None)
         self.lines(b"a:1|c\n")
         self.turn()
@@ -403,7 +403,7 @@ class DrainTests(WorkerTestCase):
         self.assertEqual(1, len(self.sent))
 
     def test_nothing_is_accepted_afterwards(self) -> None:
-        """After the end nobody is accepted, not even when room in the journal or among the connections is made."""
+        """After the end no client is accepted, not even when room in the journal or among the connections is made."""
         self.worker._occupancy.limit = 1
         self.connect()
         self.connect()
@@ -432,14 +432,14 @@ class DrainTests(WorkerTestCase):
         self.assertEqual((3, 1), (self.cell("accepted"), self.cell("evicted")))
 
     def test_full_and_drained(self) -> None:
-        """A worker that drains cuts off nobody for others: all that wait are taken, and end because it stops."""
+        """A worker that drains cuts off no client for others: all that wait are taken, and end because it stops."""
         self.full()
         self.reactor.advance(1)
         self.drain()
         self.assertEqual((3, 0, 3), (self.cell("accepted"), self.cell("evicted"), self.cell("shutdown")))
 
     def test_full_and_retired(self) -> None:
-        """A worker with a successor cuts off nobody, neither for others nor because places were scarce."""
+        """A worker with a successor cuts off no client, neither for others nor because places were scarce."""
         *kept, _ = self.full()
         self.turn()
         self.worker.retire(lambda: self.done.append(True))

@@ -84,7 +84,7 @@ class RepeatingTests(WorkerTestCase):
         self.assertEqual((True, "close"), (ended[0], self.repeater.told[-1]))
 
     def test_supervisor_gone(self) -> None:
-        """Lines that nobody collects any more are sent on all the same."""
+        """Lines that are no longer collected are sent on all the same."""
         self.say(b"a:1|c\n")
         self.worker.drain(lambda: self.done.append(True))
         self.turn(5)
