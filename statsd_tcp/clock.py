@@ -19,7 +19,7 @@ NANOSECONDS = 1_000_000_000
 def use_monotonic(
     reactor: Any, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
 ) -> None:
-    """Have the timers of ``reactor`` go by ``monotonic``, and of no other reactor. Both clocks give seconds.
+    """Set the timers of ``reactor``, and of no other reactor, to ``monotonic``. Both clocks return seconds.
 
     What `seconds` gives still reads as seconds since 1970, as far as ``wall`` was right at this moment: calls that were
     made before, by twistd or by another plugin, keep their time. Once is enough; a second time changes nothing.

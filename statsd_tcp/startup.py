@@ -121,7 +121,7 @@ def commit_period(environ: Mapping[str, str]) -> float:
 
 
 def _warn_of_fixed_hashes(environ: Mapping[str, str]) -> None:
-    """Say that clients know how this process hashes what they send: names, and members of sets."""
+    """Warn that clients can predict how this process hashes what they send: names, and members of sets."""
     seed = environ.get("PYTHONHASHSEED", "")
     if seed not in {"", "random"} and not sys.flags.ignore_environment:
         _log.warn(
@@ -148,7 +148,7 @@ def unforeseen(error: Exception) -> str:
 
 @contextmanager
 def told_in_a_line() -> Iterator[None]:
-    """Have an error of the start, after which twistd ends, be one line on standard error and not a traceback."""
+    """Print an error of the start, after which twistd ends, as one line on standard error and not as a traceback."""
     try:
         yield
     except Exception as error:

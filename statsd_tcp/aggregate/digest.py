@@ -152,7 +152,7 @@ class Digest:
             self._interval.samples["c"] = self._interval.samples.get("c", 0) + number
 
     def _unlearn(self, learnt: list[Learnt], line: bytes) -> None:
-        """Have a shape that was learnt of a bad line be new again, if it can have good ones: then its series comes."""
+        """Treat a shape that was learnt from a bad line as new, if it can have good ones: then its series comes."""
         if not learnt or learnt[-1][0] is not line:
             return
         shape, learnt[-1] = learnt[-1][1], (line, None)

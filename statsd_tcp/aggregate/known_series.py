@@ -108,7 +108,7 @@ class KnownSeries:
         return True
 
     def shift(self, seconds: int) -> None:
-        """Have every series come so much later last: the flushes go on at another time, and none was idle meanwhile."""
+        """Move the last time of every series: the flushes go on at another time, and none was idle meanwhile."""
         for seen in self._seen.values():
             for identity in seen:
                 seen[identity] += seconds

@@ -41,7 +41,7 @@ class Sums(Protocol):
         """Add the lines of a chunk that are known, and return the others."""
 
     def learn(self, lines: dict[bytes, int], shapes: dict[Key, Shape], /) -> None:
-        """Know the shapes of these lines from now on, as far as there is room and they are in ``shapes``."""
+        """Learn the shapes of these lines, as far as there is room and they are in ``shapes``."""
 
     def take(self) -> tuple[int, list[tuple[Shape, float, int]], list[tuple[Shape, bytes]]]:
         """Return what was added since the last time.

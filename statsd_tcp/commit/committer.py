@@ -157,7 +157,7 @@ class Committer:
         return self.ask(lambda store: store.after(output, flush_id))
 
     def acknowledge(self, output: str, flush_id: int) -> None:
-        """Have a flush that an output has written taken out with the next commit."""
+        """Remove a flush that an output has written with the next commit."""
         self._delivered.append((output, flush_id))
 
     async def _finish(self, seconds: float) -> None:
@@ -256,7 +256,7 @@ class Committer:
             )
 
     def _read_on(self, done: _Done, work: _Work) -> None:
-        """Have the next piece read of every journal that is not in the store to its end."""
+        """Request the next piece of every journal that is not in the store to its end."""
         for ledger_id, found in work.recovered.items():
             # It is in the store, or did not begin where the store is.
             if self._recovery.results.get(ledger_id) is found:

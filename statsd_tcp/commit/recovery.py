@@ -68,7 +68,7 @@ class IRecovery(Protocol):
     results: dict[str, Replay]
 
     def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
-        """Have a piece of a journal read from an offset on, unless it is being read or the result is there.
+        """Request a piece of a journal from an offset on, unless it is being read or the result is there.
 
         ``found`` is called when the result is there. Of a living worker's journal ``until`` says up to where.
         """
@@ -146,7 +146,7 @@ class Recovery:
         return self._reactor.seconds() - min(self._since.values()) if self._since else None
 
     def read(self, ledger: Ledger, start: int, found: Callable[[], object], until: int | None = None) -> None:
-        """Have a piece of a journal read, unless it is being read or the result is there."""
+        """Request a piece of a journal, unless it is being read or the result is there."""
         ledger_id = ledger.ledger_id
         self._since.setdefault(ledger_id, self._reactor.seconds())
         if ledger_id not in self.results and ledger_id not in self._jobs:

@@ -160,7 +160,7 @@ def _noting(output: BinaryIO) -> Callable[[int | None], None]:
 
 
 def _limit() -> None:
-    """Have the kernel end this process when what follows takes too long, by SIGPROF."""
+    """Let the kernel end this process, by SIGPROF, when what follows takes too long."""
     signal.setitimer(signal.ITIMER_PROF, FRAME_SECONDS)
 
 

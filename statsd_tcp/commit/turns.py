@@ -153,7 +153,7 @@ class Turns:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Have as many silent processes go as journals wait, those first that have been silent for the longest time."""
+        """End as many silent processes as journals wait, first those that have been silent for the longest time."""
         leaving = sum(1 for reading in self._running if reading.ran_out or reading.hung)
         for reading in self._silent[: max(0, len(self._queue) - leaving)]:
             self._run_out(reading)

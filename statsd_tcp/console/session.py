@@ -218,7 +218,7 @@ class ConsoleFactory(Factory):
         return Session(self)
 
     def warn_of_samples(self) -> None:
-        """Say, once, that a client has mistaken the console for the port for samples."""
+        """Log, once, that a client has mistaken the console for the port for samples."""
         if not self._warned:
             self._warned = True
             self._log.warn(

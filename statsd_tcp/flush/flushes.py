@@ -205,7 +205,7 @@ class Flushes:
         return start
 
     def _follow_clock(self, connection: sqlite3.Connection, flush: OpenFlush, end: int) -> None:
-        """Have the open flush end with the present clock."""
+        """End the open flush by the present clock."""
         back = flush.end - end
         # Not once more for a commit that failed and is tried again.
         if self._left != flush.end:

@@ -50,7 +50,7 @@ class IQueue(Interface):
         """Read the first flush after that one."""
 
     def acknowledge(output: str, flush_id: int) -> None:  # noqa: N805
-        """Say that a flush is written; it is taken out with the next commit."""
+        """Note that a flush is written; it is removed with the next commit."""
 
 
 class Queues:

@@ -55,7 +55,7 @@ class HandOverLane(AcceptLane):
         return LineStream(self._intake, self._index, self._max_line, self._framing)
 
     def put_off(self, connection: Unfinished) -> None:
-        """Have a connection polled again in the next poll."""
+        """Poll a connection again in the next poll."""
         self._moderator.put_off(connection)
 
     def close(self, connection: raw_socket, reason: int) -> None:

@@ -196,7 +196,7 @@ class Intake:
         return len(self.journal.ring) // RESERVE
 
     def _measure(self) -> None:
-        """Find out up to where there is room: ``_edge`` is where the next step begins."""
+        """Set ``_edge``, up to which there is room: the next step begins there."""
         self.brim = self.journal.head + self.journal.room() - self._largest_chunk
         self._edge = self.brim if self.is_scarce else self.brim - self._reserve
 

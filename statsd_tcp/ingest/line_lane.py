@@ -148,7 +148,7 @@ class UnfinishedConnection:
         self.until = 0
 
     def put_off(self) -> None:
-        """Have it polled again."""
+        """Let it be polled again."""
         self._lane.put_off(self)
 
     def ready(self, events: int) -> bool:

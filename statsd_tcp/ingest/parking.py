@@ -57,7 +57,7 @@ class Parking(Generic[_P]):
         return len(self._parked)
 
     def add(self, descriptor: int, connection: _P) -> None:
-        """Have a connection wait; raises `OSError` when the kernel cannot watch another one."""
+        """Let a connection wait; raises `OSError` when the kernel cannot watch another one."""
         self._epoll.register(descriptor, _WATCHED)
         connection.until = self._turn + PATIENCE
         self._parked[descriptor] = connection

@@ -114,7 +114,7 @@ class Delivery(Service):
         return None if self._began is None else float(self._reactor.seconds() - self._began)
 
     def committed(self, snapshot: Snapshot) -> None:
-        """See what waits after a commit, and begin if there is something new."""
+        """Look for what waits after a commit, and begin if there is something new."""
         if snapshot.flushes is not None:
             self._waiting = snapshot.flushes.queues.get(self.output_name, self._waiting)
         if self.running and self._work is None and self._waiting.newest > self._done:

@@ -38,7 +38,7 @@ class Lookup:
         self._running = False
 
     def refresh(self) -> None:
-        """Look up what may have changed. To be called as often as one likes, while there is something to send."""
+        """Look up what may have changed. May be called at any time, while there is something to send."""
         if self._running or self._reactor.seconds() < self._next:
             return
         self._next = float("inf") if self._literal else self._reactor.seconds() + AGAIN

@@ -62,19 +62,19 @@ class LineQueue:
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
     def sent(self, lines: int, size: int) -> None:
-        """Say that lines of that size, with their newlines, have been sent."""
+        """Note that lines of that size, with their newlines, have been sent."""
         self._sent += lines
         self._waiting -= lines
         self.size -= size
 
     def lost(self, lines: int, size: int) -> None:
-        """Say that lines of that size could not be sent, and will not be."""
+        """Note that lines of that size could not be sent, and will not be."""
         self._dropped += lines
         self._waiting -= lines
         self.size -= size
 
     def failed(self) -> None:
-        """Say that an attempt has failed."""
+        """Note that an attempt has failed."""
         self._failed += 1
 
     def report(self) -> Repeated:

@@ -26,7 +26,7 @@ class RepeatTotals:
     def __init__(
         self, labels: Sequence[str], monotonic: Callable[[], float], wall: Callable[[], float] = time.time
     ) -> None:
-        """Know these targets from the start, and others when they are told of. Both clocks give seconds."""
+        """Start with these targets; others are added when they report. Both clocks return seconds."""
         self._totals = {label: _Total() for label in labels}
         self._monotonic = monotonic
         self._wall = wall

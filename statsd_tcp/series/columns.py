@@ -167,7 +167,7 @@ class SeriesColumns:
         self._traits = {series_id: traits[series_id] for series_id in known}
 
     def date(self, moment: float) -> None:
-        """Have the series of which it is not known when anything came last be of that moment."""
+        """Set the last time of the series for which it is unknown to that moment."""
         updated = self.updated[: self.top]
         updated[(updated == 0.0) & (self.ids[: self.top] != 0)] = moment
 
@@ -216,7 +216,7 @@ class SeriesColumns:
         return self._table
 
     def make_room(self, top: int) -> None:
-        """Have columns of at least that length; raises `LookupError` for one that only damage asks for."""
+        """Grow the columns to at least that length; raises `LookupError` for one that only damage explains."""
         length = len(self.updated)
         if top <= length:
             return

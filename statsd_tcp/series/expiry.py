@@ -38,12 +38,12 @@ class Expiry:
             changes.expired = np.union1d(idle, columns.lapsed(now, changes.positions))
 
     def looked(self) -> None:
-        """Have the next look in its time."""
+        """Schedule the next look at its usual time."""
         shortest = min(columns.shortest_ttl(self._ttl) for columns in self._columns)
         self._next = self._monotonic() + period(_PERIOD, shortest)
 
     def hasten(self, plans: Iterable[SeriesPlan]) -> None:
-        """Have it earlier, if there is a shorter time to live by now."""
+        """Schedule it earlier, if there is a shorter time to live by now."""
         for changes in plans:
             for traits in changes.traits.values():
                 if traits.ttl:

@@ -49,13 +49,13 @@ class Ownership:
         self._contests = Contests(self._columns, self._suffix, self.owners)
 
     def decide(self, now: float) -> Decision | None:
-        """Find out who owns the names, once in a while; None in between."""
+        """Return who owns the names, once in a while; None in between."""
         if self._monotonic() < self._next_look or not self._contests.look(_LOOKED_AT):
             return None
         return decide(self._contests.candidates(), self.owners, now, self._silence)
 
     def apply(self, decision: Decision) -> None:
-        """Have names belong to others from now on."""
+        """Set the owners of names from now on."""
         if decision.owners != self.owners:
             self.owners = decision.owners
         if not self._contests.settle(decision.candidates, decision.owners):

@@ -219,7 +219,7 @@ def _bind_sibling(endpoint: Endpoint, member: socket.socket) -> socket.socket:
 
 
 def stop_listening(one: socket.socket) -> None:
-    """Have a TCP socket leave its group, unless a client waits in its queue, who would be reset."""
+    """Take a TCP socket out of its group, unless a client waits in its queue, which would be reset."""
     try:
         if not read_queue(one).length:
             one.shutdown(socket.SHUT_RD)

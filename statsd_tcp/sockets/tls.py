@@ -63,7 +63,7 @@ def server_context(material: TlsMaterial) -> Any:
 
 @contextmanager
 def reactor_without_tls() -> Iterator[None]:
-    """Have a reactor that is first imported in here be without TLS, which takes half of a worker's start to import.
+    """Make a reactor that is first imported in here do without TLS, which takes half of a worker's start to import.
 
     Its transports cannot start TLS, and it has no ``connectSSL``. `server_context` and Twisted's own wrappers work.
     """

@@ -213,7 +213,7 @@ def _move_one(name: str, top: _Folder, private: _Folder) -> None:
 
 
 def _open_one(name: str, place: _Folder) -> None:
-    """See that something is ours; raises `NotOursError`."""
+    """Check that something is ours; raises `NotOursError`."""
     at = place.descriptor
     os.close(open_folder(name, at=at) if name == LEDGERS else open_file(name, os.O_RDONLY, at=at))
 

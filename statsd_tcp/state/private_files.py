@@ -80,7 +80,7 @@ def replace_file(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk; raises `OSError`."""
+    """Sync a file, or the names in a folder, to the disk; raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

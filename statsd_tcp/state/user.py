@@ -39,7 +39,7 @@ def find_user(uid: int | None, gid: int | None) -> User | None:
 
 @contextmanager
 def acting_as(user: User | None) -> Iterator[None]:
-    """Have the rights of this user only, and make files that are theirs. Raise `UserError` when that cannot be."""
+    """Take the rights of this user only, and make files that are theirs. Raise `UserError` when that is impossible."""
     if user is None:
         yield
         return

@@ -73,7 +73,7 @@ def _placement(plan: Plan) -> str:
 
 
 def _short_buffer(listener: BoundListener) -> str:
-    """Say that the kernel gave a smaller receive buffer than was asked for, if so."""
+    """Return a note that the kernel gave a smaller receive buffer than requested, if so."""
     wanted, given = listener.endpoint.rcvbuf, receive_buffer(listener.sockets[0][0]) if listener.endpoint.rcvbuf else 0
     if given >= wanted:
         return ""

@@ -48,7 +48,7 @@ class Stream(Protocol):
         """Add text."""
 
     def flush(self) -> object:
-        """Have no text wait here."""
+        """Do nothing: no text waits here."""
 
 
 def make_observer(form: str, stream: Stream) -> ILogObserver:
@@ -59,12 +59,12 @@ def make_observer(form: str, stream: Stream) -> ILogObserver:
 
 
 def observe(application: object, observer: ILogObserver) -> None:
-    """Have twistd write the log of an application by an observer, unless the application has one of its own."""
+    """Make twistd write the log of an application by an observer, unless the application has one of its own."""
     if isinstance(application, Componentized) and application.getComponent(ILogObserver, None) is None:
         application.setComponent(ILogObserver, observer)
 
 
 def plain_under_twist(options: dict[str, Any]) -> None:
-    """Have twist, given its options, write plain lines where it would write Twisted's text."""
+    """Make twist, given its options, write plain lines where it would write Twisted's text."""
     if options.get("fileLogObserverFactory") is textFileLogObserver:
         options["fileLogObserverFactory"] = lambda stream: make_observer("text", stream)

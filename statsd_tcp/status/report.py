@@ -166,7 +166,7 @@ class Report:
         )
 
     def reload(self, answer: Answer) -> bool:
-        """Have the service read its configuration again."""
+        """Make the service read its configuration again."""
         return self._reload.ask(answer)
 
     def healthy(self) -> tuple[bool, str]:

@@ -32,15 +32,15 @@ class Notifier:
         self.watchdog = _watchdog(environ, pid)
 
     def ready(self, status: str) -> None:
-        """Say that the service works, or works again after a reload."""
+        """Report that the service works, or works again after a reload."""
         self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` ends it."""
+        """Report that a reload has begun; `ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={self._monotonic() // 1000}")
 
     def stopping(self) -> None:
-        """Say that the service is coming to its end."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
@@ -49,7 +49,7 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def keep(self, name: str, descriptors: Sequence[int]) -> None:
-        """Have systemd keep sockets under a name, and give them back to the next start.
+        """Let systemd keep sockets under a name, and return them to the next start.
 
         It does if the unit has FileDescriptorStoreMax=, and knows a socket that it has already. The name may have no
         colon.

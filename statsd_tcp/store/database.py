@@ -186,7 +186,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Have the files as they must be, and see what the writing makes of them; raises `StoreError`."""
+        """Put the files in order, and note what the writing makes of them; raises `StoreError`."""
         self._connection = self._place.keep(self._connection)
         with translated(self._path):
             yield

@@ -51,7 +51,7 @@ class Files:
         return self._compare(self._found())
 
     def note(self) -> None:
-        """See what our own writing has made of them. What is missing now is left for the next `look`."""
+        """Note what our own writing has made of them. What is missing now is left for the next `look`."""
         found = self._found()
         if not any(self._compare(found)):
             self._seen = found

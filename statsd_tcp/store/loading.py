@@ -105,7 +105,7 @@ class _Loading:
             self._latest = row
 
     def finish(self) -> Loaded:
-        """Have the columns complete."""
+        """Complete the columns."""
         for kind, columns in self._columns.items():
             identities = self._identities[kind]
             columns.make_room(len(identities))

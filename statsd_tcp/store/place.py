@@ -97,7 +97,7 @@ class Place:
         return restored
 
     def note(self) -> None:
-        """See what has become of the files by writing to them."""
+        """Note what has become of the files by writing to them."""
         self._files.note()
 
     def _is_rightly_shorter(self, connection: sqlite3.Connection, shrunk: list[Path]) -> bool:

@@ -81,7 +81,7 @@ class SeriesFile:
         self._saved = 0
 
     def take_over(self, next_row: int, lacking: Mapping[PageKey, int], row_bytes: Mapping[int, int]) -> None:
-        """Know what a file has: the first rows that pages lack, and the lengths of all rows by number."""
+        """Start from what a file has: the first rows that pages lack, and the lengths of all rows by number."""
         self.next_row, self.lacking, self.row_bytes = next_row, dict(lacking), dict(row_bytes)
 
     def plan(self, plans: Sequence[SeriesPlan], now: float, ahead: float, first_id: int) -> Writes:

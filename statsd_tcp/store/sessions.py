@@ -75,7 +75,7 @@ class Session:
         return Increments(positions[known], rises[known]), named, Said(self, others)
 
     def place(self, numbers: Positions, columns: SeriesColumns) -> None:
-        """Find out where the series of some numbers are by now, if they are anywhere."""
+        """Look up the positions of the series of some numbers, as far as they exist."""
         positions = columns.find([self.names[number] for number in numbers.tolist()])
         there = positions >= 0
         numbers, positions = numbers[there], positions[there]

@@ -105,7 +105,7 @@ class StallWatch:
         self.avoided = numbers
 
     def _steer(self, group: list[socket.socket], numbers: frozenset[int]) -> str:
-        """Have the kernel avoid these workers in a group. Return why it does not, or nothing."""
+        """Make the kernel avoid these workers in a group. Return why it does not, or nothing."""
         # A worker may be without a datagram socket.
         without = numbers & frozenset(range(len(group)))
         try:

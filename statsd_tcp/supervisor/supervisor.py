@@ -124,7 +124,7 @@ class Supervisor(Service):
         self._committer.commit().addCallback(self._opened)
 
     def stopService(self) -> Deferred[None]:
-        """Have the workers count and hand over what waits, and commit it; within the drain time."""
+        """Let the workers count and hand over what waits, and commit it; within the drain time."""
         super().stopService()
         self.draining = True
         self._rounds.stop()
@@ -207,19 +207,19 @@ class Supervisor(Service):
         return number, fill
 
     def committed(self, snapshot: Snapshot) -> None:
-        """Tell the workers up to where their journals are in the store."""
+        """Send the workers the offsets up to which their journals are in the store."""
         for slot in self._slots:
             slot.committed(snapshot.ledgers)
 
     def begin_anew(self, ledger_id: str) -> None:
-        """Have the worker that writes this ledger say all names again: it was not understood."""
+        """Let the worker that writes this ledger send all names again: it was not understood."""
         for slot in self._slots:
             slot.begin_anew(ledger_id)
 
     # What slots tell.
 
     def ready(self, slot: WorkerSlot) -> None:
-        """Note that a worker accepts; when it is the first time that all do, say so."""
+        """Note that a worker accepts; report when all do for the first time."""
         self._ever_ready = True
         self._boot_failures = 0
         if self._announced:
@@ -259,7 +259,7 @@ class Supervisor(Service):
             self._committer.commit()
 
     def unable(self, slot: WorkerSlot, why: str) -> None:
-        """Say that a worker cannot be started for now."""
+        """Log that a worker cannot be started for now."""
         self._log.error("worker {number} cannot be started: {why}", number=slot.number, why=why)
         self._count_boot_failure(why)
 

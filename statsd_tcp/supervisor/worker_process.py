@@ -113,12 +113,12 @@ class WorkerProcess:
         self.send(Retire(self.session))
 
     def begin_anew(self) -> None:
-        """Have it begin another session of names with the next answer that it is asked for."""
+        """Let it begin another session of names with the next answer that it is asked for."""
         # By chance: what the image before this one has asked for may still be answered.
         self.session = 1 + secrets.randbelow((1 << SESSION_BITS) - 1)
 
     def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
-        """Tell it up to where its journal is in the store, when that is further than it was told."""
+        """Send it the offset up to which its journal is in the store, if that has advanced."""
         state = ledgers.get(self.ledger.ledger_id)
         if state is not None and state.committed > self._told and self.send(Committed(state.committed)):
             self._told = state.committed

@@ -134,7 +134,7 @@ class WorkerSlot:
         self._happens("depart")
 
     def stop(self) -> None:
-        """Have the workers read what waits, hand it over, and end; start no other."""
+        """Let the workers read what waits, hand it over, and end; start no other."""
         self._happens("drain")
 
     # What is asked of the slot's processes, in whichever stage it is.
@@ -150,12 +150,12 @@ class WorkerSlot:
         return [one.ledger.ledger_id for one in able if one.ledger.ledger_id not in late and one.collect()]
 
     def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
-        """Tell each worker up to where its journal is in the store, when that is further than it was told."""
+        """Send each worker the offset up to which its journal is in the store, if that has advanced."""
         for one in self.processes:
             one.committed(ledgers)
 
     def begin_anew(self, ledger_id: str) -> None:
-        """Have the worker that writes this ledger begin another session of names, if it is one of ours."""
+        """Ask the worker that writes this ledger for another session of names, if it is one of ours."""
         for one in self.processes:
             if one.ledger.ledger_id == ledger_id:
                 one.begin_anew()

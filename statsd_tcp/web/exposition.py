@@ -91,7 +91,7 @@ def _identity(series: Series, tables: Sequence[SeriesTable]) -> tuple[str, str]:
 
 
 def _as_openmetrics(text: bytes, layout: Layout) -> bytes:
-    """Say of the counters' families what OpenMetrics can know."""
+    """Declare the counters' families as far as OpenMetrics can know them."""
 
     def opening(found: re.Match[bytes]) -> bytes:
         name, said = found[1], found[2]

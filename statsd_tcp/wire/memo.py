@@ -60,7 +60,7 @@ class ShapeMemo:
         return shape
 
     def forget(self, key: Key) -> None:
-        """Have the shape of a key be met again, if it is in ``young``."""
+        """Forget the shape of a key, if it is in ``young``."""
         shape = self.young.pop(key, None)
         if shape is not None:
             self._bytes -= _size(key, shape)

@@ -273,7 +273,7 @@ class Worker:
             self._early = self._reactor.callLater(0, self.collect)
 
     def _on_room(self) -> None:
-        """Have reading go on. Who is first may fill the journal: those that come and those that stay take turns."""
+        """Resume reading. The first may fill the journal: new connections and those that stay take turns."""
         if self._intake.turn % 2:
             self._resume_kept()
             self._resume_lanes()

@@ -18,7 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the command line says; return the exit status. Raise `UsageError`."""
+    """Run the action of the command line; return the exit status. Raise `UsageError`."""
     options = from_arguments(arguments)
     if sys.platform != "linux":
         print("statscounter doctor: runs on Linux only: it reads /proc and /sys", file=sys.stderr)

@@ -113,7 +113,7 @@ class StoreReader:
         return _Series(shown, loaded.row, loaded.damage)
 
     def let_go(self) -> None:
-        """Have the series in memory, and end this look: while it lasts the log of a running service only grows."""
+        """Read the series into memory, and end this look: while it lasts the log of a running service only grows."""
         self._loaded  # noqa: B018
         self._connection.execute("COMMIT")
 

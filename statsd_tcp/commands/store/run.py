@@ -63,7 +63,7 @@ def _add_folder(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) -> int:
-    """Do it, and return the exit status; ``wall`` returns seconds since 1970. Raise `UsageError`."""
+    """Run the action, and return the exit status; ``wall`` returns seconds since 1970. Raise `UsageError`."""
     if arguments.action == "export" and bool(arguments.format) != bool(arguments.file):
         raise UsageError("--format and OUT: one needs the other")
     given = [arguments.state_dir] if arguments.state_dir else []
