@@ -1,7 +1,7 @@
 /* What digest.py does with the lines of known shapes that have one plain number, in C: counters are added up, the values
  * of timers collected.
  *
- * Optional. It learns shapes from what the digest has read, and gives back every line that it does not know.
+ * Optional. It learns shapes from what the digest has read, and returns every line that it does not know.
  */
 
 #define Py_LIMITED_API 0x030B0000
@@ -60,7 +60,7 @@ typedef struct {
     const char *head, *values, *suffix;
     size_t head_size, values_size, suffix_size;
     uint64_t digits; /* of the number, as if it had no point */
-    size_t places;   /* behind the point */
+    size_t places;   /* after the point */
 } Line;
 
 /* --- lines --- */
@@ -480,7 +480,7 @@ static int give_number(Entry *entry, PyObject *counters, double number, uint64_t
     return keep(counters, Py_BuildValue("(OdK)", entry->shape, number, (unsigned long long)times));
 }
 
-/* Give numbers that have exactly a counter's sum: most often one, else one for each half of a word that has something. */
+/* Add numbers that have exactly a counter's sum: most often one, else one for each half of a word that has something. */
 static int give_sum(Entry *entry, PyObject *counters)
 {
     const uint64_t *sum = entry->sum, exact = (uint64_t)1 << 53;
@@ -506,7 +506,7 @@ static int give(Entry *entry, PyObject *counters, PyObject *timers)
     return values == NULL ? -1 : keep(timers, Py_BuildValue("(ON)", entry->shape, values));
 }
 
-static void begin_anew(Sums *sums)
+static void start_over(Sums *sums)
 {
     for (size_t number = 0; number < sums->known; number++) {
         Entry *entry = &sums->entries[number];
@@ -538,7 +538,7 @@ static PyObject *sums_take(PyObject *self, PyObject *unused)
     if (taken != NULL) {
         if (is_full(sums))
             forget_unused(sums);
-        begin_anew(sums);
+        start_over(sums);
     }
     return taken;
 }
@@ -590,9 +590,9 @@ static void sums_dealloc(PyObject *self)
 }
 
 static PyMethodDef sums_methods[] = {
-    {"add", sums_add, METH_O, "Add the lines of a chunk, and give those that are not known."},
+    {"add", sums_add, METH_O, "Add the lines of a chunk, and return those that are not known."},
     {"learn", sums_learn, METH_VARARGS, "Learn the shapes of lines from a dictionary of shapes by head and suffix."},
-    {"take", sums_take, METH_NOARGS, "Give the number of lines, counters and timers since the last time."},
+    {"take", sums_take, METH_NOARGS, "Return the number of lines, counters and timers since the last time."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -180,7 +180,7 @@ static int serve(Run *run, int connection)
     return leave(run, connection, reads ? data : NULL, 0);
 }
 
-/* Accept without asking for the client's address. Gives the descriptor, or -1 with the error's number in *error. */
+/* Accept without asking for the client's address. Returns the descriptor, or -1 with the error's number in *error. */
 static int accept_one(int listener, int *error)
 {
     int connection;

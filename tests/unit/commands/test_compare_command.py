@@ -181,7 +181,7 @@ class ExporterTests(SynchronousTestCase):
         self.assertIn("unknown_type", there.bad_alike)
 
     def test_restarted(self) -> None:
-        """An exporter that was started anew meanwhile is no basis."""
+        """An exporter that was started again meanwhile is no basis."""
         lines = "statsd_exporter_lines_total"
         self.assertRaises(Restarted, self.read_twice, f"{lines} 5\n", f"{lines} 1\n")
 
