@@ -1,7 +1,7 @@
 """The receiver's clock, by the dates of its answers: one sample of the future can make a receiver refuse the present.
 
 Prometheus 2.42 takes samples of any time, and after that none that is older than an hour before the newest, of any
-series and from anybody. So a request whose time is ahead of the receiver's clock is not sent.
+series and from any sender. So a request whose time is ahead of the receiver's clock is not sent.
 """
 
 from __future__ import annotations

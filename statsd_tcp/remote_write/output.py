@@ -310,7 +310,7 @@ class RemoteWrite(Service):
         return True
 
     def _say(self, text: str) -> None:
-        """Log what is wrong, once, and that it is not any more."""
+        """Log what is wrong, once, and later that it is over."""
         if text and text != self._error:
             self._log.error("output {name}: {text}; its requests wait", name=self.output_name, text=text)
         elif self._error and not text:
