@@ -127,7 +127,8 @@ class ModelTests(RawTestCase):
             self.model.forget(step["gone"])
         if before in {"restart", "rules"}:
             store.close()
-            if before == "rules":
+            # What came before the first rules may expire, where counters live for less than a flush.
+            if before == "rules" and self.ttl > FALL:
                 self.model.rules = step["rules"]
             store = self.open_mapped(self.model.rules, self.limits, self.ttl)
         self.token += before in {"restart", "rules", "asked"}
