@@ -1,4 +1,4 @@
-"""This service beside all other servers: connections first, then lines; tables, JSON and a chart."""
+"""This service compared with all other servers: connections first, then lines; tables, JSON and a chart."""
 
 import argparse
 from pathlib import Path

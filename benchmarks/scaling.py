@@ -1,4 +1,4 @@
-"""What a series costs the supervisor: the store called directly, with more and more series, beside the bars for it.
+"""What a series costs the supervisor: the store called directly, with more and more series, and the bars for it.
 
 Each case runs in a process of its own, and the rounds take all checkouts in turn. Figures are medians of the rounds;
 CPU is user and system time of the process together. Gauges, sets and timers are measured with the smallest number

@@ -61,7 +61,7 @@ def written() -> str:
 
 
 def given() -> str:
-    """Return the file with all its settings in force, but for what needs a file or a package of the reader's."""
+    """Return the file with all its settings in force, except for what needs a file or a package of the reader's."""
     text = _SETTING.sub(r"\1 = \2", FILE.read_text())
     return re.sub(r"^((?:mapping|output) = )", r"#\1", text, flags=re.MULTILINE)
 

@@ -58,9 +58,9 @@ BANNED: Final = (
     Banned(r"somebody", "a client, the operator, another process"),
     Banned(r"anybody", "any user, any process", PUBLIC),
     Banned(r"no more configured", "no longer configured"),
-    Banned(r"any more", "no longer, from now on", PUBLIC),
-    Banned(r"anew", "again", PUBLIC),
-    Banned(r"beside", "next to, in addition to, in parallel with", PUBLIC),
+    Banned(r"any more", "no longer, from now on"),
+    Banned(r"anew", "again"),
+    Banned(r"beside", "next to, in addition to, in parallel with"),
     Banned(r"one behind the other", "one after the other"),
     Banned(r"news(?! fragment)", "updates, what came", PACKAGE),
 )

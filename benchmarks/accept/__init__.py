@@ -1,1 +1,1 @@
-"""This service beside other ways to accept short connections, under the same load."""
+"""This service compared with other ways to accept short connections, under the same load."""

@@ -156,6 +156,6 @@ def print_circumstances(console: Console, facts: Circumstances) -> None:
 
 
 def print_remarks(console: Console, subject: str, remarks: list[str]) -> None:
-    """What must be said beside the figures."""
+    """The remarks that belong to the figures."""
     for remark in remarks:
         console.print(f"  [red]{subject}[/red]: {remark}", highlight=False, soft_wrap=True)

@@ -80,7 +80,7 @@ def disturbance(load: Load) -> float:
 
 
 def row(peer: str, loads: Sequence[Load], yardstick: Sequence[Load], workload: Workload) -> Row:
-    """Sum up one server's rounds beside the yardstick's rounds, in the same order."""
+    """Sum up one server's rounds with the yardstick's rounds, in the same order."""
     clean = [load for load in loads if not load.problems]
     ratios = [
         cost(load, workload) / cost(base, workload)

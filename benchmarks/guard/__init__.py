@@ -1,1 +1,1 @@
-"""A guard of the hot path: its instructions, counted by valgrind, beside those of a recorded baseline."""
+"""A guard of the hot path: its instructions, counted by valgrind, against a recorded baseline."""

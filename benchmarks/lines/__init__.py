@@ -1,1 +1,1 @@
-"""This service beside other StatsD servers: what a line costs on connections that stay, and in datagrams."""
+"""This service compared with other StatsD servers: what a line costs on connections that stay, and in datagrams."""

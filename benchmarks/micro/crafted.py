@@ -1,4 +1,4 @@
-"""What a value, a name, a tag or a member costs that was chosen to be dear, beside ordinary ones of the same size.
+"""What a value, a name, a tag or a member costs that was chosen to be expensive, and ordinary ones of the same size.
 
 Chosen values meet in a dictionary of Python's: the row "a dictionary" shows that they do, and what it would cost.
 Chosen texts are made of blocks that met in an earlier hash of the part in C, whatever its seed. Each step takes all of

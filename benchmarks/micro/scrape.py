@@ -1,4 +1,4 @@
-"""A scrape of many StatsD series beside `prometheus_client` writing as many lines; and what windows of summaries cost.
+"""A scrape of many StatsD series, and `prometheus_client` writing as many lines; and what windows of summaries cost.
 
 Times are CPU time, the best of five
 runs. Memory is what the process grew by.

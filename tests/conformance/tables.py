@@ -20,7 +20,7 @@ _END: Final = "<!-- end -->\n"
 
 
 def rewritten(text: str) -> str:
-    """Return a page with its tables made anew."""
+    """Return a page with its tables made again."""
     before, _, rest = text.partition(_BEGIN)
     after = rest.partition(_END)[2]
     return f"{before}{_BEGIN}\n{_by_origin()}\n{_by_reason()}\n{_END}{after}"

@@ -66,7 +66,7 @@ class Preloaded:
 
 
 def _preload() -> None:
-    """Import what a start imports, but for the reactor itself: forks must not have the same one."""
+    """Import what a start imports, except for the reactor itself: forks must not have the same one."""
     import OpenSSL.SSL  # noqa: F401
     import twisted.internet.epollreactor
     import twisted.scripts.twistd  # noqa: F401

@@ -1,4 +1,4 @@
-"""Programs of others that a test runs beside the service."""
+"""Programs of others that a test runs with the service."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_agent_of_datadog(console: int) -> None:
     assert {"uptime", "messages.last_msg_seen", "messages.bad_lines_seen"} <= {
         name for name in numbers if float(numbers[name]) >= 0
     }
-    # Beside the series there are the braces, the end and an empty line. Counters have three of the service's own.
+    # Besides the series there are the braces, the end and an empty line. Counters have three of the service's own.
     found = {kind: len(agent(console, kind)) - 4 for kind in ("counters", "gauges", "timers")}
     assert found == {"counters": 5, "gauges": 1, "timers": 2}
 

@@ -240,7 +240,7 @@ def may(place: Place, line: str) -> bool:
 
 
 def run_all(place: Place, wanted: bool) -> None:
-    """Run all commands beside a service with the defaults, those that take long or the others."""
+    """Run all commands with a service with the defaults, those that take long or the others."""
     process, _ = place.start("twistd -n --pidfile= statscounter --graphite tcp:127.0.0.1:2003")
     try:
         for path in FILES:
@@ -273,7 +273,7 @@ def test_all_are_known() -> None:
 
 @pytest.mark.proof
 def test_commands(place: Place) -> None:
-    """The commands beside a running service end well, and print what the documents say."""
+    """The commands end well while a service runs, and print what the documents say."""
     run_all(place, wanted=False)
 
 

@@ -1,4 +1,4 @@
-"""``statscounter compare`` beside real servers that get the same lines as the service."""
+"""``statscounter compare`` next to real servers that get the same lines as the service."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DIFFERENT = {
 
 @pytest.fixture(scope="module")
 def seconds() -> int:
-    """Return the length of an interval, long beside what it takes to read its ends."""
+    """Return the length of an interval, long compared with what it takes to read its ends."""
     return 4
 
 
@@ -92,7 +92,7 @@ def etsy(start_service: ServiceMaker, tmp_path: Path) -> Iterator[tuple[Etsy, Se
 
 
 def test_beside_etsy(etsy: tuple[Etsy, Service], seconds: int) -> None:
-    """Beside etsy's server what means the same is the same, and each difference has its row with its reason."""
+    """Compared with etsy's server, what means the same is the same, and each difference has its row with its reason."""
     server, service = etsy
 
     def send(*more: bytes) -> None:
@@ -123,7 +123,7 @@ def test_beside_etsy(etsy: tuple[Etsy, Service], seconds: int) -> None:
 
 
 def test_beside_an_exporter(start_service: ServiceMaker) -> None:
-    """Beside statsd_exporter its page is compared with ours."""
+    """The page of statsd_exporter is compared with ours."""
     service = start_service()
     rounds = 0
 

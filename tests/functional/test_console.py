@@ -1,4 +1,4 @@
-"""The management console of a running service, and beside it the one of etsy's server."""
+"""The management console of a running service, and next to it the one of etsy's server."""
 
 from __future__ import annotations
 

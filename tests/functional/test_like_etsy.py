@@ -143,7 +143,7 @@ def test_the_same_points(
         service.end()
         return found if len(found) == 2 else None
 
-    # On a busy machine the lines may come over the end of a flush. Then nothing can be compared, and all begins anew.
+    # On a busy machine the lines may come over the end of a flush. Then nothing can be compared, and all starts over.
     for expected, found in zip(*until(both, "each server has the lines in one flush", 10 * PATIENCE), strict=True):
         assert set(found) == set(expected)
         assert found == pytest.approx(expected, rel=1e-9)

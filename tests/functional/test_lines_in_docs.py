@@ -111,7 +111,7 @@ def send(service: Service, way: str, name: str, lines: list[bytes]) -> None:
 
 
 def dumps(service: Service) -> dict[str, dict[str, Any]]:
-    """Return what the console shows of each kind, but for the service's own: of a timer the weights and the sum."""
+    """Return what the console shows of each kind, except for the service's own: of a timer the weights and the sum."""
     found = {
         kind: {name: value for name, value in dump(console_port(service), kind).items() if not OWN.match(name)}
         for kind in ("counters", "gauges", "timers", "sets")

@@ -69,7 +69,7 @@ def test_mapped_series(mapped: Service) -> None:
 
 
 def test_totals_outlast_a_restart(mapped: Service) -> None:
-    """After a restart histograms and mapped counters go on from where they were; quantiles begin anew."""
+    """After a restart histograms and mapped counters go on from where they were; quantiles start over."""
     assert mapped.metrics().by("plain_time", "quantile").keys() == {"0.5", "0.9", "0.99"}
     mapped.stop()
     mapped.start()

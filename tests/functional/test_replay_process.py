@@ -142,7 +142,7 @@ def test_nobody_hears_it(ledger: Path) -> None:
 
 
 def test_no_ledger(ledger: Path) -> None:
-    """A file that is none any more is a fault of the journal's, and no death."""
+    """A file that no longer is one is a fault of the journal's, and no death."""
     ledger.write_bytes(b"?" * 200)
     status, words = read(ledger)
     assert status == 0

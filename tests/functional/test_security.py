@@ -133,7 +133,7 @@ def privileges(pid: int) -> dict[str, list[str]]:
 
 
 def test_root_is_gone(home: Path, prefix: tuple[str, ...], make_service: ServiceMaker) -> None:  # noqa: F811
-    """With --uid no process has root's numbers, groups or capabilities any more, nor can get them back."""
+    """With --uid no process has root's numbers, groups or capabilities, nor can get them back."""
     program = ("twistd", "-n", "--pidfile=", f"--uid={NOBODY}", f"--gid={NOBODY}")
     service = make_service(program=program, prefix=prefix, more=[f"--state-dir={home}/state"], workers=2)
     service.start()

@@ -44,7 +44,7 @@ class Turn:
         said: Callable[[str], object],
         every: float = 60.0,
     ) -> None:
-        """Do what is asked for, but for its ``shared``, in processes with this environment."""
+        """Do what is asked for, except for its ``shared``, in processes with this environment."""
         self._request = request
         self._environ = environ
         self._tell = tell

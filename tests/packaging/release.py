@@ -165,7 +165,7 @@ def _pip(environment: Environment, *arguments: str) -> None:
 def scene(
     outputs: Sequence[int] = NOBODY, repeat: int = NOBODY[0], *, seconds: int = FLUSH_SECONDS, **keywords: Any
 ) -> dict[str, Any]:
-    """Return the keywords of `options` that the state folder was made with, but for the ports of the backends.
+    """Return the keywords of `options` that the state folder was made with, except for the ports of the backends.
 
     ``seconds`` is the length of flushes.
     """

@@ -66,7 +66,7 @@ def test_methods(paths: str, methods: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/-/ready", "/api/v1/status", "/metrics", "/-/reload", "/nothing"])
 def test_head(path: str) -> None:
-    """HEAD is answered with what GET is but for the body, and with its length, where that is known."""
+    """HEAD is answered with what GET is except for the body, and with its length, where that is known."""
     whole, head = (ask(f"{method} {path} HTTP/1.1") for method in ("GET", "HEAD"))
     fields = whole.headers if path != "/metrics" else whole.headers.keys() - {"content-length"}
     assert (head.code, head.body) == (whole.code, b"")

@@ -119,7 +119,7 @@ def die_with_unread_lines(service: Service) -> None:
         assert Burst(lambda: half_close(lines, LINE), release.CLIENTS).run().completed == release.CLIENTS
         os.kill(pid, signal.SIGKILL)
     until(lambda: service.worker_pids().get(0, pid) != pid and service.is_ready(), "another worker accepts")
-    # The program that 0.1.0 reads journals with is not there any more: it tries again until it is replaced itself.
+    # The program that 0.1.0 reads journals with is no longer there: it tries again until it is replaced itself.
     until(lambda: "could not be read" in service.log, "reading the journal was tried")
 
 

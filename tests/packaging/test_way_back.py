@@ -124,7 +124,7 @@ def going_on(make: Callable[..., Service], folder: Path) -> Iterator[tuple[Servi
 
 
 def go_back(state: Path, backups: Path) -> None:
-    """Follow the commands of the document, but for those that stop, install and start."""
+    """Follow the commands of the document, except for those that stop, install and start."""
     text = DOCUMENT.read_text().partition("To go back, as root:")[2].partition("\n- ")[0]
     programs = Path(script("statscounter")).parent
     for place, here in (("/var/lib/statscounter", state), ("/backups", backups), ("/opt/statscounter/bin", programs)):

@@ -64,7 +64,7 @@ class Heard:
 
 
 def is_reaped(pid: int) -> bool:
-    """Return whether a process is no child of ours any more, not even a dead one."""
+    """Return whether a process is no longer a child of ours, not even a dead one."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

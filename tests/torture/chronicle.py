@@ -43,7 +43,7 @@ class Chronicle:
             thread.start()
 
     def end(self) -> None:
-        """Wait for all that goes on beside; fails as the first of them that has failed."""
+        """Wait for all that goes on in parallel; fails as the first of them that has failed."""
         for thread in self._aside.values():
             thread.join()
         if self._failures:

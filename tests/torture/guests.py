@@ -73,7 +73,7 @@ class Guest:
         self.began = began
         self.waits = waits
         self.connected = False
-        # Nothing is to be sent any more, and the other end may close.
+        # Nothing more is to be sent, and the other end may close.
         self.ending = not waits
         self.over = False
         self.sent: list[float] = []

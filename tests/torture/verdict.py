@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Account:
-    """All visits added up, each with the deaths that may have cost it. By kind, but for what no death excuses."""
+    """All visits added up, each with the deaths that may have cost it. By kind, except for what no death excuses."""
 
     def __init__(self, visits: Iterable[Visit], deaths: Deaths) -> None:
         self.deaths = deaths

@@ -121,7 +121,7 @@ def missing(victim: Victim, backend: Backend) -> float | None:
 
 
 def quiet(victim: Victim) -> Metrics | None:
-    """Return a scrape from which on nothing changes any more; None as long as something waits or is open."""
+    """Return a scrape from which on nothing changes; None as long as something waits or is open."""
     page, status = victim.ask("/metrics"), victim.ask("/api/v1/status")
     if page is None or status is None:
         return None

@@ -75,7 +75,7 @@ class Violence:
             deed()
 
     def end(self) -> None:
-        """Wait for what goes on beside, and until the service is well."""
+        """Wait for what goes on in parallel, and until the service is well."""
         self.chronicle.end()
         until(self._victim.is_ready, "the service is ready", LONG_PATIENCE)
 

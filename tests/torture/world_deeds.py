@@ -28,7 +28,7 @@ OUTAGE, WRONG_CLOCK, FULL, HANGING, CROWDED = (1, 6), (4, 10), (1, 8), (1, 14), 
 
 
 class WorldDeeds:
-    """What is done to ``world`` and by ``hog``. All of it goes on for a while, beside other things."""
+    """What is done to ``world`` and by ``hog``. All of it goes on for a while, in parallel with other things."""
 
     def __init__(self, world: World, hog: Hog, chronicle: Chronicle, chance: random.Random) -> None:
         self._world = world

@@ -86,7 +86,7 @@ def test_cookies(play: Play) -> None:
 
 
 def test_time_wait(play: Play) -> None:
-    """Connections that found no room in TIME_WAIT show in the counter beside the setting; it is only a warning."""
+    """Connections that found no room in TIME_WAIT show in the counter next to the setting; it is only a warning."""
     buckets = play("time_wait")["tw.buckets"]
     assert (buckets["verdict"], buckets["weight"], buckets["current"]) == ("raise", "warning", "10")
     assert buckets["counters"][0]["name"] == "TcpExt: TCPTimeWaitOverflow"

@@ -45,7 +45,7 @@ class AcceptedLinesTests(SynchronousTestCase):
         self.assertEqual([b"a:1|c", b"b:1|c"], sorted(self.lines()))
 
     def test_a_bad_line_once_good_elsewhere(self) -> None:
-        """A line is judged anew each time: what one listener rejects may be good at another."""
+        """A line is judged again each time: what one listener rejects may be good at another."""
         self.tally.add(0, b"bad\n", 1)
         self.tally.take()
         self.tally.add(0, b"a:1|c\nbad\n", 2)

@@ -70,7 +70,7 @@ class TallyExamplesTests(SynchronousTestCase):
         self.assertEqual((Example(TRUNCATED, "udp:8125", b"a:1"),), tally.examples.take())
 
     def test_good_beside_bad(self) -> None:
-        """A line with bad tags, or with a bad sample beside good ones, is an example although it counts."""
+        """A line with bad tags, or with a bad sample next to good ones, is an example although it counts."""
         for tally in self.tallies():
             tally.add(0, b"a:1|c|#k:v,:x\nb:1|c:2\n", 1)
             self.assertEqual({"a": 1.0, "b": 1.0}, {name.partition("\n")[0]: 1.0 for name in tally.take().counters})

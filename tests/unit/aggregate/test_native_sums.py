@@ -225,7 +225,7 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(0, self.sums.known)
 
     def test_any_order(self) -> None:
-        """Through growth, forgetting and learning anew every shape has its own sum."""
+        """Through growth, forgetting and learning again every shape has its own sum."""
         choose = random.Random(5)
         for _ in range(60):
             names = range(start := choose.randrange(5000), start + choose.randrange(1, 700))

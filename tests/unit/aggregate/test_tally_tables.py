@@ -74,7 +74,7 @@ class TableTests(SynchronousTestCase):
         self.assertGreaterEqual(changes, 3)
 
     def test_end_of_repetitions(self) -> None:
-        """When lines do not repeat themselves any more the tables are small again."""
+        """When lines no longer repeat themselves the tables are small again."""
         self.add(self.counters(4 * SMALL, 20 * TRIAL * SMALL))
         self.add(self.timers(2 * LARGE * SMALL))
         self.assertEqual(1, self.scale)

@@ -70,7 +70,7 @@ class SumsTests(SynchronousTestCase):
         self.assertEqual(sums.timers, {"t": Values(2, 3), "u": Values(1, 9)})
 
     def test_cut_off(self) -> None:
-        """A sum that was not shown once is not known any more, but how many values there were is."""
+        """A sum that was not shown once is no longer known, but how many values there were is."""
         sums = Sums({}, {})
         sums.add({"t": Values(130, None)}, {})
         sums.add({"t": Values(2, 3)}, {})

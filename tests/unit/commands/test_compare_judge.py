@@ -153,7 +153,7 @@ class JudgeTests(SynchronousTestCase):
                 self.assertEqual((row.verdict, row.reasons[0]), expected)
 
     def test_distributions(self) -> None:
-        """A timer that is a counter there is one row: its sum beside the counter."""
+        """A timer that is a counter there is one row: its sum next to the counter."""
         rows = compared({Key(SUM, "a"): 5, Key(COUNT, "a"): 2}, {Key(COUNTER, "a"): 5})
         self.assertEqual(rows, [Row(Verdict.DIFFER, COUNTER, "a", 5, 5, ("h-and-d",))])
 

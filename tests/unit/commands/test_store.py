@@ -177,7 +177,7 @@ class StoreCommandTests(SynchronousTestCase):
             self.assertEqual(0, main(["store", "backup", "--state-dir", folder, file]))
 
     def test_export_for_the_old_release(self) -> None:
-        """A store for release 0.1.0 is made beside what is there; what that cannot hold is said in one line."""
+        """A store for release 0.1.0 is made next to what is there; what that cannot hold is said in one line."""
         self.change("INSERT INTO owners VALUES ('hits', 'hits', 'c', 5.0)")
         file, before = self.folder / "old", self.files()
         status, out, err = self.run_command("export", "--format", "0.1", str(file))

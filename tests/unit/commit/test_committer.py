@@ -616,7 +616,7 @@ class CommitterTests(WorkersTestCase):
             self.committer.add(self.spoilt(piece) if number == 1 else piece)
 
     def test_not_understood(self) -> None:
-        """What a worker says that is not understood is read from its journal; it is asked anew, and said once."""
+        """What a worker says that is not understood is read from its journal; it is asked again, and said once."""
         self.spoil_one()
         self.assertEqual(ALL, self.counters())
         name = self.worker.ledger.ledger_id

@@ -254,7 +254,7 @@ class OutcomeTests(RecoveryTestCase):
         self.assertEqual(None, Ledger(self.first.path).suspect(152))
 
     def test_the_next_run(self) -> None:
-        """What is known of a deadly frame is in the file: the next start of the service does not begin anew."""
+        """What is known of a deadly frame is in the file: the next start of the service does not start over."""
         self.first.note_suspect(Suspect(104, 2))
         self.assertEqual(Suspect(104, 2), Ledger(self.first.path).suspect(8))
         recovery = Recovery(self.reactor, self.children, at_once=1)

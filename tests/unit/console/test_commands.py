@@ -69,7 +69,7 @@ class RecognitionTests(SynchronousTestCase):
             self.assertEqual(b"", bare(line))
 
     def test_text(self) -> None:
-        """Control characters are no text, but for those that may stand around a command; other letters are."""
+        """Control characters are no text, except for those that may stand around a command; other letters are."""
         for line in (b"", b"stats\r\n", "delcounters é".encode(), b"a\tb", b"\0stats\0"):
             self.assertTrue(is_text(line), line)
         for line in (b"\x16\x03\x01\x02", b"a\0b", b"\x1b[A", b"a\x7f"):

@@ -187,7 +187,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(1, len(logs))
 
     def test_idle(self) -> None:
-        """A connection on which nothing happens is closed in the end; each command begins the time anew."""
+        """A connection on which nothing happens is closed in the end; each command starts the time again."""
         self.clock.advance(IDLE_TIME - 1)
         self.session.dataReceived(b"help\n")
         self.clock.advance(IDLE_TIME - 1)

@@ -41,7 +41,7 @@ class FakeCommitter:
 
 
 class StoredFlushTests(FlushTestCase):
-    """A store with seven counters in a folder, and one beside it."""
+    """A store with seven counters in a folder, and one next to it."""
 
     def setUp(self) -> None:
         """Fill it, and have little done at a time."""

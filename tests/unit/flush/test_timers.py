@@ -193,7 +193,7 @@ class FlushTimersTests(SynchronousTestCase):
             self.assertAlmostEqual(found[name]["sum"], 1830 * (1 + 1.1 + 1.21))
 
     def test_forgotten(self) -> None:
-        """A timer that was taken out is not in the numbers; what comes to it then begins anew."""
+        """A timer that was taken out is not in the numbers; what comes to it then starts over."""
         timers = FlushTimers()
         timers.add({"t": came({1.0: 1.0}), "u": came({2.0: 1.0})})
         del timers.places["t"]

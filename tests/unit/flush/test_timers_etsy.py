@@ -86,7 +86,7 @@ class EtsyTests(SynchronousTestCase):
     @settings(max_examples=20)
     @given(st.lists(cases, min_size=1, max_size=40))
     def test_the_same_numbers(self, batch: list[dict[str, Any]]) -> None:
-        """Names and numbers are etsy's, but for the last bits of what is added up in another order."""
+        """Names and numbers are etsy's, except for the last bits of what is added up in another order."""
         for case, expected in zip(batch, theirs(batch, self.modules), strict=True):
             found = ours(case)
             self.assertEqual(set(found), set(expected), case)

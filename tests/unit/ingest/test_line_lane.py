@@ -153,7 +153,7 @@ class ReserveTests(IngestTestCase):
         self.assertEqual(20_000, self.tally.bytes)
 
     def test_a_newcomer_at_rest(self) -> None:
-        """A new connection brings its share, stays, and is not read any more until there is room."""
+        """A new connection brings its share, stays, and is no longer read until there is room."""
         self.brings(self.connect(), times=5)
         self.assertEqual(1, self.reactor.adopted)
 

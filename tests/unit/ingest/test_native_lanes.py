@@ -75,7 +75,7 @@ REPLACED: dict[str, dict[str, Any]] = {
 
 
 def _with_native_lanes(module: ModuleType) -> dict[str, type[IngestTestCase]]:
-    """Return each of a module's cases anew, with the lanes in C."""
+    """Return each of a module's cases again, with the lanes in C."""
     cases = {}
     for name, case in vars(module).items():
         if isinstance(case, type) and issubclass(case, IngestTestCase) and case.__module__ == module.__name__:

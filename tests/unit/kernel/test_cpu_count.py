@@ -51,7 +51,7 @@ class SizingTests(TreeTestCase):
         self.assertEqual((2, "the control group's quota of 2 processors"), self.sized())
 
     def test_nested_aboveof_version_1(self) -> None:
-        """The older version's quota counts in a slice below the root too, beside a version 2 that limits nothing."""
+        """The older version's quota counts in a slice below the root too, with a version 2 that limits nothing."""
         above = self.sys / "fs/cgroup/cpu,cpuacct/system.slice"
         for folder, quota in ((above, "-1\n"), (above / "statscounter.service", "50000\n")):
             self.write(folder / "cpu.cfs_quota_us", quota)

@@ -42,6 +42,6 @@ class SourceTests(SynchronousTestCase):
             self.assertEqual(os.getuid(), source_of(ours))
 
     def test_gone(self) -> None:
-        """What is not connected any more has a source too."""
+        """What is no longer connected has a source too."""
         with socket.socket() as one:
             self.assertEqual("", source_of(one))

@@ -14,7 +14,7 @@ from tests.unit.doctor.trees import TreeTestCase
 
 # Two threads on each core: 0 and 4, 1 and 5, 2 and 6, 3 and 7.
 TWINS = {cpu: (cpu % 4, cpu % 4 + 4) for cpu in range(8)}
-# ... or beside each other: 0 and 1, 2 and 3, 4 and 5, 6 and 7.
+# ... or next to each other: 0 and 1, 2 and 3, 4 and 5, 6 and 7.
 NEIGHBOURS = {cpu: (cpu & 6, cpu | 1) for cpu in range(8)}
 
 # Workers, the layout, and the processors of the workers.
@@ -104,7 +104,7 @@ class ReadTests(TreeTestCase):
         self.assertEqual((0, 1, 2, 3), place_workers(4, read_layout(self.proc)))
 
     def test_a_large_machine(self) -> None:
-        """On a server with two nodes the workers are beside its card."""
+        """On a server with two nodes the workers are on its card's node."""
         lay_out((TREES / "numa.tree").read_text(), self.sys.parent)
         self.patch(os, "sched_getaffinity", lambda _: set(range(64)))
         near = list(read_layout(self.sys).near)

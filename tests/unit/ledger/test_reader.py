@@ -1,4 +1,4 @@
-"""Ledgers read beside their writer: no half numbers, and a file that is cut off or gone is an error like others."""
+"""Ledgers read while they are written: no half numbers, and a file that is cut off or gone is an error like others."""
 
 from __future__ import annotations
 

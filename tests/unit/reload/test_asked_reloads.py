@@ -173,7 +173,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(self.events, ["", "exec"])
 
     def test_stop(self) -> None:
-        """A service that stops does not reload any more, and says so, also if it began to during the rehearsal."""
+        """A service that stops no longer reloads, and says so, also if it began to during the rehearsal."""
         self.ask()
         self.supervisor.draining = True
         self.rehearsed(PASSED)

@@ -65,7 +65,7 @@ class FreezingTests(SynchronousTestCase):
         return {name: value for each in told for name, (value, _) in each.items()}
 
     def test_lines_of_the_page(self) -> None:
-        """What is told is what the page has, line for line, but for quantiles."""
+        """What is told is what the page has, line for line, except for quantiles."""
         snapshot = make_snapshot(
             ("c", "hits.total\ncode\n200", 3.0),
             ("c", "9.a-b.total", 1.0),

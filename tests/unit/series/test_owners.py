@@ -14,7 +14,7 @@ from statsd_tcp.series.owners import FIRST, HELD, SILENCE, Candidate, Decision, 
 NOW = 1_700_000_000.0
 
 OLD = HELD + 1
-"""Seconds since a takeover that does not matter any more."""
+"""Seconds since a takeover that no longer matters."""
 
 COUNTER, GAUGE, TIMER, DISTRIBUTION = (Family("q", kind) for kind in ("c", "g", "ms", "h"))
 PART = Family("q_count", "c")
@@ -88,7 +88,7 @@ class DecisionTests(SynchronousTestCase):
         self.assertEqual(len(decide(candidates, {}, NOW).takeovers), 1)
 
     def test_a_name_that_one_wants_is_free(self) -> None:
-        """A name has no owner any more when others do not want it, an hour after it was taken over at the latest."""
+        """A name loses its owner when others do not want it, an hour after it was taken over at the latest."""
         candidates = make([(GAUGE, 0, True)])
         self.assertEqual(decide(candidates, {"q": Owner(GAUGE, NOW - OLD)}, NOW).freed, ["q"])
         self.assertEqual(decide(candidates, {"q": Owner(COUNTER, FIRST)}, NOW).freed, ["q"])

@@ -165,7 +165,7 @@ class WindowsTests(SynchronousTestCase):
         self.close(self.read()[:1], [100.0])
 
     def test_the_window_moves_on(self) -> None:
-        """What is older than the window has no part in it any more; nothing new means no quantiles."""
+        """What is older than the window no longer has a part in it; nothing new means no quantiles."""
         self.observe({1000.0: 100.0})
         self.clock.now += 400
         self.observe({1.0: 1.0})
@@ -194,7 +194,7 @@ class WindowsTests(SynchronousTestCase):
         self.close([high], [40.0])
 
     def test_options_of_the_window(self) -> None:
-        """A window may be shorter; when that changes it begins anew, and other quantiles are taken at once."""
+        """A window may be shorter; when that changes it starts over, and other quantiles are taken at once."""
         short = Treatment(max_age=10.0, age_buckets=2, quantiles=(0.5,))
         self.observe({1.0: 1.0})
         self.observe({5.0: 1.0}, short)
@@ -214,7 +214,7 @@ class WindowsTests(SynchronousTestCase):
         self.assertEqual(self.read(8, 9), [])
 
     def test_sweep(self) -> None:
-        """Windows that nothing is in any more are dropped, and those of series that are gone."""
+        """Empty windows are dropped, and those of series that are gone."""
         self.observe({1.0: 1.0})
         self.clock.now += 500
         self.observe({1.0: 1.0}, series_id=2)

@@ -126,7 +126,7 @@ class GrammarTests(SynchronousTestCase):
     """The grammar of a listener's lines."""
 
     def test_grammars(self) -> None:
-        """It is its dialect's, but for what the endpoint says; a datagram or packet bounds its lines by itself."""
+        """It is its dialect's, except for what the endpoint says; a datagram or packet bounds its lines by itself."""
         table = {
             "tcp:1": DIALECTS["etsy"],
             "udp:1": Grammar(max_line=LARGEST_PACKET),

@@ -86,7 +86,7 @@ class SteeringTests(SynchronousTestCase):
         self.assertEqual([0, CLIENTS], self.queues(self.cpus[1]))
 
     def test_switched_off(self) -> None:
-        """What an earlier image had steered goes by the hash again when that is not wanted any more."""
+        """What an earlier image had steered goes by the hash again when that is no longer wanted."""
         self.begin(self.cpus)
         self.begin([], inherited=True)
         found = [0, 0]

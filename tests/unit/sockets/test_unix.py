@@ -187,7 +187,7 @@ class RemoveTests(UnixSocketTestCase):
         self.assertTrue(self.path.is_file())
 
     def test_gone(self) -> None:
-        """A file that is not there any more is nothing to complain about."""
+        """A file that is no longer there is nothing to complain about."""
         remove_path(self.short)
 
 

@@ -63,7 +63,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual("is a device and no file", why)
 
     def test_another_owner(self) -> None:
-        """A file of another user is refused, but for those who only look."""
+        """A file of another user is refused, except for those who only look."""
         self.patch(os, "geteuid", lambda: os.getuid() + 1)
         self.assertIn("belongs to user", self.refused(open_file, self.foreign, os.O_RDONLY))
         os.close(open_file(self.foreign, os.O_RDONLY, foreign=True))
@@ -104,7 +104,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual("is a file and no folder", self.refused(open_folder, self.foreign))
 
     def test_replace(self) -> None:
-        """A link in the place of a file that is written anew is replaced, and what it leads to stays."""
+        """A link in the place of a file that is written again is replaced, and what it leads to stays."""
         path = self.folder / "link"
         path.symlink_to(self.foreign)
         replace_file(path, "new")

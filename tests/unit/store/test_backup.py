@@ -40,7 +40,7 @@ class BackupTests(StoreTestCase):
             write_backup(source, self.file, TAKEN)
 
     def names(self) -> list[str]:
-        """List what is in the folder beside the store's own files."""
+        """List what is in the folder next to the store's own files."""
         return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith(self.path.name))
 
     def test_a_store_again(self) -> None:

@@ -65,7 +65,7 @@ class ConflictTests(StoreTestCase):
         self.assertEqual(snapshot.stats.taken_over, ("q", "q"))
 
     def test_another_type_from_now_on(self) -> None:
-        """What is sent no more gives its name to what is sent instead, after ten minutes."""
+        """A series that is no longer sent gives its name to what is sent instead, after ten minutes."""
         store = self.open()
         self.commit(store, counter(), counter())
         snapshot = self.minutes(store, 8, gauge())
@@ -186,7 +186,7 @@ class SetTests(FlushTestCase):
     """Sets, to which something comes only at the end of a flush."""
 
     def test_a_set_that_is_empty_again(self) -> None:
-        """That nothing comes for a set any more is no news."""
+        """That nothing more comes for a set is no change."""
         store = self.open_with()
         self.commit(store, Interval(sets={"u": {"x"}}))
         self.at(11)

@@ -76,7 +76,7 @@ class DowngradeTests(FlushTestCase):
         self.file = self.path.with_name("old")
 
     def downgrade(self) -> LeftOut:
-        """Make the file, beside the store."""
+        """Make the file, next to the store."""
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)) as source:
             return write_downgrade(source, self.file)
 

@@ -94,7 +94,7 @@ class Model:
 
 
 class ModelTests(RawTestCase):
-    """The store beside its model."""
+    """The store compared with its model."""
 
     @given(STEPS, st.sampled_from([1e6, 3.0]), st.sampled_from([1000, 3]))
     def test_whatever_comes(self, steps: list[dict[str, Any]], ttl: float, limit: int) -> None:

@@ -244,7 +244,7 @@ class QueueTests(FlushTestCase):
         self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (2,))
 
     def test_an_output_that_is_gone(self) -> None:
-        """What waits for an output that is not there any more is deleted; a new one begins with what comes."""
+        """What waits for an output that is no longer there is deleted; a new one begins with what comes."""
         store = self.open_with()
         self.fill(store, 2)
         store.close()

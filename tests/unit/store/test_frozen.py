@@ -54,7 +54,7 @@ class QueueTests(StoreTestCase):
         self.assertEqual(known, Known(START + SLOT, START + SLOT, 7, b"own"))
 
     def test_other_outputs(self) -> None:
-        """Each output has its own queue; what an output has that is not there any more goes."""
+        """Each output has its own queue; what an output has that is no longer there goes."""
         other = Queue("b", Bounds(100, 1 << 20))
         self.put(START, b"1")
         self.put(START, b"2", queue=other)

@@ -187,7 +187,7 @@ class TraitsTests(MappedStoreCase):
     """Help texts and times to live."""
 
     def test_help_outlasts_a_restart(self) -> None:
-        """The help text is there after a restart before anything comes; it goes when the mapping has none any more."""
+        """The help text is there after a restart before anything comes; it goes when the mapping no longer has one."""
         self.commit(self.mapped("mappings: [{match: a, name: a, help: Text}]"), Interval(counters={"a": 1.0}))
         store = self.mapped("mappings: [{match: a, name: a}]")
         self.assertEqual(traits(store.snapshot.counters), {"a": Traits(help="Text")})

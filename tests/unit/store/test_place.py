@@ -170,14 +170,14 @@ class CutTests(PlaceTestCase):
         self.assertEqual({self.path, *self.companions}, set(self.path.parent.iterdir()))
 
     def test_the_index_cut_off(self) -> None:
-        """The log's index, which is mapped, is made anew before it is touched."""
+        """The log's index, which is mapped, is made again before it is touched."""
         os.truncate(self.companions[1], 0)
         # Otherwise this process would end in a SIGBUS.
         self.assertEqual({"missing": 0, "shrunk": 1, "damaged": 0}, self.commit(self.store, hits(0)).stats.faults)
         self.check()
 
     def test_log_and_index_cut_off(self) -> None:
-        """Without the log the index cannot be made anew, and what is open is of no use."""
+        """Without the log the index cannot be made again, and what is open is of no use."""
         for path in self.companions:
             os.truncate(path, 0)
         self.refused("(the log and its index are both cut off); stop the service")

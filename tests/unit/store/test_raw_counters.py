@@ -117,7 +117,7 @@ class RuleTests(RawTestCase):
         self.assertEqual({"inside": 1.0, "in.a": 2.0}, values(store.snapshot.counters))
 
     def test_a_shown_one_that_is_deleted(self) -> None:
-        """What comes after a shown counter was deleted makes it anew."""
+        """What comes after a shown counter was deleted makes it again."""
         store = self.open_mapped(FOLDING)
         self.commit(store, Interval(counters={"in.a": 1.0}))
         store.delete("counters", ["inside"])
@@ -127,7 +127,7 @@ class RuleTests(RawTestCase):
         self.assertEqual({"in.a": 3.0}, self.names(store, 11))
 
     def test_all_raw_ones_that_are_deleted(self) -> None:
-        """When there is no raw counter any more, outputs are not told of those that rules have made."""
+        """When no raw counter is left, outputs are not told of those that rules have made."""
         store = self.open_mapped(FOLDING)
         self.commit(store, Interval(counters={"in.a": 1.0}))
         store.delete("counters", ["in.a"])

@@ -56,7 +56,7 @@ class Written:
         self.connection.close()
 
     def load(self) -> Loaded:
-        """Begin anew with what the file has."""
+        """Start over with what the file has."""
         self.columns = [SeriesColumns(kind) for kind in WIDTHS]
         self.file = SeriesFile(self.columns)
         loaded = load_series(self.connection, self.columns)
@@ -225,7 +225,7 @@ class DamageTests(SynchronousTestCase):
         self.assertEqual(3.0, self.numbers()["new"])
 
     def test_written_again(self) -> None:
-        """What was damaged is written anew before long, so that it is said only once."""
+        """What was damaged is written again before long, so that it is said only once."""
         self.spoil("pages", 1)
         self.written.load()
         for _ in range(3):

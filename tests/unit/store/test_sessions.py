@@ -1,4 +1,4 @@
-"""Sessions of workers: what numbers stand for, whatever is lost, said again or begun anew."""
+"""Sessions of workers: what numbers stand for, whatever is lost, said again or started over."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ class SessionsTests(SynchronousTestCase):
         st.integers(3, 12),
     )
     def test_the_same_by_name(self, messages: list[tuple[dict[str, float], str]], most: int) -> None:
-        """Whatever is lost, said twice or begun anew: what is understood is what a worker that says names would say.
+        """Whatever is lost, said twice or started over: what is understood is what a worker that says names would say.
 
-        What is not understood is asked for anew, and what is lost is what was not understood or did not come.
+        What is not understood is asked for again, and what is lost is what was not understood or did not come.
         """
         self.setUp()
         worker, token = SaidNames(most), 1

@@ -77,7 +77,7 @@ class ProcessorTests(SynchronousTestCase):
 
 
 class GoneTests(WorkersTestCase):
-    """A listener that no option names any more."""
+    """A listener that options no longer name."""
 
     def test_a_copy_elsewhere(self) -> None:
         """When its sockets are closed no client can connect, though another process has copies of them."""

@@ -1,4 +1,4 @@
-"""All slots: those of the plan, and those of workers for which it has none any more."""
+"""All slots: those of the plan, and those of workers for which it no longer has one."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class WorkerProcessTests(WorkersTestCase):
         self.assertEqual(3, self.process.life())
 
     def test_another_session(self) -> None:
-        """It is asked for another session by one who has to begin anew, with whatever it is asked next."""
+        """It is asked for another session by one who has to start over, with whatever it is asked next."""
         say(self.channel, Ready())
         self.patch(secrets, "randbelow", lambda limit: limit - 1)
         self.process.begin_anew()

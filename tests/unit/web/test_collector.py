@@ -137,7 +137,7 @@ class OwnCollectorTests(SynchronousTestCase):
         self.assertEqual(self.value("accept_paused", listener="tcp:8888"), 0)
 
     def test_totals_of_the_past_stay(self) -> None:
-        """Totals of a listener and a worker that the service does not have any more are still there."""
+        """Totals of a listener and a worker that the service no longer has are still there."""
         self.assertEqual(self.value("connections_total", listener="tcp:gone", worker="7"), 2)
         self.assertEqual(self.value("connections_open", listener="tcp:gone"), 0)
 

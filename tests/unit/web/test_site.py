@@ -107,7 +107,7 @@ class PagesTests(SiteTestCase):
         self.assertEqual(json.loads(body), {"version": 1, **self.sources.status()})
 
     def test_unknown_paths(self) -> None:
-        """Anything else is 404, also below and beside the pages."""
+        """Anything else is 404, also below and next to the pages."""
         for path in (
             "/nothing",
             "/metrics/x",

@@ -70,7 +70,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(2.25, self.turn(timeout=1, waits=3000, works=250))
 
     def test_the_longest(self) -> None:
-        """The longest gap stays, until all begins anew."""
+        """The longest gap stays, until all starts over."""
         self.turn(timeout=1, waits=100, works=30)
         self.assertEqual(0.03, self.turn(timeout=1, waits=100, works=20))
         self.turns.begin()

@@ -273,7 +273,7 @@ class FullTests(WorkerTestCase):
             self.worker._intake.take(LINES, b"#" * 60000 + b"\n", 60001)
 
     def test_a_reserve_for_others(self) -> None:
-        """A client that stays and sends much is not read any more; others are, new and old, and so are datagrams."""
+        """A client that stays and sends much is no longer read; others are, new and old, and so are datagrams."""
         other = self.connect()
         self.turn(20)
         count = self.crowd()
