@@ -42,7 +42,7 @@ class CrashPointError(ValueError):
 def arm(environ: Mapping[str, str], points: tuple[str, ...], passed: int = 0) -> None:
     """Set the crash that the environment asks for, if it is one of ``points``.
 
-    ``passed`` is how often it was passed by processes before this one, for what only the first ones shall not survive.
+    ``passed`` is how often it was passed by processes before this one, for what only the first ones do not survive.
     Raises `CrashPointError`.
     """
     text = environ.get(VARIABLE, "")

@@ -23,7 +23,7 @@ GRACE = 1.0
 
 _READ_SIZE = 1 << 16
 _READS = 16
-"""Reads before a connection is closed: more than its receive buffer usually holds. Who keeps sending gets a reset."""
+"""Reads before a connection is closed: more than its receive buffer usually holds. One that keeps sending is reset."""
 
 
 class Guest(Protocol):
@@ -85,7 +85,7 @@ class Guests:
 
 
 def part(guest: Any) -> None:
-    """Have a protocol take what its client has sent, write what can be written, and close the connection at once.
+    """Let a protocol take what its client has sent, write what can be written, and close the connection at once.
 
     Closed with something unread it would be reset, and the client might not see what it was answered before.
     """

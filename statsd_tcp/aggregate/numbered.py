@@ -83,7 +83,7 @@ class SaidNames:
         self._used = 0
 
     def begin(self, asked: int) -> None:
-        """Begin another session if another one is asked for: ``asked`` is a token of 32 bits, not 0."""
+        """Start another session if another one is requested: ``asked`` is a token of 32 bits, not 0."""
         if asked != self._token:
             self._token, self._sessions = asked, 0
             self._numbers = {}

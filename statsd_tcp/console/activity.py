@@ -15,7 +15,7 @@ class Activity:
     """Looks at the snapshot of every commit, so that it is exact to about a second."""
 
     def __init__(self, clock: Any) -> None:
-        """Begin now, by the ``seconds`` of ``clock``."""
+        """Start now, by the ``seconds`` of ``clock``."""
         self._clock = clock
         self._last = clock.seconds()
         self._heard = self._bad = self._bad_before = 0

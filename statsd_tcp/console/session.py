@@ -35,7 +35,7 @@ MOST_SESSIONS = 64
 address with the most goes: one that never sent a byte, else the longest idle one."""
 
 _MOST_WAITING = 1_000
-"""Lines that may wait for their turn. Who sends more than that without reading a reply is no person and no script."""
+"""Lines that may wait for their turn. A client that sends more without reading a reply is no person and no script."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -100,7 +100,7 @@ class Session(LineOnlyReceiver):
         self._go_on()
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that is no command for certain, and who sends such lines."""
+        """Refuse a line that is certainly no command, and the client that sends it."""
         self._refuse()
 
     def readConnectionLost(self) -> None:

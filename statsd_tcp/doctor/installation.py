@@ -124,7 +124,7 @@ class Installation:
         return effect
 
     def _put(self, name: str, value: str) -> Effect:
-        """Set a sysctl, and read back what the kernel made of it. One that is as it shall be is left alone."""
+        """Set a sysctl, and read back what the kernel made of it. One that has the right value is left alone."""
         wanted = value.strip('"').split()
         try:
             if self._read(name).split() != wanted:

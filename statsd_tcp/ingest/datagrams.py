@@ -136,7 +136,7 @@ class UnixDatagramLane(DatagramLane):
         self._moderator.read_at_once(self)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self.watch()
 
     def pause(self, why: str) -> None:

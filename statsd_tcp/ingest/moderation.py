@@ -85,7 +85,7 @@ class Moderator:
     """
 
     def __init__(self, reactor: IReactorTime, intake: Intake, failed: Callable[[Failure], None]) -> None:
-        """Begin at rest, with no lanes."""
+        """Start at rest, with no lanes."""
         self._reactor = reactor
         self._intake = intake
         self._failed = failed

@@ -17,7 +17,7 @@ class LineStream:
     __slots__ = ("_broken", "_framer", "index", "intake")
 
     def __init__(self, intake: Intake, index: int, max_line: int, framing: Framing = "lines") -> None:
-        """Begin with nothing received. ``max_line`` is in bytes."""
+        """Start with nothing received. ``max_line`` is in bytes."""
         self.intake = intake
         self.index = index
         self._framer: LineFramer | LengthFramer = (

@@ -66,7 +66,7 @@ class Watched:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._moderator.add(self)
 
     def stop(self) -> None:

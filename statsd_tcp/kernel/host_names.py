@@ -14,7 +14,7 @@ __all__ = ["own_names"]
 
 
 def own_names(etc: Path = Path("/etc"), name: str = "") -> set[str]:
-    """Return the machine's name, with the domains that ``resolv.conf`` searches, and what ``hosts`` calls it besides.
+    """Return the machine's name, with the domains that ``resolv.conf`` searches, and its other names in ``hosts``.
 
     All in small letters. ``name`` is the kernel's unless it is given.
     """

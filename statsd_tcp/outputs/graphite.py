@@ -210,7 +210,7 @@ class _Sender(Protocol):
         self.taken: Deferred[int] = Deferred(lambda _: self._abort())
 
     def connectionMade(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._stall = self._reactor.callLater(_STALL_TIMEOUT, self._give_up)
         self.transport.registerProducer(self, False)
 

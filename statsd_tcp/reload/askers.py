@@ -14,7 +14,7 @@ REST = 2.0
 """Seconds from one rehearsal to the next that is asked for over HTTP: each costs a process, and most of a second."""
 
 _LONGEST_ANSWER = 2.0
-"""Seconds that those who asked may take to read the answer. It is short: only who has stopped reading needs longer."""
+"""Seconds in which clients must read the answer. It is short: only a client that has stopped reading needs longer."""
 
 
 class Askers:

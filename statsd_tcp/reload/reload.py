@@ -149,7 +149,7 @@ class Reload:
         return True
 
     def resume(self) -> None:
-        """Begin what had to wait. To be called every now and then."""
+        """Start what had to wait. To be called from time to time."""
         if self._once_more and not self._running and not self._supervisor.replacing:
             self._once_more = False
             self.request()

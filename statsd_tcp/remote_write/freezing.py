@@ -78,7 +78,7 @@ class Freezer:
         self._own: set[str] = set()
 
     def forget(self) -> None:
-        """Tell all lines again with the next slot: the last one did not reach the queue."""
+        """Send all lines again with the next slot: the last one did not reach the queue."""
         self._values.clear()
 
     def freeze(

@@ -82,7 +82,7 @@ class StreamSender:
         return closed.addCallback(lambda _: _ended(self._client.stopService()))
 
     def connected(self, writer: _Writer) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._writer = writer
         self._failing = False
         self._queue.error = ""

@@ -1,4 +1,4 @@
-"""Who has a name on the page `/metrics` that several families want: decided from what is durable, and kept.
+"""Which family has a name on the page `/metrics` that several want: decided from what is durable, and kept.
 
 A family has its name, and those of its parts, until another one is more lasting. One that came in several commits is
 more lasting than one that came in a single commit, which is often a mistake; otherwise it is the one that came when the

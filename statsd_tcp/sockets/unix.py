@@ -1,7 +1,7 @@
 """Unix sockets: bound at a path that no other process uses, with their mode and owner, and removed again.
 
-Who is at a path is asked with a socket of a type that nothing here listens with. The kernel looks the path up first
-and the type second: ECONNREFUSED means that no process has the socket, EPROTOTYPE that one has. Neither
+What is at a path is found out with a socket of a type that nothing here listens with. The kernel looks the path up
+first and the type second: ECONNREFUSED means that no process has the socket, EPROTOTYPE that one has. Neither
 makes a connection, so a check of our own socket is not counted as one.
 """
 

@@ -115,7 +115,7 @@ class Store:
         self._connection.close()
 
     def commit(self, batch: CommitBatch) -> Snapshot:
-        """Add the batch in one transaction, and give the picture after it.
+        """Add the batch in one transaction, and return the snapshot after it.
 
         All or nothing: after a `StoreError` neither the file nor the memory has any of it, and the same batch
         can be given again. An interval that does not begin at its ledger's offset is left out and named in
@@ -193,7 +193,7 @@ class Store:
         self._place.note()
 
     def _recall(self) -> None:
-        """Have the flushes in memory as the file has them, by which a commit is planned; raises `StoreError`."""
+        """Load the flushes from the file into memory, by which a commit is planned; raises `StoreError`."""
         flushes = self.flushes
         if flushes is not None and flushes.is_forgotten:
             with self._writing():

@@ -33,7 +33,7 @@ class Change(NamedTuple):
     shrunk: list[Path]
 
     def __str__(self) -> str:
-        """Say it in a few words."""
+        """Return the difference in a few words."""
         said = [f"{path} was taken away" for path in self.missing] + [f"{path} was cut off" for path in self.shrunk]
         return ", ".join(said)
 

@@ -60,7 +60,7 @@ class Place:
         with translated(self.path):
             close_to_others(self.path)
             if _is_old(self.path):
-                # Only who has such a file needs what this imports.
+                # Only a folder with such a file needs what this imports.
                 from statsd_tcp.store.migration import migrate
 
                 migrate(self.path)

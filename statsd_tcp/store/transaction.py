@@ -91,7 +91,7 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have all that is written within it written or, if anything raises, nothing."""
+    """Write all that is written within it or, if anything raises, nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -35,7 +35,7 @@ another signal, by a fault, or in good order."""
 
 
 SESSION_BITS = 32
-"""The size of what a worker is asked for: no image of the supervisor shall ask for what another one has asked for."""
+"""The size of what a worker is asked for: no image of the supervisor may ask for what another one has asked for."""
 
 
 class End(NamedTuple):
@@ -124,7 +124,7 @@ class WorkerProcess:
             self._told = state.committed
 
     def handed_on(self, number: int, *, leaving: bool) -> InheritedWorker:
-        """Return what the next image of the supervisor shall know of it, as the worker of that number."""
+        """Return what the next image of the supervisor must know of it, as the worker of that number."""
         return InheritedWorker(
             number=number,
             pid=self.child.pid,

@@ -161,7 +161,7 @@ class WorkerSlot:
                 one.begin_anew()
 
     def handed_on(self) -> list[InheritedWorker]:
-        """Return the workers that accept or still serve, as the next image of the supervisor shall know them."""
+        """Return the workers that accept or still serve, as the next image of the supervisor must know them."""
         able = [one for one in self.processes if one.ready_at is not None and one.channel.connected]
         return [one.handed_on(self.number, leaving=one is not self.current) for one in able]
 

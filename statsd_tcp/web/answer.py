@@ -1,4 +1,4 @@
-"""A long answer, written as fast as its client reads: who does not read holds a few kilobytes, and not for long."""
+"""A long answer, written as fast as its client reads: one that does not read holds a few kilobytes, and briefly."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LongAnswer:
         return 0.0 if self._began is None else float(self._clock.seconds() - self._began)
 
     def send(self, pieces: Iterable[bytes], on_end: Callable[[], None]) -> None:
-        """Begin: the header is set. ``on_end`` is called when the last piece is written or the client is gone."""
+        """Start: the header is set. ``on_end`` is called when the last piece is written or the client is gone."""
         self._began = self._clock.seconds()
         self._pieces = _sliced(pieces)
         self._limit = self._clock.callLater(LONGEST_PAUSE, self.cut)

@@ -1,4 +1,4 @@
-"""The families of the exposition: who has a name, which series share a line, and which find no place.
+"""The families of the exposition: which of them has a name, which series share a line, and which find no place.
 
 Of a name and of a line only a hash is kept, and where its first series is; what else must be known is read from that
 series, or from the rows.

@@ -43,7 +43,7 @@ class ReloadPage(Page):
 
 
 class _Asker:
-    """Who waits for the outcome of a reload; may hang up before it."""
+    """A client that waits for the outcome of a reload; it may hang up before."""
 
     def __init__(self, request: Request) -> None:
         self._request = request

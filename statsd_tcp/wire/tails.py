@@ -1,6 +1,7 @@
 """How much all unfinished lines of a process may take together, and which of them go when it is too much.
 
-Each of them is bounded too, but connections are many. Only who keeps an unfinished line, or lets it grow, comes here.
+Each of them is bounded too, but connections are many. Only a connection that keeps an unfinished line, or lets it grow,
+comes here.
 """
 
 from __future__ import annotations

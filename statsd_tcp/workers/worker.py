@@ -77,7 +77,7 @@ class Worker:
         ticks: Callable[[], int] = time.monotonic_ns,
         longest_gap: Callable[[], int] = _no_gap,
     ) -> None:
-        """Begin with nothing received.
+        """Start with nothing received.
 
         ``in_c``: the parts in C are to serve, which must have been built. ``ticks`` is the clock of heartbeats, the
         nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the longest one between two turns of the reactor.
@@ -125,7 +125,7 @@ class Worker:
         self._beating: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin to accept, and tell the supervisor."""
+        """Start accepting, and report it to the supervisor."""
         self._go_on_beating()
         for lane in self._lanes:
             lane.start()

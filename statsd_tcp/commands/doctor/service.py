@@ -219,7 +219,7 @@ def _udp_ports(process: Path, inodes: set[int]) -> set[int]:
 
 
 def _unixgram(process: Path, inodes: set[int]) -> set[str]:
-    """Return the paths of Unix datagram sockets; who only sends has none."""
+    """Return the paths of Unix datagram sockets; one that only sends has none."""
     rows = [words for words in _rows(process / "net/unix") if len(words) > _PATH]
     return {words[_PATH] for words in rows if int(words[4], 16) == _DATAGRAM and int(words[6]) in inodes}
 

@@ -81,7 +81,7 @@ class Connections(ABC, Generic[C]):
 
     @abstractmethod
     def _act(self, now: float) -> None:
-        """Begin and send what is due."""
+        """Start and send what is due."""
 
     @abstractmethod
     def _due(self, now: float) -> float:

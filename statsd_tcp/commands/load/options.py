@@ -158,7 +158,7 @@ def _processes(given: argparse.Namespace, connections: int | None) -> int:
     wanted: int = given.processes or max(1, len(os.sched_getaffinity(0)) // 2)
     if wanted > MOST_PROCESSES:
         raise UsageError(f"--processes: {wanted} are more than {MOST_PROCESSES}")
-    # None shall be without work, nor without a connection of the concurrency to call its own.
+    # None may be without work, nor without a connection of its own of the concurrency.
     return min(wanted, connections or wanted, given.concurrency or wanted)
 
 

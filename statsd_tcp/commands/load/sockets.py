@@ -40,7 +40,7 @@ class Dialer:
         self.address = (work.address.host, work.address.port)
 
     def dial(self, number: int) -> RawSocket:
-        """Begin connection ``number`` without waiting. Raises OSError if it has failed already."""
+        """Start connection ``number`` without waiting. Raises OSError if it has failed already."""
         sock = RawSocket(self._family, self._type)
         try:
             if self._sources:
