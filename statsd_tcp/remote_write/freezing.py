@@ -76,15 +76,20 @@ class Freezer:
         self._length = 0
         self._layout: Layout | None = None
         self._own: set[str] = set()
+        self._is_forgotten = False
 
     def forget(self) -> None:
-        """Send all lines again with the next slot: the last one did not reach the queue."""
-        self._values.clear()
+        """Send all lines again with the next slot: what was sent is not in the queue."""
+        # A slot may be under way in its thread.
+        self._is_forgotten = True
 
     def freeze(
         self, snapshot: Snapshot, families: Iterable[Metric], slot: Slot, known: Known
     ) -> tuple[Known, list[Frozen]]:
         """Return what the output knows after a slot, and its requests."""
+        if self._is_forgotten:
+            self._is_forgotten = False
+            self._values.clear()
         layout = self._page.layout(snapshot)
         own = own_lines(families)
         told = _hashes(known.own)

@@ -199,6 +199,7 @@ class RemoteWrite(Service):
             return self._queue.leave_ahead(connection, latest), self._queue.state(connection)
 
         self._known, state = await self._stored(leave)
+        self._freezer.forget()
         self._note_state(state)
 
     def _note_state(self, state: State) -> None:

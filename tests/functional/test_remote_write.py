@@ -13,6 +13,7 @@ from tests.functional.conftest import ServiceMaker
 from tests.functional.receivers import ENGINES, Engine, Proxy, need
 from tests.functional.service import Service
 from tests.functional.waiting import until
+from tests.functional.wall_clock import WallClock
 
 LINES = b"hits.total:3|c\nhits.total:2|c|#code:200\nlevel:5|g\ntime:320|ms\nusers:a|s\n"
 
@@ -132,3 +133,29 @@ def test_restart(make_service: ServiceMaker, engine: Engine) -> None:
     until(lambda: is_there(service, engine, 9), "all is there")
     assert engine.value('resets(hits_total{code="",node="a"}[5m])') == 0
     assert output(service, "skipped_total") == output(service, "refused_total") == 0
+
+
+@pytest.mark.parametrize(
+    "step", [10 * 365 * 86400.0, 600.0, -7200.0], ids=["ten years ahead", "ahead", "two hours back"]
+)
+def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Path, step: float) -> None:
+    """Samples of a clock that is wrong for a while harm nobody: later ones are taken, and every number is there."""
+    folder = tmp_path / "clock"
+    folder.mkdir()
+    wall = WallClock(folder)
+    service = make_service(
+        more=[f"--remote-write={engine.url}:every=1:labels=node=a:name=it"], environ=wall.environ
+    ).start()
+    send(service, 1)
+    until(lambda: is_there(service, engine, 3), "the first is there")
+    wall.step(step)
+    send(service, 1)
+    until(lambda: "clock is" in service.status()["outputs"][0]["error"], "the clock is found to be wrong")
+    wall.step(-step)
+    until(lambda: is_there(service, engine, 6), "all is there")
+    with Proxy(engine.url, lambda number, body: "") as proxy:
+        other = make_service(more=[f"--remote-write={proxy.url}:every=1:labels=node=b:name=it"]).start()
+        until(lambda: output(other, "sent_total") > 1, "another node's samples of now are taken")
+        assert set(proxy.statuses) <= {200, 204}
+        other.stop()
+    assert output(service, "refused_total") == 0

@@ -274,10 +274,10 @@ class OutputTests(SynchronousTestCase):
         self.assertEqual(len(self.receiver.bodies), 1)
         self.assertIn("ahead of the receiver's", self.output.facts().error)
         self.wrong = 0.0
-        self.commit(("c", "a", 3.0))
+        self.commit(("c", "a", 2.0))
         self.commit(("c", "a", 4.0))
         self.wait(20)
-        self.assertEqual([read(body)[0][1][0][0] for body in self.receiver.bodies], [1.0, 3.0, 4.0])
+        self.assertEqual([read(body)[0][1][0][0] for body in self.receiver.bodies], [1.0, 2.0, 4.0])
         self.assertEqual(self.output.remote_facts().skipped["clock"], 1)
         self.assertEqual(self.output.facts().error, "")
 
