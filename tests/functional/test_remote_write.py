@@ -139,7 +139,7 @@ def test_restart(make_service: ServiceMaker, engine: Engine) -> None:
     "step", [10 * 365 * 86400.0, 600.0, -7200.0], ids=["ten years ahead", "ahead", "two hours back"]
 )
 def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Path, step: float) -> None:
-    """Samples of a clock that is wrong for a while harm nobody: later ones are taken, and every number is there."""
+    """Samples of a clock that was wrong for a while harm no other node, and in the end every number is there."""
     folder = tmp_path / "clock"
     folder.mkdir()
     wall = WallClock(folder)
