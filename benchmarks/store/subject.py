@@ -17,12 +17,17 @@ from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.values import values_of
-from statsd_tcp.flush.flushes import FlushRules
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.graphite_paths import PATH_NAMES
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
+
+try:
+    from statsd_tcp.flush.rules import FlushRules
+except ImportError:
+    # Where it was before the store was three rooms.
+    from statsd_tcp.store.flushes import FlushRules  # type: ignore[import-not-found, no-redef]
 
 OUTPUT = "graphite"
 FLUSH = 10
