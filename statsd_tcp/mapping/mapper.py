@@ -58,13 +58,15 @@ class Mapped(NamedTuple):
     """An interval under its mapped identities.
 
     ``treatments`` are by the fields of an interval; ``fallen`` is the last raw counter that went down. ``counters``
-    says what became of each raw counter.
+    says what became of each raw counter, ``outcomes`` how many series of the interval were looked up, by what became
+    of them.
     """
 
     news: Interval
     treatments: Mapping[str, Treatments]
     fallen: str = ""
     counters: Mapping[str, Target] = {}
+    outcomes: Mapping[str, int] = {}
 
 
 class _Remembered:
@@ -126,8 +128,6 @@ class Mapper:
             metric_type: _Remembered(self._finder(metric_type), remembered) for metric_type in METRIC_TYPES
         }
         self.size = len(rules.rules)
-        self.outcomes = dict.fromkeys(OUTCOMES, 0)
-        """How many series of intervals were looked up, by what became of them."""
 
     def target(self, metric_type: MetricType, identity: str) -> Target:
         """Return what becomes of a raw series."""
@@ -147,7 +147,7 @@ class Mapper:
             falls=work.falls(raw.falls),
             met=work.met(raw.met),
         )
-        return Mapped(news, work.treatments, work.fallen, work.targets)
+        return Mapped(news, work.treatments, work.fallen, work.targets, work.outcomes)
 
     def _add(self, ready: _Ready) -> None:
         for metric_type in ready.rule.metric_types:
@@ -203,6 +203,7 @@ class _Work:
         self._mapper = mapper
         self.treatments: dict[str, dict[str, Treatment]] = {}
         self.targets: dict[str, Target] = {}
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.fallen = ""
 
     def counters(self, raw: Mapping[str, float]) -> dict[str, float]:
@@ -263,7 +264,7 @@ class _Work:
 
     def _ask(self, field: str, identity: str) -> Target:
         target = self._mapper.target(_TYPES[field], identity)
-        self._mapper.outcomes[target.outcome] += 1
+        self.outcomes[target.outcome] += 1
         if target.identity is not None and target.treatment is not PLAIN:
             self.treatments.setdefault(field, {}).setdefault(target.identity, target.treatment)
         return target

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,7 +92,7 @@ class Store:
         self._ownership = Ownership(self._kinds.shown, counter_suffix, silence, monotonic)
         self._durations = Durations()
         self._last_commit = 0.0
-        self._outcomes = Outcomes()
+        self._outcomes = Outcomes(OUTCOMES if mapper is not None else ())
         self.flushes = None if flushes is None else Flushes(flushes, monotonic, self._kinds.raw)
         self._mapper = mapper
         self._sets = SetFlush(_SET_SECONDS if flushes is None else flushes.seconds)
@@ -251,7 +252,7 @@ class Store:
         if resolved.names:
             come = merge([come, Interval(counters=resolved.names)])
         mapped = self._mapped(come, resolved.outcomes)
-        plan.targets, plan.said = mapped.counters, news.said
+        plan.targets, plan.mapped, plan.said = mapped.counters, mapped.outcomes, news.said
         room = self._room.make(mapped.news, resolved.known.positions, plan.now)
         plan.overflowed, plan.refused_series, plan.left_out = room.overflowed, room.refused, room.left_out
         mapped = mapped._replace(news=room.news)
@@ -288,9 +289,9 @@ class Store:
     def _mapped(self, news: Interval, outcomes: Sequence[int]) -> Mapped:
         if self._mapper is None:
             return Mapped(news, {}, counters=self._kinds.raw.unchanged(news.counters))
-        for outcome, number in zip(OUTCOMES, outcomes, strict=False):
-            self._mapper.outcomes[outcome] += number
-        return self._mapper.apply(news)
+        mapped = self._mapper.apply(news)
+        counted = zip(OUTCOMES, outcomes or repeat(0), strict=False)
+        return mapped._replace(outcomes={outcome: mapped.outcomes[outcome] + number for outcome, number in counted})
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
@@ -338,7 +339,7 @@ class Store:
             conflicts=dict(self._outcomes.conflicts),
             dropped=dict(self._outcomes.dropped),
             left_out=dict(self._outcomes.left_out),
-            mapped={} if self._mapper is None else dict(self._mapper.outcomes),
+            mapped=dict(self._outcomes.mapped),
             rules=0 if self._mapper is None else self._mapper.size,
             without_quantiles=self._kinds.windows.refused,
             sets_approximated=self._sets.approximated,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from statsd_tcp.store.transaction import Plan
@@ -18,7 +19,9 @@ DROP_REASONS: Final = ("overflow", "refused")
 class Outcomes:
     """The counts; ``left_out`` has the last series of each reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, outcomes: Iterable[str]) -> None:
+        """``outcomes`` are those of rules, if there are any."""
+        self.mapped = dict.fromkeys(outcomes, 0)
         self.expired = 0
         self.conflicts = dict.fromkeys(CONFLICT_REASONS, 0)
         self.dropped = dict.fromkeys(DROP_REASONS, 0)
@@ -26,6 +29,8 @@ class Outcomes:
 
     def note(self, plan: Plan) -> None:
         """Count what a commit has done."""
+        for outcome, number in plan.mapped.items():
+            self.mapped[outcome] += number
         for changes in plan.series:
             self.expired += len(changes.expired)
             self.conflicts["negative"] += changes.negative

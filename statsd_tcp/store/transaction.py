@@ -43,8 +43,8 @@ class Plan(msgspec.Struct):
     moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
     inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
     only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
-    mark of a backup, which goes. ``targets`` says what became of raw counters that came by name, and ``said`` are the
-    numbers that stand for them.
+    mark of a backup, which goes. ``targets`` says what became of raw counters that came by name, and ``said`` are
+    the numbers that stand for them. ``mapped``: how many series were looked up, by what became of them.
     """
 
     book: Book
@@ -61,6 +61,7 @@ class Plan(msgspec.Struct):
     decision: Decision | None = None
     marked: bool = False
     targets: Mapping[str, Target] = {}
+    mapped: Mapping[str, int] = {}
     said: Sequence[Said] = ()
 
     def is_empty(self) -> bool:

@@ -98,7 +98,7 @@ class IntervalTests(SynchronousTestCase):
         mapped = rules.apply(raw)
         self.assertEqual(mapped.news.counters, {"joined": 50.0, "other": 0.0})
         self.assertEqual(mapped.news.falls, {"joined": Fall(-50.0, 3), "other": Fall(-1.0, 1)})
-        self.assertEqual((mapped.fallen, sum(rules.outcomes.values())), ("other", 4))
+        self.assertEqual((mapped.fallen, sum(mapped.outcomes.values())), ("other", 4))
 
     def test_what_came_first(self) -> None:
         """What came first is so under its new name; what is dropped is not in it."""
@@ -106,7 +106,7 @@ class IntervalTests(SynchronousTestCase):
         rules = mapper("mappings: [{match: j.*, name: joined}, {match: d.*, action: drop}]")
         mapped = rules.apply(raw)
         self.assertEqual(mapped.news.met, [First(1, 0, "counters", "joined"), First(2, 0, "gauges", "joined")])
-        self.assertEqual(sum(rules.outcomes.values()), 0)
+        self.assertEqual(sum(mapped.outcomes.values()), 0)
 
     def test_gauges_follow_the_order_of_time(self) -> None:
         """What happened to several gauges becomes what happened to one, whichever came first in the interval."""
@@ -162,7 +162,7 @@ class IntervalTests(SynchronousTestCase):
         )
         self.assertEqual(mapped.news.counters, {"x": 1.0, "u": 1.0})
         self.assertEqual(mapped.news.times, {})
-        self.assertEqual(made.outcomes, {"mapped": 1, "unmapped": 1, "dropped": 2, "unnamed": 1})
+        self.assertEqual(mapped.outcomes, {"mapped": 1, "unmapped": 1, "dropped": 2, "unnamed": 1})
 
     def test_treatments(self) -> None:
         """How a series is treated is told by its new identity; plain ones are not mentioned."""

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.counter_sums import Fall
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval
+from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.mapping.rules import MappingRules, Rule
+from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store, StoreError
-from tests.unit.store.cases import RULES, RawTestCase, values
+from tests.unit.store.cases import RULES, RawTestCase, counts, values
 
 FOLDING = MappingRules(
     rules=(
@@ -221,3 +224,22 @@ class ExpiryTests(RawTestCase):
             self.at(second)
             self.commit(store, Interval(counters={"busy": 1.0}))
         self.assertEqual({"busy": 9.0}, dict(self.results(store)[-1].counters))
+
+
+class OutcomeTests(RawTestCase):
+    """What rules make of counters, as it is counted."""
+
+    def test_each_once(self) -> None:
+        """A series of a commit is counted once, by name and by number, also if the commit fails at first."""
+        store = self.open_mapped(FOLDING)
+        names = SaidNames()
+        names.begin(1)
+        for failing in (False, True, False):
+            news = Interval(numbered=names.numbered({"in.a": 1.0, "off.a": 1.0, "plain": 1.0}))
+            batch = CommitBatch(counts=[counts("a")], pieces=[Piece("a", 0, 0, encode(news))])
+            if failing:
+                store._connection.execute("CREATE TEMP TRIGGER stop BEFORE INSERT ON rows BEGIN SELECT nope; END")
+                self.assertRaises(StoreError, store.commit, batch)
+                store._connection.execute("DROP TRIGGER stop")
+            store.commit(batch)
+        self.assertEqual({"mapped": 3, "unmapped": 3, "dropped": 3, "unnamed": 0}, dict(store.snapshot.stats.mapped))
