@@ -89,8 +89,9 @@ class Session:
                 self.names[number] = name
 
     def _fit(self) -> None:
-        more = len(self.names) - len(self._positions)
-        if more > 0:
+        length = len(self._positions)
+        if len(self.names) > length:
+            more = max(len(self.names), length * 5 // 4) - length
             self._positions = np.concatenate([self._positions, np.full(more, -1)])
             self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
 
