@@ -72,7 +72,15 @@ def test_only_the_plugin_in_twisteds_folder(names: set[str]) -> None:
 def test_nothing_else(names: set[str]) -> None:
     """Tests, benchmarks and whatever else is in the checkout stay out."""
     tops = {name.split("/", maxsplit=1)[0] for name in names}
-    assert {"statsd_tcp", "twisted", f"statsd_tcp-{__version__}.dist-info"} == tops
+    own = f"statsd_tcp-{__version__}"
+    assert {"statsd_tcp", "twisted", f"{own}.dist-info", f"{own}.data"} == tops
+
+
+def test_examples(names: set[str], source: Path) -> None:
+    """The unit for systemd, the tac file and the configuration file are installed to share/statscounter."""
+    folder = f"statsd_tcp-{__version__}.data/data/share/statscounter/"
+    installed = {name.removeprefix(folder) for name in names if name.startswith(folder)}
+    assert {path.name for path in (source / "etc").iterdir()} == installed
 
 
 def test_metadata(wheel: Path) -> None:
