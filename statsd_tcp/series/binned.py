@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from statsd_tcp.series.bins import LOWEST, Bins, Levels, joined, numbers_of, values_of
 from statsd_tcp.series.exact import Doubles, Wholes
+from statsd_tcp.series.increments import distinct
 from statsd_tcp.series.observations import Observations
 
 __all__ = ["MOST_BINS", "NOTHING", "Binned", "Chunk", "chunk_of", "counted", "united"]
@@ -139,7 +140,7 @@ def _slices(parts: Sequence[Binned]) -> Iterator[list[Binned]]:
 
 
 def _united(parts: Sequence[Binned]) -> Binned:
-    ids = np.unique(np.concatenate([part.ids for part in parts]))
+    ids = distinct(np.concatenate([part.ids for part in parts]))
     levels = np.zeros(len(ids), np.int8)
     ranks = [ids.searchsorted(part.ids) for part in parts]
     for part, own in zip(parts, ranks, strict=True):

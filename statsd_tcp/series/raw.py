@@ -23,7 +23,7 @@ from statsd_tcp.mapping.mapper import OUTCOMES, Target
 from statsd_tcp.mapping.rules import PLAIN
 from statsd_tcp.series.columns import SeriesColumns
 from statsd_tcp.series.exact import Doubles
-from statsd_tcp.series.increments import Increments, merged
+from statsd_tcp.series.increments import Increments, distinct, merged
 from statsd_tcp.series.plan import NO_POSITIONS, Fresh, Positions, SeriesPlan
 
 __all__ = ["RawLayer", "Resolved", "located"]
@@ -95,7 +95,7 @@ class RawLayer:
             kept += [_OVERFLOW] * int(others[0] < 0)
         plan.fresh = self._own.room_for(kept)
         came = np.concatenate([known, positions, others])
-        plan.positions = np.unique(np.concatenate([came[came >= 0], plan.fresh.positions]))
+        plan.positions = distinct(np.concatenate([came[came >= 0], plan.fresh.positions]))
         return plan
 
     def resolve(self, known: Increments) -> Resolved:
