@@ -14,10 +14,10 @@ import numpy as np
 from statsd_tcp.series.columns import CHUNK, SeriesColumns
 from statsd_tcp.series.exact import Doubles
 from statsd_tcp.series.increments import Increments
-from statsd_tcp.series.plan import NO_POSITIONS, Fresh, Positions
+from statsd_tcp.series.plan import Fresh, Positions
 from statsd_tcp.series.raw import RawLayer
 
-__all__ = ["NO_CHANGES", "Changes", "FlushCounters", "Places", "last_id"]
+__all__ = ["Changes", "FlushCounters", "Places", "last_id"]
 
 
 class Changes(NamedTuple):
@@ -30,9 +30,6 @@ class Changes(NamedTuple):
     def pack(self) -> bytes:
         """Return what a part of the open flush has of them in the file: the ids, and after them the numbers."""
         return self.ids.astype("<i8").tobytes() + self.amounts.astype("<f8").tobytes()
-
-
-NO_CHANGES = Changes(NO_POSITIONS, NO_POSITIONS, np.empty(0))
 
 
 def last_id(parts: Iterable[bytes]) -> int:
@@ -128,8 +125,9 @@ class FlushCounters:
 
     def spared(self, positions: Positions) -> Positions:
         """Return those of some positions to which nothing came in the flush: a counter in it stays until its end."""
-        here = np.minimum(positions, max(len(self._came) - 1, 0))
-        came = self._came[here] & (positions < len(self._came)) if len(self._came) else np.zeros(len(here), np.bool_)
+        came = np.zeros(len(positions), np.bool_)
+        inside = positions < len(self._came)
+        came[inside] = self._came[positions[inside]]
         return positions[~came]
 
     def result(self, fresh: Fresh, *, idle: bool) -> dict[str, float]:

@@ -32,17 +32,11 @@ def plan_counters(
     for identity, fall in falls.items():
         plan.negative += fall.lines
         plan.left_out["negative"] = identity
-    amounts = np.fromiter(news.values(), np.float64, len(news))
-    if not len(known.positions):
-        return placed(columns, plan, list(news), amounts)
     came = known
     if news:
         positions, plan.fresh = _places(columns, list(news))
-        came = merged([known, Increments(positions, amounts)])
-    plan.positions, plan.numbers = came.positions, (came.amounts,)
-    new = came.positions.searchsorted(plan.fresh.positions) if news else None
-    plan.after = columns.outcome(came.positions, plan.numbers, new)
-    return plan
+        came = merged([known, Increments(positions, np.fromiter(news.values(), np.float64, len(news)))])
+    return _put(columns, plan, came.positions, came.amounts)
 
 
 def plan_gauges(columns: SeriesColumns, news: Mapping[str, list[GaugeChange]]) -> SeriesPlan:
