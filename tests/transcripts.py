@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.patience import PATIENCE
 
-__all__ = ["Command", "in_places", "run", "section", "transcripts"]
+__all__ = ["Command", "finished", "in_places", "run", "section", "transcripts"]
 
 _INDENT = " " * 4
 
@@ -61,8 +61,15 @@ def section(path: Path, heading: str) -> str:
 
 def run(text: str, environ: Mapping[str, str], folder: Path) -> str:
     """Run a command line in a shell, in a folder, and return all that it prints."""
-    done = subprocess.run(
-        ["bash", "-c", text],
+    return finished(["bash", "-c", text], environ, folder).stdout
+
+
+def finished(
+    command: list[str], environ: Mapping[str, str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, and return what it prints on both outputs."""
+    return subprocess.run(
+        command,
         cwd=folder,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -72,7 +79,6 @@ def run(text: str, environ: Mapping[str, str], folder: Path) -> str:
         timeout=PATIENCE,
         check=False,
     )
-    return done.stdout
 
 
 def _commands(text: str) -> list[Command]:

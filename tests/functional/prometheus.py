@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 import urllib.parse
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
@@ -24,7 +24,7 @@ PROMETHEUS = shutil.which("prometheus")
 PROMTOOL = shutil.which("promtool")
 
 
-class TextPage:
+class TextPage(Serving):
     """A page that passes another one on in the text format, for a scraper that would choose OpenMetrics."""
 
     def __init__(self, url: str) -> None:
@@ -41,26 +41,7 @@ class TextPage:
             def log_message(self, format: str, *args: object) -> None:
                 """Keep quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def port(self) -> int:
-        """Return its port."""
-        return int(self._server.server_address[1])
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Passing)
 
 
 class Prometheus:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from typing import Any, Self
 import pytest
 
 from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
@@ -117,7 +118,7 @@ class Engine:
         return True
 
 
-class Proxy:
+class Proxy(Serving):
     """Passes requests on to an engine. ``fault`` is asked for each one, by its number and its body.
 
     It returns "" for what is to be passed on, ``drop`` for what is to be passed on without a word of the answer,
@@ -152,27 +153,12 @@ class Proxy:
             def log_message(self, format: str, *args: object) -> None:
                 """Keep quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        super().__init__(Passing)
 
     @property
     def url(self) -> str:
         """Return where it receives."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"http://127.0.0.1:{self.port}/api/v1/write"
 
     def _pass_on(self, url: str, body: bytes, headers: dict[str, str]) -> int:
         request = urllib.request.Request(url, body, headers, method="POST")

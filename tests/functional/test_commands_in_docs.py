@@ -23,6 +23,7 @@ from tests.functional.processes import MARK, end_all, new_mark
 from tests.functional.service import CHECKOUT
 from tests.functional.test_user import NOBODY, _opened, able
 from tests.functional.waiting import PATIENCE, until
+from tests.transcripts import finished
 
 FILES = [*documents(CHECKOUT), *sorted((CHECKOUT / "etc").iterdir())]
 
@@ -116,16 +117,7 @@ class Place(NamedTuple):
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a command line, and give what it prints on both outputs."""
-        return subprocess.run(
-            self.command(line),
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return finished(self.command(line), self.environ)
 
     def start(self, line: str) -> tuple[subprocess.Popen[bytes], Path]:
         """Start a service, wait until it has greeted, and give it with its log."""
