@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,7 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
             mapper=mapper,
             counter_suffix=settings.counter_suffix,
             silence=settings.conflict_silence,
+            node=settings.node,
         )
 
     return open_store
@@ -246,6 +248,7 @@ class Service(OrderedService):
             self._committer,
             started_at=manifest.started_at if manifest else 0.0,
             up=manifest is None or manifest.up,
+            start=(manifest.start if manifest else "") or token_hex(8),
         )
         self._reload = Reload(
             reactor,

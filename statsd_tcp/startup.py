@@ -26,10 +26,10 @@ from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_lim
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
 from statsd_tcp.sockets.tls import TlsError, read_tls
 from statsd_tcp.sockets.unix import PathInUseError
-from statsd_tcp.state.folder import STORE, StateError, check_state, open_state
+from statsd_tcp.state.folder import STORE, StateError, check_state, files_in, open_state
 from statsd_tcp.state.user import User, UserError, acting_as, check_access
 from statsd_tcp.store.errors import StoreError
-from statsd_tcp.store.inspection import check_file
+from statsd_tcp.store.inspection import check_file, check_node
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.words import in_words
@@ -71,7 +71,7 @@ def make_plan(
         folder, lock = open_state(default_state_directory(settings, environ), user, held)
         if manifest is None:
             with acting_as(user):
-                _check_store(folder / STORE)
+                _check_store(folder / STORE, settings)
     except (StateError, UserError) as error:
         raise StartError(str(error)) from None
     bound: list[BoundListener] = []
@@ -90,8 +90,12 @@ def make_plan(
 def check_reload(settings: Settings, environ: Mapping[str, str]) -> None:
     """Try for a reload what the next image needs besides its ports; raises `StartError`."""
     try:
-        check_state(default_state_directory(settings, environ))
-    except StateError as error:
+        folder = default_state_directory(settings, environ)
+        check_state(folder)
+        store = files_in(folder) / STORE
+        if store.exists():
+            check_node(store, settings.node, may_rename=settings.may_rename)
+    except (StateError, StoreError) as error:
         raise StartError(str(error)) from None
     for fault in tls_faults(settings):
         raise StartError(f"--listen {fault}")
@@ -194,11 +198,11 @@ def _bind_all(settings: Settings, folder: Path, listeners: list[BoundListener], 
     return plan
 
 
-def _check_store(path: Path) -> None:
+def _check_store(path: Path, settings: Settings) -> None:
     """Find out now whether an existing store can be used. A new one is made only after a change of user."""
     if path.exists():
         try:
-            check_file(path)
+            check_file(path, settings.node, may_rename=settings.may_rename)
         except StoreError as error:
             raise StartError(str(error)) from None
 

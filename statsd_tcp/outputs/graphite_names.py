@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.outputs.graphite_paths import name_and_tags
+from statsd_tcp.outputs.graphite_paths import as_value, name_and_tags
 from statsd_tcp.settings.graphite import NameRules
 
 __all__ = ["OwnNumbers", "Point", "points"]
 
 _MILLISECONDS = 1000
+
+NODE = "node"
+"""The tag with the name of the node."""
 
 
 class OwnNumbers(NamedTuple):
@@ -45,7 +48,7 @@ def points(flush: FlushResult, rules: NameRules, own: OwnNumbers) -> Iterator[Po
     for identity, value in flush.gauges.items():
         name, tail = spaces.split(identity)
         yield f"{spaces.gauges}{name}{tail}", value
-    yield f"{spaces.gauges}{rules.stats}.timestamp_lag{spaces.suffix}", own.lag
+    yield f"{spaces.gauges}{rules.stats}.timestamp_lag{spaces.end}", own.lag
     for identity, members in flush.sets.items():
         name, tail = spaces.split(identity)
         yield f"{spaces.sets}{name}.count{tail}", members
@@ -53,10 +56,12 @@ def points(flush: FlushResult, rules: NameRules, own: OwnNumbers) -> Iterator[Po
 
 
 class _Spaces:
-    """The beginnings of all names, each with its last dot, and the suffix with its first."""
+    """The beginnings of all names, each with its last dot, and what is at the ends of names without tags."""
 
     def __init__(self, rules: NameRules) -> None:
-        self.suffix = _joined("", rules.suffix).rstrip(".")
+        self._suffix = _joined("", rules.suffix).rstrip(".")
+        self._node = f"{NODE}={as_value(rules.node)}" if rules.node else ""
+        self.end = self._tail("")
         if rules.legacy:
             self.own, self.counters, self.timers = "stats.", "stats.", "stats.timers."
             self.gauges, self.sets = "stats.gauges.", "stats.sets."
@@ -68,7 +73,15 @@ class _Spaces:
     def split(self, identity: str) -> tuple[str, str]:
         """Return a series' name, and what comes after it and its field."""
         name, tags = name_and_tags(identity)
-        return name, self.suffix + tags
+        return name, self._tail(tags)
+
+    def _tail(self, tags: str) -> str:
+        """Return the suffix and the tags, that of the node among them; a client's of its name gets a prefix."""
+        if not self._node:
+            return self._suffix + tags
+        several = [f"exported_{tag}" if tag.startswith(f"{NODE}=") else tag for tag in tags.split(";")[1:]]
+        in_order = sorted([*several, self._node], key=lambda tag: tag.partition("=")[0])
+        return "".join([self._suffix, *(f";{tag}" for tag in in_order)])
 
 
 def _before(*parts: str) -> str:
@@ -104,7 +117,7 @@ def _own(flush: FlushResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers)
     # Three counters and the lag are ours; etsy counts them like those of clients.
     ours = {*(f"{rules.stats}.{name}" for name in _counted(flush))} - flush.counters.keys()
     lag = {f"{rules.stats}.timestamp_lag"} - flush.gauges.keys()
-    yield f"{first}numStats{spaces.suffix}", len(flush) + len(ours) + len(lag)
+    yield f"{first}numStats{spaces.end}", len(flush) + len(ours) + len(lag)
     graphite = {
         "calculationtime": own.calculation_time,
         "last_exception": own.last_exception,
@@ -113,5 +126,5 @@ def _own(flush: FlushResult, rules: NameRules, spaces: _Spaces, own: OwnNumbers)
         "flush_length": own.flush_length,
     }
     for name, value in graphite.items():
-        yield f"{space}graphiteStats.{name}{spaces.suffix}", value
-    yield f"{space}processing_time{spaces.suffix}", round(flush.calculation * _MILLISECONDS)
+        yield f"{space}graphiteStats.{name}{spaces.end}", value
+    yield f"{space}processing_time{spaces.end}", round(flush.calculation * _MILLISECONDS)

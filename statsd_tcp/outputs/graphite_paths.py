@@ -15,7 +15,7 @@ import re
 from statsd_tcp.aggregate.collisions import PathNames
 from statsd_tcp.wire.series import series_identity, split_identity
 
-__all__ = ["PATH_NAMES", "clean", "name_and_tags"]
+__all__ = ["PATH_NAMES", "as_value", "clean", "name_and_tags"]
 
 _CLEAN = re.compile(r"[a-zA-Z0-9_\-.=]*\Z")
 _BLANKS = re.compile(r"\s+")
@@ -54,7 +54,7 @@ def name_and_tags(identity: str) -> tuple[str, str]:
     raw, pairs = split_identity(identity)
     name, *tags = raw.split(";")
     if pairs or not all(map(_TAG.match, tags)):
-        return clean(raw).replace(";", "_"), "".join(f";{_key(key)}={_value(value)}" for key, value in pairs)
+        return clean(raw).replace(";", "_"), "".join(f";{_key(key)}={as_value(value)}" for key, value in pairs)
     return clean(name), "".join(f";{tag}" for tag in tags)
 
 
@@ -63,7 +63,8 @@ def _key(text: str) -> str:
     return key + "_" if key == _OWN_KEY else key
 
 
-def _value(text: str) -> str:
+def as_value(text: str) -> str:
+    """Leave in the value of a tag what carbon takes."""
     return _NOT_IN_VALUES.sub("_", text) or _BARE
 
 

@@ -266,6 +266,7 @@ class Reload:
             pid_file=self._again.pid_file,
             up=self._health.up,
             ending=ending,
+            start=self._health.start,
         )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from statsd_tcp.settings.endpoints import Endpoint, EndpointError
 from statsd_tcp.settings.options import MOST_LISTENERS, OPTIONS, Option
 from statsd_tcp.settings.settings import Settings, SettingsError
@@ -31,6 +33,7 @@ _OFF: dict[str, Any] = {
     "http-lifecycle": False,
     "hide-bad-lines": False,
     "pin": False,
+    "rename-node": False,
     "steer": "",
 }
 _MAY_BE_OFF = ("http", "admin", "console", "mapping", *_OFF)
@@ -58,11 +61,22 @@ def build_settings(
         except SettingsError as error:
             faults += error.faults
     if not faults:
-        settings = Settings(**values)
+        settings = _of_node(Settings(**values))
         faults += _contradictions(settings, where)
     if faults:
         raise SettingsError(*faults)
     return settings
+
+
+def _of_node(settings: Settings) -> Settings:
+    """Return settings with the name of the node wherever outputs send it."""
+    outputs = settings.graphite + settings.remote_write
+    return msgspec.structs.replace(
+        settings,
+        graphite=tuple(target.of_node(settings.node) for target in settings.graphite),
+        remote_write=tuple(target.of_node(settings.node) for target in settings.remote_write),
+        may_rename=settings.rename_node or not any(target.has_node for target in outputs),
+    )
 
 
 def place(given: Container[str], config: Container[str], source: str, *names: str) -> str:

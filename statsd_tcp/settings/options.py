@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from statsd_tcp.settings.endpoints import parse_count, parse_http, parse_listen
 from statsd_tcp.settings.graphite import parse_graphite
+from statsd_tcp.settings.host_name import node_name
 from statsd_tcp.settings.hosts import parse_host
 from statsd_tcp.settings.outputs import (
     parse_console,
@@ -128,6 +129,15 @@ OPTIONS = (
         "state-dir", "", directory, None, False,
         "folder of the ledgers and the totals [default: the first folder in $STATE_DIRECTORY, else the user's "
         "state folder]",
+    ),
+    Option(
+        "node", "", node_name, "{hostname}", False,
+        "name of this node among others, which the store keeps and outputs may send [default: the machine's name]",
+    ),
+    Option(
+        "rename-node", "", yes, None, False,
+        "accept a store of a node with another name, though an output sends the name [default: no]",
+        flag=True,
     ),
     Option(
         "idle-timeout", "", seconds(1, 30 * _DAY), "600", False,

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from statsd_tcp.settings.fields import arguments_of
-from statsd_tcp.settings.host_name import expand
+from statsd_tcp.settings.host_name import expand, has_node
 
 __all__ = ["RemoteTarget", "TlsClient", "parse_remote_write"]
 
@@ -38,7 +38,7 @@ class RemoteTarget(msgspec.Struct, frozen=True, kw_only=True):
     """One receiver: its URL, the seconds of a slot, labels of all series, and files with what it must be told.
 
     ``basic``, ``bearer`` and ``headers`` are files with a name and a password, a token, and lines of a header; "" for
-    none.
+    none. Names of the machine and of the node are put into the labels by `of_node`.
     """
 
     url: str
@@ -55,6 +55,16 @@ class RemoteTarget(msgspec.Struct, frozen=True, kw_only=True):
         """Return its name among the outputs."""
         parts = urlsplit(self.url)
         return f"remote-write:{self.name or parts.netloc + parts.path}"
+
+    @property
+    def has_node(self) -> bool:
+        """Return whether a label has the name of the node."""
+        return any(map(has_node, self.labels.values()))
+
+    def of_node(self, node: str) -> RemoteTarget:
+        """Return it with the names in its labels; an empty label is left out."""
+        labels = {name: expand(value, node=node) for name, value in self.labels.items()}
+        return msgspec.structs.replace(self, labels={name: value for name, value in labels.items() if value})
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Return the keys that name files, and these."""
@@ -104,14 +114,15 @@ def _seconds(text: str) -> int:
 
 
 def _labels(text: str) -> dict[str, str]:
-    """Read ``name=value`` between commas; without a node it is this machine, and an empty value leaves a label out."""
-    found = {NODE: expand("{hostname}")}
+    """Read ``name=value`` between commas, without putting names in; without a label of the node it is its name."""
+    found = {NODE: "{node}"}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not equals or not _LABEL.fullmatch(name) or name.startswith("__"):
             raise ValueError(f"labels={part} is not of the form NAME=VALUE")
         try:
-            found[name] = expand(value)
+            expand(value, node="")
         except ValueError as error:
             raise ValueError(f"labels={part}: {error}") from None
-    return {name: value for name, value in found.items() if value}
+        found[name] = value
+    return found

@@ -33,8 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator asked for, validated, with the defaults filled in.
 
     ``workers`` and ``max_connections`` None: chosen from the machine at start. ``state_dir`` None: the place that the
-    platform keeps for it. Times are in seconds. ``given`` are the texts of those options that were given,
-    ``source`` is the file that some of them come from, "" if there is none.
+    platform keeps for it. ``may_rename``: a store of a node with another name is taken as it is. Times are in seconds.
+    ``given`` are the texts of those options that were given, ``source`` is the file that some of them come from, "" if
+    there is none.
     """
 
     listen: tuple[Endpoint, ...]
@@ -47,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None
     hide_bad_lines: bool
     state_dir: Path | None
+    node: str
+    rename_node: bool
     idle_timeout: float
     first_byte_timeout: float
     max_connections: int | None
@@ -75,3 +78,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     given: Mapping[str, tuple[str, ...]]
     source: str
+    may_rename: bool = True

@@ -19,14 +19,18 @@ class Health:
     """The service's health.
 
     ``started_at`` is when it was started, by the reactor's clock and whatever was reloaded since. ``up`` is what the
-    operator says: while it is False the service says that it is not ready, and works.
+    operator says: while it is False the service says that it is not ready, and works. ``start`` tells this start from
+    others, whatever was reloaded since.
     """
 
-    def __init__(self, supervisor: Supervisor, committer: Committer, *, started_at: float, up: bool = True) -> None:
+    def __init__(
+        self, supervisor: Supervisor, committer: Committer, *, started_at: float, up: bool = True, start: str = ""
+    ) -> None:
         self._supervisor = supervisor
         self._committer = committer
         self.started_at = started_at
         self.up = up
+        self.start = start
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the service works, and if not why."""

@@ -53,7 +53,7 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
     ``totals`` is what `Snapshot.totals` gave with the ledgers' live cells. The other mappings have every
     label value that is known, with 0 where nothing happened. ``worker_slots`` are the slots of all workers,
-    alive or not.
+    alive or not. ``store`` is the UUID of the store, and ``start`` tells this start of the service from others.
     """
 
     listeners: Sequence[ListenerFacts]
@@ -77,3 +77,5 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Sequence[OutputFacts] = ()
     remotes: Sequence[RemoteFacts] = ()
     kernel: Sequence[Family] = ()
+    store: str = ""
+    start: str = ""

@@ -163,6 +163,8 @@ class Report:
             outputs=self.outputs(),
             remotes=[remote.remote_facts() for remote in self._remotes],
             kernel=self._kernel.families(),
+            store=snapshot.store,
+            start=self._health.start,
         )
 
     def reload(self, answer: Answer) -> bool:
@@ -209,6 +211,9 @@ class Report:
             "statscounter": __version__,
             "uptime_seconds": round(self.uptime(), 3),
             "state_dir": str(plan.state_dir),
+            "node": plan.settings.node,
+            "store": snapshot.store if snapshot else "",
+            "start": self._health.start,
             "ready": ready,
             "not_ready_because": "" if ready else why,
             "listeners": [

@@ -37,6 +37,7 @@ from statsd_tcp.store.deletion import deletable, leave_columns, leave_flushes, p
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.files import DAMAGED
+from statsd_tcp.store.identity import Identity, take_identity
 from statsd_tcp.store.kinds import Kinds
 from statsd_tcp.store.news import News, flush_news, take_pieces
 from statsd_tcp.store.outcomes import Outcomes
@@ -60,11 +61,11 @@ _SET_SECONDS = 10
 class Store:
     """The durable totals in the file at ``path``, which is made if there is none.
 
-    ``series_ttl`` is in seconds, ``limit`` how many series there may be; ``flushes`` says how output flushes are
-    made, None makes none; ``mapper`` gives series their names, None leaves them as they are. Counters on the page
-    end in ``counter_suffix``, and a name there may go to another family after ``silence`` seconds. ``wall`` and
-    ``monotonic`` are the clocks, in seconds. Raises `StoreError` if the file cannot be opened, is damaged, or is not
-    ours.
+    ``series_ttl`` is in seconds, ``limit`` how many series there may be; ``flushes`` says how output flushes are made,
+    None makes none; ``mapper`` gives series their names, None leaves them as they are. Counters on the page end in
+    ``counter_suffix``, and a name there may go to another family after ``silence`` seconds. ``node`` is the name of the
+    node that has it, "" for the one that it is known by. ``wall`` and ``monotonic`` are the clocks, in seconds. Raises
+    `StoreError` if the file cannot be opened, is damaged, or is not ours.
     """
 
     _log = Logger()
@@ -79,6 +80,7 @@ class Store:
         mapper: Mapper | None = None,
         counter_suffix: str = "",
         silence: float = SILENCE,
+        node: str = "",
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,6 +107,7 @@ class Store:
         self._connection = self._place.open()
         try:
             with translated(path):
+                self.identity = self._identify(node)
                 self._load()
         except BaseException:
             self._connection.close()
@@ -207,6 +210,18 @@ class Store:
             if self.flushes is not None:
                 self.flushes.forget()
             raise
+
+    def _identify(self, node: str) -> Identity:
+        with transaction(self._connection):
+            identity, before = take_identity(self._connection, node)
+        if identity.node != before:
+            self._log.info(
+                "the node of {path} was called {before}, and is called {node} now",
+                path=self._path,
+                before=before,
+                node=identity.node,
+            )
+        return identity
 
     def _load(self) -> None:
         self.backup_taken = taken_at(self._connection)
@@ -326,6 +341,7 @@ class Store:
             sets=sets,
             windows=self._kinds.windows,
             owners=self._ownership.owners,
+            store=self.identity.uuid,
         )
 
     def _stats(self) -> StoreStats:

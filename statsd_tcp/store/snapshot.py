@@ -137,7 +137,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``settled`` are the totals without the ledgers that are not folded yet; `totals` adds those. ``refused``
     are the intervals that this commit dropped. ``flushes`` is None where the store keeps none. ``windows`` are the
     one thing that goes on changing: the quantiles are those of the moment at which they are read. ``owners``
-    are those of the names on the page that several want.
+    are those of the names on the page that several want. ``store`` is the UUID of the store.
     """
 
     settled: Mapping[TotalKey, int]
@@ -152,6 +152,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     sets: SeriesTable = _NO_SETS
     windows: QuantileSource | None = None
     owners: Mapping[str, Owner] = {}
+    store: str = ""
 
     def tables(self) -> tuple[SeriesTable, ...]:
         """Return the tables of all kinds."""

@@ -50,7 +50,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     ``lock`` is the state directory's; ``started_at`` tells how long ago it was started, as a moment of the wall clock;
     ``pid_file`` is the one to remove at the very end. ``up`` is what the operator says of the service's health.
-    ``ending`` are the processes that have nothing more to say, and wait to be reaped.
+    ``ending`` are the processes that have nothing more to say, and wait to be reaped. ``start`` tells this start of the
+    service from others; release 0.1.0 has none.
     """
 
     lock: int
@@ -64,6 +65,7 @@ class Manifest(msgspec.Struct, frozen=True):
     up: bool = True
     ending: list[int] = []
     format: int = MANIFEST
+    start: str = ""
 
     def descriptors(self) -> list[int]:
         """Return every descriptor that must stay open."""

@@ -70,6 +70,7 @@ class OwnCollector(Collector):
         for family in self._own.kernel:
             make = _counter if family.counts else _gauge
             yield make(family.name, family.text, family.labels, family.rows)
+        yield _store(self._own)
         yield _build()
 
     def describe(self) -> Iterable[Metric]:
@@ -226,6 +227,11 @@ def _remotes(remotes: Sequence[RemoteFacts]) -> Iterator[Metric]:
         buckets = [("+Inf" if isinf(bound) else repr(bound), float(count)) for bound, count in facts.buckets]
         times.add_metric((facts.name,), buckets, facts.seconds)
     yield times
+
+
+def _store(own: OwnMetrics) -> Metric:
+    facts = {"store": own.store, "start": own.start}
+    return InfoMetricFamily(_PREFIX + "store", "The store, and this start of the service.", value=facts)
 
 
 def _build() -> Metric:

@@ -18,6 +18,7 @@ from statsd_tcp.series.plan import RAW, WIDTHS
 from statsd_tcp.store.backup import taken_at, write_backup
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError, translated
+from statsd_tcp.store.identity import Identity, identity_of
 from statsd_tcp.store.loading import load_series
 from statsd_tcp.store.rows import Row
 from statsd_tcp.store.schema import APPLICATION_ID, OLD_VERSION, SCHEMA_VERSION
@@ -76,6 +77,10 @@ class StoreReader:
     def backup_taken(self) -> float | None:
         """Return when the backup was taken that this is, in seconds since 1970; None if it is none."""
         return taken_at(self._connection)
+
+    def identity(self) -> Identity | None:
+        """Return who the store is; None if no version has opened it that gives it a UUID."""
+        return identity_of(self._connection)
 
     def totals(self) -> Iterator[TotalLine]:
         """Yield the service's own totals."""

@@ -85,6 +85,12 @@ def _info(reader: StoreReader, folder: Path) -> int:
     table = Table(show_header=False, box=None)
     table.add_row("store", str(reader.path))
     table.add_row("size", f"{reader.path.stat().st_size:,} bytes, schema version {reader.version()}")
+    identity = reader.identity()
+    if identity is not None:
+        table.add_row("UUID", identity.uuid)
+        table.add_row("node", identity.node)
+        if identity.heir:
+            table.add_row("handed over to", identity.heir)
     taken = reader.backup_taken()
     if taken is not None:
         table.add_row("backup of", _date(taken))

@@ -310,7 +310,7 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(parse_graphite("tcp:carbon.example:2003"), GraphiteTarget(host="carbon.example", port=2003))
         self.assertEqual(parse_graphite(r"tcp:\:\:1:2003").label, "graphite:[::1]:2003")
         given = "protocol=pickle:namespace=new:prefix=:timers=t:suffix=.eu:stats=me:counts=no"
-        found = parse_graphite(f"tcp:h:2004:{given}")
+        found = parse_graphite(f"tcp:h:2004:{given}").of_node("a")
         self.assertTrue(found.pickles)
         names = found.names
         self.assertEqual(

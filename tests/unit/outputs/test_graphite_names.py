@@ -109,6 +109,20 @@ class NamespaceTests(SynchronousTestCase):
             for path in found:
                 self.assertTrue(path.partition(";")[0].endswith(".eu"), path)
 
+    def test_node(self) -> None:
+        """The node is a tag of all paths, in its place among those of clients; theirs of that name gets a prefix."""
+        found = paths(suffix="eu", node="a;b")
+        self.assertEqual(len(found), len(paths()))
+        self.assertTrue(all("node=a_b" in path.split(";")[1:] for path in found))
+        for path in (
+            "stats.hits.eu;node=a_b",
+            "stats.hits.eu;bare=true;code=200;node=a_b",
+            "stats.statsd.graphiteStats.flush_time.eu;node=a_b",
+        ):
+            self.assertIn(path, found)
+        flush = FlushResult(start=1000, seconds=10, counters={"x\nnode\nc\nz\n1": 1.0})
+        self.assertIn("stats.x;exported_node=c;node=a;z=1", dict(points(flush, NameRules(node="a"), OWN)))
+
     def test_rates_only(self) -> None:
         """Counters may be sent as rates only."""
         found = paths(counts=False)

@@ -27,7 +27,7 @@ NOW = 1_700_000_000.0
 def reload(plan: Any, lock: int = 0) -> Reload:
     """Make a reload of a service without workers."""
     supervisor: Any = SimpleNamespace(restarts={}, handed_on=lambda: ([], []))
-    health: Any = SimpleNamespace(started_at=-59.0, up=True)
+    health: Any = SimpleNamespace(started_at=-59.0, up=True, start="x")
     committer: Any = None
     reactor = MemoryReactorClock()
     children = Children(reactor)

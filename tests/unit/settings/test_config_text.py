@@ -40,6 +40,7 @@ VALUES: dict[str, list[str]] = {
     "series-ttl": ["86400"],
     "max-series": ["5"],
     "max-series-bytes": ["600"],
+    "node": ["a", "{short_hostname}"],
     "graphite": ["tcp:h:1", "tcp:h:2:namespace=new:prefix={{a}}.{short_hostname}"],
     "console": ["human", ""],
     "repeat": ["udp:h:1", r"tcp:\:\:1:2"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.build import build_settings
-from statsd_tcp.settings.host_name import expand
+from statsd_tcp.settings.host_name import expand, has_node, node_name
 from statsd_tcp.settings.settings import SettingsError
 
 CASES = {
@@ -52,6 +52,18 @@ class ExpandTests(SynchronousTestCase):
         for text, part in WRONG.items():
             self.assertEqual(f"{part} {remedy}", str(self.assertRaises(ValueError, expand, text, name)))
 
+    def test_node(self) -> None:
+        """Where there is a node its name is put in too."""
+        self.assertEqual("a-{node}", expand("{node}-{{node}}", name, node="a"))
+        self.assertEqual([True, False], list(map(has_node, ["x{node}", "{{node}}{hostname}"])))
+        self.assertIn("is not {node}, {hostname} or", str(self.assertRaises(ValueError, expand, "{x}", name, node="a")))
+
+    def test_node_name(self) -> None:
+        """A node's name has no blanks, and may be the machine's."""
+        self.assertEqual(["a", socket.gethostname()], list(map(node_name, ["a", "{hostname}"])))
+        for text in ("a b", "a\n", "x" * 256, "{node}"):
+            self.assertRaises(ValueError, node_name, text)
+
     @given(st.text("{}ab"))
     def test_escaped(self, text: str) -> None:
         """Every text can be written."""
@@ -69,6 +81,21 @@ class OptionsTests(SynchronousTestCase):
         short = socket.gethostname().partition(".")[0]
         self.assertEqual([f"{key}.{short}" for key in keys], [getattr(rules, key) for key in keys])
 
+    def test_node(self) -> None:
+        """Outputs get the name of the node wherever they say so, and it is known whether one does."""
+        given = {
+            "node": ["a"],
+            "graphite": ["tcp:h:1:node=yes", "tcp:h:2:suffix=.{node}."],
+            "remote-write": ["http://h/:labels=at={node}{{"],
+        }
+        settings = build_settings(given)
+        self.assertEqual([("a", ""), ("", "a")], [(one.names.node, one.names.suffix) for one in settings.graphite])
+        self.assertEqual([{"node": "a", "at": "a{"}], [one.labels for one in settings.remote_write])
+        for option, names in (("graphite", True), ("remote-write", True), ("node", False)):
+            self.assertEqual(not names, build_settings({option: given[option]}).may_rename, option)
+        self.assertTrue(build_settings({**given, "rename-node": ["yes"]}).may_rename)
+        self.assertTrue(build_settings({"remote-write": ["http://h/:labels=node=a"]}).may_rename)
+
     def test_labels(self) -> None:
         """The name of a listener takes it."""
         settings = build_settings({"listen": ["tcp:1:name={hostname}"], "count": ["tcp:2:name=bare-{hostname}"]})
@@ -79,7 +106,8 @@ class OptionsTests(SynchronousTestCase):
         """A word that there is not is refused with the option and its key."""
         for option, value, place in (
             ("listen", "tcp:1:name={host}", "--listen tcp:1:name={host}: name={host}: {host} is not {hostname}"),
-            ("graphite", "tcp:h:1:suffix={host}", "--graphite: suffix={host}: {host} is not {hostname}"),
+            ("graphite", "tcp:h:1:suffix={host}", "--graphite: suffix={host}: {host} is not {node}, {hostname}"),
+            ("node", "{host}", "--node: {host} is not {hostname}"),
         ):
             text = str(self.assertRaises(SettingsError, build_settings, {option: [value]}))
             self.assertTrue(text.startswith(place), text)

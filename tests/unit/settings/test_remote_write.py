@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.settings.build import build_settings
@@ -18,7 +16,7 @@ class RemoteWriteTests(SynchronousTestCase):
         """A URL alone is enough: a slot has ten seconds, and the node is this machine."""
         target = parse_remote_write("http://h:9090/api/v1/write")
         self.assertEqual((target.url, target.every), ("http://h:9090/api/v1/write", 10))
-        self.assertEqual(target.labels, {"node": socket.gethostname()})
+        self.assertEqual(target.of_node("a").labels, {"node": "a"})
         self.assertEqual(target.label, "remote-write:h:9090/api/v1/write")
         self.assertEqual(list(target.files()), [])
 
@@ -39,7 +37,7 @@ class RemoteWriteTests(SynchronousTestCase):
 
     def test_no_node(self) -> None:
         """An empty label is left out."""
-        self.assertEqual(parse_remote_write("http://h/:labels=node=").labels, {})
+        self.assertEqual(parse_remote_write("http://h/:labels=node=").of_node("a").labels, {})
 
     def test_faults(self) -> None:
         """What is wrong is said in one line that names it."""

@@ -76,9 +76,9 @@ class StoreTestCase(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         self.path = Path(folder.name) / "store.db"
 
-    def open(self, ttl: float = 7 * DAY) -> Store:
+    def open(self, ttl: float = 7 * DAY, node: str = "") -> Store:
         """Open the store, for the time of the test."""
-        store = Store(self.path, series_ttl=ttl, wall=self.clocks.wall, monotonic=self.clocks.monotonic)
+        store = Store(self.path, series_ttl=ttl, node=node, wall=self.clocks.wall, monotonic=self.clocks.monotonic)
         self.addCleanup(store.close)
         return store
 

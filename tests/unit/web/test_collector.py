@@ -77,6 +77,7 @@ NAMES = [
     "store_faults_total",
     "summaries_without_quantiles_total",
     "build_info",
+    "store_info",
 ]
 
 
