@@ -73,7 +73,7 @@ def make_remotes(
     return [
         RemoteWrite(
             reactor,
-            Queue(target.label, bounds),
+            Queue(target.label, bounds, target.labels, settings.counter_suffix),
             Freezer(page, target.labels, target.every),
             target.every,
             receivers[target.label],

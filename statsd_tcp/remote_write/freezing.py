@@ -5,13 +5,13 @@
     values           of lines that have changed, and of every line at least each two minutes
 
 A line is new if its series came after the output was told of the series before it, and after a receiver has taken
-anything from the output: what was there before begins with its total.
+anything from the output: what was there before begins with its total. The service's own lines have no ids: those that
+were told are kept as they are. So one that is gone after a restart ends as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from hashlib import blake2b
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from threading import Lock
 from typing import Final, NamedTuple
@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from statsd_tcp.remote_write.encoding import Moment, bodies
 from statsd_tcp.remote_write.labels import Labels
 from statsd_tcp.remote_write.lines import OWN, Lines, own_lines, series_lines
-from statsd_tcp.store.frozen import Frozen, Known
+from statsd_tcp.store.frozen import COUNTS, ENDED, LEVEL, Frozen, Known
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition_layout import Layout, Layouts
 from statsd_tcp.web.exposition_rows import Numbers
@@ -30,8 +30,6 @@ __all__ = ["REPEATED", "Freezer", "Page", "Slot"]
 
 REPEATED: Final = 120
 """Seconds in which every line is told: PromQL looks back for five minutes."""
-
-_HASH: Final = 8
 
 _Line = tuple[int, str, float]
 
@@ -75,7 +73,6 @@ class Freezer:
         self._starts: dict[str, bytes] = {}
         self._length = 0
         self._layout: Layout | None = None
-        self._own: set[str] = set()
         self._is_forgotten = False
 
     def forget(self) -> None:
@@ -92,24 +89,23 @@ class Freezer:
             self._values.clear()
         layout = self._page.layout(snapshot)
         own = own_lines(families)
-        told = _hashes(known.own)
         changed: list[_Line] = []
         first: list[str] = []
         for lines in chain(own, series_lines(layout, snapshot)):
             some = self._changed(lines.numbers, slot)
             changed += some
             if lines.counts and known.taken:
-                first += [head for row, head, _ in some if row > known.newest or _is_new(row, head, told)]
-        ended = self._ended(layout, snapshot, own)
+                first += [head for row, head, _ in some if row > known.newest or (row == OWN and head not in known.own)]
+        states = _states(own, known)
+        ended = self._ended(layout, snapshot, known, states)
         result = self._written(slot, changed, first, ended)
         for head in ended:
-            del self._values[head]
+            self._values.pop(head, None)
             self._starts.pop(head, None)
         self._values.update((head, value) for _, head, value in changed)
         self._layout = layout
-        told.update(map(_hash, self._own))
         newest = max(known.newest, _newest(snapshot))
-        return known._replace(last=slot.end, newest=newest, own=b"".join(sorted(told))), result
+        return known._replace(last=slot.end, newest=newest, own=states), result
 
     def _changed(self, numbers: Numbers, slot: Slot) -> list[_Line]:
         """Return the lines that have changed, and those whose turn it is."""
@@ -121,18 +117,17 @@ class Freezer:
             if value != old or (row + number) % turns == 0
         ]
 
-    def _ended(self, layout: Layout, snapshot: Snapshot, own: Iterable[Lines]) -> list[str]:
+    def _ended(self, layout: Layout, snapshot: Snapshot, known: Known, states: Mapping[str, str]) -> list[str]:
         """Return the lines that were told and are there no more."""
-        heads = {head for lines in own for head in lines.numbers.heads}
-        before, self._own = self._own, heads
+        gone = [head for head, state in known.own.items() if state != ENDED and states.get(head, ENDED) == ENDED]
         if layout is self._layout:
-            # No series has come or gone; of the service's own lines some may have.
-            return [head for head in before if head not in heads and head in self._values]
-        shown = set(heads)
+            # No series has come or gone.
+            return gone
+        shown = set(known.own) | set(states)
         for lines in series_lines(layout, snapshot):
             # A block at a time, so that other threads have their turns.
             shown.update(lines.numbers.heads)
-        return [head for head in self._values if head not in shown]
+        return gone + [head for head in self._values if head not in shown]
 
     def _written(self, slot: Slot, changed: list[_Line], first: list[str], ended: list[str]) -> list[Frozen]:
         # Behind everything that was said at the slot's start.
@@ -157,17 +152,12 @@ class Freezer:
         return start
 
 
-def _hash(head: str) -> bytes:
-    return blake2b(head.encode("utf-8", "replace"), digest_size=_HASH).digest()
-
-
-def _hashes(packed: bytes) -> set[bytes]:
-    return {packed[start : start + _HASH] for start in range(0, len(packed), _HASH)}
-
-
-def _is_new(row: int, head: str, told: Collection[bytes]) -> bool:
-    """Return whether a line is one of the service's own that was not told."""
-    return row == OWN and _hash(head) not in told
+def _states(own: Iterable[Lines], known: Known) -> dict[str, str]:
+    """Return the service's own lines that were told, after a slot, with their states."""
+    states = {head: ENDED for head, state in known.own.items() if state != LEVEL}
+    for lines in own:
+        states.update(dict.fromkeys(lines.numbers.heads, COUNTS if lines.counts else LEVEL))
+    return states
 
 
 def _newest(snapshot: Snapshot) -> int:

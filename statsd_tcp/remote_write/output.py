@@ -14,6 +14,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from prometheus_client.core import Metric
@@ -170,8 +171,10 @@ class RemoteWrite(Service):
             return
         families = self._own(snapshot)
         try:
-            known, requests = await self._in_thread(self._freezer.freeze, snapshot, families, slot, self._known)
-            self._note_state(await self._stored(lambda connection: self._queue.put(connection, known, requests)))
+            before = self._known
+            known, requests = await self._in_thread(self._freezer.freeze, snapshot, families, slot, before)
+            put = partial(self._queue.put, before=before, known=known, requests=requests)
+            self._note_state(await self._stored(put))
         except BaseException:
             self._freezer.forget()
             raise

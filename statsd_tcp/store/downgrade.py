@@ -42,7 +42,7 @@ _SERIES: Final = """CREATE TABLE series (
     updated REAL NOT NULL
 )"""
 
-_DROPPED: Final = ("rows", "pages", "owners", "backup", "remote_requests", "remote_outputs", "identity")
+_DROPPED: Final = ("rows", "pages", "owners", "backup", "identity", "remote_outputs", "remote_own", "remote_requests")
 
 _PUT_KNOWN: Final = "INSERT OR REPLACE INTO slot_series (kind, identity, value, seen) VALUES (?, ?, ?, ?)"
 

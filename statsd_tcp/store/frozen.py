@@ -7,18 +7,21 @@
 The tables are made when there is first something to put into them, so that a store without such outputs does not have
 them. What an output knows of itself changes together with its requests: ``last``, the time of its last request,
 ``taken``, that of the last one which a receiver took, 0 for none, and ``newest``, the highest id of a series that it
-was told of. Times are in milliseconds since 1970.
+was told of. ``labels`` (JSON) and ``suffix`` are what makes the names of its series of the lines of the page. Of the
+service's own lines, which have no ids, ``remote_own`` has each that was told. Times are in milliseconds since 1970.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from statsd_tcp.store.thinning import thinned
 
-__all__ = ["Bounds", "Frozen", "Known", "Queue", "Request", "State"]
+__all__ = ["COUNTS", "ENDED", "LEVEL", "Bounds", "Frozen", "Known", "Queue", "Request", "State"]
 
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS remote_outputs (
@@ -26,7 +29,14 @@ _TABLES: Final = (
         last INTEGER NOT NULL,
         taken INTEGER NOT NULL,
         newest INTEGER NOT NULL,
-        own BLOB NOT NULL
+        labels TEXT NOT NULL,
+        suffix TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS remote_own (
+        output TEXT NOT NULL,
+        head TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('level', 'counts', 'ended')),
+        PRIMARY KEY (output, head)
     ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS remote_requests (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,8 +48,18 @@ _TABLES: Final = (
     )""",
     "CREATE INDEX IF NOT EXISTS remote_queue ON remote_requests (output, id)",
 )
-_KNOWN: Final = "SELECT last, taken, newest, own FROM remote_outputs WHERE output = ?"
-_PUT_STATE: Final = "INSERT OR REPLACE INTO remote_outputs (output, last, taken, newest, own) VALUES (?, ?, ?, ?, ?)"
+_KNOWN: Final = "SELECT last, taken, newest FROM remote_outputs WHERE output = ?"
+_OWN: Final = "SELECT head, state FROM remote_own WHERE output = ?"
+_PUT_STATE: Final = """INSERT OR REPLACE INTO remote_outputs (output, last, taken, newest, labels, suffix)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+_PUT_OWN: Final = "INSERT OR REPLACE INTO remote_own (output, head, state) VALUES (?, ?, ?)"
+_DROP_OWN: Final = "DELETE FROM remote_own WHERE output = ? AND head = ?"
+
+LEVEL: Final = "level"
+COUNTS: Final = "counts"
+ENDED: Final = "ended"
+"""The states of the service's own lines that were told: one that may fall, one that counts, and one that counted and is
+there no more. Should it come again it does not begin with 0."""
 
 
 class Frozen(NamedTuple):
@@ -64,12 +84,12 @@ class Request(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What an output knows of itself; ``own`` are hashes of the service's own series that it was told of."""
+    """What an output knows of itself; ``own`` are the service's own lines that it was told of, with their states."""
 
     last: int = 0
     taken: int = 0
     newest: int = 0
-    own: bytes = b""
+    own: Mapping[str, str] = {}
 
 
 class Bounds(NamedTuple):
@@ -93,11 +113,15 @@ class State(NamedTuple):
 
 
 class Queue:
-    """The queue of one output. For the store's thread; every change is to be made within a transaction."""
+    """The queue of one output. For the store's thread; every change is to be made within a transaction.
 
-    def __init__(self, output: str, bounds: Bounds) -> None:
+    ``labels`` are those of all its series, and ``suffix`` is what the names of counters end in.
+    """
+
+    def __init__(self, output: str, bounds: Bounds, labels: Mapping[str, str] | None = None, suffix: str = "") -> None:
         self.output = output
         self._bounds = bounds
+        self._names = (msgspec.json.encode(labels or {}, order="sorted").decode(), suffix)
         self._thinned = self._ahead = 0
 
     def load(self, connection: sqlite3.Connection, outputs: Collection[str]) -> Known:
@@ -105,7 +129,7 @@ class Queue:
         for statement in _TABLES:
             connection.execute(statement)
         marks = ", ".join("?" * len(outputs))
-        for table in ("remote_outputs", "remote_requests"):
+        for table in ("remote_outputs", "remote_own", "remote_requests"):
             connection.execute(f"DELETE FROM {table} WHERE output NOT IN ({marks})", tuple(outputs))  # noqa: S608
         return self._known(connection)
 
@@ -116,9 +140,12 @@ class Queue:
         ).fetchone()
         return State(number, newest, self._thinned, self._ahead)
 
-    def put(self, connection: sqlite3.Connection, known: Known, requests: Sequence[Frozen]) -> State:
-        """Queue the requests of a slot, and note what the output knows after it."""
+    def put(self, connection: sqlite3.Connection, before: Known, known: Known, requests: Sequence[Frozen]) -> State:
+        """Queue the requests of a slot, and note what the output knows after it; ``before`` is in the file."""
         self._note(connection, known)
+        came = [(self.output, *one) for one in known.own.items() - before.own.items()]
+        connection.executemany(_PUT_OWN, came)
+        connection.executemany(_DROP_OWN, [(self.output, head) for head in before.own.keys() - known.own.keys()])
         connection.executemany(
             "INSERT INTO remote_requests (output, time, series, edge, body) VALUES (?, ?, ?, ?, ?)",
             [(self.output, *request) for request in requests],
@@ -158,13 +185,14 @@ class Queue:
 
     def _known(self, connection: sqlite3.Connection) -> Known:
         row = connection.execute(_KNOWN, (self.output,)).fetchone()
-        return Known() if row is None else Known(*row)
+        own = dict(connection.execute(_OWN, (self.output,)).fetchall())
+        return Known() if row is None else Known(row[0], row[1], row[2], own)
 
     def _note(self, connection: sqlite3.Connection, known: Known) -> None:
         # What was taken meanwhile is in the file alone.
         row = connection.execute("SELECT taken FROM remote_outputs WHERE output = ?", (self.output,)).fetchone()
         taken = known.taken if row is None else max(known.taken, row[0])
-        connection.execute(_PUT_STATE, (self.output, known.last, taken, known.newest, known.own))
+        connection.execute(_PUT_STATE, (self.output, known.last, taken, known.newest, *self._names))
 
     def _thin(self, connection: sqlite3.Connection) -> None:
         """Leave out slots while there are too many, but never the request in front, which may be on its way."""

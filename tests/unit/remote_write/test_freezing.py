@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.remote_write.encoding import STALE
 from statsd_tcp.remote_write.freezing import REPEATED, Freezer, Page, Slot
-from statsd_tcp.store.frozen import Frozen, Known
+from statsd_tcp.store.frozen import ENDED, Frozen, Known
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.remote_write.messages import read
@@ -144,6 +144,23 @@ class FreezingTests(SynchronousTestCase):
             {name: struct.pack("<d", value) for name, (value, _) in told.items()}, {"a": STALE, "statscounter_y": STALE}
         )
         self.assertEqual(self.told(make_snapshot(epoch=1)), [])
+
+    def test_own_end_after_a_restart(self) -> None:
+        """A line of the service's own that is gone after a restart ends; one that counted never begins with 0 again."""
+        level = GaugeMetricFamily("statscounter_y", "Text.", value=1)
+        total = CounterMetricFamily("statscounter_x", "Text.", value=2)
+        self.told(make_snapshot(), level, total)
+        self.known = self.known._replace(taken=self.known.last)
+        self.freezer = Freezer(Page(""), {}, SECONDS)
+        (told,) = self.told(make_snapshot())
+        self.assertEqual(
+            {name: struct.pack("<d", value) for name, (value, _) in told.items()},
+            {"statscounter_x_total": STALE, "statscounter_y": STALE},
+        )
+        self.assertEqual(self.told(make_snapshot()), [])
+        self.assertEqual(self.known.own, {"statscounter_x_total ": ENDED})
+        (told,) = self.told(make_snapshot(), level, total)
+        self.assertEqual(self.values(told), {"statscounter_x_total": 2.0, "statscounter_y": 1.0})
 
     def test_own_name_of_a_client(self) -> None:
         """A client's series that is called like one of the service's own does not end with it."""

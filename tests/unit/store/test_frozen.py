@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.store.frozen import Bounds, Frozen, Known, Queue, Request, State
+from statsd_tcp.store.frozen import COUNTS, ENDED, LEVEL, Bounds, Frozen, Known, Queue, Request, State
 from statsd_tcp.store.thinning import HOUR, KEPT, thinned
 from tests.unit.store.cases import StoreTestCase
 
@@ -26,7 +26,8 @@ class QueueTests(StoreTestCase):
         """Put the requests of a slot."""
         chosen = queue or self.queue
         requests = [Frozen(time, 2, edge, body) for body in bodies]
-        self.store.change(lambda connection: chosen.put(connection, Known(time, 0, 7, b"own"), requests))
+        known = Known(time, 0, 7, {"own ": COUNTS})
+        self.store.change(lambda connection: chosen.put(connection, Known(), known, requests))
 
     def bodies(self) -> list[bytes]:
         """Take everything out, as a receiver does."""
@@ -51,7 +52,17 @@ class QueueTests(StoreTestCase):
         self.store = self.open()
         self.assertEqual(self.bodies(), [b"1", b"2", b"3"])
         known = self.store.change(lambda connection: self.queue.load(connection, ["a"]))
-        self.assertEqual(known, Known(START + SLOT, START + SLOT, 7, b"own"))
+        self.assertEqual(known, Known(START + SLOT, START + SLOT, 7, {"own ": COUNTS}))
+
+    def test_own_lines(self) -> None:
+        """Of the service's own lines the file has those that the output knows, with their states."""
+        states = [{"a ": LEVEL, "b ": COUNTS}, {"b ": ENDED, "c ": LEVEL}, {"b ": COUNTS}]
+        before = Known()
+        for number, own in enumerate(states, 1):
+            known = Known(START + number * SLOT, 0, 7, own)
+            self.store.change(lambda connection: self.queue.put(connection, before, known, ()))  # noqa: B023
+            before = known
+            self.assertEqual(self.store.change(lambda connection: self.queue.load(connection, ["a"])), known)
 
     def test_other_outputs(self) -> None:
         """Each output has its own queue; what an output has that is no longer there goes."""
