@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command("check options and the files that they name", "statsd_tcp.commands.check", reads_options=True),
     "compare": Command("compare with an old server that receives the same lines", "statsd_tcp.commands.compare.run"),
     "doctor": Command("find what keeps this machine from 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
+    "files": Command("write rules and alerts for Prometheus, and a dashboard for Grafana", "statsd_tcp.commands.files"),
     "load": Command("open many short connections and verify the counts", "statsd_tcp.commands.load.run"),
     "store": Command("show, check, export or back up the totals of a service", "statsd_tcp.commands.store.run"),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from statsd_tcp import __version__
+from statsd_tcp.files.shipped import SUFFIXES
 from tests.packaging.environment import build_wheel
 from tests.patience import PATIENCE
 
@@ -33,10 +34,11 @@ def _metadata(wheel: Path, name: str) -> str:
 
 
 def test_whole_package(names: set[str], source: Path) -> None:
-    """Every module is in the wheel, also those of new folders, and so is the marker for type checkers."""
-    expected = {
-        str(path.relative_to(source)) for path in (source / "statsd_tcp").rglob("*.py*") if "cache" not in str(path)
-    }
+    """Every module is in the wheel, also those of new folders, what users get, and the marker for type checkers."""
+    package = source / "statsd_tcp"
+    kinds = ("*.py*", *(f"files/**/*{suffix}" for suffix in SUFFIXES))
+    found = (path for kind in kinds for path in package.glob(f"**/{kind}"))
+    expected = {str(path.relative_to(source)) for path in found if "cache" not in str(path)}
     modules = {name for name in names if name.startswith("statsd_tcp/") and not name.endswith(".so")}
     assert expected | {"statsd_tcp/py.typed"} == modules
 
