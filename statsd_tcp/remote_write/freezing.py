@@ -91,7 +91,8 @@ class Freezer:
         own = own_lines(families)
         changed: list[_Line] = []
         first: list[str] = []
-        for lines in chain(own, series_lines(layout, snapshot)):
+        # Those that tell stores apart come first: see the module search.
+        for lines in chain(reversed(own), series_lines(layout, snapshot)):
             some = self._changed(lines.numbers, slot)
             changed += some
             if lines.counts and known.taken:

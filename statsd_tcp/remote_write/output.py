@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.outputs.delivery import OutputFacts, since
 from statsd_tcp.remote_write.clock_guard import MOST_AHEAD, ReceiverClock
+from statsd_tcp.remote_write.conflict import Conflict, cause_of
 from statsd_tcp.remote_write.conversation import Conversation, Outcome
 from statsd_tcp.remote_write.encoding import EMPTY
 from statsd_tcp.remote_write.freezing import Freezer
@@ -93,6 +94,7 @@ class RemoteWrite(Service):
         self._clock = ReceiverClock()
         self._conversation = Conversation(reactor, receiver, self._clock, self._tally, self._say, spread)
         self._left_out = LeftOut()
+        self._conflict = Conflict()
         self._known: Known | None = None
         self._state = State(0, 0, 0, 0)
         self._maybe_sent = 0
@@ -114,13 +116,17 @@ class RemoteWrite(Service):
             self._tally.failed,
             self._dropped,
             self._last_success,
-            self._error,
+            self._error or self._conflict.text(self._reactor.seconds()),
             since(self._succeeded, self._reactor.seconds()),
         )
 
     def remote_facts(self) -> RemoteFacts:
         """Describe what became of its samples."""
         return self._tally.facts(self.output_name)
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what the operator has to look at, as the status page writes findings."""
+        return self._conflict.findings(self.output_name, self._reactor.seconds())
 
     @property
     def underway(self) -> float | None:
@@ -283,21 +289,15 @@ class RemoteWrite(Service):
         if outcome is Outcome.REPEATED:
             self._tally.repeated += request.series - left_out
             return True
-        return await self._search(body, request.series - left_out, impatient=outcome is Outcome.POISON)
+        return await self._search(request, body, request.series - left_out, impatient=outcome is Outcome.POISON)
 
-    async def _search(self, body: bytes, series: int, *, impatient: bool) -> bool:
+    async def _search(self, request: Request, body: bytes, series: int, *, impatient: bool) -> bool:
         """Find what the receiver does not take of a request."""
         search = Search(self._conversation, impatient=impatient)
         await search.look_into(body)
-        if not search.is_any_taken:
-            self._tally.skipped["poison" if impatient else "batch"] += series
-            self._log.error(
-                "output {name}: nothing of a request of {series} series is taken, and it is skipped: it is too old, "
-                "another node has this one's labels, or a clock is wrong",
-                name=self.output_name,
-                series=series,
-            )
-            return False
+        if search.is_conflict or not search.is_any_taken:
+            self._skip(request, series, search, impatient=impatient)
+            return search.is_any_taken
         self._tally.repeated += search.repeated
         self._tally.skipped["unsearched"] += search.unsearched
         self._tally.refused += len(search.refused)
@@ -312,6 +312,22 @@ class RemoteWrite(Service):
             names=", ".join(search.names()),
         )
         return True
+
+    def _skip(self, request: Request, series: int, search: Search, *, impatient: bool) -> None:
+        """Give up what is not taken of a request of which no single series is at fault."""
+        self._tally.repeated += search.repeated
+        self._tally.skipped["poison" if impatient else "batch"] += series - search.taken - search.repeated
+        if impatient:
+            text = f"a request of {series} series is answered with errors alone, and is skipped"
+            self._log.error("output {name}: {text}", name=self.output_name, text=text)
+            return
+        now = self._reactor.seconds()
+        cause, why = cause_of(request.time / 1000, self._wall(), self._clock, now)
+        text = f"a request is refused, and is skipped: {why}"
+        if self._conflict.note(cause, text, now):
+            self._log.error(
+                "output {name}: {text}; {series} series", name=self.output_name, text=text, cause=cause, series=series
+            )
 
     def _say(self, text: str) -> None:
         """Log what is wrong, once, and later that it is over."""

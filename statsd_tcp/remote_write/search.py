@@ -7,7 +7,10 @@
                     taken     refused: a single series, which is left out for an hour
 
 If nothing of the request is taken, no series is at fault: it is too old, or another node has this one's labels, or a
-clock is wrong. Then it is skipped as a whole.
+clock is wrong. Then it is skipped as a whole. The same holds if the moment of the last commit is refused: its labels
+are ours, and it is another number in each slot. Of the others some may have the same numbers with the other node. That
+series is among the first of a slot, so that it is found soon. Before it is only the one that tells stores apart, which
+so is always taken.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final
 
 from statsd_tcp.remote_write.conversation import Conversation, Outcome
 from statsd_tcp.remote_write.encoding import compressed, labels_of, read_labels, split
+from statsd_tcp.remote_write.labels import NAME
 
 __all__ = ["LEFT_OUT_FOR", "LeftOut", "Search"]
 
@@ -25,6 +29,8 @@ LEFT_OUT_FOR: Final = 3600.0
 
 MOST_REQUESTS: Final = 64
 """Of a search."""
+
+_WITNESS: Final = "statscounter_last_commit_timestamp_seconds"
 
 _MOST_NAMED, _LONGEST_NAME = 3, 80
 
@@ -38,6 +44,7 @@ class Search:
         self._left = MOST_REQUESTS
         self.refused: list[bytes] = []
         self.taken = self.repeated = self.unsearched = 0
+        self.is_conflict = False
 
     @property
     def is_any_taken(self) -> bool:
@@ -56,6 +63,9 @@ class Search:
         """Find out what of some series that were refused together is refused, and have the rest taken."""
         if len(series) == 1:
             self.refused.append(series[0])
+            if dict(read_labels(labels_of(series[0]))).get(NAME) == _WITNESS and not self._impatient:
+                self.is_conflict = True
+                self._left = 0
             return
         middle = len(series) // 2
         for half in (series[:middle], series[middle:]):

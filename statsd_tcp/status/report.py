@@ -74,6 +74,9 @@ class Remote(Delivering, Protocol):
     def remote_facts(self) -> RemoteFacts:
         """Describe what became of its samples."""
 
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what the operator has to look at."""
+
 
 @implementer(ISources)
 class Report:
@@ -233,8 +236,11 @@ class Report:
             "conflicts": self.conflicts(),
             "last_commit_error": self._committer.failure,
             "underway_seconds": {what: round(age, 3) for what, age in self._underway.ages().items()},
-            "findings": self._underway.findings() + self._kernel.findings(),
+            "findings": self._underway.findings() + self._kernel.findings() + self._remote_findings(),
         }
+
+    def _remote_findings(self) -> list[dict[str, Any]]:
+        return [finding for remote in self._remotes for finding in remote.findings()]
 
     def _paused(self, workers: Sequence[WorkerFacts]) -> dict[str, bool]:
         paused = {listener.label: False for listener in self._plan.listeners if listener.stream}

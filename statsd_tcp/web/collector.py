@@ -51,11 +51,13 @@ class OwnCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield all families with their numbers."""
+        # These are the first that remote write tells: see its module search.
+        yield _store(self._own)
+        yield from _commits(self._snapshot.stats)
         yield from _connections(self._own)
         yield from _traffic(self._own)
         yield from _queues(self._own)
         yield from _workers(self._own)
-        yield from _commits(self._snapshot.stats)
         aside = {(): self._own.ledgers_set_aside}
         yield _gauge("ledgers_set_aside", "Ledgers that could not be read and wait for the operator.", (), aside)
         waiting = {(): self._own.journals_waiting}
@@ -70,7 +72,6 @@ class OwnCollector(Collector):
         for family in self._own.kernel:
             make = _counter if family.counts else _gauge
             yield make(family.name, family.text, family.labels, family.rows)
-        yield _store(self._own)
         yield _build()
 
     def describe(self) -> Iterable[Metric]:

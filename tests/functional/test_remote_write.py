@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -133,6 +134,32 @@ def test_restart(make_service: ServiceMaker, engine: Engine) -> None:
     until(lambda: is_there(service, engine, 9), "all is there")
     assert engine.value('resets(hits_total{code="",node="a"}[5m])') == 0
     assert output(service, "skipped_total") == output(service, "refused_total") == 0
+
+
+def test_clone(make_service: ServiceMaker, engine: Engine) -> None:
+    """Two services with copies of one store are found in every engine, and Prometheus' refusals are explained."""
+    service = written_to(make_service, engine.url)
+    send(service, 1)
+    until(lambda: is_there(service, engine, 3), "the first is there")
+    service.stop()
+    clone = make_service(more=[f"--remote-write={engine.url}:every=1:labels=node=a:name=it"])
+    shutil.copytree(service.state, clone.state)
+    services = [service.start(), clone.start()]
+    until(
+        lambda: engine.value("count by (store) (count by (store, start) (statscounter_store_info))") == 2,
+        "the engine has both of one store",
+    )
+    if engine.name == "prometheus":
+        until(lambda: any(map(clones, services)), "one of them says so")
+        told = next(filter(clones, services))
+        assert "cloned_store" in told.status()["outputs"][0]["error"]
+        assert output(told, "skipped_total") > 0
+        assert output(told, "refused_total") == 0
+
+
+def clones(service: Service) -> bool:
+    """Return whether a service has found that there is a copy of its store."""
+    return any(finding["id"] == "remote_write.cloned_store" for finding in service.status()["findings"])
 
 
 @pytest.mark.parametrize(

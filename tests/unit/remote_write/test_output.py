@@ -6,12 +6,15 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client.core import GaugeMetricFamily, Metric
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.remote_write.answers import Answer
+from statsd_tcp.remote_write.clock_guard import ReceiverClock
+from statsd_tcp.remote_write.conflict import cause_of
 from statsd_tcp.remote_write.encoding import EMPTY
 from statsd_tcp.remote_write.freezing import Freezer, Page
 from statsd_tcp.remote_write.output import RemoteWrite
@@ -71,6 +74,7 @@ class OutputTests(SynchronousTestCase):
         self.database = sqlite3.connect(":memory:")
         self.addCleanup(self.database.close)
         self.broken = False
+        self.families: list[Metric] = []
         self.output = self.make()
 
     def make(self) -> RemoteWrite:
@@ -82,7 +86,7 @@ class OutputTests(SynchronousTestCase):
             10,
             self.receiver,
             self.stored,
-            lambda snapshot: [],
+            lambda snapshot: self.families,
             ["a"],
             maybeDeferred,
             wall=lambda: START + self.reactor.seconds() + self.wrong,
@@ -214,9 +218,39 @@ class OutputTests(SynchronousTestCase):
         self.assertLessEqual(len(self.receiver.bodies), MOST_REQUESTS + 1)
         self.assertEqual(self.output.remote_facts().skipped["batch"], 200)
         self.assertEqual((self.output.facts().dropped, self.output.facts().queued), (1, 0))
+        self.assertIn("cloned_store", self.output.facts().error)
         self.receiver.answer = lambda body: Answer(204)
         self.commit(*[("c", f"s{number}", 2.0) for number in range(200)])
         self.assertEqual(self.output.facts().sent, 1)
+
+    def test_conflict(self) -> None:
+        """If the moment of the last commit is refused no series is left out; it is said once, and shown for a while."""
+        self.families = [GaugeMetricFamily("statscounter_last_commit_timestamp_seconds", "Text.", value=7)]
+        self.commit(("c", "a", 1.0), ("c", "b", 1.0))
+        self.receiver.answer = lambda body: Answer(
+            400 if body != EMPTY and "statscounter_last_commit_timestamp_seconds" in names(body) else 204
+        )
+        with capturedLogs() as logs:
+            for number in (8, 9):
+                self.families = [GaugeMetricFamily("statscounter_last_commit_timestamp_seconds", "Text.", value=number)]
+                self.commit(("c", "a", float(number)), ("c", "b", 1.0))
+        self.assertEqual([event["cause"] for event in logs if "cause" in event], ["cloned_store"])
+        facts = self.output.remote_facts()
+        self.assertEqual((facts.refused, facts.skipped["batch"]), (0, 4))
+        (finding,) = self.output.findings()
+        self.assertEqual((finding["id"], finding["count"]), ("remote_write.cloned_store", 2))
+        self.receiver.answer = lambda body: Answer(204)
+        self.reactor.advance(601)
+        self.assertEqual((self.output.findings(), self.output.facts().error), ([], ""))
+
+    def test_causes(self) -> None:
+        """A request that is refused as a whole may be too old, or a clock is wrong."""
+        for wrong, cause in ((-300.0, "clock"), (0.0, "cloned_store")):
+            clock = ReceiverClock()
+            clock.note(START, 0.0)
+            self.assertEqual(cause_of(START - 60, START + wrong, clock, 0.0)[0], cause)
+            self.assertEqual(cause_of(START - 3600, START + wrong, clock, 0.0)[0], "too_old")
+        self.assertEqual(cause_of(START - 3600, START, ReceiverClock(), 0.0)[0], "too_old")
 
     def test_wait(self) -> None:
         """A receiver that has too much gets the request again when it said."""
