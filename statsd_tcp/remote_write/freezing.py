@@ -12,7 +12,7 @@ were told are kept as they are. So one that is gone after a restart ends as well
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import chain, compress
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -30,8 +30,6 @@ __all__ = ["REPEATED", "Freezer", "Page", "Slot"]
 
 REPEATED: Final = 120
 """Seconds in which every line is told: PromQL looks back for five minutes."""
-
-_Line = tuple[int, str, float]
 
 
 class Page:
@@ -89,34 +87,36 @@ class Freezer:
             self._values.clear()
         layout = self._page.layout(snapshot)
         own = own_lines(families)
-        changed: list[_Line] = []
+        changed: list[Numbers] = []
         first: list[str] = []
         # Those that tell stores apart come first: see the module search.
         for lines in chain(reversed(own), series_lines(layout, snapshot)):
             some = self._changed(lines.numbers, slot)
-            changed += some
+            changed.append(some)
             if lines.counts and known.taken:
-                first += [head for row, head, _ in some if row > known.newest or (row == OWN and head not in known.own)]
+                heads = zip(some.rows, some.heads, strict=True)
+                first += [head for row, head in heads if row > known.newest or (row == OWN and head not in known.own)]
         states = _states(own, known)
         ended = self._ended(layout, snapshot, known, states)
         result = self._written(slot, changed, first, ended)
         for head in ended:
             self._values.pop(head, None)
             self._starts.pop(head, None)
-        self._values.update((head, value) for _, head, value in changed)
+        for some in changed:
+            self._values.update(zip(some.heads, some.values, strict=True))
         self._layout = layout
         newest = max(known.newest, _newest(snapshot))
         return known._replace(last=slot.end, newest=newest, own=states), result
 
-    def _changed(self, numbers: Numbers, slot: Slot) -> list[_Line]:
+    def _changed(self, numbers: Numbers, slot: Slot) -> Numbers:
         """Return the lines that have changed, and those whose turn it is."""
         before = map(self._values.get, numbers.heads)
         number, turns = slot.number, self._turns
-        return [
-            (row, head, value)
-            for row, head, value, old in zip(*numbers, before, strict=True)
-            if value != old or (row + number) % turns == 0
-        ]
+        each = zip(numbers.rows, numbers.values, before, strict=True)
+        which = [value != old or (row + number) % turns == 0 for row, value, old in each]
+        # In columns: a tuple for each line has the garbage collector go through all that the process has.
+        rows, heads, values = numbers
+        return Numbers(list(compress(rows, which)), list(compress(heads, which)), list(compress(values, which)))
 
     def _ended(self, layout: Layout, snapshot: Snapshot, known: Known, states: Mapping[str, str]) -> list[str]:
         """Return the lines that were told and are there no more."""
@@ -130,7 +130,7 @@ class Freezer:
             shown.update(lines.numbers.heads)
         return gone + [head for head in self._values if head not in shown]
 
-    def _written(self, slot: Slot, changed: list[_Line], first: list[str], ended: list[str]) -> list[Frozen]:
+    def _written(self, slot: Slot, changed: list[Numbers], first: list[str], ended: list[str]) -> list[Frozen]:
         # Behind everything that was said at the slot's start.
         start, end = slot.start + 1, slot.end
         opening, closing = Moment(start), Moment(end)
@@ -139,7 +139,11 @@ class Freezer:
             self._starts.clear()
         zeros = (opening.sample(self._start(head, opening), 0.0) for head in first)
         marks = (closing.end(self._start(head, closing)) for head in ended)
-        values = (closing.sample(self._start(head, closing), value) for _, head, value in changed)
+        values = (
+            closing.sample(self._start(head, closing), value)
+            for some in changed
+            for head, value in zip(some.heads, some.values, strict=True)
+        )
         kinds = ((start, True, zeros), (end, True, marks), (end, False, values))
         return [
             Frozen(time, body.series, edge, body.content) for time, edge, series in kinds for body in bodies(series)

@@ -92,11 +92,13 @@ class LeftOut:
         """Leave a series out."""
         self._until[labels_of(series)] = now + LEFT_OUT_FOR
 
-    def without(self, body: bytes, now: float) -> tuple[bytes, int]:
-        """Return a request without them, and how many of its series are left out."""
+    def is_any(self, now: float) -> bool:
+        """Return whether there are any; those of which the time is over are there no more."""
         self._until = {labels: until for labels, until in self._until.items() if until > now}
-        if not self._until:
-            return body, 0
+        return bool(self._until)
+
+    def without(self, body: bytes) -> tuple[bytes, int]:
+        """Return a request without them, and how many of its series are left out."""
         series = split(body)
         kept = [each for each in series if labels_of(each) not in self._until]
         return (body, 0) if len(kept) == len(series) else (compressed(kept), len(series) - len(kept))
