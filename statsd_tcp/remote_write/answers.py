@@ -3,7 +3,7 @@
 2xx                               taken
 400, 409, 413, 422                refused: again it would be refused again
 429, and 503 with Retry-After     wait
-other 5xx, or no answer           failed: it may be with the receiver, or not
+other 5xx, or no answer           failed: it may be with the receiver, or not; not without a connection
 all others                        held: credentials or the URL are wrong, and the operator must correct them
 """
 
@@ -27,12 +27,14 @@ class Answer(NamedTuple):
     """An answer: its status, 0 if there was none; its text, or why there is none, in one line.
 
     ``wait`` is how many seconds it wants us to wait, ``date`` what it says is the time, in seconds since 1970.
+    ``unsent``: there was no connection, so nothing has arrived.
     """
 
     status: int
     text: str = ""
     wait: float | None = None
     date: float | None = None
+    unsent: bool = False
 
     def __str__(self) -> str:
         """Return it in words."""

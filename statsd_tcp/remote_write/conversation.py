@@ -91,7 +91,7 @@ class Conversation:
             if what is Meaning.HELD:
                 await self.pause(HELD_FOR)
                 continue
-            may_be_there = True
+            may_be_there |= not answer.unsent
             if impatient and answer.status:
                 return Outcome.POISON
             failures += 1

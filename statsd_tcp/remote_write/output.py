@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.outputs.delivery import OutputFacts, since
 from statsd_tcp.remote_write.clock_guard import MOST_AHEAD, ReceiverClock
-from statsd_tcp.remote_write.conflict import Conflict, cause_of
+from statsd_tcp.remote_write.conflict import CLONE, Conflict, cause_of
 from statsd_tcp.remote_write.conversation import Conversation, Outcome
 from statsd_tcp.remote_write.encoding import EMPTY
 from statsd_tcp.remote_write.freezing import Freezer
@@ -312,7 +312,7 @@ class RemoteWrite(Service):
             number=len(search.refused),
             series=series,
             time=span(LEFT_OUT_FOR),
-            names=", ".join(search.names()),
+            names=search.named,
         )
         return True
 
@@ -326,6 +326,12 @@ class RemoteWrite(Service):
             return
         now = self._reactor.seconds()
         cause, why = cause_of(request.time / 1000, self._wall(), self._clock, now)
+        if cause == CLONE and not search.is_conflict:
+            # It is a small one, without the series by which a clone is known, and all of it can be at fault.
+            if not self._conflict.text(now):
+                text = f"all {series} series of a request are refused, and it is skipped"
+                self._log.error("output {name}: {text}: {names}", name=self.output_name, text=text, names=search.named)
+            return
         text = f"a request is refused, and is skipped: {why}"
         if self._conflict.note(cause, text, now):
             self._log.error(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -167,4 +167,4 @@ def _no_answer(failure: Failure) -> Answer:
         reasons = getattr(error, "reasons", None)
     if isinstance(error, ConnectionDone):
         return Answer(0, "the connection was closed without an answer")
-    return Answer(0, in_words(error)[:_MOST_TEXT])
+    return Answer(0, in_words(error)[:_MOST_TEXT], unsent=isinstance(error, ConnectError | DNSLookupError))

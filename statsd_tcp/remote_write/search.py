@@ -51,9 +51,10 @@ class Search:
         """Return whether the receiver has any of the series."""
         return bool(self.taken or self.repeated)
 
-    def names(self) -> list[str]:
+    @property
+    def named(self) -> str:
         """Return the labels of the first series that were refused, in words."""
-        return [_in_words(each) for each in self.refused[:_MOST_NAMED]]
+        return ", ".join(_in_words(each) for each in self.refused[:_MOST_NAMED])
 
     async def look_into(self, body: bytes) -> None:
         """Take a request apart that was refused."""

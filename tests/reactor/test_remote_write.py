@@ -147,15 +147,17 @@ async def test_no_answer(make: Make, text: bytes) -> None:
     with serving(text) as server:
         found = await make(f"http://127.0.0.1:{server.port}/").post(b"\x00")
         assert found.status == 0
+        assert not found.unsent
         assert found.text
         assert "\n" not in found.text
 
 
 @pytest_twisted.ensureDeferred
 async def test_nobody_there(make: Make) -> None:
-    """A port without a server is told as what it is."""
+    """A port without a server is told as what it is, and that it cannot have the request."""
     found = await make(f"http://127.0.0.1:{free_port()}/").post(b"\x00")
     assert found.status == 0
+    assert found.unsent
     assert "refused" in found.text.lower()
 
 

@@ -180,6 +180,15 @@ class OutputTests(SynchronousTestCase):
         self.assertEqual(self.output.facts().queued, 0)
         self.assertEqual(self.output.remote_facts().repeated, 1)
 
+    def test_no_connection(self) -> None:
+        """What is refused after attempts without a connection has not arrived: it is not counted as repeated."""
+        self.receiver.answer = lambda body: Answer(204) if body == EMPTY else Answer(0, "refused", unsent=True)
+        self.commit(("c", "a", 1.0))
+        self.receiver.answer = lambda body: Answer(400, "too old")
+        self.wait(2)
+        facts = self.output.remote_facts()
+        self.assertEqual((facts.repeated, facts.skipped["batch"], facts.delivered), (0, 1, 0.0))
+
     def test_after_a_restart(self) -> None:
         """The request in front may have been sent by the process before: it comes again byte for byte."""
         self.receiver.answer = lambda body: Answer(204) if body == EMPTY else None
@@ -214,11 +223,14 @@ class OutputTests(SynchronousTestCase):
     def test_nothing_taken(self) -> None:
         """A request of which nothing is taken is skipped after few requests, and the next one follows."""
         self.receiver.answer = lambda body: Answer(204) if body == EMPTY else Answer(400, "too old")
-        self.commit(*[("c", f"s{number}", 1.0) for number in range(200)])
+        with capturedLogs() as logs:
+            self.commit(*[("c", f"s{number}", 1.0) for number in range(200)])
         self.assertLessEqual(len(self.receiver.bodies), MOST_REQUESTS + 1)
         self.assertEqual(self.output.remote_facts().skipped["batch"], 200)
         self.assertEqual((self.output.facts().dropped, self.output.facts().queued), (1, 0))
-        self.assertIn("cloned_store", self.output.facts().error)
+        # Nothing in it tells a clone from series that are at fault themselves.
+        self.assertEqual((self.output.findings(), self.output.facts().error), ([], ""))
+        self.assertEqual(len([event for event in logs if "__name__=s0" in event.get("names", "")]), 1)
         self.receiver.answer = lambda body: Answer(204)
         self.commit(*[("c", f"s{number}", 2.0) for number in range(200)])
         self.assertEqual(self.output.facts().sent, 1)
