@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.functional.receivers import ENGINES, Engine, need
 from tests.functional.service import Service, options
 from tests.short import make_short_folder
 
@@ -48,3 +49,11 @@ def start_service(make_service: ServiceMaker) -> ServiceMaker:
         return make_service(**keywords).start()
 
     return start
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Yield an engine that runs."""
+    need(request.param)
+    with Engine(tmp_path / request.param, request.param) as made:
+        yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from pathlib import Path
 
 from tests.functional.waiting import until
 
-__all__ = ["MARK", "end_all", "held", "is_alive", "marked", "new_mark"]
+__all__ = ["DYING_WITH_US", "MARK", "end_all", "held", "is_alive", "marked", "new_mark"]
 
 MARK = "STATSCOUNTER_TEST"
 """The environment variable that all processes of a test inherit: also a daemon, and the children of a dead parent."""
+
+DYING_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+"""What stands before a command that must not outlive the run, also if that is killed (util-linux)."""
 
 
 def new_mark() -> str:

@@ -18,7 +18,9 @@ from typing import Any, Self
 
 import pytest
 
-from tests.functional.processes import MARK, end_all, new_mark
+from statsd_tcp.remote_write.encoding import Moment, compressed, label_fields
+from tests.functional.metrics import Metrics
+from tests.functional.processes import DYING_WITH_US, MARK, end_all, new_mark
 from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
@@ -26,6 +28,14 @@ from tests.ports import free_port
 __all__ = ["ENGINES", "Engine", "Proxy", "need"]
 
 ENGINES = {"prometheus": shutil.which("prometheus"), "victoria-metrics": shutil.which("victoria-metrics")}
+
+_REFUSED = (
+    "prometheus_tsdb_out_of_bound_samples_total",
+    "prometheus_tsdb_out_of_order_samples_total",
+    "prometheus_tsdb_too_old_samples_total",
+    "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+    "vm_rows_ignored_total",
+)
 
 
 def need(name: str) -> None:
@@ -70,7 +80,7 @@ class Engine:
         }[self.name]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(ENGINES[self.name]), *arguments],
+                [*DYING_WITH_US, str(ENGINES[self.name]), *arguments],
                 env={**os.environ, MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -97,6 +107,23 @@ class Engine:
             self._process.wait(PATIENCE)
         end_all(self._mark)
 
+    def kill(self) -> None:
+        """Kill it; it keeps what it has written to its folder."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    def refused(self) -> float:
+        """Return how many samples it says that it has refused since its start."""
+        with urllib.request.urlopen(f"http://{self._address}/metrics", timeout=PATIENCE) as answer:
+            metrics = Metrics(answer.read().decode())
+        return sum(sum(metrics.values(name)) for name in _REFUSED)
+
+    def receive(self, name: str, value: float, time: float) -> None:
+        """Have it receive a sample of another sender, of a time in seconds since 1970."""
+        body = compressed([Moment(round(time * 1000)).series(label_fields([("__name__", name)]), value)])
+        assert _post(self.url, body, {"Content-Encoding": "snappy"}) in {200, 204}
+
     def values(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
         """Return the samples of a query by their labels."""
         url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
@@ -122,11 +149,13 @@ class Proxy(Serving):
     """Passes requests on to an engine. ``fault`` is asked for each one, by its number and its body.
 
     It returns "" for what is to be passed on, ``drop`` for what is to be passed on without a word of the answer,
-    ``nonsense`` for what is to be answered with something that is not HTTP, or a status to be answered.
+    ``slow`` for what is to be passed on, and answered when ``go_on`` is set, ``nonsense`` for what is to be answered
+    with something that is not HTTP, or a status to be answered.
     """
 
     def __init__(self, url: str, fault: Callable[[int, bytes], str]) -> None:
         self._lock = threading.Lock()
+        self.go_on = threading.Event()
         self.bodies: list[bytes] = []
         self.statuses: list[int] = []
         proxy = self
@@ -139,8 +168,10 @@ class Proxy(Serving):
                 with proxy._lock:
                     proxy.bodies.append(body)
                     what = fault(len(proxy.bodies), body)
-                    status = proxy._pass_on(url, body, dict(self.headers)) if what in {"", "drop"} else 0
+                    status = _post(url, body, dict(self.headers)) if what in {"", "drop", "slow"} else 0
                     proxy.statuses.append(status)
+                if what == "slow":
+                    proxy.go_on.wait(PATIENCE)
                 if what == "nonsense":
                     self.wfile.write(b"\0\1\2 what do you want?\r\n\r\n")
                 if what in {"drop", "nonsense"}:
@@ -160,10 +191,11 @@ class Proxy(Serving):
         """Return where it receives."""
         return f"http://127.0.0.1:{self.port}/api/v1/write"
 
-    def _pass_on(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        request = urllib.request.Request(url, body, headers, method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
+    request = urllib.request.Request(url, body, headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

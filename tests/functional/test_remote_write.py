@@ -4,54 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
-from tests.functional.receivers import ENGINES, Engine, Proxy, need
+from tests.functional.receivers import Engine, Proxy
+from tests.functional.remote_writing import is_there, output, send, written_to
 from tests.functional.service import Service
 from tests.functional.waiting import until
 from tests.functional.wall_clock import WallClock
-
-LINES = b"hits.total:3|c\nhits.total:2|c|#code:200\nlevel:5|g\ntime:320|ms\nusers:a|s\n"
+from tests.patience import LONG_PATIENCE
 
 Fault = Callable[[int, bytes], str]
-
-
-@pytest.fixture(params=sorted(ENGINES))
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """Yield an engine that runs."""
-    need(request.param)
-    with Engine(tmp_path / request.param, request.param) as made:
-        yield made
-
-
-def written_to(make_service: ServiceMaker, url: str) -> Service:
-    """Start a service that writes to a receiver every second."""
-    return make_service(more=[f"--remote-write={url}:every=1:labels=node=a:name=it"]).start()
-
-
-def send(service: Service, number: int) -> None:
-    """Send lines, and wait until they are counted."""
-    for _ in range(number):
-        half_close(service.port("lines"), LINES)
-    service.settled()
-
-
-def output(service: Service, metric: str) -> float:
-    """Return a metric of the output, all reasons together."""
-    return sum(service.metrics().values(f"statscounter_output_{metric}"))
-
-
-def is_there(service: Service, engine: Engine, hits: float) -> bool:
-    """Return whether the engine has what the service has counted, and nothing waits."""
-    return (
-        engine.value('hits_total{code="",node="a"}') == hits
-        and engine.value('sum(statscounter_connections_total{node="a"})') == hits / 3
-    )
 
 
 def is_as_on_page(service: Service, engine: Engine) -> bool:
@@ -83,14 +49,15 @@ def test_all_that_the_page_has(make_service: ServiceMaker, engine: Engine) -> No
     assert output(service, "skipped_total") == output(service, "refused_total") == 0
 
 
-def test_engine_away(make_service: ServiceMaker, engine: Engine) -> None:
+@pytest.mark.parametrize("slots", [15, pytest.param(90, marks=pytest.mark.proof)])
+def test_engine_away(make_service: ServiceMaker, engine: Engine, slots: int) -> None:
     """An engine that is away for a while gets all of what it missed, in order, and refuses none of it."""
     service = written_to(make_service, engine.url)
     send(service, 1)
     until(lambda: is_there(service, engine, 3), "the first is there")
     engine.end()
     send(service, 2)
-    until(lambda: output(service, "queued") >= 15, "fifteen seconds are in the queue")
+    until(lambda: output(service, "queued") >= slots, "so many seconds are in the queue", LONG_PATIENCE)
     engine.start()
     until(lambda: is_there(service, engine, 9), "all is there")
     until(lambda: output(service, "queued") <= 1, "nothing waits")
@@ -162,10 +129,11 @@ def clones(service: Service) -> bool:
     return any(finding["id"] == "remote_write.cloned_store" for finding in service.status()["findings"])
 
 
+@pytest.mark.parametrize("commits", [1, pytest.param(150, marks=pytest.mark.proof)], ids=["", "for 30 s"])
 @pytest.mark.parametrize(
     "step", [10 * 365 * 86400.0, 600.0, -7200.0], ids=["ten years ahead", "ahead", "two hours back"]
 )
-def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Path, step: float) -> None:
+def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Path, step: float, commits: int) -> None:
     """Samples of a clock that was wrong for a while harm no other node, and in the end every number is there."""
     folder = tmp_path / "clock"
     folder.mkdir()
@@ -178,6 +146,7 @@ def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Pa
     wall.step(step)
     send(service, 1)
     until(lambda: "clock is" in service.status()["outputs"][0]["error"], "the clock is found to be wrong")
+    service.wait_for(service.metrics().total("statscounter_commits_total") + commits, "statscounter_commits_total")
     wall.step(-step)
     until(lambda: is_there(service, engine, 6), "all is there")
     with Proxy(engine.url, lambda number, body: "") as proxy:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,7 @@ class Node(NamedTuple):
 
 
 @contextmanager
-def node(folder: Path, state: Path) -> Iterator[Node]:
+def node(folder: Path, state: Path, more: Sequence[str] = ()) -> Iterator[Node]:
     """Start a service with little room for everything, and a backend that is away."""
     lines, http, admin, backend = (free_port() for _ in range(4))
     arguments = options(
@@ -75,6 +75,7 @@ def node(folder: Path, state: Path) -> Iterator[Node]:
             f"--max-series={SERIES}",
             f"--graphite=tcp:127.0.0.1:{backend}",
             "--flush-interval=1",
+            *more,
         ],
     )
     service = Service(folder, arguments)
@@ -201,7 +202,7 @@ STATES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
 }
 """How each symptom comes about on the service that they share."""
 
-ALONE = ("Disk full",)
+ALONE = ("An engine does not take the data", "Disk full")
 """Symptoms that need a service of their own."""
 
 
@@ -226,6 +227,15 @@ def test_symptom(shared_node: Node, heading: str) -> None:
     """In each state the commands print what the page shows."""
     with STATES[heading](shared_node):
         assert_printed(shared_node, heading)
+
+
+def test_engine(tmp_path: Path) -> None:
+    """While an engine is away the commands print what the page shows."""
+    engine = free_port()
+    more = [f"--remote-write=http://127.0.0.1:{engine}/api/v1/write:every=1"]
+    with node(tmp_path / "service", tmp_path / "state", more) as on:
+        on.places["9090"] = str(engine)
+        assert_printed(on, "An engine does not take the data")
 
 
 def test_disk_full(tmp_path: Path) -> None:
