@@ -44,6 +44,9 @@ COMMANDS = {
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
+    "remote": Command(
+        "what a slot of remote write costs, with its thread, its file and a receiver", "micro.remote", ""
+    ),
     "layouts": Command("what a scrape costs after series came or went, without sockets", "micro.layouts", ""),
 }
 
