@@ -4,13 +4,13 @@
 VENV ?= .venv
 ARGS ?=
 # Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
-SYSTEM_PACKAGES := curl gcc g++ graphite-carbon haproxy iproute2 libc6-dev logrotate monitoring-plugins-basic netcat-openbsd nftables perl
+SYSTEM_PACKAGES := chromium chromium-driver curl gcc g++ graphite-carbon haproxy iproute2 libc6-dev logrotate monitoring-plugins-basic netcat-openbsd nftables perl
 SYSTEM_PACKAGES += procps proftpd-core proftpd-mod-statsd prometheus python3-dev systemd util-linux valgrind victoria-metrics
 # Unless there is one: a newer npm than Debian's is a package that does not go with it.
 SYSTEM_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
-# From npm: the etsy server as the oracle of some tests, and two clients, one with what it needs for Unix datagrams. They are
-# also found by the variable NODE_PATH.
-NPM_PACKAGES := statsd hot-shots@^17 node-statsd@^0.1 unix-dgram@^2
+# From npm: the etsy server as the oracle of some tests; two clients, one with what it needs for Unix datagrams; the
+# charts of the page, to compare with, and a check of pages for everybody's use. They are also found by NODE_PATH.
+NPM_PACKAGES := statsd hot-shots@^17 node-statsd@^0.1 unix-dgram@^2 uplot@1.6.32 axe-core@^4
 NPM_FOLDER := $(or $(TMPDIR),/tmp)/statscounter-npm
 
 # One stamp for each set of dependencies. An environment that is not whole, or was copied or moved, is made anew with

@@ -22,6 +22,8 @@ it returns fires when that has been sent: the process replaces its own image rig
 class ISources(Interface):
     """Where the pages get their contents from: called in the reactor's thread, and must not wait."""
 
+    moments = Attribute("The `status.moments.Moments` that keep what happened in each of the last seconds.")
+
     refusals = Attribute("The `status.refusals.Refusals` that count what the HTTP server refuses.")
 
     def snapshot() -> Snapshot | None:

@@ -27,10 +27,11 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.left_out import LeftOut, in_status
+from statsd_tcp.status.moments import Moments, Reading
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.status.underway import Underway
-from statsd_tcp.store.snapshot import ACCEPTED, CLOSED, LINES, Snapshot, TotalKey
+from statsd_tcp.store.snapshot import ACCEPTED, BAD_LINES, CLOSED, DATAGRAMS, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.slots import WorkerFacts
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
@@ -118,14 +119,17 @@ class Report:
         self._ticks = ticks
         self._left_out: Sequence[LeftOut] = ()
         self.refusals = Refusals()
+        self.moments = Moments()
         self._samples: deque[_Sample] = deque(maxlen=RATE_SPAN + 1)
 
     def sample(self) -> None:
-        """Note the totals of this moment, for the rates. To be called once a second."""
+        """Note the numbers of this moment, for the rates. To be called once a second."""
         snapshot = self.snapshot()
         if snapshot is not None:
             totals = snapshot.totals(self._ledger_folder.counts())
-            self._samples.append(_Sample(self._reactor.seconds(), _sum(totals, ACCEPTED), _sum(totals, LINES)))
+            now = self._reactor.seconds()
+            self._samples.append(_Sample(now, _sum(totals, ACCEPTED), _sum(totals, LINES)))
+            self.moments.note(Reading(now, totals, self._queues(), snapshot, self.outputs()))
 
     def snapshot(self) -> Snapshot | None:
         """Return what the last commit made."""
@@ -231,6 +235,9 @@ class Report:
             "taken": native.use(os.environ),
             "steered_by": plan.settings.steer or "hash",
             "rates": self._rates(),
+            "lines": _sum(totals, LINES),
+            "bad_lines": _sum(totals, BAD_LINES),
+            "series": sum(len(table) for table in snapshot.tables()) if snapshot else 0,
             "outputs": [facts._asdict() for facts in self.outputs()],
             "examples": self.examples(),
             "conflicts": self.conflicts(),
@@ -328,9 +335,13 @@ def _listener_status(listener: BoundListener, totals: dict[TotalKey, int], queue
         result["tags"] = [style for style in TAG_STYLES if style in grammar.tags]
         result["container"] = "label" if grammar.container else "ignore"
         result["max_line"] = grammar.max_line
+        result["lines"] = _sum(totals, LINES, listener.label)
     if listener.stream:
         accepted = _sum(totals, ACCEPTED, listener.label)
         result["connections"] = accepted
         result["open"] = accepted - _sum(totals, CLOSED, listener.label)
         result["queues"] = [{"worker": one.worker, **one.queue._asdict()} for one in queues]
+    else:
+        result["datagrams"] = _sum(totals, DATAGRAMS, listener.label)
+        result["drops"] = sum(receive_drops(one) for row in listener.sockets for one in row)
     return result

@@ -1,6 +1,7 @@
 """The page `/` for people: how the service does now, made of the status, and the ways to the other pages.
 
-It has no scripts. Browsers ask for it again every few seconds; it is as easily read with curl or a text browser.
+All of it is there without scripts: browsers then ask again every few seconds, and curl or a text browser reads it as
+easily. With scripts the charts of the last ten minutes come before it, and both go on by themselves (`live`).
 """
 
 from __future__ import annotations
@@ -9,17 +10,10 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
-__all__ = ["REFRESH", "dashboard"]
+__all__ = ["REFRESH", "dashboard", "parts"]
 
 REFRESH = 5
-"""Seconds after which a browser asks again."""
-
-_STYLE = (
-    "body{font:15px/1.4 system-ui,sans-serif;margin:2em;max-width:70em}"
-    "table{border-collapse:collapse;margin:.3em 0 1.2em}"
-    "th,td{text-align:left;padding:.15em 1.2em .15em 0;border-bottom:1px solid #ccc}"
-    "th{font-weight:600}h2{font-size:1.05em;margin:0}.good{color:#063}.bad{color:#b00}"
-)
+"""Seconds after which a browser without scripts asks again."""
 
 _LINKS = (
     ("/metrics", "metrics for Prometheus"),
@@ -28,31 +22,75 @@ _LINKS = (
     ("/api/v1/status", "status as JSON"),
 )
 
+_PAGE = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{{title}}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<noscript><meta http-equiv="refresh" content="{REFRESH}"></noscript>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/uPlot.min.css">
+<link rel="stylesheet" href="/assets/page.css">
+<script defer src="/assets/uPlot.iife.min.js"></script>
+<script defer src="/assets/charts.js"></script>
+<script defer src="/assets/live.js"></script>
+</head>
+<body>
+<header><h1>{{title}}</h1><p id="stream" role="status"></p></header>
+<main>
+<section id="state" aria-label="State">
+{{state}}</section>
+<section id="charts" aria-label="The last ten minutes" hidden></section>
+<section id="tables" aria-label="Details">
+{{tables}}</section>
+</main>
+<footer><nav aria-label="Other pages"><ul>
+{{links}}
+</ul></nav></footer>
+</body>
+</html>
+"""
+
 _MIB = 1 << 20
 
 
 def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> str:
     """Write the page; ``healthy`` and ``ready`` each with the reason if not."""
-    title = f"statscounter {escape(status['statscounter'])}"
+    title = escape(f"statscounter on {status['node']}")
+    links = "\n".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS)
+    return _PAGE.format(title=title, links=links, **parts(status, healthy, ready))
+
+
+def parts(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> dict[str, str]:
+    """Write the parts of the page that change, by their ids: how it is, and the details."""
+    state = [
+        *(f'<p class="{mark}"><b>{text}</b></p>' for mark, text in _states(status, healthy, ready)),
+        *_summary(status),
+        _table("Findings", ("what", "command"), ((one["text"], one["command"]) for one in status["findings"])),
+    ]
+    details = [
+        _table("Listeners", _LISTENER, _listeners(status)),
+        _table("Workers", ("slot", "process", "state", "last sign of life", "memory", "files"), _workers(status)),
+        _table("Outputs", ("name", "waiting", "sent", "failed", "dropped", "last success", "error"), _outputs(status)),
+        _table("Rejected lately", ("reason", "listener", "for example", "when"), _examples(status)),
+        _table("Left out of /metrics", ("reason", "series", "type", "shown", "its type"), _conflicts(status)),
+    ]
+    return {"state": _joined(state), "tables": _joined(details)}
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "".join(f"{part}\n" for part in parts if part)
+
+
+def _summary(status: dict[str, Any]) -> Iterator[str]:
     rates = status["rates"]
-    uptime, connections, lines = status["uptime_seconds"], rates["connections_per_second"], rates["lines_per_second"]
-    return "\n".join(
-        [
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>',
-            f'<meta http-equiv="refresh" content="{REFRESH}"><style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>',
-            *(f"<p class={mark}><b>{text}</b></p>" for mark, text in _states(status, healthy, ready)),
-            f"<p>up for {_span(uptime)}; {connections:,.0f} connections/s, {lines:,.0f} lines/s</p>",
-            _table("Findings", ("what", "command"), ((one["text"], one["command"]) for one in status["findings"])),
-            _table("Listeners", ("", "address", "connections", "open", "waiting", "dropped"), _listeners(status)),
-            _table("Workers", ("", "process", "state", "last sign of life", "memory", "open files"), _workers(status)),
-            _table("Rejected lately", ("", "listener", "for example", ""), _examples(status)),
-            _table("Left out of /metrics", ("", "series", "", "shown", ""), _conflicts(status)),
-            _table("Outputs", ("", "waiting", "sent", "failed", "dropped", "error"), _outputs(status)),
-            "<ul>",
-            *(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS),
-            "</ul>\n</body>\n</html>\n",
-        ]
-    )
+    version, uptime = escape(status["statscounter"]), _span(status["uptime_seconds"])
+    connections, lines = rates["connections_per_second"], rates["lines_per_second"]
+    yield f"<p>version {version}, up for {uptime}; {connections:,.0f} connections/s, {lines:,.0f} lines/s</p>"
+    lines, bad, series = (_number(status[field]) for field in ("lines", "bad_lines", "series"))
+    yield f"<p>so far {lines} lines, {bad} of them bad; {series} series</p>"
 
 
 def _states(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> Iterator[tuple[str, str]]:
@@ -66,16 +104,18 @@ def _states(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool
         yield "bad", escape(f"commits fail: {status['last_commit_error']}")
 
 
+_LISTENER = ("name", "address", "connections", "open", "lines", "datagrams", "waiting", "dropped")
+
+
 def _listeners(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for one in status["listeners"]:
         queues = one.get("queues", ())
         yield (
             one["label"],
             " ".join(one["addresses"]),
-            _number(one.get("connections")),
-            _number(one.get("open")),
+            *(_number(one.get(field)) for field in ("connections", "open", "lines", "datagrams")),
             ", ".join(f"{queue['length']:,} of {queue['limit']:,}" for queue in queues),
-            _number(sum(queue["drops"] for queue in queues) if queues else None),
+            _number(sum(queue["drops"] for queue in queues) if queues else one.get("drops")),
         )
 
 
@@ -94,7 +134,9 @@ def _workers(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _outputs(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for one in status["outputs"]:
-        yield one["name"], *(_number(one[field]) for field in ("queued", "sent", "failed", "dropped")), one["error"]
+        numbers = (_number(one[field]) for field in ("queued", "sent", "failed", "dropped"))
+        lag = one["since_success"]
+        yield one["name"], *numbers, "" if lag is None else f"{_span(lag)} ago", one["error"]
 
 
 def _examples(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -109,10 +151,16 @@ def _conflicts(status: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _table(title: str, heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
-    """Write a table with its title; nothing if there is nothing in it."""
+    """Write a table with its title; nothing if there is nothing in it. A narrow screen scrolls it by itself."""
     written = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    return "\n".join([f"<h2>{title}</h2>\n<table>\n<tr>{head}</tr>", *written, "</table>"]) if written else ""
+    if not written:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    box = f'<div class="box" tabindex="0" role="region" aria-label="{title}">'
+    caption = f"<caption>{title}</caption>"
+    return "\n".join(
+        [box, f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>", *written, "</tbody></table></div>"]
+    )
 
 
 def _number(value: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from twisted.web.resource import Resource
@@ -20,10 +21,22 @@ __all__ = [
     "StatePage",
     "StatusPage",
     "plain_text",
+    "versioned",
 ]
 
 STATUS_VERSION = 1
 """Raised when a field of the status changes its meaning or goes; new fields may come at any time."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_GUARDS = (
+    ("content-security-policy", _POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+)
+"""What browsers are told of every page: it has nothing in it but its own files, and belongs into no other page."""
 
 
 def plain_text(request: Request, code: int, text: str) -> bytes:
@@ -62,6 +75,8 @@ class Page(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Answer a request; to HEAD with the length only, where that is known."""
+        for name, value in _GUARDS:
+            request.setHeader(name, value)
         body = self.answer(request)
         if request.method == b"HEAD" and body and isinstance(body, bytes):
             request.setHeader("content-length", str(len(body)))
@@ -131,4 +146,9 @@ class StatusPage(Page):
         """Write the status, with the version of its form first."""
         request.setHeader("content-type", "application/json")
         request.setHeader("cache-control", "no-store")
-        return msgspec.json.encode({"version": STATUS_VERSION, **self._sources.status()}) + b"\n"
+        return versioned(self._sources.status()) + b"\n"
+
+
+def versioned(status: dict[str, Any]) -> bytes:
+    """Write the status as JSON, with the version of its form first."""
+    return msgspec.json.encode({"version": STATUS_VERSION, **status})

@@ -13,7 +13,9 @@ from statsd_tcp.guests import Guests
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.refusals import Refusals
+from statsd_tcp.web.assets import make_assets
 from statsd_tcp.web.hosts import Hosts, is_loopback
+from statsd_tcp.web.live import LivePage
 from statsd_tcp.web.pages import DashboardPage, Folder, Page, RefusalPage, StatePage, StatusPage
 from statsd_tcp.web.reload_page import ReloadPage
 from statsd_tcp.web.request import BareRequest, Channel
@@ -46,6 +48,8 @@ def make_site(reactor: Any, sources: ISources, settings: Settings, names: Iterab
     _put(root, "-/ready", ready)
     _put(root, "-/reload", ReloadPage(sources, remote=settings.http_lifecycle))
     _put(root, "api/v1/status", StatusPage(sources))
+    _put(root, "api/v1/live", LivePage(reactor, sources))
+    root.putChild(b"assets", make_assets())
     http = settings.http
     inside = http is not None and http.interface is not None and is_loopback(http.interface)
     hosts, guests = Hosts(names, settings.http_host), Guests(settings.http_connections, reactor.seconds)

@@ -42,6 +42,7 @@ ELSEWHERE = {
     ),
     r"twistd .* --output jsonl:.*": "functional/test_outputs.py::test_the_example_of_the_documentation",
     r"statsd_exporter .*": "needs another project's server",
+    r"ssh .*": "needs another machine",
     r"systemctl .*|cp .*statscounter\.service .*|rm -rf /(?:etc/systemd|opt)/.*|/bin/kill -HUP \$MAINPID": (
         "needs a machine that systemd has started"
     ),

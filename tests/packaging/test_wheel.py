@@ -36,7 +36,7 @@ def _metadata(wheel: Path, name: str) -> str:
 def test_whole_package(names: set[str], source: Path) -> None:
     """Every module is in the wheel, also those of new folders, what users get, and the marker for type checkers."""
     package = source / "statsd_tcp"
-    kinds = ("*.py*", *(f"files/**/*{suffix}" for suffix in SUFFIXES))
+    kinds = ("*.py*", *(f"files/**/*{suffix}" for suffix in SUFFIXES), "assets/*")
     found = (path for kind in kinds for path in package.glob(f"**/{kind}"))
     expected = {str(path.relative_to(source)) for path in found if "cache" not in str(path)}
     modules = {name for name in names if name.startswith("statsd_tcp/") and not name.endswith(".so")}

@@ -18,6 +18,7 @@ from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.status.interfaces import Answer, ISources
 from statsd_tcp.status.left_out import LeftOut
+from statsd_tcp.status.moments import Moments
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
@@ -77,6 +78,7 @@ class FakeSources:
         self.current: Snapshot | None = make_snapshot(("c", "hits.page\nk\né", 5.0), ("ms", "t", 1500.0, 2.0))
         self.state = (True, "")
         self.readiness = (True, "")
+        self.moments = Moments()
         self.refusals = Refusals()
         self.asked: list[Answer] = []
         self.rested = True
@@ -117,12 +119,16 @@ class FakeSources:
         graphite = OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "nobody <b>listens</b>")
         return {
             "statscounter": "0.1.0",
+            "node": "web<1>",
             "uptime_seconds": 93784.5,
             "listeners": [
                 {"label": "tcp:8125", "addresses": ["0.0.0.0:8125"], "connections": 1500, "open": 2, "queues": [queue]},
-                {"label": "udp:8125", "addresses": ["0.0.0.0:8125"]},
+                {"label": "udp:8125", "addresses": ["0.0.0.0:8125"], "lines": 6, "datagrams": 5, "drops": 4},
             ],
             "workers": [worker, {"slot": 1, "pid": None, "state": "waiting", "avoided": False}],
+            "lines": 9000,
+            "bad_lines": 12,
+            "series": 345,
             "rates": {"connections_per_second": 12345.6, "lines_per_second": 7.0},
             "outputs": [graphite._asdict()],
             "examples": [

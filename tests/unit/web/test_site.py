@@ -64,15 +64,17 @@ class PagesTests(SiteTestCase):
         body = self.ask("/")[2].decode()
         for text in (
             "it works, and every listener accepts",
-            "up for 1 d 2 h; 12,346 connections/s, 7 lines/s",
+            "<h1>statscounter on web&lt;1&gt;</h1>",
+            "version 0.1.0, up for 1 d 2 h; 12,346 connections/s, 7 lines/s",
+            "so far 9,000 lines, 12 of them bad; 345 series",
             "<td>queues overflow</td><td>sysctl -w x=1</td>",
-            "<td>tcp:8125</td><td>0.0.0.0:8125</td><td>1,500</td><td>2</td><td>3 of 4,096</td><td>1,234</td>",
-            "<td>udp:8125</td><td>0.0.0.0:8125</td><td></td><td></td><td></td><td></td>",
+            "<td>tcp:8125</td><td>0.0.0.0:8125</td><td>1,500</td><td>2</td><td></td><td></td><td>3 of 4,096</td>",
+            "<td>udp:8125</td><td>0.0.0.0:8125</td><td></td><td></td><td>6</td><td>5</td><td></td><td>4</td>",
             "<td>0</td><td>4711</td><td>ready, gets no new connections</td><td>3.2 s ago</td><td>40 MiB</td>",
             "<td>1</td><td></td><td>waiting</td><td></td><td></td><td></td>",
             "<td>malformed_value</td><td>tcp:8125</td><td>&lt;script&gt;x:y|c ...</td><td>3 s ago</td>",
             "<td>type</td><td>&lt;b&gt;q</td><td>c</td><td>q;a=b</td><td>g</td>",
-            "<td>3</td><td>40</td><td>5</td><td>2</td><td>nobody &lt;b&gt;listens&lt;/b&gt;</td>",
+            "<td>3</td><td>40</td><td>5</td><td>2</td><td></td><td>nobody &lt;b&gt;listens&lt;/b&gt;</td>",
         ):
             self.assertIn(text, body)
 

@@ -1,0 +1,63 @@
+"use strict";
+/* The page goes on by itself: the stream of moments feeds the charts, and the other parts are put in their place. */
+
+const stream = document.getElementById("stream");
+const place = document.getElementById("charts");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+let moments = [];
+let charts = [];
+let source = null;
+
+function say(text) {
+  if (stream.textContent !== text) stream.textContent = text;
+}
+
+function draw() {
+  for (const chart of charts) chart.show(moments);
+}
+
+function begin() {
+  place.hidden = false;
+  place.replaceChildren();
+  charts = CHARTS.map((spec) => new Chart(spec, place));
+  draw();
+}
+
+/* Markup of our own server, in which everything that clients sent is escaped. No script in it would run. */
+function put(id, markup) {
+  const part = document.getElementById(id);
+  const label = part.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  const made = new DOMParser().parseFromString(markup, "text/html");
+  part.replaceChildren(...made.body.childNodes);
+  /* Who reads a table by the keyboard stays in it. */
+  if (label) part.querySelector(`[aria-label="${CSS.escape(label)}"]`)?.focus({ preventScroll: true });
+}
+
+function connect() {
+  source = new EventSource("/api/v1/live");
+  source.addEventListener("past", (event) => {
+    moments = JSON.parse(event.data);
+    begin();
+    say("live");
+  });
+  source.addEventListener("moment", (event) => {
+    moments.push(JSON.parse(event.data));
+    if (moments.length > KEPT) moments.shift();
+    /* Those who asked for less motion get a step every ten seconds. */
+    if (!calm.matches || moments.length % STEP === 0) draw();
+  });
+  source.addEventListener("parts", (event) => {
+    for (const [id, markup] of Object.entries(JSON.parse(event.data))) put(id, markup);
+  });
+  source.addEventListener("error", () => say("the service does not answer; trying again"));
+}
+
+/* A hidden page costs nothing: the ten minutes come again when it is looked at. */
+document.addEventListener("visibilitychange", () => {
+  source?.close();
+  source = null;
+  if (!document.hidden) connect();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", begin);
+addEventListener("resize", () => charts.forEach((chart) => chart.resize()));
+if (!document.hidden) connect();

@@ -1,0 +1,136 @@
+"""The page for people in a real browser: it moves, it obeys its policy, and everybody can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.browser import Browser
+from tests.functional.clients import bare, half_close
+from tests.functional.conftest import ServiceMaker
+from tests.functional.service import Service
+from tests.functional.waiting import until
+from tests.npm import node_path
+
+CHARTS = 9
+SERIOUS = {"serious", "critical"}
+
+LAST = """
+const chart = charts.find((each) => each.spec.field === arguments[0]);
+const data = chart.plot.data;
+return data.slice(1).map((values) => values.at(-1));
+"""
+"""The newest point of each line of a chart."""
+
+AXE = """
+const done = arguments[arguments.length - 1];
+axe.run().then((result) => done(result.violations.map((one) => [one.impact, one.id, one.nodes.map((n) => n.html)])));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Yield a browser."""
+    with Browser(tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
+@pytest.fixture
+def service(start_service: ServiceMaker) -> Service:
+    """Return a service with something to show in each part of the page."""
+    made: Service = start_service(more=["--node=web-1"])
+    half_close(made.port("lines"), b"hits:1|c\nnothing\nlevel:1|g\nlevel:1|c\n")
+    made.settled()
+    return made
+
+
+def seen(browser: Browser, script: str, *arguments: object) -> Any:
+    """Wait until a script in the page returns something true, and return it."""
+    return until(lambda: browser.run(script, *arguments), "the page shows it")
+
+
+def open_page(browser: Browser, service: Service, width: int = 1280, height: int = 1000, scheme: str = "light") -> None:
+    """Open the page, and wait until its charts have points."""
+    browser.look(width, height, scheme)
+    browser.messages()
+    browser.open(f"http://127.0.0.1:{service.http_port}/")
+    seen(browser, "return charts.length > 0 && moments.length > 1")
+
+
+def test_it_moves(browser: Browser, service: Service) -> None:
+    """Charts follow what clients do, and the tables follow too, without another request for the page."""
+    open_page(browser, service)
+    loaded = browser.run("return performance.timeOrigin")
+    assert browser.run("return document.querySelectorAll('figure').length") == CHARTS
+    assert "web-1" in browser.run("return document.querySelector('h1').textContent")
+    for _ in range(20):
+        bare(service.port("bare"))
+    seen(browser, f"return (() => {{ {LAST} }})().some((value) => value > 0)".replace("arguments[0]", "'accepted'"))
+    cells = "return [...document.querySelectorAll('#tables td')].map((cell) => cell.textContent)"
+    until(lambda: "20" in browser.run(cells), "the table has them")
+    for cell in ("malformed_line", "nothing"):
+        assert cell in browser.run(cells)
+    assert browser.run("return performance.timeOrigin") == loaded
+    assert browser.messages() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_it(browser: Browser, service: Service, scheme: str) -> None:
+    """In both schemes, with all tables open, axe finds nothing serious: names, contrast, keyboard, structure."""
+    axe = node_path("axe-core/axe.min.js") / "axe-core/axe.min.js"
+    open_page(browser, service, scheme=scheme)
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    seen(browser, "return document.querySelectorAll('.figures table').length === arguments[0]", CHARTS)
+    browser.run(axe.read_text())
+    found = [violation for violation in browser.run_async(AXE) if violation[0] in SERIOUS]
+    assert found == []
+
+
+def test_a_narrow_screen(browser: Browser, service: Service) -> None:
+    """At 360 pixels nothing is wider than the screen."""
+    open_page(browser, service, width=360)
+    assert browser.run("return document.documentElement.scrollWidth") == 360
+
+
+def test_the_numbers_behind_a_chart(browser: Browser, service: Service) -> None:
+    """Each chart has its numbers in a table, for those who cannot see it."""
+    open_page(browser, service)
+    browser.run("document.querySelector('details').open = true")
+    heads = seen(browser, "return [...document.querySelectorAll('.figures th')].map((cell) => cell.textContent)")
+    assert heads == ["time", "bare", "lines"]
+    label = browser.run("return document.querySelector('.plot').getAttribute('aria-label')")
+    assert label.startswith("Connections per second: bare ")
+
+
+def test_without_scripts(service: Service) -> None:
+    """Without scripts the page says the same, and browsers ask again after some seconds."""
+    text = service.page("/").text
+    assert '<noscript><meta http-equiv="refresh"' in text
+    assert "<td>malformed_line</td>" in text
+
+
+def test_the_connection_is_lost(browser: Browser, service: Service) -> None:
+    """A service that is gone is said on the page, and when it is there again the charts go on by themselves."""
+    open_page(browser, service)
+    service.command = [
+        f"--http=tcp:{service.http_port}:interface=127.0.0.1" if part.startswith("--http=") else part
+        for part in service.command
+    ]
+    service.stop()
+    seen(browser, "return stream.textContent.includes('trying again')")
+    service.start()
+    seen(browser, "return stream.textContent === 'live'")
+
+
+def test_pictures(browser: Browser, service: Service, tmp_path: Path) -> None:
+    """The page is drawn in both schemes, and they differ."""
+    pictures = []
+    for scheme in ("light", "dark"):
+        open_page(browser, service, scheme=scheme)
+        pictures.append(browser.picture())
+        (tmp_path / f"{scheme}.png").write_bytes(pictures[-1])
+    assert pictures[0] != pictures[1]
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
