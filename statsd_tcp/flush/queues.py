@@ -36,11 +36,15 @@ class Queued(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What waits for one output: how many flushes, the newest one's number (0: none), and how many were dropped."""
+    """What waits for one output: how many flushes, the newest one's number (0: none), and how many were dropped.
+
+    ``used`` is the part of the queue that is full, from 0 to 1: of the flushes or of the bytes, whichever is more.
+    """
 
     flushes: int
     newest: int
     dropped: int
+    used: float = 0.0
 
 
 class IQueue(Interface):
@@ -77,7 +81,7 @@ class Queues:
     def waiting(self) -> Mapping[str, Waiting]:
         """Return what waits for each output."""
         return {
-            output: Waiting(len(queue), queue[-1][0] if queue else 0, self._dropped[output])
+            output: Waiting(len(queue), queue[-1][0] if queue else 0, self._dropped[output], self._used(queue))
             for output, queue in self._queues.items()
         }
 
@@ -114,6 +118,9 @@ class Queues:
             (output, flush_id),
         ).fetchone()
         return None if row is None else Queued(row[0], _decoded(row[1]))
+
+    def _used(self, queue: deque[tuple[int, int]]) -> float:
+        return min(1.0, max(len(queue) / self._longest, sum(size for _, size in queue) / self._most_bytes))
 
     def _shorten(self, connection: sqlite3.Connection, output: str, queue: deque[tuple[int, int]]) -> None:
         size = sum(each for _, each in queue)

@@ -39,7 +39,8 @@ class OutputFacts(NamedTuple):
     """How an output does.
 
     ``last_success`` is wall time, 0.0 for never; ``since_success`` how many seconds have passed since, whatever the
-    wall clock was set to. ``error`` is empty while all is well.
+    wall clock was set to. ``error`` is empty while all is well. ``queue_used`` is the part of its queue that is full,
+    from 0 to 1, None if it has none on the disk.
     """
 
     name: str
@@ -50,6 +51,7 @@ class OutputFacts(NamedTuple):
     last_success: float
     error: str
     since_success: float | None = None
+    queue_used: float | None = None
 
 
 def since(moment: float | None, now: float) -> float | None:
@@ -96,16 +98,16 @@ class Delivery(Service):
 
     def facts(self) -> OutputFacts:
         """Describe how it does."""
-        flushes, _, dropped = self._waiting
         return OutputFacts(
             self.output_name,
-            flushes,
+            self._waiting.flushes,
             self._sent,
             self._failed,
-            dropped,
+            self._waiting.dropped,
             self._last_success,
             self._error,
             since(self._succeeded, self._reactor.seconds()),
+            self._waiting.used,
         )
 
     @property

@@ -118,6 +118,7 @@ class RemoteWrite(Service):
             self._last_success,
             self._error or self._conflict.text(self._reactor.seconds()),
             since(self._succeeded, self._reactor.seconds()),
+            self._state.used,
         )
 
     def remote_facts(self) -> RemoteFacts:

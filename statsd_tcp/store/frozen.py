@@ -103,13 +103,14 @@ class State(NamedTuple):
     """What waits for an output: how many requests, and the id of the last one.
 
     ``thinned`` and ``ahead`` count the samples that were left out since the start, because of the bounds and because
-    of a clock that was ahead.
+    of a clock that was ahead. ``used`` is the part of the queue that was full when a slot came last, from 0 to 1.
     """
 
     requests: int
     newest: int
     thinned: int
     ahead: int
+    used: float = 0.0
 
 
 class Queue:
@@ -123,6 +124,7 @@ class Queue:
         self._bounds = bounds
         self._names = (msgspec.json.encode(labels or {}, order="sorted").decode(), suffix)
         self._thinned = self._ahead = 0
+        self._used = 0.0
 
     def load(self, connection: sqlite3.Connection, outputs: Collection[str]) -> Known:
         """Return what the output knows; what is there for outputs that are no longer configured is deleted."""
@@ -138,7 +140,7 @@ class Queue:
         number, newest = connection.execute(
             "SELECT count(*), coalesce(max(id), 0) FROM remote_requests WHERE output = ?", (self.output,)
         ).fetchone()
-        return State(number, newest, self._thinned, self._ahead)
+        return State(number, newest, self._thinned, self._ahead, self._used)
 
     def put(self, connection: sqlite3.Connection, before: Known, known: Known, requests: Sequence[Frozen]) -> State:
         """Queue the requests of a slot, and note what the output knows after it; ``before`` is in the file."""
@@ -202,6 +204,7 @@ class Queue:
         ).fetchall()
         slots = {row[1] for row in rows if not row[3]}
         size = sum(row[-1] for row in rows)
+        self._used = min(1.0, max(len(slots) / self._bounds.slots, size / self._bounds.size))
         if len(slots) <= self._bounds.slots and (size <= self._bounds.size or len(rows) <= 1):
             return
         plain = [(row[1], row[-1]) for row in rows[1:] if not row[3]]

@@ -192,6 +192,8 @@ def _outputs(own: OwnMetrics, snapshot: Snapshot) -> Iterator[Metric]:
         yield _counter(f"output_{name}", text, ("output",), rows)
     queued = {key: float(facts.queued) for key, facts in outputs.items()}
     yield _gauge("output_queued", "Flushes (repeat: lines) that wait for an output.", ("output",), queued)
+    used = {key: facts.queue_used for key, facts in outputs.items() if facts.queue_used is not None}
+    yield _gauge("output_queue_used_ratio", "How full the queue of an output is, from 0 to 1.", ("output",), used)
     last = {key: facts.last_success for key, facts in outputs.items()}
     text = "When an output last wrote, 0 for never."
     yield _gauge("output_last_success_timestamp_seconds", text, ("output",), last)

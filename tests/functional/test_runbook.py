@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,14 +12,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
+from statsd_tcp.files.shipped import shipped
+from statsd_tcp.remote_write.encoding import EMPTY
 from tests.functional.clients import connect, half_close
 from tests.functional.processes import end_all, held
 from tests.functional.service import CHECKOUT, LOOPBACK, Service, options
+from tests.functional.serving import Serving
 from tests.functional.small_disk import fill, mount, unmount
 from tests.functional.test_console import ask
 from tests.functional.waiting import until
@@ -169,6 +175,13 @@ def worker_stopped(on: Node) -> Iterator[None]:
 
 
 @contextmanager
+def workers_killed(on: Node) -> Iterator[None]:
+    """Have had a worker killed, and another one in its place."""
+    on.service.replace_worker()
+    yield
+
+
+@contextmanager
 def killed(on: Node) -> Iterator[None]:
     """Have no process, and take the page's remedy: the store and the ledger have everything."""
     end_all(on.service.mark)
@@ -193,16 +206,19 @@ STATES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
     "A total is lower than expected": as_it_is,
     "Not ready": said_to_be_down,
     "A worker is silent": worker_stopped,
+    "Workers are replaced": workers_killed,
     "Lag": as_it_is,
     "A node hangs": supervisor_stopped,
+    "Two services are one node": as_it_is,
     "Memory": as_it_is,
     "Bad lines": as_it_is,
+    "A limit of the kernel is hit": queue_overflown,
     # The last: what is counted since the start, and the bad lines, are gone then.
     "A node is silent": killed,
 }
 """How each symptom comes about on the service that they share."""
 
-ALONE = ("An engine does not take the data", "Disk full")
+ALONE = ("An engine does not take the data", "Samples are given up", "A ledger is set aside", "Disk full")
 """Symptoms that need a service of their own."""
 
 
@@ -256,3 +272,54 @@ def test_disk_full(tmp_path: Path) -> None:
             assert on.fits(check, printed), printed
     finally:
         unmount(folder)
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A receiver that is there, and takes no sample."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Take requests without samples, and refuse the others."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(400 if len(body) > len(EMPTY) else 204)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        """Answer, with the time."""
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+def test_samples_are_given_up(tmp_path: Path) -> None:
+    """When a receiver refuses all the commands print what the page shows."""
+    with Serving(Refusing) as receiver:
+        more = [f"--remote-write=http://127.0.0.1:{receiver.port}/api/v1/write:every=1"]
+        with node(tmp_path / "service", tmp_path / "state", more) as on:
+            on.places["9090"] = str(receiver.port)
+            assert_printed(on, "Samples are given up")
+
+
+def test_ledger_set_aside(tmp_path: Path) -> None:
+    """With a file that is no ledger the commands print what the page shows; without it the next start finds none."""
+    state = tmp_path / "state"
+    (state / "ledgers").mkdir(parents=True)
+    (state / "ledgers" / "00ff.ledger").write_bytes(b"no ledger at all" * 100)
+    with node(tmp_path / "service", state) as on:
+        assert_printed(on, "A ledger is set aside")
+        (state / "ledgers" / "00ff.damaged").unlink()
+        on.service.stop()
+        assert on.service.start().metrics().total("statscounter_ledgers_set_aside") == 0
+
+
+def test_alerts() -> None:
+    """The table has every alert, with the section to which the alert itself leads."""
+    rows = re.findall(r"^\| .* \| `(\w+)` \| \[.*\]\(#(.*)\) \|$", RUNBOOK.read_text(), re.MULTILINE)
+    alerts = yaml.safe_load(shipped()["prometheus/alerts.yml"])["groups"][0]["rules"]
+    leads = {rule["alert"]: rule["annotations"]["runbook_url"].partition("#")[2] for rule in alerts}
+    assert leads.items() <= {*rows}
+    assert {name for name, _ in rows} == leads.keys()

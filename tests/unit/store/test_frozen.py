@@ -107,6 +107,17 @@ class QueueTests(StoreTestCase):
         self.assertEqual((bodies[0], bodies[-1]), (b"edge", b"edge"))
         self.assertEqual(bodies[-13:-1], [b"%d" % number for number in range(138, 150)])
 
+    def test_used(self) -> None:
+        """How full it is, is the part of the slots or of the bytes, whichever is more, when a slot came last."""
+        for number in range(25):
+            self.put(START + number * SLOT, b"1", b"2")
+        self.assertEqual(self.store.look(self.queue.state).used, 0.25)
+        self.put(START + 25 * SLOT, bytes(3 << 18))
+        self.assertAlmostEqual(self.store.look(self.queue.state).used, 0.75, 3)
+        for number in range(26, 100):
+            self.put(START + number * SLOT, b"1")
+        self.assertEqual(self.store.look(self.queue.state).used, 1.0)
+
     def test_thinned_by_size(self) -> None:
         """Bytes are a bound, too, and the newest slot stays however large it is."""
         for number in range(5):

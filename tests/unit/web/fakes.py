@@ -65,7 +65,7 @@ def make_own() -> OwnMetrics:
         series_dropped={"overflow": 5, "refused": 6},
         underway={"commit": 1.5, "delivery": 0.0},
         recovery_faults={"frame": 0, "missing": 1},
-        outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "")],
+        outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "", None, 0.25)],
         remotes=[RemoteFacts("remote-write:h/w", 1, 2, {"batch": 3}, 1.5e9, 1000, 4.5, ((1.0, 6), (inf, 7)))],
     )
 

@@ -59,6 +59,7 @@ NAMES = [
     "output_failed_total",
     "output_dropped_total",
     "output_queued",
+    "output_queue_used_ratio",
     "output_last_success_timestamp_seconds",
     "output_repeated_total",
     "output_refused_total",
@@ -103,7 +104,7 @@ class OwnCollectorTests(SynchronousTestCase):
 
     def test_outputs(self) -> None:
         """Each output has its numbers under its name."""
-        names = {"queued": 3, "sent_total": 40, "failed_total": 5, "dropped_total": 2}
+        names = {"queued": 3, "queue_used_ratio": 0.25, "sent_total": 40, "failed_total": 5, "dropped_total": 2}
         for name, value in {**names, "last_success_timestamp_seconds": 1.5e9}.items():
             self.assertEqual(self.value(f"output_{name}", output="graphite:h:2003"), value, name)
         self.assertEqual(self.value("series_dropped_total", reason="overflow"), 5)
