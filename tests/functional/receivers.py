@@ -47,12 +47,12 @@ def need(name: str) -> None:
 class Engine:
     """A Prometheus or a VictoriaMetrics that scrapes nothing, with a folder and a port that stay its own."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, host: str = "127.0.0.1") -> None:
         folder.mkdir(exist_ok=True)
         self.name = name
         self._folder = folder
         self.port = free_port()
-        self._address = f"127.0.0.1:{self.port}"
+        self._address = f"{host}:{self.port}"
         self._mark = new_mark()
         self._process: subprocess.Popen[bytes] | None = None
 

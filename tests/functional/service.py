@@ -119,6 +119,7 @@ class Service:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.log_file: Path | None = None
         """Where it logs, if not to its standard output."""
+        self.host = "127.0.0.1"
         self.http_port = 0
         self.asked = 0
         """How many pages were asked for, each over a connection of its own."""
@@ -192,7 +193,7 @@ class Service:
     def page(self, path: str, **headers: str) -> Page:
         """Fetch a page, whatever its status; raises `URLError` or `OSError` while there is no answer."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", headers=named)
+        request = urllib.request.Request(f"http://{self.host}:{self.http_port}{path}", headers=named)
         self.asked += 1
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
