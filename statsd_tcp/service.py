@@ -7,6 +7,7 @@ where it is needed: imports are most of what a start costs.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -399,11 +400,13 @@ class Service(OrderedService):
         announce(self._plan)
         self._kernel.announce()
         self._tell_systemd()
+        _keep_what_is_there()
 
     def reloaded(self) -> None:
         """Report what is in force now to the operator, and to systemd."""
         announce(self._plan, "goes on after a reload")
         self._tell_systemd()
+        _keep_what_is_there()
 
     def _tell_systemd(self) -> None:
         """Let systemd keep the sockets, and report to it that the service is ready."""
@@ -423,6 +426,12 @@ class Service(OrderedService):
     def give_up(self, why: str) -> None:
         """Stop, because the service cannot work."""
         give_up(self._reactor, why)
+
+
+def _keep_what_is_there() -> None:
+    """Spare later collections what a start has made: they would look at it again, and hold up the reactor for it."""
+    gc.collect()
+    gc.freeze()
 
 
 def give_up(reactor: Any, why: str) -> None:
