@@ -54,6 +54,10 @@ class Metrics:
         """Return the connections of a listener that have ended, by reason, without the reasons that never came."""
         return self.by("statscounter_connections_closed_total", "reason", listener=listener)
 
+    def samples(self) -> list[tuple[str, dict[str, str]]]:
+        """Return the name and the labels of each sample."""
+        return [(name, labels) for name, labels, _ in self._samples]
+
     def values(self, name: str, **labels: str) -> list[float]:
         """Return the samples of that name that have these labels."""
         return [

@@ -55,6 +55,8 @@ class Engine:
         self._address = f"{host}:{self.port}"
         self._mark = new_mark()
         self._process: subprocess.Popen[bytes] | None = None
+        self.configuration = "global: {scrape_interval: 1h}\n"
+        """Of a Prometheus."""
 
     @property
     def url(self) -> str:
@@ -63,7 +65,7 @@ class Engine:
 
     def start(self) -> Self:
         """Start it, and wait until it answers."""
-        (self._folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
+        (self._folder / "prometheus.yml").write_text(self.configuration)
         arguments = {
             "prometheus": [
                 f"--config.file={self._folder / 'prometheus.yml'}",

@@ -1,14 +1,26 @@
-"""The rules and alerts that are shipped: promtool accepts them, and they do what they are for."""
+"""The rules, the alerts and the dashboard that are shipped: the programs that they are for accept them.
+
+The rules do what they are for: by promtool with written histories, and by a real Prometheus with real nodes.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from statsd_tcp.commands.main import main
+from statsd_tcp.files.shipped import shipped
+from tests.functional.clients import half_close
+from tests.functional.conftest import ServiceMaker
 from tests.functional.prometheus import PROMTOOL
+from tests.functional.receivers import Engine, need
+from tests.functional.service import DATAGRAMS, LINES
+from tests.functional.waiting import until
+from tests.ports import free_port
+from tests.promql import expressions, faults, recorded, shown
 from tests.transcripts import finished
 
 CASES = Path(__file__).parents[1] / "data" / "prometheus"
@@ -37,3 +49,47 @@ def test_cases(folder: Path, case: str) -> None:
     shutil.copy(CASES / case, folder)
     ended = finished([str(PROMTOOL), "test", "rules", case], {}, folder)
     assert ended.returncode == 0, ended.stdout
+
+
+def test_all_is_there(start_service: ServiceMaker) -> None:
+    """Every metric, and every label, of the rules, the alerts and the dashboard is in what a service shows."""
+    outputs = [f"--graphite=tcp:127.0.0.1:{free_port()}", f"--remote-write=http://127.0.0.1:{free_port()}/write"]
+    service = start_service(listen=[LINES, DATAGRAMS], more=outputs)
+    known = recorded(shown(service.metrics().samples()))
+    assert {found: faults(found, known) for found in expressions() if faults(found, known)} == {}
+
+
+def test_engines_accept(engine: Engine) -> None:
+    """Every expression of the rules, the alerts and the dashboard can be asked of an engine."""
+    for expression in expressions():
+        try:
+            engine.values(expression)
+        except OSError as error:
+            pytest.fail(f"{expression}: {error}")
+
+
+def test_real_nodes(start_service: ServiceMaker, tmp_path: Path) -> None:
+    """A Prometheus with the rules has the sum of two nodes, and still after one has been killed, and no alert of them.
+
+    The rules are evaluated each second, because a test cannot wait for minutes.
+    """
+    need("prometheus")
+    rules = tmp_path / "rules.yml"
+    rules.write_text(re.sub("interval: 1[hm]", "interval: 1s", shipped()["prometheus/rules.yml"]))
+    engine = Engine(tmp_path / "engine", "prometheus")
+    engine.configuration = f"rule_files: ['{rules}']\n"
+    total = 'listener:statscounter_connections_total:sum{listener="lines"}'
+    with engine:
+        write = f"--remote-write={engine.url}:every=1:name=p"
+        nodes = [start_service(more=[write, f"--node={name}"]) for name in "ab"]
+        for service, number in zip(nodes, (5, 7), strict=True):
+            for _ in range(number):
+                half_close(service.port("lines"), b"hits:1|c\n")
+        until(lambda: engine.value(total) == 12, "the sum is there")
+        until(lambda: engine.value("statscounter:nodes:count") == 2, "both nodes are known")
+        nodes[0].kill()
+        half_close(nodes[1].port("lines"), b"hits:1|c\n")
+        until(lambda: engine.value(total) == 13, "the sum goes on")
+        assert engine.value("statscounter:nodes:count") == 2
+        until(lambda: engine.value("time() - statscounter:exact_until") > 3, "it is exact up to the death of one")
+        nodes[1].stop()
