@@ -9,7 +9,7 @@ __all__ = ["command_lines", "documents"]
 
 _PROGRAMS = re.compile(
     r"awk|bash|cat|check_tcp|ch(?:grp|mod|own)|cp|curl|df|docker|echo|exec|find|git|grep|install|journalctl|kill|make|"
-    r"mkdir|mount|mv|nc|nft|nginx|pip|printf|prometheus|promtool|ps|pytest|python3?|rm|run|sed|ss|statscounter|"
+    r"mkdir|mount|mv|nc|nft|nginx|pip|printf|prometheus|promtool|ps|pytest|python3?|rm|run|sed|ss|ssh|statscounter|"
     r"statsd_exporter|sudo|sysctl|systemctl|systemd-analyze|tail|top|towncrier|twistd?|unshare|useradd"
 )
 """Programs by their names. What begins otherwise is output, a setting or a program in another language."""
