@@ -40,8 +40,15 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("find what keeps this machine from 10,000 connections/s", "statsd_tcp.commands.doctor.run"),
     "files": Command("write rules and alerts for Prometheus, and a dashboard for Grafana", "statsd_tcp.commands.files"),
     "load": Command("open many short connections and verify the counts", "statsd_tcp.commands.load.run"),
+    "ready": Command("ask a service whether it accepts, for health checks", "statsd_tcp.commands.ready"),
+    "serve": Command("run the service in the foreground", "statsd_tcp.commands.serve", reads_options=True),
     "store": Command("show, check, export or back up the totals of a service", "statsd_tcp.commands.store.run"),
 }
+
+
+_FIRST = """the shortest way to see it work, each in a terminal of its own:
+  statscounter serve                                  then look at http://127.0.0.1:9102/
+  statscounter load --verify http://127.0.0.1:9102    10,000 connections, and the verdict"""
 
 
 class _Module(Protocol):
@@ -83,7 +90,10 @@ def _status(arguments: list[str]) -> int:
             return _run(arguments[0], arguments[1:])
         _overview().parse_args(arguments)
     except SystemExit as end:  # argparse ends this way: -h, --version and its complaints
-        return end.code if isinstance(end.code, int) else 0
+        if isinstance(end.code, str):  # and the service, when it cannot start
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
     return EX_USAGE
 
 
@@ -91,8 +101,8 @@ def _overview() -> argparse.ArgumentParser:
     table = "\n".join(f"  {name:10}{command.summary}" for name, command in COMMANDS.items())
     parser = _Parser(
         prog="statscounter",
-        description="Tools around the stats server (which is started by: twistd statscounter).",
-        epilog=f"commands:\n{table}\n\nstatscounter COMMAND --help explains one.",
+        description="The stats server for short TCP connections, and tools around it.",
+        epilog=f"commands:\n{table}\n\n{_FIRST}\n\nstatscounter COMMAND --help explains one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -43,6 +43,7 @@ ELSEWHERE = {
     r"twistd .* --output jsonl:.*": "functional/test_outputs.py::test_the_example_of_the_documentation",
     r"statsd_exporter .*": "needs another project's server",
     r"ssh .*": "needs another machine",
+    r"uv tool install .*": "installs for the user, from a package index",
     r"systemctl .*|cp .*statscounter\.service .*|rm -rf /(?:etc/systemd|opt)/.*|/bin/kill -HUP \$MAINPID": (
         "needs a machine that systemd has started"
     ),

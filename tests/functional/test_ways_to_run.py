@@ -15,7 +15,7 @@ import pytest
 from tests.functional.clients import Burst, bare, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import marked
-from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK
+from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK, Service, script
 from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
@@ -75,6 +75,41 @@ def test_twist_start_error(make_service: ServiceMaker) -> None:
     service.launch()
     assert service.wait_ended() == 1
     assert service.log == "statscounter: --count tcp:port: 'port' is not a port (0 to 65535)\n"
+
+
+def serving(service: Service) -> Service:
+    """Have a service started by its own command, and not by twistd."""
+    at = service.command.index("statscounter")
+    service.command[: at + 1] = [script("statscounter"), "serve"]
+    return service
+
+
+def test_serve(make_service: ServiceMaker) -> None:
+    """Started by `statscounter serve` it counts the same way, reloads on HUP and USR2, and stops as cleanly."""
+    service = serving(make_service()).start()
+    for number, how in enumerate((signal.SIGHUP, signal.SIGUSR2), 1):
+        half_close(service.port("lines"), LINE)
+        service.process.send_signal(how)
+        until(lambda: service.log.count("the reload is complete") == number, "it has reloaded")  # noqa: B023
+        until(service.is_ready, "it is ready")
+    half_close(service.port("lines"), LINE)
+    service.wait_for(3, "hits")
+    ready = [script("statscounter"), "ready", f"--url=http://127.0.0.1:{service.http_port}"]
+    assert subprocess.run(ready, check=True, capture_output=True, text=True).stdout == "ready\n"
+    assert service.stop() == -signal.SIGTERM
+    assert service.ledgers == []
+
+
+def test_serve_start_errors(make_service: ServiceMaker) -> None:
+    """A start error under `statscounter serve` is one line and status 1, too."""
+    for option, said in (
+        ("--count=tcp:port", "statscounter: --count tcp:port: 'port' is not a port (0 to 65535)\n"),
+        ("--nothing", "statscounter: option --nothing not recognized; twistd statscounter --help lists the options\n"),
+    ):
+        service = serving(make_service(more=[option]))
+        service.launch()
+        assert service.wait_ended() == 1
+        assert service.log == said
 
 
 def test_without_pages(start_service: ServiceMaker, make_service: ServiceMaker) -> None:
