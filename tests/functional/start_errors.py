@@ -110,6 +110,17 @@ def bad_certificate(scene: Scene) -> Row:
     return Row([f"--listen=ssl:0:privateKey={path}"], ["--listen ssl:0: privateKey=", "/key.pem: "], [])
 
 
+def remote_file(key: str, text: str, url: str, *words: str) -> Callable[[Scene], Row]:
+    """Make a row of a file for remote write, which the line must name with its key."""
+
+    def row(scene: Scene) -> Row:
+        path = scene.folder / key
+        path.write_text(text)
+        return Row([f"--remote-write={url}:{key}={path}"], [f"--remote-write {url}: {key}=", *words], [])
+
+    return row
+
+
 def low_port(scene: Scene) -> Row:
     """Ask for a port that needs rights."""
     port = 99
@@ -231,6 +242,11 @@ ROWS: dict[str, Callable[[Scene], Row]] = {
     "folder for lock": folder_for_lock,
     "few descriptors": few_descriptors,
     "no such output": wrong(["--output nowhere: no installed package has such an output"], "--output=nowhere:path=x"),
+    "no token": wrong(
+        ["--remote-write http://h/w: bearer=/nowhere: No such file"], "--remote-write=http://h/w:bearer=/nowhere"
+    ),
+    "bad header": remote_file("headers", "colour\n", "http://h/w", "line 1 is not of the form"),
+    "bad authority": remote_file("ca", "nothing\n", "https://h/w", "cannot be used"),
     "no mapping file": wrong(["--mapping: /nowhere.yml cannot be read: No such file"], "--mapping=/nowhere.yml"),
 }
 """One row, or more, for each thing that is tried at start."""
@@ -259,6 +275,9 @@ OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
     "long path": wrong(["--listen unix:/", "longer than the 107 bytes"], f"--listen=unix:/{'x' * 120}"),
     "many digits": wrong(["--listen: the value is longer than 4,096"], f"--listen=tcp:{'1' * 5000}"),
     "nobody's home": wrong(["--state-dir: Could not determine home directory"], "--state-dir=~nobody-of-that-name/x"),
+    "bad URL": wrong(["--remote-write", "'h/w' is not of the form http://HOST"], "--remote-write=h/w"),
+    "bad label": wrong(["--remote-write", "labels=1=2 is not of the form"], "--remote-write=http://h/w:labels=1=2"),
+    "long label": wrong(["--remote-write: the value is longer"], f"--remote-write=http://h/w:labels=a={'x' * 5000}"),
     "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
 }
 """More ways to get the options wrong, all of which take the same way out."""
