@@ -31,6 +31,9 @@ __all__ = ["REPEATED", "Freezer", "Page", "Slot"]
 REPEATED: Final = 120
 """Seconds in which every line is told: PromQL looks back for five minutes."""
 
+_PIECE: Final = 10_000
+"""Numbers that are looked at in one go."""
+
 
 class Page:
     """The layout of the page, which several outputs share; any thread may use it."""
@@ -167,4 +170,9 @@ def _states(own: Iterable[Lines], known: Known) -> dict[str, str]:
 
 def _newest(snapshot: Snapshot) -> int:
     """Return the highest id of a series."""
-    return max((max(table.ids, default=0) for table in snapshot.tables()), default=0)
+    newest = 0
+    for table in snapshot.tables():
+        for start in range(0, len(table.ids), _PIECE):
+            # A piece at a time, so that other threads have their turns.
+            newest = max(newest, max(table.ids[start : start + _PIECE]))
+    return newest
