@@ -1,0 +1,1 @@
+"""Two nodes behind each balancer of docs/balancers.md, with the configuration that it shows."""

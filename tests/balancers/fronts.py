@@ -1,0 +1,243 @@
+"""The balancers, each with its file of docs/examples/balancers, in a network and a file system of their own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tests.balancers.nodes import Node
+from tests.functional.haproxy import HAPROXY
+from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.service import CHECKOUT
+from tests.functional.waiting import PATIENCE, until
+
+__all__ = ["DEVICE", "EXAMPLES", "FRONTS", "NGINX", "VIRTUAL", "Front", "HAProxy", "Nginx"]
+
+EXAMPLES = CHECKOUT / "docs/examples/balancers"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+VIRTUAL = "10.77.1.1"
+"""The address of all nodes, where the kernel is the balancer."""
+
+DEVICE = "fleet"
+"""The bridge to the nodes."""
+
+_SOCKET = Path("/run/haproxy/admin.sock")
+_LOG = Path("/var/log/nginx/error.log")
+
+
+class Front(Protocol):
+    """What clients connect to."""
+
+    text: str
+    """Its configuration."""
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Start it, and wait until it sends clients to all nodes."""
+
+    def take_out(self, node: Node) -> None:
+        """Have it send no new clients to a node, and wait until that is so."""
+
+    def bring_back(self, node: Node) -> None:
+        """Have it send clients to the node again, and wait until it does."""
+
+    def end(self) -> None:
+        """End it."""
+
+
+class _Program:
+    """A process with a log, which is ended with all its children."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._mark = new_mark()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: Sequence[str]) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        assert self._process
+        assert self._process.poll() is None, self._log.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    def end(self) -> None:
+        # nginx writes its title over its environment, so that its mark is gone.
+        if self._process:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+        end_all(self._mark)
+
+
+class HAProxy:
+    """With checks of its own: a node leaves by answering 503 to them."""
+
+    def __init__(self, folder: Path, text: str = "") -> None:
+        self.text = text or (EXAMPLES / "haproxy.cfg").read_text()
+        self._file = folder / "haproxy.cfg"
+        self._program = _Program(folder / "haproxy.log")
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Start it, and wait until all nodes are up by a check."""
+        assert HAPROXY
+        _SOCKET.parent.mkdir(exist_ok=True)
+        _SOCKET.unlink(missing_ok=True)
+        self._file.write_text(self.text)
+        self._program.start([HAPROXY, "-db", "-f", str(self._file)])
+        for node in nodes:
+            self._await(node, "UP", "OK")
+
+    def take_out(self, node: Node) -> None:
+        """Have the node say that it is not ready, and wait until HAProxy has noticed."""
+        node.tell("health down")
+        self._await(node, "DOWN", "L7STS")
+
+    def bring_back(self, node: Node) -> None:
+        """Have it say that it is ready again."""
+        node.tell("health up")
+        self._await(node, "UP", "L7OK")
+
+    def end(self) -> None:
+        """End it."""
+        self._program.end()
+
+    def _await(self, node: Node, status: str, check: str) -> None:
+        def all_so() -> bool:
+            rows = [row for row in self._rows() if row["svname"] == node.name]
+            return bool(rows) and all(row["status"] == status and row["check_status"].endswith(check) for row in rows)
+
+        until(all_so, f"node {node.name} is {status}")
+
+    def _rows(self) -> list[dict[str, str]]:
+        self._program.check()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            try:
+                connection.connect(str(_SOCKET))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return []
+            connection.sendall(b"show stat\n")
+            with connection.makefile() as answer:
+                return list(csv.DictReader(answer))
+
+
+class Nginx:
+    """Without checks: a node leaves by the word `down` in the configuration, and a reload."""
+
+    def __init__(self, folder: Path, text: str = "") -> None:
+        self.text = text or (EXAMPLES / "nginx.conf").read_text()
+        self._file = folder / "nginx.conf"
+        self._program = _Program(folder / "nginx.log")
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Start it, and wait until it has workers."""
+        assert NGINX
+        _LOG.unlink(missing_ok=True)
+        self._file.write_text(self.text)
+        self._program.start([NGINX, "-c", str(self._file), "-g", "daemon off;"])
+        self._await("start worker process ", 1)
+
+    def take_out(self, node: Node) -> None:
+        """Mark the node as down, on each port."""
+        self._reload(re.sub(rf"(server {node.host}:\d+);", r"\1 down;", self.text))
+
+    def bring_back(self, node: Node) -> None:
+        """Take the mark away."""
+        self._reload(self.text)
+
+    def end(self) -> None:
+        """End it."""
+        self._program.end()
+
+    def _reload(self, text: str) -> None:
+        leaving = "gracefully shutting down"
+        before = _LOG.read_text().count(leaving)
+        self._file.write_text(text)
+        self._program.signal(signal.SIGHUP)
+        self._await(leaving, before + 1)
+
+    def _await(self, word: str, number: int) -> None:
+        def said() -> bool:
+            self._program.check()
+            return _LOG.exists() and _LOG.read_text().count(word) >= number
+
+        until(said, f"nginx says: {word}")
+
+
+class Kernel(ABC):
+    """The kernel as the balancer: it has no checks, and spreads connections over the nodes that it was told last."""
+
+    file: str
+
+    def __init__(self, folder: Path) -> None:
+        self.text = (EXAMPLES / self.file).read_text()
+        self._nodes: list[Node] = []
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Spread connections over all nodes."""
+        self._nodes = list(nodes)
+        self.spread(self._nodes)
+
+    def take_out(self, node: Node) -> None:
+        """Spread them over the others."""
+        self.spread([each for each in self._nodes if each is not node])
+
+    def bring_back(self, node: Node) -> None:
+        """Spread them over all again."""
+        self.spread(self._nodes)
+
+    def end(self) -> None:  # noqa: B027  # the same for all
+        """Do nothing: what was set goes with the namespace."""
+
+    @abstractmethod
+    def spread(self, nodes: Sequence[Node]) -> None:
+        """Spread new connections over these nodes."""
+
+
+class Route(Kernel):
+    """Routes of equal cost to an address that all nodes have."""
+
+    file = "ecmp.sh"
+
+    def spread(self, nodes: Sequence[Node]) -> None:
+        """Run the script."""
+        hosts = [node.host for node in nodes]
+        subprocess.run(["sh", "-s", VIRTUAL, DEVICE, *hosts], input=self.text, text=True, check=True)
+
+
+class Translation(Kernel):
+    """The rules of a Service of Kubernetes."""
+
+    file = "service.nft"
+
+    def spread(self, nodes: Sequence[Node]) -> None:
+        """Load the rules, with these nodes in the place of the two."""
+        subprocess.run(["ip", "route", "replace", f"{VIRTUAL}/32", "dev", DEVICE], check=True)
+        hosts = ", ".join(f"{number} : {node.host}" for number, node in enumerate(nodes))
+        text, changed = re.subn(r"mod 2 map \{.*?\}", f"mod {len(nodes)} map {{ {hosts} }}", self.text)
+        assert changed == 1
+        subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
+
+
+FRONTS: dict[str, Callable[[Path], Front]] = {
+    "haproxy": HAProxy, "nginx": Nginx, "ecmp": Route, "service": Translation
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""Two nodes behind each balancer that can be run here: docs/balancers.md says what is tested."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.balancers.fronts import NGINX
+from tests.balancers.scenes import CLIENT
+from tests.fleet.network import OUTSIDE
+from tests.functional.haproxy import HAPROXY
+from tests.functional.service import environment
+from tests.functional.waiting import PATIENCE
+
+NEEDS = {
+    "haproxy": (HAPROXY, "haproxy"),
+    "nginx": (NGINX, "nginx"),
+    "ecmp": (shutil.which("ip"), "iproute2"),
+    "service": (shutil.which("nft") or shutil.which("nft", path="/usr/sbin"), "nftables"),
+}
+
+
+def play(scene: str, balancer: str, folder: Path) -> dict[str, Any]:
+    """Play a scene in namespaces of its own, and return what both sides have counted."""
+    program, package = NEEDS[balancer]
+    if program is None:
+        pytest.skip(f"there is no {balancer} (Debian package {package})")
+    isolate = ["unshare", "--net", "--mount"]
+    try:
+        tried = subprocess.run([*isolate, "true"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no program unshare (package util-linux)")
+    if tried.returncode:
+        pytest.skip(f"no network namespace: {tried.stderr.strip()}")
+    done = subprocess.run(
+        [*isolate, sys.executable, "-m", "tests.balancers.scenes", str(folder), scene, balancer],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.parametrize("balancer", ["haproxy", "nginx", "service"])
+def test_drain(tmp_path: Path, balancer: str) -> None:
+    """A node that is taken out, stopped, started, brought back and reloaded under load loses and repeats nothing."""
+    result = play("drain", balancer, tmp_path)
+    assert all(number > 0 for row in result["spread"] for number in row)
+    assert result["peers"] == [CLIENT if balancer == "service" else OUTSIDE]
+    assert result["late"] == 0
+    assert set(result["ends"]) == {"clean"}
+    assert result["clients"] == [5500, 0, 0]
+    kept = result["kept"]
+    assert result["counted"] == {
+        "connections": 5500 + kept, "lines": 5500 + 2 * kept, "reasons": ["eof"], "bare": 200
+    }  # fmt: skip
+
+
+def test_routes_of_equal_cost(tmp_path: Path) -> None:
+    """Without a balancer's state all is counted once, but what a node still has open when it is taken out breaks."""
+    result = play("drain", "ecmp", tmp_path)
+    assert all(number > 0 for row in result["spread"] for number in row)
+    assert result["peers"] == [CLIENT]
+    assert result["late"] == 0
+    assert set(result["ends"]) == {"clean", "broken"}
+    completed, refused, broken = result["clients"]
+    assert (completed + broken, refused) == (5500, 0)
+    counted, kept = result["counted"], result["kept"]
+    assert completed <= counted["connections"] - kept <= 5500
+    clean = result["ends"].count("clean")
+    assert completed + kept + clean <= counted["lines"] <= 5500 + kept + clean
+
+
+@pytest.mark.parametrize("balancer", ["haproxy", "nginx"])
+def test_half_close(tmp_path: Path, balancer: str) -> None:
+    """The end that a client sees after its half-close is the node's, as long as the configuration says so."""
+    assert play("held", balancer, tmp_path) == {
+        "early": False,
+        "counted": {"connections": 21, "lines": 21, "reasons": ["eof"], "bare": 0},
+    }
+
+
+def test_nginx_without_half_close(tmp_path: Path) -> None:
+    """By default nginx ends a connection whose client half-closes before any node has read it."""
+    assert play("hasty", "nginx", tmp_path) == {
+        "early": True,
+        "counted": {"connections": 21, "lines": 21, "reasons": ["eof"], "bare": 0},
+    }
+
+
+def test_checks(tmp_path: Path) -> None:
+    """Checks of a page, and handshakes that are not completed, count nothing; any other check of a port is a client."""
+    result = play("checks", "haproxy", tmp_path)
+    for kind in ("page", "connect"):
+        assert result[kind]["checks"] >= 8
+        assert result[kind]["connections"] == 0
+    assert result["send"]["checks"] == result["send"]["connections"] >= 8
+    assert result["send"]["reasons"] == ["counted", "reset"]
