@@ -11,9 +11,10 @@ were told are kept as they are. So one that is gone after a restart ends as well
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, compress
 from threading import Lock
+from time import sleep
 from typing import Final, NamedTuple
 
 from prometheus_client.core import Metric
@@ -30,6 +31,9 @@ __all__ = ["REPEATED", "Freezer", "Page", "Slot"]
 
 REPEATED: Final = 120
 """Seconds in which every line is told: PromQL looks back for five minutes."""
+
+_BREAK: Final = 0.0001
+"""Seconds of a break after each thousand lines, which take one or two milliseconds."""
 
 _PIECE: Final = 10_000
 """Numbers that are looked at in one go."""
@@ -96,6 +100,7 @@ class Freezer:
         for lines in chain(reversed(own), series_lines(layout, snapshot)):
             some = self._changed(lines.numbers, slot)
             changed.append(some)
+            _give_way()
             if lines.counts and known.taken:
                 heads = zip(some.rows, some.heads, strict=True)
                 first += [head for row, head in heads if row > known.newest or (row == OWN and head not in known.own)]
@@ -144,7 +149,7 @@ class Freezer:
         marks = (closing.end(self._start(head, closing)) for head in ended)
         values = (
             closing.sample(self._start(head, closing), value)
-            for some in changed
+            for some in _with_breaks(changed)
             for head, value in zip(some.heads, some.values, strict=True)
         )
         kinds = ((start, True, zeros), (end, True, marks), (end, False, values))
@@ -166,6 +171,17 @@ def _states(own: Iterable[Lines], known: Known) -> dict[str, str]:
     for lines in own:
         states.update(dict.fromkeys(lines.numbers.heads, COUNTS if lines.counts else LEVEL))
     return states
+
+
+def _with_breaks(blocks: Iterable[Numbers]) -> Iterator[Numbers]:
+    for block in blocks:
+        _give_way()
+        yield block
+
+
+def _give_way() -> None:
+    """Let other threads have the interpreter: a turn of the reactor needs it several times, and waits 5 ms for each."""
+    sleep(_BREAK)
 
 
 def _newest(snapshot: Snapshot) -> int:
