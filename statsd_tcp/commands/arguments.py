@@ -6,7 +6,7 @@ import argparse
 import math
 from urllib.parse import urlsplit
 
-__all__ = ["count", "not_negative", "positive", "service_url"]
+__all__ = ["count", "not_negative", "positive", "service_url", "why_not"]
 
 
 def positive(text: str) -> float:
@@ -38,6 +38,11 @@ def service_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is not the service's address, as http://127.0.0.1:9102")
     return text.rstrip("/").removesuffix("/api/v1/status").removesuffix("/metrics")
+
+
+def why_not(error: Exception) -> str:
+    """Say in a few words why a service has not answered; urllib wraps the system's own error in one of its own."""
+    return str(getattr(error, "reason", None) or error) or type(error).__name__
 
 
 def _number(text: str) -> float:

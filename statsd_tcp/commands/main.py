@@ -43,12 +43,14 @@ COMMANDS: dict[str, Command] = {
     "ready": Command("ask a service whether it accepts, for health checks", "statsd_tcp.commands.ready"),
     "serve": Command("run the service in the foreground", "statsd_tcp.commands.serve", reads_options=True),
     "store": Command("show, check, export or back up the totals of a service", "statsd_tcp.commands.store.run"),
+    "top": Command("show what services do just now, in a terminal", "statsd_tcp.commands.top.run"),
 }
 
 
 _FIRST = """the shortest way to see it work, each in a terminal of its own:
   statscounter serve                                  then look at http://127.0.0.1:9102/
-  statscounter load --verify http://127.0.0.1:9102    10,000 connections, and the verdict"""
+  statscounter load --verify http://127.0.0.1:9102    10,000 connections, and the verdict
+  statscounter top                                    the same as the page, in a terminal"""
 
 
 class _Module(Protocol):

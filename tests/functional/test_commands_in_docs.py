@@ -43,7 +43,6 @@ ELSEWHERE = {
     r"twistd .* --output jsonl:.*": "functional/test_outputs.py::test_the_example_of_the_documentation",
     r"statsd_exporter .*": "needs another project's server",
     r"ssh .*": "needs another machine",
-    r"uv tool install .*": "installs for the user, from a package index",
     r"systemctl .*|cp .*statscounter\.service .*|rm -rf /(?:etc/systemd|opt)/.*|/bin/kill -HUP \$MAINPID": (
         "needs a machine that systemd has started"
     ),
@@ -207,7 +206,7 @@ def here(line: str) -> str:
 
 def starts(line: str) -> bool:
     """Return whether a command is a service, which lasts."""
-    return re.search(r"\btwistd ", line) is not None
+    return re.search(r"\btwistd |^statscounter serve", line) is not None
 
 
 def asserted(place: Place, line: str) -> None:

@@ -1,0 +1,1 @@
+"""``statscounter top``: what services do just now, in a terminal."""
