@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-__all__ = ["DEADLY", "POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointError", "arm"]
+__all__ = ["ABSORBING", "DEADLY", "POINTS", "READING", "SUPERVISOR", "VARIABLE", "WORKER", "CrashPointError", "arm"]
 
 VARIABLE = "STATSCOUNTER_CRASH"
 
@@ -24,13 +24,16 @@ the store has what the journal held, and the journal still holds it."""
 SUPERVISOR = ("before-commit", "after-commit")
 """In the supervisor: all is ready for the transaction; the transaction is done and no worker has been told."""
 
+ABSORBING = ("before-absorb", "after-absorb")
+"""In the supervisor: a store that was handed over is read, and not added yet; it is added, and its file still there."""
+
 READING = ("in-replay", "deadly-line")
 """In the process that reads a dead worker's journal: in its middle, where nth is how many such processes die in a row;
 and at each frame that holds `DEADLY`."""
 
 DEADLY = b"deadly"
 
-POINTS = (*WORKER, *SUPERVISOR, *READING)
+POINTS = (*WORKER, *SUPERVISOR, *ABSORBING, *READING)
 
 Burn = Callable[[], None]
 
@@ -141,6 +144,18 @@ def _after_commit(burn: Burn) -> None:
     _after(Store, "_write", burn)
 
 
+def _before_absorb(burn: Burn) -> None:
+    from statsd_tcp.store.absorption import Absorption
+
+    _before(Absorption, "_add", burn)
+
+
+def _after_absorb(burn: Burn) -> None:
+    from statsd_tcp.store.absorption import Absorption
+
+    _before(Absorption, "_drop", burn)
+
+
 def _in_replay(burn: Burn) -> None:
     from statsd_tcp.aggregate.tally import Tally
 
@@ -166,6 +181,8 @@ _ARMED: Mapping[str, Callable[[Burn], None]] = {
     "before-release": _before_release,
     "before-commit": _before_commit,
     "after-commit": _after_commit,
+    "before-absorb": _before_absorb,
+    "after-absorb": _after_absorb,
     "in-replay": _in_replay,
     "deadly-line": _deadly_line,
 }

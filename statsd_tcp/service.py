@@ -58,6 +58,7 @@ from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
+from statsd_tcp.store.handover import FOLDER
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.manifest import Manifest
 from statsd_tcp.supervisor.shutdown import LONGEST_END
@@ -138,9 +139,11 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
     """Return a function that opens the store, for the thread that it is to belong to."""
 
     def open_store() -> Store:
+        from statsd_tcp.store.absorption import Absorption
         from statsd_tcp.store.database import Store
 
         settings = plan.settings
+        Absorption(plan.state_dir / STORE, plan.state_dir / FOLDER).run()
         mapper = None if settings.mapping is None else Mapper(settings.mapping)
         return Store(
             plan.state_dir / STORE,

@@ -194,7 +194,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             rehearse(settings, running)
         manifest = read_manifest(os.environ)
         plan, lock = make_plan(settings, os.environ, manifest, user)
-        crash_points.arm(os.environ, crash_points.SUPERVISOR)
+        crash_points.arm(os.environ, crash_points.SUPERVISOR + crash_points.ABSORBING)
         return _assemble(
             reactor, plan, lock, outputs, manifest, _log_observer(reactor, options, settings, twistd), receivers
         )

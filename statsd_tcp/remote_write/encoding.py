@@ -25,6 +25,7 @@ __all__ = [
     "Body",
     "Moment",
     "bodies",
+    "bodies_of_groups",
     "compressed",
     "label_fields",
     "labels_of",
@@ -105,6 +106,21 @@ def bodies(series: Iterable[bytes]) -> Iterator[Body]:
             some, size = [], 0
         some.append(field)
         size += len(field)
+    if some:
+        yield Body(len(some), compressed(some))
+
+
+def bodies_of_groups(groups: Iterable[Sequence[bytes]]) -> Iterator[Body]:
+    """Put groups of series into requests, each group into one, in their order, and compress these."""
+    some: list[bytes] = []
+    size = 0
+    for group in groups:
+        length = sum(map(len, group))
+        if some and (len(some) + len(group) > MOST_SERIES or size + length > MOST_BYTES):
+            yield Body(len(some), compressed(some))
+            some, size = [], 0
+        some += group
+        size += length
     if some:
         yield Body(len(some), compressed(some))
 

@@ -2,6 +2,7 @@
 
     first samples    0 of each new line that counts, at the slot's start: so a rise from nothing is one
     ends             the mark that a series ends, of lines that are on the page no more
+    last samples     of nodes that leave, next to our values of the same lines: see the module farewell
     values           of lines that have changed, and of every line at least each two minutes
 
 A line is new if its series came after the output was told of the series before it, and after a receiver has taken
@@ -11,7 +12,7 @@ were told are kept as they are. So one that is gone after a restart ends as well
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress
 from threading import Lock
 from time import sleep
@@ -19,10 +20,12 @@ from typing import Final, NamedTuple
 
 from prometheus_client.core import Metric
 
-from statsd_tcp.remote_write.encoding import Moment, bodies
+from statsd_tcp.remote_write.encoding import Moment, bodies, bodies_of_groups
+from statsd_tcp.remote_write.farewell import after_slot, held_back, last_samples, marks
 from statsd_tcp.remote_write.labels import Labels
 from statsd_tcp.remote_write.lines import OWN, Lines, own_lines, series_lines
 from statsd_tcp.store.frozen import COUNTS, ENDED, LEVEL, Frozen, Known
+from statsd_tcp.store.leaving import Leaving
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition_layout import Layout, Layouts
 from statsd_tcp.web.exposition_rows import Numbers
@@ -96,17 +99,18 @@ class Freezer:
         own = own_lines(families)
         changed: list[Numbers] = []
         first: list[str] = []
+        held = held_back(known.leaving, slot.end)
         # Those that tell stores apart come first: see the module search.
         for lines in chain(reversed(own), series_lines(layout, snapshot)):
             some = self._changed(lines.numbers, slot)
-            changed.append(some)
+            changed.append(_without(some, held) if held else some)
             _give_way()
             if lines.counts and known.taken:
                 heads = zip(some.rows, some.heads, strict=True)
                 first += [head for row, head in heads if row > known.newest or (row == OWN and head not in known.own)]
         states = _states(own, known)
         ended = self._ended(layout, snapshot, known, states)
-        result = self._written(slot, changed, first, ended)
+        result = self._written(slot, changed, first, ended, known.leaving)
         for head in ended:
             self._values.pop(head, None)
             self._starts.pop(head, None)
@@ -114,7 +118,8 @@ class Freezer:
             self._values.update(zip(some.heads, some.values, strict=True))
         self._layout = layout
         newest = max(known.newest, _newest(snapshot))
-        return known._replace(last=slot.end, newest=newest, own=states), result
+        leaving = after_slot(known.leaving, slot.end)
+        return known._replace(last=slot.end, newest=newest, own=states, leaving=leaving), result
 
     def _changed(self, numbers: Numbers, slot: Slot) -> Numbers:
         """Return the lines that have changed, and those whose turn it is."""
@@ -138,7 +143,9 @@ class Freezer:
             shown.update(lines.numbers.heads)
         return gone + [head for head in self._values if head not in shown]
 
-    def _written(self, slot: Slot, changed: list[Numbers], first: list[str], ended: list[str]) -> list[Frozen]:
+    def _written(
+        self, slot: Slot, changed: list[Numbers], first: list[str], ended: list[str], leaving: Sequence[Leaving]
+    ) -> list[Frozen]:
         # Behind everything that was said at the slot's start.
         start, end = slot.start + 1, slot.end
         opening, closing = Moment(start), Moment(end)
@@ -146,16 +153,22 @@ class Freezer:
             self._length = closing.length
             self._starts.clear()
         zeros = (opening.sample(self._start(head, opening), 0.0) for head in first)
-        marks = (closing.end(self._start(head, closing)) for head in ended)
-        values = (
-            closing.sample(self._start(head, closing), value)
-            for some in _with_breaks(changed)
-            for head, value in zip(some.heads, some.values, strict=True)
+        ends = chain((closing.end(self._start(head, closing)) for head in ended), marks(leaving, closing))
+        ours = {head: value for some in changed for head, value in _pairs(some)} if leaving else {}
+        last, paired = last_samples(leaving, end, closing, ours, lambda head: self._sample(head, ours[head], closing))
+        if paired:
+            changed = [_without(some, paired) for some in changed]
+        values = (self._sample(head, value, closing) for some in _with_breaks(changed) for head, value in _pairs(some))
+        kinds = (
+            (start, True, bodies(zeros)),
+            (end, True, bodies(ends)),
+            (end, True, bodies_of_groups(last)),
+            (end, False, bodies(values)),
         )
-        kinds = ((start, True, zeros), (end, True, marks), (end, False, values))
-        return [
-            Frozen(time, body.series, edge, body.content) for time, edge, series in kinds for body in bodies(series)
-        ]
+        return [Frozen(time, body.series, edge, body.content) for time, edge, found in kinds for body in found]
+
+    def _sample(self, head: str, value: float, moment: Moment) -> bytes:
+        return moment.sample(self._start(head, moment), value)
 
     def _start(self, head: str, moment: Moment) -> bytes:
         """Return the bytes of a series up to its value, which are the same for all moments."""
@@ -163,6 +176,17 @@ class Freezer:
         if start is None:
             start = self._starts[head] = moment.start(self._labels.of_head(head))
         return start
+
+
+def _pairs(numbers: Numbers) -> Iterable[tuple[str, float]]:
+    return zip(numbers.heads, numbers.values, strict=True)
+
+
+def _without(numbers: Numbers, heads: set[str]) -> Numbers:
+    """Return lines without some of them."""
+    which = [head not in heads for head in numbers.heads]
+    rows, names, values = numbers
+    return Numbers(list(compress(rows, which)), list(compress(names, which)), list(compress(values, which)))
 
 
 def _states(own: Iterable[Lines], known: Known) -> dict[str, str]:

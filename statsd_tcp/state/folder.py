@@ -32,7 +32,7 @@ STORE_FILES = (f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", STORE)
 PRIVATE = "private"
 """The folder below a state folder that others may write."""
 
-_OURS = frozenset({LOCK, LEDGERS, PRIVATE, *STORE_FILES})
+_OURS = frozenset({LOCK, LEDGERS, PRIVATE, "absorb", *STORE_FILES})
 _OTHERS_WRITE = 0o022
 _OTHERS = 0o077
 

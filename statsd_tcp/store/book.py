@@ -135,6 +135,14 @@ class Book:
             del self.ledgers[ledger_id]
             self._touched_ledgers.add(ledger_id)
 
+    def add(self, other: Book) -> None:
+        """Add the totals of another store. Of ledgers that are not folded there, what it has is settled."""
+        settled = other.copy()
+        for ledger_id in other.ledgers:
+            settled.fold(ledger_id)
+        for key, value in settled.settled.items():
+            self._add(key, value)
+
     def changed(self) -> bool:
         """Return whether this copy differs from what it was made of."""
         return bool(self._touched_ledgers or self._touched_totals)

@@ -42,7 +42,10 @@ _SERIES: Final = """CREATE TABLE series (
     updated REAL NOT NULL
 )"""
 
-_DROPPED: Final = ("rows", "pages", "owners", "backup", "identity", "remote_outputs", "remote_own", "remote_requests")
+_DROPPED: Final = (
+    *("rows", "pages", "owners", "backup", "identity", "absorbed"),
+    *("remote_outputs", "remote_own", "remote_requests", "remote_leaving", "remote_leaving_lines"),
+)
 
 _PUT_KNOWN: Final = "INSERT OR REPLACE INTO slot_series (kind, identity, value, seen) VALUES (?, ?, ?, ?)"
 

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from statsd_tcp.store.leaving import Leaving, drop_leaving, leaving_of, note_leaving
 from statsd_tcp.store.thinning import thinned
 
 __all__ = ["COUNTS", "ENDED", "LEVEL", "Bounds", "Frozen", "Known", "Queue", "Request", "State"]
@@ -84,12 +85,17 @@ class Request(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What an output knows of itself; ``own`` are the service's own lines that it was told of, with their states."""
+    """What an output knows of itself.
+
+    ``own`` are the service's own lines that it was told of, with their states, and ``leaving`` the nodes whose lines it
+    has to end.
+    """
 
     last: int = 0
     taken: int = 0
     newest: int = 0
     own: Mapping[str, str] = {}
+    leaving: tuple[Leaving, ...] = ()
 
 
 class Bounds(NamedTuple):
@@ -133,6 +139,7 @@ class Queue:
         marks = ", ".join("?" * len(outputs))
         for table in ("remote_outputs", "remote_own", "remote_requests"):
             connection.execute(f"DELETE FROM {table} WHERE output NOT IN ({marks})", tuple(outputs))  # noqa: S608
+        drop_leaving(connection, outputs)
         return self._known(connection)
 
     def state(self, connection: sqlite3.Connection) -> State:
@@ -148,6 +155,7 @@ class Queue:
         came = [(self.output, *one) for one in known.own.items() - before.own.items()]
         connection.executemany(_PUT_OWN, came)
         connection.executemany(_DROP_OWN, [(self.output, head) for head in before.own.keys() - known.own.keys()])
+        note_leaving(connection, self.output, before.leaving, known.leaving)
         connection.executemany(
             "INSERT INTO remote_requests (output, time, series, edge, body) VALUES (?, ?, ?, ?, ?)",
             [(self.output, *request) for request in requests],
@@ -188,7 +196,8 @@ class Queue:
     def _known(self, connection: sqlite3.Connection) -> Known:
         row = connection.execute(_KNOWN, (self.output,)).fetchone()
         own = dict(connection.execute(_OWN, (self.output,)).fetchall())
-        return Known() if row is None else Known(row[0], row[1], row[2], own)
+        known = Known() if row is None else Known(row[0], row[1], row[2], own)
+        return known._replace(leaving=leaving_of(connection, self.output))
 
     def _note(self, connection: sqlite3.Connection, known: Known) -> None:
         # What was taken meanwhile is in the file alone.

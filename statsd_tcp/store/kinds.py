@@ -9,6 +9,7 @@ from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.flush.counters import last_id
 from statsd_tcp.flush.rules import MAX_SERIES
 from statsd_tcp.mapping.mapper import Mapped
+from statsd_tcp.series.addition import plan_addition
 from statsd_tcp.series.changes import plan_counters, plan_gauges, plan_observations, plan_sets, plan_traits
 from statsd_tcp.series.clock import SeriesClock
 from statsd_tcp.series.columns import SeriesColumns
@@ -111,6 +112,12 @@ class Kinds:
             raw,
         ]
         number(list(zip(WIDTHS, plans, strict=True)), news.met, self._next_id)
+        return plans
+
+    def plan_addition(self, others: Sequence[SeriesColumns]) -> list[SeriesPlan]:
+        """Work out what it does to the series of each kind to add those of another store."""
+        plans = [plan_addition(*each) for each in zip(self.columns, others, strict=True)]
+        number(list(zip(WIDTHS, plans, strict=True)), (), self._next_id)
         return plans
 
     def raw_plan(self, plans: Sequence[SeriesPlan]) -> SeriesPlan:

@@ -41,10 +41,11 @@ class Plan(msgspec.Struct):
 
     ``series`` are the changes to each kind's columns, and ``writes`` what has to be written about them; ``now`` is the
     moment of what changes, by the clock of the series. ``flushes``, if there is something to do about them, is called
-    inside the transaction. ``left_out`` are series that found no room. ``sets`` are their members, which are in memory
-    only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says that the file has the
-    mark of a backup, which goes. ``targets`` says what became of raw counters that came by name, and ``said`` are
-    the numbers that stand for them. ``mapped``: how many series were looked up, by what became of them.
+    inside the transaction, and so is ``also``. ``left_out`` are series that found no room. ``sets`` are their members,
+    which are in memory only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says
+    that the file has the mark of a backup, which goes. ``targets`` says what became of raw counters that came by name,
+    and ``said`` are the numbers that stand for them. ``mapped``: how many series were looked up, by what became of
+    them.
     """
 
     book: Book
@@ -63,11 +64,13 @@ class Plan(msgspec.Struct):
     targets: Mapping[str, Target] = {}
     mapped: Mapping[str, int] = {}
     said: Sequence[Said] = ()
+    also: Callable[[sqlite3.Connection], None] | None = None
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
         decided = self.decision is not None and self.decision.is_new()
-        return self.flushes is None and self.writes is None and not (self.book.changed() or self.marked or decided)
+        idle = self.flushes is None and self.also is None and self.writes is None
+        return idle and not (self.book.changed() or self.marked or decided)
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
@@ -88,6 +91,8 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
             connection.executemany(_PUT_OWNER, plan.decision.rows())
         if plan.flushes is not None:
             plan.flushes(connection)
+        if plan.also is not None:
+            plan.also(connection)
 
 
 @contextmanager

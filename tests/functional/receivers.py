@@ -126,16 +126,17 @@ class Engine:
         body = compressed([Moment(round(time * 1000)).series(label_fields([("__name__", name)]), value)])
         assert _post(self.url, body, {"Content-Encoding": "snappy"}) in {200, 204}
 
-    def values(self, query: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Return the samples of a query by their labels."""
-        url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    def values(self, query: str, at: float | None = None) -> dict[frozenset[tuple[str, str]], float]:
+        """Return the samples of a query by their labels, of now or of a time in seconds since 1970."""
+        fields = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
+        url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode(fields)}"
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             found: Any = json.load(answer)
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["data"]["result"]}
 
-    def value(self, query: str) -> float:
+    def value(self, query: str, at: float | None = None) -> float:
         """Return the only sample of a query; NaN if there is none."""
-        return next(iter(self.values(query).values()), float("nan"))
+        return next(iter(self.values(query, at).values()), float("nan"))
 
     def _answers(self) -> bool:
         assert self._process is not None

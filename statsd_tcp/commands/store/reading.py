@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import count, repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from statsd_tcp.commands.store.source import open_source
 from statsd_tcp.series.columns import SeriesColumns
 from statsd_tcp.series.plan import RAW, WIDTHS
-from statsd_tcp.store.backup import taken_at, write_backup
+from statsd_tcp.store.backup import copied, taken_at, write_backup
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.identity import Identity, identity_of
@@ -25,6 +25,9 @@ from statsd_tcp.store.schema import APPLICATION_ID, OLD_VERSION, SCHEMA_VERSION
 from statsd_tcp.wire.series import split_identity
 
 __all__ = ["LedgerLine", "SeriesLine", "StoreReader", "TotalLine", "open_reader"]
+
+
+_T = TypeVar("_T")
 
 
 class TotalLine(NamedTuple):
@@ -116,6 +119,20 @@ class StoreReader:
         loaded = load_series(self._connection, columns)
         shown = [each for each in columns if each.kind != RAW]
         return _Series(shown, loaded.row, loaded.damage)
+
+    @property
+    def columns(self) -> list[SeriesColumns]:
+        """The series that the page shows, by kind."""
+        return self._loaded.columns
+
+    def look(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read something else."""
+        return work(self._connection)
+
+    def copied(self, file: Path) -> AbstractContextManager[Path]:
+        """Make a new file of all of it, as `backup.copied` does. This look ends with it."""
+        self._end()
+        return copied(self._connection, file)
 
     def let_go(self) -> None:
         """Read the series into memory, and end this look: while it lasts the log of a running service only grows."""

@@ -23,6 +23,7 @@ from statsd_tcp.settings.settings import SettingsError
 from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.state.folder import LEDGERS, STORE, files_in
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.handover import ABSORB, RETIRE, absorbed_of
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,13 +37,18 @@ _SUMMARIES = {
     "backup": "copy the store to a new file, also while the service runs",
 }
 
+_HANDOVERS = {
+    ABSORB: "have the service of this folder go on with the totals of another node, which has ended",
+    RETIRE: "have the service of this folder end the series of another node, which has ended; its totals go",
+}
+
 _KINDS = {"c": "counters", "g": "gauges", "ms": "timers", "h": "distributions", "s": "sets"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     _add_folder(parser, None)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="nothing is changed")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="what to do")
     for name, summary in _SUMMARIES.items():
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         # After the action too; an option before it must not be lost because there is none after it.
@@ -54,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             words = "make a store that release 0.1.0 reads, with the present totals, in the file OUT"
             action.add_argument("--format", choices=["0.1"], help=words)
             action.add_argument("file", metavar="OUT", nargs="?", help=made)
+    for name, summary in _HANDOVERS.items():
+        action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        _add_folder(action, argparse.SUPPRESS)
+        action.add_argument("other", metavar="OTHER", help="the state folder of the other node, or its store's file")
+        words = "accept that series at outputs which this node does not have go on counting"
+        action.add_argument("--offline", action="store_true", help=words)
+        words = "give up what is only in the journals of the other node"
+        action.add_argument("--without-journals", action="store_true", help=words)
     parser.epilog = "exit status: 0 whole, 1 damaged, 2 could not be read or made, 64 wrong command line"
 
 
@@ -70,6 +84,8 @@ def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) ->
     try:
         settings = build_settings({"state-dir": given} if given else {})
         folder = files_in(default_state_directory(settings, os.environ))
+        if arguments.action in _HANDOVERS:
+            return _hand_over(folder, arguments, wall())
         with open_reader(folder / STORE) as reader:
             if arguments.action == "backup":
                 return _backup(reader, Path(arguments.file), wall())
@@ -79,6 +95,15 @@ def run(arguments: argparse.Namespace, wall: Callable[[], float] = time.time) ->
     except (StoreError, SettingsError) as error:
         print(f"statscounter store: {error}", file=sys.stderr)
         return UNREADABLE
+
+
+def _hand_over(folder: Path, arguments: argparse.Namespace, now: float) -> int:
+    # What this imports no other action needs.
+    from statsd_tcp.commands.store.handover import Wanted, hand_over
+
+    wanted = Wanted(arguments.action, Path(arguments.other), arguments.offline, arguments.without_journals)
+    print(hand_over(folder, wanted, now))
+    return WHOLE
 
 
 def _info(reader: StoreReader, folder: Path) -> int:
@@ -91,6 +116,8 @@ def _info(reader: StoreReader, folder: Path) -> int:
         table.add_row("node", identity.node)
         if identity.heir:
             table.add_row("handed over to", identity.heir)
+    for each in reader.look(absorbed_of):
+        table.add_row(each.kind, f"{each.node}, {each.uuid}, {_date(each.moment)}")
     taken = reader.backup_taken()
     if taken is not None:
         table.add_row("backup of", _date(taken))

@@ -15,6 +15,7 @@ from statsd_tcp.remote_write.encoding import (
     STALE,
     Moment,
     bodies,
+    bodies_of_groups,
     compressed,
     label_fields,
     labels_of,
@@ -68,6 +69,13 @@ class EncodingTests(SynchronousTestCase):
         large = Moment(NOW).series(label_fields([("a", "b" * 700_000)]), 1.0)
         self.assertEqual([body.series for body in bodies([small, large, large, small])], [2, 2])
         self.assertEqual(list(bodies([])), [])
+
+    def test_groups(self) -> None:
+        """What belongs together is in one request."""
+        small = Moment(NOW).series(label_fields([("a", "b")]), 1.0)
+        large = Moment(NOW).series(label_fields([("a", "b" * 400_000)]), 1.0)
+        groups = [[small] * (MOST_SERIES - 1), [small] * 2, [large], [large, large]]
+        self.assertEqual([body.series for body in bodies_of_groups(groups)], [MOST_SERIES - 1, 3, 2])
 
     def test_split(self) -> None:
         """A request is taken apart into the series that it was made of, and each tells its labels."""

@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.remote_write.encoding import STALE
+from statsd_tcp.remote_write.farewell import after_slot, held_back
 from statsd_tcp.remote_write.freezing import REPEATED, Freezer, Page, Slot
 from statsd_tcp.store.frozen import ENDED, Frozen, Known
+from statsd_tcp.store.leaving import Leaving
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.remote_write.messages import read
@@ -174,6 +176,51 @@ class FreezingTests(SynchronousTestCase):
         self.known = self.known._replace(taken=self.known.last)
         requests = self.freeze(make_snapshot(("c", "b", 1.0), epoch=1))
         self.assertEqual([request.edge for request in requests], [True, True, False])
+
+    def test_farewell(self) -> None:
+        """A node leaves in three slots, and our lines of the same names stand still until its last samples.
+
+        These are in one request with ours, which is never left out.
+        """
+        total = CounterMetricFamily("statscounter_x", "Text.", value=2)
+        self.told(make_snapshot(("c", "both", 1.0), ("c", "ours", 1.0)), total)
+        lines = {"both ": True, "theirs ": True, "level ": False, "statscounter_x_total ": True, "gone ": True}
+        self.known = self.known._replace(
+            taken=self.known.last, leaving=(Leaving("uuid", {"node": "a"}, lines), Leaving("other", {}, {"z ": True}))
+        )
+        series = ("c", "both", 6.0), ("c", "ours", 2.0), ("c", "theirs", 3.0), ("g", "mine", 0.0)
+        first, then = self.told(make_snapshot(*series), total)
+        self.assertEqual(self.values(first), {"theirs": 0.0})
+        self.assertEqual(self.values(then), {"ours": 2.0, "mine": 0.0})
+        (request,) = self.freeze(make_snapshot(*series), total)
+        self.assertTrue(request.edge)
+        told = {named(labels): samples[0] for labels, samples in read(request.body)}
+        end = START + 30_000
+        self.assertEqual(
+            told,
+            {
+                "both": (6.0, end),
+                "both node=a": (0.0, end),
+                "theirs": (3.0, end),
+                "theirs node=a": (0.0, end),
+                "statscounter_x_total node=a": (0.0, end),
+                "gone node=a": (0.0, end),
+                "z": (0.0, end),
+            },
+        )
+        (marks,) = self.told(make_snapshot(*series), total)
+        self.assertEqual(set(marks), {*(f"{head}node=a" for head in lines), "z"})
+        self.assertEqual({struct.pack("<d", value) for value, _ in marks.values()}, {STALE})
+        self.assertEqual((self.told(make_snapshot(*series), total), self.known.leaving), ([], ()))
+
+    def test_farewell_takes_time(self) -> None:
+        """Between the first samples of what is new and the last ones of a node an engine has five seconds."""
+        leaving = Leaving("uuid", {"node": "a"}, {"x ": True})
+        slots = []
+        for end in range(1000, 10_000, 1000):
+            slots.append((held_back([leaving], end), leaving.said))
+            (leaving,) = after_slot([leaving], end) or (leaving,)
+        self.assertEqual(slots, [({"x "}, False)] * 5 + [(set(), False)] + [(set(), True)] * 3)
 
     def test_forgotten(self) -> None:
         """What did not reach the queue is told again."""

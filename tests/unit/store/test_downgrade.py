@@ -26,6 +26,9 @@ from statsd_tcp.mapping.rules import MappingRules, Rule
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.downgrade import LeftOut, write_downgrade
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.frozen import Bounds, Queue
+from statsd_tcp.store.handover import ABSORBED
+from statsd_tcp.store.leaving import enter_leaving
 from statsd_tcp.store.schema import OLD_VERSION
 from tests.unit.store.cases import RULES, FlushTestCase, values
 
@@ -173,6 +176,22 @@ class DowngradeTests(FlushTestCase):
         self.assertEqual(50.0, again.snapshot.counters.traits[1].ttl)
         self.assertEqual(before.totals(), again.snapshot.totals())
         self.assertEqual(waiting, self.results(again))
+
+    def test_tables(self) -> None:
+        """What release 0.1.0 has no tables for is not there."""
+        store = self.open()
+        queue = Queue("o", Bounds(9, 1 << 20))
+        store.change(lambda connection: queue.load(connection, ["o"]))
+        store.change(lambda connection: enter_leaving(connection, "o", "x", "{}", []))
+        store.change(lambda connection: connection.execute(ABSORBED))
+        store.close()
+        self.downgrade()
+        with closing(sqlite3.connect(self.file)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        self.assertEqual(
+            names - {"sqlite_sequence"},
+            {"ledgers", "totals", "series", "traits", "slot_parts", "slot_series", "slot_results", "slot_queue"},
+        )
 
     def test_owners(self) -> None:
         """Who owns names on the page is left out, and counted."""
