@@ -241,12 +241,14 @@ class Service(OrderedService):
         self._examples = LastExamples(reactor, kept=not settings.hide_bad_lines)
         self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=self._examples.add)
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
-        self._supervisor = Supervisor(reactor, children, plan, ledger_folder, self._committer, self, manifest)
+        self._notifier = Notifier(os.environ, os.getpid())
+        self._supervisor = Supervisor(
+            reactor, children, plan, ledger_folder, self._committer, self, manifest, kept=self._notifier.listens
+        )
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._remotes = self._make_remotes(settings, receivers or {})
         self._repeats = RepeatTotals([target.label for target in settings.repeat], reactor.seconds)
         self._kernel = KernelWatch(reactor, plan)
-        self._notifier = Notifier(os.environ, os.getpid())
         self._health = Health(
             self._supervisor,
             self._committer,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from twisted.logger import Logger
 
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.bpf import let_in
 from statsd_tcp.sockets.listener import BoundListener, bind_row, share
 from statsd_tcp.sockets.tls import read_tls
 
@@ -135,4 +137,8 @@ class InheritedSockets:
         if descriptor not in self._opened:
             one = self._opened[descriptor] = socket.socket(fileno=descriptor)
             one.setblocking(False)
+            if one.type == socket.SOCK_STREAM and one.family != socket.AF_UNIX:
+                # An earlier run may have been killed while it was stopping, and systemd has kept the socket.
+                with suppress(OSError):
+                    let_in(one)
         return self._opened[descriptor]

@@ -31,6 +31,11 @@ class Notifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ, pid)
 
+    @property
+    def listens(self) -> bool:
+        """Return whether systemd wants to be told, and so may keep what it is given."""
+        return bool(self._address)
+
     def ready(self, status: str) -> None:
         """Report that the service works, or works again after a reload."""
         self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")

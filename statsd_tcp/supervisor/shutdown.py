@@ -1,8 +1,14 @@
-"""The end of the service: workers hand over what they have, then the sockets are closed, then all is committed."""
+"""The end of the service: no handshake begins, workers hand over what they have, sockets are closed, all is committed.
+
+A connection that the kernel has completed is established for its client. If it waits in a queue when the socket is
+closed, it is reset, and a balancer in front may tell its own client that all went well. So nothing new may come into
+the queues before the workers read them to their end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -12,8 +18,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.commit.committer import Committer
+from statsd_tcp.sockets.bpf import let_in, turn_away
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.slots import Slots
+from statsd_tcp.words import in_words
 
 __all__ = ["LAST_COMMIT", "LAST_KILL", "LONGEST_END", "Shutdown"]
 
@@ -30,11 +38,17 @@ than `docker stop` and systemd lose their patience: whom they kill has said noth
 
 
 class Shutdown:
-    """Ends the workers in ``slots``. `check` must be called whenever one has ended."""
+    """Ends the workers in ``slots``. `check` must be called whenever one has ended.
+
+    Of sockets that are ``kept`` by systemd nothing is turned away: clients wait in their queues for the next start.
+    """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, slots: Slots, listeners: Sequence[BoundListener], committer: Committer) -> None:
+    def __init__(
+        self, reactor: Any, slots: Slots, listeners: Sequence[BoundListener], committer: Committer, *, kept: bool
+    ) -> None:
+        self._kept = kept
         self._reactor = reactor
         self._slots = slots
         self._listeners = listeners
@@ -48,6 +62,7 @@ class Shutdown:
         stopped = self._stopped = Deferred[None]()
         self._deadline = self._reactor.callLater(seconds, self._out_of_time)
         self._end = self._reactor.seconds() + seconds
+        self._set(turn_away)
         for slot in self._slots:
             slot.stop()
         self.check()
@@ -65,6 +80,8 @@ class Shutdown:
 
     def _commit(self, stopped: Deferred[None]) -> None:
         """Close the sockets, and commit what there is, within the rest of the time or `LAST_COMMIT`."""
+        # Other processes may have copies of sockets that were passed to us.
+        self._set(let_in)
         for listener in self._listeners:
             listener.close()
         left = max(0.0, self._end - self._reactor.seconds())
@@ -75,6 +92,21 @@ class Shutdown:
         finished.addErrback(self._log_hung)
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
+
+    def _set(self, how: Callable[[socket.socket], None]) -> None:
+        if self._kept:
+            return
+        try:
+            for one in self._tcp_sockets():
+                how(one)
+        except OSError as error:
+            self._log.warn("clients that connect at the last moment are reset: {error}", error=in_words(error))
+
+    def _tcp_sockets(self) -> Iterator[socket.socket]:
+        for listener in self._listeners:
+            if listener.stream and not listener.endpoint.path:
+                for row in listener.sockets:
+                    yield from row
 
     def _out_of_time(self) -> None:
         self._deadline = None

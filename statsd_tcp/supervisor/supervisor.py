@@ -76,7 +76,10 @@ class Supervisor(Service):
         events: SupervisorEvents,
         manifest: Manifest | None = None,
         wall: Callable[[], float] = time.time,
+        *,
+        kept: bool = False,
     ) -> None:
+        """``kept`` says that systemd may keep the sockets for the next start."""
         self._reactor = reactor
         self._children = children
         self._plan = plan
@@ -98,7 +101,7 @@ class Supervisor(Service):
             reactor, children, plan.inherited, self._slots, events.reloaded, steering=self._steering
         )
         self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall, plan.commit_period)
-        self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer)
+        self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer, kept=kept)
 
     def privilegedStartService(self) -> None:
         """Listen, as long as we may."""

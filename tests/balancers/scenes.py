@@ -121,6 +121,18 @@ def drain(stage: Stage) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def stop(stage: Stage) -> dict[str, Any]:
+    """Stop a node under load without taking it out, and start it again."""
+    node, _ = stage.nodes
+    stage.lines(20).join()
+    under_load = stage.lines(4000)
+    under_load.reach(200)
+    node.stop()
+    under_load.join()
+    node.start()
+    return {"clients": stage.outcomes(), "counted": stage.settled()}
+
+
 def _keep(stage: Stage) -> list[socket.socket]:
     """Open connections with a line each until both nodes have one."""
     kept: list[socket.socket] = []
@@ -224,7 +236,7 @@ def _await_checks(stage: Stage, count: Callable[[Node], int], before: Sequence[i
     }
 
 
-SCENES = {"drain": drain, "held": held, "hasty": hasty, "checks": checks}
+SCENES = {"drain": drain, "stop": stop, "held": held, "hasty": hasty, "checks": checks}
 
 
 def main(folder: Path, scene: str, balancer: str) -> None:

@@ -66,6 +66,24 @@ def test_drain(tmp_path: Path, balancer: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("balancer", ["haproxy", "nginx"])
+def test_stop(tmp_path: Path, balancer: str) -> None:
+    """A node that is stopped without being taken out refuses in time: all its clients go to the other node."""
+    result = play("stop", balancer, tmp_path)
+    assert result["clients"] == [4020, 0, 0]
+    assert result["counted"] == {"connections": 4020, "lines": 4020, "reasons": ["eof"], "bare": 0}
+
+
+@pytest.mark.parametrize("balancer", ["ecmp", "service"])
+def test_stop_without_retries(tmp_path: Path, balancer: str) -> None:
+    """Where nothing retries, late clients of a node that stops are refused; none is reset, and all others count."""
+    result = play("stop", balancer, tmp_path)
+    completed, refused, broken = result["clients"]
+    assert broken == 0
+    assert completed + refused == 4020
+    assert result["counted"] == {"connections": completed, "lines": completed, "reasons": ["eof"], "bare": 0}
+
+
 def test_routes_of_equal_cost(tmp_path: Path) -> None:
     """Without a balancer's state all is counted once, but what a node still has open when it is taken out breaks."""
     result = play("drain", "ecmp", tmp_path)

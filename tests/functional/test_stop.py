@@ -46,6 +46,20 @@ def test_what_waits_is_counted(start_service: ServiceMaker) -> None:
     assert metrics.total("hits") == 40
 
 
+def test_under_load(start_service: ServiceMaker) -> None:
+    """A stop under load resets no client: those that come too late are refused, and all others are counted."""
+    service = start_service(workers=2)
+    port = service.port("lines")
+    burst = Burst(lambda: half_close(port, LINE), 5000).start()
+    burst.reach(500)
+    assert service.stop() == -signal.SIGTERM
+    completed, refused, broken = burst.join()
+    assert broken == 0
+    assert refused > 0
+    metrics = service.start().metrics()
+    assert metrics.accepted("lines") == metrics.total("hits") == completed
+
+
 def test_open_connections_are_read_and_closed(start_service: ServiceMaker) -> None:
     """Connections that are open at a stop are read once more and then closed, which is counted."""
     service = start_service()

@@ -1,6 +1,8 @@
-"""Running a classic BPF program by hand: the few instructions that steering uses, as linux/bpf_common.h has them."""
+"""Running a classic BPF program by hand: the few instructions that are used here, as linux/bpf_common.h has them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from statsd_tcp.sockets.bpf import Instruction
 
@@ -12,8 +14,8 @@ LONGEST = 4096
 _EXTENSIONS = 0xFFFFF000
 
 
-def run(program: list[Instruction], *, cpu: int = 0, random: int = 0) -> int:
-    """Return what the program answers on that processor, when the kernel's random number is that one.
+def run(program: Sequence[Instruction], *, cpu: int = 0, random: int = 0, packet: bytes = b"") -> int:
+    """Return what the program answers on that processor, for that packet, when the kernel's random number is that one.
 
     Fails on what the kernel would refuse: an unknown instruction, a jump out of the program or too far for eight bits.
     """
@@ -27,6 +29,10 @@ def run(program: list[Instruction], *, cpu: int = 0, random: int = 0) -> int:
         match code:
             case 0x20:
                 accumulator = loads[operand]
+            case 0x30:
+                accumulator = packet[operand]
+            case 0x54:
+                accumulator &= operand
             case 0x04:
                 accumulator += operand
             case 0x24:

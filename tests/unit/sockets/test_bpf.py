@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.sockets.bpf import program_without
+from statsd_tcp.sockets.bpf import NO_HANDSHAKES, program_without
 from statsd_tcp.sockets.steering import program_by_cpu
 from tests.unit.sockets.machine import run
 
@@ -20,6 +22,8 @@ BY_CPU = (
     ((3, 1, 3, 1, 3), {3: {0, 2, 4}, 1: {1, 3}, 0: {0}, 7: {2}}),
     ((0, 0, 0), {0: {0, 1, 2}, 1: {1}}),
 )
+
+SYN, ACK = 0x02, 0x10
 
 UNEVEN: tuple[tuple[int, ...], ...] = ((), (0, 0, 1), (0, 1, 1), (0, 1, 2, 1))
 
@@ -71,3 +75,14 @@ class WithoutTests(SynchronousTestCase):
     def test_nobody_left(self) -> None:
         """A group without any socket left cannot be steered."""
         self.assertRaises(ValueError, program_without, [0, 1], 2)
+
+
+class NoHandshakesTests(SynchronousTestCase):
+    """Nothing but the first packet of a handshake is dropped."""
+
+    def test_flags(self) -> None:
+        """Of all combinations of flags only those with SYN and without ACK are dropped; all others pass whole."""
+        for flags in range(1 << 8):
+            header = struct.pack("!HHIIBBHHH", 40000, 8125, 1, 0, 0x50, flags, 65535, 0, 0)
+            wanted = 0 if flags & SYN and not flags & ACK else (1 << 32) - 1
+            self.assertEqual(wanted, run(NO_HANDSHAKES, packet=header), flags)
