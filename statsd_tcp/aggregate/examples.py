@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BAD_TAGS", "LONGEST", "Example", "Examples"]
+__all__ = ["BAD_PROXY_HEADER", "BAD_TAGS", "LONGEST", "Example", "Examples"]
 
 LONGEST: Final = 200
 """Bytes of a line that are kept: a name, a value and the first tags."""
@@ -15,8 +15,15 @@ BAD_TAGS: Final = "bad_tags"
 """Stands for the reason of a line that is good except for tags, which are left out of it."""
 
 
+BAD_PROXY_HEADER: Final = "bad_proxy_header"
+"""Stands for the reason of a connection that did not begin with the header that it needs."""
+
+
 class Example(msgspec.Struct, frozen=True):
-    """A line that was rejected for ``reason``, one of ``reasons.REASONS`` or `BAD_TAGS`; ``listener`` is a label.
+    """A line that was rejected for ``reason``; ``listener`` is a label.
+
+    The reason is one of ``reasons.REASONS``, or `BAD_TAGS`, or `BAD_PROXY_HEADER`: then it is no line, but what came
+    first on a connection.
 
     ``line`` is its beginning, as it arrived: code that shows it must escape it. ``cut``: the line was longer.
     """

@@ -20,7 +20,7 @@ from typing import Final
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
 from statsd_tcp.aggregate.counter_sums import CounterSums
 from statsd_tcp.aggregate.digest import Digest
-from statsd_tcp.aggregate.examples import Examples
+from statsd_tcp.aggregate.examples import BAD_PROXY_HEADER, Examples
 from statsd_tcp.aggregate.firsts import Firsts, Moment
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.line_table import LineTable
@@ -322,6 +322,11 @@ class Tally:
         self.examples.note(reason, beginning)
         bad_lines = self._interval.bad_lines
         bad_lines[reason] = bad_lines.get(reason, 0) + count
+
+    def note_bad_header(self, listener: int, beginning: bytes) -> None:
+        """Keep an example of what came in the place of a header. The connection is counted, and no line."""
+        self.examples.listener = self._listeners[listener].label
+        self.examples.note(BAD_PROXY_HEADER, beginning)
 
     def read(self) -> None:
         """Read all lines that wait, before the interval is taken."""

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.kernel.peers import Source, source_of
+from statsd_tcp.kernel.peers import Source
 
 __all__ = ["CROWD", "Eviction", "Kept"]
 
@@ -42,7 +42,10 @@ send sends it within a round trip. A crowd of short clients must not cut each ot
 
 
 class Kept(Protocol):
-    """A connection that may have to go. ``heard`` is when it last was heard of, ``source`` what `source_of` said."""
+    """A connection that may have to go. ``heard`` is when it last was heard of.
+
+    ``source`` is None before `find_source`, and as long as a balancer has not said it: those are one source.
+    """
 
     silent: bool
     is_held: bool
@@ -53,8 +56,8 @@ class Kept(Protocol):
     def is_ending(self) -> bool:
         """Return whether it is being closed already."""
 
-    def connection(self) -> Any:
-        """Return the connection's socket."""
+    def find_source(self) -> None:
+        """Find out where the client is."""
 
     def evict(self) -> None:
         """Take what the client has sent, and end the connection."""
@@ -114,7 +117,7 @@ class Eviction:
         kept = [one for one in self._kept() if not (one.is_ending or one.is_held)]
         for one in kept:
             if one.source is None:
-                one.source = source_of(one.connection())
+                one.find_source()
         held = Counter(one.source for one in kept)
         if not held:
             return []

@@ -12,6 +12,8 @@ from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane
 from statsd_tcp.ingest.moderation import Unfinished
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.proxied import UnaskedStream
+from statsd_tcp.ingest.proxy_header import SIGNATURE
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.wire.grammar import Framing
 
@@ -54,6 +56,15 @@ class HandOverLane(AcceptLane):
         """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
         return LineStream(self._intake, self._index, self._max_line, self._framing)
 
+    def begin_stream(self, data: bytes) -> LineStream:
+        """Make the stream of a connection whose first bytes these are."""
+        stream = self.make_stream()
+        return UnaskedStream(stream, data) if data.startswith(SIGNATURE) else stream
+
+    def broken(self, stream: LineStream) -> int:
+        """Return the cell of the reason to close a connection whose stream cannot be read on."""
+        return stream.counted_as(self._indexes.error)
+
     def put_off(self, connection: Unfinished) -> None:
         """Poll a connection again in the next poll."""
         self._moderator.put_off(connection)
@@ -83,14 +94,14 @@ class HandOverLane(AcceptLane):
                 return False
             # The client has reset the connection since the last read, which found nothing.
             stream.finish(clean=False)
-            self.close(connection, self._indexes.reset)
+            self.close(connection, stream.counted_as(self._indexes.reset))
         return True
 
     def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
         """End a connection whose client is not done, because the service stops."""
         if stream is not None:
             stream.finish(clean=False)
-        self.close(connection, self._indexes.shutdown)
+        self.close(connection, self._indexes.shutdown if stream is None else stream.counted_as(self._indexes.shutdown))
 
     def _make_room(self) -> bool:
         """Make room for a client that waits; without one, no connection is closed."""

@@ -46,6 +46,9 @@ class LineTally(Protocol):
     def reject(self, listener: int, reason: str, n: int, beginning: bytes, /) -> None:
         """Count lines that were dropped before they were whole."""
 
+    def note_bad_header(self, listener: int, beginning: bytes, /) -> None:
+        """Keep an example of what came in the place of a header."""
+
 
 class Intake:
     """Chunks of complete lines on their way from the sockets to the tally.
@@ -157,6 +160,10 @@ class Intake:
     def reject(self, listener: int, reason: str, n: int, beginning: bytes) -> None:
         """Count lines that cannot be taken because they were too long or never finished; one of them begins so."""
         self._tally.reject(listener, reason, n, beginning)
+
+    def note_bad_header(self, listener: int, beginning: bytes) -> None:
+        """Keep an example of what came in the place of a header of the PROXY protocol."""
+        self._tally.note_bad_header(listener, beginning)
 
     def settle(self) -> None:
         """Hand what has come since the last call to the tally. To be called at the end of every batch of reads."""

@@ -15,7 +15,15 @@ from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.wire.grammar import Framing
 
-__all__ = ["READS_AT_THE_END", "READS_PER_POLL", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
+__all__ = ["NO_BYTE", "READS_AT_THE_END", "READS_PER_POLL", "RECEIVE_SIZE", "LineLane", "UnfinishedConnection"]
+
+_NEWLINE = ord("\n")
+
+NO_BYTE = -1
+"""Stands for the last byte of data that are all complete lines, where there is none."""
+
+_RETURN = ord("\r")
+"""No line begins with a carriage return; the signature of the PROXY protocol does."""
 
 READS_PER_POLL = 4
 """Reads of one connection in one poll, so that one fast sender cannot own the reactor."""
@@ -39,8 +47,8 @@ class LineLane(HandOverLane):
         """The arguments are those of a lane that hands connections over."""
         super().__init__(*args, framing=framing, **keywords)
         self.end_of_stream = end_of_stream(self._family)
-        # What data ends with that is all complete lines. Nothing does where lengths, not newlines, say what is whole.
-        self._whole: bytes | tuple[()] = b"\n" if framing == "lines" else ()
+        # The last byte of data that are all complete lines. None is where lengths, not newlines, say what is whole.
+        self._last = _NEWLINE if framing == "lines" else NO_BYTE
 
     def serve(self, descriptor: int) -> None:
         """Read what a client has sent. One that is not done is polled again a little later."""
@@ -96,12 +104,12 @@ class LineLane(HandOverLane):
             if data:
                 size = len(data)
                 brought += size
-                if stream is None and data.endswith(self._whole):
+                if stream is None and data[-1] == self._last and data[0] != _RETURN:
                     intake.take(self._index, data, size)
                 else:
-                    stream = stream or self.make_stream()
+                    stream = stream or self.begin_stream(data)
                     if not stream.feed(data):
-                        return self._indexes.error, stream, brought
+                        return self.broken(stream), stream, brought
                 if not ended or size == RECEIVE_SIZE:
                     if brought >= SHARE and intake.is_scarce and reads <= READS_PER_POLL:
                         return 0, stream, brought

@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import socket
 from _socket import socket as raw_socket
-from typing import Any, NamedTuple
+from typing import Any
 
 from statsd_tcp.ingest import lane, line_lane
-from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.intake import SHARE
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
@@ -24,9 +23,9 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 3  # noqa: PLR2004
+    BUILT = _burst.VERSION == 4  # noqa: PLR2004
 
-__all__ = ["BUILT", "LaneKinds", "NativeCountLane", "NativeLineLane", "lane_kinds"]
+__all__ = ["BUILT", "NativeCountLane", "NativeLineLane"]
 
 _STREAM = socket.SOCK_STREAM
 
@@ -99,24 +98,10 @@ class NativeLineLane(LineLane):
         reason, stream = 0, None
         brought = 0 if data is None else max(1, len(data))
         if data:
-            stream = self.make_stream()
-            reason = self._indexes.error
+            stream = self.begin_stream(data)
             if stream.feed(data):
                 reason, stream, more = self.read(connection, stream)
                 brought += more
+            else:
+                reason = self.broken(stream)
         self.close_or_wait(descriptor, connection, reason, stream, brought)
-
-
-class LaneKinds(NamedTuple):
-    """Which lanes serve."""
-
-    counting: type[CountLane]
-    lines: type[LineLane]
-    read_datagrams: ReadDatagrams = read_datagrams
-
-
-def lane_kinds(*, in_c: bool) -> LaneKinds:
-    """Return the lanes in C, which must have been built, or those in Python."""
-    if in_c:
-        return LaneKinds(NativeCountLane, NativeLineLane, _burst.datagrams)
-    return LaneKinds(CountLane, LineLane)

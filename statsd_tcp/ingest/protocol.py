@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import socket
 import time
 from _socket import socket as raw_socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
@@ -21,14 +24,26 @@ from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.proxied import UnaskedStream
+from statsd_tcp.ingest.proxy_header import SIGNATURE
 from statsd_tcp.ingest.stream import LineStream
-from statsd_tcp.kernel.peers import Source
+from statsd_tcp.kernel.peers import Source, source_of
 from statsd_tcp.ledger.cells import ListenerCells
 
 __all__ = ["LineFactory", "LineProtocol"]
 
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
+
+HEADER_TIMEOUT = 10.0
+"""Seconds in which the header of a listener with ``proxy=`` must be whole: as long as a handshake of TLS may take."""
+
+SHORTEST_LIFE = 0.75
+"""A connection is closed for its age after at least this part of the greatest one. What has come at one time, when a
+server behind a balancer has started, would else come back at one time."""
+
+FAREWELL = 5.0
+"""Seconds in which a client that was told that its connection is too old may send what is under way, and end it."""
 
 CLOSED_AT_ONCE = 256
 """Connections closed by one sweep, some ten milliseconds. If there are more, the next sweep comes at once."""
@@ -38,12 +53,21 @@ CLOSED_AT_ONCE = 256
 class LineProtocol(Protocol):
     """One long-lived client. Its bytes go where the accept lane's go."""
 
+    ages = True
+    """Whether it may be closed for its age."""
+
+    leaves_at = 0
+    """When it is closed for its age, as ``heard``; 0: never."""
+
+    is_leaving = False
+    """Whether the client was told that it is."""
+
     def __init__(self, factory: LineFactory, stream: LineStream, brought: int) -> None:
         """Continue a stream of which ``brought`` bytes were read."""
         self.factory: LineFactory = factory
-        self._stream = stream
+        self.stream = stream
         self.silent = not brought
-        self.heard = stream.intake.tick
+        self.begun = self.heard = stream.intake.tick
         self.source: Source | None = None
         self._reason = 0
         self._turn, self._brought = stream.intake.turn, brought
@@ -57,13 +81,15 @@ class LineProtocol(Protocol):
     def connectionMade(self) -> None:
         """Join the factory's connections. One that has brought much, while the journal has little room, has to wait."""
         self.factory.joined(self)
-        if self._stream.intake.is_scarce:
+        if self.stream.intake.is_scarce:
             self.hold()
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
-        stream = self._stream
-        self.silent = False
+        stream = self.stream
+        if self.silent:
+            self.silent = False
+            stream = self._first(stream, data)
         intake = stream.intake
         self.heard = intake.tick = time.monotonic_ns()
         if self._turn != intake.turn:
@@ -77,7 +103,7 @@ class LineProtocol(Protocol):
 
     def hold(self) -> None:
         """Read nothing more, until `release`, if since the last commit it has brought its share."""
-        if self._brought >= SHARE and self._turn == self._stream.intake.turn and not self.is_held:
+        if self._brought >= SHARE and self._turn == self.stream.intake.turn and not self.is_held:
             self.is_held = True
             _pause(self)
 
@@ -93,9 +119,11 @@ class LineProtocol(Protocol):
         """Count why it ended; after a clean end by the client an unterminated line counts."""
         indexes = self.factory.indexes
         ended = self._reason or self.reason_of(reason)
-        self._stream.finish(clean=ended == indexes.eof)
+        self.stream.finish(clean=ended == indexes.eof)
         self.factory.moderator.settle_soon()
-        self.factory.left(self, ended)
+        if self.is_leaving and ended == indexes.eof:
+            ended = indexes.max_age
+        self.factory.left(self, self.stream.counted_as(ended))
 
     def reason_of(self, lost: Failure) -> int:
         """Return the cell of the reason for which the other side, or the network, has ended the connection."""
@@ -114,7 +142,7 @@ class LineProtocol(Protocol):
     def drain(self, reason: int) -> None:
         """Read what has come, and close the connection at once: what it leaves behind may fill the journal."""
         ended = self.read_rest()
-        self.close(reason if self._stream.intake.is_full else ended or reason)
+        self.close(reason if self.stream.intake.is_full else ended or reason)
 
     def part(self, reason: int) -> None:
         """Read what has come, and close the connection at once: whatever came in between would have it reset.
@@ -122,12 +150,27 @@ class LineProtocol(Protocol):
         While the journal is full it stays as it is, because what has come cannot be read.
         """
         ended = self.read_rest()
-        if not self._stream.intake.is_full:
+        if not self.stream.intake.is_full:
             self.close(self._reason or ended or reason)
 
     def evict(self) -> None:
         """Close the connection because its source holds too many."""
         self.part(self.factory.indexes.evicted)
+
+    def part_for_age(self, now: int) -> None:
+        """Tell the client that the connection is too old, and close it a little later, or when the client does."""
+        if self.is_leaving:
+            self.part(self.factory.indexes.max_age)
+            return
+        self.is_leaving = True
+        self.leaves_at = now + int(FAREWELL * NANOSECONDS)
+        with suppress(OSError):
+            self.connection().shutdown(socket.SHUT_WR)
+
+    def find_source(self) -> None:
+        """Find out where the client is, as far as that can be known yet."""
+        if not self.stream.awaits_header:
+            self.source = self.stream.source or source_of(self.connection())
 
     def connection(self) -> Any:
         """Return the connection's socket."""
@@ -138,11 +181,17 @@ class LineProtocol(Protocol):
         self._reason = reason
         cast("Any", self.transport).connectionLost(connectionDone)
 
+    def _first(self, stream: LineStream, data: bytes) -> LineStream:
+        """Return the stream to go on with when the first bytes come only now."""
+        if data.startswith(SIGNATURE) and not stream.awaits_header:
+            self.stream = UnaskedStream(stream, data)
+        return self.stream
+
     def read_rest(self) -> int:
         """Read without waiting; return the cell of the reason if the client has ended the connection, else 0."""
         receive = self.connection().recv
         for _ in range(READS_AT_THE_END):
-            if self._stream.intake.is_full:
+            if self.stream.intake.is_full:
                 break
             try:
                 data = receive(RECEIVE_SIZE)
@@ -153,7 +202,7 @@ class LineProtocol(Protocol):
                 return indexes.reset if error.errno == errno.ECONNRESET else indexes.error
             if not data:
                 return self.factory.indexes.eof
-            if not self._stream.feed(data):
+            if not self.stream.feed(data):
                 return self.factory.indexes.error
         return 0
 
@@ -172,10 +221,15 @@ class LineFactory(Factory):
         occupancy: Occupancy,
         idle_timeout: float,
         first_byte_timeout: float = 0.0,
+        max_age: float = 0.0,
+        *,
+        is_headed: bool = False,
+        protocol: type[LineProtocol] = LineProtocol,
     ) -> None:
-        """Close connections after ``idle_timeout`` seconds without a byte.
+        """Close connections after ``idle_timeout`` seconds without a byte, and after ``max_age`` in any case; 0: never.
 
         While places are scarce those that never sent one are closed after ``first_byte_timeout`` seconds; 0: never.
+        ``is_headed``: connections begin with a header, for which there is a timeout too.
         """
         self._reactor = reactor
         self._cells = cells
@@ -184,10 +238,14 @@ class LineFactory(Factory):
         self._occupancy = occupancy
         self._idle = int(idle_timeout * NANOSECONDS)
         self._first_byte = int(first_byte_timeout * NANOSECONDS)
-        self._between_sweeps = min(idle_timeout, first_byte_timeout or idle_timeout) / SWEEPS_PER_TIMEOUT
+        self._max_age = int(max_age * NANOSECONDS)
+        self.is_headed = is_headed
+        self._kind = protocol
+        times = (idle_timeout, first_byte_timeout, max_age, HEADER_TIMEOUT if is_headed else 0.0)
+        self._between_sweeps = min(filter(None, times)) / SWEEPS_PER_TIMEOUT
         self._protocols: set[LineProtocol] = set()
         self._sweep: IDelayedCall | None = None
-        self._stream: LineStream | None = None
+        self._handed: LineStream | None = None
         self._brought = 0
         self.is_paused = False
         self.outermost: Any = self
@@ -201,23 +259,25 @@ class LineFactory(Factory):
     def hand_over(self, connection: raw_socket, stream: LineStream, brought: int) -> None:
         """Make a transport of a connection of the accept lane; raises `OSError` when that cannot be done."""
         connection.setblocking(False)
-        self._stream, self._brought = stream, brought
+        self._handed, self._brought = stream, brought
         self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
         connection.close()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol of the connection that is being handed over."""
-        stream, self._stream = self._stream, None
+        stream, self._handed = self._handed, None
         assert stream is not None  # noqa: S101  (only `hand_over` leads here)
         return self.make_protocol(stream, self._brought)
 
     def make_protocol(self, stream: LineStream, brought: int) -> LineProtocol:
         """Make the protocol that goes on with a stream."""
-        return LineProtocol(self, stream, brought)
+        return self._kind(self, stream, brought)
 
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""
         self._protocols.add(protocol)
+        if self._max_age and protocol.ages:
+            protocol.leaves_at = protocol.begun + int(self._max_age * random.uniform(SHORTEST_LIFE, 1.0))  # noqa: S311
         if self.is_paused:
             _pause(protocol)
         if self._sweep is None:
@@ -268,22 +328,36 @@ class LineFactory(Factory):
 
     def _sweep_idle(self) -> None:
         self._sweep = None
-        due = [] if self.is_paused else self._due(time.monotonic_ns())
+        now = time.monotonic_ns()
+        due = [] if self.is_paused else self._due(now)
         for protocol, reason in due[:CLOSED_AT_ONCE]:
-            protocol.part(reason)
+            if protocol in self._protocols:  # else it was due for another reason, too
+                protocol.part(reason) if reason else protocol.part_for_age(now)
         if self._protocols:
             later = self._between_sweeps if len(due) <= CLOSED_AT_ONCE else 0.0
             self._sweep = self._reactor.callLater(later, self._sweep_idle)
 
     def _due(self, now: int) -> list[tuple[LineProtocol, int]]:
-        """Find the connections whose time is over, and why it is."""
+        """Find the connections whose time is over, and why it is; 0: for their age."""
         idle = now - self._idle
         due = [(one, self.indexes.idle) for one in self._protocols if one.heard < idle and not one.is_held]
         if self._first_byte and self._occupancy.is_scarce:
             late = now - self._first_byte
             silent = (one for one in self._protocols if one.silent and idle <= one.heard < late)
             due += [(one, self.indexes.first_byte) for one in silent]
-        return due
+        return [*due, *self._late_headers(now, idle), *self._aged(now, idle)]
+
+    def _late_headers(self, now: int, idle: int) -> Iterator[tuple[LineProtocol, int]]:
+        """Find those whose header is late; what is not idle yet is counted as if it were."""
+        late = now - int(HEADER_TIMEOUT * NANOSECONDS)
+        for one in self._protocols if self.is_headed else ():
+            if one.begun < late and one.stream.awaits_header and one.heard >= idle:
+                yield one, self.indexes.idle
+
+    def _aged(self, now: int, idle: int) -> Iterator[tuple[LineProtocol, int]]:
+        for one in self._protocols if self._max_age else ():
+            if one.leaves_at and one.leaves_at < now and one.heard >= idle and not one.is_held:
+                yield one, 0
 
 
 def _producer(protocol: LineProtocol) -> IPushProducer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.kernel.peers import Source
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Framing
 from statsd_tcp.wire.length_framing import LengthFramer
@@ -16,6 +17,12 @@ class LineStream:
 
     __slots__ = ("_broken", "_framer", "index", "intake")
 
+    source: Source | None = None
+    """Where the client comes from, if the stream says it."""
+
+    awaits_header = False
+    """Whether a header has to come before the lines, and has not."""
+
     def __init__(self, intake: Intake, index: int, max_line: int, framing: Framing = "lines") -> None:
         """Start with nothing received. ``max_line`` is in bytes."""
         self.intake = intake
@@ -24,6 +31,15 @@ class LineStream:
             LineFramer(max_line, intake.tails) if framing == "lines" else LengthFramer(intake.tails)
         )
         self._broken = False
+
+    def _go_on_from(self, stream: LineStream) -> None:
+        """Be in the state of another stream, in its place."""
+        self.intake, self.index = stream.intake, stream.index
+        self._framer, self._broken = stream._framer, stream._broken
+
+    def strip(self, data: bytes) -> bytes | None:
+        """Return what of ``data`` is not a header's; None if it is a bad one."""
+        return data
 
     def feed(self, data: bytes) -> bool:
         """Take what one read brought; return whether more can be taken: False if the stream is broken."""
@@ -39,8 +55,13 @@ class LineStream:
         self.intake.take(self.index, framer.finish(clean=clean), 0)
         if framer.truncated:
             self.intake.reject(self.index, TRUNCATED, framer.truncated, framer.beginning)
+            framer.truncated = 0
         if framer.line_too_long:
             self._reject_too_long()
+
+    def counted_as(self, reason: int) -> int:
+        """Return the cell under which the end of the connection is counted, given that of what happened."""
+        return reason
 
     def _reject_too_long(self) -> None:
         framer = self._framer

@@ -14,18 +14,19 @@ from typing import Any, cast
 from OpenSSL.SSL import Error
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.clock import NANOSECONDS
+from statsd_tcp.ingest.balanced import Balanced
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
 from statsd_tcp.ingest.stream import LineStream
 
-__all__ = ["HANDSHAKE_TIMEOUT", "TlsFactory", "TlsLane", "TlsProtocol"]
+__all__ = ["HANDSHAKE_TIMEOUT", "BalancedTlsLane", "TlsFactory", "TlsLane", "TlsProtocol"]
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds in which a handshake must be through: two round trips, and a client that may be busy."""
@@ -45,6 +46,15 @@ class TlsLane(HandOverLane):
         self.occupancy.open += 1
         if not self.give_away(connection, None, 0):
             self.put_off(_UntouchedConnection(self, connection))
+
+
+class BalancedTlsLane(Balanced, TlsLane):
+    """The lane of a listener behind a balancer, which sends its header before the client's handshake."""
+
+    def serve(self, descriptor: int) -> None:
+        """Make a transport of the connection, if it comes from a balancer."""
+        if not self.turned_away(descriptor):
+            super().serve(descriptor)
 
 
 class _UntouchedConnection:
@@ -98,6 +108,10 @@ class TlsProtocol(LineProtocol):
         if self.transport is not None:
             cast("Any", self.transport).transport.loseConnection()
 
+    def part_for_age(self, now: int) -> None:
+        """Close the connection: TLS has no end of one side that clients go on sending after."""
+        self.part(self.factory.indexes.max_age)
+
     def connection(self) -> Any:
         """Return the connection's socket, below TLS."""
         return cast("Any", self.transport).transport.getHandle()
@@ -115,7 +129,7 @@ class TlsProtocol(LineProtocol):
         indexes, connection = self.factory.indexes, tls.transport
         receive = self.connection().recv
         for _ in range(READS_AT_THE_END):
-            if self._stream.intake.is_full:
+            if self.stream.intake.is_full:
                 break
             try:
                 data = receive(RECEIVE_SIZE)
@@ -131,13 +145,30 @@ class TlsProtocol(LineProtocol):
         return 0
 
 
+class _HeadedTls(BufferingTLSTransport):
+    """TLS that begins after a header."""
+
+    wrappedProtocol: TlsProtocol
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was received; of the first bytes what is not the header's."""
+        client = self.wrappedProtocol
+        rest = client.stream.strip(data) if client.stream.awaits_header else data
+        if rest is None:
+            client.end(client.factory.indexes.error)
+        elif rest:
+            super().dataReceived(rest)
+
+
 class TlsFactory(LineFactory):
     """The connections of one TLS listener."""
 
-    def __init__(self, *args: Any, context: Any) -> None:
+    def __init__(self, *args: Any, context: Any, **keywords: Any) -> None:
         """Use a factory of TLS contexts; the other arguments are `LineFactory`'s."""
-        super().__init__(*args)
+        super().__init__(*args, **keywords)
         self.outermost = TLSMemoryBIOFactory(context, False, self, self._reactor)
+        if self.is_headed:
+            self.outermost.protocol = _HeadedTls
         self.outermost.noisy = False
         # In the order in which they began, so that those that take too long come first.
         self._handshakes: dict[TlsProtocol, int] = {}

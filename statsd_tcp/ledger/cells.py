@@ -52,6 +52,9 @@ class ListenerCells(NamedTuple):
     shutdown: int
     evicted: int
     first_byte: int
+    max_age: int
+    bad_proxy_header: int
+    proxy_check: int
     accept_errors: dict[int, int]
     other_accept_error: int
     paused: int

@@ -7,13 +7,13 @@ import os
 import pwd
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from statsd_tcp.settings.host_name import expand
 from statsd_tcp.wire.grammar import DIALECTS, FRAMINGS, LONGEST_LINE, TAG_STYLES, TagStyle
 
-__all__ = ["CHECKS", "EndpointError", "check_path", "check_port"]
+__all__ = ["CHECKS", "PRIVATE", "EndpointError", "check_path", "check_port"]
 
 _LABEL = re.compile(r"[A-Za-z0-9_.:\-\[\]/@]+\Z")
 _HIGHEST_PORT = 65535
@@ -24,6 +24,13 @@ _SHORTEST_LIMIT = 64
 
 _LONGEST_PATH = 107
 """Bytes: what sockaddr_un has room for, with a zero at its end."""
+
+
+PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+"""The networks from which a header of the PROXY protocol is taken unless ``trust=`` names others: those of this
+machine and of private networks, from which nothing comes over the internet."""
+
+_MOST_NETWORKS = 64
 
 
 class EndpointError(ValueError):
@@ -118,6 +125,20 @@ def _max_line(value: str) -> int:
     return int(value)
 
 
+def _trust(value: str) -> tuple[str, ...]:
+    networks = []
+    for text in value.split(","):
+        try:
+            networks.append(str(ip_network(text.strip())))
+        except ValueError:
+            raise EndpointError(
+                f"trust={value}: {text!r} is not a network, such as 10.0.0.0/8 (a colon in it is written \\:)"
+            ) from None
+    if len(networks) > _MOST_NETWORKS:
+        raise EndpointError(f"trust= has {len(networks)} networks; there may be at most {_MOST_NETWORKS}")
+    return tuple(networks)
+
+
 def _file(key: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not value or "\0" in value:
@@ -135,6 +156,9 @@ CHECKS: Mapping[str, Callable[[str], Any]] = {
     "container": _one_of("container", "label", "ignore"),
     "max-line": _max_line,
     "name": _name,
+    "proxy": _one_of("proxy", "v1", "v2", "any"),
+    "trust": _trust,
+    "confirm": _one_of("confirm", "read"),
     "mode": _mode,
     "user": _user,
     "group": _group,

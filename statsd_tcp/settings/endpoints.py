@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from statsd_tcp.settings.endpoint_values import CHECKS, EndpointError, check_path, check_port
+from statsd_tcp.settings.endpoint_values import CHECKS, PRIVATE, EndpointError, check_path, check_port
 from statsd_tcp.settings.fields import arguments_of, split_fields
 from statsd_tcp.wire.grammar import (
     DEFAULT_MAX_LINE,
@@ -29,13 +29,14 @@ Scheme = Literal["tcp", "udp", "unix", "unixgram", "ssl"]
 _LINES = {"dialect", "tags", "container", "name"}
 _INTERNET = _LINES | {"interface"}
 _PATH = _LINES | {"mode", "user", "group"}
+_PROXY = {"proxy", "trust"}
 _TLS = {"privateKey", "certKey", "clientCA"}
 _LISTEN: dict[Scheme, set[str]] = {
-    "tcp": _INTERNET | {"max-line"},
+    "tcp": _INTERNET | _PROXY | {"max-line", "confirm"},
     "udp": _INTERNET | {"rcvbuf"},
-    "unix": _PATH | {"framing", "max-line"},
+    "unix": _PATH | {"framing", "max-line", "proxy", "confirm"},
     "unixgram": _PATH,
-    "ssl": _INTERNET | _TLS | {"max-line"},
+    "ssl": _INTERNET | _TLS | _PROXY | {"max-line"},
 }
 """The schemes of ``--listen`` with their keys."""
 
@@ -62,6 +63,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     ``tags`` are the styles of tags that are understood, and ``container`` is what becomes of DogStatsD's container;
     None is what the dialect has. ``max_line``, in bytes, is of a stream of lines.
 
+    ``proxy`` is the version of the PROXY protocol whose header comes before a client's first byte, None: none does.
+    ``trust`` are the networks that it may come from, None: those that are private. ``confirm``: a client that has ended
+    its side is told that all that it sent was read.
+
     A Unix socket has a ``path`` instead of a port; one that begins with ``@`` is an abstract name, which has no mode
     and no owner. ``user`` and ``group`` are numbers, None: those of the service.
     """
@@ -82,6 +87,16 @@ class Endpoint(msgspec.Struct, frozen=True):
     user: int | None = None
     group: int | None = None
     tls: TlsFiles | None = None
+    proxy: Literal["v1", "v2", "any"] | None = None
+    trust: tuple[str, ...] | None = None
+    confirm: Literal["read"] | None = None
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Return the networks that a header may come from; on a Unix socket all that can use it may send one."""
+        if self.proxy is None or self.path:
+            return ()
+        return PRIVATE if self.trust is None else self.trust
 
     @property
     def stream(self) -> bool:
@@ -120,6 +135,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         given |= {"dialect": self.dialect if self.dialect != "etsy" else None, "rcvbuf": self.rcvbuf or None}
         given |= {"framing": self.framing if self.framing != "lines" else None, "container": self.container}
         given |= {"max-line": self.max_line if self.max_line != DEFAULT_MAX_LINE else None}
+        given |= {"proxy": self.proxy, "confirm": self.confirm}
+        given |= {"trust": None if self.trust is None else ",".join(self.trust)}
         if self.tags is not None:
             given["tags"] = ",".join(style for style in TAG_STYLES if style in self.tags) or "none"
         if self.path and not self.abstract:
@@ -176,6 +193,8 @@ def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
     endpoint = msgspec.convert({"scheme": scheme, **place, **named}, Endpoint)
     if endpoint.framing == "length" and "max-line" in fields:
         raise EndpointError("max-line= is for lines: a packet with its length before it is bounded by itself")
+    if endpoint.trust is not None and endpoint.proxy is None:
+        raise EndpointError("trust= says where headers may come from: write proxy=v1, proxy=v2 or proxy=any too")
     if endpoint.abstract and (kept := fields.keys() & {"mode", "user", "group"}):
         raise EndpointError(f"{', '.join(sorted(kept))}: an abstract name has no file that could have that")
     return endpoint

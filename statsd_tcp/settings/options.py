@@ -26,6 +26,7 @@ from statsd_tcp.settings.scalars import (
     log_format,
     mapping_file,
     seconds,
+    seconds_or_never,
     steer,
     whole,
     whole_seconds,
@@ -81,7 +82,8 @@ OPTIONS = (
         "receive StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
         "[:interface=ADDRESS], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
         "[:dialect=etsy|dogstatsd|statsd_exporter][:tags=STYLE,...|all|none][:container=label|ignore][:name=LABEL], "
-        f"streams with [:max-line=BYTES]; repeatable, with --count at most {MOST_LISTENERS} "
+        "streams with [:max-line=BYTES][:proxy=v1|v2|any[:trust=NETWORK,...]] and, without TLS, [:confirm=read]; "
+        f"repeatable, with --count at most {MOST_LISTENERS} "
         "[default: tcp:8125 and udp:8125]",
         example='["tcp:8125", "udp:8125"]',
     ),
@@ -149,6 +151,11 @@ OPTIONS = (
         "while three quarters of --max-connections are open, close a connection that has sent nothing for this "
         "many seconds; 0: never [default: 60]",
         usual=600,
+    ),
+    Option(
+        "max-age", "", seconds_or_never(1, 30 * _DAY), "0", False,
+        "close a connection that has been open for this many seconds, or up to a quarter less; 0: never [default: 0]",
+        usual=_DAY,
     ),
     Option(
         "max-connections", "", whole(1, 100_000_000), None, False,

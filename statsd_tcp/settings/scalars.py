@@ -14,6 +14,7 @@ __all__ = [
     "log_format",
     "mapping_file",
     "seconds",
+    "seconds_or_never",
     "steer",
     "whole",
     "whole_seconds",
@@ -57,6 +58,24 @@ def seconds(lowest: float, highest: float) -> Callable[[str], float]:
         if not lowest <= value <= highest:
             raise ValueError(f"{text!r} is not a number of seconds from {lowest:g} to {highest:.0f}")
         return value
+
+    return parse
+
+
+def seconds_or_never(lowest: float, highest: float) -> Callable[[str], float]:
+    """Return a reader of numbers of seconds, of which 0 means never."""
+    read = seconds(lowest, highest)
+    never = seconds(0, 0)
+
+    def parse(text: str) -> float:
+        try:
+            return never(text)
+        except ValueError:
+            pass
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or 0") from None
 
     return parse
 

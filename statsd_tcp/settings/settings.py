@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rename_node: bool
     idle_timeout: float
     first_byte_timeout: float
+    max_age: float
     max_connections: int | None
     drain_timeout: float
     flush_interval: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from statsd_tcp.aggregate.examples import BAD_TAGS, LONGEST, Example
+from statsd_tcp.aggregate.examples import BAD_PROXY_HEADER, BAD_TAGS, LONGEST, Example
 from statsd_tcp.store.snapshot import BAD_LINES, Snapshot
 from statsd_tcp.wire.notation import as_text
 
@@ -18,6 +18,9 @@ __all__ = ["LastExamples", "shown"]
 _FIRST_BYTE = 0xDC00
 """Where Python's ``surrogateescape`` puts bytes that are no UTF-8."""
 
+
+_METRICS = {BAD_TAGS: BAD_TAGS, BAD_PROXY_HEADER: "connections_closed"}
+"""The metric of each reason that is none of a bad line."""
 
 _MERGED = "series_merged"
 _TAKEOVERS = "name_takeovers"
@@ -36,7 +39,7 @@ class LastExamples:
     def add(self, examples: Iterable[Example]) -> None:
         """Take lines that were rejected lately, in the place of those before."""
         for example in examples:
-            self._put(BAD_TAGS if example.reason == BAD_TAGS else BAD_LINES, example)
+            self._put(_METRICS.get(example.reason, BAD_LINES), example)
 
     def committed(self, snapshot: Snapshot) -> None:
         """Take the series that the store has left out, where it has counted more of them since the last commit."""

@@ -90,7 +90,7 @@ def _try_it(plan: Plan) -> str:
         return ""
     found = shutil.which("statscounter") or str(Path(sys.executable).with_name("statscounter"))
     command = "statscounter" if shutil.which("statscounter") else found
-    plain = [one for one in plan.listeners if one.endpoint.scheme == "tcp"]
+    plain = [one for one in plan.listeners if one.endpoint.scheme == "tcp" and one.endpoint.proxy is None]
     counting = [one for one in plain if one.endpoint.count_only]
     lines = [one for one in plain if not one.endpoint.count_only]
     if not counting and not lines:

@@ -55,8 +55,7 @@ class Plan(NamedTuple):
         lanes: list[LaneSpec] = []
         for index, listener in enumerate(self.listeners):
             for one in listener.sockets[worker]:
-                descriptor = FIRST_SOCKET + len(lanes)
-                lanes.append(LaneSpec(descriptor, int(one.family), index, _kind(listener), listener.endpoint.framing))
+                lanes.append(_lane(FIRST_SOCKET + len(lanes), int(one.family), index, listener))
         tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
         settings = self.settings
         cpu = self.cpus[worker] if settings.pin else None
@@ -70,7 +69,22 @@ class Plan(NamedTuple):
             cpu,
             settings.first_byte_timeout,
             VERSION,
+            settings.max_age,
         )
+
+
+def _lane(descriptor: int, family: int, index: int, listener: BoundListener) -> LaneSpec:
+    endpoint = listener.endpoint
+    return LaneSpec(
+        descriptor,
+        family,
+        index,
+        _kind(listener),
+        endpoint.framing,
+        endpoint.proxy or "",
+        endpoint.trusted,
+        endpoint.confirm == "read",
+    )
 
 
 def _kind(listener: BoundListener) -> LaneKind:

@@ -8,7 +8,7 @@ import msgspec
 
 from statsd_tcp.wire.events import read_special
 from statsd_tcp.wire.grammar import Grammar
-from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, Rejected
+from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, NOT_UTF8, PROXY_HEADER, Rejected
 from statsd_tcp.wire.samples import Sample
 from statsd_tcp.wire.shape import Shape, manner_of, read_shape
 from statsd_tcp.wire.values import read_values
@@ -33,6 +33,9 @@ class Parsed(msgspec.Struct, frozen=True, gc=False):
 
 _EMPTY: Final = Parsed("empty")
 
+_PROXY_HEADER: Final = (b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN")
+"""What the first version of the PROXY protocol sends before a client's lines. It has no type, and so is a bad line."""
+
 
 def parse_line(line: bytes, grammar: Grammar) -> Parsed:
     """Return the verdict on ``line``, which has no newline. Never raises."""
@@ -50,7 +53,7 @@ def complete(line: bytes, shape: Shape, values: bytes, grammar: Grammar) -> Pars
     if shape.special:
         return _special(line.removesuffix(b"\r"))
     if shape.reason:
-        return _bad(shape.reason if shape.reason == NOT_UTF8 or _is_utf8(line) else NOT_UTF8)
+        return _bad(_reason_of(line, shape.reason))
     try:
         samples, untyped = read_values(shape.series, manner_of(shape, grammar), values)
     except UnicodeDecodeError:
@@ -72,6 +75,12 @@ def _special(line: bytes) -> Parsed:
 
 def _bad(reason: str) -> Parsed:
     return Parsed("bad", (), reason)
+
+
+def _reason_of(line: bytes, reason: str) -> str:
+    if reason == NOT_UTF8 or not _is_utf8(line):
+        return NOT_UTF8
+    return PROXY_HEADER if reason == MALFORMED_LINE and line.startswith(_PROXY_HEADER) else reason
 
 
 def _is_utf8(line: bytes) -> bool:

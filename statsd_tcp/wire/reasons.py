@@ -17,6 +17,7 @@ __all__ = [
     "MALFORMED_VALUE",
     "MIXED_TAGGING_STYLES",
     "NOT_UTF8",
+    "PROXY_HEADER",
     "REASONS",
     "TOO_MANY_TAGS",
     "TRUNCATED",
@@ -34,6 +35,7 @@ MIXED_TAGGING_STYLES: Final = "mixed_tagging_styles"
 LINE_TOO_LONG: Final = "line_too_long"
 TRUNCATED: Final = "truncated"
 NOT_UTF8: Final = "not_utf8"
+PROXY_HEADER: Final = "proxy_header"
 UNIT_CONFLICT: Final = "unit_conflict"
 TOO_MANY_TAGS: Final = "too_many_tags"
 IDENTITY_TOO_LONG: Final = "identity_too_long"
@@ -42,6 +44,7 @@ REASONS: Final = (
     LINE_TOO_LONG,
     TRUNCATED,
     NOT_UTF8,
+    PROXY_HEADER,
     MALFORMED_LINE,
     EMPTY_NAME,
     MIXED_TAGGING_STYLES,

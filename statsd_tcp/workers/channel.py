@@ -64,7 +64,9 @@ LaneKind = Literal["count", "lines", "tls", "datagrams"]
 class LaneSpec(msgspec.Struct, frozen=True):
     """One inherited socket: its descriptor in the worker, its address family, and the listener that it belongs to.
 
-    ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends.
+    ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends. ``proxy``: the
+    version of the PROXY protocol whose header comes first, "" for none; ``trust``: the networks that it may come from.
+    ``confirms``: a client that has ended its side is told that all is in a journal.
     """
 
     descriptor: int
@@ -72,6 +74,9 @@ class LaneSpec(msgspec.Struct, frozen=True):
     index: int
     kind: LaneKind
     framing: Framing = "lines"
+    proxy: str = ""
+    trust: tuple[str, ...] = ()
+    confirms: bool = False
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
@@ -81,7 +86,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
     ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it. ``interval``: the version
     of `Gathered.interval` that the supervisor reads, which that of release 0.1.0 does not say. One that asks for a
-    session reads the present version.
+    session reads the present version. ``max_age`` is in seconds, 0: none.
     """
 
     ledger_path: str
@@ -93,6 +98,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     cpu: int | None = None
     first_byte_timeout: float = 0.0
     interval: int = VERSION_1
+    max_age: float = 0.0
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

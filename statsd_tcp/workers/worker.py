@@ -20,14 +20,16 @@ from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.clock import NANOSECONDS
+from statsd_tcp.ingest.balanced import BalancedLineLane
+from statsd_tcp.ingest.confirming import ConfirmingProtocol
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
+from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ingest.native_lanes import lane_kinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
@@ -309,42 +311,54 @@ class Worker:
             intake=self._intake,
             index=spec.index,
             occupancy=self._occupancy,
-            hand_over=self._factory(spec.index).hand_over,
+            hand_over=self._factory(spec).hand_over,
             max_line=self._grammars[spec.index].max_line,
             framing=spec.framing,
+            **_keys_of(spec),
         )
 
     def _kind_of(self, spec: LaneSpec) -> type[HandOverLane]:
         if spec.kind == "tls":
-            from statsd_tcp.ingest.tls_lane import TlsLane
+            from statsd_tcp.ingest.tls_lane import BalancedTlsLane, TlsLane
 
-            return TlsLane
+            return BalancedTlsLane if spec.proxy else TlsLane
         # Of packets with their length before them no read tells by its end that it is whole: nothing to be done in C.
+        if spec.proxy or spec.confirms:
+            return self._kinds.balanced if spec.framing == "lines" else BalancedLineLane
         return self._kinds.lines if spec.framing == "lines" else LineLane
 
-    def _factory(self, index: int) -> LineFactory:
+    def _factory(self, spec: LaneSpec) -> LineFactory:
         """Return the factory of a listener, which its address families share."""
-        factory = self._factories.get(index)
+        factory = self._factories.get(spec.index)
         if factory is None:
-            factory = self._factories[index] = self._make_factory(index)
+            factory = self._factories[spec.index] = self._make_factory(spec)
         return factory
 
-    def _make_factory(self, index: int) -> LineFactory:
+    def _make_factory(self, spec: LaneSpec) -> LineFactory:
         common = (
             self._reactor,
             self._cells,
-            self._indexes[index],
+            self._indexes[spec.index],
             self._moderator,
             self._occupancy,
             self._boot.idle_timeout,
             self._boot.first_byte_timeout,
+            self._boot.max_age,
         )
-        material = self._boot.tls.get(index)
+        is_headed = bool(spec.proxy)
+        material = self._boot.tls.get(spec.index)
         if material is None:
-            return LineFactory(*common)
+            kind = ConfirmingProtocol if spec.confirms else LineProtocol
+            return LineFactory(*common, is_headed=is_headed, protocol=kind)
         from statsd_tcp.ingest.tls_lane import TlsFactory
 
-        return TlsFactory(*common, context=server_context(material))
+        return TlsFactory(*common, context=server_context(material), is_headed=is_headed)
+
+
+def _keys_of(spec: LaneSpec) -> dict[str, Any]:
+    """Return what only the lanes of listeners behind a balancer are told."""
+    keys: dict[str, Any] = {"proxy": spec.proxy, "trust": spec.trust} if spec.proxy else {}
+    return keys | ({"confirms": True} if spec.confirms else {})
 
 
 def _seeded_sums() -> Sums:

@@ -37,7 +37,7 @@ BARE = f"tcp:0:{LOOPBACK}:name=bare"
 _BEFORE_THE_RING = 1 << 16
 """Bytes of a ledger that have its header and its cells, and more."""
 
-_LISTENER = re.compile(r"(?:tcp|udp) \S+:(\d+) (?:\S+ )?as (\S+)$", re.MULTILINE)
+_LISTENER = re.compile(r"(?:tcp|udp|ssl) \S+:(\d+) (?:\S+ )?as (\S+)$", re.MULTILINE)
 _SITE = re.compile(r"HTTP starting on (\d+)$", re.MULTILINE)
 _HTTP = re.compile(r"http://\S+:(\d+)/$", re.MULTILINE)
 

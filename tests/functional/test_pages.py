@@ -46,6 +46,7 @@ def test_text_format(service: Service) -> None:
     assert page.headers["content-type"].startswith("text/plain; version=")
     metrics = service.metrics()
     reasons = {"eof", "counted", "idle", "evicted", "first_byte", "reset", "error", "shutdown", "killed"}
+    reasons |= {"max_age", "bad_proxy_header", "proxy_check"}
     for reason in reasons:
         wanted = 1 if reason == "eof" else 0
         assert metrics.total("statscounter_connections_closed_total", listener="lines", reason=reason) == wanted

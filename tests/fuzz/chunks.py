@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from unittest import TestResult
 
 from statsd_tcp import native
-from statsd_tcp.ingest.native_lanes import lane_kinds
+from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ledger.journal import read_frames
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, TRUNCATED
 from tests.fuzz.material import chunk_of, pieces_of

@@ -169,7 +169,8 @@ class _Model:
             if not piece:
                 self._cells[_INDEXES.eof] += 1
                 return
-            if not piece.endswith(b"\n"):
+            # What begins with a carriage return may be a header.
+            if not piece.endswith(b"\n") or piece.startswith(b"\r"):
                 self._leave(piece)
                 return
             self._journal.append(3, piece, next(self._ticks, 0), len(piece))

@@ -10,14 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp import native
 from statsd_tcp.aggregate.sums import new_sums
 from statsd_tcp.commit import replay
+from statsd_tcp.ingest import proxy_header
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.line import Parsed
-from tests.fuzz import chunks, datagrams, lines, replays, rings
+from tests.fuzz import chunks, datagrams, headers, lines, replays, rings
 from tests.fuzz.target import NAMES, Target, find_target
 
-SHORTLY = {"lines": 150, "chunks": 60, "rings": 300, "datagrams": 300, "replays": 80}
+SHORTLY = {"lines": 150, "chunks": 60, "headers": 3000, "rings": 300, "datagrams": 300, "replays": 80}
 """Inputs of each, about a second of work."""
 
 WITHOUT = None if native.BUILT else "the parts in C were not built"
@@ -40,6 +41,10 @@ class ShortRunTests(SynchronousTestCase):
     def test_chunks(self) -> None:
         """Streams in any pieces leave the same behind both lanes."""
         self.run_shortly("chunks")
+
+    def test_headers(self) -> None:
+        """Headers of the PROXY protocol are read alike, whole and in parts."""
+        self.run_shortly("headers")
 
     def test_rings(self) -> None:
         """Frames that C writes are those that Python writes, to the last byte, wherever in the ring."""
@@ -140,6 +145,16 @@ class NoticedTests(SynchronousTestCase):
         self.patch(Intake, "took", forgetful)
         self.assert_noticed(chunks.TARGET)
 
+    def test_other_headers(self) -> None:
+        """A header whose checksum is not looked at."""
+        self.patch(proxy_header, "_crc32c_fits", lambda header, place: True)
+        for seed in range(3000):
+            try:
+                headers.TARGET.try_seed(seed)
+            except AssertionError:
+                return
+        self.fail("it was not noticed")
+
     def test_other_datagrams(self) -> None:
         """A datagram that lacks its newline."""
 
@@ -159,6 +174,6 @@ class NoticedTests(SynchronousTestCase):
         self.patch(replay, "_add_received", lambda tally, frame: None)
         self.assert_noticed(replays.TARGET)
 
-    for _test in (test_lossy_sums, test_other_frames, test_other_lane, test_other_datagrams):
+    for _test in (test_lossy_sums, test_other_frames, test_other_lane, test_other_headers, test_other_datagrams):
         if WITHOUT:
             _test.skip = WITHOUT  # type: ignore[attr-defined]

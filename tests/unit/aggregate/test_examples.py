@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
-from statsd_tcp.aggregate.examples import BAD_TAGS, LONGEST, Example, Examples
+from statsd_tcp.aggregate.examples import BAD_PROXY_HEADER, BAD_TAGS, LONGEST, Example, Examples
 from statsd_tcp.aggregate.sums import BUILT, new_sums
 from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.wire.reasons import LINE_TOO_LONG, MALFORMED_LINE, REASONS, TRUNCATED
@@ -68,6 +68,13 @@ class TallyExamplesTests(SynchronousTestCase):
         (tally, *_) = self.tallies()
         tally.reject(1, TRUNCATED, 3, b"a:1")
         self.assertEqual((Example(TRUNCATED, "udp:8125", b"a:1"),), tally.examples.take())
+
+    def test_bad_header(self) -> None:
+        """What came in the place of a header is an example, and no line."""
+        (tally, *_) = self.tallies()
+        tally.note_bad_header(1, b"a:1|c\n")
+        self.assertEqual((Example(BAD_PROXY_HEADER, "udp:8125", b"a:1|c\n"),), tally.examples.take())
+        self.assertEqual({}, tally.take().bad_lines)
 
     def test_good_beside_bad(self) -> None:
         """A line with bad tags, or with a bad sample next to good ones, is an example although it counts."""

@@ -13,18 +13,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
-from twisted.internet.error import ConnectionLost
+from twisted.internet import tcp, unix
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ingest import intake, moderation, protocol
+from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.lane_kinds import LaneKinds
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ingest.native_lanes import LaneKinds
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.stream import LineStream
@@ -52,7 +53,10 @@ class LoopbackReactor(MemoryReactorClock):
         """Make a transport as the real reactor does."""
         if self.adoption_error is not None:
             raise self.adoption_error
-        transport = tcp.Server._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
+        if addressFamily == socket.AF_UNIX:
+            transport: Any = unix.Server._fromConnectedSocket(fileDescriptor, factory, self)
+        else:
+            transport = tcp.Server._fromConnectedSocket(fileDescriptor, addressFamily, factory, self)
         self.adopted += 1
         return transport
 
@@ -71,10 +75,15 @@ class LoopbackReactor(MemoryReactorClock):
             why = act()
         except Exception as error:  # noqa: BLE001  (what the reactor does)
             why = error
-        if why is not None:
-            self.removeReader(descriptor)
-            self.removeWriter(descriptor)
-            descriptor.connectionLost(Failure(why))
+        if why is None:
+            return
+        self.removeReader(descriptor)
+        if act == descriptor.doRead and isinstance(why, ConnectionDone):
+            # The protocol may want to write after its client has ended its side.
+            descriptor.readConnectionLost(Failure(why))
+            return
+        self.removeWriter(descriptor)
+        descriptor.connectionLost(Failure(why))
 
 
 class VirtualTime:
@@ -98,6 +107,7 @@ class RecordingTally:
         self.datagram_count = 0
         self.rejected: Counter[str] = Counter()
         self.beginnings: list[bytes] = []
+        self.bad_headers: list[bytes] = []
 
     def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
         """Keep the lines."""
@@ -123,6 +133,10 @@ class RecordingTally:
         """Add up the lines that were dropped, and note how they begin."""
         self.rejected[reason] += n
         self.beginnings.append(beginning)
+
+    def note_bad_header(self, listener: int, beginning: bytes) -> None:
+        """Note what came in the place of a header."""
+        self.bad_headers.append(beginning)
 
 
 class Client:
@@ -187,7 +201,7 @@ def make_listener() -> socket.socket:
 class IngestTestCase(SynchronousTestCase):
     """A test with a ledger in memory, an intake, a moderator, and clients."""
 
-    kinds = LaneKinds(CountLane, LineLane)
+    kinds = LaneKinds(CountLane, LineLane, BalancedLineLane)
     """The lanes that are tested."""
 
     def setUp(self) -> None:
@@ -203,10 +217,15 @@ class IngestTestCase(SynchronousTestCase):
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)
-        self.factory = LineFactory(self.reactor, self.cells, self.indexes, self.moderator, self.occupancy, IDLE_TIMEOUT)
+        self.factory = self.make_factory()
         self.listener = make_listener()
         self.addCleanup(self.listener.close)
         self.addCleanup(self._close_transports)
+
+    def make_factory(self, max_age: float = 0.0, **keywords: Any) -> LineFactory:
+        """Make the factory of connections that the accept lane gives away."""
+        common = (self.reactor, self.cells, self.indexes, self.moderator, self.occupancy)
+        return LineFactory(*common, IDLE_TIMEOUT, max_age=max_age, **keywords)
 
     def _close_transports(self) -> None:
         for one in list(self.factory._protocols):
@@ -215,15 +234,17 @@ class IngestTestCase(SynchronousTestCase):
         for connection in self.moderator.unfinished():
             connection.drain()
 
-    def line_lane(self) -> LineLane:
-        """Make and start the lane for lines."""
-        lane = self.kinds.lines(
+    def line_lane(self, **keys: Any) -> LineLane:
+        """Make and start the lane for lines, with these keys of a listener behind a balancer, if any."""
+        kind = self.kinds.balanced if keys else self.kinds.lines
+        lane = kind(
             *self._common(),
             intake=self.intake,
             index=0,
             occupancy=self.occupancy,
             hand_over=self.factory.hand_over,
             max_line=MAX_LINE,
+            **keys,
         )
         lane.start()
         return lane

@@ -11,6 +11,7 @@ from statsd_tcp.ingest import eviction
 from statsd_tcp.ingest.eviction import GRACE, MOST_AT_ONCE, Eviction
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.kernel.peers import source_of
 from tests.unit.ingest.loopback import Client, IngestTestCase, LoopbackReactor, VirtualTime, wait_readable
 from tests.unit.kernel.fakes import Named
 
@@ -29,10 +30,10 @@ class FakeKept:
         case.kept.append(self)
         case.occupancy.open += 1
 
-    def connection(self) -> Any:
-        """Return a socket that knows its peer."""
+    def find_source(self) -> None:
+        """Ask the kernel."""
         self.asked += 1
-        return Named(socket.AF_INET, self._address)
+        self.source = source_of(cast("Any", Named(socket.AF_INET, self._address)))
 
     def evict(self) -> None:
         """Go."""

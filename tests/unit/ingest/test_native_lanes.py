@@ -10,13 +10,16 @@ from typing import Any
 
 from statsd_tcp import native
 from statsd_tcp.ingest import intake, native_lanes
+from statsd_tcp.ingest.balanced import NativeBalancedLineLane
 from statsd_tcp.ingest.lane import FULL_PAUSE
-from statsd_tcp.ingest.native_lanes import LaneKinds, NativeCountLane, NativeLineLane, lane_kinds
+from statsd_tcp.ingest.lane_kinds import LaneKinds, lane_kinds
+from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ledger.cells import JOURNAL_HEAD
 from statsd_tcp.ledger.journal import read_frames
 from tests.unit.descriptors import open_here
 from tests.unit.ingest import (
     test_accept,
+    test_balanced,
     test_datagrams,
     test_endings,
     test_eviction,
@@ -30,6 +33,7 @@ from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase
 
 MODULES = (
     test_accept,
+    test_balanced,
     test_datagrams,
     test_endings,
     test_eviction,
@@ -41,7 +45,7 @@ MODULES = (
 )
 _burst: Any = getattr(native_lanes, "_burst", None)
 
-NATIVE = lane_kinds(in_c=True) if native.BUILT else LaneKinds(NativeCountLane, NativeLineLane)
+NATIVE = lane_kinds(in_c=True) if native.BUILT else LaneKinds(NativeCountLane, NativeLineLane, NativeBalancedLineLane)
 PLAIN = IngestTestCase.kinds
 WITHOUT = None if native.BUILT else "the parts in C were not built"
 

@@ -234,7 +234,7 @@ class CellTests(LedgerTestCase):
 
     def test_ledger_of_release_0_1_0(self) -> None:
         """In a ledger that lacks the newer reasons they are counted as idle, and no other cell is moved."""
-        newer = {"evicted", "first_byte"}
+        newer = {"evicted", "first_byte", "max_age", "bad_proxy_header", "proxy_check"}
         names = [name for name in ledger_cells(["tcp:1"]) if name.detail not in newer]
         indexes = cells_in(Directory(names, [("tcp:1", "etsy")]))[0]
         self.assertEqual({indexes.idle}, {getattr(indexes, reason) for reason in newer})

@@ -29,6 +29,7 @@ VALUES: dict[str, list[str]] = {
     "state-dir": ["/x", "a b", "7", "-0", "1.50", "0.00001", "1" * 30, "tab\tand\x7f\\"],
     "idle-timeout": ["1", "2.5", "1e3", "60.0", "007"],
     "first-byte-timeout": ["0", ".5"],
+    "max-age": ["0", "900"],
     "max-connections": ["100000000"],
     "drain-timeout": ["0.123456789"],
     "flush-interval": ["60"],

@@ -32,6 +32,16 @@ GOOD: dict[str, Endpoint] = {
     "unix:/run/../tmp//s": Endpoint("unix", path="/tmp/s"),
     "unix:@stats": Endpoint("unix", path="@stats"),
     "unixgram:/run/s:user=0:group=root": Endpoint("unixgram", path="/run/s", user=0, group=0),
+    "tcp:1:proxy=v2": Endpoint("tcp", 1, proxy="v2"),
+    "tcp:1:proxy=any:trust=10.0.0.0/8,192.0.2.7, fd00\\:\\:/8:confirm=read": Endpoint(
+        "tcp", 1, proxy="any", trust=("10.0.0.0/8", "192.0.2.7/32", "fd00::/8"), confirm="read"
+    ),
+    "unix:/s:proxy=v1:confirm=read:framing=length": Endpoint(
+        "unix", path="/s", proxy="v1", confirm="read", framing="length"
+    ),
+    "ssl:1:privateKey=/k:proxy=v2:trust=\\:\\:/0": Endpoint(
+        "ssl", 1, tls=TlsFiles("/k", "/k"), proxy="v2", trust=("::/0",)
+    ),
     "ssl:8443:privateKey=/k:certKey=/c": Endpoint("ssl", 8443, tls=TlsFiles("/k", "/c")),
     "ssl:8443:privateKey=/both": Endpoint("ssl", 8443, tls=TlsFiles("/both", "/both")),
     "ssl:1:privateKey=/k:clientCA=/ca:interface=10.0.0.1": Endpoint(
@@ -46,7 +56,19 @@ BAD: dict[str, str] = {
     "tcp:65536": "is not a port",
     "tcp:x": "is not a port",
     "tcp:1:": "'' is not one of",
-    "tcp:1:mode=660": "'mode=660' is not one of container=, dialect=, interface=, max-line=, name=, tags=",
+    "tcp:1:mode=660": "'mode=660' is not one of confirm=, container=, dialect=, interface=, max-line=, name=, "
+    "proxy=, tags=, trust=",
+    "tcp:1:proxy=v3": "proxy=v3 is not one of v1, v2, any",
+    "tcp:1:trust=10.0.0.0/8": "trust= says where headers may come from: write proxy=v1",
+    "tcp:1:proxy=v1:trust=": "trust=: '' is not a network",
+    "tcp:1:proxy=v1:trust=10.0.0.1/8": "trust=10.0.0.1/8: '10.0.0.1/8' is not a network",
+    "tcp:1:proxy=v1:trust=lb.example": "'lb.example' is not a network",
+    "tcp:1:proxy=v1:trust=" + ",".join(["10.0.0.0/8"] * 65): "trust= has 65 networks; there may be at most 64",
+    "tcp:1:confirm=stored": "confirm=stored is not one of read",
+    "udp:1:proxy=v2": "'proxy=v2' is not one of",
+    "udp:1:confirm=read": "'confirm=read' is not one of",
+    "unix:/s:proxy=v2:trust=10.0.0.0/8": "'trust=10.0.0.0/8' is not one of",
+    "ssl:1:privateKey=/k:confirm=read": "'confirm=read' is not one of",
     "tcp:1:rcvbuf=9999": "'rcvbuf=9999' is not one of",
     "tcp:1:framing=length": "'framing=length' is not one of",
     "tcp:1:name=a:name=b": "name= is given twice",

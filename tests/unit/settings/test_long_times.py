@@ -13,6 +13,7 @@ CASES = (
     ("flush-interval", "10", "10000", "10,000 seconds, 2 h 47 min"),
     ("idle-timeout", "21600", "600000", "600,000 seconds, 6 d 23 h"),
     ("first-byte-timeout", "600", "60000", "60,000 seconds, 16 h 40 min"),
+    ("max-age", "86400", "900000", "900,000 seconds, 10 d 10 h"),
     ("drain-timeout", "600", "3600", "3,600 seconds, 1 h"),
     ("conflict-silence", "86400", "600000", "600,000 seconds, 6 d 23 h"),
     ("series-ttl", "31536000", "86400000", "86,400,000 seconds, 1,000 d"),

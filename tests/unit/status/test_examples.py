@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate.examples import BAD_TAGS, Example
+from statsd_tcp.aggregate.examples import BAD_PROXY_HEADER, BAD_TAGS, Example
 from statsd_tcp.flush.rules import FlushState
 from statsd_tcp.status.examples import LastExamples, shown
 from tests.unit.web.tables import STATS, make_snapshot
@@ -45,6 +45,15 @@ class ShownTests(SynchronousTestCase):
 
 class LastExamplesTests(SynchronousTestCase):
     """The last example of each reason."""
+
+    def test_metrics(self) -> None:
+        """Each example is one of the metric that counts its reason."""
+        last = LastExamples(Clock(), kept=True)
+        for reason in ("malformed_value", BAD_TAGS, BAD_PROXY_HEADER):
+            last.add([Example(reason, "tcp:1", b"a")])
+        found = {row["reason"]: row["metric"] for row in last.rows()}
+        expected = {"malformed_value": "bad_lines", BAD_TAGS: "bad_tags", BAD_PROXY_HEADER: "connections_closed"}
+        self.assertEqual(expected, found)
 
     def test_rows(self) -> None:
         """The latest comes first; one takes the place of the one with the same reason that was before it."""

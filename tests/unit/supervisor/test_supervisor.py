@@ -207,7 +207,7 @@ class StartTests(SupervisorTestCase):
             [(lane.descriptor, lane.index, lane.kind) for lane in boot.lanes],
         )
         self.assertEqual((50, 600.0, "/x"), (boot.connections, boot.idle_timeout, boot.ledger_path))
-        self.assertEqual(60.0, boot.first_byte_timeout)
+        self.assertEqual((60.0, 0.0), (boot.first_byte_timeout, boot.max_age))
 
     def test_announced(self) -> None:
         """When for the first time all workers accept, it is said once."""

@@ -16,6 +16,7 @@ __all__ = ["PRECEDENCE", "oracle"]
 PRECEDENCE: Final = (
     "line_too_long",
     "not_utf8",
+    "proxy_header",
     "malformed_line",
     "empty_name",
     "mixed_tagging_styles",
@@ -65,6 +66,8 @@ def oracle(line: bytes, max_line: int = 8192, *, signed: bool = True, packed: Co
         return Verdict("service_check") if _CHECK.match(text) else Verdict("bad", reason="malformed_line")
     flaws: set[str] = set()
     verdict = _Reading(text, flaws, signed=signed, packed=packed).verdict()
+    if "malformed_line" in flaws and text.startswith(("PROXY TCP4 ", "PROXY TCP6 ", "PROXY UNKNOWN")):
+        flaws.add("proxy_header")
     for reason in PRECEDENCE:
         if reason in flaws:
             return Verdict("bad", reason=reason)

@@ -1,0 +1,31 @@
+"""Which lanes serve: those in Python, or those whose inner loop is in C."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from statsd_tcp.ingest.balanced import BalancedLineLane, NativeBalancedLineLane
+from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
+from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
+
+__all__ = ["LaneKinds", "lane_kinds"]
+
+
+class LaneKinds(NamedTuple):
+    """Which lanes serve: for ports that count, for lines, and for lines behind a balancer."""
+
+    counting: type[CountLane]
+    lines: type[LineLane]
+    balanced: type[BalancedLineLane]
+    read_datagrams: ReadDatagrams = read_datagrams
+
+
+def lane_kinds(*, in_c: bool) -> LaneKinds:
+    """Return the lanes in C, which must have been built, or those in Python."""
+    if in_c:
+        from statsd_tcp.ingest import _burst
+
+        return LaneKinds(NativeCountLane, NativeLineLane, NativeBalancedLineLane, _burst.datagrams)
+    return LaneKinds(CountLane, LineLane, BalancedLineLane)

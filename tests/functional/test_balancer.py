@@ -1,0 +1,149 @@
+"""The service behind a real balancer: headers of the PROXY protocol, health checks, and confirmations."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from statsd_tcp.native import BUILT, VARIABLE
+from tests.certificates import Authority
+from tests.functional.clients import connect, half_close, reset
+from tests.functional.forwarding import Forwarding
+from tests.functional.haproxy import HAPROXY
+from tests.functional.metrics import Difference
+from tests.functional.service import LOOPBACK, Service, options
+from tests.functional.waiting import until
+
+LINES = b"hits:1|c\nhits:2|c\n"
+CLIENTS = 20
+CONFIRMED = b"ok\n"
+
+HERE = f"tcp:0:{LOOPBACK}"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["in Python", "in C"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service with a listener of each kind, in both languages."""
+    if request.param and not BUILT:
+        pytest.skip("the parts in C were not built")
+    folder = tmp_path_factory.mktemp("service")
+    key = Authority(folder).issue("server")
+    listen = [f"{HERE}:name={name}:{keys}" for name, keys in KEYS.items()]
+    listen += [f"ssl:0:{LOOPBACK}:name=tls:privateKey={key}:proxy=v2", f"{HERE}:name=plain"]
+    environ = {} if request.param else {VARIABLE: "1"}
+    service = Service(folder, options(folder / "state", workers=2, listen=listen, count=()), environ=environ)
+    try:
+        yield service.start()
+    finally:
+        service.end()
+
+
+KEYS = {
+    "v1": "proxy=v1",
+    "v2": "proxy=v2:confirm=read",
+    "any": "proxy=any:trust=127.0.0.1",
+    "strange": "proxy=v2:trust=10.0.0.0/8",
+    "confirmed": "confirm=read",
+}
+
+
+def confirmed(port: int, data: bytes = LINES) -> bytes:
+    """Send everything and say that it was all; give what comes before the end."""
+    with connect(port) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            return answer.read()
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="there is no haproxy")
+def test_haproxy(service: Service, tmp_path: Path) -> None:
+    """Clients of HAProxy are counted in every version, over TLS too, and get what the service says to them."""
+    versions = {"v1": "send-proxy", "v2": "send-proxy-v2", "any": "send-proxy-v2", "tls": "send-proxy-v2"}
+    versions |= {"confirmed": "", "plain": "send-proxy-v2"}
+    servers = {name: (service.port(name), keys) for name, keys in versions.items()}
+    context = ssl.create_default_context(cafile=str(service.folder / "ca.pem"))
+    with Forwarding(tmp_path, servers) as balancer:
+        for _ in range(CLIENTS):
+            half_close(balancer.ports["v1"], LINES)
+            half_close(balancer.ports["any"], LINES)
+            half_close(balancer.ports["plain"], LINES)
+            assert confirmed(balancer.ports["v2"]) == CONFIRMED
+            assert confirmed(balancer.ports["confirmed"]) == CONFIRMED
+            with connect(balancer.ports["tls"]) as connection:
+                secure = context.wrap_socket(connection, server_hostname="localhost")
+                secure.sendall(LINES)
+                secure.unwrap().close()
+    metrics = service.settled()
+    for name in versions:
+        assert metrics.closed(name) == {"eof": CLIENTS}, name
+        bad = CLIENTS if name == "plain" else 0
+        assert metrics.total("statscounter_lines_total", listener=name) == 2 * CLIENTS + bad, name
+    assert metrics.by("statscounter_bad_lines_total", "reason") == {"proxy_header": CLIENTS}
+    assert metrics.total("hits") == 3 * CLIENTS * len(versions)
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="there is no haproxy")
+def test_health_checks(service: Service, tmp_path: Path) -> None:
+    """A check that says that it is one is no client. Version 1 has no words for that, so that it is one there."""
+    before = service.metrics()
+    servers = {
+        "any": (service.port("any"), "send-proxy-v2 check inter 50"),
+        "v1": (service.port("v1"), "send-proxy check inter 50"),
+    }
+    with Forwarding(tmp_path, servers):
+        for name in servers:
+            service.wait_for(before.accepted(name) + 3, "statscounter_connections_total", listener=name)
+    difference = Difference(before, service.settled())
+    accepted, closed = difference.connections("any")
+    assert closed == {"proxy_check": accepted}
+    accepted, closed = difference.connections("v1")
+    assert accepted == sum(closed.get(reason, 0) for reason in ("eof", "reset"))
+
+
+def test_no_header(service: Service) -> None:
+    """A client that comes past the balancer is closed and counted, and the status has an example."""
+    before = service.metrics()
+    for name, example in (("v1", "hits:1|c"), ("strange", "127.0.0.1 is not in trust=")):
+        # A worker keeps one example for a second: of several clients it may be another one's.
+        until(lambda name=name, example=example: _is_shown(service, name, example), f"{example} is shown")  # type: ignore[misc]
+        accepted, closed = Difference(before, service.settled()).connections(name)
+        assert closed == {"bad_proxy_header": accepted}
+
+
+def _is_shown(service: Service, name: str, example: str) -> bool:
+    """Let clients come past the balancer, which may not come to their end; return whether one is shown."""
+    for client in (half_close, reset):
+        with suppress(OSError):
+            client(service.port(name), LINES)
+    (row,) = [row for row in service.status()["examples"] if row["reason"] == "bad_proxy_header"] or [{}]
+    return (row.get("metric"), row.get("listener"), row.get("text", "")[: len(example)]) == (
+        "connections_closed",
+        name,
+        example,
+    )
+
+
+def test_what_was_confirmed_is_kept(service: Service) -> None:
+    """Nothing that was confirmed is lost when all processes are killed at once, and nothing of it counts twice."""
+    before = service.settled().total("statscounter_lines_total", listener="confirmed")
+    number = 0
+    for _ in range(3):
+        for _ in range(CLIENTS):
+            number += confirmed(service.port("confirmed")) == CONFIRMED
+        victims = [*service.worker_pids().values(), service.process.pid]
+        assert confirmed(service.port("confirmed"), b"hits:1|c") == CONFIRMED
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        service.wait_ended()
+        service.start()
+        before += 2 * CLIENTS + 1
+        assert service.settled().total("statscounter_lines_total", listener="confirmed") == before
+    assert number == 3 * CLIENTS
