@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +20,8 @@ from tests.functional.clients import connect, half_close, reset
 from tests.functional.forwarding import Forwarding
 from tests.functional.haproxy import HAPROXY
 from tests.functional.metrics import Difference
-from tests.functional.service import LOOPBACK, Service, options
-from tests.functional.waiting import until
+from tests.functional.service import LOOPBACK, Service, options, script
+from tests.functional.waiting import PATIENCE, until
 
 LINES = b"hits:1|c\nhits:2|c\n"
 CLIENTS = 20
@@ -88,6 +90,26 @@ def test_haproxy(service: Service, tmp_path: Path) -> None:
         assert metrics.total("statscounter_lines_total", listener=name) == 2 * CLIENTS + bad, name
     assert metrics.by("statscounter_bad_lines_total", "reason") == {"proxy_header": CLIENTS}
     assert metrics.total("hits") == 3 * CLIENTS * len(versions)
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="there is no haproxy")
+def test_load(service: Service, tmp_path: Path) -> None:
+    """The load generator is confirmed through a balancer, and not by a listener that does not confirm."""
+    with Forwarding(tmp_path, {"v2": (service.port("v2"), "send-proxy-v2")}) as balancer:
+        assert load("--mode=line", f"--target=tcp:127.0.0.1:{balancer.ports['v2']}")["completed"] == 200
+    found = load("--mode=kept", "--duration=0.2", f"--target=tcp:127.0.0.1:{service.port('confirmed')}")
+    assert found["completed"] == found["begun"] > 0
+    found = load("--mode=line", f"--target=tcp:127.0.0.1:{service.port('plain')}")
+    assert (found["completed"], found["unconfirmed"]) == (0, 200)
+    service.settled()
+
+
+def load(*options: str) -> dict[str, int]:
+    """Run the load generator, and give what became of its connections."""
+    command = [script("statscounter"), "load", "--confirm", "--json", "--connections=200", *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    connections: dict[str, int] = json.loads(done.stdout)["connections"]
+    return connections
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="there is no haproxy")

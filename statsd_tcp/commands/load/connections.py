@@ -13,13 +13,13 @@ from statsd_tcp.commands.load.link import Link
 from statsd_tcp.commands.load.pace import Pace
 from statsd_tcp.commands.load.results import Latencies, Outcome, Progress, Result, outcome_of
 from statsd_tcp.commands.load.sockets import ENDINGS, Dialer, Poller, RawSocket, cause, is_established
-from statsd_tcp.commands.load.workload import Share
+from statsd_tcp.commands.load.workload import CONFIRMATION, Share
 
 __all__ = ["CONNECTING", "ENDED", "ENDING", "SENDING", "WAITING", "Connection", "Connections"]
 
 # Look after timeouts, reports and the wish to stop this often, in seconds: the only wake-ups of a quiet run.
 SWEEP = 0.05
-# Servers of this kind say nothing; what one says all the same is thrown away.
+# Servers of this kind say nothing, or confirm; what one says beyond that is thrown away.
 ANSWER = 1024
 
 CONNECTING, WAITING, SENDING, ENDING, ENDED = range(5)
@@ -27,9 +27,12 @@ CONNECTING, WAITING, SENDING, ENDING, ENDED = range(5)
 
 
 class Connection(ABC):
-    """One connection: its socket, what it sends and its state. ``done`` is how many times it has sent all of that."""
+    """One connection: its socket, what it sends and its state. ``done`` is how many times it has sent all of that.
 
-    __slots__ = ("descriptor", "done", "payload", "sock", "state")
+    ``answer`` is what the server has said, as far as a confirmation goes, and one byte more.
+    """
+
+    __slots__ = ("answer", "descriptor", "done", "payload", "sock", "state")
 
     def __init__(self, sock: RawSocket, data: bytes, done: int) -> None:
         self.sock = sock
@@ -37,6 +40,7 @@ class Connection(ABC):
         self.payload = data
         self.done = done
         self.state = CONNECTING
+        self.answer = b""
 
     @property
     @abstractmethod
@@ -130,17 +134,20 @@ class Connections(ABC, Generic[C]):
 
     def _readable(self, connection: C) -> None:
         try:
-            while connection.sock.recv(ANSWER):
-                pass
+            while data := connection.sock.recv(ANSWER):
+                connection.answer = (connection.answer + data)[: len(CONFIRMATION) + 1]
         except BlockingIOError:
             return
-        self._result.certain += 1
-        if connection.state == ENDING:
+        # Where a confirmation is to come, an end without it may be a balancer's.
+        confirmed = not self._work.confirm or connection.answer == CONFIRMATION
+        self._result.certain += confirmed
+        if connection.state == ENDING and confirmed:
             self._result.certain_lines += connection.done * self._work.lines
             self._complete(connection)
         else:
             self._result.established += 1
-            self._result.failures[Outcome.CUT_SHORT] += 1
+            outcome = Outcome.UNCONFIRMED if connection.state == ENDING else Outcome.CUT_SHORT
+            self._result.failures[outcome] += 1
             self._lose(connection)
 
     def _fail(self, connection: C, code: int) -> None:

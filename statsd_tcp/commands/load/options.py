@@ -82,6 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--close", type=Close, choices=list(Close), metavar="HOW",
         help="who ends a connection and how: server, half, fin or reset")  # fmt: skip
+    add("--confirm", action="store_true",
+        help="half-close, and expect ok from a listener with confirm=read")  # fmt: skip
     add(
         "--sources",
         type=count,
@@ -134,6 +136,7 @@ def from_arguments(given: argparse.Namespace, descriptors: int) -> LoadOptions:
         connections=connections,
         duration=duration,
         concurrency=_concurrency(given, processes, descriptors),
+        confirm=given.confirm,
     )
     return LoadOptions(
         target=f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}",
@@ -171,6 +174,10 @@ def _lines(given: argparse.Namespace) -> int:
 
 def _close(given: argparse.Namespace) -> Close:
     mode: Mode = given.mode
+    if given.confirm and given.close not in {None, Close.HALF}:
+        raise UsageError(f"--confirm: a server confirms to clients that half-close; leave out --close {given.close}")
+    if given.confirm:
+        return Close.HALF
     if given.close is None:
         return Close.SERVER if mode is Mode.CONNECT else Close.HALF
     if mode is Mode.KEPT and given.close is Close.SERVER:
@@ -182,7 +189,7 @@ def _close(given: argparse.Namespace) -> Close:
 def _late(given: argparse.Namespace) -> float:
     if given.late and given.mode is Mode.KEPT:
         raise UsageError("--late: has no meaning in mode kept")
-    if given.late and given.mode is Mode.CONNECT and given.close in {None, Close.SERVER}:
+    if given.late and given.mode is Mode.CONNECT and given.close in {None, Close.SERVER} and not given.confirm:
         raise UsageError("--late: this client does nothing that could be late; use --close half, fin or reset")
     late: float = given.late / 1000
     return late

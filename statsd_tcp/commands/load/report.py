@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from statsd_tcp.commands.load.options import LoadOptions
-from statsd_tcp.commands.load.results import OWN_FAILURES, Latencies, Result
+from statsd_tcp.commands.load.results import OWN_FAILURES, Latencies, Outcome, Result
 from statsd_tcp.commands.load.verify import Finding, Verdict
 from statsd_tcp.commands.load.workload import Mode
 
@@ -82,6 +82,7 @@ class Report:
             "target": self.options.target,
             "mode": work.mode,
             "close": work.close,
+            "confirm": work.confirm,
             "rate": work.rate,
             "elapsed_seconds": round(result.elapsed, 6),
             "connections": {
@@ -154,11 +155,12 @@ class Report:
         result, work = self.result, self.options.workload
         kept = work.mode is Mode.KEPT
         rate = "as fast as possible" if work.rate is None else f"{work.rate:,g} a second"
+        close = f"{work.close}, confirmed" if work.confirm else work.close
         speed = "" if kept else f"{result.completed / result.elapsed:,.0f}/s "
         rows = [
-            (self.options.target, f"{result.begun:,}", f"{work.mode}, {rate}, close {work.close}"),
+            (self.options.target, f"{result.begun:,}", f"{work.mode}, {rate}, close {close}"),
             ("completed", f"{result.completed:,}", f"{speed}in {result.elapsed:.2f} s"),
-            *((str(name), f"{count:,}", "") for name, count in result.failures.items()),
+            *((str(name), f"{count:,}", "") for name, count in result.failures.items() if self._is_possible(name)),
             *((f"  {name}", f"{count:,}", "") for name, count in result.errors.items()),
         ]
         if work.mode is not Mode.CONNECT:
@@ -168,6 +170,9 @@ class Report:
         if latency.pop("count"):
             rows += [(f"{of} {_LABELS.get(name, name)}", f"{ms:,.3f}", "ms") for name, ms in latency.items()]
         return rows
+
+    def _is_possible(self, outcome: Outcome) -> bool:
+        return outcome is not Outcome.UNCONFIRMED or self.options.workload.confirm
 
     def _sentence(self, finding: Finding) -> Text:
         head = f"{finding.verdict}: {finding.counted:,} {finding.what} counted"

@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed out"
     CUT_SHORT = "cut short"
     """The server's FIN came before the client had sent everything."""
+    UNCONFIRMED = "unconfirmed"
+    """The server's FIN came without the confirmation that the client waits for."""
     ERROR = "error"
     """Anything else, by errno."""
 
@@ -144,9 +146,9 @@ class Result:
     """The counts of one process, or of several added up. Times in seconds, on a monotonic clock.
 
     ``established`` had their handshake as far as the client could see; of ``certain`` the client saw the
-    server's end too, so they were accepted. ``lines`` were handed to the kernel, if only in part;
-    ``certain_lines`` were followed by the server's clean end. ``sends`` are the rounds on kept connections.
-    ``held_back`` began late because too many were open, ``behind`` because this program was busy.
+    server's end too, so they were accepted; or its confirmation, if it waits for one. ``lines`` were handed to the
+    kernel, if only in part; ``certain_lines`` were followed by the server's clean end. ``sends`` are the rounds on kept
+    connections. ``held_back`` began late because too many were open, ``behind`` because this program was busy.
     """
 
     begun: int = 0

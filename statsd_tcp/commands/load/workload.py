@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 __all__ = [
+    "CONFIRMATION",
     "Address",
     "Close",
     "Mode",
@@ -18,6 +19,10 @@ __all__ = [
     "source_addresses",
     "touched_lines",
 ]
+
+
+CONFIRMATION = b"ok\n"
+"""What a listener with ``confirm=read`` sends before its end."""
 
 
 class Mode(StrEnum):
@@ -65,7 +70,8 @@ class Workload:
     """One whole run, in one process or several. Times in seconds.
 
     ``rate`` None is as fast as possible. It counts connections, but lines where connections are kept.
-    ``connections`` or ``duration`` may be None, not both: whichever comes first ends the run.
+    ``connections`` or ``duration`` may be None, not both: whichever comes first ends the run. ``confirm``: each
+    connection must get the server's confirmation.
     """
 
     address: Address
@@ -80,6 +86,7 @@ class Workload:
     connections: int | None
     duration: float | None
     concurrency: int
+    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

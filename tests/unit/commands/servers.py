@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from statsd_tcp.commands.load.results import Progress
-from statsd_tcp.commands.load.workload import Address, Close, Mode, Share, Workload
+from statsd_tcp.commands.load.workload import CONFIRMATION, Address, Close, Mode, Share, Workload
 from tests.patience import PATIENCE
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -59,6 +59,20 @@ def read_to_the_end(sock: socket.socket) -> int:
     lines = 0
     while data := sock.recv(65536):
         lines += data.count(b"\n")
+    return lines
+
+
+def say_ok(sock: socket.socket) -> int:
+    """Count the lines until the client's end, and say ok."""
+    lines = read_to_the_end(sock)
+    sock.sendall(CONFIRMATION)
+    return lines
+
+
+def say_too_much(sock: socket.socket) -> int:
+    """Say something else."""
+    lines = read_to_the_end(sock)
+    sock.sendall(CONFIRMATION + b"\n")
     return lines
 
 
@@ -173,6 +187,7 @@ def share(
     concurrency: int = 8,
     sources: tuple[str, ...] = (),
     line: str = "a:1|c",
+    confirm: bool = False,
 ) -> Share:
     """Describe a small run on loopback, done by one process."""
     work = Workload(
@@ -188,6 +203,7 @@ def share(
         connections=connections,
         duration=duration,
         concurrency=concurrency,
+        confirm=confirm,
     )
     return Share(work, 0, 1)
 

@@ -38,6 +38,12 @@ class DefaultsTests(SynchronousTestCase):
             work = options("--mode", mode).workload
             self.assertEqual((8125, lines, Close.HALF), (work.address.port, work.lines, work.close))
 
+    def test_confirmed(self) -> None:
+        """A client that is to be confirmed half-closes, in every mode."""
+        for mode in Mode:
+            work = options("--confirm", "--mode", mode).workload
+            self.assertEqual((True, Close.HALF), (work.confirm, work.close))
+
     def test_kept_ends_by_time(self) -> None:
         """Kept connections have both a number and an end."""
         work = options("--mode", "kept").workload
@@ -114,6 +120,7 @@ class RefusalTests(SynchronousTestCase):
             "--lines": ("--lines", "3"),
             "--late": ("--late", "3", "--mode", "kept"),
             "--close": ("--close", "server", "--mode", "kept"),
+            "--confirm": ("--confirm", "--close", "fin"),
             "--sources": ("--sources", "3", "--target", "tcp:[::1]:8125"),
             "--processes": ("--processes", "65"),
             "--concurrency": ("--concurrency", "20000", "--processes", "1"),

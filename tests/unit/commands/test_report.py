@@ -103,8 +103,8 @@ class OutputTests(SynchronousTestCase):
         plain = json.loads(Report(options(verify="http://x"), result(), [finding]).as_json())
         self.assertEqual(
             {
-                "begun": 10, "completed": 10, "refused": 0, "reset": 0, "timed_out": 0, "cut_short": 0, "error": 0,
-                "errors": {}, "established": 10, "seen_accepted": 10, "per_second": 5.0,
+                "begun": 10, "completed": 10, "refused": 0, "reset": 0, "timed_out": 0, "cut_short": 0,
+                "unconfirmed": 0, "error": 0, "errors": {}, "established": 10, "seen_accepted": 10, "per_second": 5.0,
             },
             plain["connections"],
         )  # fmt: skip
@@ -130,7 +130,15 @@ class OutputTests(SynchronousTestCase):
             "could not tell",
         ):
             self.assertIn(words, shown)
-        self.assertNotIn("lines", shown)
+        for words in ("lines", "unconfirmed"):
+            self.assertNotIn(words, shown)
+
+    def test_confirmed_table(self) -> None:
+        """Where a confirmation is expected they also read how many had none."""
+        given = options()
+        shown = text(Report(replace(given, workload=replace(given.workload, confirm=True)), result()))
+        self.assertIn("unconfirmed", shown)
+        self.assertIn("confirmed", shown.splitlines()[0])
 
     def test_kept_table(self) -> None:
         """For kept connections it is lines per second and the time of a send."""

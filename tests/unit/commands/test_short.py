@@ -5,13 +5,15 @@ from __future__ import annotations
 import resource
 import socket
 import time
+from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
 from statsd_tcp.commands.load.short import ShortConnections
-from statsd_tcp.commands.load.workload import Close, Mode, Share, source_addresses
+from statsd_tcp.commands.load.workload import CONFIRMATION, Close, Mode, Share, source_addresses
+from statsd_tcp.ingest import confirming
 from tests.unit.commands.servers import (
     MemoryLink,
     abort_at_once,
@@ -19,6 +21,8 @@ from tests.unit.commands.servers import (
     free_port,
     read_to_the_end,
     reset_after_reading,
+    say_ok,
+    say_too_much,
     serving,
     share,
 )
@@ -194,6 +198,19 @@ class FailedTests(SynchronousTestCase):
         with serving(close_at_once) as (port, _):
             result = run(share(port, mode=Mode.LINE, lines=1, close=Close.HALF, late=60.0))
         self.assertEqual((20, 20, 0), (result.failures[Outcome.CUT_SHORT], result.certain, result.lines))
+
+    def test_confirmed(self) -> None:
+        """A connection that is confirmed is complete; after another end, or another answer, it is not certain."""
+        work: dict[str, Any] = {"mode": Mode.LINES, "lines": 3, "close": Close.HALF, "confirm": True}
+        with serving(say_ok) as (port, _):
+            result = run(share(port, **work))
+        self.assertEqual((20, 0, 20, 60), (result.completed, result.failed, result.certain, result.certain_lines))
+        for server in (read_to_the_end, say_too_much):
+            with serving(server) as (port, _):
+                result = run(share(port, **work))
+            self.assertEqual((20, 20), (result.failures[Outcome.UNCONFIRMED], result.established))
+            self.assertEqual((0, 0, 60), (result.certain, result.certain_lines, result.lines))
+        self.assertEqual(CONFIRMATION, confirming.CONFIRMATION)
 
     def test_out_of_descriptors(self) -> None:
         """Without descriptors the generator's own failure is told from the server's, and it does not run wild."""
