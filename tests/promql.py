@@ -12,13 +12,27 @@ import yaml
 from statsd_tcp.files.shipped import shipped
 from tests.panels import ROWS
 
-__all__ = ["TARGET", "Known", "documented", "expressions", "faults", "filled_in", "recorded", "rules", "shown"]
+__all__ = [
+    "RATE_INTERVAL",
+    "TARGET",
+    "Known",
+    "documented",
+    "expressions",
+    "faults",
+    "filled_in",
+    "recorded",
+    "rules",
+    "shown",
+]
 
 Known = Mapping[str, frozenset[str]]
 """The labels of each metric."""
 
 TARGET: Final = frozenset({"node", "instance", "job"})
 """Labels that tell nodes apart: of remote write, and of scraping."""
+
+RATE_INTERVAL: Final = "4m"
+"""What Grafana puts in for queries of one minute's step."""
 
 _METRIC = re.compile(r"(?<![\w:])((?:\w+:)?statscounter[\w:]*)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
@@ -34,7 +48,7 @@ def rules() -> list[dict[str, str]]:
 
 def filled_in(query: str, label: str) -> str:
     """Return a query of the dashboard with its variables filled in; ``label`` is the one that nodes differ in."""
-    return query.replace("$label", label).replace("$node", ".*").replace("$__rate_interval", "1m")
+    return query.replace("$label", label).replace("$node", ".*").replace("$__rate_interval", RATE_INTERVAL)
 
 
 def expressions() -> list[str]:

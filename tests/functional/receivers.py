@@ -10,7 +10,8 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +26,11 @@ from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
-__all__ = ["ENGINES", "Engine", "Proxy", "need"]
+__all__ = ["ENGINES", "VMALERT", "Engine", "Proxy", "need", "vmalert"]
 
 ENGINES = {"prometheus": shutil.which("prometheus"), "victoria-metrics": shutil.which("victoria-metrics")}
+
+VMALERT = shutil.which("vmalert")
 
 _REFUSED = (
     "prometheus_tsdb_out_of_bound_samples_total",
@@ -134,6 +137,17 @@ class Engine:
             found: Any = json.load(answer)
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["data"]["result"]}
 
+    def ranges(
+        self, query: str, start: float, end: float, step: int
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """Return the series of a query over a time: the labels, and the points."""
+        words = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+        with urllib.request.urlopen(f"http://{self._address}/api/v1/query_range?{words}", timeout=PATIENCE) as answer:
+            found: Any = json.load(answer)
+        return [
+            (each["metric"], [(at, float(value)) for at, value in each["values"]]) for each in found["data"]["result"]
+        ]
+
     def value(self, query: str, at: float | None = None) -> float:
         """Return the only sample of a query; NaN if there is none."""
         return next(iter(self.values(query, at).values()), float("nan"))
@@ -146,6 +160,29 @@ class Engine:
         except OSError:
             return False
         return True
+
+
+@contextmanager
+def vmalert(engine: Engine, rules: Path) -> Iterator[None]:
+    """Have the rules of a file evaluated for a VictoriaMetrics, which does not do so itself."""
+    mark, url = new_mark(), engine.url.removesuffix("/api/v1/write")
+    own = [f"-httpListenAddr=127.0.0.1:{free_port()}", "-remoteWrite.flushInterval=200ms"]
+    command = [str(VMALERT), f"-rule={rules}", f"-datasource.url={url}", f"-remoteWrite.url={url}", *own]
+    with rules.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(
+            [*DYING_WITH_US, *command],
+            env={**os.environ, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        end_all(mark)
 
 
 class Proxy(Serving):

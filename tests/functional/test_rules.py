@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from statsd_tcp.files.shipped import shipped
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.prometheus import PROMTOOL
-from tests.functional.receivers import Engine, need
+from tests.functional.receivers import VMALERT, Engine, need, vmalert
 from tests.functional.service import DATAGRAMS, LINES
 from tests.functional.waiting import until
 from tests.ports import free_port
@@ -36,11 +37,14 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_accepted(folder: Path) -> None:
-    """Promtool finds no fault in the rules, and each file has some."""
+    """Promtool finds no fault in the rules, nor does vmalert, and each file has some."""
     for path in folder.iterdir():
         ended = finished([str(PROMTOOL), "check", "rules", "--lint=all", "--lint-fatal", str(path)], {})
         assert ended.returncode == 0, ended.stdout
         assert "0 rules found" not in ended.stdout
+        if VMALERT:
+            ended = finished([VMALERT, "-dryRun", f"-rule={path}"], {})
+            assert ended.returncode == 0, ended.stdout
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
@@ -68,20 +72,21 @@ def test_engines_accept(engine: Engine) -> None:
             pytest.fail(f"{expression}: {error}")
 
 
-def test_real_nodes(start_service: ServiceMaker, tmp_path: Path) -> None:
-    """A Prometheus with the rules has the sum of two nodes, and still after one has been killed, and no alert of them.
+@pytest.mark.parametrize("name", ["prometheus", pytest.param("victoria-metrics", marks=pytest.mark.proof)])
+def test_real_nodes(start_service: ServiceMaker, tmp_path: Path, name: str) -> None:
+    """With the rules an engine has the sum of two nodes, and still after one of them has been killed.
 
     The rules are evaluated each second, because a test cannot wait for minutes.
     """
-    need("prometheus")
+    need(name)
     rules = tmp_path / "rules.yml"
     rules.write_text(re.sub("interval: 1[hm]", "interval: 1s", shipped()["prometheus/rules.yml"]))
-    engine = Engine(tmp_path / "engine", "prometheus")
+    engine = Engine(tmp_path / "engine", name)
     engine.configuration = f"rule_files: ['{rules}']\n"
     total = 'listener:statscounter_connections_total:sum{listener="lines"}'
-    with engine:
+    with engine, vmalert(engine, rules) if name == "victoria-metrics" else nullcontext():
         write = f"--remote-write={engine.url}:every=1:name=p"
-        nodes = [start_service(more=[write, f"--node={name}"]) for name in "ab"]
+        nodes = [start_service(more=[write, f"--node={node}"]) for node in "ab"]
         for service, number in zip(nodes, (5, 7), strict=True):
             for _ in range(number):
                 half_close(service.port("lines"), b"hits:1|c\n")

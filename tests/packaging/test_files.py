@@ -62,6 +62,9 @@ def test_rates(panels: list[dict[str, Any]]) -> None:
     """A rate is over the interval that Grafana chooses; only what is rare is counted over an hour."""
     queries = " ".join(target["expr"] for panel in panels for target in panel["targets"])
     assert set(re.findall(r"\brate\([^\[]*\[(.*?)\]", queries)) == {"$__rate_interval"}
+    steps = {target["interval"] for panel in panels for target in panel["targets"] if "rate(" in target["expr"]}
+    # Four times as long is the interval of a rate. By remote write, counters may have a sample in two minutes.
+    assert steps == {"1m"}
     assert set(re.findall(r"\bincrease\([^\[]*\[(.*?)\]", queries)) == {"1h"}
 
 
