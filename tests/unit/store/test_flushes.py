@@ -243,6 +243,17 @@ class QueueTests(FlushTestCase):
         self.assertEqual(self.counted(store), {30: 4.0, 40: 5.0})
         self.assertEqual(store._connection.execute("SELECT count(*) FROM slot_results").fetchone(), (2,))
 
+    def test_used(self) -> None:
+        """How full a queue is, is the part of the flushes or of the bytes that may wait, whichever is more."""
+        store = self.open_with(FlushRules(seconds=10, outputs=("one",), queue=8))
+        self.fill(store, 2)
+        assert store.snapshot.flushes is not None
+        self.assertEqual(store.snapshot.flushes.queues["one"].used, 0.25)
+        (size,) = store._connection.execute("SELECT sum(length(payload)) FROM slot_results").fetchone()
+        full = queues.Queues(("one",), longest=1000, most_bytes=2 * size)
+        full.load(store._connection)
+        self.assertEqual(full.waiting()["one"].used, 0.5)
+
     def test_an_output_that_is_gone(self) -> None:
         """What waits for an output that is no longer there is deleted; a new one begins with what comes."""
         store = self.open_with()
