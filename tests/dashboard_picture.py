@@ -16,6 +16,8 @@ STAT, GRAPH, TITLE = 66, 170, 30
 PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM = 62, 30, 46
 MOST_NAMES = 4
 LETTER = 6.2
+LONG = 120
+"""Seconds from which minutes are written."""
 
 STYLE = """
 svg { font-family: system-ui, sans-serif; --ground: #ffffff; --panel: #f6f8fa; --ink: #1f2328; --faint: #59636e;
@@ -71,7 +73,7 @@ def in_unit(value: float, unit: str) -> str:
 def _seconds(value: float) -> str:
     if value and abs(value) < 1:
         return f"{value * 1000:.3g} ms"
-    return f"{value:.3g} s" if abs(value) < 120 else f"{value / 60:.3g} min"
+    return f"{value:.3g} s" if abs(value) < LONG else f"{value / 60:.3g} min"
 
 
 def draw(rows: Mapping[str, Sequence[Shown]]) -> str:
@@ -115,9 +117,10 @@ def _graph(panel: Graph, width: float, times: tuple[float, float]) -> list[str]:
         where = f"x='{width / 2:.0f}' y='{GRAPH / 2:.0f}' text-anchor='middle'"
         return [f"<text class='name' {where}>nothing in this time</text>"]
     first, last = times
-    # In powers of two, the round numbers are those before the prefix.
-    scale = 1 << 20 if panel.unit == "bytes" else 1
-    most = scale * _ceiling(max(value for some in panel.series.values() for _, value in some) / scale)
+    top = max(value for some in panel.series.values() for _, value in some)
+    # Round numbers are those that are written: of mebibytes, and of minutes.
+    scale = {"bytes": 1 << 20, "s": 60 if top >= LONG else 1}.get(panel.unit, 1)
+    most = scale * _ceiling(top / scale)
     across = (right - PLOT_LEFT) / max(last - first, 1.0)
     up = (bottom - PLOT_TOP) / most
     parts = []

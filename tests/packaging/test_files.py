@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.dashboard import FILE, text
+from tests.panels import ROWS
 from tests.promql import documented, expressions, faults, recorded
 
 
@@ -56,6 +57,12 @@ def test_data_source(panels: list[dict[str, Any]]) -> None:
     sources = re.findall(r'"uid": "(.*?)"', FILE.read_text())
     assert set(sources) == {"${datasource}", "statscounter"}
     assert {target["datasource"]["uid"] for panel in panels for target in panel["targets"]} == {"${datasource}"}
+
+
+def test_picture(checkout: Path) -> None:
+    """The picture of the documentation has all panels in their order: else draw it with ``dashboard_run``."""
+    titles = re.findall(r"<text class='(?:row|title)'[^>]*>(.*?)</text>", (checkout / "docs/dashboard.svg").read_text())
+    assert titles == [title for row, some in ROWS.items() for title in (row, *(panel.title for panel in some))]
 
 
 def test_rates(panels: list[dict[str, Any]]) -> None:
