@@ -52,7 +52,7 @@ def dashboard() -> dict[str, Any]:
 def _variables() -> list[dict[str, Any]]:
     labels = ("node", "instance")
     options = [{"text": label, "value": label, "selected": label == labels[0]} for label in labels]
-    known = "label_values(statscounter_last_commit_timestamp_seconds, $label)"
+    known = "label_values(statscounter_commits_total, $label)"
     return [
         {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0},
         {

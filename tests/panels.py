@@ -43,7 +43,7 @@ def _lately(metric: str) -> str:
     return f"sum by (reason) (increase(statscounter_{metric}{_N}[1h])) > 0"
 
 
-_SILENT = "node:statscounter_last_commit_timestamp_seconds:known unless statscounter_last_commit_timestamp_seconds"
+_SILENT = "node:statscounter_commits_total:known unless statscounter_commits_total"
 _FLEET: Final = (
     Panel(
         "Connections of all nodes", "none", "Accepted since the beginning, exactly.",

@@ -19,6 +19,7 @@ from tests.functional.conftest import ServiceMaker
 from tests.functional.prometheus import PROMTOOL
 from tests.functional.receivers import VMALERT, Engine, need, vmalert
 from tests.functional.service import DATAGRAMS, LINES
+from tests.functional.test_fleet import hand_over, reload
 from tests.functional.waiting import until
 from tests.ports import free_port
 from tests.promql import expressions, faults, recorded, shown
@@ -74,7 +75,7 @@ def test_engines_accept(engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", ["prometheus", pytest.param("victoria-metrics", marks=pytest.mark.proof)])
 def test_real_nodes(start_service: ServiceMaker, tmp_path: Path, name: str) -> None:
-    """With the rules an engine has the sum of two nodes, and still after one of them has been killed.
+    """With the rules an engine has the sum of two nodes, still after one was killed, and not after it was retired.
 
     The rules are evaluated each second, because a test cannot wait for minutes.
     """
@@ -97,4 +98,9 @@ def test_real_nodes(start_service: ServiceMaker, tmp_path: Path, name: str) -> N
         until(lambda: engine.value(total) == 13, "the sum goes on")
         assert engine.value("statscounter:nodes:count") == 2
         until(lambda: engine.value("time() - statscounter:exact_until") > 3, "it is exact up to the death of one")
+        assert hand_over(nodes[1], "retire", nodes[0], "--without-journals").returncode == 0
+        reload(nodes[1])
+        until(lambda: engine.value(total) == 8, "the node has left the sum")
+        until(lambda: engine.value("statscounter:nodes:count") == 1, "it is no longer known")
+        until(lambda: engine.value("time() - statscounter:exact_until") < 10, "it holds nothing up")
         nodes[1].stop()
