@@ -9,26 +9,19 @@ import shutil
 import signal
 import socket
 import subprocess
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.balancers.nodes import Node
+from tests.balancers.nodes import EXAMPLES, TRUSTED, Node
+from tests.balancers.routing import Route, Translation
 from tests.functional.haproxy import HAPROXY
 from tests.functional.processes import MARK, end_all, new_mark
-from tests.functional.service import CHECKOUT
 from tests.functional.waiting import PATIENCE, until
 
-__all__ = ["DEVICE", "EXAMPLES", "FRONTS", "NGINX", "VIRTUAL", "Front", "HAProxy", "Nginx"]
+__all__ = ["FRONTS", "NGINX", "Front", "HAProxy", "Nginx"]
 
-EXAMPLES = CHECKOUT / "docs/examples/balancers"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-VIRTUAL = "10.77.1.1"
-"""The address of all nodes, where the kernel is the balancer."""
-
-DEVICE = "fleet"
-"""The bridge to the nodes."""
 
 _SOCKET = Path("/run/haproxy/admin.sock")
 _LOG = Path("/var/log/nginx/error.log")
@@ -39,6 +32,9 @@ class Front(Protocol):
 
     text: str
     """Its configuration."""
+
+    keys: str
+    """The keys that the nodes' listeners need for it."""
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Start it, and wait until it sends clients to all nodes."""
@@ -91,6 +87,8 @@ class _Program:
 class HAProxy:
     """With checks of its own: a node leaves by answering 503 to them."""
 
+    keys = f":proxy=v2:trust={TRUSTED}"
+
     def __init__(self, folder: Path, text: str = "") -> None:
         self.text = text or (EXAMPLES / "haproxy.cfg").read_text()
         self._file = folder / "haproxy.cfg"
@@ -140,8 +138,20 @@ class HAProxy:
                 return list(csv.DictReader(answer))
 
 
+class Plain(HAProxy):
+    """HAProxy that says nothing about its clients."""
+
+    keys = ""
+
+    def __init__(self, folder: Path, text: str = "") -> None:
+        super().__init__(folder, text)
+        self.text = self.text.replace(" send-proxy-v2", "")
+
+
 class Nginx:
     """Without checks: a node leaves by the word `down` in the configuration, and a reload."""
+
+    keys = f":proxy=v1:trust={TRUSTED}"
 
     def __init__(self, folder: Path, text: str = "") -> None:
         self.text = text or (EXAMPLES / "nginx.conf").read_text()
@@ -183,61 +193,6 @@ class Nginx:
         until(said, f"nginx says: {word}")
 
 
-class Kernel(ABC):
-    """The kernel as the balancer: it has no checks, and spreads connections over the nodes that it was told last."""
-
-    file: str
-
-    def __init__(self, folder: Path) -> None:
-        self.text = (EXAMPLES / self.file).read_text()
-        self._nodes: list[Node] = []
-
-    def start(self, nodes: Sequence[Node]) -> None:
-        """Spread connections over all nodes."""
-        self._nodes = list(nodes)
-        self.spread(self._nodes)
-
-    def take_out(self, node: Node) -> None:
-        """Spread them over the others."""
-        self.spread([each for each in self._nodes if each is not node])
-
-    def bring_back(self, node: Node) -> None:
-        """Spread them over all again."""
-        self.spread(self._nodes)
-
-    def end(self) -> None:  # noqa: B027  # the same for all
-        """Do nothing: what was set goes with the namespace."""
-
-    @abstractmethod
-    def spread(self, nodes: Sequence[Node]) -> None:
-        """Spread new connections over these nodes."""
-
-
-class Route(Kernel):
-    """Routes of equal cost to an address that all nodes have."""
-
-    file = "ecmp.sh"
-
-    def spread(self, nodes: Sequence[Node]) -> None:
-        """Run the script."""
-        hosts = [node.host for node in nodes]
-        subprocess.run(["sh", "-s", VIRTUAL, DEVICE, *hosts], input=self.text, text=True, check=True)
-
-
-class Translation(Kernel):
-    """The rules of a Service of Kubernetes."""
-
-    file = "service.nft"
-
-    def spread(self, nodes: Sequence[Node]) -> None:
-        """Load the rules, with these nodes in the place of the two."""
-        subprocess.run(["ip", "route", "replace", f"{VIRTUAL}/32", "dev", DEVICE], check=True)
-        hosts = ", ".join(f"{number} : {node.host}" for number, node in enumerate(nodes))
-        text, changed = re.subn(r"mod 2 map \{.*?\}", f"mod {len(nodes)} map {{ {hosts} }}", self.text)
-        assert changed == 1
-        subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
-
-
 FRONTS: dict[str, Callable[[Path], Front]] = {
-    "haproxy": HAProxy, "nginx": Nginx, "ecmp": Route, "service": Translation
+    "haproxy": HAProxy, "plain": Plain, "nginx": Nginx, "ecmp": Route, "service": Translation
 }  # fmt: skip

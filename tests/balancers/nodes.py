@@ -9,24 +9,39 @@ from pathlib import Path
 from statsd_tcp.kernel.tables import paired_lines
 from tests.fleet.network import Network
 from tests.functional.clients import connect, read_end
-from tests.functional.service import Service, options
+from tests.functional.service import CHECKOUT, Service, options
 
-__all__ = ["BARE", "CLOSE_WAIT", "LINES", "Node"]
+__all__ = ["BARE", "CLOSE_WAIT", "DEVICE", "EXAMPLES", "LINES", "TRUSTED", "VIRTUAL", "Node"]
 
 LINES, BARE, PAGES, CONSOLE = 8125, 8888, 9102, 8126
+
+EXAMPLES = CHECKOUT / "docs/examples/balancers"
+VIRTUAL = "10.77.1.1"
+"""The address of all nodes, where the kernel is the balancer."""
+
+DEVICE = "fleet"
+"""The bridge to the nodes."""
+
+TRUSTED = "10.77.0.0/24"
+"""The network of the balancer."""
 
 ESTABLISHED, CLOSE_WAIT = "01", "08"
 """States of connections in the kernel's tables: the latter when the other side has ended its own."""
 
 
 class Node(Service):
-    """A service that listens on all addresses of its namespace, and on ``address``, which may be that of several."""
+    """A service that listens on all addresses of its namespace, and on ``address``, which may be that of several.
 
-    def __init__(self, folder: Path, network: Network, name: str, address: str, more: Sequence[str] = ()) -> None:
+    ``keys`` are those of its listener for lines, in addition to that by which it confirms.
+    """
+
+    def __init__(
+        self, folder: Path, network: Network, name: str, address: str, keys: str, more: Sequence[str] = ()
+    ) -> None:
         self.name = name
         arguments = options(
             folder / "state",
-            listen=[f"tcp:{LINES}:name=lines"],
+            listen=[f"tcp:{LINES}:name=lines:confirm=read{keys}"],
             count=[f"tcp:{BARE}:name=bare"],
             http=f"tcp:{PAGES}:interface=0.0.0.0",
             admin=f"tcp:{CONSOLE}:interface=0.0.0.0",
@@ -56,6 +71,18 @@ class Node(Service):
     def given_up(self) -> int:
         """Return how many clients have reset instead of completing the handshake."""
         return self._kernel_count("netstat", "TcpExt.EmbryonicRsts")
+
+    def checks(self) -> int:
+        """Return how many connections were opened or given up."""
+        return self.others() + self.given_up()
+
+    def opened(self, listener: str) -> float:
+        """Return the connections of a listener that are open."""
+        return self.metrics().total("statscounter_connections_open", listener=listener)
+
+    def evicted(self) -> float:
+        """Return how many connections had to make room for others."""
+        return self.metrics().closed("lines").get("evicted", 0)
 
     def peers(self, port: int, state: str = ESTABLISHED) -> list[str]:
         """List the addresses of those that are connected to a port."""

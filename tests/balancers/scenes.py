@@ -10,85 +10,30 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.balancers.fronts import DEVICE, FRONTS, VIRTUAL, Front, HAProxy, Nginx
+from tests.balancers.fronts import HAProxy, Nginx
 from tests.balancers.nodes import BARE, CLOSE_WAIT, LINES, Node
-from tests.fleet.network import OUTSIDE, Network
-from tests.functional.clients import Burst, Outcome, bare, connect, half_close, read_end
+from tests.balancers.stage import CLIENT, CONFIRMATION, GREEDY, LINE, Stage, read_confirmation
+from tests.functional.clients import Burst, bare, connect
 from tests.functional.waiting import PATIENCE, until
 
-__all__ = ["CLIENT", "SCENES", "main"]
+__all__ = ["SCENES", "main"]
 
-CLIENT = "10.77.0.101"
-"""Where the clients come from that keep their connections."""
-
-_LINE = b"hits:1|c\n"
-_CHECKS = 4
+_CHECKS = 8
 """Checks of each node that a test waits for."""
 
 _BY_PAGE = "    option httpchk GET /readyz\n    default-server check port 9102 inter 1s fall 2 rise 2\n"
 _INTERVAL = "    default-server check inter 100ms\n"
-_BY_PORT: dict[str, tuple[str, Callable[[Node], int]]] = {
-    "connect": (_INTERVAL, Node.given_up),
-    "send": (f"    option tcp-check\n    tcp-check connect\n    tcp-check send x\n{_INTERVAL}", Node.others),
+_BY_PORT = {
+    "connect": _INTERVAL,
+    "send": f"    option tcp-check\n    tcp-check connect\n    tcp-check send x\n{_INTERVAL}",
 }
-"""Checks of the ports that count: the lines that stand in the place of `_BY_PAGE`, and where a node sees them."""
-
-
-class Stage:
-    """The nodes, the balancer in front of them, and the clients."""
-
-    def __init__(self, folder: Path, balancer: str) -> None:
-        self.folder = folder
-        self._network = Network(["a", "b"])
-        subprocess.run(["ip", "address", "add", f"{CLIENT}/24", "dev", DEVICE], check=True)
-        self.nodes = [Node(folder / name, self._network, name, VIRTUAL) for name in ("a", "b")]
-        self.front: Front = FRONTS[balancer](folder)
-        self.host = OUTSIDE if isinstance(self.front, HAProxy | Nginx) else VIRTUAL
-        self.clients: list[Burst] = []
-
-    def start(self) -> None:
-        """Start the nodes, then the balancer."""
-        for node in self.nodes:
-            node.launch()
-        for node in self.nodes:
-            node.await_ready()
-        self.front.start(self.nodes)
-
-    def lines(self, number: int) -> Burst:
-        """Start clients that send a line each, and half-close."""
-        burst = Burst(lambda: half_close(LINES, _LINE, self.host), number).start()
-        self.clients.append(burst)
-        return burst
-
-    def outcomes(self) -> Outcome:
-        """Wait for all clients that send lines, and return how they fared."""
-        return Outcome(*map(sum, zip(*(burst.join() for burst in self.clients), strict=True)))
-
-    def counted(self, listener: str) -> list[float]:
-        """Return the connections that each node has counted."""
-        return [node.accepted(listener) for node in self.nodes]
-
-    def settled(self) -> dict[str, Any]:
-        """Return what the nodes have counted together, when all is over."""
-        scrapes = [node.settled() for node in self.nodes]
-        return {
-            "connections": sum(each.accepted("lines") for each in scrapes),
-            "lines": sum(each.total("hits") for each in scrapes),
-            "reasons": sorted({reason for each in scrapes for reason in each.closed("lines")}),
-            "bare": sum(each.accepted("bare") for each in scrapes),
-        }
-
-    def end(self) -> None:
-        """End everything."""
-        self.front.end()
-        for node in self.nodes:
-            node.end()
-        self._network.end()
+"""Checks of the ports that count: the lines that stand in the place of `_BY_PAGE`."""
 
 
 def drain(stage: Stage) -> dict[str, Any]:
@@ -133,13 +78,33 @@ def stop(stage: Stage) -> dict[str, Any]:
     return {"clients": stage.outcomes(), "counted": stage.settled()}
 
 
+def places(stage: Stage) -> dict[str, Any]:
+    """Have one client keep a connection, and another one take all places."""
+    kept = connect(LINES, stage.host, CLIENT)
+    kept.sendall(LINE)
+    until(lambda: sum(node.opened("lines") for node in stage.nodes) == 1, "the client is there")
+    greedy = []
+
+    def all_are_taken() -> bool:
+        connection = connect(LINES, stage.host, GREEDY)
+        connection.sendall(LINE)
+        greedy.append(connection)
+        return all(node.evicted() for node in stage.nodes)
+
+    until(all_are_taken, "places were taken back on both nodes")
+    result = _end(kept)
+    for connection in greedy:
+        connection.close()
+    return {"kept": result}
+
+
 def _keep(stage: Stage) -> list[socket.socket]:
     """Open connections with a line each until both nodes have one."""
     kept: list[socket.socket] = []
 
     def both_have_one() -> bool:
         connection = connect(LINES, stage.host, CLIENT)
-        connection.sendall(_LINE)
+        connection.sendall(LINE)
         kept.append(connection)
         return all(node.peers(LINES) for node in stage.nodes)
 
@@ -150,9 +115,9 @@ def _keep(stage: Stage) -> list[socket.socket]:
 def _end(connection: socket.socket) -> str:
     """Send another line, half-close, and wait for the end; return how it was."""
     try:
-        connection.sendall(_LINE)
+        connection.sendall(LINE)
         connection.shutdown(socket.SHUT_WR)
-        read_end(connection)
+        read_confirmation(connection)
     except OSError:
         return "broken"
     return "clean"
@@ -186,12 +151,13 @@ def _half_close_meanwhile(stage: Stage, has_ended: Callable[[socket.socket], boo
         for node in stage.nodes:
             stack.enter_context(node.workers_held())
         connection = connect(LINES, stage.host)
-        connection.sendall(_LINE)
+        connection.sendall(LINE)
         connection.shutdown(socket.SHUT_WR)
         until(lambda: any(node.peers(LINES, CLOSE_WAIT) for node in stage.nodes), "the half-close has come to a node")
         early = has_ended(connection)
-    read_end(connection)
-    return {"early": early, "counted": stage.settled()}
+    confirmed = connection.recv(len(CONFIRMATION)) == CONFIRMATION
+    connection.close()
+    return {"early": early, "confirmed": confirmed, "counted": stage.settled()}
 
 
 def _has_ended(connection: socket.socket) -> bool:
@@ -209,34 +175,36 @@ def checks(stage: Stage) -> dict[str, Any]:
     shown = stage.front.text
     assert _BY_PAGE in shown
     # What the kernel had opened before the balancer started were questions of this test.
-    result = {"page": _await_checks(stage, Node.others, [0, 0])}
-    for kind, (lines, count) in _BY_PORT.items():
-        before = [count(node) for node in stage.nodes]
+    result = {"page": _await_checks(stage, [0, 0])}
+    for kind, lines in _BY_PORT.items():
+        before = [node.checks() for node in stage.nodes]
         stage.front = HAProxy(stage.folder, shown.replace(_BY_PAGE, lines))
         stage.front.start(stage.nodes)
-        result[kind] = _await_checks(stage, count, before)
+        result[kind] = _await_checks(stage, before)
     return result
 
 
-def _await_checks(stage: Stage, count: Callable[[Node], int], before: Sequence[int]) -> dict[str, Any]:
-    """Wait until all nodes were checked several times, end that, and return the checks and all connections so far."""
+def _await_checks(stage: Stage, before: Sequence[int]) -> dict[str, Any]:
+    """Wait until all nodes were checked several times, end that, and return what was counted in the whole scene."""
 
     def all_were() -> bool:
-        return all(count(node) >= number + _CHECKS for node, number in zip(stage.nodes, before, strict=True))
+        return all(node.checks() >= number + _CHECKS for node, number in zip(stage.nodes, before, strict=True))
 
     until(all_were, "all nodes were checked")
     stage.front.end()
     scrapes = [node.settled() for node in stage.nodes]
     return {
-        "checks": sum(count(node) for node in stage.nodes) - sum(before),
-        "connections": sum(scrape.accepted(name) for scrape in scrapes for name in ("lines", "bare")),
-        "reasons": sorted(
-            {reason for scrape in scrapes for name in ("lines", "bare") for reason in scrape.closed(name)}
-        ),
+        "opened": sum(node.others() for node in stage.nodes),
+        "given up": sum(node.given_up() for node in stage.nodes),
+        **{name: dict(sum((Counter(each.closed(name)) for each in scrapes), Counter())) for name in ("lines", "bare")},
     }
 
 
-SCENES = {"drain": drain, "stop": stop, "held": held, "hasty": hasty, "checks": checks}
+SCENES = {"drain": drain, "stop": stop, "places": places, "held": held, "hasty": hasty, "checks": checks}
+
+
+_OPTIONS = {"places": ["--max-connections=32"]}
+"""Options of the nodes for single scenes."""
 
 
 def main(folder: Path, scene: str, balancer: str) -> None:
@@ -244,7 +212,7 @@ def main(folder: Path, scene: str, balancer: str) -> None:
     for place in ("/run", "/var/log/nginx"):
         if Path(place).exists():
             subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
-    stage = Stage(folder, balancer)
+    stage = Stage(folder, balancer, _OPTIONS.get(scene, ()))
     try:
         stage.start()
         result = SCENES[scene](stage)

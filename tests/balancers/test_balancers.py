@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.balancers.fronts import NGINX
-from tests.balancers.scenes import CLIENT
+from tests.balancers.stage import CLIENT
 from tests.fleet.network import OUTSIDE
 from tests.functional.haproxy import HAPROXY
 from tests.functional.service import environment
@@ -20,6 +20,7 @@ from tests.functional.waiting import PATIENCE
 
 NEEDS = {
     "haproxy": (HAPROXY, "haproxy"),
+    "plain": (HAPROXY, "haproxy"),
     "nginx": (NGINX, "nginx"),
     "ecmp": (shutil.which("ip"), "iproute2"),
     "service": (shutil.which("nft") or shutil.which("nft", path="/usr/sbin"), "nftables"),
@@ -104,6 +105,7 @@ def test_half_close(tmp_path: Path, balancer: str) -> None:
     """The end that a client sees after its half-close is the node's, as long as the configuration says so."""
     assert play("held", balancer, tmp_path) == {
         "early": False,
+        "confirmed": True,
         "counted": {"connections": 21, "lines": 21, "reasons": ["eof"], "bare": 0},
     }
 
@@ -112,15 +114,38 @@ def test_nginx_without_half_close(tmp_path: Path) -> None:
     """By default nginx ends a connection whose client half-closes before any node has read it."""
     assert play("hasty", "nginx", tmp_path) == {
         "early": True,
+        "confirmed": False,
         "counted": {"connections": 21, "lines": 21, "reasons": ["eof"], "bare": 0},
     }
 
 
 def test_checks(tmp_path: Path) -> None:
     """Checks of a page, and handshakes that are not completed, count nothing; any other check of a port is a client."""
+    result = play("checks", "plain", tmp_path)
+    assert result["page"]["opened"] > 0
+    assert result["page"]["lines"] == result["page"]["bare"] == {}
+    assert result["connect"]["given up"] > 0
+    assert result["connect"]["lines"] == result["connect"]["bare"] == {}
+    opened = result["send"]["opened"] - result["connect"]["opened"]
+    lines, bare = result["send"]["lines"], result["send"]["bare"]
+    assert (set(lines), set(bare)) == ({"reset"}, {"counted"})
+    assert lines["reset"] + bare["counted"] == opened > 0
+
+
+def test_checks_with_a_header(tmp_path: Path) -> None:
+    """With the header of the PROXY protocol checks of a port for lines say what they are, and are counted as that."""
     result = play("checks", "haproxy", tmp_path)
-    for kind in ("page", "connect"):
-        assert result[kind]["checks"] >= 8
-        assert result[kind]["connections"] == 0
-    assert result["send"]["checks"] == result["send"]["connections"] >= 8
-    assert result["send"]["reasons"] == ["counted", "reset"]
+    assert result["page"]["lines"] == result["page"]["bare"] == result["connect"]["bare"] == {}
+    assert set(result["connect"]["lines"]) == {"proxy_check"}
+    # Rules of one's own do not send it, unless they are told to: `tcp-check connect send-proxy`.
+    lines, bare = result["send"]["lines"], result["send"]["bare"]
+    assert (set(lines), set(bare)) == ({"proxy_check", "bad_proxy_header"}, {"counted"})
+    assert sum(lines.values()) + bare["counted"] == result["send"]["opened"] - result["page"]["opened"]
+
+
+@pytest.mark.parametrize(
+    "balancer, kept", [("haproxy", "clean"), ("nginx", "clean"), ("service", "clean"), ("plain", "broken")]
+)
+def test_places(tmp_path: Path, balancer: str, kept: str) -> None:
+    """A client that takes all places loses only its own, if the balancer says whose connections they are."""
+    assert play("places", balancer, tmp_path) == {"kept": kept}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.balancers.fronts import EXAMPLES
+from tests.balancers.nodes import EXAMPLES
 from tests.functional.service import CHECKOUT
 
 
