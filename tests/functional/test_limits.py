@@ -7,6 +7,7 @@ import re
 import resource
 import select
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -60,6 +61,24 @@ def test_idle_connections(start_service: ServiceMaker) -> None:
     metrics = service.wait_for(1, "statscounter_bad_lines_total", reason="truncated")
     assert metrics.closed("lines") == {"idle": 2}
     assert (metrics.total("hits"), metrics.total("statscounter_bad_lines_total")) == (1, 1)
+
+
+def test_old_connections(start_service: ServiceMaker) -> None:
+    """A connection that is too old gets its end, and what its client sends then still counts, unless it goes on."""
+    service = start_service(more=["--max-age=1"])
+    port = service.port("lines")
+    with connect(port) as polite, connect(port) as deaf:
+        for one in (polite, deaf):
+            one.sendall(LINE)
+            assert one.recv(1) == b""
+            one.sendall(LINE)
+        polite.shutdown(socket.SHUT_WR)
+        service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
+        deaf.sendall(LINE)
+        service.wait_for(2, "statscounter_connections_closed_total", listener="lines")
+    metrics = service.settled()
+    assert metrics.closed("lines") == {"max_age": 2}
+    assert metrics.total("hits") == 5
 
 
 def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
