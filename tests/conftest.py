@@ -35,6 +35,7 @@ LONGEST_FIRST = (
     "tests/functional/test_repeat.py",
     "tests/functional/test_crash_points.py",
     "tests/functional/",
+    "tests/balancers/",
     "tests/unit/wire/",
     "tests/unit/aggregate/",
     "tests/unit/ingest/",
