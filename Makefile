@@ -29,7 +29,7 @@ BUILT_FROM := setup.cfg setup.py pyproject.toml $(wildcard statsd_tcp/*/*.c)
 # One process runs one test after the other, the longest first; ARGS="-n 0" is for a debugger.
 PARALLEL := -n auto
 
-.PHONY: help run test proof lint torture fuzz bench guard clean system-packages stale
+.PHONY: help run test proof lint torture fleet fuzz bench guard clean system-packages stale
 # The environment is made by one process at a time.
 .NOTPARALLEL:
 
@@ -66,6 +66,9 @@ torture: $(HAS)test ## kill, stop and reload a service under load and check ever
 	else \
 	    "$(VENV)/bin/python" -m tests.torture.run $(ARGS); \
 	fi
+
+fleet: $(HAS)test ## run three nodes behind HAProxy, and kill and check everything (as root); ARGS="--seconds 600 --seed 1"
+	@unshare --net "$(VENV)/bin/python" -m tests.fleet.run $(ARGS)
 
 fuzz: $(HAS)test ## try the parts in C by chance against those in Python; ARGS="--minutes 60 --seed 1 --target rings"
 	@"$(VENV)/bin/python" -m tests.fuzz.run $(ARGS)

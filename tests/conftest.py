@@ -48,6 +48,7 @@ TOGETHER = (
     "tests/reactor/",
     "tests/packaging/",
     "tests/torture/",
+    "tests/fleet/",
     "tests/fuzz/",
     "tests/conformance/",
     "tests/functional/test_counting.py",
