@@ -35,6 +35,12 @@ def check_file(path: Path, node: str = "", *, may_rename: bool = True) -> None:
 
 
 def check_node(path: Path, node: str, *, may_rename: bool) -> None:
-    """Raise `StoreError` for a file that a running service has open, and that a node of that name may not have."""
-    with translated(path), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-        check_identity(connection, path, node, may_rename=may_rename)
+    """Raise `StoreError` for a file that a running service has open, and that a node of that name may not have.
+
+    Whatever else is wrong with it, the service goes on with what it has open.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as connection:
+            check_identity(connection, path, node, may_rename=may_rename)
+    except sqlite3.Error:
+        return

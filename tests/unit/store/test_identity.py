@@ -60,6 +60,8 @@ class IdentityTests(StoreTestCase):
         check_node(self.path, "a", may_rename=False)
         self.assertRaises(StoreError, check_node, self.path, "b", may_rename=False)
         store.close()
+        self.path.write_bytes(b"what is this?" * 1000)
+        check_node(self.path, "b", may_rename=False)
 
     def test_backup(self) -> None:
         """A backup has the UUID of its store."""
