@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from prometheus_client.core import Metric
 
 from statsd_tcp.remote_write.encoding import Moment, bodies, bodies_of_groups
-from statsd_tcp.remote_write.farewell import after_slot, held_back, last_samples, marks
+from statsd_tcp.remote_write.farewell import advanced, held_back, last_samples, marks, remaining, with_last_samples
 from statsd_tcp.remote_write.labels import Labels
 from statsd_tcp.remote_write.lines import OWN, Lines, own_lines, series_lines
 from statsd_tcp.store.frozen import COUNTS, ENDED, LEVEL, Frozen, Known
@@ -99,10 +99,11 @@ class Freezer:
         own = own_lines(families)
         changed: list[Numbers] = []
         first: list[str] = []
-        held = held_back(known.leaving, slot.end)
+        leaving = advanced(known.leaving, slot.end, known.taken)
+        held, again = held_back(leaving), with_last_samples(leaving, slot.end)
         # Those that tell stores apart come first: see the module search.
         for lines in chain(reversed(own), series_lines(layout, snapshot)):
-            some = self._changed(lines.numbers, slot)
+            some = self._changed(lines.numbers, slot, again)
             changed.append(_without(some, held) if held else some)
             _give_way()
             if lines.counts and known.taken:
@@ -110,7 +111,7 @@ class Freezer:
                 first += [head for row, head in heads if row > known.newest or (row == OWN and head not in known.own)]
         states = _states(own, known)
         ended = self._ended(layout, snapshot, known, states)
-        result = self._written(slot, changed, first, ended, known.leaving)
+        result = self._written(slot, changed, first, ended, leaving)
         for head in ended:
             self._values.pop(head, None)
             self._starts.pop(head, None)
@@ -118,15 +119,16 @@ class Freezer:
             self._values.update(zip(some.heads, some.values, strict=True))
         self._layout = layout
         newest = max(known.newest, _newest(snapshot))
-        leaving = after_slot(known.leaving, slot.end)
-        return known._replace(last=slot.end, newest=newest, own=states, leaving=leaving), result
+        return known._replace(last=slot.end, newest=newest, own=states, leaving=remaining(leaving)), result
 
-    def _changed(self, numbers: Numbers, slot: Slot) -> Numbers:
-        """Return the lines that have changed, and those whose turn it is."""
+    def _changed(self, numbers: Numbers, slot: Slot, again: set[str]) -> Numbers:
+        """Return the lines that have changed, those whose turn it is, and some that are told again."""
         before = map(self._values.get, numbers.heads)
         number, turns = slot.number, self._turns
         each = zip(numbers.rows, numbers.values, before, strict=True)
         which = [value != old or (row + number) % turns == 0 for row, value, old in each]
+        if again:
+            which = [told or head in again for told, head in zip(which, numbers.heads, strict=True)]
         # In columns: a tuple for each line has the garbage collector go through all that the process has.
         rows, heads, values = numbers
         return Numbers(list(compress(rows, which)), list(compress(heads, which)), list(compress(values, which)))
@@ -153,16 +155,17 @@ class Freezer:
             self._length = closing.length
             self._starts.clear()
         zeros = (opening.sample(self._start(head, opening), 0.0) for head in first)
-        ends = chain((closing.end(self._start(head, closing)) for head in ended), marks(leaving, closing))
+        ends = chain((closing.end(self._start(head, closing)) for head in ended), marks(leaving, end, closing))
         ours = {head: value for some in changed for head, value in _pairs(some)} if leaving else {}
-        last, paired = last_samples(leaving, end, closing, ours, lambda head: self._sample(head, ours[head], closing))
-        if paired:
-            changed = [_without(some, paired) for some in changed]
+        last = last_samples(leaving, end, closing, ours, lambda head: self._sample(head, ours[head], closing))
+        if last.paired:
+            changed = [_without(some, last.paired) for some in changed]
         values = (self._sample(head, value, closing) for some in _with_breaks(changed) for head, value in _pairs(some))
         kinds = (
             (start, True, bodies(zeros)),
             (end, True, bodies(ends)),
-            (end, True, bodies_of_groups(last)),
+            (end, True, bodies_of_groups(last.due)),
+            (end, False, bodies_of_groups(last.beside)),
             (end, False, bodies(values)),
         )
         return [Frozen(time, body.series, edge, body.content) for time, edge, found in kinds for body in found]

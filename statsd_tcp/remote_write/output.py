@@ -186,7 +186,15 @@ class RemoteWrite(Service):
             self._freezer.forget()
             raise
         self._known = known._replace(taken=self._known.taken)
+        self._note_gone(before, known)
         self._wake()
+
+    def _note_gone(self, before: Known, known: Known) -> None:
+        left = {each.uuid for each in known.leaving}
+        for each in before.leaving:
+            if each.uuid not in left:
+                text = "output {name}: the series of the node that had the store {uuid} have ended"
+                self._log.info(text, name=self.output_name, uuid=each.uuid)
 
     async def _load(self) -> Known:
         def load(connection: sqlite3.Connection) -> tuple[Known, State, Request | None]:

@@ -107,8 +107,10 @@ class Node(Service):
         return done.returncode == 0
 
     def forget(self) -> None:
-        """Begin with an empty state folder the next time."""
-        self.state.rename(self.state.with_name(f"former-{len(list(self.disk.iterdir()))}"))
+        """Begin with an empty state folder the next time, and as another node: the series of this one are ended."""
+        former = len(list(self.disk.iterdir()))
+        self.state.rename(self.state.with_name(f"former-{former}"))
+        self.command = [f"--node={self.name}{former}" if "--node=" in word else word for word in self.command]
 
     def end_quietly(self) -> None:
         """Kill whatever is left of it."""

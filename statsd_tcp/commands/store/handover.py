@@ -24,7 +24,7 @@ from statsd_tcp.state.user import User, UserError, acting_as
 from statsd_tcp.store.errors import StoreError, translated
 from statsd_tcp.store.handover import ABSORB, FOLDER, absorbed_of, mark, prepare, told_of
 from statsd_tcp.store.identity import Identity
-from statsd_tcp.store.leaving import leaving_of
+from statsd_tcp.store.leaving import Stage, leaving_of
 from statsd_tcp.words import span
 
 __all__ = ["Wanted", "hand_over"]
@@ -110,7 +110,7 @@ def _check_outputs(heir: StoreReader, other: StoreReader, wanted: Wanted, now: f
             f"{', '.join(missing)}: the node that is to go on has no such output, so that the series there are not "
             "ended, and count twice until they leave the window of the queries; --offline accepts that"
         )
-    if any(other.look(partial(leaving_of, output=output)) for output in theirs):
+    if any(each.stage < Stage.ENDED for output in theirs for each in other.look(partial(leaving_of, output=output))):
         raise StoreError(
             f"{other.path}: its outputs have not ended the series of a node that it has absorbed: start its service, "
             "and stop it when these are delivered"

@@ -24,7 +24,7 @@ from statsd_tcp.store.database import Store
 from statsd_tcp.store.frozen import COUNTS, LEVEL, Bounds, Known, Queue
 from statsd_tcp.store.handover import Line
 from statsd_tcp.store.identity import identity_of
-from statsd_tcp.store.leaving import enter_leaving
+from statsd_tcp.store.leaving import Stage, enter_leaving
 
 
 class HandoverTests(SynchronousTestCase):
@@ -148,12 +148,15 @@ class HandoverTests(SynchronousTestCase):
         self.assert_refused("ahead of our clock; wait until then")
 
     def test_unfinished(self) -> None:
-        """A node that is in the middle of ending another one's series has to do that first."""
+        """A node that is in the middle of ending another one's series has to do that first, but not to repeat it."""
         for node in "ab":
             self.add_output(node)
         with contextlib.closing(self.store("a")) as store:
             store.change(lambda connection: enter_leaving(connection, "o", "x", "{}", [("y ", True)]))
         self.assert_refused("have not ended the series of a node that it has absorbed")
+        with contextlib.closing(self.store("a")) as store:
+            store.change(lambda connection: connection.execute("UPDATE remote_leaving SET stage = ?", (Stage.ENDED,)))
+        self.assertEqual(self.run_command("absorb")[0], 0)
 
     def test_damaged(self) -> None:
         """A damaged store is not handed over."""

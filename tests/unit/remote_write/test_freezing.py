@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.remote_write.encoding import STALE
-from statsd_tcp.remote_write.farewell import after_slot, held_back
+from statsd_tcp.remote_write.farewell import advanced, held_back
 from statsd_tcp.remote_write.freezing import REPEATED, Freezer, Page, Slot
 from statsd_tcp.store.frozen import ENDED, Frozen, Known
-from statsd_tcp.store.leaving import Leaving
+from statsd_tcp.store.leaving import Leaving, Stage
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.web.exposition import Exposition
 from tests.unit.remote_write.messages import read
@@ -178,7 +178,7 @@ class FreezingTests(SynchronousTestCase):
         self.assertEqual([request.edge for request in requests], [True, True, False])
 
     def test_farewell(self) -> None:
-        """A node leaves in three slots, and our lines of the same names stand still until its last samples.
+        """A node leaves slot by slot, and our lines of the same names stand still until its last samples.
 
         These are in one request with ours, which is never left out.
         """
@@ -192,13 +192,15 @@ class FreezingTests(SynchronousTestCase):
         first, then = self.told(make_snapshot(*series), total)
         self.assertEqual(self.values(first), {"theirs": 0.0})
         self.assertEqual(self.values(then), {"ours": 2.0, "mine": 0.0})
+        self.assertEqual(self.told(make_snapshot(*series), total), [])
         (request,) = self.freeze(make_snapshot(*series), total)
         self.assertTrue(request.edge)
         told = {named(labels): samples[0] for labels, samples in read(request.body)}
-        end = START + 30_000
+        end = START + 40_000
         self.assertEqual(
             told,
             {
+                "statscounter_x_total": (2.0, end),
                 "both": (6.0, end),
                 "both node=a": (0.0, end),
                 "theirs": (3.0, end),
@@ -208,19 +210,58 @@ class FreezingTests(SynchronousTestCase):
                 "z": (0.0, end),
             },
         )
-        (marks,) = self.told(make_snapshot(*series), total)
+        # Until a receiver has had them for ten seconds, ours are told with theirs, and the rest without.
+        series = ("c", "both", 7.0), ("c", "ours", 3.0), ("c", "theirs", 3.0), ("g", "mine", 0.0)
+        beside, values = self.freeze(make_snapshot(*series), total)
+        self.assertEqual((beside.edge, values.edge), (False, False))
+        near = {named(labels): value for labels, ((value, _),) in read(beside.body)}
+        self.assertEqual(near, {"both": 7.0, "both node=a": 0.0})
+        self.assertEqual([named(labels) for labels, _ in read(values.body)], ["ours"])
+        self.known = self.known._replace(taken=self.known.last)
+        self.assertEqual(self.told(make_snapshot(*series), total), [])
+        (again,) = self.freeze(make_snapshot(*series), total)
+        self.assertTrue(again.edge)
+        zeros = {f"{head}node=a": 0.0 for head, counts in lines.items() if counts} | {"z": 0.0}
+        zeros |= {"both": 7.0, "theirs": 3.0, "statscounter_x_total": 2.0}
+        self.assertEqual({named(labels): value for labels, ((value, _),) in read(again.body)}, zeros)
+        marks, *_ = self.told(make_snapshot(*series), total)
         self.assertEqual(set(marks), {*(f"{head}node=a" for head in lines), "z"})
         self.assertEqual({struct.pack("<d", value) for value, _ in marks.values()}, {STALE})
-        self.assertEqual((self.told(make_snapshot(*series), total), self.known.leaving), ([], ()))
 
-    def test_farewell_takes_time(self) -> None:
-        """Between the first samples of what is new and the last ones of a node an engine has five seconds."""
-        leaving = Leaving("uuid", {"node": "a"}, {"x ": True})
-        slots = []
-        for end in range(1000, 10_000, 1000):
-            slots.append((held_back([leaving], end), leaving.said))
-            (leaving,) = after_slot([leaving], end) or (leaving,)
-        self.assertEqual(slots, [({"x "}, False)] * 5 + [(set(), False)] + [(set(), True)] * 3)
+    def test_last_farewell(self) -> None:
+        """Two minutes after the end of a node's series that is told once more, with all lines: an engine may fail."""
+        ended = self.known.last + 1
+        leaving = Leaving("uuid", {"node": "a"}, {"x ": True, "level ": False}, Stage.ENDED, START + ended)
+        self.known = self.known._replace(leaving=(leaving,))
+        told = {}
+        while self.known.leaving:
+            for request in self.told(make_snapshot()):
+                told[(self.known.last - START) // 1000] = request
+        self.assertEqual(list(told), [130, 140])
+        self.assertEqual(self.values(told[130]), {"x node=a": 0.0})
+        self.assertEqual(set(told[140]), {"x node=a", "level node=a"})
+
+    def test_stages_of_a_farewell(self) -> None:
+        """The first samples of what is new come 15 seconds before the last ones, which are repeated when taken."""
+        leaving = [Leaving("uuid", {"node": "a"}, {"x ": True})]
+        entered = []
+        for end in range(1000, 153_000, 1000):
+            leaving = advanced(leaving, end, end - 3000)
+            if leaving[0].since == end:
+                entered.append((end // 1000, leaving[0].stage.name, held_back(leaving)))
+        held = {"x "}
+        names = [(1, "HELD", held), (16, "SAID", set()), (20, "TAKEN", set()), (30, "REPEATED", set())]
+        self.assertEqual(entered, [*names, (31, "ENDED", set()), (151, "LAST", set()), (152, "GONE", set())])
+
+    def test_farewell_waits(self) -> None:
+        """Last samples that no receiver has taken are not repeated, however long it is away."""
+        (leaving,) = advanced([Leaving("uuid", {}, {}, Stage.SAID, 5000)], 500_000, 5000)
+        self.assertEqual(leaving.stage, Stage.SAID)
+
+    def test_farewell_of_a_clock_that_was_ahead(self) -> None:
+        """A farewell begins again if the clock is set back: what was told in its time is dropped."""
+        (leaving,) = advanced([Leaving("uuid", {}, {}, Stage.SAID, 500_000)], 5000, 4000)
+        self.assertEqual((leaving.stage, leaving.since), (Stage.HELD, 5000))
 
     def test_forgotten(self) -> None:
         """What did not reach the queue is told again."""

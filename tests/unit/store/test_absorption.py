@@ -18,7 +18,7 @@ from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.database import Store
 from statsd_tcp.store.frozen import Bounds, Frozen, Known, Queue
 from statsd_tcp.store.handover import ABSORB, RETIRE, Line, absorbed_of, prepare
-from statsd_tcp.store.leaving import Leaving, leaving_of
+from statsd_tcp.store.leaving import Leaving, Stage, enter_leaving, leaving_of
 from statsd_tcp.store.snapshot import Snapshot
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import RULES, counts, total, values
@@ -186,10 +186,21 @@ class AbsorptionTests(AbsorptionCase):
         leaving = Leaving(other.identity.uuid, {"node": "a"}, {"x ": True, "y ": False})
         self.assertEqual((known.last, known.leaving), (3000, (leaving,)))
         self.assertEqual(heir.look(queue.state).requests, 2)
-        for after in ((leaving._replace(begun=4000),), (leaving._replace(begun=4000, said=True),), ()):
+        for after in ((leaving._replace(stage=Stage.SAID, since=4000),), ()):
             before, known = known, known._replace(leaving=after)
             heir.change(lambda connection: queue.put(connection, before, known, []))  # noqa: B023
             self.assertEqual(heir.look(lambda connection: leaving_of(connection, "o")), after)
+
+    def test_labels_again(self) -> None:
+        """Lines of a node that is leaving are ended with those of a later one that had the same labels."""
+        store = self.at_heir()
+        for uuid, lines in (("first", [("x ", True), ("y ", False)]), ("other", []), ("second", [("x ", True)])):
+            labels = '{"node":"c"}' if uuid == "other" else '{"node":"a"}'
+            store.change(lambda connection: enter_leaving(connection, "o", uuid, labels, lines))  # noqa: B023
+        self.assertEqual(
+            store.look(lambda connection: leaving_of(connection, "o")),
+            (Leaving("other", {"node": "c"}, {}), Leaving("second", {"node": "a"}, {"x ": True, "y ": False})),
+        )
 
     def test_same_labels(self) -> None:
         """A node that had the same labels has no lines of its own to end."""
