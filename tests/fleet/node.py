@@ -53,6 +53,7 @@ class Node(Service):
             more=[f"--node={name}", *outputs],
         )
         super().__init__(folder, arguments, prefix=network.inside(name), environ=self.clock.environ)
+        self._former = 0
         self.host = host
         self.state = self.disk / "state"
 
@@ -107,10 +108,11 @@ class Node(Service):
         return done.returncode == 0
 
     def forget(self) -> None:
-        """Begin with an empty state folder the next time, and as another node: the series of this one are ended."""
-        former = len(list(self.disk.iterdir()))
-        self.state.rename(self.state.with_name(f"former-{former}"))
-        self.command = [f"--node={self.name}{former}" if "--node=" in word else word for word in self.command]
+        """Begin with an empty state folder and another name the next time: the former one is still said goodbye to."""
+        self._former += 1
+        self.state.rename(self.state.with_name(f"former-{self._former}"))
+        at = next(at for at, part in enumerate(self.command) if part.startswith("--node="))
+        self.command[at] = f"--node={self.name}-{self._former}"
 
     def end_quietly(self) -> None:
         """Kill whatever is left of it."""
