@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Final
 
 from statsd_tcp.files.shipped import DOCS, WINDOW, shipped
 from statsd_tcp.words import in_words
@@ -14,6 +15,15 @@ __all__ = ["add_arguments", "run"]
 
 WRITTEN, REFUSED = 0, 1
 """The exit statuses: all is there; a file is in the way, or cannot be written."""
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+
+_SHORTEST: Final = 3 * 3600
+"""Seconds of a window. What is read once an hour must reach further back than the two hours that are read each time."""
+
+_LONGEST: Final = 100 * _SECONDS["y"]
+"""Seconds of a window: Prometheus takes no time of 300 years."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +73,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _window(text: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]*[smhdwy]", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time, as 30d, 12h or 2w")
+    found = re.fullmatch(r"([1-9][0-9]*)([smhdwy])", text, re.ASCII)
+    if not found or not _SHORTEST <= int(found[1]) * _SECONDS[found[2]] <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 3h to 100y, as 30d, 12h or 2w")
     return text
 
 

@@ -23,6 +23,7 @@ _KEYS = ("every", "labels", "name", "basic", "bearer", "headers", "ca", "cert", 
 _FIELD = re.compile(r"(?<!\\):(?=[a-z-]+=)")
 _ESCAPED = re.compile(r"\\(.)")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BUCKET = "le"
 _URL = re.compile(r"[!-~]+")
 
 
@@ -115,14 +116,18 @@ def _seconds(text: str) -> int:
 
 def _labels(text: str) -> dict[str, str]:
     """Read ``name=value`` between commas, without putting names in; without a label of the node it is its name."""
-    found = {NODE: "{node}"}
+    found: dict[str, str] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not equals or not _LABEL.fullmatch(name) or name.startswith("__"):
             raise ValueError(f"labels={part} is not of the form NAME=VALUE")
+        if name in found:
+            raise ValueError(f"labels={part}: {name} is given twice")
+        if name == _BUCKET:
+            raise ValueError(f"labels={part}: {name} is the label of the buckets of histograms")
         try:
             expand(value, node="")
         except ValueError as error:
             raise ValueError(f"labels={part}: {error}") from None
         found[name] = value
-    return found
+    return {NODE: "{node}", **found}

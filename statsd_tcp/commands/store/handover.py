@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -41,12 +42,11 @@ class Wanted(NamedTuple):
 
 def hand_over(folder: Path, wanted: Wanted, now: float) -> str:
     """Hand a store over to that in ``folder``, and return a line about it; raises `StoreError`."""
-    path = wanted.other
-    if path.is_dir():
-        path = files_in(path) / STORE
     try:
         with acting_as(_owner(folder)), ExitStack() as held:
-            if wanted.other.is_dir():
+            path = wanted.other
+            if _is_folder(path):
+                path = files_in(path) / STORE
                 held.enter_context(_ended(path.parent))
             return _hand_over(folder, path, wanted, now)
     except UserError as error:
@@ -134,6 +134,13 @@ def _ended(folder: Path) -> Iterator[None]:
         raise StoreError(f"{folder} is in use: stop its service first") from None
     finally:
         os.close(lock)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
 
 
 def _owner(folder: Path) -> User | None:

@@ -69,7 +69,8 @@ class FilesTests(SynchronousTestCase):
 
     def test_wrong_command_lines(self) -> None:
         """A window that is no time, an address that is none, and a missing folder are one line and status 64."""
-        for words in (["--window", "0d"], ["--window", "30 d"], ["--docs", "a b"], ["--docs", '"'], []):
+        windows = [["--window", time] for time in ("0d", "30 d", "2h", "101y")]
+        for words in (*windows, ["--docs", "a b"], ["--docs", '"'], []):
             out = ["--out", str(self.folder)] if words else []
             status, _, errors = run("files", *out, *words)
             self.assertEqual((EX_USAGE, 1), (status, errors.count("\n")), words)

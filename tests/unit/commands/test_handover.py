@@ -167,7 +167,7 @@ class HandoverTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """A store that is not there is named."""
-        self.assert_refused("does not exist", other=str(self.top / "x"))
+        self.assert_refused("x cannot be opened: No such file or directory", other=str(self.top / "x"))
 
     def test_lines(self) -> None:
         """The lines of an output are those of its page, and those of the service that it told."""

@@ -62,6 +62,8 @@ class RemoteWriteTests(SynchronousTestCase):
             "http://h/:labels=__name__=a": "labels=__name__=a is not",
             "http://h/:labels=1a=b": "labels=1a=b is not",
             "http://h/:labels=a={b}": "labels=a={b}",
+            "http://h/:labels=a=b,a=c": "a is given twice",
+            "http://h/:labels=le=1": "le is the label of the buckets",
             "http://h/:ca=/c": "https URLs only",
             "https://h/:cert=/c": "belong together",
             "http://h/:basic=/a:bearer=/b": "both given",
