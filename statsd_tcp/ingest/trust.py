@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
@@ -12,6 +13,10 @@ __all__ = ["Trust"]
 _MAPPED = IPv6Address("::ffff:0:0").packed[:12]
 _MAPPED_BITS = 8 * len(_MAPPED)
 _ALL_BITS = 128
+
+_SO_PEERNAME = 28
+_ADDRESSES = {socket.AF_INET: (16, slice(4, 8)), socket.AF_INET6: (28, slice(8, 24))}
+"""The sizes of the kernel's structures with an address, and where it is in them."""
 
 
 class Trust:
@@ -36,14 +41,23 @@ class Trust:
         return any(number >> free == network >> free for network, free in self._networks)
 
     def stranger(self, connection: Any) -> str | None:
-        """Return the address of a connection's peer if it is not trusted, None if it is, or is gone."""
+        """Return the address of a connection's peer if it is not trusted, None if it is."""
         if connection.family == socket.AF_UNIX:
             return None
-        try:
-            address: str = connection.getpeername()[0]
-        except OSError:
-            return None
-        return None if self.covers(address) else address
+        address = _peer_of(connection)
+        return None if address and self.covers(address) else address or "a peer that is gone"
+
+
+def _peer_of(connection: Any) -> str:
+    """Return the address of a connection's peer, also when the peer has reset it; empty if the kernel does not say."""
+    with suppress(OSError):
+        return str(connection.getpeername()[0])
+    # A connection that was reset has still what its peer sent before, and is asked for the peer in another way.
+    size, place = _ADDRESSES[connection.family]
+    with suppress(OSError):
+        name: bytes = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERNAME, size)
+        return socket.inet_ntop(connection.family, name[place])
+    return ""
 
 
 def _packed(network: IPv4Network | IPv6Network) -> bytes:

@@ -187,6 +187,22 @@ class TrustTests(BalancedTestCase):
             self.assertEqual(len(data), self.tally.bytes)
             self.forget()
 
+    def test_a_stranger_that_is_gone(self) -> None:
+        """A peer that has reset its connection is judged as before: what it sent can still be read."""
+        for trust, reason in ((("10.0.0.0/8",), "bad_proxy_header"), (TRUSTED, "reset")):
+            for data in (v2() + LINES, v2() + LINES[:-1], b"PROXY UNKNOWN\r\n" + LINES):
+                self.lane.stop()
+                self.lane = self.line_lane(proxy="any", trust=trust)
+                client = self.connect()
+                client.socket.sendall(data)
+                client.reset()
+                self.poll()
+                lines = [] if trust != TRUSTED else LINES.splitlines()[: data.count(b"|c\n")]
+                self.assertEqual(({reason: 1}, lines), (self.closed, self.tally.lines), data)
+                examples = [b"127.0.0.1 is not in trust="] if trust != TRUSTED else []
+                self.assertEqual(examples, self.tally.bad_headers)
+                self.forget()
+
     def test_a_clean_end(self) -> None:
         """Even such a peer sees the end of the connection and no reset."""
         self.lane.stop()
