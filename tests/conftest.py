@@ -22,6 +22,7 @@ LONGEST_FIRST = (
     "tests/packaging/test_installed.py",
     "tests/packaging/test_upgrade.py",
     "tests/packaging/test_way_back.py",
+    "tests/functional/test_fleet.py::test_absorb",
     "tests/functional/test_systemd.py",
     "tests/functional/test_reload.py",
     "tests/functional/test_real_clients.py",

@@ -14,7 +14,7 @@ from statsd_tcp.crash_points import ABSORBING, VARIABLE
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import marked
-from tests.functional.receivers import ENGINES, Engine, need
+from tests.functional.receivers import Engine, need
 from tests.functional.service import Service, script
 from tests.functional.waiting import until
 
@@ -24,7 +24,7 @@ OTHERS = b"hits:2|c\nonly.b:1|c\ntime:20|ms\n"
 TOTALS = ("statscounter_connections_total", "statscounter_lines_total", "hits", "only_a", "only_b", "time_sum")
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=["prometheus", pytest.param("victoria-metrics", marks=pytest.mark.proof)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """Yield an engine that runs."""
     need(request.param)
