@@ -52,6 +52,7 @@ def play(scene: str, balancer: str, folder: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("balancer", ["haproxy", "nginx", "service"])
 def test_drain(tmp_path: Path, balancer: str) -> None:
     """A node that is taken out, stopped, started, brought back and reloaded under load loses and repeats nothing."""
@@ -67,6 +68,7 @@ def test_drain(tmp_path: Path, balancer: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("balancer", ["haproxy", "nginx"])
 def test_stop(tmp_path: Path, balancer: str) -> None:
     """A node that is stopped without being taken out refuses in time: all its clients go to the other node."""
@@ -75,6 +77,7 @@ def test_stop(tmp_path: Path, balancer: str) -> None:
     assert result["counted"] == {"connections": 4020, "lines": 4020, "reasons": ["eof"], "bare": 0}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("balancer", ["ecmp", "service"])
 def test_stop_without_retries(tmp_path: Path, balancer: str) -> None:
     """Where nothing retries, late clients of a node that stops are refused; none is reset, and all others count."""
@@ -85,6 +88,7 @@ def test_stop_without_retries(tmp_path: Path, balancer: str) -> None:
     assert result["counted"] == {"connections": completed, "lines": completed, "reasons": ["eof"], "bare": 0}
 
 
+@pytest.mark.proof
 def test_routes_of_equal_cost(tmp_path: Path) -> None:
     """Without a balancer's state all is counted once, but what a node still has open when it is taken out breaks."""
     result = play("drain", "ecmp", tmp_path)
@@ -110,6 +114,7 @@ def test_half_close(tmp_path: Path, balancer: str) -> None:
     }
 
 
+@pytest.mark.proof
 def test_nginx_without_half_close(tmp_path: Path) -> None:
     """By default nginx ends a connection whose client half-closes before any node has read it."""
     assert play("hasty", "nginx", tmp_path) == {
@@ -143,6 +148,7 @@ def test_checks_with_a_header(tmp_path: Path) -> None:
     assert sum(lines.values()) + bare["counted"] == result["send"]["opened"] - result["page"]["opened"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "balancer, kept", [("haproxy", "clean"), ("nginx", "clean"), ("service", "clean"), ("plain", "broken")]
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.receivers import ENGINES, Engine, need
+from tests.functional.receivers import Engine, need
 from tests.functional.service import Service, options
 from tests.short import make_short_folder
 
@@ -51,7 +51,7 @@ def start_service(make_service: ServiceMaker) -> ServiceMaker:
     return start
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=["prometheus", pytest.param("victoria-metrics", marks=pytest.mark.proof)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """Yield an engine that runs."""
     need(request.param)
