@@ -301,6 +301,8 @@ class LineFactory(Factory):
         now = time.monotonic_ns()
         for protocol in self._protocols:
             protocol.heard = now
+            if protocol.stream.awaits_header:
+                protocol.begun = now
             if not protocol.is_held:
                 _producer(protocol).resumeProducing()
 

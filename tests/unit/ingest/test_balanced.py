@@ -249,6 +249,21 @@ class LateTests(BalancedTestCase):
         self.reactor.advance(IDLE_TIMEOUT)
         self.assertEqual({"idle": 1}, self.closed)
 
+    def test_in_time_for_a_full_journal(self) -> None:
+        """A header that came while nothing could be read is in time, and so is one that comes after that."""
+        early, late = self.connect(), self.connect()
+        self.poll(LATE_POLLS)
+        self.factory.pause()
+        early.send(v2() + LINES)
+        self.reactor.advance(HEADER_TIMEOUT * 2)
+        self.factory.resume()
+        self.reactor.advance(HEADER_TIMEOUT / 4)
+        late.send(v2() + LINES)
+        for client in (early, late):
+            client.fin()
+        self.poll()
+        self.assertEqual(({"eof": 2}, 2 * LINES.splitlines()), (self.closed, self.tally.lines))
+
     def test_source(self) -> None:
         """The address in the header says which source holds the most places; before it the source is not known."""
         clients = [self.connect() for _ in range(4)]
