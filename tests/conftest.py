@@ -53,6 +53,7 @@ TOGETHER = (
     "tests/fuzz/",
     "tests/conformance/",
     "tests/functional/test_counting.py",
+    "tests/functional/test_live_page.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",
     "tests/functional/test_real_programs.py",

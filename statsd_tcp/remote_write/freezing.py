@@ -12,10 +12,10 @@ were told are kept as they are. So one that is gone after a restart ends as well
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress
 from threading import Lock
-from time import sleep
 from typing import Final, NamedTuple
 
 from prometheus_client.core import Metric
@@ -208,7 +208,7 @@ def _with_breaks(blocks: Iterable[Numbers]) -> Iterator[Numbers]:
 
 def _give_way() -> None:
     """Let other threads have the interpreter: a turn of the reactor needs it several times, and waits 5 ms for each."""
-    sleep(_BREAK)
+    time.sleep(_BREAK)
 
 
 def _newest(snapshot: Snapshot) -> int:

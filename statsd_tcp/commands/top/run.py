@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 from rich.console import Console, Group, RenderableType
@@ -80,11 +81,11 @@ def _print(nodes: list[Node], arguments: argparse.Namespace, console: Console, c
             console.print()
 
 
-def _await(nodes: list[Node], changed: threading.Event) -> None:
+def _await(nodes: list[Node], changed: threading.Event, seconds: Callable[[], float] = time.monotonic) -> None:
     """Wait until every service has said how it does, or why not, but not for ever."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = seconds() + _PATIENCE
     while any(not (node.moments and node.status) and node.error in ("", "no answer yet") for node in nodes):
-        left = deadline - time.monotonic()
+        left = deadline - seconds()
         if left <= 0:
             return
         changed.wait(left)
