@@ -41,7 +41,7 @@ ELSEWHERE = {
         "packaging/test_way_back.py::test_way_back"
     ),
     r"twistd .* --output jsonl:.*": "functional/test_outputs.py::test_the_example_of_the_documentation",
-    r"statscounter store absorb .*": "functional/test_fleet.py::test_absorb",
+    r"statscounter store (?:absorb|retire) .*": "functional/test_fleet.py::test_absorb",
     r"statsd_exporter .*": "needs another project's server",
     r"ssh .*": "needs another machine",
     r"systemctl .*|cp .*statscounter\.service .*|rm -rf /(?:etc/systemd|opt)/.*|/bin/kill -HUP \$MAINPID": (
