@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
-import subprocess
 import urllib.request
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +13,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.programs import Program
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
@@ -32,22 +30,13 @@ class Browser:
         if _DRIVER is None or shutil.which("chromium") is None:
             pytest.skip("chromium is not installed: apt-get install chromium chromium-driver")
         self._folder = folder
-        self._mark = new_mark()
+        self._program = Program(folder / "chromedriver.log")
         self._port = free_port()
         self._session = ""
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it."""
-        with (self._folder / "chromedriver.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [str(_DRIVER), f"--port={self._port}"],
-                env={**os.environ, MARK: self._mark, "HOME": str(self._folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start([str(_DRIVER), f"--port={self._port}"], HOME=str(self._folder))
         until(self._is_ready, "the driver answers")
         wishes = {
             "browserName": "chrome",
@@ -62,9 +51,7 @@ class Browser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        end_all(self._mark)
-        if self._process is not None:
-            self._process.wait(PATIENCE)
+        self._program.end()
 
     def open(self, url: str) -> None:
         """Go to a page, and wait until it is loaded."""
@@ -78,11 +65,12 @@ class Browser:
         """Run the body of a function that calls its last argument with the result, and return that."""
         return self._ask("POST", f"{self._session}/execute/async", {"script": script, "args": []})
 
-    def look(self, width: int, height: int, scheme: str = "light") -> None:
-        """Choose the size of the window, and a colour scheme."""
+    def look(self, width: int, height: int, scheme: str = "light", motion: str = "no-preference") -> None:
+        """Choose the size of the window, a colour scheme, and how much motion is liked."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._command("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        likes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        features = [{"name": name, "value": value} for name, value in likes.items()]
         self._command("Emulation.setEmulatedMedia", {"features": features})
 
     def picture(self) -> bytes:

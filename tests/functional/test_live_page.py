@@ -25,6 +25,18 @@ return data.slice(1).map((values) => values.at(-1));
 """
 """The newest point of each line of a chart."""
 
+DRAWN = """
+let drawn = 0;
+const show = charts[0].show.bind(charts[0]);
+charts[0].show = (some) => { drawn += 1; show(some); };
+const last = JSON.stringify(moments.at(-1));
+while (moments.length < KEPT) moments.unshift(moments[0]);
+draw();
+for (let number = 0; number < 59; number += 1) source.dispatchEvent(new MessageEvent("moment", { data: last }));
+return drawn;
+"""
+"""How often a chart is drawn, once for the beginning, while 59 moments come when ten minutes are there."""
+
 AXE = """
 const done = arguments[arguments.length - 1];
 axe.run().then((result) => done(result.violations.map((one) => [one.impact, one.id, one.nodes.map((n) => n.html)])));
@@ -103,6 +115,20 @@ def test_the_numbers_behind_a_chart(browser: Browser, service: Service) -> None:
     assert heads == ["time", "bare", "lines"]
     label = browser.run("return document.querySelector('.plot').getAttribute('aria-label')")
     assert label.startswith("Connections per second: bare ")
+
+
+def test_less_motion(browser: Browser, service: Service) -> None:
+    """For those who like less motion charts are drawn once in ten moments, also when ten minutes are kept."""
+    open_page(browser, service)
+    browser.look(1280, 1000, motion="reduce")
+    drawn = browser.run(DRAWN)
+    assert drawn == 6
+
+
+def test_charts_are_not_left_behind(browser: Browser, service: Service) -> None:
+    """Charts that are made again, as for another scheme, take the place of the former ones."""
+    open_page(browser, service)
+    assert browser.run("const former = charts[0]; begin(); return [former.plot, charts.length]") == [None, CHARTS]
 
 
 def test_without_scripts(service: Service) -> None:

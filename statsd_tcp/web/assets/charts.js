@@ -71,7 +71,7 @@ class Chart {
   }
 
   draw(data) {
-    this.plot?.destroy();
+    this.end();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule") } };
     const series = this.names.map((name, at) => ({
       label: name,
@@ -91,6 +91,11 @@ class Chart {
       series: [{ value: (_, value) => (value === null ? "–" : clock.format(value * 1000)) }, ...series],
     };
     this.plot = new uPlot(options, data, this.box);
+  }
+
+  end() {
+    this.plot?.destroy();
+    this.plot = null;
   }
 
   resize() {

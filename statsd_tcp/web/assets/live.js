@@ -6,6 +6,7 @@ const place = document.getElementById("charts");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let moments = [];
 let charts = [];
+let drawn = 0; // moments since the last drawing
 let source = null;
 
 function say(text) {
@@ -13,10 +14,13 @@ function say(text) {
 }
 
 function draw() {
+  drawn = 0;
   for (const chart of charts) chart.show(moments);
 }
 
 function begin() {
+  /* A chart that is only taken out of the page still follows the cursor and the window. */
+  for (const chart of charts) chart.end();
   place.hidden = false;
   place.replaceChildren();
   charts = CHARTS.map((spec) => new Chart(spec, place));
@@ -44,7 +48,8 @@ function connect() {
     moments.push(JSON.parse(event.data));
     if (moments.length > KEPT) moments.shift();
     /* Those who asked for less motion get a step every ten seconds. */
-    if (!calm.matches || moments.length % STEP === 0) draw();
+    drawn += 1;
+    if (!calm.matches || drawn >= STEP) draw();
   });
   source.addEventListener("parts", (event) => {
     for (const [id, markup] of Object.entries(JSON.parse(event.data))) put(id, markup);
