@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from tests.balancers.nodes import EXAMPLES, TRUSTED, Node
 from tests.balancers.routing import Route, Translation
-from tests.functional.haproxy import HAPROXY
-from tests.functional.processes import MARK, end_all, new_mark
-from tests.functional.waiting import PATIENCE, until
+from tests.functional.haproxy import HAPROXY, statistics
+from tests.functional.programs import Program
+from tests.functional.waiting import until
 
 __all__ = ["FRONTS", "NGINX", "Front", "HAProxy", "Nginx"]
 
@@ -49,41 +45,6 @@ class Front(Protocol):
         """End it."""
 
 
-class _Program:
-    """A process with a log, which is ended with all its children."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, command: Sequence[str]) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def check(self) -> None:
-        assert self._process
-        assert self._process.poll() is None, self._log.read_text()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        # nginx writes its title over its environment, so that its mark is gone.
-        if self._process:
-            self._process.terminate()
-            self._process.wait(PATIENCE)
-        end_all(self._mark)
-
-
 class HAProxy:
     """With checks of its own: a node leaves by answering 503 to them."""
 
@@ -92,7 +53,7 @@ class HAProxy:
     def __init__(self, folder: Path, text: str = "") -> None:
         self.text = text or (EXAMPLES / "haproxy.cfg").read_text()
         self._file = folder / "haproxy.cfg"
-        self._program = _Program(folder / "haproxy.log")
+        self._program = Program(folder / "haproxy.log")
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Start it, and wait until all nodes are up by a check."""
@@ -127,15 +88,7 @@ class HAProxy:
 
     def _rows(self) -> list[dict[str, str]]:
         self._program.check()
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
-            try:
-                connection.connect(str(_SOCKET))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return []
-            connection.sendall(b"show stat\n")
-            with connection.makefile() as answer:
-                return list(csv.DictReader(answer))
+        return statistics(_SOCKET)
 
 
 class Plain(HAProxy):
@@ -156,7 +109,7 @@ class Nginx:
     def __init__(self, folder: Path, text: str = "") -> None:
         self.text = text or (EXAMPLES / "nginx.conf").read_text()
         self._file = folder / "nginx.conf"
-        self._program = _Program(folder / "nginx.log")
+        self._program = Program(folder / "nginx.log")
 
     def start(self, nodes: Sequence[Node]) -> None:
         """Start it, and wait until it has workers."""
@@ -176,6 +129,8 @@ class Nginx:
 
     def end(self) -> None:
         """End it."""
+        # It writes its title over its environment, so that the mark of its children is gone.
+        self._program.terminate()
         self._program.end()
 
     def _reload(self, text: str) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.functional.haproxy import HAPROXY
-from tests.functional.processes import MARK, end_all, new_mark
-from tests.functional.waiting import PATIENCE, until
+from tests.functional.haproxy import HAPROXY, statistics
+from tests.functional.programs import Program
+from tests.functional.waiting import until
 
 __all__ = ["HTTP_PORT", "LINES_PORT", "Balancer"]
 
@@ -45,8 +41,7 @@ class Balancer:
     def __init__(self, folder: Path, address: str, nodes: Mapping[str, str]) -> None:
         folder.mkdir()
         self._folder = folder
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program(folder / "log")
         stats = folder / "stats"
         text = _CONFIGURATION.format(stats=stats, address=address, port=LINES_PORT, http=HTTP_PORT)
         servers = [f"  server {name} {place}:{LINES_PORT}\n" for name, place in nodes.items()]
@@ -55,22 +50,12 @@ class Balancer:
     def start(self) -> None:
         """Start it, and wait until it sends clients to some node."""
         assert HAPROXY
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")],
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start([HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")])
         until(lambda: self._servers("UP"), "a node is up")
 
     def kill(self) -> None:
         """Kill it and all its children."""
-        end_all(self._mark)
-        if self._process is not None:
-            self._process.wait(PATIENCE)
+        self._program.end()
 
     def sessions(self) -> int:
         """Return how many connections it has given to nodes since its start."""
@@ -88,13 +73,5 @@ class Balancer:
         return [row["svname"] for row in self._rows() if row["status"].startswith(status)]
 
     def _rows(self) -> list[dict[str, str]]:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
-            try:
-                connection.connect(str(self._folder / "stats"))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return []
-            connection.sendall(b"show stat\n")
-            with connection.makefile() as answer:
-                rows = list(csv.DictReader(answer))
+        rows = statistics(self._folder / "stats")
         return [row for row in rows if row["# pxname"] == "nodes" and row["svname"] != "BACKEND"]

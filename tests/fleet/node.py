@@ -29,7 +29,6 @@ _TOO_SOON = "start its service, and stop it when these are delivered"
 """Part of the line with which a node is not handed over yet."""
 
 _DISK = 192 << 20
-_START_TRIES = 100
 _COMPLETE = "the reload is complete"
 
 
@@ -56,16 +55,6 @@ class Node(Service):
         self._former = 0
         self.host = host
         self.state = self.disk / "state"
-
-    def start_again(self) -> None:
-        """Start it as a service manager does: again and again, while its orphans still have the ports."""
-        for _ in range(_START_TRIES):
-            self.launch()
-            until(lambda: self.process.poll() is not None or self.has_greeted(), "it has started or ended")
-            if self.process.poll() is None:
-                self.find_pages()
-                return
-        raise AssertionError(f"node {self.name} does not start: {self.log}")
 
     def reload(self) -> None:
         """Have it reload, and wait until that is complete."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.functional.haproxy import HAPROXY
-from tests.functional.processes import MARK, end_all, new_mark
-from tests.functional.waiting import PATIENCE, until
+from tests.functional.programs import Program
+from tests.functional.waiting import until
 from tests.ports import free_port
 
 __all__ = ["Forwarding"]
@@ -24,8 +22,7 @@ class Forwarding:
 
     def __init__(self, folder: Path, servers: Mapping[str, tuple[int, str]]) -> None:
         self._folder = folder
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program(folder / "haproxy.log")
         self.ports = {name: free_port() for name in servers}
         sections = [
             f"listen {name}\n  bind 127.0.0.1:{self.ports[name]}\n  server it 127.0.0.1:{port} {settings}\n"
@@ -36,15 +33,7 @@ class Forwarding:
     def __enter__(self) -> Self:
         """Start it, and wait until it listens."""
         assert HAPROXY
-        with (self._folder / "haproxy.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")],
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start([HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")])
         until(self._listens, "HAProxy listens")
         return self
 
@@ -52,13 +41,10 @@ class Forwarding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        end_all(self._mark)
-        assert self._process is not None
-        self._process.wait(PATIENCE)
+        self._program.end()
 
     def _listens(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "haproxy.log").read_text()
+        self._program.check()
         return all(_is_bound(port) for port in self.ports.values())
 
 

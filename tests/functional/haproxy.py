@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.programs import Program
 from tests.functional.waiting import PATIENCE, until
 
-__all__ = ["HAPROXY", "HAProxy"]
+__all__ = ["HAPROXY", "HAProxy", "statistics"]
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
@@ -31,8 +29,7 @@ class HAProxy:
     def __init__(self, folder: Path, checks: Mapping[str, tuple[int, Sequence[str]]]) -> None:
         self._folder = folder
         self._names = sorted(checks)
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program(folder / "log")
         backends = [
             "\n  ".join([f"backend {name}", *lines, f"server it 127.0.0.1:{port} check inter 100 fall 1 rise 1"])
             for name, (port, lines) in checks.items()
@@ -43,44 +40,35 @@ class HAProxy:
     def __enter__(self) -> Self:
         """Start it."""
         assert HAPROXY
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")],
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start([HAPROXY, "-db", "-f", str(self._folder / "haproxy.cfg")])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        end_all(self._mark)
-        assert self._process is not None
-        self._process.wait(PATIENCE)
+        self._program.end()
 
     def results(self) -> dict[str, str]:
         """Wait until each server was checked, and give the outcome of each, as HAProxy writes it: `L7OK` and others."""
         return until(self._results, "HAProxy has checked all servers")
 
     def _results(self) -> dict[str, str] | None:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()
-        rows = [row for row in csv.DictReader(self._statistics()) if row["svname"] == "it"]
+        self._program.check()
+        rows = [row for row in statistics(self._folder / "stats") if row["svname"] == "it"]
         # A check that is under way has the result of the one before, behind a star.
         found = {row["# pxname"]: row["check_status"].removeprefix("* ") for row in rows}
         return found if sorted(found) == self._names and not {"", "INI"} & set(found.values()) else None
 
-    def _statistics(self) -> list[str]:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
-            try:
-                connection.connect(str(self._folder / "stats"))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return []
-            connection.sendall(b"show stat\n")
-            with connection.makefile() as answer:
-                return answer.readlines()
+
+def statistics(path: Path) -> list[dict[str, str]]:
+    """Ask a HAProxy for its statistics at its socket, a row for each part; none while it does not answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return []
+        connection.sendall(b"show stat\n")
+        with connection.makefile() as answer:
+            return list(csv.DictReader(answer))

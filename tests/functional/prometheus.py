@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler
@@ -13,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.functional.processes import MARK, end_all, new_mark
+from tests.functional.programs import Program
 from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
@@ -56,26 +54,19 @@ class Prometheus:
         (folder / "prometheus.yml").write_text("\n".join(lines) + "\n")
         self._address = f"127.0.0.1:{free_port()}"
         self._folder = folder
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program(folder / "log")
 
     def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
         assert PROMETHEUS
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    PROMETHEUS,
-                    f"--config.file={self._folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address={self._address}",
-                ],
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start(
+            [
+                PROMETHEUS,
+                f"--config.file={self._folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address={self._address}",
+            ]
+        )
         until(self._answers, "Prometheus answers")
         return self
 
@@ -83,9 +74,7 @@ class Prometheus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        end_all(self._mark)
-        assert self._process is not None
-        self._process.wait(PATIENCE)
+        self._program.end()
 
     def ask(self, path: str, **query: str) -> Any:
         """Ask its API, and give the data of the answer."""
@@ -110,8 +99,7 @@ class Prometheus:
         return {target["labels"]["job"]: (target["health"], target["lastError"]) for target in targets}
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()
+        self._program.check()
         try:
             return bool(self.targets())
         except OSError:

@@ -22,6 +22,7 @@ import pytest
 from statsd_tcp.remote_write.encoding import Moment, compressed, label_fields
 from tests.functional.metrics import Metrics
 from tests.functional.processes import DYING_WITH_US, MARK, end_all, new_mark
+from tests.functional.programs import Program
 from tests.functional.serving import Serving
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
@@ -56,8 +57,7 @@ class Engine:
         self._folder = folder
         self.port = free_port()
         self._address = f"{host}:{self.port}"
-        self._mark = new_mark()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program(folder / "log")
         self.configuration = "global: {scrape_interval: 1h}\n"
         """Of a Prometheus."""
 
@@ -83,15 +83,7 @@ class Engine:
                 "-retentionPeriod=1y",
             ],
         }[self.name]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*DYING_WITH_US, str(ENGINES[self.name]), *arguments],
-                env={**os.environ, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._program.start([*DYING_WITH_US, str(ENGINES[self.name]), *arguments])
         until(self._answers, f"{self.name} answers")
         return self
 
@@ -107,16 +99,12 @@ class Engine:
 
     def end(self) -> None:
         """End it; what it has stays in its folder."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(PATIENCE)
-        end_all(self._mark)
+        self._program.terminate()
+        self._program.end()
 
     def kill(self) -> None:
         """Kill it; it keeps what it has written to its folder."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(PATIENCE)
+        self._program.end()
 
     def refused(self) -> float:
         """Return how many samples it says that it has refused since its start."""
@@ -153,8 +141,7 @@ class Engine:
         return next(iter(self.values(query, at).values()), float("nan"))
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()
+        self._program.check()
         try:
             self.values("vector(1)")
         except OSError:

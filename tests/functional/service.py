@@ -34,6 +34,8 @@ LINES = f"tcp:0:{LOOPBACK}:name=lines"
 DATAGRAMS = f"udp:0:{LOOPBACK}:name=datagrams"
 BARE = f"tcp:0:{LOOPBACK}:name=bare"
 
+_START_TRIES = 200
+
 _BEFORE_THE_RING = 1 << 16
 """Bytes of a ledger that have its header and its cells, and more."""
 
@@ -157,6 +159,16 @@ class Service:
         """Start it, and wait until it is ready."""
         self.launch()
         return self.await_ready()
+
+    def start_again(self) -> None:
+        """Start it as a service manager does: again and again, while its orphans still have the ports."""
+        for _ in range(_START_TRIES):
+            self.launch()
+            until(lambda: self.process.poll() is not None or self.has_greeted(), "it has started or ended")
+            if self.process.poll() is None:
+                self.find_pages()
+                return
+        raise AssertionError(f"it does not start: {self.log}")
 
     def await_ready(self) -> Service:
         """Wait until all workers accept and the store is open."""

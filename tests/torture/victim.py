@@ -19,8 +19,6 @@ from tests.torture.books import LINE_KINDS
 
 __all__ = ["Victim", "make_victim", "missing", "settled"]
 
-START_TRIES = 200
-
 OK = 200
 
 SETTLED = 120.0
@@ -53,16 +51,6 @@ class Victim(Service):
         except OSError:
             return None
         return page.body if page.status == OK else None
-
-    def start_again(self) -> None:
-        """Start it as a service manager does: again and again, while its orphans still have the ports."""
-        for _ in range(START_TRIES):
-            self.launch()
-            until(lambda: self.process.poll() is not None or self.has_greeted(), "it has started or ended")
-            if self.process.poll() is None:
-                self.find_pages()
-                return
-        raise AssertionError(f"it does not start: {self.log}")
 
     def end_quietly(self) -> None:
         """Kill whatever is left of it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -156,4 +155,4 @@ def _redraw(nodes: list[Node], interval: float, console: Console) -> None:
 
 
 def _is_unicode(console: Console) -> bool:
-    return console.encoding.lower().startswith("utf") and sys.stdout is not None
+    return console.encoding.lower().startswith("utf")
