@@ -19,6 +19,8 @@ _CONFIGURATION = """global
 defaults
   mode tcp
   timeout connect 2s
+  # Else it is the time between two checks, and a busy machine has no node left.
+  timeout check 10s
   timeout client 60s
   timeout server 60s
   timeout client-fin 60s
