@@ -22,7 +22,7 @@ STALE := stale
 endif
 HAS := $(VENV)/.has-
 # What is compiled or read when the checkout is installed.
-BUILT_FROM := setup.cfg setup.py pyproject.toml $(wildcard statsd_tcp/*/*.c)
+BUILT_FROM := setup.cfg setup.py pyproject.toml $(wildcard statsd_tcp/*/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -1,6 +1,7 @@
 """The parts in C, which the rest can do without: everything else about the package is in setup.cfg."""
 
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -13,7 +14,13 @@ setup(
     options=ONE_FOR_ALL,
     ext_modules=[
         # Whoever has no compiler gets the same in Python.
-        Extension(part.replace("/", "."), [f"{part}.c"], optional=True, py_limited_api=bool(ONE_FOR_ALL))
+        Extension(
+            part.replace("/", "."),
+            [f"{part}.c"],
+            depends=[str(header) for header in sorted(Path(part).parent.glob("*.h"))],
+            optional=True,
+            py_limited_api=bool(ONE_FOR_ALL),
+        )
         for part in PARTS
     ],
 )

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checksum.h"
+
 enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
@@ -63,34 +65,14 @@ typedef struct {
     Py_ssize_t networks_size, header_size;
 } Run;
 
-static uint32_t crc_table[256], crc32c_table[256];
-
-static void fill_crc_table(uint32_t *table, uint32_t polynomial)
-{
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t value = byte;
-        for (int bit = 0; bit < 8; bit++)
-            value = value & 1 ? polynomial ^ (value >> 1) : value >> 1;
-        table[byte] = value;
-    }
-}
-
-/* Go on with the checksum that zlib's crc32 makes; begin and end with all bits inverted. */
-static uint32_t crc_of(uint32_t crc, const unsigned char *data, size_t length)
-{
-    for (size_t at = 0; at < length; at++)
-        crc = crc_table[(crc ^ data[at]) & 0xFF] ^ (crc >> 8);
-    return crc;
-}
-
 /* Is this the CRC32c of a header whose checksum at that place is taken for zeros? */
 static int crc32c_fits(const unsigned char *header, Py_ssize_t size, Py_ssize_t place)
 {
-    uint32_t crc = ~0u, given;
-    for (Py_ssize_t at = 0; at < size; at++) {
-        unsigned char byte = place <= at && at < place + (Py_ssize_t)sizeof given ? 0 : header[at];
-        crc = crc32c_table[(crc ^ byte) & 0xFF] ^ (crc >> 8);
-    }
+    static const unsigned char zeros[sizeof(uint32_t)];
+    Py_ssize_t after = place + (Py_ssize_t)sizeof zeros;
+    uint32_t given, crc = crc_of(crc32c_tables, ~0u, header, (size_t)place);
+    crc = crc_of(crc32c_tables, crc, zeros, sizeof zeros);
+    crc = crc_of(crc32c_tables, crc, header + after, (size_t)(size - after));
     memcpy(&given, header + place, sizeof given);
     return be32toh(given) == ~crc;
 }
@@ -200,7 +182,7 @@ static void append(Run *run, const unsigned char *lines, uint32_t length)
     put64(checked + 8, run->tick);
     put32(checked + 16, run->listener);
     put32(checked + 20, length);
-    uint32_t crc = ~crc_of(crc_of(~0u, checked, sizeof checked), lines, length);
+    uint32_t crc = ~crc_of(crc32_tables, crc_of(crc32_tables, ~0u, checked, sizeof checked), lines, length);
     put32(head, length);
     put32(head + 4, crc);
     memcpy(head + 8, checked + 8, CHECKED_HEAD - 8);
@@ -525,8 +507,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_burst", "The ac
 PyMODINIT_FUNC PyInit__burst(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    fill_crc_table(crc_table, 0xEDB88320u);
-    fill_crc_table(crc32c_table, 0x82F63B78u);
+    prepare_checksums();
     if (module != NULL && PyModule_AddIntConstant(module, "VERSION", VERSION) < 0)
         Py_CLEAR(module);
     return module;

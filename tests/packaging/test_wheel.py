@@ -45,7 +45,7 @@ def test_whole_package(names: set[str], source: Path) -> None:
 
 def test_parts_in_c(names: set[str], wheel: Path) -> None:
     """The parts in C are there where it can be built, once for all versions of Python; their source is not."""
-    assert {name for name in names if name.endswith((".so", ".c"))} == (
+    assert {name for name in names if name.endswith((".so", ".c", ".h"))} == (
         IN_C if shutil.which("cc") and HEADERS.exists() else set()
     )
     assert "-cp311-abi3-linux_" in wheel.name
