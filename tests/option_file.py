@@ -28,6 +28,8 @@ _HEAD = """\
 _EXAMPLES = {
     "http-host": '["metrics.example.org"]',
     "workers": "4",
+    "who-names": '"/etc/statscounter/names"',
+    "who-to": '["10.0.0.0/8"]',
     "state-dir": '"/var/lib/statscounter"',
     "max-connections": "100000",
     "mapping": '"/etc/statscounter/mapping.yml"',
@@ -63,7 +65,7 @@ def written() -> str:
 def given() -> str:
     """Return the file with all its settings in force, except for what needs a file or a package of the reader's."""
     text = _SETTING.sub(r"\1 = \2", FILE.read_text())
-    return re.sub(r"^((?:mapping|output) = )", r"#\1", text, flags=re.MULTILINE)
+    return re.sub(r"^((?:mapping|output|who-names) = )", r"#\1", text, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

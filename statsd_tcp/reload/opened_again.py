@@ -1,6 +1,6 @@
 """What a reload opens again, as the user that this process has become: tried before the start, and before each reload.
 
-TOML, mapping, tac file     read by the check of a reload, and by the next image
+TOML, mapping, names, tac   read by the check of a reload, and by the next image
 TLS keys and certificates   likewise; workers get what is in them
 log file                    opened by twistd in the next image, when there is no way back
 """
@@ -20,6 +20,7 @@ def files_read(settings: Settings, config: str | None, twistd: Mapping[str, Any]
     files = {
         "--config": config,
         "--mapping": settings.mapping.source if settings.mapping is not None else None,
+        "--who-names": settings.who_names.source if settings.who_names is not None else None,
         "--python": twistd.get("python"),
     }
     for endpoint in settings.listen:

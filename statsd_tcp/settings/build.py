@@ -36,7 +36,7 @@ _OFF: dict[str, Any] = {
     "rename-node": False,
     "steer": "",
 }
-_MAY_BE_OFF = ("http", "admin", "console", "mapping", *_OFF)
+_MAY_BE_OFF = ("http", "admin", "console", "mapping", "who-names", *_OFF)
 
 
 def build_settings(

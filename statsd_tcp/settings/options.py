@@ -32,6 +32,7 @@ from statsd_tcp.settings.scalars import (
     whole_seconds,
     yes,
 )
+from statsd_tcp.settings.who import network, parse_mask, read_names, yes_or_no
 
 __all__ = ["MOST_LISTENERS", "OPTIONS", "Option"]
 
@@ -126,6 +127,25 @@ OPTIONS = (
         "hide-bad-lines", "", yes, None, False,
         "show no examples of rejected lines on the pages and the console; they may contain secrets [default: no]",
         flag=True,
+    ),
+    Option(
+        "who", "", yes_or_no, "yes", False,
+        "count connections and lines by where they come from, in memory only: yes or no [default: yes]",
+    ),
+    Option(
+        "who-mask", "", parse_mask, "32,64", False,
+        "bits that are kept of the IPv4 and IPv6 addresses of sources: V4,V6 [default: 32,64]",
+        separated=True,
+        example="[24, 48]",
+    ),
+    Option(
+        "who-names", "", read_names, None, False,
+        "file with names for sources, on each line CIDR NAME; the longest prefix counts [default: none]",
+    ),
+    Option(
+        "who-to", "", network, (), True,
+        "a network of clients that are shown sources, besides those on this machine: CIDR; repeatable [default: none]",
+        example='["10.0.0.0/8"]',
     ),
     Option(
         "state-dir", "", directory, None, False,

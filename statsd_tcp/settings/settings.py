@@ -14,6 +14,7 @@ from statsd_tcp.settings.graphite import GraphiteTarget
 from statsd_tcp.settings.outputs import ConsoleForm, PluginSpec
 from statsd_tcp.settings.remote_write import RemoteTarget
 from statsd_tcp.settings.repeat import Target
+from statsd_tcp.settings.who import Mask, Names
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -47,6 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin: Endpoint | None
     workers: int | None
     hide_bad_lines: bool
+    who: bool
+    who_mask: Mask
+    who_names: Names | None
+    who_to: tuple[str, ...]
     state_dir: Path | None
     node: str
     rename_node: bool

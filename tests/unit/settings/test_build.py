@@ -27,10 +27,16 @@ DEFAULTS = {
     "max_age": 0.0,
     "max_connections": None,
     "drain_timeout": 5.0,
+    "who": True,
+    "who_mask": (32, 64),
+    "who_names": None,
+    "who_to": (),
     "pin": False,
     "steer": "",
     "log_format": "text",
 }
+
+NO_MASK = "is not two numbers of bits, of IPv4 to 32 and of IPv6 to 128, such as 24,48"
 
 GOOD = (
     ("listen", ["tcp:1"], (Endpoint("tcp", 1),)),
@@ -45,6 +51,11 @@ GOOD = (
     ("admin", [""], None),
     ("admin", ["tcp:1"], Endpoint("tcp", 1)),
     ("repeat", ["udp:a:1", "tcp:b:2"], (Target("udp", "a", 1), Target("tcp", "b", 2))),
+    ("who", ["no"], False),
+    ("who-mask", ["24, 48"], (24, 48)),
+    ("who-mask", ["0,128"], (0, 128)),
+    ("who-names", [""], None),
+    ("who-to", ["10.0.0.0/8", "::1"], ("10.0.0.0/8", "::1/128")),
     ("workers", ["1"], 1),
     ("workers", ["256"], 256),
     ("workers", ["2", "3"], 3),
@@ -69,6 +80,12 @@ GOOD = (
 )
 
 BAD = (
+    ("who", "maybe", "--who: 'maybe' is not yes or no"),
+    ("who-mask", "24", f"--who-mask: '24' {NO_MASK}"),
+    ("who-mask", "33,64", f"--who-mask: '33,64' {NO_MASK}"),
+    ("who-mask", "32,-1", f"--who-mask: '32,-1' {NO_MASK}"),
+    ("who-names", "/nonexistent/names", "--who-names: /nonexistent/names cannot be read: No such file or directory"),
+    ("who-to", "10.0.0.1/8", "--who-to: '10.0.0.1/8' is not a network, such as 10.0.0.0/8"),
     ("workers", "0", "--workers: '0' is not a whole number from 1 to 256"),
     ("workers", "257", "--workers: '257' is not a whole number from 1 to 256"),
     ("workers", "two", "--workers: 'two' is not a whole number from 1 to 256"),

@@ -27,5 +27,5 @@ class OptionFileTests(SynchronousTestCase):
         file = make_folder(self) / "x.toml"
         file.write_text(given())
         config = read_config(file)
-        self.assertEqual({option.name for option in OPTIONS} - {"mapping", "output"}, set(config))
+        self.assertEqual({option.name for option in OPTIONS} - {"mapping", "output", "who-names"}, set(config))
         self.assertEqual(4, build_settings({}, config).workers)
