@@ -132,7 +132,7 @@ def _slices(parts: Sequence[Binned]) -> Iterator[list[Binned]]:
     """Cut the parts between the same series."""
     largest = max(parts, key=lambda part: len(part.bins))
     places = largest.starts.searchsorted(np.arange(_SLICE, len(largest.bins), _SLICE), "right") - 1
-    cuts = [0, *np.unique(largest.ids[places]).tolist(), int(max(part.ids[-1] for part in parts)) + 1]
+    cuts = [0, *distinct(largest.ids[places]).tolist(), int(max(part.ids[-1] for part in parts)) + 1]
     for first, behind in pairwise(cuts):
         some = [part.between(first, behind) for part in parts]
         if any(len(part.ids) for part in some):

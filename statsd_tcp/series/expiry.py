@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from statsd_tcp.series.columns import SeriesColumns
+from statsd_tcp.series.increments import distinct
 from statsd_tcp.series.plan import SeriesPlan
 
 __all__ = ["Expiry", "period"]
@@ -35,7 +36,7 @@ class Expiry:
         """Add what is idle at a moment of the series' clock to the plans of all kinds."""
         for columns, changes in zip(self._columns, plans, strict=True):
             idle = columns.idle_since(now - self._ttl, changes.positions)
-            changes.expired = np.union1d(idle, columns.lapsed(now, changes.positions))
+            changes.expired = distinct(np.concatenate([idle, columns.lapsed(now, changes.positions)]))
 
     def looked(self) -> None:
         """Schedule the next look at its usual time."""

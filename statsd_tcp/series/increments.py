@@ -27,7 +27,10 @@ NOTHING: Final = Increments(NO_POSITIONS, np.empty(0))
 
 
 def distinct(positions: Positions) -> Positions:
-    """Return positions in order, each once; `numpy.unique` hashes them, which takes ten times as long."""
+    """Return positions in order, each once.
+
+    `numpy.unique` hashes them, which takes ten times as long, and imports `numpy.ma`, which adds to every start.
+    """
     in_order = np.sort(positions)
     result: Positions = in_order[np.concatenate([[True], in_order[1:] != in_order[:-1]])[: len(in_order)]]
     return result

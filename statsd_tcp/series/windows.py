@@ -22,6 +22,7 @@ import numpy.typing as npt
 from statsd_tcp.mapping.rules import Treatment
 from statsd_tcp.series.binned import NOTHING, Binned, Chunk, chunk_of, counted, united
 from statsd_tcp.series.exact import Wholes
+from statsd_tcp.series.increments import distinct
 from statsd_tcp.series.observations import Observations
 from statsd_tcp.series.quantiles import Quantile, Quantiles
 
@@ -160,7 +161,7 @@ class Windows:
         if not len(places):
             return
         treatments = list(self._treatments)
-        for before in np.unique(self._kinds[places]).tolist():
+        for before in distinct(self._kinds[places]).tolist():
             if _ages(treatments[before]) != _ages(treatments[kind]):
                 self._drop(_ages(treatments[before]), self._ids[places[self._kinds[places] == before]])
         kinds = self._kinds.copy()
@@ -224,7 +225,7 @@ class _Reading:
             places = ids.searchsorted(total.ids)
             # What is gone has no treatment.
             own = np.where(np.append(ids, -1)[places] == total.ids, np.append(kinds, -1)[places], -1)
-            for kind in np.unique(own[own >= 0]).tolist():
+            for kind in distinct(own[own >= 0]).tolist():
                 treatment, rows = treatments[kind], np.flatnonzero(own == kind)
                 values = total.quantiles(treatment.quantiles, rows).tolist()
                 members = (_Member(treatment, each) for each in values)

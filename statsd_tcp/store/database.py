@@ -26,6 +26,7 @@ from statsd_tcp.flush.rules import LAG, MAX_SERIES, FlushRules
 from statsd_tcp.mapping.mapper import OUTCOMES, Mapped, Mapper
 from statsd_tcp.series.clock import SeriesClock
 from statsd_tcp.series.expiry import Expiry
+from statsd_tcp.series.increments import distinct
 from statsd_tcp.series.owners import SILENCE
 from statsd_tcp.series.ownership import Ownership
 from statsd_tcp.series.room import Room
@@ -279,7 +280,7 @@ class Store:
             # Something may come to one of them after all: what found no room, and the members of an ended flush.
             if len(positions):
                 gone = np.setdiff1d(positions, changes.positions, assume_unique=True)
-                changes.expired = np.union1d(changes.expired, gone)
+                changes.expired = distinct(np.concatenate([changes.expired, gone]))
         if self.flushes is not None:
             counters = self._kinds.raw_plan(plan.series)
             counters.expired = self.flushes.counters.spared(counters.expired)

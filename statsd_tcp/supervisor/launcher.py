@@ -103,4 +103,4 @@ class Launcher:
 def command(worker: int) -> list[str]:
     """Return the command line; the number in it is shown in the list of processes."""
     # -P: nothing is imported from the folder in which the service happens to be started.
-    return [sys.executable, "-P", "-m", "statsd_tcp.workers.process", str(worker)]
+    return [sys.executable, "-P", "-m", "statsd_tcp.workers", str(worker)]

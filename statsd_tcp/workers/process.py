@@ -1,4 +1,4 @@
-"""The worker process: ``python -m statsd_tcp.workers.process``, started by the supervisor only.
+"""The worker process, which the supervisor starts by ``python -m statsd_tcp.workers``.
 
 It finds the control channel and its ledger at fixed descriptors, is told the rest over the channel, and exits with one
 of the statuses in `channel`.
@@ -101,6 +101,8 @@ class ChildEnd:
         # What exists now stays: later collections need not look at it again.
         gc.collect()
         gc.freeze()
+        # The start of the process has switched it off.
+        gc.enable()
         self._turns.begin()
 
     def _drained(self) -> None:
@@ -146,6 +148,14 @@ def _stay_on(cpu: int) -> None:
 
 def main() -> int:
     """Run one worker to its end, and return the exit status."""
+    try:
+        return _run()
+    except Exception:  # noqa: BLE001  (the edge of the process)
+        traceback.print_exc()
+        return CANNOT_BOOT
+
+
+def _run() -> int:
     # A signal to the process group must not end a worker before it has handed over what it knows.
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -159,10 +169,6 @@ def main() -> int:
     return 0
 
 
+# So does a supervisor of version 0.1.0 start it, under which the package was replaced.
 if __name__ == "__main__":
-    try:
-        STATUS = main()
-    except Exception:  # noqa: BLE001  (the edge of the process)
-        traceback.print_exc()
-        STATUS = CANNOT_BOOT
-    sys.exit(STATUS)
+    sys.exit(main())

@@ -13,7 +13,7 @@ from tests.functional.waiting import until
 
 _IN_WORKERS = """
 import sys
-if "statsd_tcp.workers.process" in sys.orig_argv:
+if "statsd_tcp.workers" in sys.orig_argv:
 """
 """Beginning of a sitecustomize: what follows happens in workers only, before anything of theirs is imported."""
 

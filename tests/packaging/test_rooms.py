@@ -70,6 +70,13 @@ def test_numpy(checkout: Path) -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False, cwd=checkout, timeout=PATIENCE).returncode == 0
 
 
+def test_masked_arrays(checkout: Path) -> None:
+    """Nothing calls what imports `numpy.ma` only to ask for masks: each start would pay for that."""
+    calls = [node for _, tree in modules(checkout) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    plain = {call.func.attr for call in calls if isinstance(call.func, ast.Attribute) and not call.keywords}
+    assert not plain & {"unique", "union1d", "setxor1d"}
+
+
 def test_pure(checkout: Path) -> None:
     """The pure rooms import neither Twisted nor a clock, nor anything that waits or reaches outside the process."""
     parts = [(room, name.partition(".")[0]) for room, tree in modules(checkout) for name in imported(tree)]

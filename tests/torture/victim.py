@@ -60,7 +60,7 @@ class Victim(Service):
 
     def workers(self) -> list[int]:
         """Return the process numbers of all its workers: those that accept, and those that come and go."""
-        return [pid for pid in _children(self.process.pid) if b"statsd_tcp.workers.process" in _command(pid)]
+        return [pid for pid in _children(self.process.pid) if b"statsd_tcp.workers" in _command(pid)]
 
     def remains(self) -> dict[str, int]:
         """Return what its supervisor has: children that ended and were not waited for, and open descriptors."""

@@ -61,7 +61,7 @@ class StartTests(LauncherTestCase):
 
     def test_command(self) -> None:
         """The worker runs under our interpreter, imports nothing from the current folder, and shows its number."""
-        self.assertEqual([sys.executable, "-P", "-m", "statsd_tcp.workers.process", "4"], command(4))
+        self.assertEqual([sys.executable, "-P", "-m", "statsd_tcp.workers", "4"], command(4))
         self.assertEqual(command(4), self.start().command)
 
     def test_own_environment(self) -> None:

@@ -89,9 +89,11 @@ class ChildEndTests(WorkersTestCase):
         return heard(self.channel)
 
     def test_boot(self) -> None:
-        """A worker that is told what it needs accepts, and says so."""
+        """A worker that is told what it needs accepts, says so, and looks for garbage from then on."""
+        self.addCleanup(gc.enable)
+        gc.disable()
         self.boot()
-        self.assertEqual(([Ready()], [True]), (self.heard(), self.frozen))
+        self.assertEqual(([Ready()], [True], True), (self.heard(), self.frozen, gc.isenabled()))
 
     def test_longest_gap(self) -> None:
         """The longest gap is that of what it serves: its own start is none, and each collection publishes it."""
