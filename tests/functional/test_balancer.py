@@ -104,6 +104,21 @@ def test_load(service: Service, tmp_path: Path) -> None:
     service.settled()
 
 
+@pytest.mark.parametrize("service", [True], ids=["in C"], indirect=True)
+def test_a_mix_of_many_clients(service: Service) -> None:
+    """Connections of all kinds from many clients behind a balancer are counted exactly, on two listeners."""
+    mix = service.folder / "mix"
+    mix.write_text(
+        f"bare 6\nline 2 lines=2\nlate 1 after=10\nkept 1 sends=2 every=20\nreset 1\ntls 1 port={service.port('tls')}\n"
+    )
+    target = f"--target=tcp:127.0.0.1:{service.port('v2')}"
+    command = [script("statscounter"), "load", "--mode=mix", f"--mix={mix}", "--proxy=v2", "--connections=240", target]
+    url = f"http://{service.host}:{service.http_port}"
+    done = subprocess.run([*command, f"--verify={url}"], check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("every one, once") == 2
+
+
 def load(*options: str) -> dict[str, int]:
     """Run the load generator, and give what became of its connections."""
     command = [script("statscounter"), "load", "--confirm", "--json", "--connections=200", *options]

@@ -27,18 +27,19 @@ CONNECTING, WAITING, SENDING, ENDING, ENDED = range(5)
 
 
 class Connection(ABC):
-    """One connection: its socket, what it sends and its state. ``done`` is how many times it has sent all of that.
+    """One connection: its socket, what it sends and its state. ``done`` is how many sends of ``lines`` lines are out.
 
     ``answer`` is what the server has said, as far as a confirmation goes, and one byte more.
     """
 
-    __slots__ = ("answer", "descriptor", "done", "payload", "sock", "state")
+    __slots__ = ("answer", "descriptor", "done", "lines", "payload", "sock", "state")
 
-    def __init__(self, sock: RawSocket, data: bytes, done: int) -> None:
+    def __init__(self, sock: RawSocket, data: bytes, lines: int) -> None:
         self.sock = sock
         self.descriptor = sock.fileno()
         self.payload = data
-        self.done = done
+        self.lines = lines
+        self.done = 0
         self.state = CONNECTING
         self.answer = b""
 
@@ -109,6 +110,11 @@ class Connections(ABC, Generic[C]):
 
     # One connection.
 
+    def _header(self, number: int, port: int | None = None) -> bytes:
+        """Return what a balancer would send first on the connection with this number."""
+        proxy, address = self._work.proxy, self._work.address
+        return proxy.header(number, address.host, port or address.port) if proxy else b""
+
     def _guarded(self, step: Callable[..., None], connection: C, *arguments: int) -> None:
         """Take a step; a socket's error is the end of its connection, not of the run."""
         try:
@@ -142,7 +148,7 @@ class Connections(ABC, Generic[C]):
         confirmed = not self._work.confirm or connection.answer == CONFIRMATION
         self._result.certain += confirmed
         if connection.state == ENDING and confirmed:
-            self._result.certain_lines += connection.done * self._work.lines
+            self._result.certain_lines += connection.done * connection.lines
             self._complete(connection)
         else:
             self._result.established += 1

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from statsd_tcp.commands.load.connections import CONNECTING, ENDING, SENDING, Connection, Connections
 from statsd_tcp.commands.load.link import Link
+from statsd_tcp.commands.load.shapes import Close
 from statsd_tcp.commands.load.sockets import ENDINGS, RawSocket, abort
-from statsd_tcp.commands.load.workload import Close, Share, payload, touched_lines
+from statsd_tcp.commands.load.workload import Share, payload, touched_lines
 
 __all__ = ["KeptConnections"]
 
@@ -28,10 +29,11 @@ class KeptConnection(Connection):
     is when it last got on; if it then has something to do for longer than the timeout, it is given up.
     """
 
-    __slots__ = ("events", "moved", "offset", "turns")
+    __slots__ = ("events", "header", "moved", "offset", "turns")
 
-    def __init__(self, sock: RawSocket, now: float, data: bytes) -> None:
-        super().__init__(sock, data, 0)
+    def __init__(self, sock: RawSocket, now: float, data: bytes, lines: int, header: bytes) -> None:
+        super().__init__(sock, data, lines)
+        self.header = header
         self.moved = now
         self.offset = 0
         self.events = ENDINGS | select.EPOLLOUT
@@ -114,7 +116,8 @@ class KeptConnections(Connections[KeptConnection]):
         except OSError as error:
             self._result.failure(error.errno or 0)
             return
-        connection = KeptConnection(sock, now, payload(self._work.line, self._work.lines, number))
+        data = payload(self._work.line, self._work.lines, number)
+        connection = KeptConnection(sock, now, data, self._work.lines, self._header(number))
         self._open[connection.descriptor] = connection
         self._round.append(connection)
         self._handshakes += 1
@@ -126,6 +129,8 @@ class KeptConnections(Connections[KeptConnection]):
         if connection.state == CONNECTING:
             connection.state = SENDING
             self._handshakes -= 1
+            # A new connection has room for it.
+            self._result.sent_bytes += connection.sock.send(connection.header) if connection.header else 0
             if self._over:
                 self._wind_up(connection)
                 return

@@ -7,10 +7,13 @@ import math
 import os
 import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 
 from statsd_tcp.commands.arguments import count, not_negative, positive, service_url
-from statsd_tcp.commands.load.workload import Address, Close, Mode, Workload, source_addresses
+from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
+from statsd_tcp.commands.load.shapes import DEFAULT_MIX, Close, Mix, MixError, read_mix
+from statsd_tcp.commands.load.workload import Address, Mode, Workload, source_addresses
 from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["LoadOptions", "add_arguments", "from_arguments"]
@@ -21,7 +24,7 @@ LINES_PORT = 8125
 DEFAULT_CONNECTIONS = 10_000
 DEFAULT_KEPT_CONNECTIONS = 64
 DEFAULT_KEPT_SECONDS = 10.0
-DEFAULT_LINES = {Mode.CONNECT: 0, Mode.LINE: 1, Mode.LINES: 10, Mode.KEPT: 100}
+DEFAULT_LINES = {Mode.CONNECT: 0, Mode.LINE: 1, Mode.LINES: 10, Mode.KEPT: 100, Mode.MIX: 0}
 
 # As fast as possible means this many at once: enough that a server never waits for us, few enough that the
 # queues on both sides stay short.
@@ -30,6 +33,8 @@ DEFAULT_AT_ONCE = 64
 DEFAULT_PILE = 10_000
 # Each gives 28,000 ports; half-closing clients keep theirs for a minute after use.
 DEFAULT_SOURCES = 64
+# Addresses for tests of networks (RFC 2544): none of them is a real client's.
+DEFAULT_PROXY_SOURCES = ip_network("198.18.0.0/15")
 # The most addresses that plan.source_addresses has names for.
 MOST_SOURCES = 60_000
 MOST_PROCESSES = 64
@@ -57,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the server (default: the service's own ports here)",
     )
     add("--mode", type=Mode, choices=list(Mode), default=Mode.CONNECT, metavar="MODE",
-        help="connect, line, lines, or kept (default: connect)")  # fmt: skip
+        help="connect, line, lines, kept, or mix (default: connect)")  # fmt: skip
+    add("--mix", metavar="FILE",
+        help="mode mix: lines of a kind (bare, line, late, kept, reset, tls) and its weight")  # fmt: skip
     add("--rate", type=_rate, default=None, metavar="R",
         help="connections (mode kept: lines) per second, or max (default: max)")  # fmt: skip
     add(
@@ -90,6 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="source addresses 127.x.y.z (default: 64 on loopback)",
     )
+    add("--proxy", type=ProxyVersion, choices=list(ProxyVersion), metavar="VERSION",
+        help="begin each connection with a header of the PROXY protocol, v1 or v2")  # fmt: skip
+    add("--proxy-sources", type=_network, metavar="CIDR",
+        help=f"the client addresses in these headers, in turn (default: {DEFAULT_PROXY_SOURCES})")  # fmt: skip
     add(
         "--timeout",
         type=positive,
@@ -137,6 +148,8 @@ def from_arguments(given: argparse.Namespace, descriptors: int) -> LoadOptions:
         duration=duration,
         concurrency=_concurrency(given, processes, descriptors),
         confirm=given.confirm,
+        mix=_mix(given),
+        proxy=_proxy(given),
     )
     return LoadOptions(
         target=f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}",
@@ -167,9 +180,40 @@ def _processes(given: argparse.Namespace, connections: int | None) -> int:
 
 def _lines(given: argparse.Namespace) -> int:
     mode: Mode = given.mode
+    if given.lines is not None and mode is Mode.MIX:
+        raise UsageError("--lines: in mode mix the file of --mix says how many, as lines=3")
     if given.lines is not None and (mode is Mode.CONNECT or (mode is Mode.LINE and given.lines != 1)):
         raise UsageError(f"--lines: mode {mode} sends {DEFAULT_LINES[mode]}; use --mode lines")
     return given.lines or DEFAULT_LINES[mode]
+
+
+def _mix(given: argparse.Namespace) -> Mix | None:
+    if given.mode is not Mode.MIX:
+        if given.mix is not None:
+            raise UsageError(f"--mix: mode {given.mode} has no use for {given.mix}; add --mode mix")
+        return None
+    alone = {"--close": given.close, "--late": given.late, "--confirm": given.confirm}
+    for name, value in alone.items():
+        if value:
+            raise UsageError(f"{name}: in mode mix the file of --mix says what its connections do")
+    if given.mix is None:
+        return read_mix(DEFAULT_MIX, "the default mix")
+    try:
+        return read_mix(Path(given.mix).read_text(encoding="utf-8"), given.mix)
+    except MixError as error:
+        raise UsageError(f"--mix: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--mix: {given.mix} is not a text in UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"--mix: {given.mix}: {error.strerror}") from None
+
+
+def _proxy(given: argparse.Namespace) -> Proxy | None:
+    if given.proxy is not None:
+        return Proxy(given.proxy, given.proxy_sources or DEFAULT_PROXY_SOURCES)
+    if given.proxy_sources is not None:
+        raise UsageError("--proxy-sources: goes with --proxy")
+    return None
 
 
 def _close(given: argparse.Namespace) -> Close:
@@ -242,6 +286,13 @@ def _target(text: str) -> tuple[str, int]:
 
 def _rate(text: str) -> float:
     return math.inf if text == "max" else positive(text)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a network, as 198.18.0.0/15") from None
 
 
 def _line(text: str) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from statsd_tcp.commands.load.histogram import histogram
 from statsd_tcp.commands.load.options import LoadOptions
 from statsd_tcp.commands.load.results import OWN_FAILURES, Latencies, Outcome, Result
 from statsd_tcp.commands.load.verify import Finding, Verdict
@@ -83,6 +84,8 @@ class Report:
             "mode": work.mode,
             "close": work.close,
             "confirm": work.confirm,
+            "mix": self._mix() if work.mix else None,
+            "proxy": work.proxy and work.proxy.version,
             "rate": work.rate,
             "elapsed_seconds": round(result.elapsed, 6),
             "connections": {
@@ -102,6 +105,10 @@ class Report:
                 "sends": result.sends,
             },
             "latency_ms": self._latency(),
+            "latency_buckets_ms": [
+                {"from": round(least * 1000, 3), "to": round(most * 1000, 3), "count": count}
+                for least, most, count in Latencies(result.latencies).buckets()
+            ],
             "schedule": {
                 "held": not (result.behind or result.held_back),
                 "behind": result.behind,
@@ -118,6 +125,13 @@ class Report:
             "remarks": self.remarks(),
             "status": self.status,
         }
+
+    def _mix(self) -> list[dict[str, object]]:
+        begun, completed = self.result.begun_of, self.result.completed_of
+        return [{"kind": kind, "begun": begun[kind], "completed": completed[kind]} for kind in self._kinds()]
+
+    def _kinds(self) -> list[str]:
+        return list(dict.fromkeys(shape.name for shape in self.options.workload.shapes.shapes))
 
     def _latency(self) -> dict[str, float]:
         latencies = Latencies(self.result.latencies)
@@ -146,6 +160,8 @@ class Report:
         for name, value, note in self._rows():
             table.add_row(Text(name), Text(value, justify="right"), Text(note))
         console.print(table)
+        for row in histogram(Latencies(self.result.latencies).buckets(), console.width, console.encoding):
+            console.print(Text(row), soft_wrap=True)
         for remark in self.remarks():
             console.print(Text(f"! {remark}"), soft_wrap=True)
         for finding in self.findings:
@@ -155,10 +171,12 @@ class Report:
         result, work = self.result, self.options.workload
         kept = work.mode is Mode.KEPT
         rate = "as fast as possible" if work.rate is None else f"{work.rate:,g} a second"
-        close = f"{work.close}, confirmed" if work.confirm else work.close
+        ending = "" if work.mix else f", close {work.close}" + (", confirmed" if work.confirm else "")
+        header = f", PROXY {work.proxy.version}" if work.proxy else ""
         speed = "" if kept else f"{result.completed / result.elapsed:,.0f}/s "
         rows = [
-            (self.options.target, f"{result.begun:,}", f"{work.mode}, {rate}, close {close}"),
+            (self.options.target, f"{result.begun:,}", f"{work.mode}, {rate}{ending}{header}"),
+            *(self._kind_rows() if work.mix else ()),
             ("completed", f"{result.completed:,}", f"{speed}in {result.elapsed:.2f} s"),
             *((str(name), f"{count:,}", "") for name, count in result.failures.items() if self._is_possible(name)),
             *((f"  {name}", f"{count:,}", "") for name, count in result.errors.items()),
@@ -170,6 +188,10 @@ class Report:
         if latency.pop("count"):
             rows += [(f"{of} {_LABELS.get(name, name)}", f"{ms:,.3f}", "ms") for name, ms in latency.items()]
         return rows
+
+    def _kind_rows(self) -> list[tuple[str, str, str]]:
+        begun, completed = self.result.begun_of, self.result.completed_of
+        return [(f"  {kind}", f"{begun[kind]:,}", f"{completed[kind]:,} completed") for kind in self._kinds()]
 
     def _is_possible(self, outcome: Outcome) -> bool:
         return outcome is not Outcome.UNCONFIRMED or self.options.workload.confirm

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-__all__ = ["OWN_FAILURES", "Latencies", "Outcome", "Progress", "Result", "outcome_of"]
+__all__ = ["OWN_FAILURES", "Bucket", "Latencies", "Outcome", "Progress", "Result", "outcome_of"]
 
 MICROSECONDS = 1_000_000
 LONGEST = 3600 * MICROSECONDS
 DIGITS = 3
+
+# As many rows as a histogram may have that is still small.
+MOST_BUCKETS = 15
 
 # How much later than due a connection may begin before we say so. The kernel's own tick is up to 10 ms.
 TOLERATED_LAG = 0.010
@@ -65,6 +70,14 @@ def outcome_of(code: int) -> Outcome:
     return _OUTCOMES.get(code, Outcome.ERROR)
 
 
+class Bucket(NamedTuple):
+    """How many values lie from ``least`` up to below ``most``, in seconds."""
+
+    least: float
+    most: float
+    values: int
+
+
 class Latencies:
     """A latency distribution with three significant digits, from a microsecond to an hour.
 
@@ -103,6 +116,28 @@ class Latencies:
     def percentile(self, percent: float) -> float:
         """Return a percentile in seconds."""
         return float(self._histogram.get_value_at_percentile(percent)) / MICROSECONDS
+
+    def buckets(self) -> list[Bucket]:
+        """Return the distribution in steps of 1, 2 and 5, from the first to the last one that is not empty.
+
+        Where these would be more than `MOST_BUCKETS`, in steps of 1 and 10.
+        """
+        for steps in ((1, 2, 5), (1,)):
+            found = self._counted(steps)
+            if len(found) <= MOST_BUCKETS:
+                break
+        return found
+
+    def _counted(self, steps: tuple[int, ...]) -> list[Bucket]:
+        edges = [0, *(step * 10**power for power in range(len(str(LONGEST)) + 1) for step in steps)]
+        counts = [0] * len(edges)
+        for item in self._histogram.get_recorded_iterator():
+            counts[bisect_right(edges, item.value_iterated_to) - 1] += item.count_added_in_this_iter_step
+        used = [position for position, count in enumerate(counts) if count]
+        if not used:
+            return []
+        shown = range(used[0], used[-1] + 1)
+        return [Bucket(edges[i] / MICROSECONDS, edges[i + 1] / MICROSECONDS, counts[i]) for i in shown]
 
     @property
     def mean(self) -> float:
@@ -149,6 +184,7 @@ class Result:
     server's end too, so they were accepted; or its confirmation, if it waits for one. ``lines`` were handed to the
     kernel, if only in part; ``certain_lines`` were followed by the server's clean end. ``sends`` are the rounds on kept
     connections. ``held_back`` began late because too many were open, ``behind`` because this program was busy.
+    ``begun_of`` and ``completed_of`` are for each shape of a mix.
     """
 
     begun: int = 0
@@ -168,6 +204,8 @@ class Result:
     ended: float = 0.0
     cpu: float = 0.0
     latencies: bytes | None = None
+    begun_of: Counter[str] = field(default_factory=Counter)
+    completed_of: Counter[str] = field(default_factory=Counter)
 
     @property
     def elapsed(self) -> float:
@@ -209,6 +247,8 @@ class Result:
             self.failures[outcome] += count
         for error, count in other.errors.items():
             self.errors[error] = self.errors.get(error, 0) + count
+        self.begun_of += other.begun_of
+        self.completed_of += other.completed_of
         self.worst_lag = max(self.worst_lag, other.worst_lag)
         self.began = min(self.began, other.began) if self.began else other.began
         self.ended = max(self.ended, other.ended)

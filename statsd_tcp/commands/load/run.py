@@ -14,7 +14,6 @@ from statsd_tcp.commands.load.progress import progress_on
 from statsd_tcp.commands.load.report import Report
 from statsd_tcp.commands.load.results import Result
 from statsd_tcp.commands.load.verify import Finding, Patience, Verdict, Verifier, VerifyError, page_reader
-from statsd_tcp.commands.load.workload import Mode
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     verifier = _verifier(options)
     try:
         if verifier is not None:
-            verifier.begin(options.workload.address.host, options.workload.address.port)
+            verifier.begin(options.workload.address.host, sorted(options.workload.ports))
         generators = Generators(options.workload, options.processes)
         with progress_on(options.workload) as display:
             result = generators.run(display)
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _verifier(options: LoadOptions) -> Verifier | None:
     if options.verify is None:
         return None
-    with_lines = options.workload.mode is not Mode.CONNECT
+    with_lines = any(shape.lines for shape in options.workload.shapes.shapes)
     quiet = QUIET_LINES if with_lines else QUIET_CONNECTIONS
     # A deadline shorter than the quiet time could only ever say that it does not know.
     patience = Patience(quiet, max(options.verify_timeout, 2 * quiet))

@@ -37,16 +37,19 @@ class Dialer:
         self._family = int(work.address.family)
         self._type = int(socket.SOCK_STREAM) | socket.SOCK_NONBLOCK
         self._sources = [(source, 0) for source in work.sources]
-        self.address = (work.address.host, work.address.port)
+        self._host, self._port = work.address.host, work.address.port
 
-    def dial(self, number: int) -> RawSocket:
-        """Start connection ``number`` without waiting. Raises OSError if it has failed already."""
+    def dial(self, number: int, port: int | None = None) -> RawSocket:
+        """Start connection ``number`` without waiting, to the target's port if no other is given.
+
+        Raises OSError if it has failed already.
+        """
         sock = RawSocket(self._family, self._type)
         try:
             if self._sources:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind(self._sources[number % len(self._sources)])
-            code = sock.connect_ex(self.address)
+            code = sock.connect_ex((self._host, port or self._port))
         except OSError:
             sock.close()
             raise
@@ -55,10 +58,10 @@ class Dialer:
         sock.close()
         raise OSError(code, "connect")
 
-    def is_through(self, sock: RawSocket) -> bool:
+    def is_through(self, sock: RawSocket, port: int | None = None) -> bool:
         """Return whether the handshake of a socket just dialled is done. Raises OSError if it failed."""
         # Asking a second time is the cheapest way to know: no registration, no wait.
-        code = sock.connect_ex(self.address)
+        code = sock.connect_ex((self._host, port or self._port))
         if code in {0, errno.EISCONN}:
             return True
         if code in {errno.EALREADY, errno.EINPROGRESS}:

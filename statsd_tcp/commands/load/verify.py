@@ -33,6 +33,8 @@ CONNECTIONS = "statscounter_connections_total"
 LINES = "statscounter_lines_total"
 # One read of the server's page may take this long, in seconds.
 ANSWER = 5.0
+# Schemes of listeners that a connection over TCP can reach.
+_STREAMS = ("tcp", "ssl")
 
 
 class VerifyError(Exception):
@@ -53,7 +55,7 @@ class Verdict(StrEnum):
 
 
 class Counts(NamedTuple):
-    """What the server has counted on one listener."""
+    """What the server has counted on the listeners of the run."""
 
     connections: int
     lines: int
@@ -119,7 +121,7 @@ def find_label(host: str, port: int, status: object, labels: set[str]) -> str | 
     """
     shown = f"[{host}]" if ":" in host else host
     named = list(_labels_of(port, host, status))
-    for label in (*named, f"tcp:{shown}:{port}", f"tcp:{port}"):
+    for label in (*named, *(f"{scheme}:{place}" for place in (f"{shown}:{port}", f"{port}") for scheme in _STREAMS)):
         if label in labels:
             return label
     return None
@@ -128,7 +130,7 @@ def find_label(host: str, port: int, status: object, labels: set[str]) -> str | 
 def _labels_of(port: int, host: str, status: object) -> Iterable[str]:
     listeners = status.get("listeners") if isinstance(status, dict) else None
     entries = [entry for entry in listeners if isinstance(entry, dict)] if isinstance(listeners, list) else []
-    entries = [entry for entry in entries if entry.get("port") == port and entry.get("scheme") == "tcp"]
+    entries = [entry for entry in entries if entry.get("port") == port and entry.get("scheme") in _STREAMS]
     # One that is bound to this very address takes the connections before one that is bound to all.
     for entry in sorted(entries, key=lambda entry: not _is_bound_to(entry, host)):
         label = entry.get("label")
@@ -178,23 +180,26 @@ class Verifier:
     ) -> None:
         self._read, self._patience, self._with_lines = read, patience, with_lines
         self._clock, self._sleep = clock, sleep
-        self.label = ""
+        self._labels: set[str] = set()
         self._before = Counts(0, 0)
 
-    def begin(self, host: str, port: int) -> None:
-        """Find the listener and take its counts, once they stand still.
+    def begin(self, host: str, ports: Iterable[int]) -> None:
+        """Find the listeners of these ports and take their counts, once they stand still.
 
         Raises VerifyError if there is nothing to compare with.
         """
         labels = {label for name, label, _ in self._samples() if name == CONNECTIONS}
-        label = find_label(host, port, self._status(), labels)
-        if label is None:
-            known = ", ".join(sorted(labels)) or "none"
-            raise VerifyError(f"the server counts no connections to port {port} (its listeners: {known})")
-        self.label = label
+        status = self._status()
+        for port in ports:
+            label = find_label(host, port, status, labels)
+            if label is None:
+                known = ", ".join(sorted(labels)) or "none"
+                raise VerifyError(f"the server counts no connections to port {port} (its listeners: {known})")
+            self._labels.add(label)
         counts, quiet = self._settled(lambda _: True)
         if not quiet:
-            raise VerifyError(f"{label} is in use by someone else: its counts rise before the run")
+            names = ", ".join(sorted(self._labels))
+            raise VerifyError(f"{names} is in use by someone else: its counts rise before the run")
         self._before = counts
 
     def compare(self, result: Result) -> list[Finding]:
@@ -244,7 +249,7 @@ class Verifier:
     def _counts(self) -> Counts:
         found = {CONNECTIONS: 0, LINES: 0}
         for name, label, value in self._samples():
-            if label == self.label:
+            if label in self._labels:
                 found[name] += int(value)
         return Counts(found[CONNECTIONS], found[LINES])
 

@@ -7,10 +7,12 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 
+from statsd_tcp.commands.load.proxy import Proxy
+from statsd_tcp.commands.load.shapes import Close, Mix, Shape
+
 __all__ = [
     "CONFIRMATION",
     "Address",
-    "Close",
     "Mode",
     "Share",
     "Workload",
@@ -36,24 +38,8 @@ class Mode(StrEnum):
     """Several lines at once."""
     KEPT = "kept"
     """Lines again and again, as long as the run lasts."""
-
-
-class Close(StrEnum):
-    """Who ends a connection, and how."""
-
-    SERVER = "server"
-    """The client waits for the server's FIN."""
-    HALF = "half"
-    """The client ends its own direction, then waits for the server's FIN."""
-    FIN = "fin"
-    """The client closes and does not look back."""
-    RESET = "reset"
-    """The client aborts."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether the client sees the server's end, and so knows that it was accepted."""
-        return self in {Close.SERVER, Close.HALF}
+    MIX = "mix"
+    """Connections of several shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,8 @@ class Workload:
 
     ``rate`` None is as fast as possible. It counts connections, but lines where connections are kept.
     ``connections`` or ``duration`` may be None, not both: whichever comes first ends the run. ``confirm``: each
-    connection must get the server's confirmation.
+    connection must get the server's confirmation. ``mix`` is for the mode of that name. With ``proxy`` each connection
+    begins with a balancer's header.
     """
 
     address: Address
@@ -87,6 +74,18 @@ class Workload:
     duration: float | None
     concurrency: int
     confirm: bool = False
+    mix: Mix | None = None
+    proxy: Proxy | None = None
+
+    @property
+    def shapes(self) -> Mix:
+        """What its connections do; where they are kept, what each of them does at every send."""
+        return self.mix or Mix([(Shape(self.mode, self.close, self.lines, self.late), 1.0)])
+
+    @property
+    def ports(self) -> set[int]:
+        """The ports that it goes to."""
+        return {shape.port or self.address.port for shape in self.shapes.shapes}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+from statsd_tcp.commands.load.proxy import Proxy
 from statsd_tcp.commands.load.results import Progress
-from statsd_tcp.commands.load.workload import CONFIRMATION, Address, Close, Mode, Share, Workload
+from statsd_tcp.commands.load.shapes import Close, Mix
+from statsd_tcp.commands.load.workload import CONFIRMATION, Address, Mode, Share, Workload
 from tests.patience import PATIENCE
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -62,11 +66,43 @@ def read_to_the_end(sock: socket.socket) -> int:
     return lines
 
 
+def read_a_header(sock: socket.socket) -> int:
+    """Count the lines after a header of the PROXY protocol in version 1."""
+    data = b""
+    while more := sock.recv(65536):
+        data += more
+    assert data.startswith(b"PROXY TCP4 198.18.0.")
+    return data.count(b"\n") - 1
+
+
+def over_tls(key: Path) -> Behaviour:
+    """Return how a server with TLS counts the lines, with the key and certificate in a file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(key)
+
+    def behave(sock: socket.socket) -> int:
+        with context.wrap_socket(sock.dup(), server_side=True) as secure:
+            return read_to_the_end(secure)
+
+    return behave
+
+
 def say_ok(sock: socket.socket) -> int:
     """Count the lines until the client's end, and say ok."""
     lines = read_to_the_end(sock)
     sock.sendall(CONFIRMATION)
     return lines
+
+
+def greet(sock: socket.socket) -> int:
+    """Speak first, then read until the client's end."""
+    sock.sendall(b"220 this is another protocol\r\n")
+    return read_to_the_end(sock)
+
+
+def read_once(sock: socket.socket) -> int:
+    """Read once, then end."""
+    return sock.recv(65536).count(b"\n")
 
 
 def say_too_much(sock: socket.socket) -> int:
@@ -188,6 +224,8 @@ def share(
     sources: tuple[str, ...] = (),
     line: str = "a:1|c",
     confirm: bool = False,
+    mix: Mix | None = None,
+    proxy: Proxy | None = None,
 ) -> Share:
     """Describe a small run on loopback, done by one process."""
     work = Workload(
@@ -204,6 +242,8 @@ def share(
         duration=duration,
         concurrency=concurrency,
         confirm=confirm,
+        mix=mix,
+        proxy=proxy,
     )
     return Share(work, 0, 1)
 

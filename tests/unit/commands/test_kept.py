@@ -5,17 +5,21 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from ipaddress import ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.kept import KeptConnections
+from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
-from statsd_tcp.commands.load.workload import Close, Mode, Share
+from statsd_tcp.commands.load.shapes import Close
+from statsd_tcp.commands.load.workload import Mode, Share
 from tests.patience import PATIENCE
 from tests.unit.commands.servers import (
     MemoryLink,
     close_at_once,
     free_port,
+    read_a_header,
     read_to_the_end,
     reset_after_reading,
     serving,
@@ -51,6 +55,17 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual((4, 4, 4), (result.completed, result.established, result.certain))
         self.assertGreater(result.lines, 0)
         self.assertEqual((result.lines, 10 * result.sends), (result.certain_lines, result.lines))
+
+    def test_behind_a_balancer(self) -> None:
+        """The balancer's header comes once, before the first line, and is none."""
+        proxy = Proxy(ProxyVersion.V1, ip_network("198.18.0.0/24"))
+        with serving(read_a_header) as (port, seen):
+            work = share(
+                port, mode=Mode.KEPT, close=Close.HALF, connections=4, lines=10, rate=1000.0, duration=0.2, proxy=proxy
+            )
+            result = run(work)
+            self.assertEqual((4, 200, 200), (seen.connections, seen.lines, result.lines))
+        self.assertEqual(1200 + 4 * len(b"PROXY TCP4 198.18.0.0 127.0.0.1 1024 12345\r\n"), result.sent_bytes)
 
     def test_given_rate(self) -> None:
         """A rate of lines is divided into sends, each at its time, and holds to the number."""

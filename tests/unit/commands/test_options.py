@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import socket
+from ipaddress import ip_network
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.options import LoadOptions, add_arguments, from_arguments
-from statsd_tcp.commands.load.workload import Address, Close, Mode
+from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
+from statsd_tcp.commands.load.shapes import Close
+from statsd_tcp.commands.load.workload import Address, Mode
 from statsd_tcp.commands.usage import UsageError
 
 DESCRIPTORS = 20_000
@@ -40,7 +44,7 @@ class DefaultsTests(SynchronousTestCase):
 
     def test_confirmed(self) -> None:
         """A client that is to be confirmed half-closes, in every mode."""
-        for mode in Mode:
+        for mode in set(Mode) - {Mode.MIX}:
             work = options("--confirm", "--mode", mode).workload
             self.assertEqual((True, Close.HALF), (work.confirm, work.close))
 
@@ -79,6 +83,23 @@ class DefaultsTests(SynchronousTestCase):
         for path in ("", "/", "/metrics", "/api/v1/status"):
             self.assertEqual("http://127.0.0.1:9102", options("--verify", f"http://127.0.0.1:9102{path}").verify)
 
+    def test_mix(self) -> None:
+        """Mode mix has weights of its own, or those of a file, and goes to the port for lines."""
+        work = options("--mode", "mix").workload
+        kinds = ["bare", "line", "late", "kept", "reset"]
+        self.assertEqual((8125, kinds), (work.address.port, [shape.name for shape in work.shapes.shapes]))
+        path = Path(self.mktemp())
+        path.write_text("line 1\ntls 3 port=8127\n")
+        self.assertEqual({8125, 8127}, options("--mode", "mix", "--mix", str(path)).workload.ports)
+
+    def test_proxy(self) -> None:
+        """Headers have clients of a network for tests, or of another one."""
+        for version in ProxyVersion:
+            proxy = Proxy(version, ip_network("198.18.0.0/15"))
+            self.assertEqual(proxy, options("--proxy", version).workload.proxy)
+        proxy = Proxy(ProxyVersion.V2, ip_network("fd00::/48"))
+        self.assertEqual(proxy, options("--proxy", "v2", "--proxy-sources", "fd00::/48").workload.proxy)
+
     def test_late_is_in_milliseconds(self) -> None:
         """--late is given in milliseconds and kept in seconds."""
         self.assertEqual(0.005, options("--mode", "line", "--late", "5").workload.late)
@@ -109,6 +130,8 @@ class RefusalTests(SynchronousTestCase):
             ("--verify", "127.0.0.1:9102"),
             ("--mode", "all"),
             ("--close", "slam"),
+            ("--proxy", "v3"),
+            ("--proxy-sources", "10.0.0.1/8"),
         ):
             with self.assertRaises(argparse.ArgumentError) as caught:
                 options(option, value)
@@ -124,8 +147,24 @@ class RefusalTests(SynchronousTestCase):
             "--sources": ("--sources", "3", "--target", "tcp:[::1]:8125"),
             "--processes": ("--processes", "65"),
             "--concurrency": ("--concurrency", "20000", "--processes", "1"),
+            "--proxy-sources": ("--proxy-sources", "10.0.0.0/8"),
+            "--mix": ("--mix", "weights"),
+            "--mix: weights: No such file or directory": ("--mode", "mix", "--mix", "weights"),
+            "--lines: in mode mix": ("--mode", "mix", "--lines", "3"),
+            "--close: in mode mix": ("--mode", "mix", "--close", "fin"),
+            "--late: in mode mix": ("--mode", "mix", "--late", "3"),
+            "--confirm: in mode mix": ("--mode", "mix", "--confirm"),
         }
         for name, arguments in table.items():
             with self.assertRaises(UsageError) as caught:
                 options(*arguments)
-            self.assertTrue(str(caught.exception).startswith(f"{name}:"), str(caught.exception))
+            self.assertTrue(str(caught.exception).startswith(name), str(caught.exception))
+
+    def test_bad_files(self) -> None:
+        """A file that is no mix is refused with its name and the line at fault."""
+        path = Path(self.mktemp())
+        table = {b"bare 1\nudp 1\n": f"{path}:2: 'udp' is not", b"\xff": f"{path} is not a text in UTF-8"}
+        for content, fault in table.items():
+            path.write_bytes(content)
+            error = self.assertRaises(UsageError, options, "--mode", "mix", "--mix", str(path))
+            self.assertTrue(str(error).startswith(f"--mix: {fault}"), str(error))

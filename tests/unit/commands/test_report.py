@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from dataclasses import replace
+from ipaddress import ip_network
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.commands.load.options import LoadOptions
+from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
 from statsd_tcp.commands.load.report import Report
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
+from statsd_tcp.commands.load.shapes import read_mix
 from statsd_tcp.commands.load.verify import Expectation, judge
 from statsd_tcp.commands.load.workload import Mode
 from tests.unit.commands.servers import share
@@ -139,6 +143,32 @@ class OutputTests(SynchronousTestCase):
         shown = text(Report(replace(given, workload=replace(given.workload, confirm=True)), result()))
         self.assertIn("unconfirmed", shown)
         self.assertIn("confirmed", shown.splitlines()[0])
+
+    def test_mix(self) -> None:
+        """Of a mix, people and programs read what became of each kind."""
+        given = options(Mode.MIX)
+        mix = read_mix("bare 2\nline 1\nline 1 port=1", "mix")
+        proxy = Proxy(ProxyVersion.V2, ip_network("198.18.0.0/15"))
+        given = replace(given, workload=replace(given.workload, mix=mix, proxy=proxy))
+        mixed = replace(result(), begun_of=Counter(bare=7, line=3), completed_of=Counter(bare=6, line=3))
+        shown = text(Report(given, mixed))
+        self.assertIn("mix, as fast as possible, PROXY v2", shown)
+        self.assertRegex(shown, r" bare +7 +6 completed")
+        plain = json.loads(Report(given, mixed).as_json())
+        self.assertEqual("v2", plain["proxy"])
+        kinds = [{"kind": "bare", "begun": 7, "completed": 6}, {"kind": "line", "begun": 3, "completed": 3}]
+        self.assertEqual(kinds, plain["mix"])
+
+    def test_histogram(self) -> None:
+        """The latencies are drawn too, in eighty columns, and their buckets are in the JSON."""
+        out = io.StringIO()
+        Report(options(), result()).print_table(Console(file=out, width=80))
+        self.assertRegex(out.getvalue(), r"\n +1 to 2 ms +\S+ +90\.0% +9\n")
+        self.assertLessEqual(max(map(len, out.getvalue().splitlines())), 80)
+        buckets = json.loads(Report(options(), result()).as_json())["latency_buckets_ms"]
+        self.assertEqual(
+            [{"from": 1, "to": 2, "count": 9}, {"from": 500, "to": 1000, "count": 1}], [buckets[0], buckets[-1]]
+        )
 
     def test_kept_table(self) -> None:
         """For kept connections it is lines per second and the time of a send."""

@@ -5,20 +5,29 @@ from __future__ import annotations
 import resource
 import socket
 import time
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
 from statsd_tcp.commands.load.results import Latencies, Outcome, Result
+from statsd_tcp.commands.load.shapes import Close, read_mix
 from statsd_tcp.commands.load.short import ShortConnections
-from statsd_tcp.commands.load.workload import CONFIRMATION, Close, Mode, Share, source_addresses
+from statsd_tcp.commands.load.workload import CONFIRMATION, Mode, Share, source_addresses
 from statsd_tcp.ingest import confirming
+from tests.certificates import Authority
 from tests.unit.commands.servers import (
     MemoryLink,
     abort_at_once,
     close_at_once,
     free_port,
+    greet,
+    over_tls,
+    read_a_header,
+    read_once,
     read_to_the_end,
     reset_after_reading,
     say_ok,
@@ -123,6 +132,91 @@ class CompletedTests(SynchronousTestCase):
             result = run(share(port, connections=None, duration=60.0), link)
         self.assertEqual(result.begun, result.completed)
         self.assertEqual((result.begun, 0), (link.reports[-1].begun, link.reports[-1].open))
+
+
+class MixTests(SynchronousTestCase):
+    """Connections of several shapes in one run."""
+
+    def test_all_shapes(self) -> None:
+        """Each shape does its own, at its own port, and the books hold for each: what is told is what was read."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        key = Authority(folder).issue("server")
+        with serving(read_to_the_end) as (port, seen), serving(over_tls(key)) as (secure, seen_secure):
+            mix = read_mix(
+                "bare 1\nline 1 lines=3\nlate 1 after=30\nkept 1 sends=3 every=20 lines=2\nreset 1\n"
+                f"tls 1 port={secure}",
+                "mix",
+            )
+            result = run(share(port, mode=Mode.MIX, close=Close.HALF, connections=60, mix=mix))
+            begun = result.begun_of
+            seen_secure.wait_for(begun["tls"])
+            seen.wait_for(60 - begun["tls"])
+            lines = 3 * begun["line"] + begun["late"] + 6 * begun["kept"]
+            self.assertEqual((lines, begun["tls"]), (seen.lines, seen_secure.lines))
+        self.assertEqual({"bare", "line", "late", "kept", "reset", "tls"}, set(begun))
+        self.assertEqual((60, 60, 60 - begun["reset"]), (result.completed, result.established, result.certain))
+        self.assertEqual([lines + begun["tls"]] * 2, [result.lines, result.certain_lines])
+        self.assertEqual(begun, result.completed_of)
+        # What a client waits by its own will is not the server's latency: if it were in it, a third would have it.
+        self.assertLess(Latencies(result.latencies).percentile(50), 0.04)
+
+    def test_each_connection_its_own_line(self) -> None:
+        """A template with {connection} is for all shapes with lines."""
+        with serving(read_to_the_end) as (port, seen):
+            mix = read_mix("line 1\nkept 1 sends=2 every=1", "mix")
+            result = run(share(port, mode=Mode.MIX, line="c{connection}:1|c", mix=mix))
+            lines = 20 + result.begun_of["kept"]
+            self.assertEqual((lines, lines), (seen.lines, result.lines))
+
+    def test_cut_short(self) -> None:
+        """A server that ends a kept connection between two sends has cut it short; the lines before it count."""
+        with serving(read_once) as (port, _):
+            result = run(share(port, mode=Mode.MIX, mix=read_mix("kept 1 sends=3 every=60000", "mix"), connections=5))
+        self.assertEqual((5, 5), (result.failures[Outcome.CUT_SHORT], result.lines))
+
+    def test_no_tls(self) -> None:
+        """A server that does not speak TLS is told as such, and no line counts as sent."""
+        with serving(greet) as (port, _):
+            result = run(share(port, mode=Mode.MIX, mix=read_mix("tls 1", "mix"), connections=5))
+        self.assertEqual(({"EPROTO": 5}, 0), (result.errors, result.lines))
+
+    def test_end_in_the_handshake(self) -> None:
+        """A server that ends instead of a handshake has cut the connection short."""
+        with serving(read_once) as (port, _):
+            result = run(share(port, mode=Mode.MIX, mix=read_mix("tls 1", "mix"), connections=5))
+        self.assertEqual((5, 0), (result.failures[Outcome.CUT_SHORT], result.lines))
+
+    def test_timeout(self) -> None:
+        """Each is given up after its own time: one that waits by its own will has that much more."""
+        mix = read_mix("line 1\nlate 1 after=200", "mix")
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+            port = silent.getsockname()[1]
+            result = run(share(port, mode=Mode.MIX, close=Close.HALF, mix=mix, timeout=0.3, connections=4))
+        self.assertEqual(4, result.failures[Outcome.TIMED_OUT])
+        self.assertGreaterEqual(result.elapsed, 0.5)
+
+
+class ProxyTests(SynchronousTestCase):
+    """Headers of a balancer."""
+
+    def test_before_everything(self) -> None:
+        """The header comes first in every shape, and is not taken for a line."""
+        proxy = Proxy(ProxyVersion.V1, ip_network("198.18.0.0/24"))
+        with serving(read_a_header) as (port, seen):
+            mix = read_mix("bare 1\nline 1\nlate 1 after=10\nkept 1 sends=2 every=10", "mix")
+            result = run(share(port, mode=Mode.MIX, mix=mix, proxy=proxy))
+            lines = 20 - result.begun_of["bare"] + result.begun_of["kept"]
+            self.assertEqual((20, lines), (seen.connections, seen.lines))
+        self.assertEqual((20, lines, lines), (result.completed, result.lines, result.certain_lines))
+
+    def test_waiting_for_the_server(self) -> None:
+        """A client that only waits for the server's end still sends the header."""
+        proxy = Proxy(ProxyVersion.V1, ip_network("198.18.0.0/24"))
+        with serving(read_once) as (port, _):
+            result = run(share(port, proxy=proxy))
+        self.assertEqual((20, 0), (result.completed, result.lines))
+        self.assertGreater(result.sent_bytes, 20 * len("PROXY TCP4 "))
 
 
 class ScheduleTests(SynchronousTestCase):

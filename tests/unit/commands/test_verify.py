@@ -79,6 +79,8 @@ class FindLabelTests(SynchronousTestCase):
             ("127.0.0.1", {"listeners": [{"label": 5, "scheme": "tcp", "port": 8125}, "?"]}, set(), None),
             ("127.0.0.1", {"listeners": "?"}, {"tcp:8125"}, "tcp:8125"),
             ("127.0.0.1", [named], set(), None),
+            ("127.0.0.1", None, {"ssl:8125", "udp:8125"}, "ssl:8125"),
+            ("127.0.0.1", {"listeners": [{"label": "secure", "scheme": "ssl", "port": 8125}]}, {"secure"}, "secure"),
         ]
         for host, status, labels, expected in table:
             self.assertEqual(expected, find_label(host, 8125, status, labels), (host, labels))
@@ -103,7 +105,7 @@ class VerifierTests(SynchronousTestCase):
         verifier = Verifier(
             self._read, patience, with_lines=with_lines, clock=self.clock.seconds, sleep=self.clock.advance
         )
-        verifier.begin("127.0.0.1", 8125)
+        verifier.begin("127.0.0.1", [8125])
         return verifier
 
     def _verdicts(self, verifier: Verifier, result: Result) -> list[Verdict]:
@@ -117,7 +119,25 @@ class VerifierTests(SynchronousTestCase):
         findings = verifier.compare(Result(certain=7, established=7, certain_lines=35, lines=35))
         self.assertEqual([Verdict.EXACT, Verdict.EXACT], [finding.verdict for finding in findings])
         self.assertEqual([7, 35], [finding.counted for finding in findings])
-        self.assertEqual("tcp:8125", verifier.label)
+
+    def test_several_listeners(self) -> None:
+        """A run that goes to several ports is compared with the counts of all of them together."""
+        page = metrics_page(8125, 100, 10) + metrics_page(8888, 200, 20)
+        more = metrics_page(8125, 107, 45) + metrics_page(8888, 201, 20)
+        began = self.clock.seconds()
+        patience = Patience(quiet=2.5, deadline=10.0)
+
+        def read(path: str) -> str:
+            if path != "/metrics":
+                raise VerifyError("no answer")
+            return page if self.clock.seconds() < began + 5 else more
+
+        verifier = Verifier(read, patience, with_lines=True, clock=self.clock.seconds, sleep=self.clock.advance)
+        verifier.begin("127.0.0.1", [8125, 8888])
+        self.clock.advance(5)
+        findings = verifier.compare(Result(certain=8, established=8, certain_lines=35, lines=35))
+        self.assertEqual([(8, Verdict.EXACT), (35, Verdict.EXACT)], [(one.counted, one.verdict) for one in findings])
+        self.assertIn("port 9", str(self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", [8125, 9])))
 
     def test_lost(self) -> None:
         """What is missing when the deadline comes is lost."""
@@ -178,13 +198,13 @@ class VerifierTests(SynchronousTestCase):
     def test_unknown_listener(self) -> None:
         """A port that the server does not count is named, with those that it does."""
         verifier = Verifier(self._read, Patience(1.0, 2.0), with_lines=False)
-        error = self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", 9)
+        error = self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", [9])
         self.assertIn("port 9 (its listeners: tcp:1, tcp:8125)", str(error))
 
     def test_not_a_metrics_page(self) -> None:
         """A page that cannot be read as metrics says so."""
         verifier = Verifier(lambda _: "statscounter_lines_total{ oops\n", Patience(1.0, 2.0), with_lines=False)
-        self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", 9)
+        self.assertRaises(VerifyError, verifier.begin, "127.0.0.1", [9])
 
 
 class PageReaderTests(SynchronousTestCase):
