@@ -66,6 +66,7 @@ from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
+from statsd_tcp.who.memory import SourceBoard, SourcePlan
 
 if TYPE_CHECKING:
     # At run time it is imported late, with numpy, by the thread that needs it.
@@ -242,8 +243,17 @@ class Service(OrderedService):
         self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=self._examples.add)
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
         self._notifier = Notifier(os.environ, os.getpid())
+        self._board = SourceBoard(SourcePlan.by_chance(*settings.who_mask)) if settings.who else None
         self._supervisor = Supervisor(
-            reactor, children, plan, ledger_folder, self._committer, self, manifest, kept=self._notifier.listens
+            reactor,
+            children,
+            plan,
+            ledger_folder,
+            self._committer,
+            self,
+            manifest,
+            kept=self._notifier.listens,
+            board=self._board,
         )
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._remotes = self._make_remotes(settings, receivers or {})

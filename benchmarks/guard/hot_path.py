@@ -23,12 +23,16 @@ from statsd_tcp.aggregate import sums
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
+from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import QUIET_POLLS, Moderator
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ledger.cells import ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.who.layout import KEYS
+from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.wire.grammar import Grammar
 
 Work = Callable[[], None]
@@ -84,13 +88,17 @@ class Turned:
 class Scene:
     """A worker's parts, and clients on the loopback device."""
 
-    def __init__(self, *, native: bool = False) -> None:
+    def __init__(self, *, native: bool = False, who: bool = False) -> None:
         self._native = native
         self.reactor = cast("Any", Turned())
         cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
         self.tally = Tally([("tcp", Grammar())], new_sums=partial(sums.new_sums, 1) if native else None)
         journal = Journal(memoryview(bytearray(RING_SIZE)), cells)
-        self.intake = Intake(journal, self.tally, 1, scarce=_fail, ample=_fail, full=_fail, resumed=_fail)
+        sources = _sources(native=native) if who else None
+        self._sources = None if sources is None else ListenerSources(sources, 0)
+        self.intake = Intake(
+            journal, self.tally, 1, scarce=_fail, ample=_fail, full=_fail, resumed=_fail, sources=sources
+        )
         self.moderator = Moderator(self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
         self.listener.setblocking(False)
@@ -98,12 +106,13 @@ class Scene:
 
     def count_lane(self) -> AcceptLane:
         """A port that counts."""
-        return (NativeCountLane if self._native else CountLane)(*self._common)
+        return (NativeCountLane if self._native else CountLane)(*self._common, self._sources)
 
     def line_lane(self) -> AcceptLane:
         """A port for lines."""
         return (NativeLineLane if self._native else LineLane)(
             *self._common,
+            self._sources,
             intake=self.intake,
             index=0,
             occupancy=Occupancy(CLIENTS),
@@ -128,7 +137,14 @@ class Scene:
     def forget(self) -> None:
         """Empty the tally and the journal."""
         self.tally.take()
+        self.intake.blame({})
         self.intake.release(self.intake.journal.head)
+
+
+def _sources(*, native: bool) -> WorkerSources:
+    """What sources are told to, always with the same keys."""
+    memory = SourceMemory.make(SourcePlan(tuple(range(1 << 60, (1 << 60) + KEYS))))
+    return WorkerSources(memory, lane_kinds(in_c=native).add_source)
 
 
 def send(clients: list[socket.socket], *, end: bool = True) -> None:
@@ -158,15 +174,15 @@ def rounds(one: Callable[[bool], None]) -> None:
         one(number >= WARM_UP_ROUNDS)
 
 
-def line(counted: Counted, *, native: bool = False) -> int:
+def line(counted: Counted, *, native: bool = False, who: bool = False) -> int:
     """Connections that have sent their line when they are accepted: accept, read, journal, tally."""
-    scene = Scene(native=native)
+    scene = Scene(native=native, who=who)
     return _at_once(counted, scene, scene.line_lane(), sends=True)
 
 
-def bare(counted: Counted, *, native: bool = False) -> int:
+def bare(counted: Counted, *, native: bool = False, who: bool = False) -> int:
     """Connections that are counted."""
-    scene = Scene(native=native)
+    scene = Scene(native=native, who=who)
     return _at_once(counted, scene, scene.count_lane(), sends=False)
 
 
@@ -274,6 +290,8 @@ def _fail(*reason: object) -> None:
 PIECES: dict[str, Callable[[Counted], int]] = {
     "bare": bare,
     "line": line,
+    "bare-who": partial(bare, who=True),
+    "line-who": partial(line, who=True),
     "late": late,
     "quiet": quiet,
     "counters": counters,
@@ -283,6 +301,7 @@ PIECES: dict[str, Callable[[Counted], int]] = {
 
 if native_parts.BUILT:
     PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, counters, timers)}
+    PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line)}
 
 
 def main(piece: str, switch: str) -> int:

@@ -208,7 +208,7 @@ class Digest:
             if parsed.what == "bad" and self._rejected is not None:
                 self._rejected.add(line)
             if parsed.reason:
-                self._examples.note(parsed.reason, line)
+                self._examples.note_line(parsed.reason, line)
             elif parsed.bad_tags:
                 self._examples.note(BAD_TAGS, line)
             self._add_parsed(parsed, times, tick)

@@ -19,6 +19,13 @@ BAD_PROXY_HEADER: Final = "bad_proxy_header"
 """Stands for the reason of a connection that did not begin with the header that it needs."""
 
 
+BAD_BYTES: Final = 1 << 20
+"""Bytes of different bad lines that are kept until it is found out who sent them."""
+
+BAD_OVERHEAD: Final = 128
+"""Bytes that each of them takes besides."""
+
+
 class Example(msgspec.Struct, frozen=True):
     """A line that was rejected for ``reason``; ``listener`` is a label.
 
@@ -41,16 +48,32 @@ class Examples:
     label, is to be set before its lines are read.
     """
 
-    __slots__ = ("_found", "listener")
+    __slots__ = ("_bad", "_bad_bytes", "_found", "listener")
 
     def __init__(self) -> None:
         self.listener = ""
         self._found: dict[str, Example] = {}
+        self._bad: dict[str, set[bytes]] = {}
+        self._bad_bytes = 0
 
     def note(self, reason: str, line: bytes) -> None:
         """Keep a line, or the beginning of one, unless there is one with that reason."""
         if reason not in self._found:
             self._found[reason] = Example(reason, self.listener, line[:LONGEST], len(line) > LONGEST)
+
+    def note_line(self, reason: str, line: bytes) -> None:
+        """Keep a whole line that came without being good, also for `take_bad` while there is room."""
+        self.note(reason, line)
+        if self._bad_bytes < BAD_BYTES:
+            self._bad_bytes += len(line) + BAD_OVERHEAD
+            self._bad.setdefault(self.listener, set()).add(line)
+
+    def take_bad(self) -> dict[str, set[bytes]]:
+        """Return the lines that were bad, by label, and start again with nothing."""
+        if not self._bad:
+            return {}
+        bad, self._bad, self._bad_bytes = self._bad, {}, 0
+        return bad
 
     def take(self) -> tuple[Example, ...]:
         """Return what there is, and start again with nothing."""

@@ -12,10 +12,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,24 +21,22 @@
 #include <unistd.h>
 
 #include "checksum.h"
+#include "client.h"
+#include "proxy_header.h"
+#include "sources.h"
 
 enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
-    VERSION = 4, /* of what Python calls here; raised with it in native.py */
+    VERSION = 5, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
-    V1 = 1, /* versions of the PROXY protocol, as a set; the lengths are those of proxy_header.py */
-    V2 = 2,
-    LONGEST_V1 = 107,
-    LONGEST_V2 = 4096,
-    HEAD_V2 = 16,
-    HEAD_TLV = 3,
-    CRC32C = 3, /* the type of a TLV */
+    MOST_READS = 1024, /* in one run of which the sources are counted */
+    MOST_DATAGRAMS = 256,
+    PART = 4 + ADDRESS, /* of a batch of datagrams: where it ends, and where it comes from */
     NETWORK = 17, /* bytes of one: an address, and how many of its bits count */
 };
 
-static const unsigned char SIGNATURE[12] = "\r\n\r\n\0\r\nQUIT\n";
 static const char CONFIRMATION[] = "ok\n";
 
 /* Where in the ledger's cells a listener's counts are, and the journal's head. */
@@ -63,89 +59,12 @@ typedef struct {
     int versions, confirms;
     const unsigned char *networks, *header;
     Py_ssize_t networks_size, header_size;
+    Sources *sources; /* NULL: they are not counted */
+    Client client;    /* of the connection that is served, and its record; NULL while it is not known */
+    Source *source;
+    unsigned char *origins; /* the address of each frame's client, zeros for one that is not known */
+    Py_ssize_t origins_size;
 } Run;
-
-/* Is this the CRC32c of a header whose checksum at that place is taken for zeros? */
-static int crc32c_fits(const unsigned char *header, Py_ssize_t size, Py_ssize_t place)
-{
-    static const unsigned char zeros[sizeof(uint32_t)];
-    Py_ssize_t after = place + (Py_ssize_t)sizeof zeros;
-    uint32_t given, crc = crc_of(crc32c_tables, ~0u, header, (size_t)place);
-    crc = crc_of(crc32c_tables, crc, zeros, sizeof zeros);
-    crc = crc_of(crc32c_tables, crc, header + after, (size_t)(size - after));
-    memcpy(&given, header + place, sizeof given);
-    return be32toh(given) == ~crc;
-}
-
-static int tlvs_fit(const unsigned char *header, Py_ssize_t size, Py_ssize_t at)
-{
-    while (at < size) {
-        if (size - at < HEAD_TLV)
-            return 0;
-        Py_ssize_t length = header[at + 1] << 8 | header[at + 2], value = at + HEAD_TLV;
-        if (length > size - value)
-            return 0;
-        if (header[at] == CRC32C && (length != sizeof(uint32_t) || !crc32c_fits(header, size, value)))
-            return 0;
-        at = value + length;
-    }
-    return 1;
-}
-
-/*  | signature: 12 | version, command | family, protocol | length: 2 | addresses | type, length: 2, value | ... */
-static Py_ssize_t header_v2(const unsigned char *data, Py_ssize_t size)
-{
-    static const Py_ssize_t addresses[] = {0, 12, 36, 216}; /* unspecified, IPv4, IPv6, Unix */
-    if (size < HEAD_V2 || data[12] != (2 << 4 | 1) || data[13] >> 4 > 3 || (data[13] & 15) > 2)
-        return 0;
-    Py_ssize_t length = HEAD_V2 + (data[14] << 8 | data[15]), rest = HEAD_V2 + addresses[data[13] >> 4];
-    if (length > size || length > LONGEST_V2 || length < rest)
-        return 0;
-    return rest == HEAD_V2 || tlvs_fit(data, length, rest) ? length : 0;
-}
-
-static int is_port(const char *text)
-{
-    size_t length = strlen(text);
-    unsigned int number = 0;
-    for (size_t at = 0; at < length; at++) {
-        if (text[at] < '0' || text[at] > '9')
-            return 0;
-        number = 10 * number + (unsigned int)(text[at] - '0');
-    }
-    return 0 < length && length <= 5 && number <= 65535;
-}
-
-/*  PROXY TCP4 ADDRESS ADDRESS PORT PORT\r\n */
-static Py_ssize_t header_v1(const unsigned char *data, Py_ssize_t size)
-{
-    const unsigned char *newline = memchr(data, '\n', (size_t)(size < LONGEST_V1 ? size : LONGEST_V1));
-    char line[LONGEST_V1], *fields[7], *rest = line;
-    unsigned char address[sizeof(struct in6_addr)];
-    int number = 0;
-    if (newline == NULL || newline == data || newline[-1] != '\r')
-        return 0;
-    memcpy(line, data, (size_t)(newline - 1 - data));
-    line[newline - 1 - data] = 0;
-    if (memchr(line, 0, (size_t)(newline - 1 - data)))
-        return 0;
-    while (rest != NULL && number < 7)
-        fields[number++] = strsep(&rest, " ");
-    if (number != 6 || rest != NULL || strcmp(fields[0], "PROXY"))
-        return 0;
-    int family = strcmp(fields[1], "TCP4") ? strcmp(fields[1], "TCP6") ? AF_UNSPEC : AF_INET6 : AF_INET;
-    if (family == AF_UNSPEC || inet_pton(family, fields[2], address) != 1 || inet_pton(family, fields[3], address) != 1)
-        return 0;
-    return is_port(fields[4]) && is_port(fields[5]) ? newline + 1 - data : 0;
-}
-
-/* How long the header is that a client's data begin with, if it is whole and good; else 0, and Python judges. */
-static Py_ssize_t header_length(const unsigned char *data, Py_ssize_t size, int versions)
-{
-    if (size >= (Py_ssize_t)sizeof SIGNATURE && !memcmp(data, SIGNATURE, sizeof SIGNATURE))
-        return versions & V2 ? header_v2(data, size) : 0;
-    return versions & V1 ? header_v1(data, size) : 0;
-}
 
 static void count(uint64_t *cells, Py_ssize_t place)
 {
@@ -208,6 +127,19 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static void note_frame(Run *run, const unsigned char *lines, uint32_t length)
+{
+    unsigned char *origin = run->origins + run->origins_size;
+    run->origins_size += ADDRESS;
+    if (run->source == NULL) {
+        memset(origin, 0, ADDRESS);
+        return;
+    }
+    memcpy(origin, run->client.address, ADDRESS);
+    add32(&run->source->lines, lines_in(lines, length));
+    run->source->bytes += length;
+}
+
 /* Complete lines: into the journal first, then onto the list of what is to be told to the tally. */
 static int take(Run *run, const unsigned char *lines, uint32_t length)
 {
@@ -218,6 +150,8 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
         run->tick = now();
     append(run, lines, length);
     run->received += length;
+    if (run->sources)
+        note_frame(run, lines, length);
     if (gauge)
         return keep(run->gauges, Py_BuildValue("(Ky#n)", (unsigned long long)run->tick, lines, (Py_ssize_t)length,
                                                PyList_Size(run->chunks)));
@@ -228,11 +162,17 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
  * gauges, and for the room in the journal. Without data NULL says that nothing was read before either. */
 static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
+    const unsigned char *origin = NULL;
     run->ended = length > 0;
-    return keep(run->unfinished, Py_BuildValue("(iy#)", connection, data, length));
+    if (run->source) {
+        add32(&run->source->connections, 1);
+        origin = run->client.address;
+    }
+    return keep(run->unfinished, Py_BuildValue("(iy#y#)", connection, data, length, origin, (Py_ssize_t)ADDRESS));
 }
 
-/* Leave a connection of which the header was read. Python reads it again: it asks for the address in it. */
+/* Leave a connection of which the header was read. Python reads it again: it asks for the address in it, and counts it
+ * for its source. */
 static int leave_headed(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
     PyObject *all = PyBytes_FromStringAndSize(NULL, run->header_size + length);
@@ -243,7 +183,7 @@ static int leave_headed(Run *run, int connection, const unsigned char *data, Py_
         memcpy(PyBytes_AsString(all) + run->header_size, data, (size_t)length);
     run->received -= (uint64_t)run->header_size;
     run->ended = length > 0;
-    return keep(run->unfinished, Py_BuildValue("(iN)", connection, all));
+    return keep(run->unfinished, Py_BuildValue("(iNO)", connection, all, Py_None));
 }
 
 static int end(Run *run, int connection, Py_ssize_t reason)
@@ -251,6 +191,10 @@ static int end(Run *run, int connection, Py_ssize_t reason)
     /* Counted first: if we die in between, our death closes it. */
     count(run->cells, reason);
     close(connection);
+    if (run->source) {
+        add32(&run->source->connections, 1);
+        add32(&run->source->resets, reason == run->indexes.reset);
+    }
     return 0;
 }
 
@@ -282,34 +226,39 @@ static int serve(Run *run, int connection)
     return leave(run, connection, reads ? data : NULL, 0);
 }
 
-/* An IPv4 address as the IPv6 address that stands for it. */
-static int address_of(const struct sockaddr_storage *peer, unsigned char *address)
-{
-    static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    if (peer->ss_family == AF_INET6) {
-        memcpy(address, &((const struct sockaddr_in6 *)peer)->sin6_addr, sizeof(struct in6_addr));
-        return 1;
-    }
-    memcpy(address, mapped, sizeof mapped);
-    memcpy(address + sizeof mapped, &((const struct sockaddr_in *)peer)->sin_addr, sizeof(struct in_addr));
-    return peer->ss_family == AF_INET;
-}
-
 static int is_trusted(const Run *run, const struct sockaddr_storage *peer)
 {
-    unsigned char address[sizeof(struct in6_addr)];
+    Client client;
     if (run->networks_size == 0)
         return 1;
-    if (!address_of(peer, address))
+    set_client(&client, peer);
+    if (!client.is_known)
         return 0;
     for (Py_ssize_t at = 0; at < run->networks_size; at += NETWORK) {
         const unsigned char *network = run->networks + at;
         int bits = network[NETWORK - 1], whole = bits / 8;
-        unsigned char mask = (unsigned char)(0xFF00 >> bits % 8);
-        if (!memcmp(address, network, (size_t)whole) && (whole == 16 || !((address[whole] ^ network[whole]) & mask)))
+        unsigned char bits_left = (unsigned char)(0xFF00 >> bits % 8);
+        if (!memcmp(client.address, network, (size_t)whole) &&
+            (whole == ADDRESS || !((client.address[whole] ^ network[whole]) & bits_left)))
             return 1;
     }
     return 0;
+}
+
+static void find_source(Run *run)
+{
+    if (run->sources && run->client.is_known)
+        run->source = source_of(run->sources, &run->client, run->listener + 1);
+}
+
+/* Find out where a client is that says it itself. */
+static void meet(Run *run, int connection, const struct sockaddr_storage *peer)
+{
+    if (peer->ss_family == AF_UNIX)
+        set_client_user(&run->client, connection);
+    else
+        set_client(&run->client, peer);
+    find_source(run);
 }
 
 /* Read the header of a connection. It is looked at before it is read, so that all of whatever is not the ordinary case
@@ -322,13 +271,14 @@ static int take_header(Run *run, int connection, const struct sockaddr_storage *
     if (!is_trusted(run, peer))
         return leave(run, connection, NULL, 0);
     ssize_t size = recv(connection, header, sizeof header, MSG_DONTWAIT | MSG_PEEK);
-    Py_ssize_t length = size > 0 ? header_length(header, size, run->versions) : 0;
+    Py_ssize_t length = size > 0 ? header_length(header, size, run->versions, &run->client) : 0;
     if (length == 0)
         return leave(run, connection, NULL, 0);
     if (recv(connection, header, (size_t)length, MSG_DONTWAIT) != length)
         return end(run, connection, run->indexes.reset);
     run->received += (uint64_t)length;
     run->header_size = length;
+    find_source(run);
     return 1;
 }
 
@@ -345,8 +295,12 @@ static int accept_one(int listener, struct sockaddr_storage *peer, int *error)
     return connection;
 }
 
-static int sizes_fit(const Run *run)
+static int sizes_fit(const Run *run, int budget)
 {
+    if (run->sources && (budget > MOST_READS || run->reads > MOST_READS || budget * run->reads > MOST_READS)) {
+        PyErr_SetString(PyExc_ValueError, "too many reads at once for the sources");
+        return 0;
+    }
     if (0 < run->at_once && run->at_once <= LARGEST_READ && run->size >= LARGEST_READ + FRAME_HEAD &&
         run->brim <= run->head + run->size)
         return 1;
@@ -364,22 +318,42 @@ static int cells_reach(const Py_buffer *cells, const Py_ssize_t *indexes, size_t
     return 1;
 }
 
+/* Get the memory of sources from Python, or none for None. Returns whether that could be done; to be released. */
+static int get_sources(PyObject *memory, Py_buffer *buffer)
+{
+    *buffer = (Py_buffer){0};
+    if (memory == Py_None)
+        return 1;
+    if (PyObject_GetBuffer(memory, buffer, PyBUF_WRITABLE) < 0)
+        return 0;
+    if (sources_fit(buffer->buf, (size_t)buffer->len))
+        return 1;
+    PyBuffer_Release(buffer);
+    PyErr_SetString(PyExc_ValueError, "no memory of sources");
+    return 0;
+}
+
 static PyObject *accept_run(Run *run, int listener, int budget)
 {
     int taken = 0, error = 0;
-    struct sockaddr_storage peer, *place = run->versions ? &peer : NULL;
+    struct sockaddr_storage peer, *place = run->versions || run->sources ? &peer : NULL;
     while (taken < budget && run->head <= run->brim && !run->ended) {
         int connection = accept_one(listener, place, &error);
         if (connection < 0)
             break;
         count(run->cells, run->indexes.accepted);
         taken++;
-        int ready = place ? take_header(run, connection, place) : 1;
+        int ready = 1;
+        run->source = NULL;
+        if (run->versions)
+            ready = take_header(run, connection, place);
+        else if (place)
+            meet(run, connection, place);
         if (ready < 0 || (ready && serve(run, connection) < 0))
             return NULL;
     }
-    return Py_BuildValue("(iiOOKKO)", taken, error, run->chunks, run->gauges, (unsigned long long)run->received,
-                         (unsigned long long)run->tick, run->unfinished);
+    return Py_BuildValue("(iiOOKKOy#)", taken, error, run->chunks, run->gauges, (unsigned long long)run->received,
+                         (unsigned long long)run->tick, run->unfinished, run->origins, run->origins_size);
 }
 
 static PyObject *lines(PyObject *module, PyObject *args)
@@ -387,14 +361,19 @@ static PyObject *lines(PyObject *module, PyObject *args)
     int listener, budget;
     unsigned int index;
     unsigned long long brim, tick;
-    Py_buffer cells, ring;
-    Run run = {0};
+    static unsigned char origins[MOST_READS * ADDRESS];
+    PyObject *memory = Py_None;
+    Py_buffer cells, ring, sources;
+    Run run = {.origins = origins};
     Indexes *indexes = &run.indexes;
-    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK|iy#i:lines", &listener, &budget, &run.reads, &run.at_once, &cells,
+    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK|Oiy#i:lines", &listener, &budget, &run.reads, &run.at_once, &cells,
                           &indexes->accepted, &indexes->eof, &indexes->reset, &indexes->error, &indexes->journal_head, &ring,
-                          &index, &brim, &tick, &run.versions, &run.networks, &run.networks_size, &run.confirms))
+                          &index, &brim, &tick, &memory, &run.versions, &run.networks, &run.networks_size,
+                          &run.confirms))
         return NULL;
     PyObject *result = NULL;
+    int good = get_sources(memory, &sources);
+    run.sources = sources.buf;
     run.cells = cells.buf;
     run.ring = ring.buf;
     run.size = (uint64_t)ring.len;
@@ -404,10 +383,10 @@ static PyObject *lines(PyObject *module, PyObject *args)
     run.chunks = PyList_New(0);
     run.gauges = PyList_New(0);
     run.unfinished = PyList_New(0);
-    if (run.chunks && run.gauges && run.unfinished &&
+    if (good && run.chunks && run.gauges && run.unfinished &&
         cells_reach(&cells, (const Py_ssize_t *)indexes, sizeof *indexes / sizeof(Py_ssize_t))) {
         run.head = run.cells[indexes->journal_head];
-        if (sizes_fit(&run))
+        if (sizes_fit(&run, budget))
             result = accept_run(&run, listener, budget);
     }
     Py_XDECREF(run.chunks);
@@ -415,59 +394,143 @@ static PyObject *lines(PyObject *module, PyObject *args)
     Py_XDECREF(run.unfinished);
     PyBuffer_Release(&cells);
     PyBuffer_Release(&ring);
+    PyBuffer_Release(&sources);
     return result;
 }
 
 static PyObject *bare(PyObject *module, PyObject *args)
 {
-    int listener, budget, taken = 0, error = 0;
-    Py_buffer cells;
+    int taken = 0, error = 0, listener, budget;
+    unsigned int index = 0;
+    PyObject *memory = Py_None;
+    Py_buffer cells, sources;
     Py_ssize_t indexes[3]; /* accepted, counted, reset */
     static char bin[LARGEST_READ];
-    if (!PyArg_ParseTuple(args, "iiw*(nnn):bare", &listener, &budget, &cells, &indexes[0], &indexes[1], &indexes[2]))
+    if (!PyArg_ParseTuple(args, "iiw*(nnn)|OI:bare", &listener, &budget, &cells, &indexes[0], &indexes[1], &indexes[2],
+                          &memory, &index))
         return NULL;
-    int good = cells_reach(&cells, indexes, 3);
+    int good = cells_reach(&cells, indexes, 3) && get_sources(memory, &sources);
+    Run run = {.listener = index, .sources = good ? sources.buf : NULL};
+    struct sockaddr_storage peer, *place = run.sources ? &peer : NULL;
     while (good && taken < budget) {
-        int connection = accept_one(listener, NULL, &error);
+        int connection = accept_one(listener, place, &error);
         if (connection < 0)
             break;
         count(cells.buf, indexes[0]);
         taken++;
+        run.source = NULL;
+        if (place)
+            meet(&run, connection, place);
         /* Read once: closing with unread data would send a reset. */
         int broken = recv(connection, bin, sizeof bin, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
         count(cells.buf, indexes[broken ? 2 : 1]);
         close(connection);
+        if (run.source) {
+            add32(&run.source->connections, 1);
+            add32(&run.source->resets, broken);
+        }
     }
     PyBuffer_Release(&cells);
+    if (good)
+        PyBuffer_Release(&sources);
     return good ? Py_BuildValue("(ii)", taken, error) : NULL;
 }
 
-/* What proxy_header.py says of a client's good header, for tests: its length; 0 for all else. */
+/* Add to what is known of a source: what is told outside of the loops above. */
+static PyObject *add_source(PyObject *module, PyObject *args)
+{
+    PyObject *memory;
+    Py_buffer sources;
+    Client client = {1};
+    const unsigned char *address;
+    Py_ssize_t size;
+    unsigned int listener, connections, lines = 0, bad = 0, resets = 0, evicted = 0;
+    unsigned long long bytes = 0;
+    if (!PyArg_ParseTuple(args, "Oy#II|IKIII:add_source", &memory, &address, &size, &listener, &connections, &lines, &bytes,
+                          &bad, &resets, &evicted))
+        return NULL;
+    if (size != ADDRESS || memory == Py_None) {
+        PyErr_SetString(PyExc_ValueError, "no address, or no memory of sources");
+        return NULL;
+    }
+    if (!get_sources(memory, &sources))
+        return NULL;
+    memcpy(client.address, address, ADDRESS);
+    Source *source = source_of(sources.buf, &client, listener + 1);
+    add32(&source->connections, connections);
+    add32(&source->lines, lines);
+    source->bytes += bytes;
+    add32(&source->bad, bad);
+    add32(&source->resets, resets);
+    add32(&source->evicted, evicted);
+    PyBuffer_Release(&sources);
+    Py_RETURN_NONE;
+}
+
+/* What proxy_header.py says of a client's good header, for tests: its length, 0 for all else, and the client's address. */
 static PyObject *header(PyObject *module, PyObject *args)
 {
     const unsigned char *data;
     Py_ssize_t size;
     int versions;
+    Client client;
     if (!PyArg_ParseTuple(args, "y#i:header", &data, &size, &versions))
         return NULL;
-    return PyLong_FromSsize_t(header_length(data, size, versions));
+    Py_ssize_t length = header_length(data, size, versions, &client);
+    return Py_BuildValue("(ny#)", length, client.is_known ? client.address : NULL, (Py_ssize_t)ADDRESS);
+}
+
+/* What a datagram has brought, whose lines lie between two places in the buffer. */
+static unsigned char *note_datagram(Run *run, const unsigned char *lines, size_t size, Py_ssize_t received, size_t end,
+                                    unsigned char *part)
+{
+    uint32_t place = (uint32_t)end;
+    memset(part, 0, PART);
+    memcpy(part, &place, sizeof place);
+    if (run->source) {
+        memcpy(part + sizeof place, run->client.address, ADDRESS);
+        add32(&run->source->connections, 1);
+        add32(&run->source->lines, lines_in(lines, size));
+        run->source->bytes += (uint64_t)received;
+    }
+    return part + PART;
+}
+
+/* Read a datagram, and ask where it comes from only if there is a place for it. */
+static Py_ssize_t receive_one(int port, void *data, size_t largest, struct sockaddr_storage *peer)
+{
+    socklen_t size = sizeof *peer;
+    if (peer)
+        peer->ss_family = AF_UNSPEC;
+    return recvfrom(port, data, largest, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)peer, peer ? &size : NULL);
 }
 
 /* Read datagrams into a buffer, one after the other, each with the newline that it may lack, up to a number of them or
  * of bytes. A datagram that is larger than may be read at once ends the run, cut off: Python finds its whole lines. */
 static PyObject *datagrams(PyObject *module, PyObject *args)
 {
-    PyObject *port;
+    PyObject *port, *memory = Py_None;
     int most, count = 0, error = 0;
+    unsigned int index = 0;
     Py_ssize_t batch, largest, end = 0, received = 0, size = 0;
-    Py_buffer buffer;
-    if (!PyArg_ParseTuple(args, "Oiw*nn:datagrams", &port, &most, &buffer, &batch, &largest))
+    Py_buffer buffer, sources;
+    static unsigned char parts[MOST_DATAGRAMS * PART];
+    unsigned char *part = parts;
+    if (!PyArg_ParseTuple(args, "Oiw*nn|OI:datagrams", &port, &most, &buffer, &batch, &largest, &memory, &index))
         return NULL;
     int descriptor = PyObject_AsFileDescriptor(port);
-    int good = batch >= 0 && largest > 0 && largest < buffer.len && batch < buffer.len - largest;
-    char *data = buffer.buf;
-    while (descriptor >= 0 && good && count < most && end < batch && size <= largest) {
-        size = recv(descriptor, data + end, (size_t)largest, MSG_DONTWAIT | MSG_TRUNC);
+    if (descriptor < 0 || !get_sources(memory, &sources)) {
+        PyBuffer_Release(&buffer);
+        return NULL;
+    }
+    Run run = {.listener = index, .sources = sources.buf};
+    struct sockaddr_storage peer, *place = run.sources ? &peer : NULL;
+    int good = batch >= 0 && largest > 0 && largest < buffer.len && batch < buffer.len - largest &&
+               (!run.sources || most <= MOST_DATAGRAMS);
+    unsigned char *data = buffer.buf;
+    while (good && count < most && end < batch && size <= largest) {
+        Py_ssize_t start = end;
+        size = receive_one(descriptor, data + end, (size_t)largest, place);
         if (size < 0) {
             error = errno;
             break;
@@ -479,25 +542,31 @@ static PyObject *datagrams(PyObject *module, PyObject *args)
         end += size;
         if (size && data[end - 1] != '\n')
             data[end++] = '\n';
+        if (place) {
+            run.source = NULL;
+            set_client(&run.client, place);
+            find_source(&run);
+            part = note_datagram(&run, data + start, (size_t)(end - start), size, (size_t)end, part);
+        }
     }
     PyBuffer_Release(&buffer);
-    if (descriptor < 0)
-        return NULL;
+    PyBuffer_Release(&sources);
     if (!good) {
-        PyErr_SetString(PyExc_ValueError, "the buffer is smaller than a batch and one more datagram");
+        PyErr_SetString(PyExc_ValueError, "the buffer is smaller than a batch and one more datagram, or they are too many");
         return NULL;
     }
-    return Py_BuildValue("(innii)", count, end, received, size > largest, error);
+    return Py_BuildValue("(inniiy#)", count, end, received, size > largest, error, parts, (Py_ssize_t)(part - parts));
 }
 
 static PyMethodDef methods[] = {
     {"lines", lines, METH_VARARGS,
-     "Accept up to a budget on a port of lines: (accepted, errno, chunks, gauges, received, tick, unfinished)."},
+     "Accept up to a budget on a port of lines: (accepted, errno, chunks, gauges, received, tick, unfinished, origins)."},
     {"header", header, METH_VARARGS,
-     "Return the length of a client's header of the PROXY protocol, 0 if it is not whole or not good."},
+     "Return the length of a client's header of the PROXY protocol, 0 if it is not whole or not good, and its address."},
     {"bare", bare, METH_VARARGS, "Accept, count and close up to a budget: (accepted, errno)."},
     {"datagrams", datagrams, METH_VARARGS,
-     "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno)."},
+     "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno, parts)."},
+    {"add_source", add_source, METH_VARARGS, "Add to what is known of a source."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -13,13 +13,43 @@ def lines(
     index: int,
     brim: int,
     tick: int,
+    sources: memoryview | None = None,
     versions: int = 0,
     networks: bytes = b"",
     confirms: int = 0,
     /,
-) -> tuple[int, int, list[bytes], list[tuple[int, bytes, int]], int, int, list[tuple[int, bytes | None]]]: ...
-def bare(listener: int, budget: int, cells: memoryview, indexes: tuple[int, int, int], /) -> tuple[int, int]: ...
-def header(data: bytes, versions: int, /) -> int: ...
+) -> tuple[
+    int, int, list[bytes], list[tuple[int, bytes, int]], int, int, list[tuple[int, bytes | None, bytes | None]], bytes
+]: ...
+def bare(
+    listener: int,
+    budget: int,
+    cells: memoryview,
+    indexes: tuple[int, int, int],
+    sources: memoryview | None = None,
+    index: int = 0,
+    /,
+) -> tuple[int, int]: ...
+def header(data: bytes, versions: int, /) -> tuple[int, bytes | None]: ...
 def datagrams(
-    port: socket, most: int, buffer: memoryview, batch: int, largest: int, /
-) -> tuple[int, int, int, int, int]: ...
+    port: socket,
+    most: int,
+    buffer: memoryview,
+    batch: int,
+    largest: int,
+    sources: memoryview | None = None,
+    index: int = 0,
+    /,
+) -> tuple[int, int, int, int, int, bytes]: ...
+def add_source(
+    sources: memoryview,
+    address: bytes,
+    listener: int,
+    connections: int,
+    lines: int = 0,
+    nbytes: int = 0,
+    bad: int = 0,
+    resets: int = 0,
+    evicted: int = 0,
+    /,
+) -> None: ...

@@ -40,15 +40,18 @@ class Balanced(HandOverLane):
         super().__init__(*args, **keywords)
         self._awaited = Awaited(_VERSIONS[proxy], self._indexes)
         self._trust = Trust(trust)
+        if self._awaited.versions:
+            # The peer is the balancer. Streams tell who the client is, once they know.
+            self._sources = None
 
-    def make_stream(self) -> LineStream:
+    def make_stream(self, origin: bytes | None) -> LineStream:
         """Make the stream of a connection of which nothing is read yet."""
-        stream = super().make_stream()
+        stream = super().make_stream(origin)
         return ProxiedStream(stream, self._awaited) if self._awaited.versions else stream
 
-    def begin_stream(self, data: bytes) -> LineStream:
+    def begin_stream(self, data: bytes, origin: bytes | None) -> LineStream:
         """Make the stream of a connection whose first bytes these are."""
-        return self.make_stream() if self._awaited.versions else super().begin_stream(data)
+        return self.make_stream(origin) if self._awaited.versions else super().begin_stream(data, origin)
 
     def turned_away(self, descriptor: int) -> bool:
         """Close a connection whose peer may not say where clients come from, and return whether it was one."""
@@ -76,23 +79,24 @@ class BalancedLineLane(Balanced, LineLane):
         if self._awaited.versions:
             self._last = NO_BYTE
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Read what a client has sent. One that is not done is polled again a little later."""
         if not self.turned_away(descriptor):
-            super().serve(descriptor)
+            super().serve(descriptor, origin)
 
     def read(
         self,
         connection: raw_socket,
         stream: LineStream | None,
+        origin: bytes | None,
         reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
     ) -> tuple[int, LineStream | None, int]:
         """Read what is there, and confirm it to a client that has ended its side."""
         if stream is None and self._awaited.versions:
-            stream = self.make_stream()
-        reason, stream, brought = super().read(connection, stream, reads, ended=ended)
+            stream = self.make_stream(origin)
+        reason, stream, brought = super().read(connection, stream, origin, reads, ended=ended)
         if reason and stream is not None:
             reason = stream.counted_as(reason)
         if self._confirms and reason == self._indexes.eof:
@@ -110,7 +114,7 @@ class NativeBalancedLineLane(BalancedLineLane, NativeLineLane):
         keys = (self._awaited.versions, self._trust.packed, self._confirms)
         self._burst = lambda *arguments: accept(*arguments, *keys)
 
-    def _go_on(self, descriptor: int, data: bytes | None) -> None:
+    def _go_on(self, descriptor: int, data: bytes | None, origin: bytes | None) -> None:
         # Of a connection that has brought a header the peer is trusted already.
         if data is not None or not self.turned_away(descriptor):
-            super()._go_on(descriptor, data)
+            super()._go_on(descriptor, data, origin)

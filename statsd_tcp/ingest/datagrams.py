@@ -9,9 +9,12 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from statsd_tcp.ingest.frame_origins import PART
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.sources import ListenerSources, packed_address
 from statsd_tcp.ingest.watched import Watched
+from statsd_tcp.who.table import AddSource
 from statsd_tcp.wire.framing import BEGINNING
 from statsd_tcp.wire.reasons import TRUNCATED
 
@@ -31,33 +34,48 @@ _AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 _NEWLINE = 10
 _NOTHING_LEFT = frozenset({0, errno.EAGAIN})
 
-ReadDatagrams = Callable[[socket.socket, int, memoryview, int, int], tuple[int, int, int, int, int]]
+ReadDatagrams = Callable[..., tuple[int, int, int, int, int, bytes]]
 """What `read_datagrams` does."""
 
 
 def read_datagrams(
-    port: socket.socket, most: int, buffer: memoryview, batch: int, largest: int
-) -> tuple[int, int, int, int, int]:
+    port: socket.socket,
+    most: int,
+    buffer: memoryview,
+    batch: int,
+    largest: int,
+    add: AddSource | None = None,
+    index: int = 0,
+) -> tuple[int, int, int, int, int, bytes]:
     """Read datagrams into a buffer, one after the other, each with the newline that it may lack.
 
     Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Returns their number, where they end,
-    how many bytes were received, whether the last one is cut off and lies after that end, and an error's number or 0.
+    how many bytes were received, whether the last one is cut off and lies after that end, and an error's number or 0;
+    and, if sources are told to ``add``, as those of the listener ``index``, where each part is from.
     """
-    receive, end, received, count = port.recv_into, 0, 0, 0
+    receive, end, received, count, parts = port.recv_into, 0, 0, 0, b""
     try:
         while count < most and end < batch:
-            size = receive(buffer[end:], largest, _AT_ONCE)
+            start = end
+            if add is None:
+                size = receive(buffer[end:], largest, _AT_ONCE)
+            else:
+                size, peer = port.recvfrom_into(buffer[end:], largest, _AT_ONCE)
             count += 1
             if size > largest:
-                return count, end, received, 1, 0
+                return count, end, received, 1, 0, parts
             received += size
             end += size
             if size and buffer[end - 1] != _NEWLINE:
                 buffer[end] = _NEWLINE
                 end += 1
+            if add is not None:
+                origin = packed_address(peer[0])
+                add(origin, index, 1, bytes(buffer[start:end]).count(b"\n"), size)
+                parts += PART.pack(end, origin)
     except OSError as error:
-        return count, end, received, 0, error.errno or 0
-    return count, end, received, 0, 0
+        return count, end, received, 0, error.errno or 0, parts
+    return count, end, received, 0, 0, parts
 
 
 class DatagramLane(Watched):
@@ -72,12 +90,17 @@ class DatagramLane(Watched):
         moderator: Moderator,
         lost: Callable[[Failure], None],
         read: ReadDatagrams = read_datagrams,
+        sources: ListenerSources | None = None,
     ) -> None:
-        """Pass the lines to ``intake`` as those of the listener ``index``."""
+        """Pass the lines to ``intake`` as those of the listener ``index``.
+
+        ``sources``: where it is told who sends, if it is; a Unix socket does not say it.
+        """
         super().__init__(reactor, port, moderator, lost)
         self._read = read
         self._intake = intake
         self._index = index
+        self._told = () if sources is None else (sources.writer, sources.index)
         # All datagrams of a batch are read into one buffer, one after the other, each with the newline that it may
         # lack: no object and no copy for each. Measured: 0.9 instead of 1.0 to 1.5 microseconds a datagram.
         self._buffer = bytearray(BATCH_SIZE + LARGEST + 1)
@@ -103,13 +126,15 @@ class DatagramLane(Watched):
         return taken
 
     def _batch(self, most: int) -> int:
-        count, end, received, cut, error = self._read(self._port, most, self._view, BATCH_SIZE, LARGEST)
+        count, end, received, cut, error, parts = self._read(
+            self._port, most, self._view, BATCH_SIZE, LARGEST, *self._told
+        )
         if cut:
             whole = self._cut(end)
             received += whole
             end += whole
         if count:
-            self._intake.take(self._index, bytes(self._view[:end]), received, count)
+            self._intake.take(self._index, bytes(self._view[:end]), received, count, parts=parts)
         # An error queued on the socket (an ICMP answer, say) is reported once and concerns no datagram.
         return count + (not count and error not in _NOTHING_LEFT)
 

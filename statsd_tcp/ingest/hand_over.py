@@ -52,13 +52,13 @@ class HandOverLane(AcceptLane):
             return not self._intake.is_full
         return False
 
-    def make_stream(self) -> LineStream:
+    def make_stream(self, origin: bytes | None) -> LineStream:
         """Make the stream of a connection of which nothing is read yet, or nothing that must be remembered."""
-        return LineStream(self._intake, self._index, self._max_line, self._framing)
+        return LineStream(self._intake, self._index, self._max_line, self._framing, origin)
 
-    def begin_stream(self, data: bytes) -> LineStream:
+    def begin_stream(self, data: bytes, origin: bytes | None) -> LineStream:
         """Make the stream of a connection whose first bytes these are."""
-        stream = self.make_stream()
+        stream = self.make_stream(origin)
         return UnaskedStream(stream, data) if data.startswith(SIGNATURE) else stream
 
     def broken(self, stream: LineStream) -> int:
@@ -80,12 +80,12 @@ class HandOverLane(AcceptLane):
         """Return whether only the journal's reserve is left."""
         return self._intake.is_scarce
 
-    def give_away(self, connection: raw_socket, stream: LineStream | None, brought: int) -> bool:
+    def give_away(self, connection: raw_socket, stream: LineStream | None, brought: int, origin: bytes | None) -> bool:
         """Make a transport of the connection. Without a descriptor for it, count that, and accept nothing for a moment.
 
         ``brought``: how many bytes were read of it so far.
         """
-        stream = stream or self.make_stream()
+        stream = stream or self.make_stream(origin)
         try:
             self.hand_over(connection, stream, brought)
         except OSError as error:
@@ -94,6 +94,7 @@ class HandOverLane(AcceptLane):
                 return False
             # The client has reset the connection since the last read, which found nothing.
             stream.finish(clean=False)
+            stream.note_end(reset=True)
             self.close(connection, stream.counted_as(self._indexes.reset))
         return True
 

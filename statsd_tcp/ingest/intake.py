@@ -7,9 +7,11 @@ complete lines, nothing per line.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
+from statsd_tcp.ingest.frame_origins import FrameOrigins
+from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources, packed_address
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
 from statsd_tcp.wire.samples import GAUGE_MARK, SPACE, SPACED_MARK
@@ -79,6 +81,7 @@ class Intake:
         "_edge",
         "_full",
         "_largest_chunk",
+        "_origins",
         "_resumed",
         "_scarce",
         "_tally",
@@ -86,6 +89,7 @@ class Intake:
         "is_full",
         "is_scarce",
         "journal",
+        "sources",
         "tails",
         "tick",
         "turn",
@@ -102,14 +106,20 @@ class Intake:
         full: Callable[[], object],
         resumed: Callable[[], object],
         longest_line: int = DEFAULT_MAX_LINE,
+        sources: WorkerSources | None = None,
     ) -> None:
-        """Serve that many listeners, known by their index, of which none takes a longer line than that, in bytes."""
+        """Serve that many listeners, known by their index, of which none takes a longer line than that, in bytes.
+
+        ``sources``: where it is told what each source brings, if it is.
+        """
         self.journal = journal
         self._largest_chunk = _LARGEST_READ + max(longest_line, LARGEST_PACKET) + len(b"\n")
         self._tally = tally
         self._batches: list[list[bytes]] = [[] for _ in range(listeners)]
         self._bytes = [0] * listeners
         self._datagrams = [0] * listeners
+        self.sources = sources
+        self._origins = None if sources is None else FrameOrigins(journal)
         self.tails = Tails()
         self.tick = time.monotonic_ns()
         self._scarce, self._ample = scarce, ample
@@ -118,13 +128,31 @@ class Intake:
         self.turn = 0
         self._measure()
 
-    def take(self, listener: int, lines: bytes, received: int, datagrams: int = 0) -> None:
-        """Take the complete lines, each ended by a newline, that ``received`` bytes completed."""
+    def take(
+        self,
+        listener: int,
+        lines: bytes,
+        received: int,
+        datagrams: int = 0,
+        origin: bytes | None = None,
+        parts: bytes = b"",
+    ) -> None:
+        """Take the complete lines, each ended by a newline, that ``received`` bytes completed.
+
+        They are from ``origin``, or ``parts`` says where each part of them is from (`FrameOrigins.add_parts`).
+        """
         self._bytes[listener] += received
         if datagrams:
             self._datagrams[listener] += datagrams
+        if origin is not None and self.sources is not None:
+            self.sources.add(origin, listener, 0, lines.count(b"\n"), received)
         if not lines:
             return
+        if self._origins is not None:
+            if parts:
+                self._origins.add_parts(parts)
+            else:
+                self._origins.add(origin or UNKNOWN)
         journal = self.journal
         if lines.find(GAUGE_MARK) >= 0 or (lines.find(SPACE) >= 0 and lines.find(SPACED_MARK) >= 0):
             # What happens to a gauge has an order over all workers. The beginning of the batch is not exact enough:
@@ -139,13 +167,22 @@ class Intake:
         if journal.head > self._edge:
             self._fill()
 
-    def took(self, listener: int, chunks: list[bytes], gauges: list[tuple[int, bytes, int]], received: int) -> None:
+    def took(
+        self,
+        listener: int,
+        chunks: list[bytes],
+        gauges: list[tuple[int, bytes, int]],
+        received: int,
+        origins: bytes = b"",
+    ) -> None:
         """Take what was published in the journal elsewhere: chunks as those of `take`, and those of gauges.
 
         The latter are with their tick, and with the number of other chunks before them. ``tick`` is that of the last of
-        them already.
+        them already. ``origins`` are those of all chunks in the order of their frames; their sources were told.
         """
         self._bytes[listener] += received
+        if self._origins is not None:
+            self._origins.add(origins or UNKNOWN * (len(chunks) + len(gauges)))
         handed = 0
         for tick, lines, before in gauges:
             if self._tally.add_many(listener, [lines], tick):
@@ -157,9 +194,29 @@ class Intake:
         if self.journal.head > self._edge:
             self._fill()
 
-    def reject(self, listener: int, reason: str, n: int, beginning: bytes) -> None:
+    def reject(self, listener: int, reason: str, n: int, beginning: bytes, origin: bytes | None = None) -> None:
         """Count lines that cannot be taken because they were too long or never finished; one of them begins so."""
         self._tally.reject(listener, reason, n, beginning)
+        if origin is not None and self.sources is not None:
+            self.sources.add(origin, listener, 0, 0, 0, n)
+
+    def arrived(self, address: str, listener: int) -> bytes | None:
+        """Count a connection of a client whose address a balancer has told, and return its origin."""
+        if self.sources is None:
+            return None
+        origin = packed_address(address)
+        self.sources.add(origin, listener, 1)
+        return origin
+
+    def note_end(self, origin: bytes, listener: int, *, reset: bool = False, evicted: bool = False) -> None:
+        """Note that a client has reset its connection, or that it was closed by the service."""
+        if self.sources is not None:
+            self.sources.add(origin, listener, 0, 0, 0, 0, int(reset), int(evicted))
+
+    def blame(self, bad: Mapping[int, Collection[bytes]]) -> None:
+        """Count these bad lines for the sources that have brought them since the last call; ``bad`` is by listener."""
+        if self._origins is not None and self.sources is not None:
+            self._origins.blame(bad, self.sources.add)
 
     def note_bad_header(self, listener: int, beginning: bytes) -> None:
         """Keep an example of what came in the place of a header of the PROXY protocol."""

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.sources import ListenerSources
 from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.ledger.cells import ListenerCells
 
@@ -47,14 +48,19 @@ class AcceptLane(Watched):
         indexes: ListenerCells,
         moderator: Moderator,
         lost: Callable[[Failure], None],
+        sources: ListenerSources | None = None,
     ) -> None:
-        """Serve ``listener``, which must not block, counting in the ledger's ``cells`` at these indexes."""
+        """Serve ``listener``, which must not block, counting in the ledger's ``cells`` at these indexes.
+
+        ``sources``: where it is told who connects, if it is.
+        """
         super().__init__(reactor, listener, moderator, lost)
         self._family = listener.family
         # The method of the C class: it gives the bare descriptor, without wrapping it in a socket object.
         self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001
         self._cells = cells
         self._indexes = indexes
+        self._sources = sources
         self._retry: IDelayedCall | None = None
         self.holds: set[str] = set()
 
@@ -79,13 +85,14 @@ class AcceptLane(Watched):
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
         accept, serve, cells, accepted = self._accept, self.serve, self._cells, self._indexes.accepted
+        sources, family = self._sources, self._family
         taken = 0
         try:
             while taken < BUDGET and self.may_accept():
-                descriptor, _ = accept()
+                descriptor, peer = accept()
                 cells[accepted] += 1
                 taken += 1
-                serve(descriptor)
+                serve(descriptor, None if sources is None else sources.arrived(descriptor, family, peer))
         except BlockingIOError:
             pass
         except OSError as error:
@@ -103,7 +110,7 @@ class AcceptLane(Watched):
         """Return whether one more connection can be taken now."""
         return True
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Deal with one accepted connection. Must not raise for anything that a client does."""
         raise NotImplementedError
 
@@ -123,7 +130,7 @@ class AcceptLane(Watched):
 class CountLane(AcceptLane):
     """A port whose connections are accepted, counted and closed."""
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Read once, into the bin, and close.
 
         Closing with unread data sends a reset: a client that had sent something would see an error instead of an end.
@@ -136,6 +143,8 @@ class CountLane(AcceptLane):
             pass
         except OSError:
             reason = self._indexes.reset
+            if self._sources and origin:
+                self._sources.was_reset(origin)
         # Counted first: if we die in between, our death closes it.
         self._cells[reason] += 1
         connection.close()

@@ -9,17 +9,22 @@ from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
+from statsd_tcp.ingest.sources import AddInC
 
 __all__ = ["LaneKinds", "lane_kinds"]
 
 
 class LaneKinds(NamedTuple):
-    """Which lanes serve: for ports that count, for lines, and for lines behind a balancer."""
+    """Which lanes serve: for ports that count, for lines, and for lines behind a balancer.
+
+    ``add_source`` is the part in C that tells of sources, None if that is done in Python.
+    """
 
     counting: type[CountLane]
     lines: type[LineLane]
     balanced: type[BalancedLineLane]
     read_datagrams: ReadDatagrams = read_datagrams
+    add_source: AddInC | None = None
 
 
 def lane_kinds(*, in_c: bool) -> LaneKinds:
@@ -27,5 +32,5 @@ def lane_kinds(*, in_c: bool) -> LaneKinds:
     if in_c:
         from statsd_tcp.ingest import _burst
 
-        return LaneKinds(NativeCountLane, NativeLineLane, NativeBalancedLineLane, _burst.datagrams)
+        return LaneKinds(NativeCountLane, NativeLineLane, NativeBalancedLineLane, _burst.datagrams, _burst.add_source)
     return LaneKinds(CountLane, LineLane, BalancedLineLane)

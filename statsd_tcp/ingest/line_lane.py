@@ -50,11 +50,11 @@ class LineLane(HandOverLane):
         # The last byte of data that are all complete lines. None is where lengths, not newlines, say what is whole.
         self._last = _NEWLINE if framing == "lines" else NO_BYTE
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Read what a client has sent. One that is not done is polled again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
-        reason, stream, brought = self.read(connection, None)
-        self.close_or_wait(descriptor, connection, reason, stream, brought)
+        reason, stream, brought = self.read(connection, None, origin)
+        self.close_or_wait(descriptor, connection, reason, stream, brought, origin)
 
     def close_or_wait(
         self,
@@ -63,6 +63,7 @@ class LineLane(HandOverLane):
         reason: int,
         stream: LineStream | None,
         brought: int,
+        origin: bytes | None,
     ) -> None:
         """Close a connection after its first poll, or have it polled again if there is no reason to."""
         if reason:
@@ -71,7 +72,7 @@ class LineLane(HandOverLane):
             connection.close()
         else:
             self.occupancy.open += 1
-            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, brought)
+            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, brought, origin)
             if not self._moderator.busy or not self.park(descriptor, unfinished):
                 unfinished.put_off()
 
@@ -79,6 +80,7 @@ class LineLane(HandOverLane):
         self,
         connection: raw_socket,
         stream: LineStream | None,
+        origin: bytes | None,
         reads: int = READS_PER_POLL,
         *,
         ended: bool = False,
@@ -100,14 +102,14 @@ class LineLane(HandOverLane):
             except BlockingIOError:
                 return 0, stream, brought
             except OSError as error:
-                return self._broken(stream, error), stream, brought
+                return self._broken(stream, error, origin), stream, brought
             if data:
                 size = len(data)
                 brought += size
                 if stream is None and data[-1] == self._last and data[0] != _RETURN:
-                    intake.take(self._index, data, size)
+                    intake.take(self._index, data, size, origin=origin)
                 else:
-                    stream = stream or self.begin_stream(data)
+                    stream = stream or self.begin_stream(data, origin)
                     if not stream.feed(data):
                         return self.broken(stream), stream, brought
                 if not ended or size == RECEIVE_SIZE:
@@ -128,16 +130,21 @@ class LineLane(HandOverLane):
             return False
         return True
 
-    def _broken(self, stream: LineStream | None, error: OSError) -> int:
+    def _broken(self, stream: LineStream | None, error: OSError, origin: bytes | None) -> int:
         if stream is not None:
             stream.finish(clean=False)
-        return self._indexes.reset if error.errno == errno.ECONNRESET else self._indexes.error
+            origin = stream.origin
+        if error.errno != errno.ECONNRESET:
+            return self._indexes.error
+        if origin is not None:
+            self._intake.note_end(origin, self._index, reset=True)
+        return self._indexes.reset
 
 
 class UnfinishedConnection:
     """A connection of a line lane whose client was not done at the first poll."""
 
-    __slots__ = ("_brought", "_connection", "_lane", "_polls", "_stream", "until")
+    __slots__ = ("_brought", "_connection", "_lane", "_origin", "_polls", "_stream", "until")
 
     def __init__(
         self,
@@ -146,6 +153,7 @@ class UnfinishedConnection:
         stream: LineStream | None,
         polls: int,
         brought: int,
+        origin: bytes | None,
     ) -> None:
         """Poll again ``polls`` times at most. ``brought``: how many bytes were read of it so far."""
         self._lane = lane
@@ -153,6 +161,7 @@ class UnfinishedConnection:
         self._stream = stream
         self._polls = polls
         self._brought = brought
+        self._origin = origin
         self.until = 0
 
     def put_off(self) -> None:
@@ -168,7 +177,7 @@ class UnfinishedConnection:
         # Data alone is read once: were there more, the next poll would be told. All else is read to the end.
         reads = 1 if events == EPOLLIN else READS_PER_POLL
         ended = events == lane.end_of_stream
-        reason, self._stream, brought = lane.read(self._connection, self._stream, reads, ended=ended)
+        reason, self._stream, brought = lane.read(self._connection, self._stream, self._origin, reads, ended=ended)
         if reason:
             lane.close(self._connection, reason)
             return True
@@ -178,20 +187,20 @@ class UnfinishedConnection:
     def poll(self) -> None:
         """Read what has come; hand the connection over when it has been polled often enough."""
         if self._brought < SHARE or not self._lane.has_little_room:
-            reason, self._stream, brought = self._lane.read(self._connection, self._stream)
+            reason, self._stream, brought = self._lane.read(self._connection, self._stream, self._origin)
             self._brought += brought
             if reason:
                 self._lane.close(self._connection, reason)
                 return
         if self._polls > 1:
             self._polls -= 1
-        elif self._lane.give_away(self._connection, self._stream, self._brought):
+        elif self._lane.give_away(self._connection, self._stream, self._brought, self._origin):
             return
         self.put_off()
 
     def drain(self) -> None:
         """Read what has come, and end the connection in any case."""
-        reason, self._stream, _ = self._lane.read(self._connection, self._stream, READS_AT_THE_END)
+        reason, self._stream, _ = self._lane.read(self._connection, self._stream, self._origin, READS_AT_THE_END)
         if reason:
             self._lane.close(self._connection, reason)
         else:

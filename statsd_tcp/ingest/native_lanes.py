@@ -23,7 +23,7 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 4  # noqa: PLR2004
+    BUILT = _burst.VERSION == 5  # noqa: PLR2004
 
 __all__ = ["BUILT", "NativeCountLane", "NativeLineLane"]
 
@@ -39,10 +39,11 @@ class NativeCountLane(CountLane):
         self._burst = _burst.bare
         indexes = self._indexes
         self._counts = (indexes.accepted, indexes.counted, indexes.reset)
+        self._told = () if self._sources is None else (self._sources.writer, self._sources.index)
 
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
-        taken, error = self._burst(self.fileno(), lane.BUDGET, self._cells, self._counts)
+        taken, error = self._burst(self.fileno(), lane.BUDGET, self._cells, self._counts, *self._told)
         if error not in {0, errno.EAGAIN}:
             self.exhausted(error)
         return taken
@@ -57,6 +58,7 @@ class NativeLineLane(LineLane):
         self._burst = _burst.lines
         indexes = self._indexes
         self._counts = (indexes.accepted, indexes.eof, indexes.reset, indexes.error, JOURNAL_HEAD)
+        self._writer = None if self._intake.sources is None else self._intake.sources.writer
 
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
@@ -72,7 +74,7 @@ class NativeLineLane(LineLane):
 
     def _run(self, budget: int) -> tuple[int, int]:
         intake = self._intake
-        accepted, error, chunks, gauges, received, intake.tick, unfinished = self._burst(
+        accepted, error, chunks, gauges, received, intake.tick, unfinished, origins = self._burst(
             self.fileno(),
             budget,
             line_lane.READS_PER_POLL,
@@ -83,13 +85,14 @@ class NativeLineLane(LineLane):
             self._index,
             intake.brim,
             intake.tick,
+            self._writer,
         )
-        intake.took(self._index, chunks, gauges, received)
-        for descriptor, data in unfinished:
-            self._go_on(descriptor, data)
+        intake.took(self._index, chunks, gauges, received, origins)
+        for descriptor, data, origin in unfinished:
+            self._go_on(descriptor, data, origin)
         return accepted, error
 
-    def _go_on(self, descriptor: int, data: bytes | None) -> None:
+    def _go_on(self, descriptor: int, data: bytes | None, origin: bytes | None) -> None:
         """Deal with a connection that is not done, and of which ``data`` is read and not taken yet.
 
         None: nothing was read of it at all. How much was taken before is not known.
@@ -98,10 +101,10 @@ class NativeLineLane(LineLane):
         reason, stream = 0, None
         brought = 0 if data is None else max(1, len(data))
         if data:
-            stream = self.begin_stream(data)
+            stream = self.begin_stream(data, origin)
             if stream.feed(data):
-                reason, stream, more = self.read(connection, stream)
+                reason, stream, more = self.read(connection, stream, origin)
                 brought += more
             else:
                 reason = self.broken(stream)
-        self.close_or_wait(descriptor, connection, reason, stream, brought)
+        self.close_or_wait(descriptor, connection, reason, stream, brought, origin)

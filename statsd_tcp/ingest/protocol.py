@@ -234,6 +234,7 @@ class LineFactory(Factory):
         self._reactor = reactor
         self._cells = cells
         self.indexes = indexes
+        self._closed_by_us = frozenset((indexes.idle, indexes.first_byte, indexes.max_age, indexes.evicted))
         self.moderator = moderator
         self._occupancy = occupancy
         self._idle = int(idle_timeout * NANOSECONDS)
@@ -286,6 +287,7 @@ class LineFactory(Factory):
     def left(self, protocol: LineProtocol, reason: int) -> None:
         """Note the end of one."""
         self._protocols.discard(protocol)
+        protocol.stream.note_end(reset=reason == self.indexes.reset, evicted=reason in self._closed_by_us)
         self._cells[reason] += 1
         self._occupancy.leave()
 

@@ -117,6 +117,7 @@ class ProxiedStream(_HeadedStream):
         self._local = header.local
         if header.address is not None:
             self.source = network_of(header.address)
+            self.origin = self.intake.arrived(header.address, self.index)
 
     def _refuse(self, beginning: bytes) -> None:
         self.intake.note_bad_header(self.index, beginning)
@@ -134,7 +135,7 @@ class UnaskedStream(_HeadedStream):
         """Count the header, which is not read yet."""
         super().__init__(stream)
         self.awaits_header = False
-        self.intake.reject(self.index, PROXY_HEADER, 1, beginning[:BEGINNING])
+        self.intake.reject(self.index, PROXY_HEADER, 1, beginning[:BEGINNING], self.origin)
 
     def _versions(self) -> int:
         return V2

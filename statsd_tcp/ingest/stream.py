@@ -15,7 +15,7 @@ __all__ = ["LineStream"]
 class LineStream:
     """The lines of one connection to the listener ``index``."""
 
-    __slots__ = ("_broken", "_framer", "index", "intake")
+    __slots__ = ("_broken", "_framer", "index", "intake", "origin")
 
     source: Source | None = None
     """Where the client comes from, if the stream says it."""
@@ -23,19 +23,28 @@ class LineStream:
     awaits_header = False
     """Whether a header has to come before the lines, and has not."""
 
-    def __init__(self, intake: Intake, index: int, max_line: int, framing: Framing = "lines") -> None:
-        """Start with nothing received. ``max_line`` is in bytes."""
+    def __init__(
+        self,
+        intake: Intake,
+        index: int,
+        max_line: int,
+        framing: Framing = "lines",
+        origin: bytes | None = None,
+    ) -> None:
+        """Start with nothing received. ``max_line`` is in bytes, ``origin`` as `statsd_tcp.ingest.sources` has it."""
         self.intake = intake
         self.index = index
         self._framer: LineFramer | LengthFramer = (
             LineFramer(max_line, intake.tails) if framing == "lines" else LengthFramer(intake.tails)
         )
         self._broken = False
+        self.origin = origin
 
     def _go_on_from(self, stream: LineStream) -> None:
         """Be in the state of another stream, in its place."""
         self.intake, self.index = stream.intake, stream.index
         self._framer, self._broken = stream._framer, stream._broken
+        self.origin = stream.origin
 
     def strip(self, data: bytes) -> bytes | None:
         """Return what of ``data`` is not a header's; None if it is a bad one."""
@@ -44,7 +53,7 @@ class LineStream:
     def feed(self, data: bytes) -> bool:
         """Take what one read brought; return whether more can be taken: False if the stream is broken."""
         framer = self._framer
-        self.intake.take(self.index, framer.feed(data), len(data))
+        self.intake.take(self.index, framer.feed(data), len(data), origin=self.origin)
         if framer.line_too_long:
             self._reject_too_long()
         return not framer.broken or self._reject_broken()
@@ -52,9 +61,9 @@ class LineStream:
     def finish(self, *, clean: bool) -> None:
         """End the stream: after a clean end what is left counts as a line, otherwise it is dropped as truncated."""
         framer = self._framer
-        self.intake.take(self.index, framer.finish(clean=clean), 0)
+        self.intake.take(self.index, framer.finish(clean=clean), 0, origin=self.origin)
         if framer.truncated:
-            self.intake.reject(self.index, TRUNCATED, framer.truncated, framer.beginning)
+            self._reject(TRUNCATED, framer.truncated)
             framer.truncated = 0
         if framer.line_too_long:
             self._reject_too_long()
@@ -63,13 +72,21 @@ class LineStream:
         """Return the cell under which the end of the connection is counted, given that of what happened."""
         return reason
 
+    def note_end(self, *, reset: bool = False, evicted: bool = False) -> None:
+        """Note why the connection ends, if that tells something of its client."""
+        if self.origin is not None and (reset or evicted):
+            self.intake.note_end(self.origin, self.index, reset=reset, evicted=evicted)
+
     def _reject_too_long(self) -> None:
         framer = self._framer
-        self.intake.reject(self.index, LINE_TOO_LONG, framer.line_too_long, framer.beginning)
+        self._reject(LINE_TOO_LONG, framer.line_too_long)
         framer.line_too_long = 0
 
     def _reject_broken(self) -> bool:
         if not self._broken:
             self._broken = True
-            self.intake.reject(self.index, MALFORMED_LINE, 1, self._framer.beginning)
+            self._reject(MALFORMED_LINE, 1)
         return False
+
+    def _reject(self, reason: str, count: int) -> None:
+        self.intake.reject(self.index, reason, count, self._framer.beginning, self.origin)

@@ -40,33 +40,34 @@ _STREAM = socket.SOCK_STREAM
 class TlsLane(HandOverLane):
     """Counts connections and gives every one of them away, with nothing read of it."""
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Make a transport of the connection; without a descriptor for it, try again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
-        if not self.give_away(connection, None, 0):
-            self.put_off(_UntouchedConnection(self, connection))
+        if not self.give_away(connection, None, 0, origin):
+            self.put_off(_UntouchedConnection(self, connection, origin))
 
 
 class BalancedTlsLane(Balanced, TlsLane):
     """The lane of a listener behind a balancer, which sends its header before the client's handshake."""
 
-    def serve(self, descriptor: int) -> None:
+    def serve(self, descriptor: int, origin: bytes | None) -> None:
         """Make a transport of the connection, if it comes from a balancer."""
         if not self.turned_away(descriptor):
-            super().serve(descriptor)
+            super().serve(descriptor, origin)
 
 
 class _UntouchedConnection:
     """A connection for whose transport there was no descriptor."""
 
-    def __init__(self, lane: TlsLane, connection: raw_socket) -> None:
+    def __init__(self, lane: TlsLane, connection: raw_socket, origin: bytes | None) -> None:
         self._lane = lane
         self._connection = connection
+        self._origin = origin
 
     def poll(self) -> None:
         """Try again to give it away."""
-        if not self._lane.give_away(self._connection, None, 0):
+        if not self._lane.give_away(self._connection, None, 0, self._origin):
             self._lane.put_off(self)
 
     def drain(self) -> None:

@@ -66,6 +66,14 @@ class Journal:
         """Go on after the frames that were published without this object, through its ``ring`` and ``cells``."""
         self.head = self.cells[JOURNAL_HEAD]
 
+    def since(self, start: int, most: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the listener and the lines of up to ``most`` frames from an offset on that was not released."""
+        while start < self.head and most > 0:
+            length, _, _, listener, *_ = _FRAME.unpack(_cut(self.ring, start, FRAME_HEAD))
+            yield listener, _cut(self.ring, start + FRAME_HEAD, length)
+            start += FRAME_HEAD + length + 7 & -_ALIGNMENT
+            most -= 1
+
     def release(self, committed: int) -> None:
         """Free the space before that offset: what was there is in the store."""
         if committed > self.released:

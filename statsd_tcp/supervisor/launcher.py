@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from twisted.logger import Logger
 
 from statsd_tcp.children import Child, Children, Lines, environment
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import ProcessEvents, WorkerProcess
+from statsd_tcp.who.memory import SourceBoard, SourceMemory
 from statsd_tcp.words import in_words
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot
 
@@ -41,7 +43,9 @@ class Launcher:
         listeners: list[tuple[str, str]],
         boot: Callable[[str], Boot],
         ledger_folder: LedgerFolder,
+        board: SourceBoard | None = None,
     ) -> None:
+        """``board``: where sources are counted, if they are."""
         self._reactor = reactor
         self._children = children
         self.number = number
@@ -49,6 +53,7 @@ class Launcher:
         self._listeners = listeners
         self._boot = boot
         self._ledger_folder = ledger_folder
+        self._board = board
 
     def start(self, events: ProcessEvents) -> WorkerProcess:
         """Start a worker with a new ledger. Raises `LaunchError`."""
@@ -64,6 +69,10 @@ class Launcher:
         finally:
             os.close(lock)
 
+    def ended(self, process: WorkerProcess) -> None:
+        """Note that a process has ended: nothing will be added to its sources."""
+        self._end_sources(process.sources)
+
     def adopt(self, inherited: InheritedWorker, ledger: Ledger, events: ProcessEvents) -> WorkerProcess:
         """Go on with a worker that another image of the supervisor started."""
         pipes = [(descriptor, Lines(self._printed)) for descriptor in inherited.printed]
@@ -77,22 +86,45 @@ class Launcher:
         return process
 
     def _start_with(self, ledger: Ledger, lock: int, events: ProcessEvents) -> WorkerProcess:
+        sources = self._board.make() if self._board is not None else None
+        try:
+            process = self._connected(ledger, lock, events, sources)
+        except OSError:
+            self._end_sources(sources)
+            raise
+        process.sources = sources
+        boot = self._boot(str(ledger.path))
+        process.send(msgspec.structs.replace(boot, sources=self._sources_descriptor) if sources else boot)
+        return process
+
+    def _connected(
+        self, ledger: Ledger, lock: int, events: ProcessEvents, sources: SourceMemory | None
+    ) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
-            child = self._start_child(theirs.fileno(), lock)
+            child = self._start_child(theirs.fileno(), lock, sources)
             process = WorkerProcess(self._reactor, ledger, child, events)
             try:
                 process.open(ours.fileno())
             except OSError:
                 child.kill()
                 raise
-        process.send(self._boot(str(ledger.path)))
         return process
 
-    def _start_child(self, channel: int, lock: int) -> Child:
+    def _end_sources(self, sources: SourceMemory | None) -> None:
+        if self._board is not None and sources is not None:
+            self._board.end(sources)
+
+    @property
+    def _sources_descriptor(self) -> int:
+        return FIRST_SOCKET + len(self._sockets)
+
+    def _start_child(self, channel: int, lock: int, sources: SourceMemory | None) -> Child:
         sockets = [one.fileno() for one in self._sockets]
         descriptors = {CHANNEL_DESCRIPTOR: channel, LEDGER_DESCRIPTOR: lock, **dict(enumerate(sockets, FIRST_SOCKET))}
+        if sources is not None:
+            descriptors[self._sources_descriptor] = sources.descriptor
         pipes = {1: Lines(self._printed), 2: Lines(self._printed)}
         return self._children.start(command(self.number), environment(os.environ), pipes, descriptors)
 

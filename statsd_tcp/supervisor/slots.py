@@ -13,6 +13,7 @@ from statsd_tcp.supervisor.launcher import Launcher
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.worker_slot import SlotEvents, State, WorkerSlot
+from statsd_tcp.who.memory import SourceBoard
 
 __all__ = ["Slots", "WorkerFacts"]
 
@@ -40,13 +41,20 @@ class Slots:
     """
 
     def __init__(
-        self, reactor: Any, children: Children, plan: Plan, ledger_folder: LedgerFolder, events: SlotEvents
+        self,
+        reactor: Any,
+        children: Children,
+        plan: Plan,
+        ledger_folder: LedgerFolder,
+        events: SlotEvents,
+        board: SourceBoard | None = None,
     ) -> None:
         self._reactor = reactor
         self._children = children
         self._plan = plan
         self._ledger_folder = ledger_folder
         self._events = events
+        self._board = board
         directory = plan.directory()
         self.present = [self._make(number, plan.sockets(number), directory) for number in range(plan.workers)]
         self.departing: list[WorkerSlot] = []
@@ -102,5 +110,7 @@ class Slots:
 
     def _make(self, number: int, sockets: list[socket.socket], listeners: list[tuple[str, str]]) -> WorkerSlot:
         boot = partial(self._plan.boot, number)
-        launcher = Launcher(self._reactor, self._children, number, sockets, listeners, boot, self._ledger_folder)
+        launcher = Launcher(
+            self._reactor, self._children, number, sockets, listeners, boot, self._ledger_folder, self._board
+        )
         return WorkerSlot(self._reactor, launcher, self._events)

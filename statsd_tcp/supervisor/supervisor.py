@@ -28,6 +28,7 @@ from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.worker_process import Outcome
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
+from statsd_tcp.who.memory import SourceBoard
 from statsd_tcp.workers.channel import Gathered
 
 __all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents"]
@@ -78,8 +79,9 @@ class Supervisor(Service):
         wall: Callable[[], float] = time.time,
         *,
         kept: bool = False,
+        board: SourceBoard | None = None,
     ) -> None:
-        """``kept`` says that systemd may keep the sockets for the next start."""
+        """``kept`` says that systemd may keep the sockets for the next start. ``board``: where sources are counted."""
         self._reactor = reactor
         self._children = children
         self._plan = plan
@@ -94,7 +96,7 @@ class Supervisor(Service):
         self._announced = False
         self.draining = False
         self.restarts: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
-        self._slots = Slots(reactor, children, plan, ledger_folder, self)
+        self._slots = Slots(reactor, children, plan, ledger_folder, self, board)
         self._steering = Steering(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._slots.present, plan.listeners, steering=self._steering)
         self._handover = Handover(

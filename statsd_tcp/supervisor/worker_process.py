@@ -14,6 +14,7 @@ from statsd_tcp.children import Child, Ending
 from statsd_tcp.ledger.folder import Ledger
 from statsd_tcp.store.snapshot import LedgerState
 from statsd_tcp.supervisor.manifest import InheritedWorker
+from statsd_tcp.who.memory import SourceMemory
 from statsd_tcp.words import signal_name
 from statsd_tcp.workers.channel import (
     Channel,
@@ -62,7 +63,7 @@ class WorkerProcess:
     """A worker as its supervisor knows it.
 
     ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is. ``session``
-    is the one that it is asked for, see `Collect`.
+    is the one that it is asked for, see `Collect`. ``sources``: the memory in which it counts them, if it does.
     """
 
     _log = Logger()
@@ -77,6 +78,7 @@ class WorkerProcess:
         self.channel = Channel(self._received, self._channel_ended)
         self.channel_ended = False
         self.stalled = False
+        self.sources: SourceMemory | None = None
         self._told = 0
         self.begin_anew()
         child.ended.addCallback(self._exited).addErrback(self._unexpected)

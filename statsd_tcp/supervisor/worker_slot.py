@@ -201,6 +201,7 @@ class WorkerSlot:
 
     def over(self, process: WorkerProcess) -> None:
         """Note that a process has ended; it is told when the slot has its next one."""
+        self._launcher.ended(process)
         was_current = process is self.current
         if was_current:
             self.current, self._lived = None, process.life()

@@ -66,7 +66,8 @@ class LaneSpec(msgspec.Struct, frozen=True):
 
     ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends. ``proxy``: the
     version of the PROXY protocol whose header comes first, "" for none; ``trust``: the networks that it may come from.
-    ``confirms``: a client that has ended its side is told that all is in a journal.
+    ``confirms``: a client that has ended its side is told that all is in a journal. ``sources``: it is told who
+    connects, if that is told at all.
     """
 
     descriptor: int
@@ -77,6 +78,7 @@ class LaneSpec(msgspec.Struct, frozen=True):
     proxy: str = ""
     trust: tuple[str, ...] = ()
     confirms: bool = False
+    sources: bool = True
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
@@ -86,7 +88,8 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     ``repeat``: where accepted lines are sent on to. ``cpu``: the processor to stay on, None: any.
     ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it. ``interval``: the version
     of `Gathered.interval` that the supervisor reads, which that of release 0.1.0 does not say. One that asks for a
-    session reads the present version. ``max_age`` is in seconds, 0: none.
+    session reads the present version. ``max_age`` is in seconds, 0: none. ``sources``: the descriptor of the memory in
+    which sources are counted, 0: they are not.
     """
 
     ledger_path: str
@@ -99,6 +102,7 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     first_byte_timeout: float = 0.0
     interval: int = VERSION_1
     max_age: float = 0.0
+    sources: int = 0
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

@@ -18,8 +18,11 @@ from twisted.python.failure import Failure
 
 from statsd_tcp import crash_points, native
 from statsd_tcp.clock import use_monotonic
+from statsd_tcp.ingest.lane_kinds import lane_kinds
+from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.sockets.tls import reactor_without_tls
+from statsd_tcp.who.memory import SourceMemory
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
     CHANNEL_DESCRIPTOR,
@@ -83,6 +86,7 @@ class ChildEnd:
         if boot.cpu is not None:
             _stay_on(boot.cpu)
         try:
+            in_c = native.is_used(os.environ)
             ledger = LedgerMap(LEDGER_DESCRIPTOR, boot.ledger_path, writable=True)
             self._worker = Worker(
                 self._reactor,
@@ -90,7 +94,8 @@ class ChildEnd:
                 ledger,
                 self._channel.send,
                 self._fail,
-                in_c=native.is_used(os.environ),
+                in_c=in_c,
+                sources=_sources(boot.sources, in_c=in_c),
                 longest_gap=lambda: self._turns.longest,
             )
             self._worker.start()
@@ -136,6 +141,11 @@ class ChildEnd:
         """End at once: nothing is lost that was framed, and nothing that runs on could be trusted."""
         sys.stderr.flush()
         os._exit(status)
+
+
+def _sources(descriptor: int, *, in_c: bool) -> WorkerSources | None:
+    """Map the memory of sources, if they are counted."""
+    return WorkerSources(SourceMemory(descriptor), lane_kinds(in_c=in_c).add_source) if descriptor else None
 
 
 def _stay_on(cpu: int) -> None:

@@ -32,6 +32,7 @@ from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
+from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
@@ -76,13 +77,15 @@ class Worker:
         failed: Callable[[Failure], None],
         *,
         in_c: bool = False,
+        sources: WorkerSources | None = None,
         ticks: Callable[[], int] = time.monotonic_ns,
         longest_gap: Callable[[], int] = _no_gap,
     ) -> None:
         """Start with nothing received.
 
-        ``in_c``: the parts in C are to serve, which must have been built. ``ticks`` is the clock of heartbeats, the
-        nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the longest one between two turns of the reactor.
+        ``in_c``: the parts in C are to serve, which must have been built. ``sources``: where it is told who connects,
+        if it is. ``ticks`` is the clock of heartbeats, the nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the
+        longest time between two turns of the reactor.
         """
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
@@ -115,7 +118,10 @@ class Worker:
             full=self._on_full,
             resumed=self._on_room,
             longest_line=max((grammar.max_line for grammar in self._grammars), default=0),
+            sources=sources,
         )
+        self._sources = sources
+        self._labels = [label for label, _ in ledger.directory.listeners]
         self._collected = self._intake.journal.head
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)
@@ -138,6 +144,7 @@ class Worker:
         self._intake.settle()
         self._beat()
         interval = _without_silence(self._tally.take())
+        self._blame()
         if self._early is not None and self._early.active():
             self._early.cancel()
         self._early = None
@@ -147,6 +154,13 @@ class Worker:
         payload = b"" if interval.is_empty() else self._encoded(interval)
         repeated = self._repeater.report() if self._repeater else ()
         self._send(Gathered(start, self._collected, payload, last, repeated, self._tally.examples.take()))
+
+    def _blame(self) -> None:
+        """Find out who sent the bad lines, as long as the journal has them all."""
+        bad = self._tally.examples.take_bad()
+        self._intake.blame(
+            {index: bad[label] for index, label in enumerate(self._labels) if label in bad} if bad else {}
+        )
 
     def _encoded(self, interval: Interval) -> bytes:
         if not self.session:
@@ -248,7 +262,9 @@ class Worker:
             self._beating = None
 
     def _beat(self) -> None:
-        self._cells[HEARTBEAT] = self._ticks()
+        self._cells[HEARTBEAT] = now = self._ticks()
+        if self._sources is not None:
+            self._sources.turn(now)
         self._cells[GAP_MAX] = self._longest_gap()
 
     def _on_scarce(self) -> None:
@@ -295,19 +311,22 @@ class Worker:
             factory.resume()
 
     def _make_lane(self, spec: LaneSpec) -> AcceptLane | DatagramLane:
+        sources = ListenerSources(self._sources, spec.index) if self._sources is not None and spec.sources else None
         if spec.kind == "datagrams":
             port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
-            lane = UnixDatagramLane if spec.family == socket.AF_UNIX else DatagramLane
+            is_unix = spec.family == socket.AF_UNIX
+            lane = UnixDatagramLane if is_unix else DatagramLane
             common = (self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
-            return lane(*common, self._kinds.read_datagrams)
+            return lane(*common, self._kinds.read_datagrams, None if is_unix else sources)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
         indexes = self._indexes[spec.index]
         serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
         if spec.kind == "count":
-            return self._kinds.counting(*serving)
+            return self._kinds.counting(*serving, sources)
         return self._kind_of(spec)(
             *serving,
+            sources,
             intake=self._intake,
             index=spec.index,
             occupancy=self._occupancy,

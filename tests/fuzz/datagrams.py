@@ -28,7 +28,7 @@ _WAITING: Final = 10
 _ROOM: Final = 100_000
 """Bytes that certainly fit into a socket's buffer."""
 
-Read = tuple[tuple[int, int, int, int, int], bytes]
+Read = tuple[tuple[int, int, int, int, int, bytes], bytes]
 
 
 class Given(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from statsd_tcp.ingest import native_lanes
 from statsd_tcp.ingest.proxy_header import V1, V2, BadHeaderError, ProxyHeader, read_header
+from statsd_tcp.ingest.sources import packed_address
 from tests.fuzz.target import Target, same
 from tests.unit.ingest.headers import ADDRESSES_4, ADDRESSES_6, BAD, GOOD, LOCAL, TCP4, TCP6, tlv, v1, v2, with_checksum
 
@@ -84,7 +85,10 @@ def _check(given: Given) -> None:
     elif part is not None:
         same("bad from there on", part, whole)
     if _burst is not None:
-        same("in C", _ordinary(whole, given.data), _burst.header(given.data, given.versions))
+        length, client = _burst.header(given.data, given.versions)
+        same("in C", _ordinary(whole, given.data), length)
+        if length and isinstance(whole, ProxyHeader):
+            same("client", whole.address and packed_address(whole.address), client)
 
 
 def _read(data: bytes, versions: int) -> ProxyHeader | str | None:

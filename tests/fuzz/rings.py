@@ -85,10 +85,10 @@ def _check(given: Given) -> None:
     brim = max(0, min(brim, given.head + given.size))
     with ExitStack() as stack:
         listener = stack.enter_context(_listening(given, stack))
-        taken, error, chunks, gauges, received, tick, unfinished = _burst.lines(
+        taken, error, chunks, gauges, received, tick, unfinished, _ = _burst.lines(
             listener.fileno(), given.budget, given.reads, given.at_once, found.cells, _COUNTS, found.ring, 3, brim, 77
         )
-        left = [(data, stack.enter_context(socket.socket(fileno=number))) for number, data in unfinished]
+        left = [(data, stack.enter_context(socket.socket(fileno=number))) for number, data, _ in unfinished]
         frames = list(read_frames(found.ring, given.head, found.cells[JOURNAL_HEAD]))
         model = _Model(given, wanted, brim, [frame.tick for frame in frames])
         model.run()

@@ -28,6 +28,7 @@ from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.protocol import LineFactory
+from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.ledger.cells import CLOSE_REASONS, GLOBAL_CELLS, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
@@ -213,7 +214,11 @@ class IngestTestCase(SynchronousTestCase):
         self.indexes = listener_cells(0)
         self.tally = RecordingTally()
         self.journal = Journal(memoryview(bytearray(RING_SIZE)), self.cells)
-        self.intake = Intake(self.journal, self.tally, 1, scarce=list, ample=list, full=list, resumed=list)
+        self.sources = self.make_sources()
+        self.listener_sources = None if self.sources is None else ListenerSources(self.sources, 0)
+        self.intake = Intake(
+            self.journal, self.tally, 1, scarce=list, ample=list, full=list, resumed=list, sources=self.sources
+        )
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)
@@ -221,6 +226,10 @@ class IngestTestCase(SynchronousTestCase):
         self.listener = make_listener()
         self.addCleanup(self.listener.close)
         self.addCleanup(self._close_transports)
+
+    def make_sources(self) -> WorkerSources | None:
+        """Make what sources are told to, if they are."""
+        return None
 
     def make_factory(self, max_age: float = 0.0, **keywords: Any) -> LineFactory:
         """Make the factory of connections that the accept lane gives away."""
@@ -239,6 +248,7 @@ class IngestTestCase(SynchronousTestCase):
         kind = self.kinds.balanced if keys else self.kinds.lines
         lane = kind(
             *self._common(),
+            self.listener_sources,
             intake=self.intake,
             index=0,
             occupancy=self.occupancy,
@@ -251,11 +261,11 @@ class IngestTestCase(SynchronousTestCase):
 
     def count_lane(self) -> CountLane:
         """Make and start a lane that counts."""
-        lane = self.kinds.counting(*self._common())
+        lane = self.kinds.counting(*self._common(), self.listener_sources)
         lane.start()
         return lane
 
-    def _common(self) -> tuple[Any, ...]:
+    def _common(self) -> tuple[Any, Any, Any, Any, Any, Any]:
         return (self.reactor, self.listener, self.cells, self.indexes, self.moderator, self.failures.append)
 
     def connect(self) -> Client:

@@ -206,7 +206,7 @@ class FaultTests(IngestTestCase):
     def make_faulty(self, lane: AcceptLane) -> None:
         """Let the next connection meet a fault."""
 
-        def serve(descriptor: int) -> None:
+        def serve(descriptor: int, origin: bytes | None) -> None:
             socket.close(descriptor)
             raise ZeroDivisionError("a fault")
 

@@ -133,5 +133,5 @@ class DatagramLaneTests(IngestTestCase):
         self.assertEqual(["a fault"], [failure.getErrorMessage() for failure in self.failures])
 
 
-def _fault(*arguments: object) -> None:
+def _fault(*arguments: object, **keywords: object) -> None:
     raise ZeroDivisionError("a fault")

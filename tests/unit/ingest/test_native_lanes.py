@@ -28,6 +28,7 @@ from tests.unit.ingest import (
     test_line_lane,
     test_moderation,
     test_parking,
+    test_sources,
 )
 from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase
 
@@ -42,6 +43,7 @@ MODULES = (
     test_line_lane,
     test_moderation,
     test_parking,
+    test_sources,
 )
 _burst: Any = getattr(native_lanes, "_burst", None)
 
@@ -233,7 +235,7 @@ class SameJournalTests(IngestTestCase):
         for batch, largest in ((50, 50), (-1, 10), (10, 0), (1 << 62, 1 << 62)):
             self.assertRaises(ValueError, _burst.datagrams, self.listener, 9, buffer, batch, largest)
         self.assertRaises(TypeError, _burst.datagrams, "socket", 9, buffer, 10, 10)
-        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN), _burst.datagrams(self.listener, 9, buffer, 10, 10))
+        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN, b""), _burst.datagrams(self.listener, 9, buffer, 10, 10))
 
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""

@@ -57,11 +57,11 @@ class ReadTests(SynchronousTestCase):
 
         for name, good in GOOD.items():
             expected = 0 if name in {"v1 unknown", "v1 longest"} else len(good.data)
-            self.assertEqual(expected, _burst.header(good.data + LINES, ANY), name)
-            self.assertEqual(0, _burst.header(good.data + LINES, ANY ^ good.version), name)
-            self.assertEqual(0, _burst.header(good.data[:-1], ANY), name)
+            self.assertEqual(expected, _burst.header(good.data + LINES, ANY)[0], name)
+            self.assertEqual(0, _burst.header(good.data + LINES, ANY ^ good.version)[0], name)
+            self.assertEqual(0, _burst.header(good.data[:-1], ANY)[0], name)
         for name, data in (LOCAL | BAD).items():
-            self.assertEqual(0, _burst.header(data + LINES, ANY), name)
+            self.assertEqual(0, _burst.header(data + LINES, ANY)[0], name)
 
     def test_checksum(self) -> None:
         """The checksum is the one of Castagnoli, whose check value is known."""

@@ -14,6 +14,7 @@ from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.supervisor.launcher import Launcher, LaunchError, command
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import WorkerProcess
+from statsd_tcp.who.memory import SourceBoard, SourcePlan
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot, Gathered
 from tests.unit.descriptors import open_here
 from tests.unit.supervisor.fakes import LISTENERS, FakeChild, WorkersTestCase, heard
@@ -119,6 +120,56 @@ class StartTests(LauncherTestCase):
         worker.say(b"Traceback {braces}\n", pipe=2)
         worker.say(b"line\n", pipe=1)
         self.assertEqual(["worker 4: Traceback {braces}", "worker 4: half a line"], self.logged)
+
+
+class SourcesTests(LauncherTestCase):
+    """A worker that counts sources."""
+
+    def setUp(self) -> None:
+        """Have them counted."""
+        super().setUp()
+        self.board = SourceBoard(SourcePlan.by_chance()._replace(sets=1))
+        self.launcher = Launcher(
+            self.reactor,
+            self.children,
+            4,
+            [self.socket, self.socket],
+            LISTENERS,
+            lambda path: Boot(path, (), 10, 60.0),
+            self.ledger_folder,
+            self.board,
+        )
+        self.addCleanup(self.forget)
+
+    def forget(self) -> None:
+        """Let go of the memory."""
+        for memory in list(self.board.living):
+            self.board.end(memory)
+        for memory in list(self.board.ended):
+            self.board.forget(memory)
+
+    def test_memory(self) -> None:
+        """The worker gets its memory after its sockets, and is told where."""
+        child = self.start()
+        (memory,) = self.board.living
+        (boot,) = heard(self.reactor.channels[0])
+        assert isinstance(boot, Boot)
+        self.assertEqual(FIRST_SOCKET + 2, boot.sources)
+        self.assertEqual(memory.descriptor, child.descriptors[boot.sources])
+
+    def test_ended(self) -> None:
+        """Of a worker that is gone the memory is kept until it was read."""
+        process = self.launcher.start(Unheard())
+        (memory,) = self.board.living
+        self.assertIs(memory, process.sources)
+        self.launcher.ended(process)
+        self.assertEqual(([], [memory]), (self.board.living, self.board.ended))
+
+    def test_no_process(self) -> None:
+        """Without a process its memory is given up."""
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
+        self.assertRaises(LaunchError, self.launcher.start, Unheard())
+        self.assertEqual(([], 1), (self.board.living, len(self.board.ended)))
 
 
 class UnableTests(LauncherTestCase):
