@@ -80,7 +80,7 @@ guard: $(HAS)service ## count the hot path's instructions; fails when they have 
 	@"$(VENV)/bin/python" -m benchmarks guard $(ARGS)
 
 clean: ## remove the environment and everything else that was made here
-	@rm -rf "$(VENV)" .venv-* build dist *.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
+	@rm -rf "$(VENV)" .venv-* build dist *.egg-info client/build client/dist client/*.egg-info .coverage .coverage.* htmlcov _trial_temp* twistd.log* \
 	    .hypothesis .mypy_cache .pytest_cache .ruff_cache benchmarks/build statsd_tcp/*/*.so
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name dropin.cache -exec rm -f {} +
 

@@ -48,6 +48,7 @@ TOGETHER = (
     "tests/unit/",
     "tests/reactor/",
     "tests/packaging/",
+    "tests/client/",
     "tests/torture/",
     "tests/fleet/",
     "tests/fuzz/",

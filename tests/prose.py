@@ -24,7 +24,15 @@ PACKAGE: Final = frozenset[Part](("statsd_tcp",))
 PUBLIC: Final = frozenset[Part](("docs", "statsd_tcp"))
 
 ROOT: Final = Path(__file__).parents[1]
-_PAGES: Final = ("docs/*.md", "newsfragments/*.md", "README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/*.md")
+_PAGES: Final = (
+    "docs/*.md",
+    "client/*.md",
+    "newsfragments/*.md",
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "benchmarks/*.md",
+)
 
 # Recorded or written elsewhere.
 _FOREIGN: Final = ("tests/data/release-0.1.0/",)
@@ -165,9 +173,14 @@ def _files(root: Path) -> Iterator[tuple[Path, Part]]:
     for page in _PAGES:
         for path in sorted(root.glob(page)):
             yield path, "docs"
-    parts: tuple[Part, ...] = ("statsd_tcp", "tests", "benchmarks")
-    for part in parts:
-        for path in sorted((root / part).rglob("*.py")):
+    parts: tuple[tuple[str, Part], ...] = (
+        ("statsd_tcp", "statsd_tcp"),
+        ("client/statsd_tcp_client", "statsd_tcp"),
+        ("tests", "tests"),
+        ("benchmarks", "benchmarks"),
+    )
+    for folder, part in parts:
+        for path in sorted((root / folder).rglob("*.py")):
             if not str(path.relative_to(root)).startswith(_FOREIGN) and path != Path(__file__):
                 yield path, part
 

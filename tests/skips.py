@@ -17,6 +17,7 @@ PERMITTED = {
     "IPv6": "a container may have no IPv6, also where root runs the tests",
     "needs two processors": "a machine may have one",
     "on this machine every port may be had without rights": "a setting of the kernel, which containers share",
+    "there is no Python": "the client is tried on those from 3.9 on that a machine has",
     "this Python is closed to other users": "an interpreter in root's own folder; Debian's is open to all",
 }
 """Parts of the reasons for which a test may be skipped where Debian's root runs all, each with why."""

@@ -1,0 +1,160 @@
+"""Series of one kind each: what was added to them since the last batch, and the lines that say so. Pure.
+
+    name:5|c|@0.5|#env:test        a counter: the sum of its counts
+    name:5|g   name:+5|g           a gauge: the last value, or the sum of the changes since an unknown one
+    name:1.5|ms:2.5|ms             a timer: its values, as several samples of one line, which etsy's servers read too
+    name:1.5:2.5|ms                the same for DogStatsD, which alone reads this
+    name:x|s                       a set: one line for each member
+
+A series yields `Piece`s, which are never separated. ``made`` of a series is the number of calls that it stands for.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import NamedTuple, Union
+
+from statsd_tcp_client.text import LARGEST, number
+
+__all__ = ["Counter", "Gauge", "Members", "Piece", "Series", "Timer"]
+
+_LONGEST = 4000
+"""Bytes of a line with several samples: statsd_exporter closes connections for lines of 4096."""
+
+
+class Piece(NamedTuple):
+    """Lines that stay together: their bytes, their number, and the number of calls that they stand for."""
+
+    data: bytes
+    lines: int
+    made: int
+    ordered: bool = False
+    """It must not overtake an earlier one of its series."""
+
+
+def _piece(text: str, made: int) -> Piece:
+    return Piece(f"{text}\n".encode(), 1, made)
+
+
+class Counter:
+    """The sum of what was counted under one name."""
+
+    __slots__ = ("made", "name", "sections", "total")
+
+    def __init__(self, name: str, sections: str) -> None:
+        self.name = name
+        self.sections = sections
+        self.total: float = 0
+        self.made = 0
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the line; several where the sum is too large for one."""
+        total, made = self.total, self.made
+        largest = int(LARGEST)
+        while abs(total) > largest:
+            part = largest if total > 0 else -largest
+            yield _piece(f"{self.name}:{part}|c{self.sections}", 0)
+            total -= part
+        yield _piece(f"{self.name}:{number(total)}|c{self.sections}", made)
+
+
+class Gauge:
+    """The last value of a gauge, or its changes since a value that only the server knows."""
+
+    __slots__ = ("_change", "_signed", "_value", "made", "name", "sections")
+
+    def __init__(self, name: str, sections: str, *, signed: bool) -> None:
+        """``signed``: the server takes a value with a sign as a change, which DogStatsD does not."""
+        self.name = name
+        self.sections = sections
+        self._signed = signed
+        self._value: float | None = None
+        self._change: float = 0
+        self.made = 0
+
+    def set(self, value: float, sections: str) -> None:
+        """Forget what was before."""
+        self._value = value
+        self.sections = sections
+        self.made += 1
+
+    def change(self, by: float) -> None:
+        """Add to the last value, or to the other changes."""
+        if self._value is None:
+            self._change += by
+        else:
+            self._value += by
+        self.made += 1
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the line; two for a value below 0, which by itself would be a change."""
+        if self._value is None:
+            sign = "+" if self._change >= 0 else ""
+            line = f"{self.name}:{sign}{number(self._change)}|g{self.sections}\n"
+        else:
+            line = f"{self.name}:{number(self._value)}|g{self.sections}\n"
+            if self._value < 0 and self._signed:
+                tags = self.sections[self.sections.find("|#") :] if "|#" in self.sections else ""
+                line = f"{self.name}:0|g{tags}\n{self.name}:{number(self._value)}|g{tags}\n"
+        yield Piece(line.encode(), line.count("\n"), self.made, ordered=True)
+
+
+class Timer:
+    """The values of a timer (``ms``), a histogram (``h``) or a distribution (``d``)."""
+
+    __slots__ = ("_packed", "kind", "name", "sections", "values")
+
+    def __init__(self, name: str, sections: str, kind: str, *, packed: bool) -> None:
+        self.name = name
+        self.sections = sections
+        self.kind = kind
+        self._packed = packed
+        self.values = array("d")
+
+    @property
+    def made(self) -> int:
+        """The number of calls."""
+        return len(self.values)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield lines with as many values as one takes.
+
+        Tags contain colons, so that no further sample can follow them: without packing each value has its line then.
+        """
+        end = f"|{self.kind}{self.sections}"
+        between, last = (":", end) if self._packed else (f"{end}:", end)
+        longest = _LONGEST if self._packed or "|#" not in self.sections else 0
+        texts: list[str] = []
+        length = 0
+        # As `statsd` (PyPI) writes milliseconds. Other units may need all digits.
+        form = "%.6f" if self.kind == "ms" else "%r"
+        for value in self.values:
+            text = form % value
+            if texts and length + len(text) > longest:
+                yield _piece(f"{self.name}:{between.join(texts)}{last}", len(texts))
+                texts, length = [], 0
+            texts.append(text)
+            length += len(text) + len(between)
+        if texts:
+            yield _piece(f"{self.name}:{between.join(texts)}{last}", len(texts))
+
+
+class Members:
+    """The members of a set, each once."""
+
+    __slots__ = ("made", "members", "name", "sections")
+
+    def __init__(self, name: str, sections: str) -> None:
+        self.name = name
+        self.sections = sections
+        self.members: dict[str, int] = {}
+        self.made = 0
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield a line for each member."""
+        for member, made in self.members.items():
+            yield _piece(f"{self.name}:{member}|s{self.sections}", made)
+
+
+Series = Union[Counter, Gauge, Timer, Members]

@@ -1,0 +1,59 @@
+"""Numbers and names as they stand in a StatsD line, and which of them can stand there. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Union
+
+__all__ = ["LARGEST", "Tags", "is_member", "is_name", "number", "sections", "tag_section"]
+
+Tags = Union[Iterable[str], Mapping[str, object]]
+"""``["env:test", "bare"]``, or ``{"env": "test"}``. A mapping's value None makes a bare tag."""
+
+LARGEST = 2.0**53
+"""Servers keep totals as doubles. From here on not every whole number is one, and statscounter rejects the line."""
+
+_MOST_NAME = 1000
+"""Characters of a name. Servers close connections or drop lines beyond 4096 bytes, and a line has more in it."""
+
+# What would end the name, or the line; half of a surrogate pair has no UTF-8. A line that begins with "!" is not
+# data on a listener with ``confirm=stored``.
+_NAME = re.compile(rf"(?!!)[^\x00-\x1f\x7f:|\ud800-\udfff]{{1,{_MOST_NAME}}}")
+_MEMBER = re.compile(rf"[^\x00-\x1f\x7f|\ud800-\udfff]{{1,{_MOST_NAME}}}")
+_SECTIONS = re.compile(rf"(?:\|@[0-9.e-]+)?(?:\|#[^\x00-\x1f\x7f|\ud800-\udfff]{{1,{_MOST_NAME}}})?")
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a series."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_member(text: str) -> bool:
+    """Return whether a text can be the member of a set. It may contain colons, which etsy's server would split."""
+    return _MEMBER.fullmatch(text) is not None
+
+
+def is_sections(text: str) -> bool:
+    """Return whether a text can follow the type: nothing, a rate, tags, or both."""
+    return _SECTIONS.fullmatch(text) is not None
+
+
+def number(value: object) -> str:
+    """Return a finite number as text: a whole one with all digits, any other so that it is read as the same double."""
+    if isinstance(value, int):
+        return str(int(value))
+    return repr(float(value))  # type: ignore[arg-type]
+
+
+def tag_section(tags: Tags) -> str:
+    """Return tags as DogStatsD has them, ``|#env:test,bare``; without any tag, nothing."""
+    if isinstance(tags, Mapping):
+        tags = [key if value is None else f"{key}:{value}" for key, value in tags.items()]
+    text = ",".join(tags)
+    return f"|#{text}" if text else ""
+
+
+def sections(rate: float, tags: str) -> str:
+    """Return what follows the type: a rate below 1, then the section of the tags."""
+    return f"|@{rate}{tags}" if rate < 1 else tags

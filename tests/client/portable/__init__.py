@@ -1,0 +1,1 @@
+"""Tests that need nothing but Python: ``python -m unittest discover -s tests/client/portable -t .``."""
