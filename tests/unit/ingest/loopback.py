@@ -33,6 +33,7 @@ from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.ledger.cells import CLOSE_REASONS, GLOBAL_CELLS, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
 from tests.patience import PATIENCE
+from tests.unit.ingest.other_side import has_end
 
 IDLE_TIMEOUT = 60.0
 MAX_LINE = 64
@@ -154,7 +155,8 @@ class Client:
     def fin(self) -> None:
         """Say that nothing more will come, and wait until the other side's kernel knows."""
         self.socket.shutdown(socket.SHUT_WR)
-        self._wait_delivered()
+        # An end is acknowledged after 40 ms only.
+        wait_for(lambda: has_end(self.socket))
 
     def reset(self) -> None:
         """Break the connection off."""
@@ -180,7 +182,7 @@ class Client:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Ask again and again, until it is so: for 40 ms where the kernel acknowledges late, elsewhere hardly ever."""
+    """Ask again and again, until it is so."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it has not come to pass"

@@ -108,7 +108,6 @@ class SameJournalTests(IngestTestCase):
         for number in range(100):
             line = b"%d:" % number + b"x" * (number * 997 % 36000) + b"\n"
             client = self.connect()
-            # The end is acknowledged at once, lines alone only after a while.
             client.socket.sendall(line)
             client.fin()
             self.intake.tick, start = number, self.journal.head
