@@ -73,11 +73,15 @@ class Numbers:
         return False
 
     def count(self, name: str, value: float, sections: str = "") -> bool:
-        """Add to a counter."""
-        key: Key = (name, sections) if sections else name
+        """Add to a counter.
+
+        Rises and falls are summed apart: a server whose totals never fall leaves falls out, and could not know them
+        from a sum of both.
+        """
         # One comparison for all that would spoil a sum: it is also false for NaN.
         if not -LARGEST < value < LARGEST:
             return self.drop("bad_value", name)
+        key: Key = name if value >= 0 and not sections else (name, sections, "falls" if value < 0 else "")
         try:
             counter = self._series[key]
         except KeyError:

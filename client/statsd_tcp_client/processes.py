@@ -2,8 +2,9 @@
 
 After a fork the child has copies of the parent's locks, numbers and sockets, and none of its threads. So a client
 begins with nothing there (`Meter.after_fork`). At the end of a process all clients together have `EXIT_SECONDS` to send
-what they have (`Meter.finish`). Processes of `multiprocessing` and `billiard` (celery) end without `atexit`, but have a
-list of finalizers of their own. None of this is called in a process that is killed, or that ends by a signal.
+what they have (`Meter.finish`). Processes of `multiprocessing` end without `atexit`, but have a list of finalizers of
+their own; so have those of celery's `billiard`, except in a pool, where celery has a signal of its own. None of this is
+called in a process that is killed, or that ends by a signal.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["EXIT_SECONDS", "finish_all", "watch", "watch_exit"]
 EXIT_SECONDS = 1.0
 
 _FINALIZERS = ("multiprocessing.util", "billiard.util")
+_SIGNALS = "celery.signals"
 
 
 class _Client(Protocol):
@@ -42,12 +44,15 @@ def watch_exit() -> None:
 
     It does nothing in a parent, and nothing the second time.
     """
-    for name in _FINALIZERS:
-        module = sys.modules.get(name)
+    for name in (*_FINALIZERS, _SIGNALS):
+        module: Any = sys.modules.get(name)
         if module is not None and (os.getpid(), name) not in _watched:
             _watched.add((os.getpid(), name))
-            # Of the highest priority there may be anything that counts; this comes last.
-            module.Finalize(None, finish_all, exitpriority=0)
+            if name == _SIGNALS:
+                module.worker_process_shutdown.connect(_finish_pool_process, weak=False)
+            else:
+                # Finalizers of a higher priority may count; this comes last.
+                module.Finalize(None, finish_all, exitpriority=0)
 
 
 def finish_all() -> None:
@@ -55,6 +60,10 @@ def finish_all() -> None:
     deadline = time.monotonic() + EXIT_SECONDS
     for client in list(_clients):
         client.finish(max(0.0, deadline - time.monotonic()))
+
+
+def _finish_pool_process(**_: object) -> None:
+    finish_all()
 
 
 def _after_fork() -> None:

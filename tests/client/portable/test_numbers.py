@@ -10,6 +10,7 @@ from statsd_tcp_client.text import tag_section
 
 CASES: tuple[tuple[str, dict[str, Any], list[tuple[Any, ...]], list[str]], ...] = (
     ("counts are summed", {}, [("count", "a", 1), ("count", "a", 2), ("count", "b", -1)], ["a:3|c", "b:-1|c"]),
+    ("rises and falls apart", {}, [("count", "a", 2), ("count", "a", -1), ("count", "a", 1)], ["a:3|c", "a:-1|c"]),
     ("whole numbers stay whole", {}, [("count", "a", 2**52), ("count", "a", 1)], ["a:4503599627370497|c"]),
     ("fractions are read as the same double", {}, [("count", "a", 0.1)], ["a:0.1|c"]),
     ("a rate has a sum of its own", {}, [("count", "a", 1), ("count", "a", 1, "|@0.5")], ["a:1|c", "a:1|c|@0.5"]),
