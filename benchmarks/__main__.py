@@ -42,6 +42,7 @@ COMMANDS = {
     "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
+    "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
     "remote": Command(

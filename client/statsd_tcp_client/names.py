@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from statsd_tcp_client.stopwatch import Timer
-from statsd_tcp_client.text import Tags, sections, tag_section
+from statsd_tcp_client.text import Tags, sections
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +39,7 @@ class Names:
     def incr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Add to a counter."""
         if rate >= 1 or random.random() <= rate:  # noqa: S311  # a sample needs no secrecy
-            self._record("count", stat, count, sections(rate, tag_section(tags) if tags else ""))
+            self._record("count", stat, count, sections(rate, tags))
 
     def decr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Subtract from a counter."""
@@ -56,16 +56,15 @@ class Names:
         """Set a gauge, or with ``delta`` add to it. Raises `ValueError` for a delta with ``dialect="dogstatsd"``."""
         if rate < 1 and random.random() > rate:  # noqa: S311
             return
-        section = tag_section(tags) if tags else ""
         if delta:
-            self._record("change_gauge", stat, value, section)
+            self._record("change_gauge", stat, value, sections(1, tags))
         else:
-            self._record("set_gauge", stat, value, sections(rate, section), section)
+            self._record("set_gauge", stat, value, sections(rate, tags), sections(1, tags))
 
     def set(self, stat: str, value: object, rate: float = 1, tags: Tags | None = None) -> None:
         """Add a member to a set: the number of different ones is counted."""
         if rate >= 1 or random.random() <= rate:  # noqa: S311
-            self._record("add_member", stat, str(value), sections(rate, tag_section(tags) if tags else ""))
+            self._record("add_member", stat, str(value), sections(rate, tags))
 
     def timing(self, stat: str, delta: float | timedelta, rate: float = 1, tags: Tags | None = None) -> None:
         """Add a time to a timer: milliseconds, or a `timedelta`."""
@@ -83,7 +82,7 @@ class Names:
 
     def _measure(self, stat: str, value: float, kind: str, rate: float, tags: Tags | None) -> None:
         if rate >= 1 or random.random() <= rate:  # noqa: S311
-            self._record("measure", stat, value, kind, sections(rate, tag_section(tags) if tags else ""))
+            self._record("measure", stat, value, kind, sections(rate, tags))
 
 
 class Pipeline(Names):

@@ -50,16 +50,17 @@ class Numbers:
         self._prefix = prefix
         self._tags = tags
         self._dogstatsd = dialect == "dogstatsd"
-        self._series: dict[Key, Any] = {}
+        self.series: dict[Key, Any] = {}
+        """By name, for counters without anything more; by kind, name and what follows the type. It stays this dict."""
         self._bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._series)
+        return bool(self.series)
 
     @property
     def made(self) -> int:
         """The number of calls that wait here."""
-        return sum(series.made for series in self._series.values())
+        return sum(series.made for series in self.series.values())
 
     @property
     def room(self) -> int:
@@ -83,7 +84,7 @@ class Numbers:
             return self.drop("bad_value", name)
         key: Key = name if value >= 0 and not sections else (name, sections, "falls" if value < 0 else "")
         try:
-            counter = self._series[key]
+            counter = self.series[key]
         except KeyError:
             return self._first_count(key, name, value, sections)
         counter.total += value
@@ -104,7 +105,12 @@ class Numbers:
         """Add a value to a timer, histogram or distribution."""
         if not -LARGEST < value < LARGEST:
             return self.drop("bad_value", name)
-        first = not self._series
+        timer = self.series.get((kind, name, sections))
+        if timer is not None and self._bytes + self.held + _VALUE <= self._max_bytes:
+            timer.values.append(value)
+            self._bytes += _VALUE
+            return False
+        first = not self.series
         timer = self._find((kind, name, sections), name, sections, _VALUE, self._timer_of(kind))
         if timer is None:
             return False
@@ -116,8 +122,8 @@ class Numbers:
         """Add a member to a set."""
         if not is_member(member):
             return self.drop("bad_name", f"{name}:{member}")
-        first = not self._series
-        known = self._series.get(("s", name, sections))
+        first = not self.series
+        known = self.series.get(("s", name, sections))
         needs = 0 if known is not None and member in known.members else _MEMBER + len(member)
         members = self._find(("s", name, sections), name, sections, needs, Members)
         if members is None:
@@ -129,13 +135,13 @@ class Numbers:
 
     def take(self) -> list[Series]:
         """Return all series, and begin again with none."""
-        taken = list(self._series.values())
-        self._series = {}
+        taken = list(self.series.values())
+        self.series.clear()
         self._bytes = 0
         return taken
 
     def _first_count(self, key: Key, name: str, value: float, sections: str) -> bool:
-        first = not self._series
+        first = not self.series
         counter = self._find(key, name, sections, 0, Counter)
         if counter is None:
             return False
@@ -146,7 +152,7 @@ class Numbers:
     def _gauge(self, name: str, value: float, tags: str, apply: Callable[[Gauge], None]) -> bool:
         if not abs(value) < float("inf"):
             return self.drop("bad_value", name)
-        first = not self._series
+        first = not self.series
         gauge = self._find(("g", name, tags), name, tags, 0, self._new_gauge)
         if gauge is None:
             return False
@@ -161,7 +167,7 @@ class Numbers:
 
     def _find(self, key: Key, name: str, sections: str, needs: int, make: Callable[[str, str], _S]) -> _S | None:
         """Return the series, a new one if need be; None when there is no room for what it needs more."""
-        series: _S | None = self._series.get(key)
+        series: _S | None = self.series.get(key)
         full = self._prefix + name
         if series is None:
             merged = self._merged(sections)
@@ -173,7 +179,7 @@ class Numbers:
             self.drop("full", name)
             return None
         if series is None:
-            series = self._series[key] = make(full, merged)
+            series = self.series[key] = make(full, merged)
             self._bytes += _SERIES + len(full) + len(merged)
         return series
 

@@ -23,6 +23,10 @@ _LONGEST = 4000
 """Bytes of a line with several samples: statsd_exporter closes connections for lines of 4096."""
 
 
+_LONGEST_VALUE = 24
+"""Characters of a value: -9007199254740991.000000, or -2.2250738585072014e-308."""
+
+
 class Piece(NamedTuple):
     """Lines that stay together: their bytes, their number, and the number of calls that they stand for."""
 
@@ -123,21 +127,15 @@ class Timer:
         Tags contain colons, so that no further sample can follow them: without packing each value has its line then.
         """
         end = f"|{self.kind}{self.sections}"
-        between, last = (":", end) if self._packed else (f"{end}:", end)
-        longest = _LONGEST if self._packed or "|#" not in self.sections else 0
-        texts: list[str] = []
-        length = 0
+        between = ":" if self._packed else f"{end}:"
         # As `statsd` (PyPI) writes milliseconds. Other units may need all digits.
         form = "%.6f" if self.kind == "ms" else "%r"
-        for value in self.values:
-            text = form % value
-            if texts and length + len(text) > longest:
-                yield _piece(f"{self.name}:{between.join(texts)}{last}", len(texts))
-                texts, length = [], 0
-            texts.append(text)
-            length += len(text) + len(between)
-        if texts:
-            yield _piece(f"{self.name}:{between.join(texts)}{last}", len(texts))
+        alone = not self._packed and "|#" in self.sections
+        number = 1 if alone else max(1, (_LONGEST - len(self.name)) // (_LONGEST_VALUE + len(between)))
+        for at in range(0, len(self.values), number):
+            some = tuple(self.values[at : at + number])
+            # All values in one formatting, which takes half the time of one each.
+            yield _piece(f"{self.name}:{between.join([form] * len(some)) % some}{end}", len(some))
 
 
 class Members:

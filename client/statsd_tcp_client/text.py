@@ -48,12 +48,14 @@ def number(value: object) -> str:
 
 def tag_section(tags: Tags) -> str:
     """Return tags as DogStatsD has them, ``|#env:test,bare``; without any tag, nothing."""
-    if isinstance(tags, Mapping):
+    # That something is a list is known sooner than that it is no mapping.
+    if not isinstance(tags, (list, tuple)) and isinstance(tags, Mapping):
         tags = [key if value is None else f"{key}:{value}" for key, value in tags.items()]
     text = ",".join(tags)
     return f"|#{text}" if text else ""
 
 
-def sections(rate: float, tags: str) -> str:
+def sections(rate: float, tags: Tags | None) -> str:
     """Return what follows the type: a rate below 1, then the section of the tags."""
-    return f"|@{rate}{tags}" if rate < 1 else tags
+    section = tag_section(tags) if tags else ""
+    return f"|@{rate}{section}" if rate < 1 else section

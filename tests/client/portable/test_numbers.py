@@ -40,6 +40,12 @@ CASES: tuple[tuple[str, dict[str, Any], list[tuple[Any, ...]], list[str]], ...] 
         [("measure", "a", 1, "h", "|#x:1"), ("measure", "a", 2, "h", "|#x:1")],
         ["a:1.0|h|#x:1", "a:2.0|h|#x:1"],
     ),
+    (
+        "a percent sign is nothing special",
+        {"prefix": "%d.", "dialect": "dogstatsd"},
+        [("measure", "%s", 1, "ms", "|#%r"), ("measure", "%s", 2, "ms", "|#%r"), ("measure", "%s", 1, "ms", "|@0.5")],
+        ["%d.%s:1.000000:2.000000|ms|#%r", "%d.%s:1.000000|ms|@0.5"],
+    ),
     ("each member of a set once", {}, [("add_member", "a", "x:y"), ("add_member", "a", "x:y")], ["a:x:y|s"]),
     (
         "the prefix is before each name, the tags are in each line",
@@ -141,6 +147,13 @@ class NumbersTests(unittest.TestCase):
         numbers.held = 1000
         numbers.count("a", 1)
         self.assertEqual(numbers.dropped["full"], 1)
+
+    def test_tags_without_packing(self) -> None:
+        """Each value has its line where tags may have colons, also with a percent sign."""
+        numbers = Numbers(2**20)
+        numbers.measure("%s", 1, "d", "|#a:%d")
+        numbers.measure("%s", 1e-300, "d", "|#a:%d")
+        self.assertEqual(lines(numbers), ["%s:1.0|d|#a:%d", "%s:1e-300|d|#a:%d"])
 
     def test_long_timers(self) -> None:
         """No line of a timer is as long as statsd_exporter's limit, and all values are there."""
