@@ -15,18 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CHANNEL", "LEDGER", "MANIFEST", "FormatError", "check_format", "check_formats", "write_formats"]
+__all__ = ["CHANNEL", "LEDGER", "LEDGERS", "MANIFEST", "FormatError", "check_format", "check_formats", "write_formats"]
 
 MANIFEST = 1
-CHANNEL = 4
-LEDGER = 1
+CHANNEL = 5
+LEDGER = 2
+
+LEDGERS = frozenset({1, LEDGER})
+"""The versions of ledgers that can be read: version 1 has no batches."""
 
 _OURS = {"manifest": MANIFEST, "channel": CHANNEL, "ledger": LEDGER}
 
 _TAKEN_OVER: Mapping[str, frozenset[int]] = {
     "manifest": frozenset({MANIFEST}),
-    "channel": frozenset({1, 2, 3, CHANNEL}),
-    "ledger": frozenset({LEDGER}),
+    "channel": frozenset({1, 2, 3, 4, CHANNEL}),
+    "ledger": LEDGERS,
 }
 """The numbers that this code can go on with, of each format."""
 

@@ -14,7 +14,6 @@ LONGEST: Final = 200
 BAD_TAGS: Final = "bad_tags"
 """Stands for the reason of a line that is good except for tags, which are left out of it."""
 
-
 BAD_PROXY_HEADER: Final = "bad_proxy_header"
 """Stands for the reason of a connection that did not begin with the header that it needs."""
 
@@ -30,7 +29,7 @@ class Example(msgspec.Struct, frozen=True):
     """A line that was rejected for ``reason``; ``listener`` is a label.
 
     The reason is one of ``reasons.REASONS``, or `BAD_TAGS`, or `BAD_PROXY_HEADER`: then it is no line, but what came
-    first on a connection.
+    first on a connection. Or it is one of ``batches.REFUSALS``, with the control line, or what came in its place.
 
     ``line`` is its beginning, as it arrived: code that shows it must escape it. ``cut``: the line was longer.
     """

@@ -40,7 +40,10 @@ def open_recovered(
     recovered: Mapping[str, Replay], sessions: Sessions, noted: list[Misunderstanding]
 ) -> dict[str, Piece]:
     """Return what was read of journals as pieces, by ledger. One that is not understood is left out, and noted."""
-    found = [Piece(name, each.start, each.end, each.payload, recovered=True) for name, each in recovered.items()]
+    found = [
+        Piece(name, each.start, each.end, each.payload, recovered=True, batches=each.batches, whole=each.whole)
+        for name, each in recovered.items()
+    ]
     return {piece.ledger_id: piece for piece in open_pieces(found, sessions, noted) if not piece.unread}
 
 

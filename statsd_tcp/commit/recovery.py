@@ -257,7 +257,7 @@ class Recovery:
             if job.until is not None:
                 # The worker lives, and goes on after it.
                 self._log.error("{path}: {why}", path=job.ledger.path, why=result.fault)
-                result = msgspec.structs.replace(result, end=job.until, fault="")
+                result = msgspec.structs.replace(result, end=job.until, fault="", whole=False)
         ledger_id = job.ledger.ledger_id
         del self._jobs[ledger_id]
         self.results[ledger_id] = result

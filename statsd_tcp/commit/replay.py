@@ -8,15 +8,16 @@ skip       one frame, of which nothing is made: its lines are kept aside
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
+from statsd_tcp.aggregate.batches import BatchSum, BatchTally, Brought
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.tally import Tally, tally_for
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import Frame, read_frames
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
@@ -47,7 +48,8 @@ class Replay(msgspec.Struct, frozen=True):
 
     ``fault`` says in words why there is nothing to read after ``end``, though the journal goes on there; it is empty
     when that can be read. ``overwritten`` are bytes before ``end`` that are gone, because the store is
-    older than the journal. ``examples``: some of the lines that were rejected.
+    older than the journal. ``examples``: some of the lines that were rejected. ``batches`` are not in the payload.
+    ``whole``: nothing before ``end`` was left out.
     """
 
     start: int
@@ -57,6 +59,30 @@ class Replay(msgspec.Struct, frozen=True):
     skipped: Skipped | None = None
     overwritten: int = 0
     examples: tuple[Example, ...] = ()
+    batches: Brought = Brought()
+    whole: bool = True
+
+
+class _Tallies:
+    """What frames are added up by: their lines all together, and each batch for itself."""
+
+    def __init__(self, listeners: Sequence[tuple[str, str]]) -> None:
+        self.lines = tally_for(listeners)
+        self.batches = BatchTally(tally_for(listeners))
+        self.sums: list[BatchSum] = []
+
+    def add(self, frame: Frame) -> None:
+        """Add the lines of a frame."""
+        if frame.batch is None:
+            self.lines.add(frame.listener, frame.lines, frame.tick)
+        else:
+            self.sums.append(self.batches.judge(frame.listener, frame.batch, frame.lines, frame.tick).sum)
+        self.add_received(frame)
+
+    def add_received(self, frame: Frame) -> None:
+        """Count what is known of a frame without a look at its lines."""
+        self.lines.received(frame.listener, frame.received)
+        self.lines.datagrams(frame.listener, frame.datagrams)
 
 
 class _Piece:
@@ -96,11 +122,13 @@ class _Piece:
         else:
             self._judge(head, released)
 
-    def result(self, tally: Tally, skipped: Skipped | None = None) -> Replay:
-        """Return what came of it, with what the tally made of the frames."""
-        payload = encode(tally.take())
-        examples = tally.examples.take()
-        return Replay(self._start, self.end, payload, self.fault, skipped, self.overwritten, examples)
+    def result(self, tallies: _Tallies, skipped: Skipped | None = None) -> Replay:
+        """Return what came of it, with what the tallies made of the frames."""
+        payload = encode(tallies.lines.take())
+        examples = tallies.lines.examples.take() + tallies.batches.examples.take()
+        whole = skipped is None and not self.overwritten
+        brought = Brought(tuple(tallies.sums))
+        return Replay(self._start, self.end, payload, self.fault, skipped, self.overwritten, examples, brought, whole)
 
     def _judge(self, head: int, released: int) -> None:
         """Note why there is no further frame.
@@ -127,10 +155,10 @@ def replay(
     count. Frames of listeners that the directory does not name end the replay as damaged ones do.
     """
     piece = _Piece(ledger, start, until, None, clock)
-    tally = tally_for(piece.listeners)
+    tallies = _Tallies(piece.listeners)
     for frame in piece:
-        _add(tally, frame)
-    return piece.result(tally)
+        tallies.add(frame)
+    return piece.result(tallies)
 
 
 def replay_carefully(
@@ -149,14 +177,14 @@ def replay_carefully(
     ``stop``.
     """
     piece = _Piece(ledger, start, until, stop, clock)
-    tally = tally_for(piece.listeners)
+    tallies = _Tallies(piece.listeners)
     for frame in piece:
         note(piece.end)
-        _add(tally, frame)
-        tally.read()
+        tallies.add(frame)
+        tallies.lines.read()
         note(None)
     note(start)
-    return piece.result(tally)
+    return piece.result(tallies)
 
 
 def skip_frame(
@@ -172,18 +200,8 @@ def skip_frame(
     What is known of it without a look at its lines is counted.
     """
     piece = _Piece(ledger, start, until, start, clock)
-    tally, skipped = tally_for(piece.listeners), None
+    tallies, skipped = _Tallies(piece.listeners), None
     for frame in piece:
         skipped = Skipped(frame.lines.count(b"\n"), piece.listeners[frame.listener][0], *keep(frame.lines))
-        _add_received(tally, frame)
-    return piece.result(tally, skipped)
-
-
-def _add(tally: Tally, frame: Frame) -> None:
-    tally.add(frame.listener, frame.lines, frame.tick)
-    _add_received(tally, frame)
-
-
-def _add_received(tally: Tally, frame: Frame) -> None:
-    tally.received(frame.listener, frame.received)
-    tally.datagrams(frame.listener, frame.datagrams)
+        tallies.add_received(frame)
+    return piece.result(tallies, skipped)

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from statsd_tcp.ingest.frame_origins import FrameOrigins
 from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources, packed_address
-from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.journal import BATCH_OVERHEAD, Journal
+from statsd_tcp.wire.batches import LARGEST_BATCH, MOST_UNDER_WAY, BatchKey
 from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
 from statsd_tcp.wire.samples import GAUGE_MARK, SPACE, SPACED_MARK
 from statsd_tcp.wire.tails import Tails
@@ -21,6 +22,9 @@ __all__ = ["RESERVE", "SHARE", "Intake", "LineTally"]
 
 _LARGEST_READ = 1 << 16
 """Bytes that a single read can bring, at most. An unfinished line comes before them."""
+
+_MOST_BATCHES = LARGEST_BATCH + _LARGEST_READ + MOST_UNDER_WAY * BATCH_OVERHEAD
+"""Bytes of the journal that the batches take which a single read completes, at most."""
 
 RESERVE = 4
 """One part in this many of the journal is reserved: connections that stay and send much cannot use it. A few of them
@@ -107,13 +111,15 @@ class Intake:
         resumed: Callable[[], object],
         longest_line: int = DEFAULT_MAX_LINE,
         sources: WorkerSources | None = None,
+        takes_batches: bool = False,
     ) -> None:
         """Serve that many listeners, known by their index, of which none takes a longer line than that, in bytes.
 
-        ``sources``: where it is told what each source brings, if it is.
+        ``sources``: where it is told what each source brings, if it is. ``takes_batches``: a listener may bring batches.
         """
         self.journal = journal
-        self._largest_chunk = _LARGEST_READ + max(longest_line, LARGEST_PACKET) + len(b"\n")
+        chunk = _LARGEST_READ + max(longest_line, LARGEST_PACKET) + len(b"\n")
+        self._largest_chunk = max(chunk, _MOST_BATCHES if takes_batches else 0)
         self._tally = tally
         self._batches: list[list[bytes]] = [[] for _ in range(listeners)]
         self._bytes = [0] * listeners
@@ -193,6 +199,23 @@ class Intake:
         self.journal.catch_up()
         if self.journal.head > self._edge:
             self._fill()
+
+    def take_batch(
+        self, listener: int, key: BatchKey, lines: bytes, received: int, origin: bytes | None = None
+    ) -> None:
+        """Publish a batch that ``received`` bytes brought. Its lines are not for the tally, but the bytes are."""
+        self._bytes[listener] += received
+        if self._origins is not None:
+            self._origins.add(origin or UNKNOWN)
+        self.tick = time.monotonic_ns()
+        self.journal.append_batch(listener, key, lines, self.tick, received)
+        if self.journal.head > self._edge:
+            self._fill()
+
+    def note_batch(self, listener: int, origin: bytes | None, lines: int, received: int, bad: int) -> None:
+        """Count for its source what a batch was: lines, bytes, and how many of the lines are bad."""
+        if origin is not None and self.sources is not None:
+            self.sources.add(origin, listener, 0, lines, received, bad)
 
     def reject(self, listener: int, reason: str, n: int, beginning: bytes, origin: bytes | None = None) -> None:
         """Count lines that cannot be taken because they were too long or never finished; one of them begins so."""

@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from _socket import socket as raw_socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.kernel.peers import Source, source_of
 from statsd_tcp.ledger.cells import ListenerCells
 
-__all__ = ["LineFactory", "LineProtocol"]
+__all__ = ["LineFactory", "LineProtocol", "MakeProtocol"]
 
 SWEEPS_PER_TIMEOUT = 8
 """An idle connection is closed after the timeout and at most an eighth of it more."""
@@ -207,10 +207,15 @@ class LineProtocol(Protocol):
         return 0
 
 
+MakeProtocol = Callable[["LineFactory", LineStream, int], LineProtocol]
+"""Makes the protocol that goes on with a stream of which that many bytes were read."""
+
+
 class LineFactory(Factory):
     """The long-lived connections of one listener, with one sweep for all of them instead of a timer for each."""
 
     noisy = False
+    ordinary: type[LineProtocol] = LineProtocol
 
     def __init__(
         self,
@@ -224,14 +229,15 @@ class LineFactory(Factory):
         max_age: float = 0.0,
         *,
         is_headed: bool = False,
-        protocol: type[LineProtocol] = LineProtocol,
+        protocol: MakeProtocol | None = None,
     ) -> None:
         """Close connections after ``idle_timeout`` seconds without a byte, and after ``max_age`` in any case; 0: never.
 
         While places are scarce those that never sent one are closed after ``first_byte_timeout`` seconds; 0: never.
-        ``is_headed``: connections begin with a header, for which there is a timeout too.
+        ``is_headed``: connections begin with a header, for which there is a timeout too. ``protocol`` makes the
+        protocol of a connection.
         """
-        self._reactor = reactor
+        self.reactor = reactor
         self._cells = cells
         self.indexes = indexes
         self._closed_by_us = frozenset((indexes.idle, indexes.first_byte, indexes.max_age, indexes.evicted))
@@ -241,7 +247,7 @@ class LineFactory(Factory):
         self._first_byte = int(first_byte_timeout * NANOSECONDS)
         self._max_age = int(max_age * NANOSECONDS)
         self.is_headed = is_headed
-        self._kind = protocol
+        self._make: MakeProtocol = protocol or self.ordinary
         times = (idle_timeout, first_byte_timeout, max_age, HEADER_TIMEOUT if is_headed else 0.0)
         self._between_sweeps = min(filter(None, times)) / SWEEPS_PER_TIMEOUT
         self._protocols: set[LineProtocol] = set()
@@ -261,7 +267,7 @@ class LineFactory(Factory):
         """Make a transport of a connection of the accept lane; raises `OSError` when that cannot be done."""
         connection.setblocking(False)
         self._handed, self._brought = stream, brought
-        self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
+        self.reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
         connection.close()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -272,7 +278,7 @@ class LineFactory(Factory):
 
     def make_protocol(self, stream: LineStream, brought: int) -> LineProtocol:
         """Make the protocol that goes on with a stream."""
-        return self._kind(self, stream, brought)
+        return self._make(self, stream, brought)
 
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""
@@ -282,7 +288,7 @@ class LineFactory(Factory):
         if self.is_paused:
             _pause(protocol)
         if self._sweep is None:
-            self._sweep = self._reactor.callLater(self._between_sweeps, self._sweep_idle)
+            self._sweep = self.reactor.callLater(self._between_sweeps, self._sweep_idle)
 
     def left(self, protocol: LineProtocol, reason: int) -> None:
         """Note the end of one."""
@@ -330,6 +336,11 @@ class LineFactory(Factory):
         for protocol in list(self._protocols):
             protocol.drain(self.indexes.shutdown)
 
+    def abandon(self) -> None:
+        """End those that are left after that at once."""
+        for protocol in list(self._protocols):
+            protocol.close(self.indexes.shutdown)
+
     def _sweep_idle(self) -> None:
         self._sweep = None
         now = time.monotonic_ns()
@@ -339,7 +350,7 @@ class LineFactory(Factory):
                 protocol.part(reason) if reason else protocol.part_for_age(now)
         if self._protocols:
             later = self._between_sweeps if len(due) <= CLOSED_AT_ONCE else 0.0
-            self._sweep = self._reactor.callLater(later, self._sweep_idle)
+            self._sweep = self.reactor.callLater(later, self._sweep_idle)
 
     def _due(self, now: int) -> list[tuple[LineProtocol, int]]:
         """Find the connections whose time is over, and why it is; 0: for their age."""

@@ -1,4 +1,4 @@
-"""The lane of a TLS port: connections are counted as everywhere, and then always get a transport.
+"""The connections of a TLS port, which always get a transport.
 
 What a client sends first is a handshake, of which the accept lane could make nothing. One that does not come to its end
 in time is broken off. A handshake that fails, for whatever reason, is a connection closed for ``error``.
@@ -6,9 +6,7 @@ in time is broken off. A handshake that fails, for whatever reason, is a connect
 
 from __future__ import annotations
 
-import socket
 import time
-from _socket import socket as raw_socket
 from typing import Any, cast
 
 from OpenSSL.SSL import Error
@@ -19,14 +17,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.clock import NANOSECONDS
-from statsd_tcp.ingest.balanced import Balanced
-from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
-from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ingest.storing import Storing
 
-__all__ = ["HANDSHAKE_TIMEOUT", "BalancedTlsLane", "TlsFactory", "TlsLane", "TlsProtocol"]
+__all__ = ["HANDSHAKE_TIMEOUT", "StoringTlsProtocol", "TlsFactory", "TlsProtocol"]
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds in which a handshake must be through: two round trips, and a client that may be busy."""
@@ -34,45 +30,6 @@ HANDSHAKE_TIMEOUT = 10.0
 BETWEEN_CHECKS = 1.0
 """Seconds between two checks for handshakes that take too long, while there are any."""
 
-_STREAM = socket.SOCK_STREAM
-
-
-class TlsLane(HandOverLane):
-    """Counts connections and gives every one of them away, with nothing read of it."""
-
-    def serve(self, descriptor: int, origin: bytes | None) -> None:
-        """Make a transport of the connection; without a descriptor for it, try again a little later."""
-        connection = raw_socket(self._family, _STREAM, 0, descriptor)
-        self.occupancy.open += 1
-        if not self.give_away(connection, None, 0, origin):
-            self.put_off(_UntouchedConnection(self, connection, origin))
-
-
-class BalancedTlsLane(Balanced, TlsLane):
-    """The lane of a listener behind a balancer, which sends its header before the client's handshake."""
-
-    def serve(self, descriptor: int, origin: bytes | None) -> None:
-        """Make a transport of the connection, if it comes from a balancer."""
-        if not self.turned_away(descriptor):
-            super().serve(descriptor, origin)
-
-
-class _UntouchedConnection:
-    """A connection for whose transport there was no descriptor."""
-
-    def __init__(self, lane: TlsLane, connection: raw_socket, origin: bytes | None) -> None:
-        self._lane = lane
-        self._connection = connection
-        self._origin = origin
-
-    def poll(self) -> None:
-        """Try again to give it away."""
-        if not self._lane.give_away(self._connection, None, 0, self._origin):
-            self._lane.put_off(self)
-
-    def drain(self) -> None:
-        """End it."""
-        self._lane.shut(self._connection, None)
 
 
 @implementer(IHandshakeListener)
@@ -146,6 +103,10 @@ class TlsProtocol(LineProtocol):
         return 0
 
 
+class StoringTlsProtocol(Storing, TlsProtocol):
+    """One that is told which of its batches are stored."""
+
+
 class _HeadedTls(BufferingTLSTransport):
     """TLS that begins after a header."""
 
@@ -164,10 +125,12 @@ class _HeadedTls(BufferingTLSTransport):
 class TlsFactory(LineFactory):
     """The connections of one TLS listener."""
 
+    ordinary = TlsProtocol
+
     def __init__(self, *args: Any, context: Any, **keywords: Any) -> None:
         """Use a factory of TLS contexts; the other arguments are `LineFactory`'s."""
         super().__init__(*args, **keywords)
-        self.outermost = TLSMemoryBIOFactory(context, False, self, self._reactor)
+        self.outermost = TLSMemoryBIOFactory(context, False, self, self.reactor)
         if self.is_headed:
             self.outermost.protocol = _HeadedTls
         self.outermost.noisy = False
@@ -175,15 +138,11 @@ class TlsFactory(LineFactory):
         self._handshakes: dict[TlsProtocol, int] = {}
         self._check: IDelayedCall | None = None
 
-    def make_protocol(self, stream: LineStream, brought: int) -> LineProtocol:
-        """Make the protocol of a connection of which nothing is read yet."""
-        return TlsProtocol(self, stream, brought)
-
     def begun(self, protocol: TlsProtocol) -> None:
         """Note a handshake that has begun."""
         self._handshakes[protocol] = time.monotonic_ns()
         if self._check is None:
-            self._check = self._reactor.callLater(BETWEEN_CHECKS, self._end_late)
+            self._check = self.reactor.callLater(BETWEEN_CHECKS, self._end_late)
 
     def done(self, protocol: TlsProtocol) -> None:
         """Note that a handshake is over, in whatever way."""
@@ -202,4 +161,4 @@ class TlsFactory(LineFactory):
         for protocol in [one for one, since in self._handshakes.items() if since < latest]:
             protocol.end(self.indexes.error)
         if self._handshakes:
-            self._check = self._reactor.callLater(BETWEEN_CHECKS, self._end_late)
+            self._check = self.reactor.callLater(BETWEEN_CHECKS, self._end_late)

@@ -1,14 +1,18 @@
 """The journal: complete lines, kept in the ledger's ring from before they are looked at until they are committed.
 
-    frame:  | length u32 | crc32 u32 | tick u64 | listener u32 | received u32 | datagrams u32 | zero u32 |
+    frame:  | length u32 | crc32 u32 | tick u64 | listener u32 | received u32 | datagrams u32 | kind u32 |
             | lines ... | padding to 8 bytes |
 
-``length`` counts the lines' bytes, ``received`` those that came from the network with them, ``datagrams`` how many
-datagrams they were in (0 on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps
-around at its end byte by byte. The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is
-CLOCK_MONOTONIC in nanoseconds, which orders gauges across workers. The checksum is of the head's other fields, the
-lines, and the frame's offset, so that a frame of the lap before, left where its successor should lie, is not taken
-for it. It decides after a power loss, when pages may have reached the disk in any order.
+``length`` counts the lines' bytes, and those before them: a frame of kind 1 is a batch, and begins with its client's
+id, 16 bytes, and its number u64. The checksum is of the kind too, so that a reader that knows kind 0 only finds such a
+frame damaged.
+
+``received`` are the bytes that came from the network with the lines, ``datagrams`` how many datagrams they were in (0
+on a stream). Offsets only grow; a frame lies at ``offset % size`` in the ring and wraps around at its end byte by byte.
+The head is stored after the frame's bytes: what lies before it is whole. ``tick`` is CLOCK_MONOTONIC in nanoseconds,
+which orders gauges across workers. The checksum is of the head's other fields, the lines, and the frame's offset, so
+that a frame of the lap before, left where its successor should lie, is not taken for it. It decides after a power loss,
+when pages may have reached the disk in any order.
 """
 
 from __future__ import annotations
@@ -20,13 +24,20 @@ from typing import NamedTuple
 
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.reader import RingReader
+from statsd_tcp.wire.batches import BatchKey
 
-__all__ = ["Frame", "Journal", "read_frames"]
+__all__ = ["BATCH_OVERHEAD", "Frame", "Journal", "read_frames"]
 
 _FRAME = struct.Struct("<IIQIIII")
 _CHECKED = struct.Struct("<QQIII")
+_KEY = struct.Struct("<16sQ")
+_LINES, _BATCH = range(2)
+_BATCH_MARK = _BATCH.to_bytes(4, "little")
 FRAME_HEAD = _FRAME.size
 _ALIGNMENT = 8
+
+BATCH_OVERHEAD = FRAME_HEAD + _KEY.size + _ALIGNMENT
+"""Bytes of the journal that a batch takes beyond its lines, at most."""
 
 
 class Journal:
@@ -55,11 +66,24 @@ class Journal:
         at = head % self._size
         end = at + FRAME_HEAD + length
         if end <= self._size:
-            _FRAME.pack_into(self.ring, at, length, crc, tick, listener, received, datagrams, 0)
+            _FRAME.pack_into(self.ring, at, length, crc, tick, listener, received, datagrams, _LINES)
             self.ring[at + FRAME_HEAD : end] = lines
         else:
-            self._wrap(at, _FRAME.pack(length, crc, tick, listener, received, datagrams, 0) + lines)
+            self._wrap(at, _FRAME.pack(length, crc, tick, listener, received, datagrams, _LINES) + lines)
         self.head = head = head + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
+        self.cells[JOURNAL_HEAD] = head
+
+    def append_batch(self, listener: int, batch: BatchKey, lines: bytes, tick: int, received: int) -> None:
+        """Publish one frame with a batch. The caller has seen to the room."""
+        data = _KEY.pack(*batch) + lines
+        crc = zlib.crc32(_CHECKED.pack(self.head, tick, listener, received, 0) + _BATCH_MARK + data)
+        frame = _FRAME.pack(len(data), crc, tick, listener, received, 0, _BATCH) + data
+        at = self.head % self._size
+        if at + len(frame) <= self._size:
+            self.ring[at : at + len(frame)] = frame
+        else:
+            self._wrap(at, frame)
+        self.head = head = self.head + (len(frame) + 7 & -_ALIGNMENT)
         self.cells[JOURNAL_HEAD] = head
 
     def catch_up(self) -> None:
@@ -67,10 +91,13 @@ class Journal:
         self.head = self.cells[JOURNAL_HEAD]
 
     def since(self, start: int, most: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the listener and the lines of up to ``most`` frames from an offset on that was not released."""
+        """Yield the listener and the lines of up to ``most`` frames from an offset on that was not released.
+
+        Of batches there are no lines: they were looked at when they came.
+        """
         while start < self.head and most > 0:
-            length, _, _, listener, *_ = _FRAME.unpack(_cut(self.ring, start, FRAME_HEAD))
-            yield listener, _cut(self.ring, start + FRAME_HEAD, length)
+            length, _, _, listener, *_, kind = _FRAME.unpack(_cut(self.ring, start, FRAME_HEAD))
+            yield listener, b"" if kind == _BATCH else _cut(self.ring, start + FRAME_HEAD, length)
             start += FRAME_HEAD + length + 7 & -_ALIGNMENT
             most -= 1
 
@@ -86,7 +113,7 @@ class Journal:
 
 
 class Frame(NamedTuple):
-    """One frame read back: where the next one begins, and what it holds."""
+    """One frame read back: where the next one begins, and what it holds; ``batch``: which one its lines are, if any."""
 
     next: int
     tick: int
@@ -94,6 +121,7 @@ class Frame(NamedTuple):
     received: int
     datagrams: int
     lines: bytes
+    batch: BatchKey | None = None
 
 
 def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterator[Frame]:
@@ -104,14 +132,16 @@ def read_frames(ring: memoryview | RingReader, start: int, head: int) -> Iterato
     """
     size = len(ring)
     while 0 <= start < head <= start + size:
-        length, crc, tick, listener, received, datagrams, _ = _FRAME.unpack(_cut(ring, start, FRAME_HEAD))
+        length, crc, tick, listener, received, datagrams, kind = _FRAME.unpack(_cut(ring, start, FRAME_HEAD))
         following = start + (FRAME_HEAD + length + 7 & -_ALIGNMENT)
         if following > head:
             return
         lines = _cut(ring, start + FRAME_HEAD, length)
-        if crc != zlib.crc32(lines, zlib.crc32(_CHECKED.pack(start, tick, listener, received, datagrams))):
+        mark = _BATCH_MARK if kind == _BATCH else b""
+        if crc != zlib.crc32(lines, zlib.crc32(_CHECKED.pack(start, tick, listener, received, datagrams) + mark)):
             return
-        yield Frame(following, tick, listener, received, datagrams, lines)
+        batch = BatchKey(*_KEY.unpack_from(lines)) if kind == _BATCH else None
+        yield Frame(following, tick, listener, received, datagrams, lines[_KEY.size :] if batch else lines, batch)
         start = following
 
 

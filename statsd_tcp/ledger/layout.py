@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from statsd_tcp.formats import LEDGER
+from statsd_tcp.formats import LEDGER, LEDGERS
 from statsd_tcp.words import in_words
 
 __all__ = [
@@ -143,7 +143,7 @@ def read_header(data: bytes | memoryview, size: int, path: str) -> Header:
     if _CHECKSUM.unpack_from(body, _CHECKSUM_AT)[0] != zlib.crc32(body[:_CHECKSUM_AT]):
         raise LedgerError(f"{path}: the header is damaged (its checksum is wrong)")
     _, version, *fields = _HEADER.unpack_from(body)
-    if version != LEDGER:
+    if version not in LEDGERS:
         raise LedgerError(f"{path}: format version {version}; this program reads {LEDGER}")
     header = Header(*fields)
     if size < header.file_size:

@@ -158,7 +158,7 @@ CHECKS: Mapping[str, Callable[[str], Any]] = {
     "name": _name,
     "proxy": _one_of("proxy", "v1", "v2", "any"),
     "trust": _trust,
-    "confirm": _one_of("confirm", "read"),
+    "confirm": _one_of("confirm", "read", "stored"),
     "mode": _mode,
     "user": _user,
     "group": _group,

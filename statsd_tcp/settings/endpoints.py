@@ -36,7 +36,7 @@ _LISTEN: dict[Scheme, set[str]] = {
     "udp": _INTERNET | {"rcvbuf"},
     "unix": _PATH | {"framing", "max-line", "proxy", "confirm"},
     "unixgram": _PATH,
-    "ssl": _INTERNET | _TLS | _PROXY | {"max-line"},
+    "ssl": _INTERNET | _TLS | _PROXY | {"max-line", "confirm"},
 }
 """The schemes of ``--listen`` with their keys."""
 
@@ -89,7 +89,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     tls: TlsFiles | None = None
     proxy: Literal["v1", "v2", "any"] | None = None
     trust: tuple[str, ...] | None = None
-    confirm: Literal["read"] | None = None
+    confirm: Literal["read", "stored"] | None = None
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -193,6 +193,12 @@ def _parse(text: str, schemes: dict[Scheme, set[str]]) -> Endpoint:
     endpoint = msgspec.convert({"scheme": scheme, **place, **named}, Endpoint)
     if endpoint.framing == "length" and "max-line" in fields:
         raise EndpointError("max-line= is for lines: a packet with its length before it is bounded by itself")
+    if endpoint.confirm == "read" and endpoint.tls is not None:
+        raise EndpointError(
+            "confirm=read is for clients that end one side, which TLS does not have: use confirm=stored"
+        )
+    if endpoint.confirm == "stored" and endpoint.framing == "length":
+        raise EndpointError("confirm=stored is for batches of lines: leave out framing=length")
     if endpoint.trust is not None and endpoint.proxy is None:
         raise EndpointError("trust= says where headers may come from: write proxy=v1, proxy=v2 or proxy=any too")
     if endpoint.abstract and (kept := fields.keys() & {"mode", "user", "group"}):

@@ -11,6 +11,7 @@ from typing import Any
 
 from statsd_tcp.aggregate.examples import BAD_PROXY_HEADER, BAD_TAGS, LONGEST, Example
 from statsd_tcp.store.snapshot import BAD_LINES, Snapshot
+from statsd_tcp.wire.batches import REFUSALS
 from statsd_tcp.wire.notation import as_text
 
 __all__ = ["LastExamples", "shown"]
@@ -19,7 +20,7 @@ _FIRST_BYTE = 0xDC00
 """Where Python's ``surrogateescape`` puts bytes that are no UTF-8."""
 
 
-_METRICS = {BAD_TAGS: BAD_TAGS, BAD_PROXY_HEADER: "connections_closed"}
+_METRICS = {BAD_TAGS: BAD_TAGS, BAD_PROXY_HEADER: "connections_closed"} | dict.fromkeys(REFUSALS, "batches_refused")
 """The metric of each reason that is none of a bad line."""
 
 _MERGED = "series_merged"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from statsd_tcp.aggregate.batches import Brought
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import LedgerCounts
 
@@ -26,6 +27,9 @@ class Piece(msgspec.Struct, frozen=True):
 
     `statsd_tcp.store.sessions` adds what the payload says, the ``interval``, and the ``session`` to which the numbers
     in it belong. ``unread``: the payload says nothing that is understood, and that part of the journal has to be read.
+
+    ``batches`` are not in the payload; ``batch_intervals`` are what they say, in the same order. ``whole``: nothing of
+    that part of the journal was left out.
     """
 
     ledger_id: str
@@ -36,10 +40,15 @@ class Piece(msgspec.Struct, frozen=True):
     interval: Interval | None = None
     session: Session | None = None
     unread: bool = False
+    batches: Brought = Brought()
+    batch_intervals: tuple[Interval, ...] = ()
+    whole: bool = True
 
     def closed(self) -> Piece:
         """Return the piece as it was before its payload was decoded, to be kept."""
-        return self if self.interval is None else msgspec.structs.replace(self, interval=None)
+        if self.interval is None:
+            return self
+        return msgspec.structs.replace(self, interval=None, batch_intervals=())
 
 
 class CommitBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
+from statsd_tcp.aggregate.batches import BatchSum
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.ledger.layout import CellName, LedgerCounts
 from statsd_tcp.store.batch import Piece
@@ -15,6 +16,8 @@ from statsd_tcp.store.snapshot import (
     ACCEPTED,
     BAD_LINES,
     BAD_TAGS,
+    BATCHES,
+    BATCHES_REFUSED,
     CLOSED,
     DATAGRAMS,
     EMPTY_LINES,
@@ -23,8 +26,11 @@ from statsd_tcp.store.snapshot import (
     LINES,
     RECEIVED_BYTES,
     RECOVERED_LINES,
+    REFUSED,
+    REPEATED,
     SAMPLES,
     SERVICE_CHECKS,
+    STORED,
     LedgerState,
     Refusal,
     TotalKey,
@@ -111,11 +117,25 @@ class Book:
             return Refusal(piece.ledger_id, piece.start, piece.end, committed)
         if piece.end != piece.start:
             self._put(msgspec.structs.replace(state, committed=piece.end))
+        self.add_interval(interval, recovered=piece.recovered)
+        return None
+
+    def add_interval(self, interval: Interval, *, recovered: bool) -> None:
+        """Add what an interval counts; ``recovered``: it was read of a journal, for a writer that died."""
         for key, count in _interval_totals(interval):
             self._add(key, count)
-        if piece.recovered:
+        if recovered:
             self._add(TotalKey(RECOVERED_LINES), sum(each.lines for each in interval.listeners.values()))
-        return None
+
+    def take_batch(self, batch: BatchSum, *, is_new: bool) -> None:
+        """Count a batch as one that ``is_new``, or as a repetition."""
+        self._add(TotalKey(BATCHES, batch.listener, detail=STORED if is_new else REPEATED), 1)
+
+    def take_refused(self, refused: Iterable[tuple[str, str, int]]) -> None:
+        """Count batches that workers have refused: by listener and reason, how many."""
+        for listener, reason, number in refused:
+            self._add(TotalKey(BATCHES, listener, detail=REFUSED), number)
+            self._add(TotalKey(BATCHES_REFUSED, detail=reason), number)
 
     def fold(self, ledger_id: str) -> None:
         """Settle the counts of a dead worker's ledger, once: what was open in it was closed by its death."""

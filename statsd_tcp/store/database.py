@@ -34,6 +34,7 @@ from statsd_tcp.series.sets import SetFlush
 from statsd_tcp.store.backup import taken_at
 from statsd_tcp.store.batch import CommitBatch
 from statsd_tcp.store.book import Book
+from statsd_tcp.store.clients import FORGOTTEN_AFTER, Clients
 from statsd_tcp.store.deletion import deletable, leave_columns, leave_flushes, parts, strip_parts
 from statsd_tcp.store.durations import Durations
 from statsd_tcp.store.errors import StoreError, translated
@@ -90,6 +91,7 @@ class Store:
         self._monotonic = monotonic
         self._clock = SeriesClock(wall, monotonic)
         self._book = Book({}, {})
+        self._clients = Clients()
         self._kinds = Kinds(self._clock, monotonic, limit, mapped=mapper is not None)
         self._expiry = Expiry(self._kinds.columns, series_ttl, monotonic)
         self._ownership = Ownership(self._kinds.shown, counter_suffix, silence, monotonic)
@@ -132,11 +134,12 @@ class Store:
         with self._writing():
             self._write(plan)
         self._apply(plan)
+        left_out = frozenset(piece.ledger_id for piece in batch.pieces if not piece.whole)
         for ledger_id in batch.folded:
             self.sessions.forget(ledger_id)
         self._last_commit = self._wall()
         self._durations.note(self._monotonic() - began)
-        self.snapshot = self._picture(tuple(plan.refused))
+        self.snapshot = self._picture(tuple(plan.refused), left_out)
         return self.snapshot
 
     def after(self, output: str, flush_id: int) -> Queued | None:
@@ -227,6 +230,7 @@ class Store:
     def _load(self) -> None:
         self.backup_taken = taken_at(self._connection)
         self._book = Book.load(self._connection)
+        self._clients.load(self._connection)
         for fault in self._kinds.load(self._connection):
             self._place.faults[DAMAGED] += 1
             self._log.error("{path} is damaged: {fault}", path=self._path, fault=fault)
@@ -250,12 +254,14 @@ class Store:
         for reading in batch.counts:
             book.take_counts(reading)
         refused: list[Refusal] = []
-        news = take_pieces(batch.pieces, self.sessions, self._kinds.raw, book, refused)
+        clients = self._clients.changes()
+        news = take_pieces(batch.pieces, self.sessions, self._kinds.raw, book, clients, refused)
         for ledger_id in batch.folded:
             book.fold(ledger_id)
         for ledger_id in batch.unlinked:
             book.forget(ledger_id)
-        plan = Plan(book, [], refused, self._clock.now(), self._expiry.is_due)
+        plan = Plan(book, [], refused, self._clock.now(), self._expiry.is_due, clients=clients)
+        clients.drop_idle(plan.now - FORGOTTEN_AFTER if plan.checked_expiry else None)
         plan.marked = self.backup_taken is not None
         plan.decision = self._ownership.decide(plan.now)
         self._plan_series(plan, news or News(Interval()))
@@ -311,6 +317,8 @@ class Store:
 
     def _apply(self, plan: Plan) -> None:
         self._book = plan.book
+        if plan.clients is not None:
+            self._clients.apply(plan.clients, plan.now)
         if plan.marked:
             self.backup_taken = None
         self._kinds.apply(plan.series, plan.writes, plan.now)
@@ -327,7 +335,7 @@ class Store:
             self._expiry.looked()
         self._expiry.hasten(plan.series)
 
-    def _picture(self, refused: tuple[Refusal, ...]) -> Snapshot:
+    def _picture(self, refused: tuple[Refusal, ...], left_out: AbstractSet[str] = frozenset()) -> Snapshot:
         counters, gauges, times, distributions, sets = self._kinds.tables()
         return Snapshot(
             settled=self._book.settled,
@@ -343,6 +351,8 @@ class Store:
             windows=self._kinds.windows,
             owners=self._ownership.owners,
             store=self.identity.uuid,
+            left_out=left_out,
+            clients=len(self._clients),
         )
 
     def _stats(self) -> StoreStats:

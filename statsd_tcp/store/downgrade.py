@@ -4,6 +4,7 @@
     slot_parts      in the words of release 0.1.0, part by part
     slot_series     with a row for each raw counter too
     owners          left out: there the family that came first has a name
+    clients         left out: release 0.1.0 takes no batches
 
 All other tables are the same in both. What a total's double cannot hold is left out too; it is never shown.
 """
@@ -43,7 +44,7 @@ _SERIES: Final = """CREATE TABLE series (
 )"""
 
 _DROPPED: Final = (
-    *("rows", "pages", "owners", "backup", "identity", "absorbed"),
+    *("rows", "pages", "owners", "clients", "backup", "identity", "absorbed"),
     *("remote_outputs", "remote_own", "remote_requests", "remote_leaving", "remote_leaving_lines"),
 )
 

@@ -1,6 +1,6 @@
 """The store of release 0.1.0, taken over: every series had a row of its own there, in the table ``series``.
 
-    totals.sqlite         version 2 --read--> totals.sqlite.new, version 4 --rename--> totals.sqlite
+    totals.sqlite         version 2 --read--> totals.sqlite.new, version 5 --rename--> totals.sqlite
     totals.sqlite.0.1     what it was before
 
 Whatever ends this in the middle, the old file is at its place, or the new one is there whole.
@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from statsd_tcp.series.columns import SeriesColumns
 from statsd_tcp.series.plan import SUMS, WIDTHS, Fresh, SeriesPlan
 from statsd_tcp.state.private_files import open_file, sync
+from statsd_tcp.store.clients import CLIENTS_TABLE
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
 from statsd_tcp.store.place import LOCK_TIMEOUT
@@ -84,7 +85,7 @@ def _copy(old: sqlite3.Connection, path: Path, suffix: str) -> Path:
 def _convert(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (*SERIES_TABLES, COUNTERS_COLUMN):
+        for statement in (*SERIES_TABLES, COUNTERS_COLUMN, CLIENTS_TABLE):
             connection.execute(statement)
         found = connection.execute("SELECT id, kind, identity, value, weight, updated FROM series ORDER BY kind, id")
         newest, last_id = connection.execute("SELECT max(updated), max(id) FROM series").fetchone()

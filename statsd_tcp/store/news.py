@@ -17,6 +17,7 @@ from statsd_tcp.series.plan import SeriesPlan
 from statsd_tcp.series.raw import RawLayer, located
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.book import Book
+from statsd_tcp.store.clients import ClientChanges
 from statsd_tcp.store.sessions import Said, Sessions
 from statsd_tcp.store.snapshot import Refusal
 
@@ -41,12 +42,17 @@ class News(NamedTuple):
 
 
 def take_pieces(
-    pieces: Iterable[Piece], sessions: Sessions, raw: RawLayer, book: Book, refused: list[Refusal]
+    pieces: Iterable[Piece],
+    sessions: Sessions,
+    raw: RawLayer,
+    book: Book,
+    clients: ClientChanges,
+    refused: list[Refusal],
 ) -> News | None:
     """Add what pieces count to a book, and return what else they bring, None if there is nothing.
 
-    ``sessions`` tell what workers say by number. Pieces that do not begin where their ledger is committed are
-    ``refused``.
+    ``sessions`` tell what workers say by number, and ``clients`` which batches are in the store. Pieces that do not
+    begin where their ledger is committed are ``refused``.
     """
     living: list[Interval] = []
     recovered: list[Interval] = []
@@ -57,9 +63,13 @@ def take_pieces(
         refusal = book.take_interval(piece, interval)
         if refusal is not None:
             refused.append(refusal)
-        elif piece.recovered:
-            recovered.append(interval)
-        elif session is None:
+            continue
+        batches = _take_batches(piece, book, clients)
+        if piece.recovered:
+            recovered.append(merge([interval, *batches]) if batches else interval)
+            continue
+        living += batches
+        if session is None:
             living.append(interval)
         else:
             increments, named, said = session.take(interval.numbered, raw.columns)
@@ -69,6 +79,19 @@ def take_pieces(
     if not (living or recovered):
         return None
     return News(living[0] if len(living) == 1 else merge(living), recovered, merged(known), saids)
+
+
+def _take_batches(piece: Piece, book: Book, clients: ClientChanges) -> list[Interval]:
+    """Count the batches of a piece, and return those that are not in the store."""
+    book.take_refused(piece.batches.refused)
+    taken: list[Interval] = []
+    for batch, interval in zip(piece.batches.sums, piece.batch_intervals, strict=True):
+        is_new = clients.is_new(batch.key)
+        book.take_batch(batch, is_new=is_new)
+        if is_new:
+            book.add_interval(interval, recovered=piece.recovered)
+            taken.append(interval)
+    return taken
 
 
 def flush_news(raw: RawLayer, plan: SeriesPlan, news: News, *, whole: bool) -> tuple[FlushNews, list[FlushNews]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from statsd_tcp.store.clients import CLIENTS_TABLE
 from statsd_tcp.store.errors import StoreError
 
 __all__ = [
@@ -22,13 +23,14 @@ __all__ = [
 APPLICATION_ID = 0x73747363
 """Marks the file as ours in SQLite's header ("stsc")."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the tables. A file of another version is refused and left alone."""
 
 OLD_VERSION = 2
 """That of release 0.1.0, which is taken over (see `migration`)."""
 
 _WITHOUT_COUNTERS = 3
+_WITHOUT_CLIENTS = 4
 
 COUNTERS_COLUMN = "ALTER TABLE slot_parts ADD COLUMN counters BLOB NOT NULL DEFAULT x''"
 """What the tables of the open flush did not have before version 4."""
@@ -94,6 +96,7 @@ _TABLES = (
         slot INTEGER NOT NULL REFERENCES slot_results (id),
         PRIMARY KEY (output, slot)
     ) WITHOUT ROWID""",
+    CLIENTS_TABLE,
 )
 
 
@@ -105,7 +108,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     ours.
     """
     version = version_of(connection)
-    if version not in {0, _WITHOUT_COUNTERS, SCHEMA_VERSION}:
+    if version not in {0, _WITHOUT_COUNTERS, _WITHOUT_CLIENTS, SCHEMA_VERSION}:
         raise StoreError(f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}")
     is_new = not (version or _objects(connection))
     if not is_new:
@@ -123,9 +126,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     else:
         # After the others: it brings all of the file into memory, from where it can be put back.
         check_whole(connection, path)
-    if version == _WITHOUT_COUNTERS:
+    if version in {_WITHOUT_COUNTERS, _WITHOUT_CLIENTS}:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(COUNTERS_COLUMN)
+        if version == _WITHOUT_COUNTERS:
+            connection.execute(COUNTERS_COLUMN)
+        connection.execute(CLIENTS_TABLE)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
 

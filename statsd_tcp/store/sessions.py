@@ -110,8 +110,11 @@ class Sessions:
         """
         if piece.interval is not None:
             return piece
+        batches = tuple(decode(each.payload) for each in piece.batches.sums)
+        if any(each.numbered.session for each in batches):
+            raise BadIntervalError("a batch has counters by number")
         interval, session = self._read(piece)
-        return msgspec.structs.replace(piece, interval=interval, session=session)
+        return msgspec.structs.replace(piece, interval=interval, session=session, batch_intervals=batches)
 
     def forget(self, ledger_id: str) -> None:
         """Forget a worker's session. What belongs to it is not understood until another one begins."""

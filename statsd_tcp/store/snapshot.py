@@ -6,6 +6,7 @@ Any thread may read a snapshot for as long as it likes; the store never changes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,9 @@ __all__ = [
     "ACCEPT_ERRORS",
     "BAD_LINES",
     "BAD_TAGS",
+    "BATCHES",
+    "BATCHES_REFUSED",
+    "BATCH_OUTCOMES",
     "CLOSED",
     "DATAGRAMS",
     "EMPTY_LINES",
@@ -29,8 +33,11 @@ __all__ = [
     "LINES",
     "RECEIVED_BYTES",
     "RECOVERED_LINES",
+    "REFUSED",
+    "REPEATED",
     "SAMPLES",
     "SERVICE_CHECKS",
+    "STORED",
     "LedgerState",
     "Refusal",
     "Snapshot",
@@ -53,6 +60,12 @@ BAD_TAGS = "bad_tags"
 EVENTS = "events"
 SERVICE_CHECKS = "service_checks"
 RECOVERED_LINES = "recovered_lines"
+BATCHES = "batches"
+BATCHES_REFUSED = "batches_refused"
+
+STORED, REPEATED, REFUSED = "stored", "repeated", "refused"
+BATCH_OUTCOMES = (STORED, REPEATED, REFUSED)
+"""What becomes of a batch."""
 
 KILLED = "killed"
 """The closing reason of the connections that were open in a worker when it died."""
@@ -137,7 +150,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``settled`` are the totals without the ledgers that are not folded yet; `totals` adds those. ``refused``
     are the intervals that this commit dropped. ``flushes`` is None where the store keeps none. ``windows`` are the
     one thing that goes on changing: the quantiles are those of the moment at which they are read. ``owners``
-    are those of the names on the page that several want. ``store`` is the UUID of the store.
+    are those of the names on the page that several want. ``store`` is the UUID of the store. ``left_out`` are the
+    ledgers of which this commit has left out something that their workers have read. ``clients``: how many clients that
+    send batches are remembered.
     """
 
     settled: Mapping[TotalKey, int]
@@ -153,6 +168,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     windows: QuantileSource | None = None
     owners: Mapping[str, Owner] = {}
     store: str = ""
+    left_out: AbstractSet[str] = frozenset()
+    clients: int = 0
 
     def tables(self) -> tuple[SeriesTable, ...]:
         """Return the tables of all kinds."""

@@ -16,6 +16,7 @@ from statsd_tcp.series.sets import SetsPlan
 from statsd_tcp.series.traits import PLAIN_TRAITS, TraitsRow, to_row
 from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
+from statsd_tcp.store.clients import ClientChanges
 from statsd_tcp.store.series_file import Writes, write_series
 from statsd_tcp.store.sessions import Said
 from statsd_tcp.store.snapshot import Refusal
@@ -45,7 +46,7 @@ class Plan(msgspec.Struct):
     which are in memory only. ``decision`` says who owns the names on the page, if that was looked at. ``marked`` says
     that the file has the mark of a backup, which goes. ``targets`` says what became of raw counters that came by name,
     and ``said`` are the numbers that stand for them. ``mapped``: how many series were looked up, by what became of
-    them.
+    them. ``clients``: whose batches are new.
     """
 
     book: Book
@@ -65,12 +66,13 @@ class Plan(msgspec.Struct):
     mapped: Mapping[str, int] = {}
     said: Sequence[Said] = ()
     also: Callable[[sqlite3.Connection], None] | None = None
+    clients: ClientChanges | None = None
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
         decided = self.decision is not None and self.decision.is_new()
         idle = self.flushes is None and self.also is None and self.writes is None
-        return idle and not (self.book.changed() or self.marked or decided)
+        return idle and not (self.book.changed() or self.marked or self.clients or decided)
 
 
 def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesColumns]) -> None:
@@ -81,6 +83,8 @@ def write(connection: sqlite3.Connection, plan: Plan, columns: Sequence[SeriesCo
         if plan.marked:
             unmark(connection)
         _write_book(connection, plan.book)
+        if plan.clients:
+            plan.clients.write(connection, plan.now)
         if plan.writes is not None:
             write_series(connection, plan.writes)
         connection.executemany(_PUT_TRAITS, _traits_rows(plan, columns))

@@ -84,6 +84,7 @@ def _lane(descriptor: int, family: int, index: int, listener: BoundListener) -> 
         endpoint.proxy or "",
         endpoint.trusted,
         endpoint.confirm == "read",
+        stores=endpoint.confirm == "stored",
     )
 
 

@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.examples import Example
+from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.children import Children
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
@@ -35,6 +37,8 @@ __all__ = ["BOOT_TRIES", "Supervisor", "SupervisorEvents"]
 
 BOOT_TRIES = 3
 """The service gives up after this many workers failed to start, if none has ever started."""
+
+_NOTHING = encode(Interval())
 
 ORPHAN_CHECK = 0.1
 """Seconds between two checks whether the workers of an earlier run have ended."""
@@ -214,7 +218,7 @@ class Supervisor(Service):
     def committed(self, snapshot: Snapshot) -> None:
         """Send the workers the offsets up to which their journals are in the store."""
         for slot in self._slots:
-            slot.committed(snapshot.ledgers)
+            slot.committed(snapshot)
 
     def begin_anew(self, ledger_id: str) -> None:
         """Let the worker that writes this ledger send all names again: it was not understood."""
@@ -227,6 +231,8 @@ class Supervisor(Service):
         """Note that a worker accepts; report when all do for the first time."""
         self._ever_ready = True
         self._boot_failures = 0
+        if self._committer.snapshot is not None:
+            slot.committed(self._committer.snapshot)
         if self._announced:
             self._log.info("worker {number} accepts (pid {pid})", number=slot.number, pid=slot.pid)
         elif all(one.state == "ready" for one in self._slots.present):
@@ -235,11 +241,13 @@ class Supervisor(Service):
 
     def gathered(self, ledger: Ledger, message: Gathered) -> None:
         """Keep what a worker sent; commit when all that are waited for have answered, or when one was not asked."""
-        if message.interval:
-            self._committer.add(Piece(ledger.ledger_id, message.start, message.end, message.interval))
+        if message.interval or message.batches:
+            payload = message.interval or _NOTHING
+            self._committer.add(Piece(ledger.ledger_id, message.start, message.end, payload, batches=message.batches))
         self._events.repeated(ledger.worker, message.repeated)
         self._events.rejected(message.examples)
-        if self._rounds.answered(ledger.ledger_id) and not self.draining:
+        # At the end all is committed at once, but for batches: their clients wait for it.
+        if self._rounds.answered(ledger.ledger_id) and (message.batches or not self.draining):
             self._committer.commit()
 
     def gone(self, slot: WorkerSlot, ledger: Ledger, outcome: Outcome, how: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from twisted.logger import Logger
@@ -12,7 +11,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp.children import Child, Ending
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.store.snapshot import LedgerState
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.who.memory import SourceMemory
 from statsd_tcp.words import signal_name
@@ -79,7 +78,7 @@ class WorkerProcess:
         self.channel_ended = False
         self.stalled = False
         self.sources: SourceMemory | None = None
-        self._told = 0
+        self._told = -1
         self.begin_anew()
         child.ended.addCallback(self._exited).addErrback(self._unexpected)
 
@@ -119,11 +118,16 @@ class WorkerProcess:
         # By chance: what the image before this one has asked for may still be answered.
         self.session = 1 + secrets.randbelow((1 << SESSION_BITS) - 1)
 
-    def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
-        """Send it the offset up to which its journal is in the store, if that has advanced."""
-        state = ledgers.get(self.ledger.ledger_id)
-        if state is not None and state.committed > self._told and self.send(Committed(state.committed)):
-            self._told = state.committed
+    def committed(self, snapshot: Snapshot) -> None:
+        """Send it the offset up to which its journal is in the store, if that has advanced; first of all in any case.
+
+        So it knows which store it is.
+        """
+        ledger_id = self.ledger.ledger_id
+        state = snapshot.ledgers.get(ledger_id)
+        offset = 0 if state is None else state.committed
+        if offset > self._told and self.send(Committed(offset, ledger_id not in snapshot.left_out, snapshot.store)):
+            self._told = offset
 
     def handed_on(self, number: int, *, leaving: bool) -> InheritedWorker:
         """Return what the next image of the supervisor must know of it, as the worker of that number."""

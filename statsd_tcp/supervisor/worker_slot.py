@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from typing import Any, Literal, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.store.snapshot import LedgerState
+from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE, Backoff
 from statsd_tcp.supervisor.launcher import Launcher, LaunchError
 from statsd_tcp.supervisor.lifecycle import Action, Event, Stage, step
@@ -149,10 +149,10 @@ class WorkerSlot:
         able = [one for one in (self.current, *self.leaving) if one is not None]
         return [one.ledger.ledger_id for one in able if one.ledger.ledger_id not in late and one.collect()]
 
-    def committed(self, ledgers: Mapping[str, LedgerState]) -> None:
+    def committed(self, snapshot: Snapshot) -> None:
         """Send each worker the offset up to which its journal is in the store, if that has advanced."""
         for one in self.processes:
-            one.committed(ledgers)
+            one.committed(snapshot)
 
     def begin_anew(self, ledger_id: str) -> None:
         """Ask the worker that writes this ledger for another session of names, if it is one of ours."""

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
+from statsd_tcp.aggregate.batches import Brought
 from statsd_tcp.aggregate.encoding import VERSION_1
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.repeat.queue import Repeated
@@ -67,7 +68,7 @@ class LaneSpec(msgspec.Struct, frozen=True):
     ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends. ``proxy``: the
     version of the PROXY protocol whose header comes first, "" for none; ``trust``: the networks that it may come from.
     ``confirms``: a client that has ended its side is told that all is in a journal. ``sources``: it is told who
-    connects, if that is told at all.
+    connects, if that is told at all. ``stores``: a client may send batches, and is told which are in the store.
     """
 
     descriptor: int
@@ -79,6 +80,7 @@ class LaneSpec(msgspec.Struct, frozen=True):
     trust: tuple[str, ...] = ()
     confirms: bool = False
     sources: bool = True
+    stores: bool = False
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
@@ -117,9 +119,15 @@ class Collect(msgspec.Struct, frozen=True, tag=True):
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor says up to where the journal is in the store, so that its space can be used again."""
+    """The supervisor says up to where the journal is in the store, so that its space can be used again.
+
+    ``whole``: nothing before that was left out since it last said so. ``node`` is the UUID of the store, "" as of the
+    releases that did not say it.
+    """
 
     offset: int
+    whole: bool = True
+    node: str = ""
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
@@ -150,7 +158,7 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
     ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
     ``repeated``: what became of the lines for each target to which they are sent on. ``examples``: some of the lines
-    that were rejected.
+    that were rejected. ``batches``: what came of batches, which is not in the interval.
     """
 
     start: int
@@ -159,6 +167,7 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     last: bool = False
     repeated: tuple[Repeated, ...] = ()
     examples: tuple[Example, ...] = ()
+    batches: Brought = Brought()
 
 
 ToWorker = Boot | Collect | Committed | Drain | Retire

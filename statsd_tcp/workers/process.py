@@ -68,7 +68,8 @@ class ChildEnd:
         elif self._worker is None:
             return
         elif isinstance(message, Committed):
-            self._worker.committed(message.offset)
+            self._worker.know(message.node)
+            self._worker.committed(message.offset, whole=message.whole)
         elif isinstance(message, Collect | Drain | Retire):
             self._worker.session = message.session
             self._asked(self._worker, message)
@@ -121,7 +122,7 @@ class ChildEnd:
             self._close()
         else:
             self._done = True
-            self._worker.drain(self._close)
+            self._worker.drain(self._close, heard=False)
 
     def _fail(self, failure: Failure) -> None:
         failure.printTraceback(file=sys.stderr)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,16 +15,19 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from statsd_tcp.aggregate.accepted_lines import AcceptedLines
+from statsd_tcp.aggregate.batches import BatchTally
 from statsd_tcp.aggregate.encoding import encode
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.sums import Sums, new_sums
-from statsd_tcp.aggregate.tally import tally_for
+from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.balanced import BalancedLineLane
+from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.confirming import ConfirmingProtocol
 from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
 from statsd_tcp.ingest.eviction import Eviction
+from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
@@ -31,8 +35,9 @@ from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
+from statsd_tcp.ingest.protocol import LineFactory, LineProtocol, MakeProtocol
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
+from statsd_tcp.ingest.storing import StoringProtocol
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
@@ -54,6 +59,10 @@ RETIRED_CHECK = 0.25
 
 LONGEST_DRAIN = 1.0
 """Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
+
+LONGEST_CONFIRMATION = 2.0
+"""Seconds for which a worker that drains waits for the commit of batches, and for the ends of their clients. Who is not
+told by then sends them again."""
 
 _NOTHING = ListenerCounts()
 
@@ -98,17 +107,13 @@ class Worker:
         self._longest_gap = longest_gap
         self._grammars = [named(grammar) for _, grammar in ledger.directory.listeners]
         self._repeater = make_repeater(reactor, boot.repeat)
-        self._tally = tally_for(
-            ledger.directory.listeners,
-            AcceptedLines(self._repeater.send) if self._repeater else None,
-            _seeded_sums if in_c else None,
-            self._on_much,
-        )
+        self._tally = self._make_tally(ledger.directory.listeners, in_c=in_c)
         self.session = 0
         """The token that the supervisor asks for, see `Collect`; 0: it does not."""
         self._said = SaidNames()
         self._early: IDelayedCall | None = None
         journal = Journal(ledger.ring, ledger.cells)
+        takes_batches = any(spec.stores for spec in boot.lanes)
         self._intake = Intake(
             journal,
             self._tally,
@@ -119,10 +124,17 @@ class Worker:
             resumed=self._on_room,
             longest_line=max((grammar.max_line for grammar in self._grammars), default=0),
             sources=sources,
+            takes_batches=takes_batches,
         )
         self._sources = sources
         self._labels = [label for label, _ in ledger.directory.listeners]
         self._collected = self._intake.journal.head
+        self._batches = BatchIntake(
+            self._intake,
+            BatchTally(self._make_tally(ledger.directory.listeners, in_c=in_c)),
+            [label for label, _ in ledger.directory.listeners],
+            self._on_much,
+        )
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)
         self._factories: dict[int, LineFactory] = {}
@@ -153,7 +165,8 @@ class Worker:
         start, self._collected = self._collected, self._intake.journal.head
         payload = b"" if interval.is_empty() else self._encoded(interval)
         repeated = self._repeater.report() if self._repeater else ()
-        self._send(Gathered(start, self._collected, payload, last, repeated, self._tally.examples.take()))
+        examples = self._tally.examples.take() + self._batches.examples.take()
+        self._send(Gathered(start, self._collected, payload, last, repeated, examples, self._batches.gathered()))
 
     def _blame(self) -> None:
         """Find out who sent the bad lines, as long as the journal has them all."""
@@ -178,18 +191,26 @@ class Worker:
         self._tally.take()
         self._repeater.close().addBoth(lambda _: done())
 
-    def committed(self, offset: int) -> None:
-        """Use the journal's space before that offset again."""
+    def committed(self, offset: int, *, whole: bool = True) -> None:
+        """Use the journal's space before that offset again; ``whole``: no frame before it was left out."""
         self._intake.release(offset)
+        self._batches.committed(offset, whole=whole)
 
-    def drain(self, done: Callable[[], None]) -> None:
+    def know(self, node: str) -> None:
+        """Be of the node whose store has that UUID; "" is not known yet."""
+        self._batches.be(node)
+
+    def drain(self, done: Callable[[], None], *, heard: bool = True) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed.
+
+        ``heard``: there is a supervisor, which commits what it is sent.
 
         1. Lanes stop accepting by themselves; the limit of open connections no longer applies.
         2. The queues are read until they are empty, or for `LONGEST_DRAIN`. A connection in a queue is established for
            its client, which may have sent its lines and gone: closing the socket would reset it, and lose them.
         3. Connections on a transport of the reactor are read to the end of their buffers, and closed.
         4. What was read is settled, so that the supervisor's last answer has all of it. Only then is ``done`` called.
+        5. Before that clients that wait for the confirmation of batches have `LONGEST_CONFIRMATION` to get it.
         """
         self._stop_beating()
         if self._closing is not None:
@@ -206,7 +227,10 @@ class Worker:
             factory.drain()
         self._moderator.stop()
         self._intake.settle()
-        self._wait_closed(done)
+        longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
+        if longest:
+            self.collect()
+        self._wait_closed(done, self._ticks() + int(longest * NANOSECONDS))
 
     def retire(self, done: Callable[[], None]) -> None:
         """Leave the sockets to a successor, serve what is open to its end, and call ``done`` then.
@@ -244,9 +268,12 @@ class Worker:
             connection.drain()
         return taken
 
-    def _wait_closed(self, done: Callable[[], None]) -> None:
+    def _wait_closed(self, done: Callable[[], None], until: int) -> None:
+        if self._occupancy.open and self._ticks() >= until:
+            for factory in self._factories.values():
+                factory.abandon()
         if self._occupancy.open:
-            self._closing = self._reactor.callLater(CLOSING_CHECK, self._wait_closed, done)
+            self._closing = self._reactor.callLater(CLOSING_CHECK, self._wait_closed, done, until)
         else:
             self._closing = None
             done()
@@ -337,10 +364,9 @@ class Worker:
         )
 
     def _kind_of(self, spec: LaneSpec) -> type[HandOverLane]:
-        if spec.kind == "tls":
-            from statsd_tcp.ingest.tls_lane import BalancedTlsLane, TlsLane
-
-            return BalancedTlsLane if spec.proxy else TlsLane
+        # Nothing of these is short.
+        if spec.kind == "tls" or spec.stores:
+            return BalancedGivingLane if spec.proxy else GivingLane
         # Of packets with their length before them no read tells by its end that it is whole: nothing to be done in C.
         if spec.proxy or spec.confirms:
             return self._kinds.balanced if spec.framing == "lines" else BalancedLineLane
@@ -367,11 +393,20 @@ class Worker:
         is_headed = bool(spec.proxy)
         material = self._boot.tls.get(spec.index)
         if material is None:
-            kind = ConfirmingProtocol if spec.confirms else LineProtocol
-            return LineFactory(*common, is_headed=is_headed, protocol=kind)
-        from statsd_tcp.ingest.tls_lane import TlsFactory
+            return LineFactory(*common, is_headed=is_headed, protocol=self._protocol(spec))
+        from statsd_tcp.ingest.tls_lane import StoringTlsProtocol, TlsFactory
 
-        return TlsFactory(*common, context=server_context(material), is_headed=is_headed)
+        kind = partial(StoringTlsProtocol, self._batches) if spec.stores else None
+        return TlsFactory(*common, context=server_context(material), is_headed=is_headed, protocol=kind)
+
+    def _protocol(self, spec: LaneSpec) -> MakeProtocol | None:
+        if spec.stores:
+            return partial(StoringProtocol, self._batches)
+        return ConfirmingProtocol if spec.confirms else None
+
+    def _make_tally(self, listeners: Sequence[tuple[str, str]], *, in_c: bool) -> Tally:
+        accepted = AcceptedLines(self._repeater.send) if self._repeater else None
+        return tally_for(listeners, accepted, _seeded_sums if in_c else None, self._on_much)
 
 
 def _keys_of(spec: LaneSpec) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def raised_format(environment: Environment) -> Iterator[None]:
     """Have the installed code speak to workers in an unknown format."""
     (path,) = environment.root.glob("lib/python*/site-packages/statsd_tcp/formats.py")
     code = path.read_text()
-    known = "frozenset({1, 2, 3, CHANNEL})"
+    known = "frozenset({1, 2, 3, 4, CHANNEL})"
     assert known in code
     path.write_text(code.replace(known, "frozenset({99})"))
     yield

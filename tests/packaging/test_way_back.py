@@ -80,7 +80,7 @@ def test_refused(released: Environment, tmp_path: Path) -> None:
     with release.ended(service):
         service.launch()
         assert service.process.wait(PATIENCE) == 1
-        assert service.log.rstrip() == f"statscounter: {file} has schema version 4; this program knows 2"
+        assert service.log.rstrip() == f"statscounter: {file} has schema version 5; this program knows 2"
     assert file.read_bytes() == before
 
 

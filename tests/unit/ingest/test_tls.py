@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ingest import tls_lane
-from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, BalancedTlsLane, TlsFactory, TlsLane
+from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
+from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, TlsFactory
 from statsd_tcp.settings.endpoints import TlsFiles
 from statsd_tcp.sockets.tls import TlsError, read_tls, server_context
 from tests.certificates import Authority, pem_key
@@ -105,7 +106,7 @@ class TlsTestCase(IngestTestCase):
             context=server_context(read_tls(TlsFiles(good, good))),
             is_headed=bool(self.keys),
         )
-        self.lane = (BalancedTlsLane if self.keys else TlsLane)(
+        self.lane = (BalancedGivingLane if self.keys else GivingLane)(
             *self._common(),
             intake=self.intake,
             index=0,
@@ -350,7 +351,7 @@ class BalancedTlsTests(TlsTestCase):
         """A peer that is no balancer is turned away."""
         self.lane.stop()
         keys = dict(self.keys, trust=("10.0.0.0/8",))
-        self.lane = BalancedTlsLane(
+        self.lane = BalancedGivingLane(
             *self._common(),
             intake=self.intake,
             index=0,

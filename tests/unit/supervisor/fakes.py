@@ -24,7 +24,9 @@ from statsd_tcp.commit.replay import PIECE_BYTES, Replay, replay
 from statsd_tcp.ledger import folder as ledger_folder
 from statsd_tcp.ledger.file import create_ledger
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
+from statsd_tcp.store.snapshot import LedgerState, Snapshot
 from statsd_tcp.workers.channel import Channel, Message
+from tests.unit.web.tables import make_snapshot
 
 RING_SIZE = 1 << 19
 SESSION = 7
@@ -237,6 +239,15 @@ def break_off(channel: Channel) -> None:
     """Let the other side of a channel be gone."""
     transport: Any = channel.transport
     transport.loseConnection()
+
+
+STORE = "4f1f7a0c-6f5c-4d6a-9d0e-3b7d5f2a1c90"
+"""The UUID of the store."""
+
+
+def committed(state: LedgerState) -> Snapshot:
+    """Make a snapshot with one ledger."""
+    return msgspec.structs.replace(make_snapshot(), ledgers={state.ledger_id: state}, store=STORE)
 
 
 class WorkersTestCase(SynchronousTestCase):

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 
+import msgspec
+
 from statsd_tcp.ledger.folder import Ledger
-from statsd_tcp.store.snapshot import LedgerState
+from statsd_tcp.store.snapshot import LedgerState, Snapshot
 from statsd_tcp.supervisor.worker_process import WorkerProcess, outcome_of
 from statsd_tcp.workers.channel import CANNOT_BOOT, FAILED, Collect, Committed, Drain, Gathered, Ready, Retire
-from tests.unit.supervisor.fakes import KILLED, LISTENERS, SESSION, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import (
+    KILLED,
+    LISTENERS,
+    SESSION,
+    STORE,
+    WorkersTestCase,
+    break_off,
+    committed,
+    heard,
+    say,
+)
 
 
 class Told:
@@ -51,10 +63,10 @@ class WorkerProcessTests(WorkersTestCase):
         self.channel = self.reactor.channels[-1]
         return process
 
-    def state(self, ledger: Ledger, offset: int) -> dict[str, LedgerState]:
+    def state(self, ledger: Ledger, offset: int) -> Snapshot:
         """Return up to where the journal of a ledger is in the store."""
         name = ledger.ledger_id
-        return {name: LedgerState(name, 0, "", offset, folded=False, counts={})}
+        return committed(LedgerState(name, 0, "", offset, folded=False, counts={}))
 
     def test_accepts(self) -> None:
         """A worker that says so accepts; only then can it be asked for anything."""
@@ -89,12 +101,21 @@ class WorkerProcessTests(WorkersTestCase):
         self.assertIn(f"what follows the end of worker process {self.child.pid} failed", self.logged)
 
     def test_committed(self) -> None:
-        """It is told what is committed of its own ledger, and only what it does not know."""
+        """It is told what is committed of its own ledger, only what it does not know, and at once which store it is."""
         other, lock = self.ledger_folder.make(5, LISTENERS)
         os.close(lock)
-        for ledger, offset in ((other, 16), (self.ledger, 8), (self.ledger, 8), (self.ledger, 24)):
+        for ledger, offset in ((other, 16), (other, 24), (self.ledger, 8), (self.ledger, 8), (self.ledger, 24)):
             self.process.committed(self.state(ledger, offset))
-        self.assertEqual([Committed(8), Committed(24)], heard(self.channel))
+        self.assertEqual([Committed(offset, node=STORE) for offset in (0, 8, 24)], heard(self.channel))
+
+    def test_left_out(self) -> None:
+        """It is told that something of its journal was left out, and not what was left out of another one."""
+        snapshot = self.state(self.ledger, 8)
+        name = self.ledger.ledger_id
+        for left_out, offset in (({name}, 16), ({"other"}, 24)):
+            ledgers = {name: msgspec.structs.replace(snapshot.ledgers[name], committed=offset)}
+            self.process.committed(msgspec.structs.replace(snapshot, ledgers=ledgers, left_out=left_out))
+        self.assertEqual([Committed(16, whole=False, node=STORE), Committed(24, node=STORE)], heard(self.channel))
 
     def test_both_ends(self) -> None:
         """A worker is dead when it is reaped and its channel is read to the end, in whichever order."""

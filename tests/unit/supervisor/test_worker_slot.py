@@ -14,7 +14,18 @@ from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import Outcome
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from statsd_tcp.workers.channel import CANNOT_BOOT, Boot, Channel, Collect, Committed, Drain, Gathered, Ready, Retire
-from tests.unit.supervisor.fakes import KILLED, LISTENERS, SESSION, FakeChild, WorkersTestCase, break_off, heard, say
+from tests.unit.supervisor.fakes import (
+    KILLED,
+    LISTENERS,
+    SESSION,
+    STORE,
+    FakeChild,
+    WorkersTestCase,
+    break_off,
+    committed,
+    heard,
+    say,
+)
 
 
 class RecordedEvents:
@@ -322,11 +333,12 @@ class ReplaceTests(SlotTestCase):
     def test_committed(self) -> None:
         """What is committed is told to the process with that ledger; for a dead worker's, no process is told."""
         heard(self.channel)
-        state = LedgerState(self.old_ledger, 4, "", 8, folded=False, counts={})
-        self.slot.committed({self.old_ledger: state})
-        self.assertEqual([[Committed(8)], []], [heard(one) for one in (self.old_channel, self.channel)])
+        snapshot = committed(LedgerState(self.old_ledger, 4, "", 8, folded=False, counts={}))
+        self.slot.committed(snapshot)
+        told = [[Committed(8, node=STORE)], [Committed(0, node=STORE)]]
+        self.assertEqual(told, [heard(one) for one in (self.old_channel, self.channel)])
         self.end(self.old_process, self.old_channel)
-        self.slot.committed({self.old_ledger: state})
+        self.slot.committed(snapshot)
         self.assertEqual([], heard(self.channel))
 
 
