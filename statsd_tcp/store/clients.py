@@ -15,7 +15,7 @@ from statsd_tcp.wire.batches import BatchKey
 
 __all__ = ["CLIENTS_TABLE", "FORGOTTEN_AFTER", "MOST_CLIENTS", "ClientChanges", "Clients"]
 
-CLIENTS_TABLE: Final = """CREATE TABLE clients (
+CLIENTS_TABLE: Final = """CREATE TABLE IF NOT EXISTS clients (
     id BLOB PRIMARY KEY,
     seq INTEGER NOT NULL,
     heard REAL NOT NULL

@@ -23,7 +23,7 @@ class IntakeTests(IngestTestCase):
         self.intake.tick = 77
         self.intake.take(0, b"a\nb\n", 9, 2)
         (frame,) = read_frames(self.journal.ring, 0, self.journal.head)
-        self.assertEqual((77, 0, 9, 2, b"a\nb\n"), frame[1:])
+        self.assertEqual((77, 0, 9, 2, b"a\nb\n", None), frame[1:])
         self.assertEqual([], self.tally.lines)
         self.intake.settle()
         self.assertEqual(([b"a", b"b"], 9, 2), (self.tally.lines, self.tally.bytes, self.tally.datagram_count))

@@ -113,7 +113,7 @@ class SameJournalTests(IngestTestCase):
             self.intake.tick, start = number, self.journal.head
             self.assertEqual(1, lane.poll())
             frames = list(read_frames(self.journal.ring, start, self.journal.head))
-            self.assertEqual([(self.journal.head, number, 0, len(line), 0, line)], frames)
+            self.assertEqual([(self.journal.head, number, 0, len(line), 0, line, None)], frames)
             self.intake.release(start)
         self.assertGreater(self.journal.head, len(self.journal.ring))
 

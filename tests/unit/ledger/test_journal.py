@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ledger.cells import GLOBAL_CELLS, JOURNAL_HEAD, JOURNAL_RELEASED
-from statsd_tcp.ledger.journal import FRAME_HEAD, Frame, Journal, read_frames
+from statsd_tcp.ledger.journal import BATCH_OVERHEAD, FRAME_HEAD, Frame, Journal, read_frames
+from statsd_tcp.wire.batches import BatchKey
 
 SIZE = 512
 U32, U64 = 2**32 - 1, 2**64 - 1
@@ -32,6 +33,11 @@ class Ring:
         """Append a frame; give what a reader should see of it."""
         self.journal.append(listener, lines, tick, received, datagrams)
         return Frame(self.journal.head, tick, listener, received, datagrams, lines)
+
+    def append_batch(self, lines: bytes, key: BatchKey) -> Frame:
+        """Append a batch; give what a reader should see of it."""
+        self.journal.append_batch(3, key, lines, 5, len(lines) + 9)
+        return Frame(self.journal.head, 5, 3, len(lines) + 9, 0, lines, key)
 
     def read(self, start: int = 0) -> list[Frame]:
         """Read back from an offset."""
@@ -79,6 +85,27 @@ class JournalTests(SynchronousTestCase):
         ring.journal = Journal(ring.ring, ring.cells)
         second = ring.append(b"b\n")
         self.assertEqual([first, second], ring.read())
+
+    def test_batches(self) -> None:
+        """A batch is one frame with its client and its number, also where the ring wraps around."""
+        ring = Ring()
+        key = BatchKey(bytes(range(16)), (1 << 63) - 1)
+        for length in (SIZE // 3, SIZE // 5) * 4:
+            start = ring.journal.head
+            frames = [ring.append(b"a\n"), ring.append_batch(b"x" * length + b"\n", key), ring.append(b"b\n")]
+            self.assertEqual(frames, ring.read(start))
+            self.assertLessEqual(frames[1].next - frames[0].next, length + 1 + BATCH_OVERHEAD)
+            ring.journal.release(ring.journal.head)
+        self.assertGreater(ring.journal.head, SIZE)
+
+    def test_a_batch_for_an_older_reader(self) -> None:
+        """A reader that does not look at the kind of a frame finds a batch damaged, and lines as they are."""
+        ring = Ring()
+        lines, batch = ring.append(b"a\n"), ring.append_batch(b"b\n", BatchKey(bytes(16), 1))
+        ring.memory[lines.next + FRAME_HEAD - 4] = 0
+        self.assertEqual([lines], ring.read())
+        ring.memory[lines.next + FRAME_HEAD - 4] = 1
+        self.assertEqual([lines, batch], ring.read())
 
     @given(st.lists(contents, max_size=60), st.integers(0, 10_000))
     def test_round_trip(self, frames: list[tuple[bytes, int, int, int, int]], laps: int) -> None:
