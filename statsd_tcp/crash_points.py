@@ -124,6 +124,7 @@ def _after_frame(burn: Burn) -> None:
     from statsd_tcp.ledger.journal import Journal
 
     _after(Journal, "append", burn)
+    _after(Journal, "append_batch", burn)
 
 
 def _before_release(burn: Burn) -> None:

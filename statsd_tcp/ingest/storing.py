@@ -161,7 +161,7 @@ class Storing(LineProtocol):
         self._transport().registerProducer(_Answers(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Count why it ended. What was read is stored, and nobody is told."""
+        """Count why it ended. What was read is stored, and the client is not told."""
         self._is_gone = True
         self._batches.forget(self)
         super().connectionLost(reason)

@@ -64,8 +64,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     None is what the dialect has. ``max_line``, in bytes, is of a stream of lines.
 
     ``proxy`` is the version of the PROXY protocol whose header comes before a client's first byte, None: none does.
-    ``trust`` are the networks that it may come from, None: those that are private. ``confirm``: a client that has ended
-    its side is told that all that it sent was read.
+    ``trust`` are the networks that it may come from, None: those that are private. ``confirm``: with "read" a client
+    that has ended its side is told that all that it sent was read, with "stored" one that sends batches which of them
+    are stored.
 
     A Unix socket has a ``path`` instead of a port; one that begins with ``@`` is an abstract name, which has no mode
     and no owner. ``user`` and ``group`` are numbers, None: those of the service.

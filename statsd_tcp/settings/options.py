@@ -83,7 +83,7 @@ OPTIONS = (
         "receive StatsD lines: tcp:PORT, udp:PORT[:rcvbuf=BYTES], ssl:PORT:privateKey=FILE:certKey=FILE, each with "
         "[:interface=ADDRESS], unix:PATH[:framing=lines|length] or unixgram:PATH, each with [:mode=660], all with "
         "[:dialect=etsy|dogstatsd|statsd_exporter][:tags=STYLE,...|all|none][:container=label|ignore][:name=LABEL], "
-        "streams with [:max-line=BYTES][:proxy=v1|v2|any[:trust=NETWORK,...]] and, without TLS, [:confirm=read]; "
+        "streams with [:max-line=BYTES][:proxy=v1|v2|any[:trust=NETWORK,...]] and [:confirm=read|stored]; "
         f"repeatable, with --count at most {MOST_LISTENERS} "
         "[default: tcp:8125 and udp:8125]",
         example='["tcp:8125", "udp:8125"]',

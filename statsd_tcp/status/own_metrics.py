@@ -16,11 +16,12 @@ __all__ = ["ListenerFacts", "OwnMetrics", "RemoteFacts", "WorkerQueue"]
 
 
 class ListenerFacts(msgspec.Struct, frozen=True):
-    """One listener: its label, whether it takes connections (or datagrams), and whether it only counts."""
+    """One listener: its label, whether it takes connections (or datagrams), only counts them, or takes batches."""
 
     label: str
     stream: bool
     count_only: bool = False
+    takes_batches: bool = False
 
 
 class RemoteFacts(NamedTuple):

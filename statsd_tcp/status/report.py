@@ -142,7 +142,8 @@ class Report:
         pids = {worker.number: worker.pid for worker in workers if worker.pid}
         return OwnMetrics(
             listeners=[
-                ListenerFacts(listener.label, listener.stream, listener.endpoint.count_only) for listener in listeners
+                ListenerFacts(one.label, one.stream, one.endpoint.count_only, one.endpoint.confirm == "stored")
+                for one in listeners
             ],
             worker_slots=[worker.number for worker in workers],
             totals=snapshot.totals(self._ledger_folder.counts()),

@@ -30,6 +30,7 @@ from statsd_tcp.status.own_metrics import OwnMetrics, RemoteFacts
 from statsd_tcp.store import snapshot as store
 from statsd_tcp.store.files import FAULTS
 from statsd_tcp.store.snapshot import Snapshot, StoreStats, TotalKey
+from statsd_tcp.wire.batches import REFUSALS
 from statsd_tcp.wire.reasons import REASONS
 from statsd_tcp.wire.samples import KINDS
 
@@ -56,6 +57,7 @@ class OwnCollector(Collector):
         yield from _commits(self._snapshot.stats)
         yield from _connections(self._own)
         yield from _traffic(self._own)
+        yield from _batches(self._own, self._snapshot.clients)
         yield from _queues(self._own)
         yield from _workers(self._own)
         aside = {(): self._own.ledgers_set_aside}
@@ -125,6 +127,17 @@ def _traffic(own: OwnMetrics) -> Iterator[Metric]:
         yield _counter(metric, text, (), _totals(own, metric, (), [()]))
     drops = {label: own.receive_drops.get(label[0], 0) for label in datagrams}
     yield _counter("receive_drops", "Datagrams that the kernel dropped.", ("listener",), drops)
+
+
+def _batches(own: OwnMetrics, clients: int) -> Iterator[Metric]:
+    takers = [listener.label for listener in own.listeners if listener.takes_batches]
+    known = [(label, outcome) for label in takers for outcome in store.BATCH_OUTCOMES]
+    rows = _totals(own, store.BATCHES, ("listener", "detail"), known)
+    yield _counter("batches", "Batches of listeners with confirm=stored.", ("listener", "outcome"), rows)
+    reasons = [(reason,) for reason in REFUSALS]
+    refused = _totals(own, store.BATCHES_REFUSED, ("detail",), reasons)
+    yield _counter("batches_refused", "Batches that were refused.", ("reason",), refused)
+    yield _gauge("batch_clients", "Clients of which the last batch is known.", (), {(): clients})
 
 
 def _queues(own: OwnMetrics) -> Iterator[Metric]:

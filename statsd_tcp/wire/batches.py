@@ -101,7 +101,7 @@ class BatchFramer:
     """The batches of one connection, the first line of which is a control line.
 
     ``received`` are the bytes that belong to no batch that was given away. Of what is held there may be so much in a
-    process, see `Tails`: ``dropped`` is called when it has to go, and then nothing is a batch any more.
+    process, see `Tails`: ``dropped`` is called when it has to go, and then nothing is a batch from then on.
     """
 
     __slots__ = ("_client", "_dropped", "_held", "_kept", "_last", "_searched", "_tails", "is_broken", "received")
@@ -136,7 +136,7 @@ class BatchFramer:
         self._note_kept()
 
     def take_received(self) -> int:
-        """Return the bytes that belong to no batch, and begin to count anew."""
+        """Return the bytes that belong to no batch, and begin again with 0."""
         received, self.received = self.received, 0
         return received
 

@@ -125,7 +125,7 @@ class Worker:
         self.is_leaving = False
 
     def read(self, connection: Connection) -> None:
-        """Read one batch, with a line of somebody else before it."""
+        """Read one batch, with a line of another client before it."""
         sequence = connection.unread.popleft()
         client = connection.client
         self._intake.take(1, b"other:1|c\n", 10)
@@ -277,7 +277,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def pass_a_second(self) -> None:
-        """Let all go well, up to the commit: nobody is told of it yet."""
+        """Let all go well, up to the commit: no worker is told yet."""
         while unread := self._unread():
             unread[0].worker.read(unread[0])
             self.read_lines += 1

@@ -157,7 +157,7 @@ class StoringTests(StoringTestCase):
         self.assert_ended(client, b"!stored 1 2 0\n", eof=1)
 
     def test_break(self) -> None:
-        """What a client has brought is handed over, also if nobody is there to be told."""
+        """What a client has brought is handed over, also if there is no client left to tell."""
         client = self.client(hello() + batch(1) + LINES)
         client.reset()
         self.turn()
@@ -187,7 +187,7 @@ class StoringTests(StoringTestCase):
         self.assertEqual(({"error": 1}, []), (self.closed, self.tally.lines))
 
     def test_window(self) -> None:
-        """So many batches may be under way, and no more; then again."""
+        """This many batches may be under way, and no more; then again."""
         data = b"".join(batch(number + 1) for number in range(MOST_UNDER_WAY))
         client = self.client(hello() + data)
         self.commit()

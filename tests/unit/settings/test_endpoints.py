@@ -42,6 +42,8 @@ GOOD: dict[str, Endpoint] = {
     "ssl:1:privateKey=/k:proxy=v2:trust=\\:\\:/0": Endpoint(
         "ssl", 1, tls=TlsFiles("/k", "/k"), proxy="v2", trust=("::/0",)
     ),
+    "tcp:1:confirm=stored": Endpoint("tcp", 1, confirm="stored"),
+    "ssl:1:privateKey=/k:confirm=stored": Endpoint("ssl", 1, tls=TlsFiles("/k", "/k"), confirm="stored"),
     "ssl:8443:privateKey=/k:certKey=/c": Endpoint("ssl", 8443, tls=TlsFiles("/k", "/c")),
     "ssl:8443:privateKey=/both": Endpoint("ssl", 8443, tls=TlsFiles("/both", "/both")),
     "ssl:1:privateKey=/k:clientCA=/ca:interface=10.0.0.1": Endpoint(
@@ -64,11 +66,12 @@ BAD: dict[str, str] = {
     "tcp:1:proxy=v1:trust=10.0.0.1/8": "trust=10.0.0.1/8: '10.0.0.1/8' is not a network",
     "tcp:1:proxy=v1:trust=lb.example": "'lb.example' is not a network",
     "tcp:1:proxy=v1:trust=" + ",".join(["10.0.0.0/8"] * 65): "trust= has 65 networks; there may be at most 64",
-    "tcp:1:confirm=stored": "confirm=stored is not one of read",
+    "tcp:1:confirm=sent": "confirm=sent is not one of read, stored",
+    "unix:/s:confirm=stored:framing=length": "confirm=stored is for batches of lines: leave out framing=length",
     "udp:1:proxy=v2": "'proxy=v2' is not one of",
     "udp:1:confirm=read": "'confirm=read' is not one of",
     "unix:/s:proxy=v2:trust=10.0.0.0/8": "'trust=10.0.0.0/8' is not one of",
-    "ssl:1:privateKey=/k:confirm=read": "'confirm=read' is not one of",
+    "ssl:1:privateKey=/k:confirm=read": "TLS does not have: use confirm=stored",
     "tcp:1:rcvbuf=9999": "'rcvbuf=9999' is not one of",
     "tcp:1:framing=length": "'framing=length' is not one of",
     "tcp:1:name=a:name=b": "name= is given twice",

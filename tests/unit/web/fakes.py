@@ -48,7 +48,7 @@ def make_own() -> OwnMetrics:
     """Make the numbers of a service with two workers and three listeners."""
     return OwnMetrics(
         listeners=[
-            ListenerFacts("tcp:8125", stream=True),
+            ListenerFacts("tcp:8125", stream=True, takes_batches=True),
             ListenerFacts("tcp:8888", stream=True, count_only=True),
             ListenerFacts("udp:8125", stream=False),
         ],
