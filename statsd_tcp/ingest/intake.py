@@ -115,7 +115,8 @@ class Intake:
     ) -> None:
         """Serve that many listeners, known by their index, of which none takes a longer line than that, in bytes.
 
-        ``sources``: where it is told what each source brings, if it is. ``takes_batches``: a listener may bring batches.
+        ``sources``: where it is told what each source brings, if it is. ``takes_batches``: one of them may bring
+        batches.
         """
         self.journal = journal
         chunk = _LARGEST_READ + max(longest_line, LARGEST_PACKET) + len(b"\n")

@@ -31,7 +31,6 @@ BETWEEN_CHECKS = 1.0
 """Seconds between two checks for handshakes that take too long, while there are any."""
 
 
-
 @implementer(IHandshakeListener)
 class TlsProtocol(LineProtocol):
     """One client that uses TLS. Its transport is a `twisted.protocols.tls.TLSMemoryBIOProtocol`."""

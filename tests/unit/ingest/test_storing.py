@@ -14,6 +14,7 @@ from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
+from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ingest.storing import StoringProtocol
 from statsd_tcp.ledger.journal import read_frames
 from statsd_tcp.wire.batches import MOST_UNDER_WAY
@@ -36,9 +37,8 @@ class StoringTestCase(IngestTestCase):
     def setUp(self) -> None:
         """Make the lane."""
         super().setUp()
-        self.intake = Intake(
-            self.journal, self.tally, 1, scarce=list, ample=list, full=list, resumed=list, takes_batches=True
-        )
+        doing_nothing: Any = dict.fromkeys(("scarce", "ample", "full", "resumed"), list)
+        self.intake = Intake(self.journal, self.tally, 1, **doing_nothing, sources=self.sources, takes_batches=True)
         self.moderator._intake = self.intake
         self.much: list[bool] = []
         tally = BatchTally(tally_for([("tcp:1", "etsy")]))
@@ -230,6 +230,33 @@ class StoringTests(StoringTestCase):
         self.say(client, b"".join(batch(number + 1) for number in range(MOST_UNDER_WAY)))
         self.commit()
         self.assertEqual(({"error": 1}, 0), (self.closed, self.occupancy.open))
+
+
+class SourceTests(StoringTestCase):
+    """What is told of the sources of batches."""
+
+    told: list[tuple[Any, ...]]
+
+    def make_sources(self) -> WorkerSources | None:
+        """Note what is told."""
+        self.told = []
+        sources = WorkerSources.__new__(WorkerSources)
+        sources.add = sources.writer = lambda *what: self.told.append(what)
+        return sources
+
+    def test_told(self) -> None:
+        """Lines, bytes and bad lines count for the client that has sent them; also bytes that make no batch."""
+        first = hello() + batch(1, b"a:1|c\nbad\n\n")
+        client = self.client(first + LINES)
+        client.fin()
+        self.commit()
+        self.assertEqual(1, len({origin for origin, *_ in self.told}))
+        sums = [sum(column) for column in zip(*(padded[1:] for padded in map(_padded, self.told)), strict=True)]
+        self.assertEqual([0, 1, 3, len(first + LINES), 1, 0, 0], sums)
+
+
+def _padded(what: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*what, *(0,) * (8 - len(what)))
 
 
 class BareTests(StoringTestCase):

@@ -98,6 +98,14 @@ class JournalTests(SynchronousTestCase):
             ring.journal.release(ring.journal.head)
         self.assertGreater(ring.journal.head, SIZE)
 
+    def test_lines_since(self) -> None:
+        """The lines since an offset are those that came without a batch; a batch is a frame without lines there."""
+        ring = Ring()
+        start = ring.append(b"a\n").next
+        ring.append_batch(b"b\n", BatchKey(bytes(16), 1))
+        ring.append(b"c\n", listener=2)
+        self.assertEqual([(3, b""), (2, b"c\n")], list(ring.journal.since(start, 9)))
+
     def test_a_batch_for_an_older_reader(self) -> None:
         """A reader that does not look at the kind of a frame finds a batch damaged, and lines as they are."""
         ring = Ring()
