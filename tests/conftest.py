@@ -15,7 +15,7 @@ from tests.profiles import register
 from tests.shared import Shared
 from tests.skips import Skips
 
-PROCESSES = 2
+PROCESSES = 3
 """Processes that run tests, for each processor: many tests wait for a service most of their time."""
 
 LONGEST_FIRST = (

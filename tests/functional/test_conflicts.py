@@ -27,6 +27,9 @@ def over_udp(service: Service, line: bytes) -> None:
 
 WAYS: dict[str, Sender] = {"tcp": over_tcp, "udp": over_udp}
 
+CASES = [("tcp", 1), ("udp", 3), *(pytest.param(*case, marks=pytest.mark.proof) for case in (("tcp", 3), ("udp", 1)))]
+"""Each way, and one worker and several; proofs are the other pairs."""
+
 
 def send_until(service: Service, send: Sender, line: bytes, shown: str) -> None:
     """Send a line from commit to commit, until the page has a line that begins so."""
@@ -38,8 +41,7 @@ def send_until(service: Service, send: Sender, line: bytes, shown: str) -> None:
     until(is_there, f"{shown} is shown")
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("way, workers", CASES)
 def test_a_mistake_of_one_line(start_service: ServiceMaker, way: str, workers: int) -> None:
     """A name that came once with a wrong type is shown with the right one, and goes on so after a restart."""
     service = start_service(workers=workers, admin=f"tcp:0:{LOOPBACK}", more=["--conflict-silence=5"])
@@ -61,8 +63,7 @@ def test_a_mistake_of_one_line(start_service: ServiceMaker, way: str, workers: i
     assert service.start().metrics().shown("queue_depth") == 17
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("way, workers", CASES)
 def test_another_unit(start_service: ServiceMaker, way: str, workers: int) -> None:
     """A name that was a time and is a distribution from now on is shown as that, with all that came, over a restart."""
     service = start_service(workers=workers, more=["--conflict-silence=5"])
