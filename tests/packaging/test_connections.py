@@ -1,4 +1,4 @@
-"""A test that leaves a connection to SQLite open fails."""
+"""A test that leaves a connection to SQLite open fails, and none leaves files in the checkout."""
 
 from __future__ import annotations
 
@@ -52,3 +52,9 @@ def test_left_open(tmp_path: Path, checkout: Path, body: str, passed: int, error
     assert ends in done.stdout, done.stdout + done.stderr
     assert ("connections are left open, to bad.db" in done.stdout) == bool(errors), done.stdout
     assert ("ERROR at teardown of test_a" in done.stdout) == bool(errors), done.stdout
+
+
+def test_folders(checkout: Path) -> None:
+    """No test asks trial for a folder: under pytest it is made in the checkout, and stays there."""
+    asked = "self.mk" + "temp()"
+    assert not [path.name for path in (checkout / "tests").rglob("test_*.py") if asked in path.read_text()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import socket
 from ipaddress import ip_network
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +13,7 @@ from statsd_tcp.commands.load.proxy import Proxy, ProxyVersion
 from statsd_tcp.commands.load.shapes import Close
 from statsd_tcp.commands.load.workload import Address, Mode
 from statsd_tcp.commands.usage import UsageError
+from tests.unit.folders import make_folder
 
 DESCRIPTORS = 20_000
 
@@ -88,7 +88,7 @@ class DefaultsTests(SynchronousTestCase):
         work = options("--mode", "mix").workload
         kinds = ["bare", "line", "late", "kept", "reset"]
         self.assertEqual((8125, kinds), (work.address.port, [shape.name for shape in work.shapes.shapes]))
-        path = Path(self.mktemp())
+        path = make_folder(self) / "mix"
         path.write_text("line 1\ntls 3 port=8127\n")
         self.assertEqual({8125, 8127}, options("--mode", "mix", "--mix", str(path)).workload.ports)
 
@@ -162,7 +162,7 @@ class RefusalTests(SynchronousTestCase):
 
     def test_bad_files(self) -> None:
         """A file that is no mix is refused with its name and the line at fault."""
-        path = Path(self.mktemp())
+        path = make_folder(self) / "mix"
         table = {b"bare 1\nudp 1\n": f"{path}:2: 'udp' is not", b"\xff": f"{path} is not a text in UTF-8"}
         for content, fault in table.items():
             path.write_bytes(content)

@@ -6,7 +6,6 @@ import resource
 import socket
 import time
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -35,6 +34,7 @@ from tests.unit.commands.servers import (
     serving,
     share,
 )
+from tests.unit.folders import make_folder
 
 
 def run(work: Share, link: MemoryLink | None = None) -> Result:
@@ -139,8 +139,7 @@ class MixTests(SynchronousTestCase):
 
     def test_all_shapes(self) -> None:
         """Each shape does its own, at its own port, and the books hold for each: what is told is what was read."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = make_folder(self)
         key = Authority(folder).issue("server")
         with serving(read_to_the_end) as (port, seen), serving(over_tls(key)) as (secure, seen_secure):
             mix = read_mix(
