@@ -5,7 +5,7 @@ VENV ?= .venv
 ARGS ?=
 # Debian packages that optional tests and benchmarks use; without them these tests are skipped and say so.
 SYSTEM_PACKAGES := chromium chromium-driver curl gcc g++ graphite-carbon haproxy iproute2 libc6-dev libnginx-mod-stream
-SYSTEM_PACKAGES += logrotate monitoring-plugins-basic netcat-openbsd nftables nginx perl procps proftpd-core proftpd-mod-statsd
+SYSTEM_PACKAGES += logrotate monitoring-plugins-basic netcat-openbsd nftables nginx perl php-cli procps proftpd-core proftpd-mod-statsd
 SYSTEM_PACKAGES += prometheus python3-dev systemd tmux util-linux valgrind victoria-metrics
 # Unless there is one: a newer npm than Debian's is a package that does not go with it.
 SYSTEM_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)

@@ -57,7 +57,9 @@ TOGETHER = (
     "tests/functional/test_live_page.py",
     "tests/functional/test_pages.py",
     "tests/functional/test_real_clients.py",
+    "tests/functional/test_client.py",
     "tests/functional/test_real_programs.py",
+    "tests/functional/test_recipes.py",
     "tests/functional/test_runbook.py",
     "tests/functional/test_start_errors.py",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import email
 import os
 import re
@@ -94,6 +95,47 @@ def test_installed(client_wheel: Path, tmp_path: Path) -> None:
     code = "import threading, statsd_tcp_client as s; print(s.__version__, s.StatsClient(), threading.active_count())"
     said = environment.run("python", "-c", code)
     assert re.fullmatch(rf"{re.escape(__version__)} <.*StatsClient object.*> 1\n", said.stdout), said.stderr
+
+
+NOT_PURE = {
+    "meter.py": {"threading"},
+    "processes.py": {"time"},
+    "stopwatch.py": {"time"},
+}
+"""Modules outside of the shells that know more than bytes and numbers, and what: locks and clocks."""
+
+IMPURE = {"asyncio", "selectors", "select", "socket", "threading", "time", "twisted", "signal", "subprocess"}
+
+
+def _imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def test_pure(checkout: Path) -> None:
+    """The core knows no socket, thread, loop or clock, and does not import a shell; only `__init__` does."""
+    package = checkout / "client" / "statsd_tcp_client"
+    for path in package.glob("*.py"):
+        imports = _imports(path)
+        assert {name.partition(".")[0] for name in imports} & IMPURE == NOT_PURE.get(path.name, set()), path
+        shells = {name for name in imports if re.match(r"statsd_tcp_client\.(?:threads|asyncio|twisted)", name)}
+        assert shells == ({"statsd_tcp_client.threads.client"} if path.name == "__init__.py" else set()), path
+
+
+def test_shells(checkout: Path) -> None:
+    """The shells have the same modules; asyncio and Twisted know nothing of each other."""
+    package = checkout / "client" / "statsd_tcp_client"
+    names = {shell: {path.name for path in (package / shell).glob("*.py")} for shell in ("asyncio", "twisted")}
+    assert names["asyncio"] == names["twisted"] <= {path.name for path in (package / "threads").glob("*.py")}
+    for shell, other in (
+        ("asyncio", "twisted"),
+        ("twisted", "asyncio"),
+        ("threads", "asyncio"),
+        ("threads", "twisted"),
+    ):
+        imports = {name for path in (package / shell).glob("*.py") for name in _imports(path)}
+        assert not {name for name in imports if name.partition(".")[0] == other or f"_client.{other}" in name}
 
 
 @pytest.mark.parametrize("minor", MINORS)
