@@ -33,7 +33,6 @@ ELSEWHERE = {
     r"unshare --net python -m tests\.torture\.run .*": "torture/test_torture.py::test_a_short_run",
     r"unshare --net python -m tests\.torture\.reloads .*": "torture/test_torture.py::test_reloads_in_a_row",
     r"prometheus .*": "functional/test_prometheus.py::test_prometheus_scrapes_both_formats",
-    r".*nc -N 127\.0\.0\.1 8130.*": "functional/test_recipes.py::test_recipe",
     r"check_tcp .*": "functional/test_checks.py::test_tcp",
     r"statscounter compare .*": "functional/test_compare.py::test_beside_etsy",
     r"statscounter doctor (?:apply|undo)": "changes the kernel's settings, for the whole machine",
