@@ -58,6 +58,7 @@ from statsd_tcp.status.own_metrics import OwnMetrics
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
+from statsd_tcp.status.who import Listener, Who
 from statsd_tcp.store.handover import FOLDER
 from statsd_tcp.store.snapshot import Snapshot
 from statsd_tcp.supervisor.manifest import Manifest
@@ -158,6 +159,14 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
         )
 
     return open_store
+
+
+def _of_sources(listeners: Sequence[BoundListener]) -> list[Listener]:
+    """Describe listeners as far as sources go."""
+    return [
+        Listener(one.label, may_have_header=one.stream and not one.endpoint.path and one.endpoint.proxy is None)
+        for one in listeners
+    ]
 
 
 class _StorePool(ThreadPool):
@@ -278,6 +287,7 @@ class Service(OrderedService):
             lock,
             manifest.reloads if manifest else 0,
         )
+        who = Who(reactor, self._board, _of_sources(plan.listeners), settings.who_names, settings.who_to)
         self._report = Report(
             reactor,
             plan,
@@ -300,6 +310,7 @@ class Service(OrderedService):
             self._deliveries,
             self._repeats,
             self._examples,
+            who,
             self._remotes,
         )
         self._add_parts(rules)

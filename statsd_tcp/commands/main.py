@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("run the service in the foreground", "statsd_tcp.commands.serve", reads_options=True),
     "store": Command("show, check, export or back up the totals of a service", "statsd_tcp.commands.store.run"),
     "top": Command("show what services do just now, in a terminal", "statsd_tcp.commands.top.run"),
+    "who": Command("show where a service's connections come from", "statsd_tcp.commands.who"),
 }
 
 

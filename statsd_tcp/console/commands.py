@@ -19,7 +19,7 @@ _HTTP = re.compile(rb"(?:[A-Z]+ \S+ HTTP/\d|Host:)", re.IGNORECASE)
 _STATSD = re.compile(rb"[^ |]*:[^ |]*\|[a-z]")
 
 
-_WHOLE = frozenset((*GROUPS, "help", "stats", "health", "workers", "badlines", "conflicts", "config", "quit"))
+_WHOLE = frozenset((*GROUPS, "help", "stats", "health", "workers", "badlines", "conflicts", "config", "who", "quit"))
 
 
 class Command(NamedTuple):

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.aggregate.collisions import GROUPS, Group
 from statsd_tcp.console import replies
 from statsd_tcp.console.commands import Command
+from statsd_tcp.console.interfaces import CommandError
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.search import DELETABLE, Kind
 from statsd_tcp.words import in_words
@@ -45,8 +46,13 @@ class Dispatch:
         for kind in DELETABLE:
             self._commands[f"del{kind}"] = partial(self._delete, kind)
 
-    def reply(self, command: Command) -> Deferred[Reply]:
-        """Carry out a command, and return what is to be written; does not fail."""
+    def reply(self, command: Command, peer: Any = None) -> Deferred[Reply]:
+        """Carry out a command, and return what is to be written; does not fail.
+
+        ``peer`` is the address of the client, as Twisted gives it: not every client is shown sources.
+        """
+        if command.name == "who":
+            return self._who(command.arguments, peer)
         carry_out = self._commands.get(command.name)
         if carry_out is None:
             return succeed(replies.UNKNOWN)
@@ -54,6 +60,10 @@ class Dispatch:
         if not isinstance(made, Deferred):
             return succeed(made)
         return made.addErrback(_explain, command.name)
+
+    def _who(self, arguments: Sequence[str], peer: Any) -> Deferred[Reply]:
+        found: Deferred[Sequence[str]] = self._sources.who(arguments, peer)
+        return found.addCallbacks(replies.lines, _explain, errbackArgs=("who",))
 
     def _health(self, arguments: Sequence[str]) -> str:
         wanted = arguments[0].lower() if arguments else ""
@@ -74,6 +84,6 @@ class Dispatch:
 
 
 def _explain(failure: Failure, name: str) -> str:
-    if not failure.check(StoreError):
+    if not failure.check(StoreError, CommandError):
         _log.failure("the console's command {name} failed", failure=failure, name=name)
     return replies.failure(in_words(failure.value))

@@ -11,7 +11,11 @@ from zope.interface import Attribute, Interface
 from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.store.search import Kind
 
-__all__ = ["IConsoleSources", "IOpenFlush"]
+__all__ = ["CommandError", "IConsoleSources", "IOpenFlush"]
+
+
+class CommandError(Exception):
+    """A command cannot be carried out, as the text says in one line."""
 
 
 class IOpenFlush(Interface):
@@ -40,6 +44,12 @@ class IConsoleSources(Interface):
 
     def conflicts() -> Iterable[tuple[str, object]]:
         """Return the series that the last scrape of ``/metrics`` could not show, by the reason."""
+
+    def who(arguments: Sequence[str], peer: Any) -> Deferred[Sequence[str]]:  # noqa: N805
+        """Return the sources with the most connections, or by what ``arguments`` say, as lines.
+
+        Fails with `CommandError` if it cannot be answered, or not to a client with the address ``peer``.
+        """
 
     def config() -> str:
         """Write the settings in force, as a file for ``--config``."""

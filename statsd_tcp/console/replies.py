@@ -10,13 +10,13 @@ import msgspec
 from statsd_tcp.store.search import Deletion
 from statsd_tcp.wire.notation import as_text
 
-__all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "pairs", "series_json"]
+__all__ = ["END", "HELP", "UNKNOWN", "as_json", "deleted", "dump", "failure", "health", "lines", "pairs", "series_json"]
 
 END = "END\n\n"
 
 HELP = (
     "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
-    "conflicts, config, quit\n\n"
+    "conflicts, config, who, quit\n\n"
 )
 
 UNKNOWN = "ERROR\n"
@@ -26,6 +26,11 @@ UNKNOWN = "ERROR\n"
 def pairs(rows: Iterable[tuple[str, object]]) -> str:
     """Write a name and its value on each line."""
     return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def lines(rows: Iterable[str]) -> str:
+    """Write lines, and the end."""
+    return "".join(f"{row}\n" for row in rows) + END
 
 
 def as_json(found: list[Any]) -> bytes:

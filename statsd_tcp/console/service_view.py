@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.collisions import Group
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
-from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
+from statsd_tcp.console.interfaces import CommandError, IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import open_series
 from statsd_tcp.console.replies import deleted, series_json
 from statsd_tcp.outputs.delivery import OutputFacts
@@ -23,6 +23,7 @@ from statsd_tcp.settings.config_text import config_text
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.health import Health
 from statsd_tcp.status.report import Report
+from statsd_tcp.status.who_table import BY, as_text, table
 from statsd_tcp.store.search import Kind, Search
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceView", "StoredFlush", "conflict_rows", "example_rows", "output_rows"]
 
+
+SHOWN, MOST_SHOWN = 20, 1000
+"""Sources that are shown, unless another number is given, and at most."""
 
 SEARCHED = 10_000
 """Series that are looked at in one go: at most a few tenths of a second if the patterns are the worst ones."""
@@ -116,9 +120,35 @@ class ServiceView:
         """Return what could not be shown."""
         return conflict_rows(self._report.conflicts())
 
+    def who(self, arguments: Sequence[str], peer: Any) -> Deferred[Sequence[str]]:
+        """Return sources as lines."""
+        return maybeDeferred(self._who, arguments, peer)
+
+    def _who(self, arguments: Sequence[str], peer: Any) -> Deferred[Sequence[str]]:
+        who = self._report.who
+        if not who.may_see(peer):
+            raise CommandError("sources are shown to clients on this machine, and to the networks of --who-to")
+        if not who.counts:
+            raise CommandError("sources are not counted, because of --who no")
+        number, by = _top_of(arguments)
+        return who.fresh().addCallback(lambda _: as_text(table(who.rows(number, by))))
+
     def config(self) -> str:
         """Write the settings."""
         return config_text(self._settings)
+
+
+def _top_of(arguments: Sequence[str]) -> tuple[int, str]:
+    """Read the arguments of ``who``: how many, and by what, in any order."""
+    number, by = SHOWN, BY[0]
+    for word in arguments:
+        if word.isascii() and word.isdigit() and 0 < int(word[:9]) <= MOST_SHOWN:
+            number = int(word)
+        elif word in BY:
+            by = word
+        else:
+            raise CommandError(f"write who [1 to {MOST_SHOWN}] [{'|'.join(BY)}]")
+    return number, by
 
 
 def _strip(kind: Kind, gone: AbstractSet[str], ids: range, store: Store) -> range:

@@ -178,7 +178,7 @@ class Session(LineOnlyReceiver):
             self._ended = True
             return
         self._busy = True
-        self._console.dispatch.reply(command).addCallback(self._reply)
+        self._console.dispatch.reply(command, self.transport.getPeer()).addCallback(self._reply)
 
     def _reply(self, reply: Reply) -> None:
         self._busy = False

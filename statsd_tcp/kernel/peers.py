@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import socket
 import struct
+from ipaddress import ip_address
+from typing import Any
 
-__all__ = ["Source", "network_of", "source_of"]
+__all__ = ["Source", "is_local", "is_loopback", "network_of", "source_of"]
 
 Source = str | bytes | int
 
@@ -35,3 +37,16 @@ def network_of(address: str) -> Source:
         return address
     packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
     return socket.inet_ntoa(packed[12:]) if packed.startswith(_MAPPED) else packed[:8]
+
+
+def is_local(address: Any) -> bool:
+    """Return whether a client's address, as Twisted gives it, is of this machine; a Unix socket has no host."""
+    host = getattr(address, "host", None)
+    return host is None or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an IP address is one that no other machine can have."""
+    address = ip_address(host)
+    # A socket for both families has IPv4 addresses in this form.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

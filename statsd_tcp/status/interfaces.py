@@ -24,6 +24,10 @@ class ISources(Interface):
 
     moments = Attribute("The `status.moments.Moments` that keep what happened in each of the last seconds.")
 
+    who = Attribute("The `status.who.Who` that tells where connections come from.")
+
+    node = Attribute("The name of this node.")
+
     refusals = Attribute("The `status.refusals.Refusals` that count what the HTTP server refuses.")
 
     def snapshot() -> Snapshot | None:

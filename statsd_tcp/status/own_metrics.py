@@ -10,6 +10,7 @@ import msgspec
 from statsd_tcp.doctor.watch import Family
 from statsd_tcp.kernel.accept_queue import AcceptQueue
 from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.status.who_table import Spread
 from statsd_tcp.store.snapshot import TotalKey
 
 __all__ = ["ListenerFacts", "OwnMetrics", "RemoteFacts", "WorkerQueue"]
@@ -78,5 +79,6 @@ class OwnMetrics(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Sequence[OutputFacts] = ()
     remotes: Sequence[RemoteFacts] = ()
     kernel: Sequence[Family] = ()
+    sources: Sequence[Spread] = ()
     store: str = ""
     start: str = ""

@@ -6,11 +6,23 @@ from twisted.logger import Logger
 
 __all__ = ["REASONS", "Refusals"]
 
-REASONS = ("body", "header", "host", "origin", "remote", "too_soon", "scrapes", "viewers", "unread", "connections")
+REASONS = (
+    "body",
+    "header",
+    "host",
+    "origin",
+    "remote",
+    "too_soon",
+    "scrapes",
+    "viewers",
+    "unread",
+    "connections",
+    "sources",
+)
 """Why a request is refused: its body is too long; its header is no text, or cannot be; it asks for a name that is not
 ours. Why a reload is: a page of another site asks for it, or another machine, or the last one was a moment ago. Why a
 scrape, or a stream, is: too many are under way, or it is not read. Why a connection is cut: there are too many, and it
-idles."""
+idles. Why sources are not shown: the client is neither on this machine nor in a network of ``--who-to``."""
 
 
 class Refusals:

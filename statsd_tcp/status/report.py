@@ -31,6 +31,7 @@ from statsd_tcp.status.moments import Moments, Reading
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.status.underway import Underway
+from statsd_tcp.status.who import Who
 from statsd_tcp.store.snapshot import ACCEPTED, BAD_LINES, CLOSED, DATAGRAMS, LINES, Snapshot, TotalKey
 from statsd_tcp.supervisor.slots import WorkerFacts
 from statsd_tcp.supervisor.start_plan import Plan
@@ -98,6 +99,7 @@ class Report:
         deliveries: Sequence[Delivering],
         repeats: RepeatTotals,
         examples: LastExamples,
+        who: Who,
         remotes: Sequence[Remote] = (),
         ticks: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -116,6 +118,7 @@ class Report:
         self._remotes = remotes
         self._repeats = repeats
         self._examples = examples
+        self.who = who
         self._ticks = ticks
         self._left_out: Sequence[LeftOut] = ()
         self.refusals = Refusals()
@@ -130,6 +133,12 @@ class Report:
             now = self._reactor.seconds()
             self._samples.append(_Sample(now, _sum(totals, ACCEPTED), _sum(totals, LINES)))
             self.moments.note(Reading(now, totals, self._queues(), snapshot, self.outputs()))
+            self.who.check()
+
+    @property
+    def node(self) -> str:
+        """Return the name of this node."""
+        return self._plan.settings.node
 
     def snapshot(self) -> Snapshot | None:
         """Return what the last commit made."""
@@ -171,6 +180,7 @@ class Report:
             outputs=self.outputs(),
             remotes=[remote.remote_facts() for remote in self._remotes],
             kernel=self._kernel.families(),
+            sources=self.who.spreads(),
             store=snapshot.store,
             start=self._health.start,
         )
@@ -244,7 +254,10 @@ class Report:
             "conflicts": self.conflicts(),
             "last_commit_error": self._committer.failure,
             "underway_seconds": {what: round(age, 3) for what, age in self._underway.ages().items()},
-            "findings": self._underway.findings() + self._kernel.findings() + self._remote_findings(),
+            "findings": self._underway.findings()
+            + self._kernel.findings()
+            + self._remote_findings()
+            + self.who.findings(),
         }
 
     def _remote_findings(self) -> list[dict[str, Any]]:

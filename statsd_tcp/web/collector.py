@@ -71,6 +71,7 @@ class OwnCollector(Collector):
         yield from _series(self._own, self._snapshot, self._conflicts)
         yield from _outputs(self._own, self._snapshot)
         yield from _remotes(self._own.remotes)
+        yield from _sources(self._own)
         for family in self._own.kernel:
             make = _counter if family.counts else _gauge
             yield make(family.name, family.text, family.labels, family.rows)
@@ -243,6 +244,14 @@ def _remotes(remotes: Sequence[RemoteFacts]) -> Iterator[Metric]:
         buckets = [("+Inf" if isinf(bound) else repr(bound), float(count)) for bound, count in facts.buckets]
         times.add_metric((facts.name,), buckets, facts.seconds)
     yield times
+
+
+def _sources(own: OwnMetrics) -> Iterator[Metric]:
+    """Yield how many sources there are. Which they are is not for a database of metrics: see `status.who`."""
+    found = {(one.listener,): float(one.sources) for one in own.sources}
+    yield _gauge("sources", "Different sources of connections in the last minute.", ("listener",), found)
+    shares = {(one.listener,): one.share for one in own.sources}
+    yield _gauge("source_share", "Share of the largest source, from 0 to 1.", ("listener",), shares)
 
 
 def _store(own: OwnMetrics) -> Metric:

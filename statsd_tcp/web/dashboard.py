@@ -6,20 +6,29 @@ easily. With scripts the charts of the last ten minutes come before it, and both
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["REFRESH", "dashboard", "parts"]
+from statsd_tcp.status.who_table import SourceRow, table
+
+__all__ = ["NOT_SHOWN", "REFRESH", "SOURCES", "dashboard", "parts", "sources_part"]
 
 REFRESH = 5
 """Seconds after which a browser without scripts asks again."""
+
+SOURCES = 20
+"""Sources that the page shows."""
+
+NOT_SHOWN = "<p>Sources are shown to clients on this machine, and to the networks of <code>--who-to</code>.</p>\n"
+"""What stands in their place for others."""
 
 _LINKS = (
     ("/metrics", "metrics for Prometheus"),
     ("/healthz", "does the service work"),
     ("/readyz", "does every listener accept"),
     ("/api/v1/status", "status as JSON"),
+    ("/api/v1/who", "who is connecting, as JSON"),
 )
 
 _PAGE = f"""<!DOCTYPE html>
@@ -43,6 +52,8 @@ _PAGE = f"""<!DOCTYPE html>
 <section id="state" aria-label="State">
 {{state}}</section>
 <section id="charts" aria-label="The last ten minutes" hidden></section>
+<section id="sources" aria-label="Sources">
+{{sources}}</section>
 <section id="tables" aria-label="Details">
 {{tables}}</section>
 </main>
@@ -56,11 +67,11 @@ _PAGE = f"""<!DOCTYPE html>
 _MIB = 1 << 20
 
 
-def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> str:
-    """Write the page; ``healthy`` and ``ready`` each with the reason if not."""
+def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str], sources: str = "") -> str:
+    """Write the page; ``healthy`` and ``ready`` each with the reason if not, ``sources`` as markup."""
     title = escape(f"statscounter on {status['node']}")
     links = "\n".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS)
-    return _PAGE.format(title=title, links=links, **parts(status, healthy, ready))
+    return _PAGE.format(title=title, links=links, sources=sources, **parts(status, healthy, ready))
 
 
 def parts(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> dict[str, str]:
@@ -78,6 +89,12 @@ def parts(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, 
         _table("Left out of /metrics", ("reason", "series", "type", "shown", "its type"), _conflicts(status)),
     ]
     return {"state": _joined(state), "tables": _joined(details)}
+
+
+def sources_part(rows: Sequence[SourceRow]) -> str:
+    """Write that part of the page which says where connections come from."""
+    shown = table(rows, "≤", "≥")
+    return _joined([_table("Sources, by connections in the last minute", shown.heads, shown.rows)])
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any
 
 from twisted.web.server import Request
 
 from statsd_tcp.settings.hosts import EVERY_HOST
 
-__all__ = ["Hosts", "is_local", "is_loopback", "is_of_another_site"]
+__all__ = ["Hosts", "is_of_another_site"]
 
 
 class Hosts:
@@ -39,19 +38,6 @@ def is_of_another_site(request: Request) -> bool:
     origin = _field(request, "origin")
     # Our own pages' origin is the very host that they ask; "null" is that of a page that hides its own.
     return bool(origin) and origin.split("://")[1:] != [_field(request, "host")]
-
-
-def is_local(address: Any) -> bool:
-    """Return whether a client's address, as Twisted gives it, is of this machine; a Unix socket has no host."""
-    host = getattr(address, "host", None)
-    return host is None or is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an IP address is one that no other machine can have."""
-    address = ip_address(host)
-    # A socket for both families has IPv4 addresses in this form.
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _field(request: Request, name: str) -> str:

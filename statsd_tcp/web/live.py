@@ -5,6 +5,12 @@
     event: status    what `/api/v1/status` says, now and then
     event: parts     what the page for people says, now and then: the markup of its parts, by their ids
 
+Those who may see sources get these, too:
+
+    event: source-past    a list of the rates of the largest sources in the last ten minutes, before all else
+    event: source-moment  each further one
+    event: sources        the sources with the most connections, as `/api/v1/who` has them, now and then
+
 All viewers get the same bytes, which are written once. One that does not read gets what it has missed when it reads
 again, and is cut off when it has not read for half a minute. The format is that of the HTML standard, section 9.2.
 """
@@ -20,7 +26,7 @@ from zope.interface import implementer
 
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.web.answer import LONGEST_PAUSE
-from statsd_tcp.web.dashboard import parts
+from statsd_tcp.web.dashboard import SOURCES, parts, sources_part
 from statsd_tcp.web.pages import Page, plain_text, versioned
 
 __all__ = ["EVERY", "MOST_VIEWERS", "LivePage"]
@@ -41,8 +47,9 @@ _RETRY = b"retry: 2000\n\n"
 class _Viewer:
     """One viewer. ``seen`` is the number of the last moment that it was sent; ``clock`` has the ``seconds``."""
 
-    def __init__(self, clock: Any, request: Request) -> None:
+    def __init__(self, clock: Any, request: Request, *, sees_sources: bool) -> None:
         self.request = request
+        self.sees_sources = sees_sources
         self.seen = 0
         self._clock = clock
         self._paused_at: float | None = None
@@ -76,6 +83,8 @@ class LivePage(Page):
         self._moments = sources.moments
         self._viewers: list[_Viewer] = []
         self._moments.heard.append(self._pass_on)
+        self._who = sources.who
+        self._who.heard.append(self._pass_sources_on)
 
     def read(self, request: Request) -> bytes | int:
         """Begin with what there was, and go on until the viewer leaves."""
@@ -87,12 +96,14 @@ class LivePage(Page):
         request.setHeader("cache-control", "no-store")
         if request.method == b"HEAD":
             return b""
-        viewer = _Viewer(self._clock, request)
+        sees = self._who.counts and self._who.may_see(request.getClientAddress())
+        viewer = _Viewer(self._clock, request, sees_sources=sees)
         viewer.seen = self._moments.number
         self._viewers.append(viewer)
         request.notifyFinish().addBoth(lambda _: self._viewers.remove(viewer))
         past = b"[%b]" % b",".join(self._moments.since(0))
-        request.write(_RETRY + _event(b"past", past) + self._state())
+        before = _event(b"source-past", b"[%b]" % b",".join(self._who.charted())) if sees else b""
+        request.write(_RETRY + before + _event(b"past", past) + self._state() + (self._sources_now() if sees else b""))
         return NOT_DONE_YET
 
     def _pass_on(self) -> None:
@@ -100,15 +111,30 @@ class LivePage(Page):
         if not self._viewers:
             return
         state = self._state() if self._moments.number % EVERY == 0 else b""
+        sees = any(viewer.sees_sources for viewer in self._viewers)
+        if sees:
+            self._who.look()
+        seen = self._sources_now() if sees and state else b""
         for viewer in self._viewers.copy():
             if not viewer.paused:
                 moments = self._moments.since(viewer.seen)
                 viewer.seen = self._moments.number
-                viewer.request.write(b"".join(_event(b"moment", moment) for moment in moments) + state)
+                more = seen if viewer.sees_sources else b""
+                viewer.request.write(b"".join(_event(b"moment", moment) for moment in moments) + state + more)
             elif viewer.paused > LONGEST_PAUSE:
                 self._sources.refusals.note("unread", "a stream of moments was not read")
                 transport: Any = viewer.request.transport
                 transport.abortConnection()
+
+    def _pass_sources_on(self, moment: bytes) -> None:
+        for viewer in self._viewers.copy():
+            if viewer.sees_sources and not viewer.paused:
+                viewer.request.write(_event(b"source-moment", moment))
+
+    def _sources_now(self) -> bytes:
+        rows = self._who.rows(SOURCES)
+        markup = {"sources": sources_part(rows)}
+        return _event(b"sources", msgspec.json.encode(rows)) + _event(b"parts", msgspec.json.encode(markup))
 
     def _state(self) -> bytes:
         sources = self._sources

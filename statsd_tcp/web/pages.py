@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from statsd_tcp.status.interfaces import ISources
-from statsd_tcp.web.dashboard import dashboard
+from statsd_tcp.web.dashboard import NOT_SHOWN, SOURCES, dashboard, sources_part
 
 __all__ = [
     "STATUS_VERSION",
@@ -116,8 +116,14 @@ class DashboardPage(Page):
         """Write it again."""
         request.setHeader("content-type", "text/html; charset=utf-8")
         request.setHeader("cache-control", "no-store")
-        sources = self._sources
-        return dashboard(sources.status(), sources.healthy(), sources.ready()).encode()
+        sources, who = self._sources, self._sources.who
+        shown = NOT_SHOWN
+        if who.counts and who.may_see(request.getClientAddress()):
+            who.look()
+            shown = sources_part(who.rows(SOURCES))
+        elif not who.counts:
+            shown = ""
+        return dashboard(sources.status(), sources.healthy(), sources.ready(), shown).encode()
 
 
 class StatePage(Page):

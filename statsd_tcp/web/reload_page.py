@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
+from statsd_tcp.kernel.peers import is_local
 from statsd_tcp.reload.askers import REST
 from statsd_tcp.status.interfaces import ISources
-from statsd_tcp.web.hosts import is_local, is_of_another_site
+from statsd_tcp.web.hosts import is_of_another_site
 from statsd_tcp.web.pages import Page, plain_text
 
 __all__ = ["ReloadPage"]

@@ -10,16 +10,18 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from statsd_tcp.guests import Guests
+from statsd_tcp.kernel.peers import is_loopback
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.status.interfaces import ISources
 from statsd_tcp.status.refusals import Refusals
 from statsd_tcp.web.assets import make_assets
-from statsd_tcp.web.hosts import Hosts, is_loopback
+from statsd_tcp.web.hosts import Hosts
 from statsd_tcp.web.live import LivePage
 from statsd_tcp.web.pages import DashboardPage, Folder, Page, RefusalPage, StatePage, StatusPage
 from statsd_tcp.web.reload_page import ReloadPage
 from statsd_tcp.web.request import BareRequest, Channel
 from statsd_tcp.web.scrape import MetricsPage
+from statsd_tcp.web.who import WhoPage
 
 __all__ = ["make_site"]
 
@@ -49,6 +51,7 @@ def make_site(reactor: Any, sources: ISources, settings: Settings, names: Iterab
     _put(root, "-/reload", ReloadPage(sources, remote=settings.http_lifecycle))
     _put(root, "api/v1/status", StatusPage(sources))
     _put(root, "api/v1/live", LivePage(reactor, sources))
+    _put(root, "api/v1/who", WhoPage(sources))
     root.putChild(b"assets", make_assets())
     http = settings.http
     inside = http is not None and http.interface is not None and is_loopback(http.interface)

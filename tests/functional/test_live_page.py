@@ -15,7 +15,7 @@ from tests.functional.service import Service
 from tests.functional.waiting import until
 from tests.npm import node_path
 
-CHARTS = 9
+CHARTS = 10
 SERIOUS = {"serious", "critical"}
 
 LAST = """
@@ -85,6 +85,10 @@ def test_it_moves(browser: Browser, service: Service) -> None:
     until(lambda: "20" in browser.run(cells), "the table has them")
     for cell in ("malformed_line", "nothing"):
         assert cell in browser.run(cells)
+    # Sources are shown to those on this machine, in a chart and a table.
+    seen(browser, f"return (() => {{ {LAST} }})().some((value) => value > 0)".replace("arguments[0]", "'sources'"))
+    sources = "return [...document.querySelectorAll('#sources td')].map((cell) => cell.textContent)"
+    until(lambda: browser.run(sources)[:2] == ["127.0.0.1", "bare"], "the table has them")
     assert browser.run("return performance.timeOrigin") == loaded
     assert browser.messages() == []
 

@@ -212,6 +212,7 @@ STATES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
     "Two services are one node": as_it_is,
     "Memory": as_it_is,
     "Bad lines": as_it_is,
+    "All clients seem to be one": as_it_is,
     "A limit of the kernel is hit": queue_overflown,
     # The last: what is counted since the start, and the bad lines, are gone then.
     "A node is silent": killed,

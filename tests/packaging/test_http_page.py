@@ -11,6 +11,7 @@ import pytest
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import Client, FakeReactor, FakeSources
+from tests.unit.who.boards import small_board
 
 TEXT = Path(__file__, "../../../docs/http.md").resolve().read_text()
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "BREW"}
@@ -27,10 +28,12 @@ class Answer(NamedTuple):
 
 def ask(head: str, *fields: str) -> Answer:
     """Send a request to a service on a port that other machines reach; a reload passes its rehearsal."""
-    reactor, sources = FakeReactor(), FakeSources()
+    reactor, sources = FakeReactor(), FakeSources(small_board())
     client = Client(make_site(reactor, sources, build_settings({"http": ["tcp:9102"]}), ("web1",)))
     client.send_raw("".join(f"{line}\r\n" for line in (head, *fields, "")).encode())
     reactor.pool.release()
+    while sources.who_clock.getDelayedCalls():
+        sources.who_clock.advance(0)
     for answer in sources.asked:
         answer("")
     return Answer(*client.answer(), client.transport.disconnecting)

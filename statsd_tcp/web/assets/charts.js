@@ -11,11 +11,12 @@ const CHARTS = [
   { field: "closed", title: "Ends of connections by reason", unit: "per second" },
   { field: "commit", title: "Time of a commit", unit: "milliseconds", single: "commit", scale: 1000 },
   { field: "queued", title: "Waiting for outputs", unit: "" },
+  { field: "sources", title: "Connections by source", unit: "per second, mean of a minute", most: 6, secret: true },
 ];
-const KEPT = 600; // moments
+const KEPT = 600; // moments, and seconds
 const DASHES = [[], [6, 3], [2, 2], [8, 2, 2, 2], [12, 4], [4, 6]];
 const HEIGHT = 150; // pixels
-const STEP = 10; // moments in a row of a table
+const STEP = 10; // seconds in a row of a table
 
 const written = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -56,7 +57,7 @@ class Chart {
     this.moments = moments;
     const names = this.spec.single
       ? [this.spec.single]
-      : [...new Set(moments.flatMap((moment) => Object.keys(moment[this.spec.field])))].sort();
+      : this.chosen(moments);
     const data = [moments.map((moment) => moment.at), ...names.map((name) => moments.map((one) => this.value(one, name)))];
     if (this.plot === null || names.join("\n") !== this.names.join("\n")) {
       this.names = names;
@@ -68,6 +69,17 @@ class Chart {
     if (this.plot.cursor.idx == null && moments.length) this.plot.setLegend({ idx: moments.length - 1 });
     this.describe();
     if (this.details.open) this.tabulate();
+  }
+
+  /* Names in a fixed order; of those that come and go as they like, the ones with the most. */
+  chosen(moments) {
+    const sums = new Map();
+    for (const moment of moments) {
+      for (const [name, value] of Object.entries(moment[this.spec.field])) sums.set(name, (sums.get(name) ?? 0) + value);
+    }
+    const names = [...sums.keys()];
+    if (!this.spec.most) return names.sort();
+    return names.sort((one, other) => sums.get(other) - sums.get(one)).slice(0, this.spec.most).sort();
   }
 
   draw(data) {
@@ -112,14 +124,24 @@ class Chart {
     return value === null ? "–" : written.format(value);
   }
 
+  /* The moments of ten seconds each, the newest first. */
+  steps() {
+    const steps = [];
+    for (const moment of this.moments.slice().reverse()) {
+      const last = steps.at(-1);
+      if (last && last.at(-1).at - moment.at < STEP - 0.5) last.unshift(moment);
+      else steps.push([moment]);
+    }
+    return steps;
+  }
+
   /* Means of ten seconds, the newest first. */
   tabulate() {
     this.details.querySelector(".figures")?.remove();
     if (!this.details.open) return;
     const head = ["time", ...this.names].map((name) => element("th", { scope: "col" }, name));
     const rows = [];
-    for (let end = this.moments.length; end > 0; end -= STEP) {
-      const some = this.moments.slice(Math.max(0, end - STEP), end);
+    for (const some of this.steps()) {
       const cells = this.names.map((name) => {
         const values = some.map((moment) => this.value(moment, name)).filter((value) => value !== null);
         return this.say(values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);

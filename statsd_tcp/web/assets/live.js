@@ -5,6 +5,7 @@ const stream = document.getElementById("stream");
 const place = document.getElementById("charts");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let moments = [];
+let sourceMoments = null; // only for those who may see sources
 let charts = [];
 let drawn = 0; // moments since the last drawing
 let source = null;
@@ -15,7 +16,7 @@ function say(text) {
 
 function draw() {
   drawn = 0;
-  for (const chart of charts) chart.show(moments);
+  for (const chart of charts) chart.show(chart.spec.secret ? sourceMoments : moments);
 }
 
 function begin() {
@@ -23,7 +24,7 @@ function begin() {
   for (const chart of charts) chart.end();
   place.hidden = false;
   place.replaceChildren();
-  charts = CHARTS.map((spec) => new Chart(spec, place));
+  charts = CHARTS.filter((spec) => !spec.secret || sourceMoments).map((spec) => new Chart(spec, place));
   draw();
 }
 
@@ -39,6 +40,15 @@ function put(id, markup) {
 
 function connect() {
   source = new EventSource("/api/v1/live");
+  sourceMoments = null;
+  source.addEventListener("source-past", (event) => {
+    sourceMoments = JSON.parse(event.data);
+  });
+  source.addEventListener("source-moment", (event) => {
+    if (!sourceMoments) return;
+    sourceMoments.push(JSON.parse(event.data));
+    while (sourceMoments[0].at < sourceMoments.at(-1).at - KEPT) sourceMoments.shift();
+  });
   source.addEventListener("past", (event) => {
     moments = JSON.parse(event.data);
     begin();

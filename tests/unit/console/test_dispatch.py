@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
-from statsd_tcp.console.interfaces import IConsoleSources, IOpenFlush
+from statsd_tcp.console.interfaces import CommandError, IConsoleSources, IOpenFlush
 from statsd_tcp.console.replies import deleted, series_json
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.search import Deletion
@@ -41,7 +41,7 @@ ETSY = (
 
 HELP = (
     "Commands: stats, counters, timers, gauges, sets, delcounters, deltimers, delgauges, health, workers, badlines, "
-    "conflicts, config, quit\n\n"
+    "conflicts, config, who, quit\n\n"
 )
 
 
@@ -98,6 +98,12 @@ class FakeSources:
         """Yield one series that is left out."""
         yield "type", "queue_depth (c); shown is queue.depth (g)"
 
+    def who(self, arguments: Sequence[str], peer: Any) -> Deferred[Sequence[str]]:
+        """Return a source, to those on this machine."""
+        if peer != "here":
+            return fail(CommandError("not to you"))
+        return succeed([f"10.0.0.1 {' '.join(arguments)}"])
+
     def config(self) -> str:
         """Write two settings."""
         return 'workers = 2\nlisten = ["tcp:8125"]\n'
@@ -133,6 +139,12 @@ class AnswersTests(SynchronousTestCase):
     def test_stats(self) -> None:
         """The statistics are a name and a number on each line, with an end."""
         self.assertEqual("uptime: 3\nmessages.bad_lines_seen: 1\nEND\n\n", self.answer("stats"))
+
+    def test_sources(self) -> None:
+        """Sources are lines with an end, for a client that may see them; others are told why not."""
+        reply = self.dispatch.reply(read_command(b"who 5 lines"), "here")
+        self.assertEqual("10.0.0.1 5 lines\nEND\n\n", self.successResultOf(reply))
+        self.assertEqual("ERROR: not to you\n", self.answer("who"))
 
     def test_bad_lines(self) -> None:
         """The examples of bad lines are a reason and a line on each line, with an end."""

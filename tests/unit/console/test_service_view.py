@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.console.service_view import conflict_rows, example_rows, output_rows
+from statsd_tcp.console.interfaces import CommandError
+from statsd_tcp.console.service_view import ServiceView, conflict_rows, example_rows, output_rows
 from statsd_tcp.outputs.delivery import OutputFacts
+from statsd_tcp.status.who import Listener, Who
+from tests.unit.who.boards import note, small_board
 
 
 class OutputRowsTests(SynchronousTestCase):
@@ -56,3 +66,43 @@ class ConflictRowsTests(SynchronousTestCase):
             [("type", "q.d (c); shown is q_d;k=v (g)"), ("reserved", "process_open_fds (g)")],
             list(conflict_rows([one, other])),
         )
+
+
+class WhoTests(SynchronousTestCase):
+    """Sources on the console."""
+
+    def setUp(self) -> None:
+        """Make a service with two sources."""
+        board = small_board(64)
+        memory = board.make()
+        self.addCleanup(memory.close)
+        note(memory, "10.0.0.1", lines=7)
+        note(memory, "10.0.0.2", connections=5, lines=1)
+        self.clock = Clock()
+        who = Who(self.clock, board, [Listener("tcp:8125", may_have_header=True)], None, ())
+        service: Any = SimpleNamespace(who=who)
+        self.view = ServiceView(service, service, service, service)
+
+    def answer(self, *arguments: str, host: str = "127.0.0.1") -> Deferred[Sequence[str]]:
+        """Ask, and let all work be done."""
+        answer = self.view.who(arguments, IPv4Address("TCP", host, 1))
+        while self.clock.getDelayedCalls():
+            self.clock.advance(0)
+        return answer
+
+    def test_sources(self) -> None:
+        """They are lines, as many and in the order that the arguments say."""
+        lines = self.successResultOf(self.answer())
+        self.assertEqual(["source", "10.0.0.2", "10.0.0.1"], [line.split()[0] for line in lines])
+        lines = self.successResultOf(self.answer("1", "lines"))
+        self.assertEqual(["source", "10.0.0.1"], [line.split()[0] for line in lines])
+
+    def test_refused(self) -> None:
+        """A client elsewhere, and arguments that mean nothing, get one line."""
+        for answer, why in (
+            (self.answer(host="192.0.2.1"), "--who-to"),
+            (self.answer("0"), "write who"),
+            (self.answer("age"), "write who"),
+            (self.answer("9" * 5000), "write who"),
+        ):
+            self.assertIn(why, str(self.failureResultOf(answer, CommandError).value))

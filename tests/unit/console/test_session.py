@@ -22,7 +22,7 @@ class FakeDispatch:
     def __init__(self) -> None:
         self.waiting: list[Deferred[str]] = []
 
-    def reply(self, command: Command) -> Deferred[str]:
+    def reply(self, command: Command, peer: Any = None) -> Deferred[str]:
         """Answer."""
         if command.name == "later":
             self.waiting.append(Deferred())

@@ -27,6 +27,7 @@ from statsd_tcp.status.greeting import greeting
 from statsd_tcp.status.health import LONGEST_COMMIT, Health
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.underway import Underway
+from statsd_tcp.status.who import Who
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.snapshot import ACCEPTED, LINES, LedgerState, Snapshot, TotalKey
 from statsd_tcp.supervisor.backoff import HEALTHY_LIFE
@@ -623,6 +624,7 @@ class ReportTests(SupervisorTestCase):
             self.reactor, self.plan, self.supervisor, committer, self.ledger_folder, self.recovery,
             self.health, reload, kernel, Underway({"commit": [self.committer]}), [],
             RepeatTotals((), self.reactor.seconds), LastExamples(self.reactor, kept=True),
+            Who(self.reactor, None, (), None, ()),
         )  # fmt: skip
         self.start()
 

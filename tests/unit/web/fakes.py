@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.web.server import Site
@@ -21,7 +22,10 @@ from statsd_tcp.status.left_out import LeftOut
 from statsd_tcp.status.moments import Moments
 from statsd_tcp.status.own_metrics import ListenerFacts, OwnMetrics, RemoteFacts, WorkerQueue
 from statsd_tcp.status.refusals import Refusals
+from statsd_tcp.status.who import Listener, Who
+from statsd_tcp.status.who_table import Spread
 from statsd_tcp.store.snapshot import Snapshot, TotalKey
+from statsd_tcp.who.memory import SourceBoard
 from tests.unit import transports
 from tests.unit.supervisor.fakes import ImmediatePool
 from tests.unit.web.tables import make_snapshot
@@ -66,6 +70,7 @@ def make_own() -> OwnMetrics:
         underway={"commit": 1.5, "delivery": 0.0},
         recovery_faults={"frame": 0, "missing": 1},
         outputs=[OutputFacts("graphite:h:2003", 3, 40, 5, 2, 1.5e9, "", None, 0.25)],
+        sources=[Spread("tcp:8125", 3, 0.5), Spread("udp:8125", 0, 0.0)],
         remotes=[RemoteFacts("remote-write:h/w", 1, 2, {"batch": 3}, 1.5e9, 1000, 4.5, ((1.0, 6), (inf, 7)))],
     )
 
@@ -74,7 +79,13 @@ def make_own() -> OwnMetrics:
 class FakeSources:
     """A service that a test can make unwell."""
 
-    def __init__(self) -> None:
+    node = "web<1>"
+
+    def __init__(self, board: SourceBoard | None = None, to: Sequence[str] = ()) -> None:
+        """``board`` has the sources, if they are counted; the clock of what adds them up is ``who_clock``."""
+        self.who_clock = Clock()
+        listeners = [Listener("tcp:8125", may_have_header=True), Listener("tcp:8888", may_have_header=False)]
+        self.who = Who(self.who_clock, board, listeners, None, to)
         self.current: Snapshot | None = make_snapshot(("c", "hits.page\nk\né", 5.0), ("ms", "t", 1500.0, 2.0))
         self.state = (True, "")
         self.readiness = (True, "")

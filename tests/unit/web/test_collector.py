@@ -38,6 +38,8 @@ NAMES = [
     "accept_queue_length",
     "accept_queue_limit",
     "listen_drops_total",
+    "sources",
+    "source_share",
     "workers",
     "worker_restarts_total",
     "worker_open_fds",
@@ -145,6 +147,12 @@ class OwnCollectorTests(SynchronousTestCase):
         """Totals of a listener and a worker that the service no longer has are still there."""
         self.assertEqual(self.value("connections_total", listener="tcp:gone", worker="7"), 2)
         self.assertEqual(self.value("connections_open", listener="tcp:gone"), 0)
+
+    def test_sources(self) -> None:
+        """Sources are counted for each listener, and none is named."""
+        self.assertEqual(self.value("sources", listener="tcp:8125"), 3)
+        self.assertEqual(self.value("source_share", listener="tcp:8125"), 0.5)
+        self.assertEqual(self.value("sources", listener="udp:8125"), 0)
 
     def test_known_values_begin_with_zero(self) -> None:
         """Every known label value is there before anything happened."""

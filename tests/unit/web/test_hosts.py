@@ -6,8 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.kernel.peers import is_loopback
 from statsd_tcp.settings.build import build_settings
-from statsd_tcp.web.hosts import Hosts, is_loopback
+from statsd_tcp.web.hosts import Hosts
 from statsd_tcp.web.site import make_site
 from tests.unit.web.fakes import FakeReactor, FakeSources
 from tests.unit.web.test_site import SiteTestCase
