@@ -43,6 +43,7 @@ COMMANDS = {
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),
+    "who": Command("what counting where connections come from costs, in turns with not doing it", "micro.who", "whole"),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
     "remote": Command(

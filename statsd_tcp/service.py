@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python.threadpool import ThreadPool
 
+from statsd_tcp import native
 from statsd_tcp.aggregate.amounts import Amount
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.known_series import IdleRules
@@ -219,6 +220,13 @@ class OrderedService(MultiService):
         return Deferred.fromCoroutine(self._stop_parts())
 
 
+def _board(settings: Settings) -> SourceBoard | None:
+    """Make what sources are counted on, if they are. Counting in Python costs more than a connection does."""
+    is_cheap = native.is_used(os.environ)
+    counts = settings.who == "all" or (settings.who and is_cheap)
+    return SourceBoard(SourcePlan.by_chance(*settings.who_mask)) if counts else None
+
+
 class Service(OrderedService):
     """All parts of the service, and what they tell each other.
 
@@ -252,7 +260,7 @@ class Service(OrderedService):
         self._recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=self._examples.add)
         self._committer = Committer(reactor, self._pool, _store_opener(plan, rules), ledger_folder, self._recovery)
         self._notifier = Notifier(os.environ, os.getpid())
-        self._board = SourceBoard(SourcePlan.by_chance(*settings.who_mask)) if settings.who else None
+        self._board = _board(settings)
         self._supervisor = Supervisor(
             reactor,
             children,

@@ -15,8 +15,8 @@ import msgspec
 from benchmarks import measurement
 from benchmarks.accept import proc
 from benchmarks.accept.others import OTHERS, Places, start_other
-from benchmarks.accept.servers import OURS, OURS_IN_PYTHON, Server, Totals, start_peer
-from benchmarks.accept.service import Service
+from benchmarks.accept.servers import OURS, OURS_KINDS, WITHOUT_WHO, Server, Totals, start_peer
+from benchmarks.accept.service import NO_WHO, Service
 from benchmarks.accept.workloads import WORKLOADS, Role, Workload
 from benchmarks.programs import Report, ToolError, generate
 
@@ -81,8 +81,9 @@ def start(peer: str, workload: Workload, cpu: int | None, places: Places) -> Ser
     """The server of that name, ready."""
     if peer in OTHERS:
         return start_other(peer, places, cpu)
-    if peer in {OURS, OURS_IN_PYTHON}:
-        return Service(workload.role, cpu, native=peer == OURS)
+    if peer in OURS_KINDS:
+        options = NO_WHO if peer.endswith(WITHOUT_WHO) else ()
+        return Service(workload.role, cpu, native=peer.removesuffix(WITHOUT_WHO) == OURS, options=options)
     return start_peer(peer, workload, cpu)
 
 

@@ -15,6 +15,9 @@ LOOP_SOURCE = Path(__file__).resolve().parent / "peers" / "loop.c"
 OURS = "ours"
 OURS_IN_PYTHON = "ours-python"
 """The same without the part in C."""
+WITHOUT_WHO = "-no-who"
+"""What the names of both end in when sources are not counted."""
+OURS_KINDS = (OURS, OURS_IN_PYTHON, OURS + WITHOUT_WHO, OURS_IN_PYTHON + WITHOUT_WHO)
 LOOP = "loop"
 """The yardstick: whichever mode of the C loop the workload names."""
 LOOPS = ("loop-close", "loop-once", "loop-read", "loop-epoll")
@@ -22,7 +25,7 @@ MODULES = {"twisted": "plain_twisted", "asyncio": "asyncio_server", "uvloop": "u
 LOOPS_FOR: dict[Role, tuple[str, ...]] = {"count": LOOPS[:2], "lines": LOOPS[2:]}
 """Those that do the whole job: others leave lines unread, or wait for ever for the end of a bare
 client, which leaves the end to the server."""
-OWN_PEERS = (LOOP, OURS, OURS_IN_PYTHON, *MODULES, *LOOPS)
+OWN_PEERS = (LOOP, *OURS_KINDS, *MODULES, *LOOPS)
 
 STOP_TIMEOUT = 10.0
 """Seconds that a server gets to end by itself."""

@@ -21,6 +21,7 @@ from benchmarks.accept.workloads import Role
 from benchmarks.programs import CHECKOUT, ToolError, pinned
 from statsd_tcp.native import VARIABLE
 
+NO_WHO = ("--who", "no")
 START_TIMEOUT = 20.0
 ANSWER_TIMEOUT = 10.0
 AGREE_TIMEOUT = 8.0

@@ -21,6 +21,7 @@ from typing import Any, cast
 from statsd_tcp import native as native_parts
 from statsd_tcp.aggregate import sums
 from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.ingest.datagrams import DatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
@@ -119,6 +120,11 @@ class Scene:
             hand_over=_fail,
             max_line=8192,
         )
+
+    def datagram_lane(self, port: socket.socket) -> DatagramLane:
+        """A port for datagrams."""
+        common = (self.reactor, port, self.intake, 0, self.moderator, _fail)
+        return DatagramLane(*common, lane_kinds(in_c=self._native).read_datagrams, self._sources)
 
     def clients(self) -> list[socket.socket]:
         """Connected clients, waiting to be accepted."""

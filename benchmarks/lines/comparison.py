@@ -10,11 +10,12 @@ from rich.table import Table
 
 from benchmarks.accept import report
 from benchmarks.lines.measure import Measured
+from benchmarks.lines.servers import OURS
 from benchmarks.lines.workloads import DEFAULT, WORKLOADS, Workload
 from benchmarks.measurement import Specification
 from benchmarks.rounds import Rounds, add_round_arguments, rounds_of
 
-PEERS = ("ours", "etsy", "statsite")
+PEERS = (*OURS, "etsy", "statsite")
 
 
 class Results(msgspec.Struct):
@@ -48,7 +49,7 @@ def table(workload: Workload, results: dict[str, list[Measured]]) -> Table:
             f"{median(one.taken / one.elapsed_s for one in rounds):,.0f}",
             f"{median(efficiency):.2f} ({min(efficiency):.2f}-{max(efficiency):.2f})",
             f"{1 / median(efficiency):.3f}",
-            f"{median(one.others_s * 1e6 / max(one.taken, 1) for one in rounds):.3f}" if peer == "ours" else "",
+            f"{median(one.others_s * 1e6 / max(one.taken, 1) for one in rounds):.3f}" if peer in OURS else "",
             f"{1 - sum(one.taken for one in rounds) / sum(one.sent for one in rounds):.2%}",
             f"{max(one.waited_s / one.server_s for one in rounds):.0%}",
         )
@@ -57,7 +58,7 @@ def table(workload: Workload, results: dict[str, list[Measured]]) -> Table:
 
 def able(peers: Sequence[str], workload: Workload) -> list[str]:
     """Those of the servers that can do what the workload asks for."""
-    return [peer for peer in peers if peer in PEERS and (peer == "ours" or workload.transport != "unixgram")]
+    return [peer for peer in peers if peer in PEERS and (peer in OURS or workload.transport != "unixgram")]
 
 
 def compare(rounds: Rounds, workloads: Sequence[str], console: Console) -> dict[str, dict[str, list[Measured]]]:

@@ -13,7 +13,7 @@ import msgspec
 from benchmarks.accept import proc
 from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.others import start_for_lines
-from benchmarks.lines.servers import LineServer, Ours
+from benchmarks.lines.servers import OURS, LineServer
 from benchmarks.lines.workloads import WORKLOADS, Workload
 from benchmarks.measurement import Specification, answer
 from benchmarks.programs import GRACE, PATIENCE, ToolError, compiled, generate, pinned
@@ -83,8 +83,10 @@ def take(workload: Workload, server: LineServer, seconds: float, client_cpu: int
 
 def measure(spec: Specification) -> Measured:
     """Start the server, measure, and clean up."""
-    ours = spec.peer == "ours"
-    server: LineServer = Ours(spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
+    ours = spec.peer in OURS
+    server: LineServer = (
+        OURS[spec.peer](spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
+    )
     try:
         return take(WORKLOADS[spec.workload], server, spec.seconds, spec.client_cpu)
     finally:

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.accept.servers import STOP_TIMEOUT, Server, Totals
-from benchmarks.accept.service import AGREE_TIMEOUT, Service, free_ports, settled
+from benchmarks.accept.service import AGREE_TIMEOUT, NO_WHO, Service, free_ports, settled
 from benchmarks.programs import ToolError, pinned
 
 START_TIMEOUT = 15.0
@@ -35,10 +37,10 @@ class LineServer(Server, Protocol):
 class Ours(Service):
     """This service, with one worker and a listener for each transport."""
 
-    def __init__(self, cpu: int | None) -> None:
+    def __init__(self, cpu: int | None, options: tuple[str, ...] = ()) -> None:
         self.udp_port = 0
         self.path = ""
-        super().__init__("lines", cpu)
+        super().__init__("lines", cpu, options=options)
 
     def _command(self, counting: int, listening: int) -> list[str]:
         self.udp_port = listening
@@ -56,6 +58,10 @@ class Ours(Service):
         return int(
             sum(float(value) for value in re.findall(r"^statscounter_lines_total\S* (\S+)$", metrics, re.MULTILINE))
         )
+
+
+OURS: dict[str, Callable[[int | None], Ours]] = {"ours": Ours, "ours-no-who": partial(Ours, options=NO_WHO)}
+"""This service, also while sources are not counted."""
 
 
 class OneProcess:

@@ -60,8 +60,8 @@ typedef struct {
     const unsigned char *networks, *header;
     Py_ssize_t networks_size, header_size;
     Sources *sources; /* NULL: they are not counted */
-    Client client;    /* of the connection that is served, and its record; NULL while it is not known */
-    Source *source;
+    Client client;    /* of the connection that is served; its set of records, NULL while it is not known */
+    Source *set;
     unsigned char *origins; /* the address of each frame's client, zeros for one that is not known */
     Py_ssize_t origins_size;
 } Run;
@@ -127,17 +127,30 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static Source *source_of(const Run *run)
+{
+    return source_in(run->sources, run->set, run->client.address, run->listener + 1);
+}
+
+static void note_connection(const Run *run, int was_reset)
+{
+    Source *source = source_of(run);
+    add32(&source->connections, 1);
+    add32(&source->resets, (uint64_t)was_reset);
+}
+
 static void note_frame(Run *run, const unsigned char *lines, uint32_t length)
 {
     unsigned char *origin = run->origins + run->origins_size;
     run->origins_size += ADDRESS;
-    if (run->source == NULL) {
+    if (run->set == NULL) {
         memset(origin, 0, ADDRESS);
         return;
     }
     memcpy(origin, run->client.address, ADDRESS);
-    add32(&run->source->lines, lines_in(lines, length));
-    run->source->bytes += length;
+    Source *source = source_of(run);
+    add32(&source->lines, lines_in(lines, length));
+    source->bytes += length;
 }
 
 /* Complete lines: into the journal first, then onto the list of what is to be told to the tally. */
@@ -164,8 +177,8 @@ static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t
 {
     const unsigned char *origin = NULL;
     run->ended = length > 0;
-    if (run->source) {
-        add32(&run->source->connections, 1);
+    if (run->set) {
+        add32(&source_of(run)->connections, 1);
         origin = run->client.address;
     }
     return keep(run->unfinished, Py_BuildValue("(iy#y#)", connection, data, length, origin, (Py_ssize_t)ADDRESS));
@@ -191,10 +204,8 @@ static int end(Run *run, int connection, Py_ssize_t reason)
     /* Counted first: if we die in between, our death closes it. */
     count(run->cells, reason);
     close(connection);
-    if (run->source) {
-        add32(&run->source->connections, 1);
-        add32(&run->source->resets, reason == run->indexes.reset);
-    }
+    if (run->set)
+        note_connection(run, reason == run->indexes.reset);
     return 0;
 }
 
@@ -245,10 +256,13 @@ static int is_trusted(const Run *run, const struct sockaddr_storage *peer)
     return 0;
 }
 
-static void find_source(Run *run)
+static void find_set(Run *run)
 {
-    if (run->sources && run->client.is_known)
-        run->source = source_of(run->sources, &run->client, run->listener + 1);
+    if (!run->sources || !run->client.is_known)
+        return;
+    mask(run->sources, run->client.address);
+    run->set = set_of(run->sources, run->client.address, run->listener + 1);
+    prefetch(run->set);
 }
 
 /* Find out where a client is that says it itself. */
@@ -258,7 +272,7 @@ static void meet(Run *run, int connection, const struct sockaddr_storage *peer)
         set_client_user(&run->client, connection);
     else
         set_client(&run->client, peer);
-    find_source(run);
+    find_set(run);
 }
 
 /* Read the header of a connection. It is looked at before it is read, so that all of whatever is not the ordinary case
@@ -278,7 +292,7 @@ static int take_header(Run *run, int connection, const struct sockaddr_storage *
         return end(run, connection, run->indexes.reset);
     run->received += (uint64_t)length;
     run->header_size = length;
-    find_source(run);
+    find_set(run);
     return 1;
 }
 
@@ -344,7 +358,7 @@ static PyObject *accept_run(Run *run, int listener, int budget)
         count(run->cells, run->indexes.accepted);
         taken++;
         int ready = 1;
-        run->source = NULL;
+        run->set = NULL;
         if (run->versions)
             ready = take_header(run, connection, place);
         else if (place)
@@ -418,17 +432,15 @@ static PyObject *bare(PyObject *module, PyObject *args)
             break;
         count(cells.buf, indexes[0]);
         taken++;
-        run.source = NULL;
+        run.set = NULL;
         if (place)
             meet(&run, connection, place);
         /* Read once: closing with unread data would send a reset. */
         int broken = recv(connection, bin, sizeof bin, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
         count(cells.buf, indexes[broken ? 2 : 1]);
         close(connection);
-        if (run.source) {
-            add32(&run.source->connections, 1);
-            add32(&run.source->resets, broken);
-        }
+        if (run.set)
+            note_connection(&run, broken);
     }
     PyBuffer_Release(&cells);
     if (good)
@@ -441,12 +453,12 @@ static PyObject *add_source(PyObject *module, PyObject *args)
 {
     PyObject *memory;
     Py_buffer sources;
-    Client client = {1};
+    Run run = {0};
     const unsigned char *address;
     Py_ssize_t size;
-    unsigned int listener, connections, lines = 0, bad = 0, resets = 0, evicted = 0;
+    unsigned int connections, lines = 0, bad = 0, resets = 0, evicted = 0;
     unsigned long long bytes = 0;
-    if (!PyArg_ParseTuple(args, "Oy#II|IKIII:add_source", &memory, &address, &size, &listener, &connections, &lines, &bytes,
+    if (!PyArg_ParseTuple(args, "Oy#II|IKIII:add_source", &memory, &address, &size, &run.listener, &connections, &lines, &bytes,
                           &bad, &resets, &evicted))
         return NULL;
     if (size != ADDRESS || memory == Py_None) {
@@ -455,8 +467,11 @@ static PyObject *add_source(PyObject *module, PyObject *args)
     }
     if (!get_sources(memory, &sources))
         return NULL;
-    memcpy(client.address, address, ADDRESS);
-    Source *source = source_of(sources.buf, &client, listener + 1);
+    memcpy(run.client.address, address, ADDRESS);
+    run.client.is_known = 1;
+    run.sources = sources.buf;
+    find_set(&run);
+    Source *source = source_of(&run);
     add32(&source->connections, connections);
     add32(&source->lines, lines);
     source->bytes += bytes;
@@ -487,11 +502,12 @@ static unsigned char *note_datagram(Run *run, const unsigned char *lines, size_t
     uint32_t place = (uint32_t)end;
     memset(part, 0, PART);
     memcpy(part, &place, sizeof place);
-    if (run->source) {
+    if (run->set) {
+        Source *source = source_of(run);
         memcpy(part + sizeof place, run->client.address, ADDRESS);
-        add32(&run->source->connections, 1);
-        add32(&run->source->lines, lines_in(lines, size));
-        run->source->bytes += (uint64_t)received;
+        add32(&source->connections, 1);
+        add32(&source->lines, lines_in(lines, size));
+        source->bytes += (uint64_t)received;
     }
     return part + PART;
 }
@@ -543,9 +559,9 @@ static PyObject *datagrams(PyObject *module, PyObject *args)
         if (size && data[end - 1] != '\n')
             data[end++] = '\n';
         if (place) {
-            run.source = NULL;
+            run.set = NULL;
             set_client(&run.client, place);
-            find_source(&run);
+            find_set(&run);
             part = note_datagram(&run, data + start, (size_t)(end - start), size, (size_t)end, part);
         }
     }

@@ -12,9 +12,8 @@ from twisted.python.failure import Failure
 from statsd_tcp.ingest.frame_origins import PART
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ingest.sources import ListenerSources, packed_address
+from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.watched import Watched
-from statsd_tcp.who.table import AddSource
 from statsd_tcp.wire.framing import BEGINNING
 from statsd_tcp.wire.reasons import TRUNCATED
 
@@ -44,20 +43,20 @@ def read_datagrams(
     buffer: memoryview,
     batch: int,
     largest: int,
-    add: AddSource | None = None,
+    sources: WorkerSources | None = None,
     index: int = 0,
 ) -> tuple[int, int, int, int, int, bytes]:
     """Read datagrams into a buffer, one after the other, each with the newline that it may lack.
 
     Up to ``most`` datagrams or ``batch`` bytes, each of at most ``largest``. Returns their number, where they end,
     how many bytes were received, whether the last one is cut off and lies after that end, and an error's number or 0;
-    and, if sources are told to ``add``, as those of the listener ``index``, where each part is from.
+    and, if they are told to ``sources``, as those of the listener ``index``, where each part is from.
     """
     receive, end, received, count, parts = port.recv_into, 0, 0, 0, b""
     try:
         while count < most and end < batch:
             start = end
-            if add is None:
+            if sources is None:
                 size = receive(buffer[end:], largest, _AT_ONCE)
             else:
                 size, peer = port.recvfrom_into(buffer[end:], largest, _AT_ONCE)
@@ -69,9 +68,9 @@ def read_datagrams(
             if size and buffer[end - 1] != _NEWLINE:
                 buffer[end] = _NEWLINE
                 end += 1
-            if add is not None:
-                origin = packed_address(peer[0])
-                add(origin, index, 1, bytes(buffer[start:end]).count(b"\n"), size)
+            if sources is not None:
+                origin = sources.origin_at(peer[0])
+                sources.add(origin, index, 1, bytes(buffer[start:end]).count(b"\n"), size)
                 parts += PART.pack(end, origin)
     except OSError as error:
         return count, end, received, 0, error.errno or 0, parts

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from statsd_tcp.ingest.frame_origins import FrameOrigins
-from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources, packed_address
+from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources
 from statsd_tcp.ledger.journal import BATCH_OVERHEAD, Journal
 from statsd_tcp.wire.batches import LARGEST_BATCH, MOST_UNDER_WAY, BatchKey
 from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
@@ -228,7 +228,7 @@ class Intake:
         """Count a connection of a client whose address a balancer has told, and return its origin."""
         if self.sources is None:
             return None
-        origin = packed_address(address)
+        origin = self.sources.origin_at(address)
         self.sources.add(origin, listener, 1)
         return origin
 

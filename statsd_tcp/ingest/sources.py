@@ -1,7 +1,7 @@
 """What the lanes of one worker tell of the sources that connect to it, see `statsd_tcp.who`.
 
-An *origin* is the address of one client, of 16 bytes, before it is masked; None where it is not known, or where sources
-are not counted.
+An *origin* is the masked address of one client, of 16 bytes; what is not masked is kept nowhere. It is None where it is
+not known, or where sources are not counted.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from statsd_tcp.who.layout import ADDRESS_SIZE, MAPPED, unix_address
+from statsd_tcp.who.layout import ADDRESS_SIZE, BITS_4, BITS_6, MAPPED, unix_address
 from statsd_tcp.who.memory import SourceMemory
-from statsd_tcp.who.table import AddSource, SourceTable, open_next
+from statsd_tcp.who.table import AddSource, SourceTable, masked, open_next
 
 __all__ = ["UNKNOWN", "AddInC", "ListenerSources", "WorkerSources", "packed_address"]
 
@@ -29,17 +29,25 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class WorkerSources:
-    """The sources of one worker. ``add`` tells of one; ``writer`` is what inner loops write with: in C the memory."""
+    """The sources of one worker. ``add`` tells of one.
+
+    ``writer`` is what inner loops write with: in C the memory, in Python this object.
+    """
 
     def __init__(self, memory: SourceMemory, add_in_c: AddInC | None = None) -> None:
         """Write ``memory``, with the part in C if it is given."""
         self._memory = memory
+        self._bits = memory.cells[BITS_4], memory.cells[BITS_6]
         self.writer: Any
         self.add: AddSource
         if add_in_c is None:
-            self.writer = self.add = SourceTable(memory).add
+            self.writer, self.add = self, SourceTable(memory).add
         else:
             self.writer, self.add = memory.view, partial(add_in_c, memory.view)
+
+    def origin_at(self, address: str) -> bytes:
+        """Return the origin of an internet address."""
+        return masked(packed_address(address), *self._bits)
 
     def turn(self, now: int) -> None:
         """Open the next period, if it is time. ``now``: nanoseconds of CLOCK_MONOTONIC."""
@@ -49,16 +57,17 @@ class WorkerSources:
 class ListenerSources:
     """Those of one listener, by its index."""
 
-    __slots__ = ("add", "index", "writer")
+    __slots__ = ("_origin_at", "add", "index", "writer")
 
     def __init__(self, sources: WorkerSources, index: int) -> None:
+        self._origin_at = sources.origin_at
         self.add = sources.add
         self.writer = sources.writer
         self.index = index
 
     def arrived(self, descriptor: int, family: int, peer: Any) -> bytes | None:
         """Count a connection, given what accept(2) has said, and return its origin."""
-        origin = _user_of(descriptor) if family == socket.AF_UNIX else packed_address(peer[0])
+        origin = _user_of(descriptor) if family == socket.AF_UNIX else self._origin_at(peer[0])
         if origin is not None:
             self.add(origin, self.index, 1)
         return origin

@@ -32,7 +32,7 @@ from statsd_tcp.settings.scalars import (
     whole_seconds,
     yes,
 )
-from statsd_tcp.settings.who import network, parse_mask, read_names, yes_or_no
+from statsd_tcp.settings.who import network, parse_mask, parse_who, read_names
 
 __all__ = ["MOST_LISTENERS", "OPTIONS", "Option"]
 
@@ -129,8 +129,9 @@ OPTIONS = (
         flag=True,
     ),
     Option(
-        "who", "", yes_or_no, "yes", False,
-        "count connections and lines by where they come from, in memory only: yes or no [default: yes]",
+        "who", "", parse_who, "yes", False,
+        "count connections and lines by where they come from, in memory only: yes, no, or all: datagrams too, and "
+        "also without the parts in C [default: yes]",
     ),
     Option(
         "who-mask", "", parse_mask, "32,64", False,

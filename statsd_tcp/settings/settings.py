@@ -14,7 +14,7 @@ from statsd_tcp.settings.graphite import GraphiteTarget
 from statsd_tcp.settings.outputs import ConsoleForm, PluginSpec
 from statsd_tcp.settings.remote_write import RemoteTarget
 from statsd_tcp.settings.repeat import Target
-from statsd_tcp.settings.who import Mask, Names
+from statsd_tcp.settings.who import Counted, Mask, Names
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin: Endpoint | None
     workers: int | None
     hide_bad_lines: bool
-    who: bool
+    who: Counted
     who_mask: Mask
     who_names: Names | None
     who_to: tuple[str, ...]

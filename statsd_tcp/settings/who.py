@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["Mask", "Names", "network", "parse_mask", "read_names", "yes_or_no"]
+__all__ = ["Counted", "Mask", "Names", "network", "parse_mask", "parse_who", "read_names"]
 
 _MOST_NAMES = 100_000
 _LONGEST_NAME = 64
+
+Counted = Literal["", "yes", "all"]
+"""What is counted by source: nothing, connections where that costs little, or datagrams, too."""
 
 _Network = IPv4Network | IPv6Network
 
@@ -47,11 +50,11 @@ class Names:
         return ""
 
 
-def yes_or_no(text: str) -> bool:
+def parse_who(text: str) -> Counted:
     """Read the value of ``--who``."""
-    if text not in ("yes", "no"):
-        raise ValueError(f"{text!r} is not yes or no")
-    return text == "yes"
+    if text not in {"yes", "all", "no"}:
+        raise ValueError(f"{text!r} is not yes, all or no")
+    return "yes" if text == "yes" else "all" if text == "all" else ""
 
 
 def parse_mask(text: str) -> Mask:

@@ -55,7 +55,7 @@ class Plan(NamedTuple):
         lanes: list[LaneSpec] = []
         for index, listener in enumerate(self.listeners):
             for one in listener.sockets[worker]:
-                lanes.append(_lane(FIRST_SOCKET + len(lanes), int(one.family), index, listener))
+                lanes.append(_lane(FIRST_SOCKET + len(lanes), int(one.family), index, listener, self.settings))
         tls = {index: listener.tls for index, listener in enumerate(self.listeners) if listener.tls is not None}
         settings = self.settings
         cpu = self.cpus[worker] if settings.pin else None
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
         )
 
 
-def _lane(descriptor: int, family: int, index: int, listener: BoundListener) -> LaneSpec:
+def _lane(descriptor: int, family: int, index: int, listener: BoundListener, settings: Settings) -> LaneSpec:
     endpoint = listener.endpoint
     return LaneSpec(
         descriptor,
@@ -84,6 +84,8 @@ def _lane(descriptor: int, family: int, index: int, listener: BoundListener) -> 
         endpoint.proxy or "",
         endpoint.trusted,
         endpoint.confirm == "read",
+        # A datagram costs so little that to ask where it comes from is a good part of it.
+        sources=listener.stream or settings.who == "all",
         stores=endpoint.confirm == "stored",
     )
 

@@ -7,6 +7,7 @@ import mmap
 import os
 import secrets
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from statsd_tcp.who.layout import (
@@ -65,7 +66,7 @@ class SourceMemory:
             raise ValueError("a memory of sources has another layout")
 
     @classmethod
-    def make(cls, plan: SourcePlan) -> SourceMemory:
+    def make(cls, plan: SourcePlan, ticks: Callable[[], int] = time.monotonic_ns) -> SourceMemory:
         """Make one with the first period open, and nothing in it. Raises `OSError`."""
         descriptor = os.memfd_create("sources", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -73,7 +74,7 @@ class SourceMemory:
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
             with mmap.mmap(descriptor, CELLS_SIZE) as page, memoryview(page) as view, view.cast("Q") as cells:
                 cells[VERSION_CELL], cells[TABLE_SETS] = VERSION, plan.sets
-                cells[OPEN], cells[BEGAN] = 1, time.monotonic_ns()
+                cells[OPEN], cells[BEGAN] = 1, ticks()
                 cells[BITS_4], cells[BITS_6] = plan.bits_4, plan.bits_6
                 for place, key in enumerate(plan.keys, FIRST_KEY):
                     cells[place] = key

@@ -72,7 +72,7 @@ class AddSource(Protocol):
         evicted: int = 0,
         /,
     ) -> None:
-        """``address`` has 16 bytes, and is not masked yet; ``listener`` is its index."""
+        """``address`` has 16 bytes; it is masked, if it was not before. ``listener`` is its index."""
 
 
 class SourceTable:

@@ -68,7 +68,8 @@ class LaneSpec(msgspec.Struct, frozen=True):
     ``index`` is the listener's among the labels, ``framing`` how its connections say where a line ends. ``proxy``: the
     version of the PROXY protocol whose header comes first, "" for none; ``trust``: the networks that it may come from.
     ``confirms``: a client that has ended its side is told that all is in a journal. ``sources``: it is told who
-    connects, if that is told at all. ``stores``: a client may send batches, and is told which are in the store.
+    sends, if that is told at all; of connections it always is. ``stores``: a client may send batches, and is told
+    which are in the store.
     """
 
     descriptor: int

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.functional.clients import Burst, bare, half_close, reset
+from tests.functional.clients import Burst, bare, half_close, read_end, reset
 from tests.functional.processes import held
 from tests.functional.service import Service, options
+from tests.functional.sources import memories, records_of
 from tests.functional.waiting import until
 
 _SET_FLAGS = 0x8914
@@ -25,6 +28,12 @@ _UP_AND_RUNNING = 0x41
 LINE = b"hits:1|c\n"
 QUEUE = 32
 """The longest accept queue in this namespace."""
+
+SOURCES = 70_000
+FIRST = 50
+"""How many there are, and how many of those that come most often must be known."""
+
+AT_ONCE = 200
 
 
 def bring_up() -> None:
@@ -76,7 +85,39 @@ def kills(service: Service) -> None:
         burst.join()
 
 
-SCENES: dict[str, Callable[[Service], None]] = {"mixed": mixed, "overflow": overflow, "kills": kills}
+def sources(service: Service) -> None:
+    """Connections from more sources than a table has room for, some of them often: each is within its bounds."""
+    port = service.port("bare")
+    weights = [1 / (rank + 1) for rank in range(SOURCES)]
+    chance = random.Random(18)
+    often = chance.choices(range(SOURCES), weights, k=SOURCES // 2)
+    came = Counter([*range(SOURCES), *often])
+    order = list(came.elements())
+    chance.shuffle(order)
+    for start in range(0, len(order), AT_ONCE):
+        clients = [socket.socket() for _ in order[start : start + AT_ONCE]]
+        for client, number in zip(clients, order[start:], strict=False):
+            client.bind((f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0))
+            client.connect(("127.0.0.1", port))
+        for client in clients:
+            read_end(client)
+            client.close()
+    (memory,) = memories(service)
+    found = {int.from_bytes(record.address[-3:], "big"): record for record in records_of(memory)}
+    assert sum(record.connections for record in found.values()) == len(order)
+    assert len(found) < SOURCES, "there is room for all"
+    for number, record in found.items():
+        assert record.connections - record.err <= came[number] <= record.connections, (number, record)
+    assert set(range(FIRST)) <= set(found), "one that comes often is missing"
+    assert sum(not record.err for record in found.values()) > len(found) // 2
+
+
+SCENES: dict[str, Callable[[Service], None]] = {
+    "mixed": mixed,
+    "overflow": overflow,
+    "kills": kills,
+    "sources": sources,
+}
 
 
 def settled(service: Service) -> dict[str, float]:
@@ -101,7 +142,8 @@ def settled(service: Service) -> dict[str, float]:
 def main(folder: Path, scene: str) -> None:
     """Play one scene."""
     bring_up()
-    Path("/proc/sys/net/core/somaxconn").write_text(str(QUEUE))
+    if scene != "sources":
+        Path("/proc/sys/net/core/somaxconn").write_text(str(QUEUE))
     service = Service(folder, options(folder / "state"))
     try:
         service.start()

@@ -42,6 +42,13 @@ def play(scene: str, folder: Path) -> dict[str, float]:
     return counts
 
 
+@pytest.mark.proof
+def test_many_sources(tmp_path: Path) -> None:
+    """Connections from 70,000 sources, more than there is room for, are all counted, and each within its bounds."""
+    counts = play("sources", tmp_path)
+    assert counts["PassiveOpens"] == counts["accepted"] == counts["closed"] == 105_000
+
+
 def test_mixed_connections(tmp_path: Path) -> None:
     """Connections of all kinds: the kernel has opened exactly as many as we have accepted and closed."""
     counts = play("mixed", tmp_path)

@@ -13,12 +13,13 @@ from statsd_tcp.commit import replay
 from statsd_tcp.ingest import proxy_header
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.who.table import SourceTable
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.line import Parsed
-from tests.fuzz import chunks, datagrams, headers, lines, replays, rings
+from tests.fuzz import chunks, datagrams, headers, lines, replays, rings, sources
 from tests.fuzz.target import NAMES, Target, find_target
 
-SHORTLY = {"lines": 150, "chunks": 60, "headers": 3000, "rings": 300, "datagrams": 300, "replays": 80}
+SHORTLY = {"lines": 150, "chunks": 60, "headers": 3000, "rings": 300, "datagrams": 300, "replays": 80, "sources": 150}
 """Inputs of each, about a second of work."""
 
 WITHOUT = None if native.BUILT else "the parts in C were not built"
@@ -57,6 +58,10 @@ class ShortRunTests(SynchronousTestCase):
     def test_replays(self) -> None:
         """A journal that is replayed gives what its worker had."""
         self.run_shortly("replays")
+
+    def test_sources(self) -> None:
+        """Sources are counted alike, and within their bounds."""
+        self.run_shortly("sources")
 
     def test_all(self) -> None:
         """There is a short run of all of them."""
@@ -139,8 +144,8 @@ class NoticedTests(SynchronousTestCase):
         """A lane that tells the tally too little."""
         original = Intake.took
 
-        def forgetful(self: Intake, listener: int, taken: Any, gauges: Any, received: int) -> None:
-            original(self, listener, taken[1:], gauges, received)
+        def forgetful(self: Intake, listener: int, taken: Any, gauges: Any, received: int, origins: bytes) -> None:
+            original(self, listener, taken[1:], gauges, received, origins)
 
         self.patch(Intake, "took", forgetful)
         self.assert_noticed(chunks.TARGET)
@@ -158,20 +163,26 @@ class NoticedTests(SynchronousTestCase):
     def test_other_datagrams(self) -> None:
         """A datagram that lacks its newline."""
 
-        def careless(port: socket.socket, most: int, buffer: memoryview, *sizes: int) -> tuple[int, int, int, int, int]:
+        def careless(port: socket.socket, most: int, buffer: memoryview, *sizes: int) -> tuple[int | bytes, ...]:
             largest = sizes[1]
             try:
                 size = port.recv_into(buffer, largest, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
             except OSError as error:
-                return 0, 0, 0, 0, error.errno or 0
-            return 1, min(size, largest), size, 0, 0
+                return 0, 0, 0, 0, error.errno or 0, b""
+            return 1, min(size, largest), size, 0, 0, b""
 
         self.patch(datagrams, "read_datagrams", careless)
         self.assert_noticed(datagrams.TARGET)
 
+    def test_other_sources(self) -> None:
+        """A record that does not say by how much it may be wrong."""
+        original = SourceTable._begin
+        self.patch(SourceTable, "_begin", lambda table, at, source, err: original(table, at, source, 0 * err))
+        self.assert_noticed(sources.TARGET)
+
     def test_other_replay(self) -> None:
         """A replay that does not count what was received."""
-        self.patch(replay, "_add_received", lambda tally, frame: None)
+        self.patch(replay._Tallies, "add_received", lambda tallies, frame: None)
         self.assert_noticed(replays.TARGET)
 
     for _test in (test_lossy_sums, test_other_frames, test_other_lane, test_other_headers, test_other_datagrams):

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import platformdirs
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -193,6 +194,13 @@ class PlanTests(StartupTestCase):
         self.assertEqual((3, "as asked for", 5000), (plan.workers, plan.workers_reason, plan.descriptors))
         self.assertEqual(self.folder, plan.state_dir)
         self.assertEqual(int(Path("/proc/sys/net/core/somaxconn").read_text()), plan.backlog)
+
+    def test_sources(self) -> None:
+        """Connections are counted by source, and datagrams only where that is asked for."""
+        plan = self.plan(listen="udp:0:interface=127.0.0.1", count=LOOPBACK, workers="1")
+        self.assertEqual([False, True], [lane.sources for lane in plan.boot(0, "ledger").lanes])
+        plan = plan._replace(settings=msgspec.structs.replace(plan.settings, who="all"))
+        self.assertEqual([True, True], [lane.sources for lane in plan.boot(0, "ledger").lanes])
 
     def test_without_pages(self) -> None:
         """The pages may be switched off."""

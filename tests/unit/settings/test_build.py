@@ -27,7 +27,7 @@ DEFAULTS = {
     "max_age": 0.0,
     "max_connections": None,
     "drain_timeout": 5.0,
-    "who": True,
+    "who": "yes",
     "who_mask": (32, 64),
     "who_names": None,
     "who_to": (),
@@ -51,7 +51,8 @@ GOOD = (
     ("admin", [""], None),
     ("admin", ["tcp:1"], Endpoint("tcp", 1)),
     ("repeat", ["udp:a:1", "tcp:b:2"], (Target("udp", "a", 1), Target("tcp", "b", 2))),
-    ("who", ["no"], False),
+    ("who", ["no"], ""),
+    ("who", ["all"], "all"),
     ("who-mask", ["24, 48"], (24, 48)),
     ("who-mask", ["0,128"], (0, 128)),
     ("who-names", [""], None),
@@ -80,7 +81,7 @@ GOOD = (
 )
 
 BAD = (
-    ("who", "maybe", "--who: 'maybe' is not yes or no"),
+    ("who", "maybe", "--who: 'maybe' is not yes, all or no"),
     ("who-mask", "24", f"--who-mask: '24' {NO_MASK}"),
     ("who-mask", "33,64", f"--who-mask: '33,64' {NO_MASK}"),
     ("who-mask", "32,-1", f"--who-mask: '32,-1' {NO_MASK}"),

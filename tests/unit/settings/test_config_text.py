@@ -26,7 +26,7 @@ VALUES: dict[str, list[str]] = {
     "http-host": ["a", ".b.example", "*"],
     "http-connections": ["7"],
     "admin": ["", "tcp:6"],
-    "who": ["yes", "no"],
+    "who": ["yes", "all", "no"],
     "who-mask": ["24,48", "0, 128"],
     "who-names": [""],
     "who-to": ["10.0.0.0/8", "::1"],

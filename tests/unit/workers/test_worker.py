@@ -20,10 +20,13 @@ from statsd_tcp.commit.replay import replay
 from statsd_tcp.ingest import eviction, intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.reader import LedgerReader
+from statsd_tcp.who.layout import BEGAN, OPEN, PERIOD, RECORD, Record, table_offset, table_size
+from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, Worker
 from tests.unit.aggregate.model import sums
@@ -40,6 +43,7 @@ class WorkerTestCase(LedgerTestCase):
     """A test with a worker in this process."""
 
     connections = 100
+    sources: WorkerSources | None = None
 
     def setUp(self) -> None:
         """Make the sockets and the worker."""
@@ -68,13 +72,13 @@ class WorkerTestCase(LedgerTestCase):
         )
         boot = Boot(self.ledger.path, lanes, self.connections, 60.0, first_byte_timeout=8.0)
         common = (self.reactor, boot, self.ledger, self.sent.append, self.failures.append)
-        worker = Worker(*common, ticks=self.time.monotonic_ns)
+        worker = Worker(*common, ticks=self.time.monotonic_ns, sources=self.sources)
         self.addCleanup(self.close, worker)
         return worker
 
     def spec(self, one: socket.socket, index: int, kind: Any) -> LaneSpec:
         """Describe a socket to the worker."""
-        return LaneSpec(os.dup(one.fileno()), int(one.family), index, kind)
+        return LaneSpec(os.dup(one.fileno()), int(one.family), index, kind, sources=kind != "datagrams")
 
     def close(self, worker: Worker) -> None:
         """Close everything that the worker has."""
@@ -115,6 +119,55 @@ class WorkerTestCase(LedgerTestCase):
     def cell(self, name: str) -> int:
         """Read a cell of the listener of lines."""
         return int(self.ledger.cells[getattr(listener_cells(LINES), name)])
+
+
+class SourcesTests(WorkerTestCase):
+    """A worker that counts sources, of all but datagrams."""
+
+    def setUp(self) -> None:
+        """Start it."""
+        self.memory = SourceMemory.make(SourcePlan.by_chance()._replace(sets=4))
+        self.sources = WorkerSources(self.memory)
+        super().setUp()
+        self.worker.start()
+
+    def seen(self) -> dict[int, tuple[int, int, int]]:
+        """Return by listener the connections, lines and bad lines of this machine."""
+        start = table_offset(self.memory.cells[OPEN], 4)
+        table = bytes(self.memory.view[start : start + table_size(4)])
+        found = [Record(*one) for one in RECORD.iter_unpack(table)]
+        return {one.listener - 1: (one.connections, one.lines, one.bad) for one in found if one.listener}
+
+    def test_bad_lines(self) -> None:
+        """When the interval is taken it is known whose the bad lines were, once."""
+        self.lines(b"a:1|c\nbad\n")
+        self.lines(b"a:1|c\nbad\nworse\nx:1|g\n")
+        self.turn()
+        self.assertEqual({LINES: (2, 6, 0)}, self.seen())
+        self.collect()
+        self.assertEqual({LINES: (2, 6, 3)}, self.seen())
+        self.lines(b"a:1|c\n")
+        self.turn()
+        self.collect()
+        self.assertEqual({LINES: (3, 7, 3)}, self.seen())
+
+    def test_not_of_datagrams(self) -> None:
+        """Datagrams are not counted where that was not asked for, and bare connections are."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"a:1|c\nbad\n", self.port.getsockname())
+        wait_readable(self.port)
+        self.connect(self.counter)
+        self.turn()
+        self.collect()
+        self.assertEqual({LINES: (1, 0, 0)}, self.seen())
+
+    def test_period(self) -> None:
+        """The next period is opened by the worker's own clock, whether or not a client connects."""
+        self.memory.cells[BEGAN] = self.time.monotonic_ns()
+        self.reactor.pump([1.0] * (PERIOD - 1))
+        self.assertEqual(1, self.memory.cells[OPEN])
+        self.reactor.pump([1.0] * 2)
+        self.assertEqual(2, self.memory.cells[OPEN])
 
 
 class ServingTests(WorkerTestCase):

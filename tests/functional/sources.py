@@ -1,0 +1,42 @@
+"""What the memories of a service's workers say of their sources: read where the supervisor has them open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from statsd_tcp.who.layout import CELLS_SIZE, OPEN, RECORD, TABLE_SETS, Record, table_offset, table_size
+from tests.functional.service import Service
+
+__all__ = ["PREFIX", "count_all", "memories", "records_of"]
+
+PREFIX = "memfd:sources"
+"""What the name of such a memory begins with, as a descriptor's link has it."""
+
+
+def memories(service: Service) -> list[bytes]:
+    """Return each memory that the supervisor has open, once."""
+    found = {}
+    for link in Path(f"/proc/{service.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if PREFIX in str(link.readlink()):
+                found[link.stat().st_ino] = link
+    return [link.read_bytes() for link in found.values()]
+
+
+def records_of(memory: bytes) -> list[Record]:
+    """Return the records of both tables."""
+    sets = memoryview(memory)[:CELLS_SIZE].cast("Q")[TABLE_SETS]
+    tables = [memory[table_offset(period, sets) :][: table_size(sets)] for period in (1, 2)]
+    assert memoryview(memory)[:CELLS_SIZE].cast("Q")[OPEN] <= 2, "periods have ended since the start"
+    return [record for table in tables for record in map(Record._make, RECORD.iter_unpack(table)) if record.listener]
+
+
+def count_all(service: Service, column: str = "connections") -> Counter[tuple[bytes, int]]:
+    """Sum a column over all workers, by address and index of the listener."""
+    counted: Counter[tuple[bytes, int]] = Counter()
+    for memory in memories(service):
+        for record in records_of(memory):
+            counted[record.address, record.listener - 1] += getattr(record, column)
+    return +counted

@@ -1,0 +1,162 @@
+"""Where connections, lines and datagrams come from: exact while there is room, on every transport."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from statsd_tcp.ingest.sources import packed_address
+from statsd_tcp.native import BUILT, VARIABLE
+from statsd_tcp.who.layout import unix_address
+from tests.certificates import Authority
+from tests.functional.clients import connect, read_end, reset_at_close
+from tests.functional.service import LOOPBACK, Service, options
+from tests.functional.sources import PREFIX, count_all
+from tests.functional.waiting import until
+
+SOURCES = 200
+NAME = f"statscounter-sources-{os.getpid()}"
+LINE = b"hits:1|c\n"
+HEALTH_CHECK = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
+"""The header of a balancer that speaks for itself."""
+
+LINES, TLS, PROXIED, UNIX, DATAGRAMS, BARE = range(6)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return an authority that signs certificates."""
+    return Authority(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["in Python", "in C"])
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[Service]:
+    """Return a service with a listener of each kind, in both languages."""
+    if request.param and not BUILT:
+        pytest.skip("the parts in C were not built")
+    folder = tmp_path_factory.mktemp("service")
+    listen = [
+        f"tcp:0:{LOOPBACK}:name=lines",
+        f"ssl:0:{LOOPBACK}:name=tls:privateKey={authority.issue('server')}",
+        f"tcp:0:{LOOPBACK}:name=proxied:proxy=v2",
+        f"unix:@{NAME}:name=unix",
+        f"udp:0:{LOOPBACK}:name=datagrams",
+    ]
+    more = ["--idle-timeout=1", "--who=all"]
+    arguments = options(folder / "state", workers=2, listen=listen, count=[f"tcp:0:{LOOPBACK}:name=bare"], more=more)
+    service = Service(folder, arguments, environ={} if request.param else {VARIABLE: "1"})
+    try:
+        yield service.start()
+    finally:
+        service.end()
+
+
+def address(number: int) -> str:
+    """Return one of the addresses of this machine."""
+    return f"127.1.{number // 250}.{number % 250 + 1}"
+
+
+def visits(source: random.Random) -> Iterator[tuple[str, int]]:
+    """Yield each address with how often it comes: most a few times, some often."""
+    for number in range(SOURCES):
+        yield address(number), 1 + int(source.paretovariate(1.2)) % 12
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send everything, say that it was all, and wait for the end."""
+    with connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        read_end(connection)
+
+
+def proxied(client: str) -> bytes:
+    """Write a header that a balancer sends for a client."""
+    ends = socket.inet_aton(client) + socket.inet_aton("127.0.0.1") + b"\x9c\x40\x1f\xbd"
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + ends
+
+
+def test_every_transport(service: Service, authority: Authority) -> None:
+    """Each address has exactly its connections and lines, on each listener for itself."""
+    port = {name: service.port(name) for name in ("lines", "tls", "proxied", "datagrams", "bare")}
+    context = ssl.create_default_context(cafile=str(authority.path))
+    came: Counter[tuple[bytes, int]] = Counter()
+    brought: Counter[tuple[bytes, int]] = Counter()
+    for client, times in visits(random.Random(5)):
+        packed = packed_address(client)
+        for _ in range(times):
+            send(connect(port["lines"], source=client), 2 * LINE)
+            read_end(connect(port["bare"], source=client))
+        send(connect(port["proxied"]), proxied(client) + LINE)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind((client, 0))
+            sender.sendto(3 * LINE, ("127.0.0.1", port["datagrams"]))
+        with context.wrap_socket(connect(port["tls"], source=client), server_hostname="localhost") as secure:
+            secure.sendall(LINE)
+            secure.unwrap()
+        came += Counter(
+            {
+                (packed, TLS): 1,
+                (packed, LINES): times,
+                (packed, BARE): times,
+                (packed, PROXIED): 1,
+                (packed, DATAGRAMS): 1,
+            }
+        )
+        brought += Counter({(packed, TLS): 1, (packed, LINES): 2 * times, (packed, PROXIED): 1, (packed, DATAGRAMS): 3})
+    user = unix_address(os.getuid()), UNIX
+    for _ in range(9):
+        with socket.socket(socket.AF_UNIX) as client_of_user:
+            client_of_user.connect(f"\0{NAME}")
+            send(client_of_user, LINE)
+    send(connect(port["proxied"]), HEALTH_CHECK)
+    came[user], brought[user] = 9, 9
+    until(lambda: count_all(service) == came, "all are counted")
+    assert count_all(service, "lines") == brought
+
+
+def test_what_went_wrong(service: Service) -> None:
+    """Bad lines, resets and connections that the service has closed are those of their sources."""
+    port = service.port("lines")
+    for number in (1, 2, 3):
+        for _ in range(number):
+            send(connect(port, source=f"127.9.0.{number}"), LINE + b"bad\n" + LINE)
+    with connect(port, source="127.9.0.4") as connection:
+        connection.sendall(LINE)
+        until(lambda: count_all(service, "lines")[packed_address("127.9.0.4"), LINES] == 1, "it is read")
+        reset_at_close(connection)
+    with connect(port, source="127.9.0.5") as connection:
+        read_end(connection)
+    wanted = {"bad": {1: 1, 2: 2, 3: 3}, "resets": {4: 1}, "evicted": {5: 1}}
+
+    def found() -> dict[str, dict[int, int]]:
+        return {column: _by_client(count_all(service, column)) for column in wanted}
+
+    until(lambda: found() == wanted, "all is told")
+
+
+def _by_client(numbers: Counter[tuple[bytes, int]]) -> dict[int, int]:
+    clients = {(packed_address(f"127.9.0.{number}"), LINES): number for number in range(1, 6)}
+    return {clients[source]: value for source, value in numbers.items() if source in clients}
+
+
+def test_without(tmp_path: Path) -> None:
+    """Without them there is no such memory, in the supervisor and in the workers."""
+    service = Service(tmp_path, options(tmp_path / "state", more=["--who=no"]))
+    try:
+        service.start()
+        send(connect(service.port("lines")), LINE)
+        pids = [service.process.pid, *service.worker_pids().values()]
+        descriptors = [link for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+        assert not [link for link in descriptors if PREFIX in str(link.readlink())]
+    finally:
+        service.end()
