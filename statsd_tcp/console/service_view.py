@@ -129,7 +129,7 @@ class ServiceView:
         if not who.may_see(peer):
             raise CommandError("sources are shown to clients on this machine, and to the networks of --who-to")
         if not who.counts:
-            raise CommandError("sources are not counted, because of --who no")
+            raise CommandError("sources are not counted: --who says when they are")
         number, by = _top_of(arguments)
         return who.fresh().addCallback(lambda _: as_text(table(who.rows(number, by))))
 

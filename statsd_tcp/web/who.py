@@ -20,7 +20,7 @@ MOST = 1000
 _TOP = 50
 
 NOT_SHOWN = "sources are shown to clients on this machine, and to the networks of --who-to"
-_NOT_COUNTED = "sources are not counted, because of --who no"
+_NOT_COUNTED = "sources are not counted: --who says when they are"
 
 
 class _QueryError(ValueError):

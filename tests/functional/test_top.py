@@ -70,6 +70,9 @@ def test_in_a_terminal(terminal: Terminal, service: Service) -> None:
     assert max(map(len, terminal.screen().splitlines())) <= 80
     terminal.press("/bare", "Enter")
     until(lambda: "lines  " not in terminal.screen().partition("listener")[2].partition("\n")[2], "it filters")
+    until(lambda: "127.0.0.1" not in terminal.screen(), "sources are filtered too")
+    terminal.press("/", "Escape")
+    until(lambda: "127.0.0.1  lines" in terminal.screen(), "it shows where they came from")
     terminal.press("q")
     until(terminal.is_over, "it has ended")
 

@@ -15,6 +15,7 @@ import msgspec
 from statsd_tcp.commands.arguments import why_not
 from statsd_tcp.commands.top.events import Event, events
 from statsd_tcp.status.moments import Moment
+from statsd_tcp.status.who_table import SourceRow
 
 __all__ = ["SHOWN", "Feed", "Node"]
 
@@ -38,6 +39,7 @@ class Node:
         self.error = "no answer yet"
         self.status: dict[str, Any] = {}
         self.moments: deque[Moment] = deque(maxlen=SHOWN)
+        self.sources: tuple[SourceRow, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,6 +55,8 @@ class Node:
             self.moments.append(msgspec.json.decode(event.data, type=Moment))
         elif event.name == "status":
             self.status = msgspec.json.decode(event.data, type=dict[str, Any])
+        elif event.name == "sources":
+            self.sources = msgspec.json.decode(event.data, type=tuple[SourceRow, ...])
         self.error = ""
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from statsd_tcp.commands.arguments import positive, service_url
 from statsd_tcp.commands.top.feed import Feed, Node
 from statsd_tcp.commands.top.keys import Keys
-from statsd_tcp.commands.top.view import HELP, SORTS, View, show
+from statsd_tcp.commands.top.view import HELP, SORTS, SOURCES, View, show
 from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -117,6 +117,8 @@ class Screen:
             self.is_helping = not self.is_helping
         elif key == "s":
             self.view = self.view._replace(sort=SORTS[(SORTS.index(self.view.sort) + 1) % len(SORTS)])
+        elif key == "w":
+            self.view = self.view._replace(sources=SOURCES[(SOURCES.index(self.view.sources) + 1) % len(SOURCES)])
         elif key == "/":
             self.is_typing = True
 

@@ -11,12 +11,16 @@ from rich.text import Text
 
 from statsd_tcp.commands.top.feed import Node
 from statsd_tcp.status.moments import Moment
+from statsd_tcp.status.who_table import as_text, table
 
-__all__ = ["HELP", "SORTS", "View", "show", "spark"]
+__all__ = ["HELP", "SORTS", "SOURCES", "View", "show", "spark"]
 
-HELP = "q quit   s sort   p pause   / filter   ? help"
+HELP = "q quit   s sort   p pause   w sources   / filter   ? help"
 
 SORTS = ("rate", "name")
+
+SOURCES = (5, 20, 0)
+"""How many sources are shown, one after the other."""
 
 _BARS = {True: "▁▂▃▄▅▆▇█", False: "_.-=+*#@"}
 _WIDTH = 20
@@ -30,11 +34,15 @@ _REASONS = 5
 
 
 class View(NamedTuple):
-    """How it is wanted: the order of rows, a part of their names, and whether the terminal has Unicode's bars."""
+    """How it is wanted: the order of rows, a part of their names, whether the terminal has Unicode's bars.
+
+    ``sources`` is how many of them are shown.
+    """
 
     sort: str = SORTS[0]
     part: str = ""
     is_unicode: bool = True
+    sources: int = SOURCES[0]
 
 
 class _Row(NamedTuple):
@@ -68,6 +76,7 @@ def _one(node: Node, view: View) -> RenderableType:
         most = sorted(field.items(), key=lambda item: -item[1])[:_REASONS]
         if most:
             parts.append(Text(f"{title}/s  " + "  ".join(f"{name} {rate:,.0f}" for name, rate in most)))
+    parts += _sources(node, view)
     outputs = [_Row(name, waiting, (f"{waiting:,.0f}", *_output(node, name))) for name, waiting in last.queued.items()]
     if outputs:
         parts.append(_table(("output", "waiting", "sent", "failed", "error"), _chosen(outputs, view)))
@@ -128,6 +137,15 @@ def _findings(node: Node) -> Iterable[Text]:
     for one in node.status.get("findings", ()):
         command = f": {one['command']}" if one["command"] else ""
         yield Text(f"! {one['text']}{command}", style="yellow")
+
+
+def _sources(node: Node, view: View) -> Iterable[Text]:
+    """Return the sources with the most connections, if the service shows them."""
+    chosen = [one for one in node.sources if view.part in f"{one.source} {one.name} {one.listener}"][: view.sources]
+    if chosen:
+        head, *lines = as_text(table(chosen))
+        yield Text(head, style="bold", no_wrap=True, overflow="ellipsis")
+        yield from (Text(line, no_wrap=True, overflow="ellipsis") for line in lines)
 
 
 def _listener(node: Node, name: str, last: Moment, view: View) -> _Row:

@@ -19,6 +19,7 @@ from statsd_tcp.commands.top.view import HELP, View, show, spark
 from statsd_tcp.commands.usage import EX_USAGE
 from statsd_tcp.status.moments import Moment
 from tests.ports import free_port
+from tests.unit.status.test_who_table import row
 
 PLACE = "http://h:9102"
 
@@ -72,6 +73,27 @@ def test_one_service() -> None:
     assert lines[5] == "ends of connections/s  eof 10"
     assert lines[7].split() == ["graphite:h:2003", "2", "40", "5", "refused"]
     assert lines[8] == "workers  0 ready"
+
+
+def test_sources() -> None:
+    """Of one service its sources are shown if it tells them: five, more, or none, and those that the filter leaves."""
+    made = node()
+    made.take(Event("sources", msgspec.json.encode([row(f"10.0.0.{last}", 99 - last, 1.0) for last in range(30)])))
+    for sources, part, wanted in ((5, "", range(5)), (20, "", range(20)), (0, "", ()), (5, "0.29", (29,))):
+        shown_now = [line.split()[0] for line in shown([made], View(sources=sources, part=part)) if line[:3] == "10."]
+        assert shown_now == [f"10.0.0.{last}" for last in wanted]
+    assert max(map(len, shown([made]))) <= WIDTH
+    assert HELP.replace("w sources   ", "") == "q quit   s sort   p pause   / filter   ? help"
+
+
+def test_the_key_for_sources() -> None:
+    """The key shows more of them, then none, then a few again."""
+    screen = Screen(is_unicode=True)
+    seen = []
+    for _ in range(4):
+        seen.append(screen.view.sources)
+        screen.press("w")
+    assert seen == [5, 20, 0, 5]
 
 
 def test_what_is_wrong_is_said_first() -> None:

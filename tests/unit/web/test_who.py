@@ -134,7 +134,7 @@ class PageTests(WhoTestCase):
     def test_not_counted(self) -> None:
         """Without --who there are none."""
         self.site = make_site(self.reactor, FakeSources(), build_settings({}), ())
-        self.assertEqual((404, b"sources are not counted, because of --who no\n"), self.ask()[::2])
+        self.assertEqual((404, b"sources are not counted: --who says when they are\n"), self.ask()[::2])
 
 
 class AccessTests(WhoTestCase):
