@@ -53,7 +53,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def service(start_service: ServiceMaker) -> Service:
     """Return a service with something to show in each part of the page."""
-    made: Service = start_service(more=["--node=web-1"])
+    made: Service = start_service(more=["--node=web-1", "--who=all"])
     half_close(made.port("lines"), b"hits:1|c\nnothing\nlevel:1|g\nlevel:1|c\n")
     made.settled()
     return made

@@ -48,7 +48,7 @@ class Terminal:
 @pytest.fixture
 def service(start_service: ServiceMaker) -> Service:
     """Return a service with a name."""
-    made: Service = start_service(more=["--node=web-1"])
+    made: Service = start_service(more=["--node=web-1", "--who=all"])
     return made
 
 

@@ -33,7 +33,9 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(names: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Yield the one service, to which clients came from three addresses."""
     folder = tmp_path_factory.mktemp("service")
-    made = Service(folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=[f"--who-names={names}"]))
+    made = Service(
+        folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=["--who=all", f"--who-names={names}"])
+    )
     try:
         made.start()
         port = made.port("lines")

@@ -15,7 +15,6 @@ READ_HERE = {
     "ingest/moderation.py": "the same",
     "ingest/protocol.py": "the same",
     "ingest/tls_lane.py": "the same",
-    "who/memory.py": "the beginning of the first period, which lies before that of the process it is made for",
     "commands/load/generators.py": "processes that have no reactor, and start at one moment",
 }
 """The modules that read a clock by themselves, and why. All others are given one: `time` is their default at most."""
