@@ -113,8 +113,7 @@ class Engine:
         if self.lot < lot:
             return False
         waiting = self.outbox.lots()
-        lots = [batch.lot for lane in self.lanes for batches in lane.unconfirmed.values() for batch in batches]
-        return not (0 < waiting <= lot) and not any(each <= lot for each in lots)
+        return not (0 < waiting <= lot) and all(each > lot for lane in self.lanes for each in lane.owed.lots())
 
     @property
     def lost(self) -> int:
@@ -125,7 +124,7 @@ class Engine:
         """Close the books: nothing more will be sent."""
         for lane in self.lanes:
             lane.lost()
-            lane.abandon()
+            lane.owed.forget_all()
         series = self._take()
         self._at_exit += self.outbox.clear() + sum(each.made for each in series)
 
@@ -208,7 +207,7 @@ class Engine:
 
     def _fill(self, lane: Lane, now: float) -> None:
         ordered = lane is self.lanes[0]
-        lane.forget_strays(self._settings.max_strays)
+        lane.forget_strays()
         while lane.can_take(now) and self.outbox.has(ordered=ordered):
             lot, pieces = self.outbox.take(MOST_BYTES, ordered=ordered)
             data = b"".join(piece.data for piece in pieces)

@@ -20,6 +20,7 @@ from typing import Literal
 
 from statsd_tcp_client.batch import Batch, Outbox
 from statsd_tcp_client.books import Books
+from statsd_tcp_client.owed import Owed
 from statsd_tcp_client.session import MOST_UNDER_WAY, Event, Fault, Greeted, Read, Refused, Session, Stored
 from statsd_tcp_client.settings import Settings
 
@@ -51,8 +52,8 @@ class Lane:
         """The client's side ends behind what is outgoing."""
         self.finished = False
         """The connection is to be closed."""
-        self.unconfirmed: dict[str, deque[Batch]] = {}
-        """By node, in their order. Only with `stored` they outlive a connection."""
+        self.owed = Owed(books)
+        """Batches without an answer. Only with `stored` they outlive a connection."""
         self.attempt = random.randrange(1000)
         """Which of several addresses is next: many processes begin with different ones."""
         self._settings = settings
@@ -71,11 +72,6 @@ class Lane:
         self._retire_at = self._idle_at = self._give_up_at = float("inf")
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is without an answer."""
-        return not any(self.unconfirmed.values())
-
-    @property
     def is_cut_short(self) -> bool:
         """Whether a connection that ended now would have failed."""
         return self._refused or self.state in {"dialling", "greeting"} or not self._is_quiet
@@ -83,7 +79,7 @@ class Lane:
     @property
     def wants_connection(self) -> bool:
         """Whether only a connection can bring the answers that are missing."""
-        return self.state == "idle" and not self.is_settled
+        return self.state == "idle" and bool(self.owed)
 
     def can_take(self, now: float) -> bool:
         """Return whether another batch may be given to this lane."""
@@ -186,26 +182,11 @@ class Lane:
 
     def forget(self, now: float) -> None:
         """Give up batches that are too old to be sent again."""
-        for node, batches in self.unconfirmed.items():
-            while batches and node != self._node and now - batches[0].born > self._settings.resend:
-                self._books.doubt(batches.popleft().made)
+        self.owed.forget_old(now, self._settings.resend, self._node)
 
-    def forget_strays(self, most: int) -> None:
-        """Give up batches of other nodes than this connection's, until at most this many bytes of them wait."""
-        strays = {node: batches for node, batches in self.unconfirmed.items() if node != self._node}
-        size = sum(len(batch.data) for batches in strays.values() for batch in batches)
-        for node, batches in strays.items():
-            while batches and size > most:
-                size -= len(batches[0].data)
-                self._books.doubt(batches.popleft().made)
-            if not batches:
-                del self.unconfirmed[node]
-
-    def abandon(self) -> None:
-        """Give up everything: the process ends."""
-        for batches in self.unconfirmed.values():
-            while batches:
-                self._books.doubt(batches.popleft().made)
+    def forget_strays(self) -> None:
+        """Give up batches of nodes that are away, if there are too many."""
+        self.owed.forget_others(self._settings.max_strays, self._node)
 
     def retire(self) -> None:
         """Close the connection as soon as nothing is under way on it."""
@@ -223,7 +204,7 @@ class Lane:
 
     @property
     def _mine(self) -> deque[Batch]:
-        return self.unconfirmed.setdefault(self._node, deque())
+        return self.owed.of(self._node)
 
     @property
     def _is_quiet(self) -> bool:
@@ -233,8 +214,8 @@ class Lane:
     def _open(self, now: float, node: str) -> None:
         self._node = node
         self.state = "open"
-        strays = any(batches for other, batches in self.unconfirmed.items() if other != node)
-        self._retire_at = now + self._random.uniform(*(_STRAYS_AGE if strays else self._settings.age))
+        age = _STRAYS_AGE if self.owed.has_others(node) else self._settings.age
+        self._retire_at = now + self._random.uniform(*age)
         for batch in self._mine:
             self._books.repeated += 1
             self._send(batch, now)

@@ -39,7 +39,7 @@ class Names:
     def incr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Add to a counter."""
         if rate >= 1 or random.random() <= rate:  # noqa: S311  # a sample needs no secrecy
-            self._record("count", stat, count, sections(rate, tags))
+            self._record("count", stat, count, sections(rate, tags), min(rate, 1))
 
     def decr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Subtract from a counter."""
@@ -82,7 +82,7 @@ class Names:
 
     def _measure(self, stat: str, value: float, kind: str, rate: float, tags: Tags | None) -> None:
         if rate >= 1 or random.random() <= rate:  # noqa: S311
-            self._record("measure", stat, value, kind, sections(rate, tags))
+            self._record("measure", stat, value, kind, sections(rate, tags), min(rate, 1))
 
 
 class Pipeline(Names):

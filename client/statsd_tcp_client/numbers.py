@@ -16,10 +16,11 @@ Key = Union[str, tuple[str, ...]]
 _SERIES = 200
 """Bytes that a series takes in addition to its name: an object with a few numbers, and its place in the dictionary."""
 
-_VALUE = 16
-"""Bytes that a value of a timer takes: eight, and up to as much in reserve."""
+_VALUE = 24
+"""Bytes that a value of a timer takes, as a number or as text."""
 
 _MEMBER = 100
+"""Bytes that a member of a set takes in addition to itself and its line."""
 
 REASONS = ("full", "bad_name", "bad_value", "refused", "exit")
 """Why a call was dropped.
@@ -73,20 +74,21 @@ class Numbers:
         self.examples.setdefault(reason, name[:200])
         return False
 
-    def count(self, name: str, value: float, sections: str = "") -> bool:
+    def count(self, name: str, value: float, sections: str = "", rate: float = 1) -> bool:
         """Add to a counter.
 
         Rises and falls are summed apart: a server whose totals never fall leaves falls out, and could not know them
         from a sum of both.
         """
         # One comparison for all that would spoil a sum: it is also false for NaN.
-        if not -LARGEST < value < LARGEST:
+        largest = LARGEST * rate
+        if not -largest < value < largest:
             return self.drop("bad_value", name)
         key: Key = name if value >= 0 and not sections else (name, sections, "falls" if value < 0 else "")
         try:
             counter = self.series[key]
         except KeyError:
-            return self._first_count(key, name, value, sections)
+            return self._first_count(key, name, value, sections, largest)
         counter.total += value
         counter.made += 1
         return False
@@ -101,21 +103,23 @@ class Numbers:
             raise ValueError("delta=True: DogStatsD servers have no changes of gauges")
         return self._gauge(name, by, tags, lambda gauge: gauge.change(by))
 
-    def measure(self, name: str, value: float, kind: str, sections: str = "") -> bool:
+    def measure(self, name: str, value: float, kind: str, sections: str = "", rate: float = 1) -> bool:
         """Add a value to a timer, histogram or distribution."""
-        if not -LARGEST < value < LARGEST:
+        largest = LARGEST * rate
+        if not -largest < value < largest:
             return self.drop("bad_value", name)
         timer = self.series.get((kind, name, sections))
-        if timer is not None and self._bytes + self.held + _VALUE <= self._max_bytes:
+        if timer is not None and self._bytes + self.held + timer.cost <= self._max_bytes:
             timer.values.append(value)
-            self._bytes += _VALUE
+            self._bytes += timer.cost
             return False
         first = not self.series
-        timer = self._find((kind, name, sections), name, sections, _VALUE, self._timer_of(kind))
+        timer = self._find((kind, name, sections), name, sections, self._cost_of(name, sections), self._timer_of(kind))
         if timer is None:
             return False
+        timer.cost = self._cost_of(name, sections)
         timer.values.append(value)
-        self._bytes += _VALUE
+        self._bytes += timer.cost
         return first
 
     def add_member(self, name: str, member: str, sections: str = "") -> bool:
@@ -124,7 +128,8 @@ class Numbers:
             return self.drop("bad_name", f"{name}:{member}")
         first = not self.series
         known = self.series.get(("s", name, sections))
-        needs = 0 if known is not None and member in known.members else _MEMBER + len(member)
+        is_new = known is None or member not in known.members
+        needs = _MEMBER + _size(member) + self._line_of(name, sections) if is_new else 0
         members = self._find(("s", name, sections), name, sections, needs, Members)
         if members is None:
             return False
@@ -140,9 +145,9 @@ class Numbers:
         self._bytes = 0
         return taken
 
-    def _first_count(self, key: Key, name: str, value: float, sections: str) -> bool:
+    def _first_count(self, key: Key, name: str, value: float, sections: str, largest: float) -> bool:
         first = not self.series
-        counter = self._find(key, name, sections, 0, Counter)
+        counter = self._find(key, name, sections, 0, lambda full, merged: Counter(full, merged, largest))
         if counter is None:
             return False
         counter.total = value
@@ -165,6 +170,15 @@ class Numbers:
     def _timer_of(self, kind: str) -> Callable[[str, str], Timer]:
         return lambda name, sections: Timer(name, sections, kind, packed=self._dogstatsd)
 
+    def _cost_of(self, name: str, sections: str) -> int:
+        """Return the bytes that a value of a timer takes: with tags each has a line of its own, but for DogStatsD."""
+        if self._dogstatsd or not (self._tags or "|#" in sections):
+            return _VALUE + _size(sections)
+        return _VALUE + self._line_of(name, sections)
+
+    def _line_of(self, name: str, sections: str) -> int:
+        return sum(_size(text) for text in (self._prefix, name, self._tags, sections))
+
     def _find(self, key: Key, name: str, sections: str, needs: int, make: Callable[[str, str], _S]) -> _S | None:
         """Return the series, a new one if need be; None when there is no room for what it needs more."""
         series: _S | None = self.series.get(key)
@@ -174,13 +188,15 @@ class Numbers:
             if not (is_name(full) and is_sections(merged)):
                 self.drop("bad_name", f"{name}{sections}")
                 return None
-            needs += _SERIES + len(full) + len(merged)
+            # A gauge may need two lines.
+            own = _SERIES + 2 * (_size(full) + _size(merged))
+            needs += own
         if needs > self.room:
             self.drop("full", name)
             return None
         if series is None:
             series = self.series[key] = make(full, merged)
-            self._bytes += _SERIES + len(full) + len(merged)
+            self._bytes += own
         return series
 
     def _merged(self, sections: str) -> str:
@@ -189,3 +205,8 @@ class Numbers:
             return sections
         before, mark, own = sections.partition("|#")
         return f"{before}{self._tags},{own}" if mark else f"{sections}{self._tags}"
+
+
+def _size(text: str) -> int:
+    """Return how many bytes a text takes at most."""
+    return len(text) if text.isascii() else 4 * len(text)

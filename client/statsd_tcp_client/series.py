@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
-from statsd_tcp_client.text import LARGEST, number
+from statsd_tcp_client.text import number
 
 __all__ = ["Counter", "Gauge", "Members", "Piece", "Series", "Timer"]
 
@@ -44,23 +44,26 @@ def _piece(text: str, made: int) -> Piece:
 class Counter:
     """The sum of what was counted under one name."""
 
-    __slots__ = ("made", "name", "sections", "total")
+    __slots__ = ("_largest", "made", "name", "sections", "total")
 
-    def __init__(self, name: str, sections: str) -> None:
+    def __init__(self, name: str, sections: str, largest: float) -> None:
+        """``largest``: no line may say as much."""
         self.name = name
         self.sections = sections
+        self._largest = largest
         self.total: float = 0
         self.made = 0
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the line; several where the sum is too large for one."""
-        total, made = self.total, self.made
-        largest = int(LARGEST)
-        while abs(total) > largest:
-            part = largest if total > 0 else -largest
-            yield _piece(f"{self.name}:{part}|c{self.sections}", 0)
-            total -= part
-        yield _piece(f"{self.name}:{number(total)}|c{self.sections}", made)
+        total = self.total
+        # Each call counted less than that, so there are not more lines than calls.
+        most = self._largest / 2
+        part = int(most) if isinstance(total, int) and most >= 1 else most
+        while abs(total) >= self._largest:
+            yield _piece(f"{self.name}:{number(part if total > 0 else -part)}|c{self.sections}", 0)
+            total -= part if total > 0 else -part
+        yield _piece(f"{self.name}:{number(total)}|c{self.sections}", self.made)
 
 
 class Gauge:
@@ -107,13 +110,15 @@ class Gauge:
 class Timer:
     """The values of a timer (``ms``), a histogram (``h``) or a distribution (``d``)."""
 
-    __slots__ = ("_packed", "kind", "name", "sections", "values")
+    __slots__ = ("_packed", "cost", "kind", "name", "sections", "values")
 
     def __init__(self, name: str, sections: str, kind: str, *, packed: bool) -> None:
         self.name = name
         self.sections = sections
         self.kind = kind
         self._packed = packed
+        self.cost = 0
+        """Bytes that a further value takes."""
         self.values = array("d")
 
     @property

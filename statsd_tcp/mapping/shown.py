@@ -15,8 +15,8 @@ PARTS = ("_sum", "_count", "_bucket", "_created")
 """What is observed needs its name with each of these too."""
 
 _OWN_PREFIX = "statscounter_"
-# The series for all those beyond the limit are among those that clients send.
-_OVERFLOW = "statscounter_overflow_"
+# Among those that clients send: the series for all those beyond the limit, and what our client says of itself.
+_SENT = ("statscounter_overflow_", "statscounter_client_")
 _OWN_NAMES = frozenset(
     f"process_{name}"
     for name in (
@@ -53,7 +53,7 @@ def shown_name(kind: str, identity: str, counter_suffix: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """Return whether a name belongs to the service itself."""
-    return (name.startswith(_OWN_PREFIX) and not name.startswith(_OVERFLOW)) or name in _OWN_NAMES
+    return (name.startswith(_OWN_PREFIX) and not name.startswith(_SENT)) or name in _OWN_NAMES
 
 
 def whole_of(name: str) -> str:

@@ -175,8 +175,8 @@ def test_window() -> None:
         world.send(10**9)
         world.deliver(HELLO if lane.state == "greeting" else 0)
         world.answer(10**9)
-    assert len(lane.unconfirmed["a"]) == 8
-    assert world.numbers.made == 30 - sum(batch.made for batch in lane.unconfirmed["a"]) > 10
+    assert len(lane.owed.of("a")) == 8
+    assert world.numbers.made == 30 - sum(batch.made for batch in lane.owed.of("a")) > 10
     assert world.engine.next_turn(world.now) not in {None, 0.0}
 
 

@@ -117,6 +117,16 @@ def test_kinds(service: Service, before: Metrics, dialect: Any) -> None:
     assert after.total(f"{dialect}_sampled") == pytest.approx(1)
 
 
+def test_own_lines(service: Service, before: Metrics) -> None:
+    """What the client dropped is on the page, by reason, though names that begin like that are the service's own."""
+    with client_of(service, own_lines=True) as client:
+        client.incr("bad:name")
+        client.incr("own_lines")
+        assert client.flush(PATIENCE)
+    found = Difference(before, service.wait_for(1, "statscounter_client_dropped_bad_name"))
+    assert found.by("statscounter_series_conflicts_total", "reason") == {}
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels(service: Service, level: str) -> None:
     """At each level what was counted is in the totals, once, and with `stored` as soon as `flush` has said so."""

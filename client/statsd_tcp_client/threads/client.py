@@ -82,7 +82,7 @@ class ThreadedClient(Meter):
 
     def _let_go(self) -> None:
         if self._driver is not None:
-            self._driver.close()
+            self._driver.disown()
 
     def _begin(self) -> None:
         driver, thread = self._driver, self._thread

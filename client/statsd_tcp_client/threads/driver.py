@@ -61,7 +61,13 @@ class Driver:
         self.wake()
 
     def close(self) -> None:
-        """Close all sockets."""
+        """End all connections, and close all sockets."""
+        for lane in list(self._connections):
+            self._end(lane, "")
+        self.disown()
+
+    def disown(self) -> None:
+        """Close all sockets, and do nothing else: in a child, where all is the parent's."""
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
@@ -91,9 +97,11 @@ class Driver:
             found = addresses(self._settings)
             connection = Connection(found[lane.attempt % len(found)])
         except OSError as error:
-            self._end(lane, _text(error))
+            if not self.stopped:
+                self._end(lane, _text(error))
             return
         if self.stopped:
+            # The lane may be another driver's by now.
             connection.close()
             return
         with self._changed:

@@ -23,7 +23,9 @@ _ESCAPE = re.compile(r"\\(.)")
 _OBSERVED = ("summary", "histogram")
 _PARTS = {"_count": COUNT, "_sum": SUM}
 
-_OWN = re.compile(r"(?:statscounter_(?!overflow_)|statsd_exporter_|statsd_metric_mapper_|process_|go_|promhttp_)")
+_OWN = re.compile(
+    r"(?:statscounter_(?!overflow_|client_)|statsd_exporter_|statsd_metric_mapper_|process_|go_|promhttp_)"
+)
 """What the servers say about themselves."""
 
 

@@ -15,7 +15,7 @@ CASES: tuple[tuple[str, dict[str, Any], list[tuple[Any, ...]], list[str]], ...] 
     ("fractions are read as the same double", {}, [("count", "a", 0.1)], ["a:0.1|c"]),
     ("a rate has a sum of its own", {}, [("count", "a", 1), ("count", "a", 1, "|@0.5")], ["a:1|c", "a:1|c|@0.5"]),
     ("so have tags", {}, [("count", "a", 1, "|#x:1"), ("count", "a", 1, "|#x:2")], ["a:1|c|#x:1", "a:1|c|#x:2"]),
-    ("a sum too large for a line is sent as two", {}, [("count", "a", 2**52)] * 3, [f"a:{2**53}|c", f"a:{2**52}|c"]),
+    ("a sum too large for a line is sent as two", {}, [("count", "a", 2**52)] * 3, [f"a:{2**52}|c"] * 3),
     ("the last value of a gauge counts", {}, [("set_gauge", "a", 1), ("set_gauge", "a", 2.5)], ["a:2.5|g"]),
     ("changes of an unknown gauge are summed", {}, [("change_gauge", "a", 3), ("change_gauge", "a", -4)], ["a:-1|g"]),
     ("a positive change has its sign", {}, [("change_gauge", "a", 3)], ["a:+3|g"]),
@@ -70,6 +70,8 @@ BAD: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("bad_value", "count", ("a", float("nan"))),
     ("bad_value", "count", ("a", float("inf"))),
     ("bad_value", "count", ("a", 2**53)),
+    ("bad_value", "count", ("a", 2**52, "|@0.5", 0.5)),
+    ("bad_value", "count", ("a", 1, "|@1e-300", 1e-300)),
     ("bad_value", "set_gauge", ("a", float("-inf"))),
     ("bad_value", "measure", ("a", float("nan"), "ms")),
 )
