@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from prometheus_client.parser import text_string_to_metric_families
 
 __all__ = ["Difference", "Metrics"]
+
+Sample = tuple[str, dict[str, str], float]
+"""The name, the labels and the value."""
+
+_SUFFIX = re.compile("_(total|bucket|count|sum)$")
 
 
 class Metrics:
@@ -12,11 +19,19 @@ class Metrics:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._samples = [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
+        self._parsed: dict[str, list[Sample]] = {}
+
+    def _samples(self, name: str = "") -> list[Sample]:
+        """Return all samples, or at least those of that name: a wait asks page after page for one of hundreds."""
+        family = _SUFFIX.sub("", name)
+        if family not in self._parsed:
+            lines = "\n".join(line for line in self.text.split("\n") if family in line)
+            self._parsed[family] = [
+                (sample.name, sample.labels, sample.value)
+                for each in text_string_to_metric_families(lines)
+                for sample in each.samples
+            ]
+        return self._parsed[family]
 
     def total(self, name: str, **labels: str) -> float:
         """Add up the samples of that name that have these labels; fails when there is none.
@@ -41,7 +56,7 @@ class Metrics:
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
         """Return the samples of that name that are not 0, added up by the values of one label."""
         result: dict[str, float] = {}
-        for sample, has, value in self._samples:
+        for sample, has, value in self._samples(name):
             if sample == name and value and all(has.get(key) == wanted for key, wanted in labels.items()):
                 result[has[label]] = result.get(has[label], 0) + value
         return result
@@ -56,13 +71,13 @@ class Metrics:
 
     def samples(self) -> list[tuple[str, dict[str, str]]]:
         """Return the name and the labels of each sample."""
-        return [(name, labels) for name, labels, _ in self._samples]
+        return [(name, labels) for name, labels, _ in self._samples()]
 
     def values(self, name: str, **labels: str) -> list[float]:
         """Return the samples of that name that have these labels."""
         return [
             value
-            for sample, has, value in self._samples
+            for sample, has, value in self._samples(name)
             if sample in (name, f"{name}_total") and all(has.get(label) == wanted for label, wanted in labels.items())
         ]
 

@@ -269,7 +269,10 @@ class Service:
         until(self._is_settled, "all has ended and is committed")
         # What was rejected before it was a line is in no journal. It comes with the next commit that was not under way.
         commits = "statscounter_commits_total"
-        return self.wait_for(self.metrics().total(commits) + 2, commits)
+        metrics = self.wait_for(self.metrics().total(commits) + 2, commits)
+        # The parser of Prometheus' own client can read all of the page.
+        assert metrics.samples()
+        return metrics
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""

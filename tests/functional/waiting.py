@@ -10,7 +10,7 @@ from tests.patience import PATIENCE
 
 __all__ = ["PATIENCE", "until"]
 
-_SHORTEST, _LONGEST = 0.02, 0.2
+_SHORTEST, _LONGEST = 0.04, 0.2
 """Seconds between two questions: they become fewer, because each costs the machine something."""
 
 _T = TypeVar("_T")
