@@ -40,6 +40,7 @@ COMMANDS = {
     "soak": Command("whether the store stays as it is while names come and expire", "soak", ""),
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
     "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),
+    "flood": Command("what others wait while one source connects too often, with and without limits", "flood", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),

@@ -30,11 +30,14 @@ from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.aggregate.timers import TimerRules
 from statsd_tcp.children import Children
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.commit.committer import Committer
 from statsd_tcp.commit.recovery import Recovery
 from statsd_tcp.deadline import begin_deadline
 from statsd_tcp.flush.rules import FlushRules
+from statsd_tcp.ingest.trust import Trust
 from statsd_tcp.kernel.host_names import own_names
+from statsd_tcp.ledger.cells import LIMIT_ACTIONS
 from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.outputs.delivery import Delivery
@@ -68,6 +71,8 @@ from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.supervisor import Supervisor
 from statsd_tcp.web.service import WebService
 from statsd_tcp.web.site import make_site
+from statsd_tcp.who.limit_board import LimitBoard
+from statsd_tcp.who.limit_memory import LimitPlan
 from statsd_tcp.who.memory import SourceBoard, SourcePlan
 
 if TYPE_CHECKING:
@@ -136,6 +141,27 @@ def flush_rules(settings: Settings, outputs: Mapping[str, IOutput]) -> FlushRule
 
 def _limit(settings: Settings) -> Amount:
     return Amount(settings.max_series, settings.max_series_bytes)
+
+
+def _limits(settings: Settings, workers: int) -> LimitBoard | None:
+    """Make what limits sources, if there are limits."""
+    rate = settings.source_rate
+    if rate is None and not settings.source_open:
+        return None
+    interval = round(NANOSECONDS / rate.rate) if rate else 0
+    plan = LimitPlan(
+        SourcePlan.by_chance().keys,
+        # A worker has a column until it has ended, while its successor has one already.
+        columns=2 * workers + 2,
+        interval=interval,
+        room=interval * rate.burst if rate else 0,
+        most_open=settings.source_open,
+        action=LIMIT_ACTIONS.index(settings.source_limit_mode),
+        bits_4=settings.who_mask.ipv4,
+        bits_6=settings.who_mask.ipv6,
+        exempt=Trust(settings.source_exempt).packed,
+    )
+    return LimitBoard(plan)
 
 
 def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
@@ -271,6 +297,7 @@ class Service(OrderedService):
             manifest,
             kept=self._notifier.listens,
             board=self._board,
+            limits=_limits(settings, plan.workers),
         )
         self._deliveries = [Delivery(reactor, name, output, self._committer) for name, output in outputs.items()]
         self._remotes = self._make_remotes(settings, receivers or {})

@@ -31,6 +31,7 @@ _EXAMPLES = {
     "who-names": '"/etc/statscounter/names"',
     "who-to": '["10.0.0.0/8"]',
     "state-dir": '"/var/lib/statscounter"',
+    "source-exempt": '["10.0.0.0/8"]',
     "max-connections": "100000",
     "mapping": '"/etc/statscounter/mapping.yml"',
     "counter-suffix": '"_total"',

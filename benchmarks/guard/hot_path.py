@@ -25,6 +25,7 @@ from statsd_tcp.ingest.datagrams import DatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
+from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import QUIET_POLLS, Moderator
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
@@ -32,7 +33,9 @@ from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ledger.cells import ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
-from statsd_tcp.who.layout import KEYS
+from statsd_tcp.who.layout import KEYS, MAPPED
+from statsd_tcp.who.limit_memory import ACTIVE, LimitMemory, LimitPlan
+from statsd_tcp.who.limits import SourceLimits
 from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.wire.grammar import Grammar
 
@@ -89,7 +92,7 @@ class Turned:
 class Scene:
     """A worker's parts, and clients on the loopback device."""
 
-    def __init__(self, *, native: bool = False, who: bool = False) -> None:
+    def __init__(self, *, native: bool = False, who: bool = False, limited: bool = False) -> None:
         self._native = native
         self.reactor = cast("Any", Turned())
         cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
@@ -104,16 +107,22 @@ class Scene:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
         self.listener.setblocking(False)
         self._common = (self.reactor, self.listener, cells, listener_cells(0), self.moderator, _fail)
+        self._limits = None
+        if limited:
+            limits = _limits(native=native)
+            self._limits = ListenerLimits(limits, 0, cells, listener_cells(0), sources)
+            self.intake.limits[0] = self._limits
 
     def count_lane(self) -> AcceptLane:
         """A port that counts."""
-        return (NativeCountLane if self._native else CountLane)(*self._common, self._sources)
+        return (NativeCountLane if self._native else CountLane)(*self._common, self._sources, self._limits)
 
     def line_lane(self) -> AcceptLane:
         """A port for lines."""
         return (NativeLineLane if self._native else LineLane)(
             *self._common,
             self._sources,
+            self._limits,
             intake=self.intake,
             index=0,
             occupancy=Occupancy(CLIENTS),
@@ -153,6 +162,15 @@ def _sources(*, native: bool) -> WorkerSources:
     return WorkerSources(memory, lane_kinds(in_c=native).add_source)
 
 
+def _limits(*, native: bool) -> WorkerLimits:
+    """Limits that are not reached, with a column of another worker."""
+    keys = tuple(range(1 << 60, (1 << 60) + KEYS))
+    memory = LimitMemory.make(LimitPlan(keys, columns=2, interval=1, room=1 << 40, most_open=1 << 20))
+    memory.cells[ACTIVE] = 2
+    SourceLimits(memory, 1).admits(MAPPED + bytes((127, 0, 0, 1)), 0)
+    return WorkerLimits(memory, 0, lane_kinds(in_c=native).admits)
+
+
 def send(clients: list[socket.socket], *, end: bool = True) -> None:
     """Let each client send a line and say that it was all; return when the other side's kernel has it."""
     for number, client in enumerate(clients):
@@ -180,15 +198,15 @@ def rounds(one: Callable[[bool], None]) -> None:
         one(number >= WARM_UP_ROUNDS)
 
 
-def line(counted: Counted, *, native: bool = False, who: bool = False) -> int:
+def line(counted: Counted, *, native: bool = False, who: bool = False, limited: bool = False) -> int:
     """Connections that have sent their line when they are accepted: accept, read, journal, tally."""
-    scene = Scene(native=native, who=who)
+    scene = Scene(native=native, who=who, limited=limited)
     return _at_once(counted, scene, scene.line_lane(), sends=True)
 
 
-def bare(counted: Counted, *, native: bool = False, who: bool = False) -> int:
+def bare(counted: Counted, *, native: bool = False, who: bool = False, limited: bool = False) -> int:
     """Connections that are counted."""
-    scene = Scene(native=native, who=who)
+    scene = Scene(native=native, who=who, limited=limited)
     return _at_once(counted, scene, scene.count_lane(), sends=False)
 
 
@@ -298,6 +316,8 @@ PIECES: dict[str, Callable[[Counted], int]] = {
     "line": line,
     "bare-who": partial(bare, who=True),
     "line-who": partial(line, who=True),
+    "bare-limited": partial(bare, who=True, limited=True),
+    "line-limited": partial(line, who=True, limited=True),
     "late": late,
     "quiet": quiet,
     "counters": counters,
@@ -308,6 +328,9 @@ PIECES: dict[str, Callable[[Counted], int]] = {
 if native_parts.BUILT:
     PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, counters, timers)}
     PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line)}
+    PIECES |= {
+        f"{piece.__name__}-limited-c": partial(piece, native=True, who=True, limited=True) for piece in (bare, line)
+    }
 
 
 def main(piece: str, switch: str) -> int:

@@ -22,6 +22,7 @@
 
 #include "checksum.h"
 #include "client.h"
+#include "limits.h"
 #include "proxy_header.h"
 #include "sources.h"
 
@@ -34,7 +35,6 @@ enum {
     MOST_READS = 1024, /* in one run of which the sources are counted */
     MOST_DATAGRAMS = 256,
     PART = 4 + ADDRESS, /* of a batch of datagrams: where it ends, and where it comes from */
-    NETWORK = 17, /* bytes of one: an address, and how many of its bits count */
 };
 
 static const char CONFIRMATION[] = "ok\n";
@@ -43,6 +43,15 @@ static const char CONFIRMATION[] = "ok\n";
 typedef struct {
     Py_ssize_t accepted, eof, reset, error, journal_head;
 } Indexes;
+
+/* What one source may do, of which the time is read once in a run, and the cells that count what was over it: those that
+ * were closed for that, and all. */
+typedef struct {
+    Limits memory;
+    uint64_t time;
+    Py_ssize_t closed, all;
+    Py_buffer buffer;
+} Limit;
 
 /* One run of accepts on a line port. With versions of the PROXY protocol a header comes before the lines, from a peer in
  * one of the networks, if there are any. The header of the connection that is served is kept, for Python. */
@@ -62,6 +71,7 @@ typedef struct {
     Sources *sources; /* NULL: they are not counted */
     Client client;    /* of the connection that is served; its set of records, NULL while it is not known */
     Source *set;
+    Limit *limit; /* NULL: there is none */
     unsigned char *origins; /* the address of each frame's client, zeros for one that is not known */
     Py_ssize_t origins_size;
 } Run;
@@ -175,12 +185,10 @@ static int take(Run *run, const unsigned char *lines, uint32_t length)
  * gauges, and for the room in the journal. Without data NULL says that nothing was read before either. */
 static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t length)
 {
-    const unsigned char *origin = NULL;
+    const unsigned char *origin = run->client.is_known ? run->client.address : NULL;
     run->ended = length > 0;
-    if (run->set) {
+    if (run->set)
         add32(&source_of(run)->connections, 1);
-        origin = run->client.address;
-    }
     return keep(run->unfinished, Py_BuildValue("(iy#y#)", connection, data, length, origin, (Py_ssize_t)ADDRESS));
 }
 
@@ -245,14 +253,9 @@ static int is_trusted(const Run *run, const struct sockaddr_storage *peer)
     set_client(&client, peer);
     if (!client.is_known)
         return 0;
-    for (Py_ssize_t at = 0; at < run->networks_size; at += NETWORK) {
-        const unsigned char *network = run->networks + at;
-        int bits = network[NETWORK - 1], whole = bits / 8;
-        unsigned char bits_left = (unsigned char)(0xFF00 >> bits % 8);
-        if (!memcmp(client.address, network, (size_t)whole) &&
-            (whole == ADDRESS || !((client.address[whole] ^ network[whole]) & bits_left)))
+    for (Py_ssize_t at = 0; at < run->networks_size; at += NETWORK)
+        if (holds(run->networks + at, client.address))
             return 1;
-    }
     return 0;
 }
 
@@ -260,7 +263,7 @@ static void find_set(Run *run)
 {
     if (!run->sources || !run->client.is_known)
         return;
-    mask(run->sources, run->client.address);
+    mask(run->sources + BITS_4, run->client.address);
     run->set = set_of(run->sources, run->client.address, run->listener + 1);
     prefetch(run->set);
 }
@@ -286,14 +289,50 @@ static int take_header(Run *run, int connection, const struct sockaddr_storage *
         return leave(run, connection, NULL, 0);
     ssize_t size = recv(connection, header, sizeof header, MSG_DONTWAIT | MSG_PEEK);
     Py_ssize_t length = size > 0 ? header_length(header, size, run->versions, &run->client) : 0;
-    if (length == 0)
+    if (length == 0) {
+        run->client.is_known = 0;
         return leave(run, connection, NULL, 0);
+    }
     if (recv(connection, header, (size_t)length, MSG_DONTWAIT) != length)
         return end(run, connection, run->indexes.reset);
     run->received += (uint64_t)length;
     run->header_size = length;
     find_set(run);
     return 1;
+}
+
+/* Close a connection that its source may not have. What it has sent is read, or the kernel would send a reset. */
+static void turn_away(Run *run, int connection)
+{
+    static char bin[LARGEST_READ];
+    static const struct linger at_once = {.l_onoff = 1};
+    count(run->cells, run->limit->closed);
+    if (run->limit->memory.cells[ACTION] == RESET)
+        setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    else
+        recv(connection, bin, sizeof bin, MSG_DONTWAIT);
+    close(connection);
+    if (run->set)
+        add32(&source_of(run)->connections, 1);
+}
+
+/* Returns whether a connection is to be served, as far as the limits of its source go. */
+static int is_within(Run *run, int connection)
+{
+    Limit *limit = run->limit;
+    if (!run->client.is_known)
+        return 1;
+    if (limit->time == 0)
+        limit->time = now();
+    if (admits(&limit->memory, &run->client, run->listener + 1, limit->time))
+        return 1;
+    count(run->cells, limit->all);
+    if (run->set)
+        add32(&source_of(run)->limited, 1);
+    if (limit->memory.cells[ACTION] == OBSERVE)
+        return 1;
+    turn_away(run, connection);
+    return 0;
 }
 
 /* Accept, and ask for the client's address only if there is a place for it. Returns the descriptor, or -1 with the
@@ -347,10 +386,30 @@ static int get_sources(PyObject *memory, Py_buffer *buffer)
     return 0;
 }
 
+/* Get the limits from Python: their memory, this worker's column, and two cells; or none for None. As `get_sources`. */
+static int get_limit(PyObject *given, Limit *limit, const Py_buffer *cells)
+{
+    PyObject *memory;
+    unsigned long long column;
+    limit->buffer = (Py_buffer){0};
+    if (given == Py_None)
+        return 1;
+    if (!PyArg_ParseTuple(given, "OKnn:limits", &memory, &column, &limit->closed, &limit->all) ||
+        !cells_reach(cells, (Py_ssize_t[]){limit->closed, limit->all}, 2) ||
+        PyObject_GetBuffer(memory, &limit->buffer, PyBUF_WRITABLE) < 0)
+        return 0;
+    limit->memory = (Limits){limit->buffer.buf, column};
+    if (limits_fit(&limit->memory, (size_t)limit->buffer.len))
+        return 1;
+    PyBuffer_Release(&limit->buffer);
+    PyErr_SetString(PyExc_ValueError, "no memory of limits");
+    return 0;
+}
+
 static PyObject *accept_run(Run *run, int listener, int budget)
 {
     int taken = 0, error = 0;
-    struct sockaddr_storage peer, *place = run->versions || run->sources ? &peer : NULL;
+    struct sockaddr_storage peer, *place = run->versions || run->sources || run->limit ? &peer : NULL;
     while (taken < budget && run->head <= run->brim && !run->ended) {
         int connection = accept_one(listener, place, &error);
         if (connection < 0)
@@ -359,10 +418,13 @@ static PyObject *accept_run(Run *run, int listener, int budget)
         taken++;
         int ready = 1;
         run->set = NULL;
+        run->client.is_known = 0;
         if (run->versions)
             ready = take_header(run, connection, place);
         else if (place)
             meet(run, connection, place);
+        if (ready > 0 && run->limit && !is_within(run, connection))
+            continue;
         if (ready < 0 || (ready && serve(run, connection) < 0))
             return NULL;
     }
@@ -376,18 +438,20 @@ static PyObject *lines(PyObject *module, PyObject *args)
     unsigned int index;
     unsigned long long brim, tick;
     static unsigned char origins[MOST_READS * ADDRESS];
-    PyObject *memory = Py_None;
+    PyObject *memory = Py_None, *limited = Py_None;
     Py_buffer cells, ring, sources;
+    Limit limit = {0};
     Run run = {.origins = origins};
     Indexes *indexes = &run.indexes;
-    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK|Oiy#i:lines", &listener, &budget, &run.reads, &run.at_once, &cells,
+    if (!PyArg_ParseTuple(args, "iiinw*(nnnnn)w*IKK|OOiy#i:lines", &listener, &budget, &run.reads, &run.at_once, &cells,
                           &indexes->accepted, &indexes->eof, &indexes->reset, &indexes->error, &indexes->journal_head, &ring,
-                          &index, &brim, &tick, &memory, &run.versions, &run.networks, &run.networks_size,
+                          &index, &brim, &tick, &memory, &limited, &run.versions, &run.networks, &run.networks_size,
                           &run.confirms))
         return NULL;
     PyObject *result = NULL;
-    int good = get_sources(memory, &sources);
+    int good = get_sources(memory, &sources) && get_limit(limited, &limit, &cells);
     run.sources = sources.buf;
+    run.limit = limit.buffer.buf ? &limit : NULL;
     run.cells = cells.buf;
     run.ring = ring.buf;
     run.size = (uint64_t)ring.len;
@@ -409,6 +473,7 @@ static PyObject *lines(PyObject *module, PyObject *args)
     PyBuffer_Release(&cells);
     PyBuffer_Release(&ring);
     PyBuffer_Release(&sources);
+    PyBuffer_Release(&limit.buffer);
     return result;
 }
 
@@ -416,16 +481,19 @@ static PyObject *bare(PyObject *module, PyObject *args)
 {
     int taken = 0, error = 0, listener, budget;
     unsigned int index = 0;
-    PyObject *memory = Py_None;
-    Py_buffer cells, sources;
+    PyObject *memory = Py_None, *limited = Py_None;
+    Py_buffer cells, sources = {0};
+    Limit limit = {0};
     Py_ssize_t indexes[3]; /* accepted, counted, reset */
     static char bin[LARGEST_READ];
-    if (!PyArg_ParseTuple(args, "iiw*(nnn)|OI:bare", &listener, &budget, &cells, &indexes[0], &indexes[1], &indexes[2],
-                          &memory, &index))
+    if (!PyArg_ParseTuple(args, "iiw*(nnn)|OIO:bare", &listener, &budget, &cells, &indexes[0], &indexes[1], &indexes[2],
+                          &memory, &index, &limited))
         return NULL;
-    int good = cells_reach(&cells, indexes, 3) && get_sources(memory, &sources);
-    Run run = {.listener = index, .sources = good ? sources.buf : NULL};
-    struct sockaddr_storage peer, *place = run.sources ? &peer : NULL;
+    int good =
+        cells_reach(&cells, indexes, 3) && get_sources(memory, &sources) && get_limit(limited, &limit, &cells);
+    Run run = {.cells = cells.buf, .listener = index, .sources = sources.buf};
+    run.limit = limit.buffer.buf ? &limit : NULL;
+    struct sockaddr_storage peer, *place = run.sources || run.limit ? &peer : NULL;
     while (good && taken < budget) {
         int connection = accept_one(listener, place, &error);
         if (connection < 0)
@@ -435,6 +503,8 @@ static PyObject *bare(PyObject *module, PyObject *args)
         run.set = NULL;
         if (place)
             meet(&run, connection, place);
+        if (run.limit && !is_within(&run, connection))
+            continue;
         /* Read once: closing with unread data would send a reset. */
         int broken = recv(connection, bin, sizeof bin, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
         count(cells.buf, indexes[broken ? 2 : 1]);
@@ -443,8 +513,8 @@ static PyObject *bare(PyObject *module, PyObject *args)
             note_connection(&run, broken);
     }
     PyBuffer_Release(&cells);
-    if (good)
-        PyBuffer_Release(&sources);
+    PyBuffer_Release(&sources);
+    PyBuffer_Release(&limit.buffer);
     return good ? Py_BuildValue("(ii)", taken, error) : NULL;
 }
 
@@ -456,10 +526,10 @@ static PyObject *add_source(PyObject *module, PyObject *args)
     Run run = {0};
     const unsigned char *address;
     Py_ssize_t size;
-    unsigned int connections, lines = 0, bad = 0, resets = 0, evicted = 0;
+    unsigned int connections, lines = 0, bad = 0, resets = 0, evicted = 0, limited = 0;
     unsigned long long bytes = 0;
-    if (!PyArg_ParseTuple(args, "Oy#II|IKIII:add_source", &memory, &address, &size, &run.listener, &connections, &lines, &bytes,
-                          &bad, &resets, &evicted))
+    if (!PyArg_ParseTuple(args, "Oy#II|IKIIII:add_source", &memory, &address, &size, &run.listener, &connections, &lines, &bytes,
+                          &bad, &resets, &evicted, &limited))
         return NULL;
     if (size != ADDRESS || memory == Py_None) {
         PyErr_SetString(PyExc_ValueError, "no address, or no memory of sources");
@@ -478,8 +548,33 @@ static PyObject *add_source(PyObject *module, PyObject *args)
     add32(&source->bad, bad);
     add32(&source->resets, resets);
     add32(&source->evicted, evicted);
+    add32(&source->limited, limited);
     PyBuffer_Release(&sources);
     Py_RETURN_NONE;
+}
+
+/* Take a connection from a source's rate, with a time of one's own: whether there was room for it. */
+static PyObject *take_from_rate(PyObject *module, PyObject *args)
+{
+    Py_buffer buffer;
+    Client client = {1};
+    const unsigned char *address;
+    Py_ssize_t size;
+    unsigned int listener;
+    unsigned long long column, time;
+    if (!PyArg_ParseTuple(args, "w*Ky#IK:admits", &buffer, &column, &address, &size, &listener, &time))
+        return NULL;
+    Limits limits = {buffer.buf, column};
+    int good = size == ADDRESS && limits_fit(&limits, (size_t)buffer.len), within = 0;
+    if (good) {
+        memcpy(client.address, address, ADDRESS);
+        within = admits(&limits, &client, listener + 1, time);
+    }
+    PyBuffer_Release(&buffer);
+    if (good)
+        return PyBool_FromLong(within);
+    PyErr_SetString(PyExc_ValueError, "no address, or no memory of limits");
+    return NULL;
 }
 
 /* What proxy_header.py says of a client's good header, for tests: its length, 0 for all else, and the client's address. */
@@ -583,6 +678,7 @@ static PyMethodDef methods[] = {
     {"datagrams", datagrams, METH_VARARGS,
      "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno, parts)."},
     {"add_source", add_source, METH_VARARGS, "Add to what is known of a source."},
+    {"admits", take_from_rate, METH_VARARGS, "Take a connection from a source's rate, if there is room for it."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,9 @@
 from socket import socket
+from typing import TypeAlias
 
 VERSION: int
+
+Limits: TypeAlias = tuple[memoryview, int, int, int]
 
 def lines(
     listener: int,
@@ -14,6 +17,7 @@ def lines(
     brim: int,
     tick: int,
     sources: memoryview | None = None,
+    limits: Limits | None = None,
     versions: int = 0,
     networks: bytes = b"",
     confirms: int = 0,
@@ -28,6 +32,7 @@ def bare(
     indexes: tuple[int, int, int],
     sources: memoryview | None = None,
     index: int = 0,
+    limits: Limits | None = None,
     /,
 ) -> tuple[int, int]: ...
 def header(data: bytes, versions: int, /) -> tuple[int, bytes | None]: ...
@@ -51,5 +56,7 @@ def add_source(
     bad: int = 0,
     resets: int = 0,
     evicted: int = 0,
+    limited: int = 0,
     /,
 ) -> None: ...
+def admits(limits: memoryview, column: int, address: bytes, listener: int, now: int, /) -> bool: ...

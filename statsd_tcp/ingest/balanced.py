@@ -43,6 +43,7 @@ class Balanced(HandOverLane):
         if self._awaited.versions:
             # The peer is the balancer. Streams tell who the client is, once they know.
             self._sources = None
+            self._is_headed = True
 
     def make_stream(self, origin: bytes | None) -> LineStream:
         """Make the stream of a connection of which nothing is read yet."""
@@ -113,6 +114,13 @@ class NativeBalancedLineLane(BalancedLineLane, NativeLineLane):
         accept: Any = self._burst
         keys = (self._awaited.versions, self._trust.packed, self._confirms)
         self._burst = lambda *arguments: accept(*arguments, *keys)
+
+    def begin_stream(self, data: bytes, origin: bytes | None) -> LineStream:
+        """Make the stream of a connection whose first bytes these are. If they are a header, C has read it before."""
+        stream = super().begin_stream(data, origin)
+        if isinstance(stream, ProxiedStream):
+            stream.is_admitted = True
+        return stream
 
     def _go_on(self, descriptor: int, data: bytes | None, origin: bytes | None) -> None:
         # Of a connection that has brought a header the peer is trusted already.

@@ -9,7 +9,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { ADDRESS = 16, PREFIX = 12 };
+enum {
+    ADDRESS = 16,
+    PREFIX = 12,
+    NETWORK = 17, /* bytes of one: an address, and how many of its bits count */
+};
 
 static const unsigned char MAPPED[PREFIX] = {[10] = 0xFF, [11] = 0xFF};
 static const unsigned char UNIX[PREFIX] = "unix";
@@ -40,6 +44,15 @@ static void set_client(Client *client, const struct sockaddr_storage *peer)
         set_client_4(client, &((const struct sockaddr_in *)peer)->sin_addr);
     else if (peer->ss_family == AF_INET6)
         set_client_6(client, &((const struct sockaddr_in6 *)peer)->sin6_addr);
+}
+
+/* Does a network hold an address? */
+static int holds(const unsigned char *network, const unsigned char *address)
+{
+    int bits = network[NETWORK - 1], whole = bits / 8;
+    unsigned char bits_left = (unsigned char)(0xFF00 >> bits % 8);
+    return !memcmp(address, network, (size_t)whole) &&
+           (whole == ADDRESS || !((address[whole] ^ network[whole]) & bits_left));
 }
 
 /* The user at the other end of a Unix socket's connection. */

@@ -7,6 +7,7 @@ from _socket import socket as raw_socket
 
 from statsd_tcp.ingest.balanced import Balanced
 from statsd_tcp.ingest.hand_over import HandOverLane
+from statsd_tcp.ingest.stream import LineStream
 
 __all__ = ["BalancedGivingLane", "GivingLane"]
 
@@ -20,8 +21,11 @@ class GivingLane(HandOverLane):
         """Make a transport of the connection; without a descriptor for it, try again a little later."""
         connection = raw_socket(self._family, _STREAM, 0, descriptor)
         self.occupancy.open += 1
-        if not self.give_away(connection, None, 0, origin):
-            self.put_off(_UntouchedConnection(self, connection, origin))
+        stream = self.make_stream(origin)
+        if not stream.stay():
+            self.close(connection, self._indexes.limited)
+        elif not self.give_away(connection, stream, 0, origin):
+            self.put_off(_UntouchedConnection(self, connection, stream))
 
 
 class BalancedGivingLane(Balanced, GivingLane):
@@ -36,16 +40,16 @@ class BalancedGivingLane(Balanced, GivingLane):
 class _UntouchedConnection:
     """A connection for whose transport there was no descriptor."""
 
-    def __init__(self, lane: GivingLane, connection: raw_socket, origin: bytes | None) -> None:
+    def __init__(self, lane: GivingLane, connection: raw_socket, stream: LineStream) -> None:
         self._lane = lane
         self._connection = connection
-        self._origin = origin
+        self._stream = stream
 
     def poll(self) -> None:
         """Try again to give it away."""
-        if not self._lane.give_away(self._connection, None, 0, self._origin):
+        if not self._lane.give_away(self._connection, self._stream, 0, None):
             self._lane.put_off(self)
 
     def drain(self) -> None:
         """End it."""
-        self._lane.shut(self._connection, None)
+        self._lane.shut(self._connection, self._stream)

@@ -10,6 +10,7 @@ from typing import Any
 
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane
+from statsd_tcp.ingest.limits import NOT_HELD, ListenerLimits
 from statsd_tcp.ingest.moderation import Unfinished
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.proxied import UnaskedStream
@@ -69,40 +70,67 @@ class HandOverLane(AcceptLane):
         """Poll a connection again in the next poll."""
         self._moderator.put_off(connection)
 
-    def close(self, connection: raw_socket, reason: int) -> None:
-        """Close a connection that was open for more than one poll, and count why."""
+    def close(
+        self, connection: raw_socket, reason: int, stream: LineStream | None = None, held: int = NOT_HELD
+    ) -> None:
+        """Close a connection that was open for more than one poll, and count why.
+
+        ``held``: what its limits count it by, if its stream does not know that.
+        """
         self._cells[reason] += 1
+        if self._limits is not None:
+            self._part(self._limits, connection, reason, stream, held)
         connection.close()
         self.occupancy.leave()
+
+    def _part(
+        self, limits: ListenerLimits, connection: raw_socket, reason: int, stream: LineStream | None, held: int
+    ) -> None:
+        limits.release(held)
+        if stream is not None:
+            stream.leave()
+        if reason == self._indexes.limited:
+            limits.prepare(connection)
 
     @property
     def has_little_room(self) -> bool:
         """Return whether only the journal's reserve is left."""
         return self._intake.is_scarce
 
-    def give_away(self, connection: raw_socket, stream: LineStream | None, brought: int, origin: bytes | None) -> bool:
+    def give_away(
+        self,
+        connection: raw_socket,
+        stream: LineStream | None,
+        brought: int,
+        origin: bytes | None,
+        held: int = NOT_HELD,
+    ) -> bool:
         """Make a transport of the connection. Without a descriptor for it, count that, and accept nothing for a moment.
 
-        ``brought``: how many bytes were read of it so far.
+        ``brought``: how many bytes were read of it so far. ``held`` is as in `close`, and the stream's then.
         """
         stream = stream or self.make_stream(origin)
+        stream.held = stream.held or held
         try:
             self.hand_over(connection, stream, brought)
         except OSError as error:
             if error.errno != errno.ENOTCONN:
                 self.exhausted(error.errno or 0)
+                if held:
+                    stream.held = NOT_HELD
                 return False
             # The client has reset the connection since the last read, which found nothing.
             stream.finish(clean=False)
             stream.note_end(reset=True)
-            self.close(connection, stream.counted_as(self._indexes.reset))
+            self.close(connection, stream.counted_as(self._indexes.reset), stream)
         return True
 
-    def shut(self, connection: raw_socket, stream: LineStream | None) -> None:
+    def shut(self, connection: raw_socket, stream: LineStream | None, held: int = NOT_HELD) -> None:
         """End a connection whose client is not done, because the service stops."""
         if stream is not None:
             stream.finish(clean=False)
-        self.close(connection, self._indexes.shutdown if stream is None else stream.counted_as(self._indexes.shutdown))
+        reason = self._indexes.shutdown
+        self.close(connection, reason if stream is None else stream.counted_as(reason), stream, held)
 
     def _make_room(self) -> bool:
         """Make room for a client that waits; without one, no connection is closed."""

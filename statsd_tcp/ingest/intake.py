@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from statsd_tcp.ingest.frame_origins import FrameOrigins
-from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources
+from statsd_tcp.ingest.limits import ListenerLimits
+from statsd_tcp.ingest.sources import UNKNOWN, WorkerSources, packed_address
 from statsd_tcp.ledger.journal import BATCH_OVERHEAD, Journal
 from statsd_tcp.wire.batches import LARGEST_BATCH, MOST_UNDER_WAY, BatchKey
 from statsd_tcp.wire.grammar import DEFAULT_MAX_LINE, LARGEST_PACKET
@@ -93,6 +94,7 @@ class Intake:
         "is_full",
         "is_scarce",
         "journal",
+        "limits",
         "sources",
         "tails",
         "tick",
@@ -126,6 +128,8 @@ class Intake:
         self._bytes = [0] * listeners
         self._datagrams = [0] * listeners
         self.sources = sources
+        self.limits: list[ListenerLimits | None] = [None] * listeners
+        """What one source may do at each listener, if that is limited."""
         self._origins = None if sources is None else FrameOrigins(journal)
         self.tails = Tails()
         self.tick = time.monotonic_ns()
@@ -226,8 +230,10 @@ class Intake:
 
     def arrived(self, address: str, listener: int) -> bytes | None:
         """Count a connection of a client whose address a balancer has told, and return its origin."""
-        if self.sources is None:
+        if self.sources is None and self.limits[listener] is None:
             return None
+        if self.sources is None:
+            return packed_address(address)
         origin = self.sources.origin_at(address)
         self.sources.add(origin, listener, 1)
         return origin

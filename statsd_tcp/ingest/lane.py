@@ -16,8 +16,9 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from statsd_tcp.ingest.limits import ListenerLimits
 from statsd_tcp.ingest.moderation import Moderator
-from statsd_tcp.ingest.sources import ListenerSources
+from statsd_tcp.ingest.sources import ListenerSources, packed_address
 from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.ledger.cells import ListenerCells
 
@@ -40,6 +41,9 @@ _STREAM = socket.SOCK_STREAM
 class AcceptLane(Watched):
     """One listening socket and what becomes of its connections. `serve` is what the kinds of lane differ in."""
 
+    _is_headed = False
+    """Whether the peer is a balancer, which says in a header who the client is."""
+
     def __init__(
         self,
         reactor: Any,
@@ -49,10 +53,11 @@ class AcceptLane(Watched):
         moderator: Moderator,
         lost: Callable[[Failure], None],
         sources: ListenerSources | None = None,
+        limits: ListenerLimits | None = None,
     ) -> None:
         """Serve ``listener``, which must not block, counting in the ledger's ``cells`` at these indexes.
 
-        ``sources``: where it is told who connects, if it is.
+        ``sources``: where it is told who connects, if it is. ``limits``: what one source may do, if that is limited.
         """
         super().__init__(reactor, listener, moderator, lost)
         self._family = listener.family
@@ -61,6 +66,7 @@ class AcceptLane(Watched):
         self._cells = cells
         self._indexes = indexes
         self._sources = sources
+        self._limits = limits
         self._retry: IDelayedCall | None = None
         self.holds: set[str] = set()
 
@@ -85,14 +91,20 @@ class AcceptLane(Watched):
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
         accept, serve, cells, accepted = self._accept, self.serve, self._cells, self._indexes.accepted
-        sources, family = self._sources, self._family
+        sources, limits, family = self._sources, self._limits, self._family
         taken = 0
         try:
             while taken < BUDGET and self.may_accept():
                 descriptor, peer = accept()
                 cells[accepted] += 1
                 taken += 1
-                serve(descriptor, None if sources is None else sources.arrived(descriptor, family, peer))
+                origin = None if sources is None else sources.arrived(descriptor, family, peer)
+                if limits is not None and not self._is_headed:
+                    origin = origin or packed_address(peer[0])
+                    if not limits.admits(origin):
+                        limits.turn_away(family, descriptor)
+                        continue
+                serve(descriptor, origin)
         except BlockingIOError:
             pass
         except OSError as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from statsd_tcp.ingest.balanced import BalancedLineLane, NativeBalancedLineLane
 from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
 from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.limits import AdmitsInC
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.sources import AddInC
@@ -17,7 +18,7 @@ __all__ = ["LaneKinds", "lane_kinds"]
 class LaneKinds(NamedTuple):
     """Which lanes serve: for ports that count, for lines, and for lines behind a balancer.
 
-    ``add_source`` is the part in C that tells of sources, None if that is done in Python.
+    ``add_source`` is the part in C that tells of sources, ``admits`` that which limits them, None if Python does it.
     """
 
     counting: type[CountLane]
@@ -25,6 +26,7 @@ class LaneKinds(NamedTuple):
     balanced: type[BalancedLineLane]
     read_datagrams: ReadDatagrams = read_datagrams
     add_source: AddInC | None = None
+    admits: AdmitsInC | None = None
 
 
 def lane_kinds(*, in_c: bool) -> LaneKinds:
@@ -32,5 +34,12 @@ def lane_kinds(*, in_c: bool) -> LaneKinds:
     if in_c:
         from statsd_tcp.ingest import _burst
 
-        return LaneKinds(NativeCountLane, NativeLineLane, NativeBalancedLineLane, _burst.datagrams, _burst.add_source)
+        return LaneKinds(
+            NativeCountLane,
+            NativeLineLane,
+            NativeBalancedLineLane,
+            _burst.datagrams,
+            _burst.add_source,
+            _burst.admits,
+        )
     return LaneKinds(CountLane, LineLane, BalancedLineLane)

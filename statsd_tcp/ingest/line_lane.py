@@ -11,6 +11,7 @@ from typing import Any
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import SHARE
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
+from statsd_tcp.ingest.limits import NOT_HELD, ListenerLimits
 from statsd_tcp.ingest.parking import end_of_stream
 from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.wire.grammar import Framing
@@ -66,15 +67,41 @@ class LineLane(HandOverLane):
         origin: bytes | None,
     ) -> None:
         """Close a connection after its first poll, or have it polled again if there is no reason to."""
+        held = NOT_HELD
+        if self._limits is not None:
+            reason, held = self._limited(self._limits, connection, reason, stream, origin)
         if reason:
             # Counted first: if we die in between, our death closes it.
             self._cells[reason] += 1
             connection.close()
         else:
             self.occupancy.open += 1
-            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, brought, origin)
+            unfinished = UnfinishedConnection(self, connection, stream, POLLS_AT_REST, brought, origin, held)
             if not self._moderator.busy or not self.park(descriptor, unfinished):
                 unfinished.put_off()
+
+    def _limited(
+        self,
+        limits: ListenerLimits,
+        connection: raw_socket,
+        reason: int,
+        stream: LineStream | None,
+        origin: bytes | None,
+    ) -> tuple[int, int]:
+        """Count a connection as open that is to stay; return the cell of the reason to close it, and what counts it."""
+        held = NOT_HELD
+        if not reason:
+            may_stay = True
+            if stream is not None:
+                may_stay = stream.stay()
+            elif origin is not None:
+                may_stay, held = limits.hold(origin)
+            reason = 0 if may_stay else self._indexes.limited
+            if stream is not None and reason:
+                stream.finish(clean=False)
+        if reason == self._indexes.limited:
+            limits.prepare(connection)
+        return reason, held
 
     def read(
         self,
@@ -144,7 +171,7 @@ class LineLane(HandOverLane):
 class UnfinishedConnection:
     """A connection of a line lane whose client was not done at the first poll."""
 
-    __slots__ = ("_brought", "_connection", "_lane", "_origin", "_polls", "_stream", "until")
+    __slots__ = ("_brought", "_connection", "_held", "_lane", "_origin", "_polls", "_stream", "until")
 
     def __init__(
         self,
@@ -154,6 +181,7 @@ class UnfinishedConnection:
         polls: int,
         brought: int,
         origin: bytes | None,
+        held: int = NOT_HELD,
     ) -> None:
         """Poll again ``polls`` times at most. ``brought``: how many bytes were read of it so far."""
         self._lane = lane
@@ -162,6 +190,7 @@ class UnfinishedConnection:
         self._polls = polls
         self._brought = brought
         self._origin = origin
+        self._held = held
         self.until = 0
 
     def put_off(self) -> None:
@@ -179,7 +208,7 @@ class UnfinishedConnection:
         ended = events == lane.end_of_stream
         reason, self._stream, brought = lane.read(self._connection, self._stream, self._origin, reads, ended=ended)
         if reason:
-            lane.close(self._connection, reason)
+            lane.close(self._connection, reason, self._stream, self._held)
             return True
         self._brought += brought
         return False
@@ -190,11 +219,11 @@ class UnfinishedConnection:
             reason, self._stream, brought = self._lane.read(self._connection, self._stream, self._origin)
             self._brought += brought
             if reason:
-                self._lane.close(self._connection, reason)
+                self._lane.close(self._connection, reason, self._stream, self._held)
                 return
         if self._polls > 1:
             self._polls -= 1
-        elif self._lane.give_away(self._connection, self._stream, self._brought, self._origin):
+        elif self._lane.give_away(self._connection, self._stream, self._brought, self._origin, self._held):
             return
         self.put_off()
 
@@ -202,6 +231,6 @@ class UnfinishedConnection:
         """Read what has come, and end the connection in any case."""
         reason, self._stream, _ = self._lane.read(self._connection, self._stream, self._origin, READS_AT_THE_END)
         if reason:
-            self._lane.close(self._connection, reason)
+            self._lane.close(self._connection, reason, self._stream, self._held)
         else:
-            self._lane.shut(self._connection, self._stream)
+            self._lane.shut(self._connection, self._stream, self._held)

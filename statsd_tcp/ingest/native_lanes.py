@@ -39,7 +39,8 @@ class NativeCountLane(CountLane):
         self._burst = _burst.bare
         indexes = self._indexes
         self._counts = (indexes.accepted, indexes.counted, indexes.reset)
-        self._told = () if self._sources is None else (self._sources.writer, self._sources.index)
+        told: tuple[Any, ...] = (None, 0) if self._sources is None else (self._sources.writer, self._sources.index)
+        self._told = told if self._limits is None else (told[0], self._limits.index, self._limits.writer)
 
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
@@ -59,6 +60,7 @@ class NativeLineLane(LineLane):
         indexes = self._indexes
         self._counts = (indexes.accepted, indexes.eof, indexes.reset, indexes.error, JOURNAL_HEAD)
         self._writer = None if self._intake.sources is None else self._intake.sources.writer
+        self._limit = None if self._limits is None else self._limits.writer
 
     def poll(self) -> int:
         """Accept up to the budget, and return the number of connections."""
@@ -86,6 +88,7 @@ class NativeLineLane(LineLane):
             intake.brim,
             intake.tick,
             self._writer,
+            self._limit,
         )
         intake.took(self._index, chunks, gauges, received, origins)
         for descriptor, data, origin in unfinished:

@@ -137,7 +137,10 @@ class LineProtocol(Protocol):
         """Close the connection for a reason of ours, given as its cell."""
         self._reason = reason
         if self.transport is not None:
-            self.transport.loseConnection()
+            if self.stream.is_reset:
+                cast("Any", self.transport).abortConnection()
+            else:
+                self.transport.loseConnection()
 
     def drain(self, reason: int) -> None:
         """Read what has come, and close the connection at once: what it leaves behind may fill the journal."""
@@ -295,6 +298,7 @@ class LineFactory(Factory):
         self._protocols.discard(protocol)
         protocol.stream.note_end(reset=reason == self.indexes.reset, evicted=reason in self._closed_by_us)
         self._cells[reason] += 1
+        protocol.stream.leave()
         self._occupancy.leave()
 
     def pause(self) -> None:

@@ -66,7 +66,16 @@ class _HeadedStream(LineStream):
         self._head = None
         self.awaits_header = False
         self._read(header)
+        if self.is_limited:
+            self.intake.take(self.index, b"", len(rest))
+            self._head, self._broken = b"", True
+            return None
         return rest
+
+    @property
+    def is_limited(self) -> bool:
+        """Return whether the connection is over a limit of its source, and is not to be served."""
+        return False
 
     def _versions(self) -> int:
         """Return the versions of headers that there may be."""
@@ -87,12 +96,14 @@ class ProxiedStream(_HeadedStream):
     ``source`` is where the client comes from, None while it is not known, or if the balancer does not say.
     """
 
-    __slots__ = ("_awaited", "_local")
+    __slots__ = ("_awaited", "_limited", "_local", "_stays", "is_admitted")
 
     def __init__(self, stream: LineStream, awaited: Awaited) -> None:
         super().__init__(stream)
         self._awaited = awaited
-        self._local = False
+        self._local = self._limited = self._stays = False
+        self.is_admitted = False
+        """Whether the connection was taken from its source's rate before, where the header was read."""
 
     def finish(self, *, clean: bool) -> None:
         """End the stream. What came of a header that was not whole is an example; nothing would be none."""
@@ -106,9 +117,22 @@ class ProxiedStream(_HeadedStream):
         indexes = self._awaited.indexes
         if self._local:
             return indexes.proxy_check
+        if self._limited:
+            return indexes.limited
         if self.awaits_header and reason in {indexes.eof, indexes.reset, indexes.error, indexes.idle}:
             return indexes.bad_proxy_header
         return reason
+
+    @property
+    def is_limited(self) -> bool:
+        """Return whether the connection is over a limit of its source, and is not to be served."""
+        return self._limited
+
+    @property
+    def is_reset(self) -> bool:  # type: ignore[override]
+        """Return whether the end of the connection is to be a reset, as that of one over a limit may be."""
+        limits = self.intake.limits[self.index]
+        return self._limited and limits is not None and limits.resets
 
     def _versions(self) -> int:
         return self._awaited.versions
@@ -118,6 +142,19 @@ class ProxiedStream(_HeadedStream):
         if header.address is not None:
             self.source = network_of(header.address)
             self.origin = self.intake.arrived(header.address, self.index)
+            self._limited = not self._is_within()
+
+    def _is_within(self) -> bool:
+        limits = self.intake.limits[self.index]
+        if limits is None or self.origin is None:
+            return True
+        admitted = self.is_admitted or limits.admits(self.origin)
+        return admitted and (not self._stays or super().stay())
+
+    def stay(self) -> bool:
+        """Count the connection as an open one of its source, also if that is not known before the header comes."""
+        self._stays = True
+        return super().stay()
 
     def _refuse(self, beginning: bytes) -> None:
         self.intake.note_bad_header(self.index, beginning)

@@ -12,8 +12,7 @@
 enum {
     CELLS_SIZE = 4096,
     OPEN = 1, /* cells */
-    BITS_4 = 4,
-    BITS_6 = 5,
+    BITS_4 = 4, /* the next one is that of IPv6 */
     FIRST_KEY = 6,
     SOURCES = 13,
     TABLE_SETS = 14,
@@ -42,29 +41,35 @@ static int sources_fit(const Sources *cells, size_t size)
     return 0 < sets && sets <= size && size == CELLS_SIZE + 2 * sets * WAYS * sizeof(Source);
 }
 
-/* Leave the first bits of an address. A user of this machine has none to spare. */
-static void mask(const Sources *cells, unsigned char *address)
+/* Leave the first bits of an address, as many as two numbers say for IPv4 and IPv6. A user of this machine has none to
+ * spare. */
+static void mask(const uint64_t *kept, unsigned char *address)
 {
-    uint64_t bits = cells[BITS_6];
+    uint64_t bits = kept[1];
     if (!memcmp(address, UNIX, PREFIX))
         return;
     if (!memcmp(address, MAPPED, PREFIX))
-        bits = 8 * PREFIX + cells[BITS_4];
+        bits = 8 * PREFIX + kept[0];
     for (uint64_t at = bits / 8; at < ADDRESS; at++)
         address[at] = at == bits / 8 ? address[at] & (unsigned char)(0xFF00 >> bits % 8) : 0;
 }
 
 /* Multilinear over the address' words and the listener, see layout.set_of. */
-static Source *set_of(Sources *cells, const unsigned char *address, uint32_t listener)
+static uint64_t hash_of(const uint64_t *keys, const unsigned char *address, uint32_t listener)
 {
-    const uint64_t *keys = cells + FIRST_KEY;
     uint64_t sum = keys[0] + (uint64_t)listener * keys[WORDS + 1];
     for (int at = 0; at < WORDS; at++) {
         uint32_t word;
         memcpy(&word, address + 4 * at, sizeof word);
         sum += be32toh(word) * keys[at + 1];
     }
-    uint64_t sets = cells[TABLE_SETS], place = (sum >> 32) % sets + (cells[OPEN] % 2 ? 0 : sets);
+    return sum >> 32;
+}
+
+static Source *set_of(Sources *cells, const unsigned char *address, uint32_t listener)
+{
+    uint64_t sets = cells[TABLE_SETS];
+    uint64_t place = hash_of(cells + FIRST_KEY, address, listener) % sets + (cells[OPEN] % 2 ? 0 : sets);
     return (Source *)((unsigned char *)cells + CELLS_SIZE) + place * WAYS;
 }
 

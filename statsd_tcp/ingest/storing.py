@@ -67,6 +67,15 @@ class _BatchStream(LineStream):
         """Whether a header has to come before the lines, and has not."""
         return self._inner.awaits_header
 
+    @property
+    def is_reset(self) -> bool:  # type: ignore[override]
+        """Whether the end of the connection is to be a reset."""
+        return self._inner.is_reset
+
+    def leave(self) -> None:
+        """Count the connection as open no longer."""
+        self._inner.leave()
+
     def strip(self, data: bytes) -> bytes | None:
         """Return what of ``data`` is not a header's; None if it is a bad one."""
         return self._inner.strip(data)

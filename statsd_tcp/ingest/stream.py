@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.kernel.peers import Source
+from statsd_tcp.who.limits import NOT_HELD
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.grammar import Framing
 from statsd_tcp.wire.length_framing import LengthFramer
@@ -15,10 +16,13 @@ __all__ = ["LineStream"]
 class LineStream:
     """The lines of one connection to the listener ``index``."""
 
-    __slots__ = ("_broken", "_framer", "index", "intake", "origin")
+    __slots__ = ("_broken", "_framer", "held", "index", "intake", "origin")
 
     source: Source | None = None
     """Where the client comes from, if the stream says it."""
+
+    is_reset = False
+    """Whether the end of the connection is to be a reset."""
 
     awaits_header = False
     """Whether a header has to come before the lines, and has not."""
@@ -39,12 +43,14 @@ class LineStream:
         )
         self._broken = False
         self.origin = origin
+        self.held = NOT_HELD
 
     def _go_on_from(self, stream: LineStream) -> None:
         """Be in the state of another stream, in its place."""
         self.intake, self.index = stream.intake, stream.index
         self._framer, self._broken = stream._framer, stream._broken
         self.origin = stream.origin
+        self.held = stream.held
 
     def strip(self, data: bytes) -> bytes | None:
         """Return what of ``data`` is not a header's; None if it is a bad one."""
@@ -76,6 +82,21 @@ class LineStream:
         """Note why the connection ends, if that tells something of its client."""
         if self.origin is not None and (reset or evicted):
             self.intake.note_end(self.origin, self.index, reset=reset, evicted=evicted)
+
+    def stay(self) -> bool:
+        """Count the connection as an open one of its source, if those are limited; return whether it may stay."""
+        limits = self.intake.limits[self.index]
+        if limits is None or self.origin is None:
+            return True
+        may_stay, self.held = limits.hold(self.origin)
+        return may_stay
+
+    def leave(self) -> None:
+        """Count it as open no longer."""
+        limits = self.intake.limits[self.index]
+        if limits is not None:
+            limits.release(self.held)
+            self.held = NOT_HELD
 
     def _reject_too_long(self) -> None:
         framer = self._framer

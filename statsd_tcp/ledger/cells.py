@@ -14,6 +14,7 @@ __all__ = [
     "FAILED_READINGS",
     "GLOBAL_CELLS",
     "HEARTBEAT",
+    "LIMIT_ACTIONS",
     "ListenerCells",
     "cells_in",
     "ledger_cells",
@@ -53,10 +54,12 @@ class ListenerCells(NamedTuple):
     evicted: int
     first_byte: int
     max_age: int
+    limited: int
     bad_proxy_header: int
     proxy_check: int
     accept_errors: dict[int, int]
     other_accept_error: int
+    source_limited: tuple[int, ...]
     paused: int
 
 
@@ -64,7 +67,10 @@ CLOSE_REASONS = ListenerCells._fields[1 : ListenerCells._fields.index("accept_er
 """Why a worker closed a connection: the fields of `ListenerCells` after ``accepted`` and before the errors of accept.
 ``killed`` is booked by the supervisor, for a worker that cannot."""
 
-_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + 1
+LIMIT_ACTIONS = ("observe", "close", "reset")
+"""What happens to a connection whose source is over a limit, in the order of `who.limit_memory`: each has a cell."""
+
+_PER_LISTENER = 1 + len(CLOSE_REASONS) + len(ACCEPT_ERRNOS) + len(LIMIT_ACTIONS) + 1
 
 
 def ledger_cells(labels: Sequence[str]) -> list[CellName]:
@@ -74,6 +80,7 @@ def ledger_cells(labels: Sequence[str]) -> list[CellName]:
         names.append(CellName("accepted", label))
         names.extend(CellName("closed", label, reason) for reason in CLOSE_REASONS)
         names.extend(CellName("accept_errors", label, name) for name in ACCEPT_ERRNOS)
+        names.extend(CellName("source_limited", label, action) for action in LIMIT_ACTIONS)
         names.append(CellName("paused", label))
     return names
 
@@ -94,8 +101,10 @@ def _cells_of(label: str, places: Mapping[CellName, int]) -> ListenerCells:
     errors = {name: places[CellName("accept_errors", label, name)] for name in ACCEPT_ERRNOS}
     other = errors.pop("other")
     by_errno = {getattr(errno, name): place for name, place in errors.items()}
+    # A supervisor that has no such cells does not limit sources either.
+    limited = tuple(places.get(CellName("source_limited", label, action), idle) for action in LIMIT_ACTIONS)
     accepted, paused = places[CellName("accepted", label)], places[CellName("paused", label)]
-    return ListenerCells._make((accepted, *closed, by_errno, other, paused))
+    return ListenerCells._make((accepted, *closed, by_errno, other, limited, paused))
 
 
 def listener_cells(index: int) -> ListenerCells:
@@ -104,4 +113,5 @@ def listener_cells(index: int) -> ListenerCells:
     closed = range(first + 1, first + 1 + len(CLOSE_REASONS))
     errors = range(closed.stop, closed.stop + len(ACCEPT_ERRNOS))
     by_errno = {getattr(errno, name): cell for name, cell in zip(ACCEPT_ERRNOS[:-1], errors, strict=False)}
-    return ListenerCells._make((first, *closed, by_errno, errors[-1], errors.stop))
+    limited = range(errors.stop, errors.stop + len(LIMIT_ACTIONS))
+    return ListenerCells._make((first, *closed, by_errno, errors[-1], tuple(limited), limited.stop))

@@ -15,6 +15,7 @@ import msgspec
 from statsd_tcp.settings.endpoints import Endpoint, EndpointError
 from statsd_tcp.settings.options import MOST_LISTENERS, OPTIONS, Option
 from statsd_tcp.settings.settings import Settings, SettingsError
+from statsd_tcp.settings.source_limits import MOST_SOURCES_EXEMPT
 from statsd_tcp.words import in_words
 
 __all__ = ["Place", "build_settings", "place"]
@@ -137,6 +138,14 @@ def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
         yield f"{where('listen', 'count')}: both are empty: there is nothing to do"
     if len(endpoints) > MOST_LISTENERS:
         yield f"{where('listen', 'count')}: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}"
+    if len(settings.source_exempt) > MOST_SOURCES_EXEMPT:
+        number = len(settings.source_exempt)
+        yield f"{where('source-exempt')}: {number} networks; there may be at most {MOST_SOURCES_EXEMPT}"
+    for network in map(ip_network, settings.source_exempt):
+        bits = settings.who_mask.ipv4 if isinstance(network, IPv4Network) else settings.who_mask.ipv6
+        if network.prefixlen > bits:
+            named = where("source-exempt")
+            yield f"{named}: {network} is smaller than a source, of whose address {bits} bits are kept (--who-mask)"
     labels = Counter(one.label(one.port) for one in endpoints if one.port or one.path or one.name)
     for label, times in labels.items():
         if times > 1:

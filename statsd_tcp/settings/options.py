@@ -32,6 +32,7 @@ from statsd_tcp.settings.scalars import (
     whole_seconds,
     yes,
 )
+from statsd_tcp.settings.source_limits import limit_mode, source_rate
 from statsd_tcp.settings.who import network, parse_mask, parse_who, read_names
 
 __all__ = ["MOST_LISTENERS", "OPTIONS", "Option"]
@@ -177,6 +178,25 @@ OPTIONS = (
         "max-age", "", seconds_or_never(1, 30 * _DAY), "0", False,
         "close a connection that has been open for this many seconds, or up to a quarter less; 0: never [default: 0]",
         usual=_DAY,
+    ),
+    Option(
+        "source-rate", "", source_rate, "0", False,
+        "connections per second that one source may make, and after the colon how many at once, after a rest (else N); "
+        "0: any [default: 0]",
+    ),
+    Option(
+        "source-open", "", whole(0, 1_000_000), "0", False,
+        "connections that one source may have open; 0: any [default: 0]",
+    ),
+    Option(
+        "source-limit-mode", "", limit_mode, "observe", False,
+        "what happens to a connection whose source is over a limit: observe (it is counted), close or reset "
+        "[default: observe]",
+    ),
+    Option(
+        "source-exempt", "", network, (), True,
+        "a network of clients without such limits: CIDR; repeatable [default: none]",
+        example='["10.0.0.0/8"]',
     ),
     Option(
         "max-connections", "", whole(1, 100_000_000), None, False,

@@ -14,6 +14,7 @@ from statsd_tcp.settings.graphite import GraphiteTarget
 from statsd_tcp.settings.outputs import ConsoleForm, PluginSpec
 from statsd_tcp.settings.remote_write import RemoteTarget
 from statsd_tcp.settings.repeat import Target
+from statsd_tcp.settings.source_limits import SourceRate
 from statsd_tcp.settings.who import Counted, Mask, Names
 
 __all__ = ["Settings", "SettingsError"]
@@ -58,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout: float
     first_byte_timeout: float
     max_age: float
+    source_rate: SourceRate | None
+    source_open: int
+    source_limit_mode: str
+    source_exempt: tuple[str, ...]
     max_connections: int | None
     drain_timeout: float
     flush_interval: int

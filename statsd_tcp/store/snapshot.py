@@ -37,6 +37,7 @@ __all__ = [
     "REPEATED",
     "SAMPLES",
     "SERVICE_CHECKS",
+    "SOURCE_LIMITED",
     "STORED",
     "LedgerState",
     "Refusal",
@@ -46,10 +47,11 @@ __all__ = [
     "add_counts",
 ]
 
-# The names of the durable totals. The first three are also the names of the ledger's cells.
+# The names of the durable totals. The first four are also the names of the ledger's cells.
 ACCEPTED = "accepted"
 CLOSED = "closed"
 ACCEPT_ERRORS = "accept_errors"
+SOURCE_LIMITED = "source_limited"
 RECEIVED_BYTES = "received_bytes"
 LINES = "lines"
 EMPTY_LINES = "empty_lines"
@@ -70,7 +72,7 @@ BATCH_OUTCOMES = (STORED, REPEATED, REFUSED)
 KILLED = "killed"
 """The closing reason of the connections that were open in a worker when it died."""
 
-_SLOT_TOTALS = frozenset({ACCEPTED, CLOSED, ACCEPT_ERRORS})
+_SLOT_TOTALS = frozenset({ACCEPTED, CLOSED, ACCEPT_ERRORS, SOURCE_LIMITED})
 
 
 class TotalKey(NamedTuple):

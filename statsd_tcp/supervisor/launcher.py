@@ -15,6 +15,7 @@ from statsd_tcp.children import Child, Children, Lines, environment
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import ProcessEvents, WorkerProcess
+from statsd_tcp.who.limit_board import LimitBoard
 from statsd_tcp.who.memory import SourceBoard, SourceMemory
 from statsd_tcp.words import in_words
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot
@@ -44,8 +45,9 @@ class Launcher:
         boot: Callable[[str], Boot],
         ledger_folder: LedgerFolder,
         board: SourceBoard | None = None,
+        limits: LimitBoard | None = None,
     ) -> None:
-        """``board``: where sources are counted, if they are."""
+        """``board``: where sources are counted, if they are. ``limits``: where they are limited, if they are."""
         self._reactor = reactor
         self._children = children
         self.number = number
@@ -54,6 +56,7 @@ class Launcher:
         self._boot = boot
         self._ledger_folder = ledger_folder
         self._board = board
+        self._limits = limits
 
     def start(self, events: ProcessEvents) -> WorkerProcess:
         """Start a worker with a new ledger. Raises `LaunchError`."""
@@ -70,8 +73,10 @@ class Launcher:
             os.close(lock)
 
     def ended(self, process: WorkerProcess) -> None:
-        """Note that a process has ended: nothing will be added to its sources."""
+        """Note that a process has ended: nothing will be added to its sources, and it has no open connections."""
         self._end_sources(process.sources)
+        self._give_back(process.column)
+        process.column = None
 
     def adopt(self, inherited: InheritedWorker, ledger: Ledger, events: ProcessEvents) -> WorkerProcess:
         """Go on with a worker that another image of the supervisor started."""
@@ -87,14 +92,20 @@ class Launcher:
 
     def _start_with(self, ledger: Ledger, lock: int, events: ProcessEvents) -> WorkerProcess:
         sources = self._board.make() if self._board is not None else None
+        column = self._column()
         try:
             process = self._connected(ledger, lock, events, sources)
         except OSError:
             self._end_sources(sources)
+            self._give_back(column)
             raise
-        process.sources = sources
+        process.sources, process.column = sources, column
         boot = self._boot(str(ledger.path))
-        process.send(msgspec.structs.replace(boot, sources=self._sources_descriptor) if sources else boot)
+        if sources is not None:
+            boot = msgspec.structs.replace(boot, sources=self._sources_descriptor)
+        if column is not None:
+            boot = msgspec.structs.replace(boot, limits=self._limits_descriptor, column=column)
+        process.send(boot)
         return process
 
     def _connected(
@@ -116,6 +127,23 @@ class Launcher:
         if self._board is not None and sources is not None:
             self._board.end(sources)
 
+    def _column(self) -> int | None:
+        """Return the column of the limits for a new worker."""
+        if self._limits is None:
+            return None
+        column = self._limits.take()
+        if column is None:
+            self._log.warn("worker {number} does not limit sources: too many old workers still run", number=self.number)
+        return column
+
+    def _give_back(self, column: int | None) -> None:
+        if self._limits is not None and column is not None:
+            self._limits.give_back(column)
+
+    @property
+    def _limits_descriptor(self) -> int:
+        return self._sources_descriptor + 1
+
     @property
     def _sources_descriptor(self) -> int:
         return FIRST_SOCKET + len(self._sockets)
@@ -125,6 +153,8 @@ class Launcher:
         descriptors = {CHANNEL_DESCRIPTOR: channel, LEDGER_DESCRIPTOR: lock, **dict(enumerate(sockets, FIRST_SOCKET))}
         if sources is not None:
             descriptors[self._sources_descriptor] = sources.descriptor
+        if self._limits is not None:
+            descriptors[self._limits_descriptor] = self._limits.descriptor
         pipes = {1: Lines(self._printed), 2: Lines(self._printed)}
         return self._children.start(command(self.number), environment(os.environ), pipes, descriptors)
 

@@ -13,6 +13,7 @@ from statsd_tcp.supervisor.launcher import Launcher
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.worker_slot import SlotEvents, State, WorkerSlot
+from statsd_tcp.who.limit_board import LimitBoard
 from statsd_tcp.who.memory import SourceBoard
 
 __all__ = ["Slots", "WorkerFacts"]
@@ -48,6 +49,7 @@ class Slots:
         ledger_folder: LedgerFolder,
         events: SlotEvents,
         board: SourceBoard | None = None,
+        limits: LimitBoard | None = None,
     ) -> None:
         self._reactor = reactor
         self._children = children
@@ -55,6 +57,7 @@ class Slots:
         self._ledger_folder = ledger_folder
         self._events = events
         self._board = board
+        self._limits = limits
         directory = plan.directory()
         self.present = [self._make(number, plan.sockets(number), directory) for number in range(plan.workers)]
         self.departing: list[WorkerSlot] = []
@@ -110,7 +113,6 @@ class Slots:
 
     def _make(self, number: int, sockets: list[socket.socket], listeners: list[tuple[str, str]]) -> WorkerSlot:
         boot = partial(self._plan.boot, number)
-        launcher = Launcher(
-            self._reactor, self._children, number, sockets, listeners, boot, self._ledger_folder, self._board
-        )
+        common = self._ledger_folder, self._board, self._limits
+        launcher = Launcher(self._reactor, self._children, number, sockets, listeners, boot, *common)
         return WorkerSlot(self._reactor, launcher, self._events)

@@ -30,6 +30,7 @@ from statsd_tcp.supervisor.stalls import StallWatch
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.supervisor.worker_process import Outcome
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
+from statsd_tcp.who.limit_board import LimitBoard
 from statsd_tcp.who.memory import SourceBoard
 from statsd_tcp.workers.channel import Gathered
 
@@ -84,8 +85,12 @@ class Supervisor(Service):
         *,
         kept: bool = False,
         board: SourceBoard | None = None,
+        limits: LimitBoard | None = None,
     ) -> None:
-        """``kept`` says that systemd may keep the sockets for the next start. ``board``: where sources are counted."""
+        """``kept`` says that systemd may keep the sockets for the next start. ``board``: where sources are counted.
+
+        ``limits``: where they are limited, if they are.
+        """
         self._reactor = reactor
         self._children = children
         self._plan = plan
@@ -100,7 +105,7 @@ class Supervisor(Service):
         self._announced = False
         self.draining = False
         self.restarts: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
-        self._slots = Slots(reactor, children, plan, ledger_folder, self, board)
+        self._slots = Slots(reactor, children, plan, ledger_folder, self, board, limits)
         self._steering = Steering(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._slots.present, plan.listeners, steering=self._steering)
         self._handover = Handover(

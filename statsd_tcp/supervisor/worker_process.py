@@ -62,7 +62,8 @@ class WorkerProcess:
     """A worker as its supervisor knows it.
 
     ``ready_at`` are the reactor's seconds, None until it accepts. ``stalled``: it is killed because it is. ``session``
-    is the one that it is asked for, see `Collect`. ``sources``: the memory in which it counts them, if it does.
+    is the one that it is asked for, see `Collect`. ``sources``: the memory in which it counts them, if it does;
+    ``column``: that of its own in the memory of their limits, if it has one.
     """
 
     _log = Logger()
@@ -78,6 +79,7 @@ class WorkerProcess:
         self.channel_ended = False
         self.stalled = False
         self.sources: SourceMemory | None = None
+        self.column: int | None = None
         self._told = -1
         self.begin_anew()
         child.ended.addCallback(self._exited).addErrback(self._unexpected)

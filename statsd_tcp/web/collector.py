@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 import statsd_tcp
 from statsd_tcp.flush.rules import FlushState
-from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS
+from statsd_tcp.ledger.cells import ACCEPT_ERRNOS, CLOSE_REASONS, LIMIT_ACTIONS
 from statsd_tcp.mapping.mapper import OUTCOMES
 from statsd_tcp.status.own_metrics import OwnMetrics, RemoteFacts
 from statsd_tcp.store import snapshot as store
@@ -99,6 +99,10 @@ def _connections(own: OwnMetrics) -> Iterator[Metric]:
     errors = [(label, name) for label in labels for name in ACCEPT_ERRNOS]
     failed = _totals(own, store.ACCEPT_ERRORS, ("listener", "detail"), errors)
     yield _counter("accept_errors", "Errors of accept.", ("listener", "errno"), failed)
+    actions = [(label, action) for label in labels for action in LIMIT_ACTIONS]
+    limited = _totals(own, store.SOURCE_LIMITED, ("listener", "detail"), actions)
+    what = "Connections whose source was over a limit, and what was done."
+    yield _counter("source_limited", what, ("listener", "action"), limited)
     paused = {(label,): float(own.accept_paused.get(label, False)) for label in labels}
     yield _gauge("accept_paused", "1 while a limit holds accepting.", ("listener",), paused)
 

@@ -95,6 +95,7 @@ class Record(NamedTuple):
     ``listener`` is its index + 1. ``connections`` is their number, or that of datagrams. If the record had to take
     another one's place, ``err`` is by how much ``connections`` may be too high, and the other numbers may be too low:
     they began with 0. ``evicted`` are the connections that the service closed: silent, too old, or too many.
+    ``limited`` are those over a limit of the source, whether they were closed or not.
     """
 
     address: bytes

@@ -45,7 +45,7 @@ _NOTHING = (0,) * 7
 
 # Where the numbers are in a record: the bytes in words of 64 bits, the others in those of 32.
 _WORD = 4
-_LISTENER_AT, _CONNECTIONS, _LINES, _BYTES, _BAD, _RESETS, _EVICTED = 4, 5, 7, 4, 10, 11, 12
+_LISTENER_AT, _CONNECTIONS, _LINES, _BYTES, _BAD, _RESETS, _EVICTED, _LIMITED = 4, 5, 7, 4, 10, 11, 12, 13
 
 _MOST_PLACES = 1 << 16
 """Addresses whose records are remembered, at most."""
@@ -70,6 +70,7 @@ class AddSource(Protocol):
         bad: int = 0,
         resets: int = 0,
         evicted: int = 0,
+        limited: int = 0,
         /,
     ) -> None:
         """``address`` has 16 bytes; it is masked, if it was not before. ``listener`` is its index."""
@@ -102,6 +103,7 @@ class SourceTable:
         bad: int = 0,
         resets: int = 0,
         evicted: int = 0,
+        limited: int = 0,
     ) -> None:
         """Do what `AddSource` says."""
         place = self._places.get((address, listener))
@@ -115,8 +117,8 @@ class SourceTable:
             self._longs[long] = (self._longs[long] + nbytes) & _ALL
         if lines:
             words[at + _LINES] = min(words[at + _LINES] + lines, _LARGEST)
-        if bad or resets or evicted:
-            for number, more in ((_BAD, bad), (_RESETS, resets), (_EVICTED, evicted)):
+        if bad or resets or evicted or limited:
+            for number, more in ((_BAD, bad), (_RESETS, resets), (_EVICTED, evicted), (_LIMITED, limited)):
                 words[at + number] = min(words[at + number] + more, _LARGEST)
 
     def _look_up(self, address: bytes, listener: int) -> list[int]:

@@ -92,7 +92,8 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     ``first_byte_timeout`` is in seconds, 0: none, as for the releases that did not know it. ``interval``: the version
     of `Gathered.interval` that the supervisor reads, which that of release 0.1.0 does not say. One that asks for a
     session reads the present version. ``max_age`` is in seconds, 0: none. ``sources``: the descriptor of the memory in
-    which sources are counted, 0: they are not.
+    which sources are counted, 0: they are not. ``limits``: that of the memory of their limits, 0: there are none, and
+    ``column`` the worker's column in it.
     """
 
     ledger_path: str
@@ -106,6 +107,8 @@ class Boot(msgspec.Struct, frozen=True, tag=True):
     interval: int = VERSION_1
     max_age: float = 0.0
     sources: int = 0
+    limits: int = 0
+    column: int = 0
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):

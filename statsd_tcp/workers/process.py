@@ -19,9 +19,11 @@ from twisted.python.failure import Failure
 from statsd_tcp import crash_points, native
 from statsd_tcp.clock import use_monotonic
 from statsd_tcp.ingest.lane_kinds import lane_kinds
+from statsd_tcp.ingest.limits import WorkerLimits
 from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.sockets.tls import reactor_without_tls
+from statsd_tcp.who.limit_memory import LimitMemory
 from statsd_tcp.who.memory import SourceMemory
 from statsd_tcp.workers.channel import (
     CANNOT_BOOT,
@@ -97,6 +99,7 @@ class ChildEnd:
                 self._fail,
                 in_c=in_c,
                 sources=_sources(boot.sources, in_c=in_c),
+                limits=_limits(boot.limits, boot.column, in_c=in_c),
                 longest_gap=lambda: self._turns.longest,
             )
             self._worker.start()
@@ -147,6 +150,13 @@ class ChildEnd:
 def _sources(descriptor: int, *, in_c: bool) -> WorkerSources | None:
     """Map the memory of sources, if they are counted."""
     return WorkerSources(SourceMemory(descriptor), lane_kinds(in_c=in_c).add_source) if descriptor else None
+
+
+def _limits(descriptor: int, column: int, *, in_c: bool) -> WorkerLimits | None:
+    """Map the memory of the limits of sources, if there are any."""
+    if not descriptor:
+        return None
+    return WorkerLimits(LimitMemory(descriptor), column, lane_kinds(in_c=in_c).admits)
 
 
 def _stay_on(cpu: int) -> None:

@@ -32,6 +32,7 @@ from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
+from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
@@ -87,14 +88,15 @@ class Worker:
         *,
         in_c: bool = False,
         sources: WorkerSources | None = None,
+        limits: WorkerLimits | None = None,
         ticks: Callable[[], int] = time.monotonic_ns,
         longest_gap: Callable[[], int] = _no_gap,
     ) -> None:
         """Start with nothing received.
 
         ``in_c``: the parts in C are to serve, which must have been built. ``sources``: where it is told who connects,
-        if it is. ``ticks`` is the clock of heartbeats, the nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the
-        longest time between two turns of the reactor.
+        if it is. ``limits``: what one source may do, if that is limited. ``ticks`` is the clock of heartbeats, the
+        nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the longest time between two turns of the reactor.
         """
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
@@ -127,6 +129,7 @@ class Worker:
             takes_batches=takes_batches,
         )
         self._sources = sources
+        self._limits = limits
         self._labels = [label for label, _ in ledger.directory.listeners]
         self._collected = self._intake.journal.head
         self._batches = BatchIntake(
@@ -350,10 +353,11 @@ class Worker:
         indexes = self._indexes[spec.index]
         serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
         if spec.kind == "count":
-            return self._kinds.counting(*serving, sources)
+            return self._kinds.counting(*serving, sources, self._limit(spec))
         return self._kind_of(spec)(
             *serving,
             sources,
+            self._limit(spec),
             intake=self._intake,
             index=spec.index,
             occupancy=self._occupancy,
@@ -362,6 +366,15 @@ class Worker:
             framing=spec.framing,
             **_keys_of(spec),
         )
+
+    def _limit(self, spec: LaneSpec) -> ListenerLimits | None:
+        """Return the limits of sources at a listener. A Unix socket has none: its mode says who may connect."""
+        if self._limits is None or spec.family == socket.AF_UNIX:
+            return None
+        indexes = self._indexes[spec.index]
+        limits = ListenerLimits(self._limits, spec.index, self._cells, indexes, self._sources)
+        self._intake.limits[spec.index] = limits
+        return limits
 
     def _kind_of(self, spec: LaneSpec) -> type[HandOverLane]:
         # Nothing of these is short.

@@ -18,6 +18,7 @@ import pytest
 
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
+from tests.functional.metrics import Difference
 from tests.functional.service import LOOPBACK, Service
 from tests.functional.waiting import until
 
@@ -79,6 +80,37 @@ def test_old_connections(start_service: ServiceMaker) -> None:
     metrics = service.settled()
     assert metrics.closed("lines") == {"max_age": 2}
     assert metrics.total("hits") == 5
+
+
+def test_limits_of_a_source(start_service: ServiceMaker) -> None:
+    """Two workers limit a source together: its rate, and its open connections, which a killed worker gives back."""
+    limits = ["--source-rate=0.01:30", "--source-open=4", "--source-limit-mode=close", "--source-exempt=127.0.0.3"]
+    service = start_service(workers=2, more=limits)
+    port = service.port("lines")
+    kept = [connect(port, source="127.0.0.2") for _ in range(4)]
+    service.wait_for(4, "statscounter_connections_open", listener="lines")
+    with connect(port, source="127.0.0.2") as over:
+        read_end(over)
+    for worker in service.worker_pids().values():
+        os.kill(worker, signal.SIGKILL)
+    for one in kept:
+        read_end(one)
+    until(service.is_ready, "other workers accept")
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(port, source="127.0.0.2"))
+        service.wait_for(4, "statscounter_connections_open", listener="lines")
+        before = service.metrics()
+        for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
+            for _ in range(40):
+                with connect(service.port("bare"), source=source) as client:
+                    read_end(client)
+        closed = Difference(before, service.metrics()).connections("bare")[1]
+    # Listeners have limits of their own; so have sources.
+    assert closed == {"counted": 30 + 40 + 30, "limited": 10 + 10}
+    metrics = service.settled()
+    assert metrics.closed("lines") == {"limited": 1, "killed": 4, "eof": 4}
+    assert metrics.by("statscounter_source_limited_total", "action") == {"close": 21}
 
 
 def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:

@@ -24,6 +24,7 @@ from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
+from statsd_tcp.ingest.limits import ListenerLimits
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
@@ -221,6 +222,7 @@ class IngestTestCase(SynchronousTestCase):
         self.intake = Intake(
             self.journal, self.tally, 1, scarce=list, ample=list, full=list, resumed=list, sources=self.sources
         )
+        self.limits: ListenerLimits | None = None
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
         self.occupancy = Occupancy(100)
@@ -251,6 +253,7 @@ class IngestTestCase(SynchronousTestCase):
         lane = kind(
             *self._common(),
             self.listener_sources,
+            self.limits,
             intake=self.intake,
             index=0,
             occupancy=self.occupancy,
@@ -263,7 +266,7 @@ class IngestTestCase(SynchronousTestCase):
 
     def count_lane(self) -> CountLane:
         """Make and start a lane that counts."""
-        lane = self.kinds.counting(*self._common(), self.listener_sources)
+        lane = self.kinds.counting(*self._common(), self.listener_sources, self.limits)
         lane.start()
         return lane
 

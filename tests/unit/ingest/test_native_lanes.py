@@ -28,6 +28,7 @@ from tests.unit.ingest import (
     test_line_lane,
     test_moderation,
     test_parking,
+    test_source_limits,
     test_sources,
 )
 from tests.unit.ingest.loopback import RING_SIZE, IngestTestCase
@@ -43,6 +44,7 @@ MODULES = (
     test_line_lane,
     test_moderation,
     test_parking,
+    test_source_limits,
     test_sources,
 )
 _burst: Any = getattr(native_lanes, "_burst", None)

@@ -25,6 +25,10 @@ DEFAULTS = {
     "idle_timeout": 600.0,
     "first_byte_timeout": 60.0,
     "max_age": 0.0,
+    "source_rate": None,
+    "source_open": 0,
+    "source_limit_mode": "observe",
+    "source_exempt": (),
     "max_connections": None,
     "drain_timeout": 5.0,
     "who": "yes",
@@ -36,6 +40,8 @@ DEFAULTS = {
     "log_format": "text",
 }
 
+NO_RATE = "is not N[:BURST], with N from 0.001 to 1,000,000 connections per second"
+NO_BURST = "is not N[:BURST], with a BURST from 1 to 1,000,000 connections"
 NO_MASK = "is not two numbers of bits, of IPv4 to 32 and of IPv6 to 128, such as 24,48"
 
 GOOD = (
@@ -69,6 +75,13 @@ GOOD = (
     ("idle-timeout", ["2.5"], 2.5),
     ("idle-timeout", ["1e3"], 1000.0),
     ("idle-timeout", ["2592000"], 2592000.0),
+    ("source-rate", ["0"], None),
+    ("source-rate", ["0.5"], (0.5, 1)),
+    ("source-rate", ["100"], (100.0, 100)),
+    ("source-rate", ["1e3:5000"], (1000.0, 5000)),
+    ("source-open", ["10"], 10),
+    ("source-limit-mode", ["reset"], "reset"),
+    ("source-exempt", ["10.0.0.0/8", "fd00::/64"], ("10.0.0.0/8", "fd00::/64")),
     ("max-connections", ["1"], 1),
     ("max-connections", ["100000000"], 100_000_000),
     ("drain-timeout", ["0"], 0.0),
@@ -81,6 +94,14 @@ GOOD = (
 )
 
 BAD = (
+    ("source-rate", "-1", f"--source-rate: '-1' {NO_RATE}"),
+    ("source-rate", "nan", f"--source-rate: 'nan' {NO_RATE}"),
+    ("source-rate", "1e9", f"--source-rate: '1e9' {NO_RATE}"),
+    ("source-rate", "10:0", f"--source-rate: '10:0' {NO_BURST}"),
+    ("source-rate", "10:", f"--source-rate: '10:' {NO_BURST}"),
+    ("source-open", "-1", "--source-open: '-1' is not a whole number from 0 to 1000000"),
+    ("source-limit-mode", "drop", "--source-limit-mode: 'drop' is not one of observe, close, reset"),
+    ("source-exempt", "10.0.0.1/8", "--source-exempt: '10.0.0.1/8' is not a network, such as 10.0.0.0/8"),
     ("who", "maybe", "--who: 'maybe' is not yes, all or no"),
     ("who-mask", "24", f"--who-mask: '24' {NO_MASK}"),
     ("who-mask", "33,64", f"--who-mask: '33,64' {NO_MASK}"),

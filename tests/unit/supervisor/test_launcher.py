@@ -14,6 +14,9 @@ from statsd_tcp.ledger.file import lock_ledger
 from statsd_tcp.supervisor.launcher import Launcher, LaunchError, command
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_process import WorkerProcess
+from statsd_tcp.who.limit_board import LimitBoard
+from statsd_tcp.who.limit_memory import LimitPlan
+from statsd_tcp.who.limits import SourceLimits
 from statsd_tcp.who.memory import SourceBoard, SourcePlan
 from statsd_tcp.workers.channel import CHANNEL_DESCRIPTOR, FIRST_SOCKET, LEDGER_DESCRIPTOR, Boot, Gathered
 from tests.unit.descriptors import open_here
@@ -170,6 +173,54 @@ class SourcesTests(LauncherTestCase):
         self.children.error = OSError(errno.EAGAIN, "no more processes")
         self.assertRaises(LaunchError, self.launcher.start, Unheard())
         self.assertEqual(([], 1), (self.board.living, len(self.board.ended)))
+
+
+class LimitsTests(LauncherTestCase):
+    """A worker that limits sources."""
+
+    def setUp(self) -> None:
+        """Have room for two of them."""
+        super().setUp()
+        keys = tuple(range(7))
+        self.limits = LimitBoard(LimitPlan(keys, columns=2, most_open=1, sets=8))
+        self.addCleanup(self.limits.memory.close)
+        common = (self.reactor, self.children, 4, [self.socket], LISTENERS)
+        boot = lambda path: Boot(path, (), 10, 60.0)  # noqa: E731
+        self.launcher = Launcher(*common, boot, self.ledger_folder, limits=self.limits)
+
+    def boots(self) -> list[tuple[int, int]]:
+        """Return what each worker was told: the descriptor of the memory, and its column."""
+        told = [message for channel in self.reactor.channels for message in heard(channel)]
+        return [(boot.limits, boot.column) for boot in told if isinstance(boot, Boot)]
+
+    def test_columns(self) -> None:
+        """Each worker that lives has a column of its own; that of one that has ended is empty when the next has it."""
+        first, second = (self.launcher.start(Unheard()) for _ in range(2))
+        self.assertEqual(self.limits.descriptor, self.children.started[-1].descriptors[FIRST_SOCKET + 2])
+        held = SourceLimits(self.limits.memory, 0)
+        self.assertEqual([True, False], [held.hold(bytes(16), 0)[0] for _ in range(2)])
+        self.launcher.ended(first)
+        self.launcher.start(Unheard())
+        self.assertEqual([(FIRST_SOCKET + 2, 0), (FIRST_SOCKET + 2, 1), (FIRST_SOCKET + 2, 0)], self.boots())
+        self.assertTrue(SourceLimits(self.limits.memory, 1).hold(bytes(16), 0)[0])
+        self.launcher.ended(second)
+        self.launcher.ended(second)
+
+    def test_no_column(self) -> None:
+        """A worker that is started while too many others have not gone limits nothing, which is logged."""
+        for _ in range(3):
+            self.launcher.start(Unheard())
+        self.assertEqual((0, 0), self.boots()[-1])
+        self.assertEqual(["worker 4 does not limit sources: too many old workers still run"], self.logged)
+
+    def test_no_process(self) -> None:
+        """A column is free again if there is no process for it."""
+        self.children.error = OSError(errno.EAGAIN, "no more processes")
+        for _ in range(3):
+            self.assertRaises(LaunchError, self.launcher.start, Unheard())
+        self.children.error = None
+        self.launcher.start(Unheard())
+        self.assertEqual([(FIRST_SOCKET + 2, 0)], self.boots()[-1:])
 
 
 class UnableTests(LauncherTestCase):

@@ -20,6 +20,7 @@ NAMES = [
     "connections_closed_total",
     "connections_open",
     "accept_errors_total",
+    "source_limited_total",
     "accept_paused",
     "received_bytes_total",
     "lines_total",
