@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 import msgspec
@@ -138,19 +139,23 @@ def _contradictions(settings: Settings, where: Place) -> Iterator[str]:
         yield f"{where('listen', 'count')}: both are empty: there is nothing to do"
     if len(endpoints) > MOST_LISTENERS:
         yield f"{where('listen', 'count')}: {len(endpoints)} listeners; there may be at most {MOST_LISTENERS}"
-    if len(settings.source_exempt) > MOST_SOURCES_EXEMPT:
-        number = len(settings.source_exempt)
-        yield f"{where('source-exempt')}: {number} networks; there may be at most {MOST_SOURCES_EXEMPT}"
-    for network in map(ip_network, settings.source_exempt):
-        bits = settings.who_mask.ipv4 if isinstance(network, IPv4Network) else settings.who_mask.ipv6
-        if network.prefixlen > bits:
-            named = where("source-exempt")
-            yield f"{named}: {network} is smaller than a source, of whose address {bits} bits are kept (--who-mask)"
     labels = Counter(one.label(one.port) for one in endpoints if one.port or one.path or one.name)
     for label, times in labels.items():
         if times > 1:
             yield f"{where('listen', 'count')}: {label} is given twice; name=LABEL tells two listeners apart"
     yield from _shared_ports(settings, where)
+    yield from _exempt_sources(settings, where)
+
+
+def _exempt_sources(settings: Settings, where: Place) -> Iterator[str]:
+    """Yield a line for networks that cannot be without limits."""
+    named, networks = where("source-exempt"), settings.source_exempt
+    if len(networks) > MOST_SOURCES_EXEMPT:
+        yield f"{named}: {len(networks)} networks; there may be at most {MOST_SOURCES_EXEMPT}"
+    for network in map(ip_network, networks):
+        bits = settings.who_mask.ipv4 if isinstance(network, IPv4Network) else settings.who_mask.ipv6
+        if network.prefixlen > bits:
+            yield f"{named}: {network} is smaller than a source, of whose address {bits} bits are kept (--who-mask)"
 
 
 def _shared_ports(settings: Settings, where: Place) -> Iterator[str]:

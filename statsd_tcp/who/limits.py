@@ -147,9 +147,7 @@ class SourceLimits:
             self._known.clear()
         kept = masked(address, *self._bits)
         offset = HEAD_SIZE + set_of(kept, listener + 1, self._keys, self._sets) * _SET_SIZE
-        known = self._known[address, listener] = _Known(
-            _KEY.pack(kept, listener + 1), offset, self._is_exempt(kept)
-        )
+        known = self._known[address, listener] = _Known(_KEY.pack(kept, listener + 1), offset, self._is_exempt(kept))
         return known
 
     def _in_column(self, column: int, known: _Known) -> int:

@@ -241,6 +241,7 @@ class SourceTests(StoringTestCase):
         """Note what is told."""
         self.told = []
         sources = WorkerSources.__new__(WorkerSources)
+        sources._bits = (32, 64)
         sources.add = sources.writer = lambda *what: self.told.append(what)
         return sources
 

@@ -201,6 +201,15 @@ class SettingsTests(SynchronousTestCase):
         text = self.error({"listen": [""], "count": [""]})
         self.assertEqual("--listen/--count: both are empty: there is nothing to do", text)
 
+    def test_exempt_sources(self) -> None:
+        """A network that is smaller than what is kept of an address cannot be without limits, nor can very many."""
+        for network, bits in (("10.1.2.0/25", 24), ("fd00::1/128", 64)):
+            why = f"{network} is smaller than a source, of whose address {bits} bits are kept (--who-mask)"
+            text = self.error({"source-exempt": ["10.0.0.0/8", network], "who-mask": ["24,64"]})
+            self.assertEqual(f"--source-exempt: {why}", text)
+        many = [f"10.0.{n}.0/24" for n in range(201)]
+        self.assertEqual("--source-exempt: 201 networks; there may be at most 200", self.error({"source-exempt": many}))
+
     def test_the_same_label_twice(self) -> None:
         """Two listeners that the metrics could not tell apart are refused."""
         remedy = "is given twice; name=LABEL tells two listeners apart"

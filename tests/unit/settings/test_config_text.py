@@ -37,7 +37,7 @@ VALUES: dict[str, list[str]] = {
     "source-rate": ["0", "10", "0.5:7"],
     "source-open": ["0", "7"],
     "source-limit-mode": ["observe", "close", "reset"],
-    "source-exempt": ["10.0.0.0/8", "fd00::/16"],
+    "source-exempt": ["0.0.0.0/0", "::/0"],
     "max-connections": ["100000000"],
     "drain-timeout": ["0.123456789"],
     "flush-interval": ["60"],
