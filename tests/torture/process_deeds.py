@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 
 from tests.functional.processes import is_alive
 from tests.functional.waiting import until
@@ -53,6 +54,16 @@ class ProcessDeeds:
         self._victim.kill()
         self._victim.start_again()
         self._chronicle.note(KILL_SUPERVISOR, began, whole=True)
+
+    def kill_all(self) -> None:
+        """Kill the supervisor and all workers at once, and start the service again."""
+        began = time.monotonic()
+        for pid in [self._victim.process.pid, *self._victim.workers()]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._victim.process.wait()
+        self._victim.start_again()
+        self._chronicle.note("kill all", began, whole=True)
 
     def reload(self) -> None:
         """Ask for new code or configuration; sometimes wait until that is done or refused, mostly not."""

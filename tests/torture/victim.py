@@ -77,11 +77,12 @@ def make_victim(
     more: Sequence[str] = (),
     state: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    and_listen: Sequence[str] = (),
 ) -> Victim:
-    """Make a service on ports that stay the same over its restarts."""
+    """Make a service on ports that stay the same over its restarts; it also has the listeners ``and_listen``."""
     tcp = f"tcp:{{}}:{LOOPBACK}:name={{}}"
     own = [f"--flush-interval={FLUSH}", f"--graphite=tcp:127.0.0.1:{backend.port}", "--output-queue=100000"]
-    listen, count = [tcp.format(free_port(), "lines")], [tcp.format(free_port(), "bare")]
+    listen, count = [tcp.format(free_port(), "lines"), *and_listen], [tcp.format(free_port(), "bare")]
     http, state = f"tcp:{free_port()}:{LOOPBACK}", state or folder / "state"
     written = options(state, workers=workers, listen=listen, count=count, http=http, more=[*own, *more])
     victim = Victim(folder, written, environ=environ)

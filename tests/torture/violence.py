@@ -43,6 +43,7 @@ class Violence:
         self._deeds: dict[Callable[[], None], int] = {
             processes.kill_worker: 10,
             processes.kill_supervisor: 3,
+            processes.kill_all: 2,
             processes.reload: 6,
             processes.hold_worker: 3,
             around.outage: 3,
