@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.aggregate.batches import BatchTally
+from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ingest import tls_lane
+from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
-from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, TlsFactory
+from statsd_tcp.ingest.protocol import MakeProtocol
+from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, StoringTlsProtocol, TlsFactory
 from statsd_tcp.settings.endpoints import TlsFiles
 from statsd_tcp.sockets.tls import TlsError, read_tls, server_context
 from tests.certificates import Authority, pem_key
 from tests.unit.folders import make_folder
+from tests.unit.ingest.batches import batch, hello
 from tests.unit.ingest.headers import BAD, GOOD, LOCAL, v2
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, VirtualTime, wait_for
 
@@ -105,6 +111,7 @@ class TlsTestCase(IngestTestCase):
             max_age=self.max_age,
             context=server_context(read_tls(TlsFiles(good, good))),
             is_headed=bool(self.keys),
+            protocol=self.make_protocol(),
         )
         self.lane = (BalancedGivingLane if self.keys else GivingLane)(
             *self._common(),
@@ -116,6 +123,10 @@ class TlsTestCase(IngestTestCase):
             **self.keys,
         )
         self.lane.start()
+
+    def make_protocol(self) -> MakeProtocol | None:
+        """Return what makes the protocol of a connection; None: as usual."""
+        return None
 
     def _close_transports(self) -> None:
         for one in list(self.factory._protocols):
@@ -445,3 +456,63 @@ class TlsEndTests(TlsTestCase):
         self.drain()
         self.assertEqual({"shutdown": 1}, self.until_closed())
         self.assertEqual([], self.reactor.getDelayedCalls())
+
+
+class BatchTests(TlsTestCase):
+    """Batches over TLS."""
+
+    def make_protocol(self) -> MakeProtocol:
+        """Take batches."""
+        tally = BatchTally(tally_for([("tcp:1", "etsy")]))
+        self.batches = BatchIntake(self.intake, tally, ["tcp:1"], list)
+        self.batches.be("node")
+        return partial(StoringTlsProtocol, self.batches)
+
+    def is_taken(self) -> bool:
+        """Let the server read, and return whether a batch is under way."""
+        self.run_reactor(1)
+        return self.batches.are_under_way
+
+    def heard(self, client: ssl.SSLSocket) -> bytes:
+        """Read until the end that TLS announces."""
+        parts: list[bytes] = []
+
+        def ended() -> bool:
+            try:
+                parts.append(client.recv(4096))
+            except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                self.run_reactor(1)
+            return parts[-1:] == [b""]
+
+        wait_for(ended)
+        return b"".join(parts)
+
+    def test_drain(self) -> None:
+        """At the end of the service what has come is confirmed before the end is announced."""
+        client = self.secure(self.connect())
+        client.send(hello() + batch(1))
+        wait_for(self.is_taken)
+        self.factory.drain()
+        self.run_reactor()
+        self.assertEqual({}, self.closed)
+        self.batches.committed(self.journal.head, whole=True)
+        self.assertEqual(b"!node node\n!stored 1 2 0\n", self.heard(client))
+        self.assertEqual({"shutdown": 1}, self.until_closed())
+
+    def test_refused(self) -> None:
+        """What is no batch is refused, and the end announced."""
+        client = self.secure(self.connect())
+        client.send(b"!hello 3\n")
+        self.assertEqual(b"!refused 0 version\n", self.heard(client))
+        self.assertEqual({"error": 1}, self.until_closed())
+
+    def test_age(self) -> None:
+        """One that is too old is told of what is under way, too."""
+        client = self.secure(self.connect())
+        client.send(hello() + batch(1))
+        wait_for(self.is_taken)
+        (connection,) = self.factory.kept
+        connection.part_for_age(0)
+        self.batches.committed(self.journal.head, whole=True)
+        self.assertEqual(b"!node node\n!stored 1 2 0\n", self.heard(client))
+        self.assertEqual({"max_age": 1}, self.until_closed())
