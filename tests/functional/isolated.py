@@ -144,7 +144,8 @@ def main(folder: Path, scene: str) -> None:
     bring_up()
     if scene != "sources":
         Path("/proc/sys/net/core/somaxconn").write_text(str(QUEUE))
-    service = Service(folder, options(folder / "state"))
+    more = ["--who=all"] if scene == "sources" else []
+    service = Service(folder, options(folder / "state", more=more))
     try:
         service.start()
         SCENES[scene](service)

@@ -1,8 +1,8 @@
-"""What the memories of a service's workers say of their sources: read where the supervisor has them open."""
+"""What a service says of its sources, and what is in the memories that its supervisor shares with the workers."""
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,10 +33,11 @@ def records_of(memory: bytes) -> list[Record]:
     return [record for table in tables for record in map(Record._make, RECORD.iter_unpack(table)) if record.listener]
 
 
-def count_all(service: Service, column: str = "connections") -> Counter[tuple[bytes, int]]:
-    """Sum a column over all workers, by address and index of the listener."""
-    counted: Counter[tuple[bytes, int]] = Counter()
-    for memory in memories(service):
-        for record in records_of(memory):
-            counted[record.address, record.listener - 1] += getattr(record, column)
-    return +counted
+def count_all(service: Service, listener: str, column: str = "connections") -> dict[str, int]:
+    """Return a column of all sources of a listener, as the service tells it; none may have an error."""
+    page = service.page(f"/api/v1/who?top=1000&listener={listener}")
+    assert page.status == 200, page
+    rows = json.loads(page.body)["sources"]
+    assert len(rows) < 1000
+    assert not any(row["err"] for row in rows)
+    return {row["source"]: row[column] for row in rows if row[column]}

@@ -6,19 +6,16 @@ import os
 import random
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from statsd_tcp.ingest.sources import packed_address
 from statsd_tcp.native import BUILT, VARIABLE
-from statsd_tcp.who.layout import unix_address
 from tests.certificates import Authority
 from tests.functional.clients import connect, read_end, reset_at_close
 from tests.functional.service import LOOPBACK, Service, options
-from tests.functional.sources import PREFIX, count_all
+from tests.functional.sources import PREFIX, count_all, memories, records_of
 from tests.functional.waiting import until
 
 SOURCES = 200
@@ -26,8 +23,6 @@ NAME = f"statscounter-sources-{os.getpid()}"
 LINE = b"hits:1|c\n"
 HEALTH_CHECK = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
 """The header of a balancer that speaks for itself."""
-
-LINES, TLS, PROXIED, UNIX, DATAGRAMS, BARE = range(6)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +46,7 @@ def service(
         f"unix:@{NAME}:name=unix",
         f"udp:0:{LOOPBACK}:name=datagrams",
     ]
-    more = ["--idle-timeout=1", "--who=all"]
+    more = ["--idle-timeout=2", "--who=all"]
     arguments = options(folder / "state", workers=2, listen=listen, count=[f"tcp:0:{LOOPBACK}:name=bare"], more=more)
     service = Service(folder, arguments, environ={} if request.param else {VARIABLE: "1"})
     try:
@@ -89,10 +84,8 @@ def test_every_transport(service: Service, authority: Authority) -> None:
     """Each address has exactly its connections and lines, on each listener for itself."""
     port = {name: service.port(name) for name in ("lines", "tls", "proxied", "datagrams", "bare")}
     context = ssl.create_default_context(cafile=str(authority.path))
-    came: Counter[tuple[bytes, int]] = Counter()
-    brought: Counter[tuple[bytes, int]] = Counter()
+    came: dict[str, dict[str, int]] = {name: {} for name in (*port, "unix")}
     for client, times in visits(random.Random(5)):
-        packed = packed_address(client)
         for _ in range(times):
             send(connect(port["lines"], source=client), 2 * LINE)
             read_end(connect(port["bare"], source=client))
@@ -103,50 +96,59 @@ def test_every_transport(service: Service, authority: Authority) -> None:
         with context.wrap_socket(connect(port["tls"], source=client), server_hostname="localhost") as secure:
             secure.sendall(LINE)
             secure.unwrap()
-        came += Counter(
-            {
-                (packed, TLS): 1,
-                (packed, LINES): times,
-                (packed, BARE): times,
-                (packed, PROXIED): 1,
-                (packed, DATAGRAMS): 1,
-            }
-        )
-        brought += Counter({(packed, TLS): 1, (packed, LINES): 2 * times, (packed, PROXIED): 1, (packed, DATAGRAMS): 3})
-    user = unix_address(os.getuid()), UNIX
+        for name in port:
+            came[name][client] = times if name in {"lines", "bare"} else 1
     for _ in range(9):
-        with socket.socket(socket.AF_UNIX) as client_of_user:
-            client_of_user.connect(f"\0{NAME}")
-            send(client_of_user, LINE)
+        with socket.socket(socket.AF_UNIX) as user:
+            user.connect(f"\0{NAME}")
+            send(user, LINE)
     send(connect(port["proxied"]), HEALTH_CHECK)
-    came[user], brought[user] = 9, 9
-    until(lambda: count_all(service) == came, "all are counted")
-    assert count_all(service, "lines") == brought
+    came["unix"] = {f"uid {os.getuid()}": 9}
+    until(lambda: {name: count_all(service, name) for name in came} == came, "all are counted")
+    for name, lines in (("lines", 2), ("tls", 1), ("proxied", 1), ("datagrams", 3), ("unix", 1), ("bare", 0)):
+        brought = {client: lines * times for client, times in came[name].items() if lines}
+        assert count_all(service, name, "lines") == brought, name
 
 
 def test_what_went_wrong(service: Service) -> None:
     """Bad lines, resets and connections that the service has closed are those of their sources."""
     port = service.port("lines")
-    for number in (1, 2, 3):
+    bad, reset, silent = [f"127.9.0.{number}" for number in (1, 2, 3)], "127.9.0.4", "127.9.0.5"
+    for number, client in enumerate(bad, 1):
         for _ in range(number):
-            send(connect(port, source=f"127.9.0.{number}"), LINE + b"bad\n" + LINE)
-    with connect(port, source="127.9.0.4") as connection:
+            send(connect(port, source=client), LINE + b"bad\n" + LINE)
+    with connect(port, source=reset) as connection:
         connection.sendall(LINE)
-        until(lambda: count_all(service, "lines")[packed_address("127.9.0.4"), LINES] == 1, "it is read")
         reset_at_close(connection)
-    with connect(port, source="127.9.0.5") as connection:
+    with connect(port, source=silent) as connection:
         read_end(connection)
-    wanted = {"bad": {1: 1, 2: 2, 3: 3}, "resets": {4: 1}, "evicted": {5: 1}}
+    wanted = {"bad": dict(zip(bad, (1, 2, 3), strict=True)), "resets": {reset: 1}, "evicted": {silent: 1}}
+    seen: dict[str, dict[str, int]] = {}
 
-    def found() -> dict[str, dict[int, int]]:
-        return {column: _by_client(count_all(service, column)) for column in wanted}
+    def all_is_told() -> bool:
+        for column in wanted:
+            numbers = count_all(service, "lines", column)
+            seen[column] = {client: number for client, number in numbers.items() if client.startswith("127.9.")}
+        return seen == wanted
 
-    until(lambda: found() == wanted, "all is told")
+    until(all_is_told, "all is told")
 
 
-def _by_client(numbers: Counter[tuple[bytes, int]]) -> dict[int, int]:
-    clients = {(packed_address(f"127.9.0.{number}"), LINES): number for number in range(1, 6)}
-    return {clients[source]: value for source, value in numbers.items() if source in clients}
+def test_a_killed_worker(service: Service) -> None:
+    """What a worker has counted until it is killed stays, and its successor adds to it."""
+    port, clients = service.port("bare"), [f"127.8.0.{number}" for number in range(1, 30)]
+
+    def visit(times: int) -> None:
+        for client in clients:
+            read_end(connect(port, source=client))
+        wanted = dict.fromkeys(clients, times)
+        until(lambda: wanted.items() <= count_all(service, "bare").items(), f"each has come {times} times")
+
+    visit(1)
+    service.replace_worker()
+    visit(2)
+    memory = min(memories(service), key=lambda one: len(records_of(one)))
+    assert all(record.connections == 1 for record in records_of(memory) if record.address[12:14] == b"\x7f\x08")
 
 
 def test_without(tmp_path: Path) -> None:
