@@ -18,11 +18,11 @@ LEAVE_OPEN = "import os, sys; os.dup2(os.open(sys.argv[1], 0), 20); os.dup2(20, 
 
 REHEARSED = b"STATSCOUNTER_CHECK="
 
-GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "socket", 7: "socket"}
+GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "socket", 7: "socket", 8: "sources"}
 """What a worker finds at the numbers that it does not choose itself; the channel at 3 it has at another one by then."""
 
-OPENED = Counter({"ledger": 1, "socket": 1, "pipe": 2, "eventpoll": 2})
-"""What it has elsewhere: the ledger's map, the channel, and its reactor's."""
+OPENED = Counter({"ledger": 1, "sources": 1, "socket": 1, "pipe": 2, "eventpoll": 2})
+"""What it has elsewhere: the maps of the ledger and of the sources, the channel, and its reactor's."""
 
 
 def opened(pid: int) -> dict[int, str]:
@@ -38,7 +38,7 @@ def opened(pid: int) -> dict[int, str]:
 
 def kind(link: str) -> str:
     """Return what is open there, in a word."""
-    inner = re.fullmatch(r"anon_inode:\[(.*)\]|(pipe|socket):.*|.*\.(ledger)", link)
+    inner = re.fullmatch(r"anon_inode:\[(.*)\]|(pipe|socket):.*|.*\.(ledger)|/memfd:(sources) \(deleted\)", link)
     return next(filter(None, inner.groups())) if inner else link
 
 
