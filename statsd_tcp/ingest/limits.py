@@ -86,20 +86,22 @@ class ListenerLimits:
         self._limits.limits.release(place)
 
     def turn_away(self, family: int, descriptor: int) -> None:
-        """Close a connection that was just accepted. What it has sent is read, or the kernel would send a reset."""
+        """Close a connection that was just accepted."""
         connection = raw_socket(family, _STREAM, 0, descriptor)
-        if not self.resets:
-            with suppress(OSError):
-                connection.recv(_RECEIVE_SIZE, _DONTWAIT)
         self.prepare(connection)
         self._cells[self._closed] += 1
         connection.close()
 
     def prepare(self, connection: Any) -> None:
-        """Have the kernel send a reset when the connection is closed, if that is what limited ones get."""
-        if self.resets:
-            with suppress(OSError):
+        """Have the kernel send a reset when the connection is closed, if that is what limited ones get.
+
+        Otherwise read what has come, or the kernel would send one, too.
+        """
+        with suppress(OSError):
+            if self.resets:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            else:
+                connection.recv(_RECEIVE_SIZE, _DONTWAIT)
 
     def _is_over(self, origin: bytes) -> bool:
         """Count a connection over a limit; return whether it is served nevertheless."""

@@ -14,13 +14,15 @@ from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
+from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ingest.storing import StoringProtocol
 from statsd_tcp.ledger.journal import read_frames
+from statsd_tcp.who.limit_memory import ACTIVE, CLOSE, LimitMemory, LimitPlan
 from statsd_tcp.wire.batches import MOST_UNDER_WAY
 from statsd_tcp.wire.tails import Tails
 from tests.unit.ingest.batches import CLIENT, LINES, batch, hello
-from tests.unit.ingest.headers import v2
+from tests.unit.ingest.headers import GOOD, v2
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, Client, IngestTestCase
 
 NODE = "4f1f7a0c-6f5c-4d6a-9d0e-3b7d5f2a1c90"
@@ -258,6 +260,41 @@ class SourceTests(StoringTestCase):
 
 def _padded(what: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*what, *(0,) * (8 - len(what)))
+
+
+class LimitTests(StoringTestCase):
+    """Limits of sources."""
+
+    def remake(self, **keywords: Any) -> None:
+        """Let this machine have one open connection."""
+        self.limit_memory = LimitMemory.make(LimitPlan(tuple(range(7)), 1, most_open=1, action=CLOSE, sets=8))
+        self.limit_memory.cells[ACTIVE] = 1
+        self.limits = ListenerLimits(WorkerLimits(self.limit_memory, 0), 0, self.cells, self.indexes, None)
+        self.intake.limits[0] = self.limits
+        super().remake(**keywords)
+
+    def test_open(self) -> None:
+        """Each connection is an open one, from its begin to its end."""
+        first = self.client(hello() + batch(1))
+        self.assertEqual(b"", self.client(hello()).end())
+        self.assertEqual({"limited": 1}, self.closed)
+        first.fin()
+        self.commit()
+        first.end()
+        first.socket.close()
+        self.turn()
+        self.client(hello() + batch(2))
+        self.assertEqual(({"limited": 1, "eof": 1}, 1), (self.closed, self.occupancy.open))
+
+
+class BalancedLimitTests(LimitTests):
+    """Limits of clients behind a balancer."""
+
+    keys: dict[str, Any] = {"proxy": "any", "trust": ("127.0.0.0/8",)}
+
+    def client(self, data: bytes) -> Client:
+        """Connect through the balancer."""
+        return super().client(GOOD["v2"].data + data)
 
 
 class BareTests(StoringTestCase):
