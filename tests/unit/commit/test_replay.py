@@ -19,6 +19,7 @@ from statsd_tcp.commit import replay as module
 from statsd_tcp.commit.replay import PIECE_SECONDS, Skipped, replay, replay_carefully, skip_frame
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.reader import LedgerReader
+from statsd_tcp.wire.batches import BatchKey
 from tests.unit.aggregate.model import Chunk, exact_lines, first, sums
 from tests.unit.ledger.cases import LISTENERS, LedgerTestCase
 
@@ -75,6 +76,37 @@ class ReplayTests(LedgerTestCase):
         wanted = (Example("malformed_line", "udp:8125", b"junk"),)
         self.assertEqual(wanted, replay(self.ledger, 0).examples)
         self.assertEqual(wanted, replay_carefully(self.ledger, 0, None, None, lambda _: None).examples)
+
+    def test_batches(self) -> None:
+        """Batches are added up each for itself, also frame by frame; what they took of the network is with the rest."""
+        client = bytes(range(16))
+        self.journal.append(0, b"a:1|c\n", 5, 6)
+        self.journal.append_batch(0, BatchKey(client, 7), b"a:2|c\njunk\n\n", 6, 40)
+        self.journal.append_batch(1, BatchKey(client, 8), b"a:4|c\n", 7, 30)
+        for found in (replay(self.ledger, 0), replay_carefully(self.ledger, 0, None, None, lambda _: None)):
+            interval = decode(found.payload)
+            self.assertEqual({"a": 1.0}, interval.counters)
+            counts = {"tcp:8125": ListenerCounts(46, 1, 0, 0), "udp:8125": ListenerCounts(30, 0, 0, 0)}
+            self.assertEqual((counts, True), (interval.listeners, found.whole))
+            first, second = found.batches.sums
+            self.assertEqual(((client, 7), "tcp:8125"), (first.key, first.listener))
+            self.assertEqual(((client, 8), "udp:8125"), (second.key, second.listener))
+            counts = {"tcp:8125": ListenerCounts(0, 2, 1, 0)}
+            one = decode(first.payload)
+            self.assertEqual(({"a": 2.0}, counts, {"malformed_line": 1}), (one.counters, one.listeners, one.bad_lines))
+            self.assertEqual(["junk"], [example.line.decode() for example in found.examples])
+
+    def test_a_batch_that_is_skipped(self) -> None:
+        """A batch that is left out is none that is known, and its lines are kept without its number."""
+        kept: list[bytes] = []
+
+        def keep(lines: bytes) -> tuple[str, str]:
+            kept.append(lines)
+            return "kept", ""
+
+        self.journal.append_batch(0, BatchKey(bytes(16), 7), b"a:2|c\n", 6, 40)
+        found = skip_frame(self.ledger, 0, None, keep)
+        self.assertEqual(((), False, [b"a:2|c\n"]), (found.batches.sums, found.whole, kept))
 
     def test_what_was_committed_is_not_read_again(self) -> None:
         """The replay begins at the committed offset, and says how far it came."""

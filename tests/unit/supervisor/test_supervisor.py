@@ -13,6 +13,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from statsd_tcp import startup
+from statsd_tcp.aggregate.batches import BatchSum, Brought
 from statsd_tcp.aggregate.examples import Example
 from statsd_tcp.commit.opening import Misunderstandings
 from statsd_tcp.commit.recovery import Recovery
@@ -558,6 +559,18 @@ class StopTests(SupervisorTestCase):
         self.assertEqual(2, len(self.committer.added))
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertEqual(2, len(self.children.started))
+
+    def test_batches(self) -> None:
+        """Batches are committed before all have ended, because their clients wait for it; nothing else is."""
+        self.answer(0)
+        self.assertEqual(self.before, self.committer.commits)
+        brought = Brought((BatchSum(bytes(16), 1, "tcp:8125", b""),))
+        say(self.reactor.channels[0], Gathered(0, 8, b"", batches=brought))
+        self.assertEqual(self.before + 1, self.committer.commits)
+        self.assertEqual(brought, self.committer.added[-1].batches)
+        self.finish(0)
+        self.finish(1)
+        self.successResultOf(self.stopped)
 
     def test_no_more_rounds(self) -> None:
         """No worker is asked or replaced any longer."""
