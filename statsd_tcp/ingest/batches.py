@@ -62,7 +62,8 @@ class BatchIntake:
         self.examples = tally.examples
         self._much = much
         self._node = ""
-        self._awaiting_node: list[Sender] = []
+        # As a set in order: they may be many, and go at any time.
+        self._awaiting_node: dict[Sender, None] = {}
         self._under_way: deque[_UnderWay] = deque()
         self._sums: list[BatchSum] = []
         self._held = 0
@@ -78,20 +79,19 @@ class BatchIntake:
         if self._node:
             sender.greet(self._node)
         else:
-            self._awaiting_node.append(sender)
+            self._awaiting_node[sender] = None
 
     def be(self, node: str) -> None:
         """Be of the node whose store has this UUID; "" is of no use."""
         if node:
             self._node = node
-            waiting, self._awaiting_node = self._awaiting_node, []
+            waiting, self._awaiting_node = self._awaiting_node, {}
             for sender in waiting:
                 sender.greet(node)
 
     def forget(self, sender: Sender) -> None:
         """Greet a client no more: it is gone. What it has brought is stored all the same."""
-        if sender in self._awaiting_node:
-            self._awaiting_node.remove(sender)
+        self._awaiting_node.pop(sender, None)
 
     def take(self, listener: int, batch: Batch, sender: Sender, origin: bytes | None = None) -> None:
         """Take a whole batch, which has come from ``origin``."""

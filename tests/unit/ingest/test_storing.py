@@ -147,7 +147,7 @@ class StoringTests(StoringTestCase):
         self.batches.be("")
         self.batches.be(NODE)
         self.turn()
-        self.assertEqual((NODE_LINE, []), (self.heard(client), self.batches._awaiting_node))
+        self.assertEqual((NODE_LINE, {}), (self.heard(client), self.batches._awaiting_node))
 
     def test_half_close(self) -> None:
         """After its end a client still hears of what is under way, and then the end."""
