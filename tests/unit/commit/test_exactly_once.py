@@ -38,7 +38,9 @@ from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.database import Store
+from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import Snapshot
+from statsd_tcp.store.transaction import Plan
 from statsd_tcp.wire.batches import MOST_UNDER_WAY, Batch, BatchKey
 from tests.unit.store.cases import values
 from tests.unit.supervisor.fakes import LISTENERS, FakeReactor, ImmediatePool, ImmediateRecovery
@@ -152,6 +154,15 @@ class Worker:
         self.map.close()
 
 
+class Disk(Store):
+    """A store whose disk is full as long as there is a file that says so."""
+
+    def _write(self, plan: Plan) -> None:
+        if self._path.with_name("full").exists():
+            raise StoreError("the disk is full")
+        super()._write(plan)
+
+
 class World(RuleBasedStateMachine):
     """Clients, workers, a supervisor, and all that may happen to them."""
 
@@ -164,6 +175,7 @@ class World(RuleBasedStateMachine):
         self.clients = [Client(number) for number in range(CLIENTS)]
         self.workers: list[Worker] = []
         self.read_lines = 0
+        self._full = self.folder / "full"
 
     @initialize()
     def begin(self) -> None:
@@ -181,7 +193,7 @@ class World(RuleBasedStateMachine):
         self.pool, self.recovery = ImmediatePool(), ImmediateRecovery()
         self.recovery.held, self.recovery.piece_bytes = True, 1
         self.committer = Committer(
-            FakeReactor(), self.pool, lambda: Store(self.folder / "totals.sqlite"), self.ledger_folder, self.recovery
+            FakeReactor(), self.pool, lambda: Disk(self.folder / "totals.sqlite"), self.ledger_folder, self.recovery
         )
         self.committer.after_commit.append(self._tell)
         self.committer.commit()
@@ -194,6 +206,10 @@ class World(RuleBasedStateMachine):
             state = snapshot.ledgers.get(worker.ledger.ledger_id)
             if state is not None:
                 worker.told.append((state.committed, worker.ledger.ledger_id not in snapshot.left_out))
+
+    def _is_stored(self, counter: str) -> bool:
+        # What a new image has in its store is not known before its first commit.
+        return self.committer.snapshot is None or counter in self._totals
 
     def _answered(self) -> list[Client]:
         return [client for client in self.clients if client.connection is not None and client.connection.answers]
@@ -226,7 +242,7 @@ class World(RuleBasedStateMachine):
         able = [worker for worker in self.workers if not worker.is_leaving]
         if able:
             client, worker = self.clients[number], able[which % len(able)]
-            client.connection = Connection(client, worker, lambda name: name in self._totals)
+            client.connection = Connection(client, worker, self._is_stored)
             worker.connections.append(client.connection)
 
     @precondition(lambda self: self._answered())
@@ -321,6 +337,17 @@ class World(RuleBasedStateMachine):
         self.pool.held = False
         self.pool.release()
 
+    @rule()
+    def fill_disk(self) -> None:
+        """Let commits fail, also one that is under way."""
+        if self.committer.snapshot is not None:
+            self._full.touch()
+
+    @rule()
+    def make_room(self) -> None:
+        """Let commits succeed again."""
+        self._full.unlink(missing_ok=True)
+
     @precondition(lambda self: self.recovery.waiting)
     @rule()
     def recover(self) -> None:
@@ -391,6 +418,7 @@ class World(RuleBasedStateMachine):
             self._temporary.cleanup()
 
     def _rest(self) -> None:
+        self.make_room()
         self.pool.held = False
         self.pool.release()
         if all(worker.is_leaving for worker in self.workers):
