@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from statsd_tcp.who.layout import (
@@ -84,11 +85,12 @@ class SourceMemory:
             raise
 
     def close(self) -> None:
-        """Unmap it, and close the descriptor. There must be no other view of it."""
+        """Close the descriptor, and unmap it; if there is another view of it, the map goes with that."""
         self.cells.release()
         self.view.release()
         os.close(self.descriptor)
-        self._map.close()
+        with suppress(BufferError):
+            self._map.close()
 
 
 class SourceBoard:

@@ -8,10 +8,16 @@ from __future__ import annotations
 import errno
 import random
 import socket
+from contextlib import closing
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from statsd_tcp.ingest import native_lanes
 from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
+from statsd_tcp.ingest.frame_origins import PART
+from statsd_tcp.ingest.sources import UNKNOWN, packed_address
+from statsd_tcp.who.layout import CELLS_SIZE, KEYS, RECORD
+from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.wire.framing import frame_datagram
 from tests.fuzz.material import chunk_of
 from tests.fuzz.target import Target, same
@@ -66,11 +72,29 @@ def _check(given: Given) -> None:
         return
     found, wanted = _readings(given, _burst.datagrams), _readings(given, read_datagrams)
     same("readings", wanted, found)
+    _check_sources(given, found)
     same("datagrams", len(given.datagrams), sum(result[0] for result, _ in found))
     whole = [data for data in given.datagrams if len(data) <= given.largest]
     same("bytes", sum(map(len, whole)), sum(result[2] for result, _ in found))
     lines = b"".join(memory[_GUARD : _GUARD + result[1]] for result, memory in found)
     same("lines", b"".join(map(frame_datagram, whole)), lines)
+
+
+def _check_sources(given: Given, found: list[Read]) -> None:
+    """With their sources the datagrams are read as without them; each that is whole has a part."""
+    with closing(SourceMemory.make(SourcePlan(tuple(range(1, 1 + KEYS)), sets=1))) as memory:
+        with_sources = _readings(given, partial(_with, memory))
+        records = [one for one in RECORD.iter_unpack(bytes(memory.view[CELLS_SIZE:])) if one[1]]
+    same("with sources", [(one[:5], data) for one, data in found], [(one[:5], data) for one, data in with_sources])
+    parts = [part for (*_, found_parts), _ in with_sources for part in PART.iter_unpack(found_parts)]
+    whole = [data for data in given.datagrams if len(data) <= given.largest]
+    origin = packed_address("127.0.0.1") if given.family == socket.AF_INET else UNKNOWN
+    same("origins", [origin] * len(whole), [one for _, one in parts])
+    same("datagrams of a source", [len(whole)] if whole and any(origin) else [], [one[2] for one in records])
+
+
+def _with(memory: SourceMemory, *arguments: Any) -> Any:
+    return _burst.datagrams(*arguments, memory.view, 0)
 
 
 def _readings(given: Given, read: ReadDatagrams) -> list[Read]:

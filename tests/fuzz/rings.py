@@ -6,14 +6,17 @@ and all cells have to be what Python leaves.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Final, NamedTuple
 
 from statsd_tcp.ingest import native_lanes
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import FRAME_HEAD, Journal, read_frames
+from statsd_tcp.who.layout import CELLS_SIZE, KEYS, RECORD, Record, unix_address
+from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.wire.samples import GAUGE_MARK
 from tests.fuzz.material import chunk_of
 from tests.fuzz.target import Target, same
@@ -84,12 +87,15 @@ def _check(given: Given) -> None:
     brim = released + given.size - FRAME_HEAD - (given.at_once + 7 & -8)
     brim = max(0, min(brim, given.head + given.size))
     with ExitStack() as stack:
+        memory = stack.enter_context(closing(SourceMemory.make(SourcePlan(tuple(range(1, 1 + KEYS)), sets=1))))
         listener = stack.enter_context(_listening(given, stack))
-        taken, error, chunks, gauges, received, tick, unfinished, _ = _burst.lines(
-            listener.fileno(), given.budget, given.reads, given.at_once, found.cells, _COUNTS, found.ring, 3, brim, 77
+        counted = (found.cells, _COUNTS, found.ring, 3, brim, 77, memory.view)
+        taken, error, chunks, gauges, received, tick, unfinished, origins = _burst.lines(
+            listener.fileno(), given.budget, given.reads, given.at_once, *counted
         )
         left = [(data, stack.enter_context(socket.socket(fileno=number))) for number, data, _ in unfinished]
         frames = list(read_frames(found.ring, given.head, found.cells[JOURNAL_HEAD]))
+        _check_sources(memory, taken, [frame.lines for frame in frames], origins)
         model = _Model(given, wanted, brim, [frame.tick for frame in frames])
         model.run()
         same("taken", model.taken, taken)
@@ -116,6 +122,16 @@ def _check(given: Given) -> None:
         raise AssertionError(f"the ring differs at {differing[:20]}")
     if not error and taken < min(given.budget, len(given.clients)) and not model.ended:
         same("head beyond the brim", True, found.cells[JOURNAL_HEAD] > brim)
+
+
+def _check_sources(memory: SourceMemory, taken: int, frames: list[bytes], origins: bytes) -> None:
+    """All clients are one source, and each frame is from it."""
+    here = unix_address(os.getuid())
+    same("origins", here * len(frames), origins)
+    records = (Record(*one) for one in RECORD.iter_unpack(bytes(memory.view[CELLS_SIZE:])))
+    lines, nbytes = sum(frame.count(b"\n") for frame in frames), sum(map(len, frames))
+    wanted = [Record(here, 4, taken, 0, lines, nbytes, 0, 0, 0, 0, 0)] if taken else []
+    same("sources", wanted, [one for one in records if one.listener])
 
 
 def _listening(given: Given, stack: ExitStack) -> socket.socket:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 from statsd_tcp.clock import NANOSECONDS
@@ -67,8 +68,11 @@ def _addition(source: random.Random, addresses: list[bytes]) -> tuple[bytes, int
 
 
 def _check(given: Given) -> None:
-    ours = SourceMemory.make(given.plan)
-    theirs = SourceMemory.make(given.plan)
+    with closing(SourceMemory.make(given.plan)) as ours, closing(SourceMemory.make(given.plan)) as theirs:
+        _compare(given, ours, theirs)
+
+
+def _compare(given: Given, ours: SourceMemory, theirs: SourceMemory) -> None:
     table = SourceTable(ours)
     exact: Counter[tuple[bytes, int]] = Counter()
     for one in given.added:
@@ -89,7 +93,7 @@ def _check(given: Given) -> None:
     if _burst is not None:
         same("memory", bytes(ours.view), bytes(theirs.view))
     start = table_offset(ours.cells[OPEN], given.plan.sets)
-    for record in map(Record._make, RECORD.iter_unpack(ours.view[start : start + table_size(given.plan.sets)])):
+    for record in map(Record._make, RECORD.iter_unpack(bytes(ours.view[start : start + table_size(given.plan.sets)]))):
         true = exact[record.address, record.listener]
         if record.listener and not record.connections - record.err <= true <= record.connections:
             raise AssertionError(f"{record}: it was {true}")
