@@ -48,6 +48,7 @@ from statsd_tcp.reload.command_line import command_again
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.repeat.totals import RepeatTotals
+from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.sockets.activation import kept_name
 from statsd_tcp.sockets.listener import BoundListener
@@ -190,10 +191,12 @@ def _store_opener(plan: Plan, rules: FlushRules) -> Callable[[], Store]:
 
 def _of_sources(listeners: Sequence[BoundListener]) -> list[Listener]:
     """Describe listeners as far as sources go."""
-    return [
-        Listener(one.label, may_have_header=one.stream and not one.endpoint.path and one.endpoint.proxy is None)
-        for one in listeners
-    ]
+    return [Listener(one.label, may_have_header=_may_have_header(one.endpoint)) for one in listeners]
+
+
+def _may_have_header(endpoint: Endpoint) -> bool:
+    """Return whether a balancer in front could say who its clients are, and is not asked to."""
+    return endpoint.stream and not endpoint.path and not endpoint.count_only and endpoint.proxy is None
 
 
 class _StorePool(ThreadPool):

@@ -51,7 +51,7 @@ CHARTED: Final = 10
 ALONE: Final = 0.99
 """The share of a listener's connections from which on its largest source counts as the only one."""
 
-MANY: Final = 10.0
+MANY: Final = 100.0
 """Connections per second below which one source is nothing to point at."""
 
 
@@ -159,10 +159,10 @@ class Who:
             {
                 "id": "one-source",
                 "text": f"all connections to {self._listeners[index].label} come from one source: is a balancer in "
-                "front of it? Its clients are counted as one",
+                "front?",
                 "setting": "proxy=",
-                "command": "let it send the PROXY protocol, and write proxy=v2 at the listener",
-                "count": spread.sources,
+                "command": "proxy=v2 at the listener, and the PROXY protocol at the balancer",
+                "count": 1,
                 "seconds": 60.0,
             }
             for index, spread in self._spreads().items()

@@ -103,7 +103,8 @@ class LivePage(Page):
         request.notifyFinish().addBoth(lambda _: self._viewers.remove(viewer))
         past = b"[%b]" % b",".join(self._moments.since(0))
         before = _event(b"source-past", b"[%b]" % b",".join(self._who.charted())) if sees else b""
-        request.write(_RETRY + before + _event(b"past", past) + self._state() + (self._sources_now() if sees else b""))
+        # The status comes last: who has it has all.
+        request.write(_RETRY + before + _event(b"past", past) + (self._sources_now() if sees else b"") + self._state())
         return NOT_DONE_YET
 
     def _pass_on(self) -> None:
@@ -120,7 +121,7 @@ class LivePage(Page):
                 moments = self._moments.since(viewer.seen)
                 viewer.seen = self._moments.number
                 more = seen if viewer.sees_sources else b""
-                viewer.request.write(b"".join(_event(b"moment", moment) for moment in moments) + state + more)
+                viewer.request.write(b"".join(_event(b"moment", moment) for moment in moments) + more + state)
             elif viewer.paused > LONGEST_PAUSE:
                 self._sources.refusals.note("unread", "a stream of moments was not read")
                 transport: Any = viewer.request.transport

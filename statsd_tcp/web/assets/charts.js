@@ -3,6 +3,7 @@
 
 const CHARTS = [
   { field: "accepted", title: "Connections", unit: "per second" },
+  { field: "sources", title: "Connections by source", unit: "per second", most: 6, secret: true },
   { field: "open", title: "Open connections", unit: "" },
   { field: "waiting", title: "Waiting to be accepted", unit: "connections" },
   { field: "drops", title: "Refused by full queues", unit: "per second" },
@@ -11,7 +12,6 @@ const CHARTS = [
   { field: "closed", title: "Ends of connections by reason", unit: "per second" },
   { field: "commit", title: "Time of a commit", unit: "milliseconds", single: "commit", scale: 1000 },
   { field: "queued", title: "Waiting for outputs", unit: "" },
-  { field: "sources", title: "Connections by source", unit: "per second, mean of a minute", most: 6, secret: true },
 ];
 const KEPT = 600; // moments, and seconds
 const DASHES = [[], [6, 3], [2, 2], [8, 2, 2, 2], [12, 4], [4, 6]];

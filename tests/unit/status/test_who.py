@@ -229,21 +229,21 @@ class FindingTests(WhoTestCase):
 
     def test_all_from_one(self) -> None:
         """A busy listener with one client may have a balancer in front of it."""
-        self.assertEqual(["one-source"], self.finding(("10.0.0.1", 0, 500), ("10.0.0.2", 0, 1)))
+        self.assertEqual(["one-source"], self.finding(("10.0.0.1", 0, 5000), ("10.0.0.2", 0, 1)))
         self.assertIn("tcp:8125", self.who.findings()[0]["text"])
 
     def test_two(self) -> None:
         """With two clients nothing is found."""
-        self.assertEqual([], self.finding(("10.0.0.1", 0, 500), ("10.0.0.2", 0, 500)))
+        self.assertEqual([], self.finding(("10.0.0.1", 0, 5000), ("10.0.0.2", 0, 5000)))
 
     def test_few(self) -> None:
         """One client that comes now and then is no balancer."""
-        self.assertEqual([], self.finding(("10.0.0.1", 0, 50)))
+        self.assertEqual([], self.finding(("10.0.0.1", 0, 500)))
 
     def test_this_machine(self) -> None:
         """Programs on this machine may be all there are."""
-        self.assertEqual([], self.finding(("127.0.0.1", 0, 500)))
+        self.assertEqual([], self.finding(("127.0.0.1", 0, 5000)))
 
     def test_with_headers(self) -> None:
         """Where headers say who the clients are, or there can be none, nothing is found."""
-        self.assertEqual([], self.finding(("10.0.0.1", 1, 500)))
+        self.assertEqual([], self.finding(("10.0.0.1", 1, 5000)))
