@@ -1,7 +1,9 @@
-"""Workers of celery, which fork from a parent that has counted, and end in a way of their own."""
+"""Processes of multiprocessing and of celery, whose parent has counted, and which end in ways of their own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.client.portable.listener import Listener, until
 from tests.functional.running import running
 from tests.packaging.environment import clean_environ, index_reachable, make_environment
+from tests.patience import PATIENCE
 
 CLIENT = Path(__file__).parents[2] / "client"
 TASKS = 10
@@ -28,6 +31,45 @@ assert stats.flush(30)
 def work():
     stats.incr("work")
 """
+
+
+PROCESSES = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from statsd_tcp_client import StatsClient
+
+stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout=30)
+
+def work(number):
+    stats.incr("work")
+
+if __name__ == "__main__":
+    stats.incr("loaded")
+    assert stats.flush(30)
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            pool.map(work, range(10), chunksize=1)
+            pool.close()
+            pool.join()
+        process = context.Process(target=work, args=(1,))
+        process.start()
+        process.join()
+        with ProcessPoolExecutor(2, mp_context=context) as executor:
+            list(executor.map(work, range(10)))
+"""
+
+
+def test_multiprocessing(tmp_path: Path) -> None:
+    """Each process sends what it has counted, however it was started, alone or in a pool that is closed."""
+    listener = Listener("stored")
+    (tmp_path / "program.py").write_text(PROCESSES.format(port=listener.port))
+    environ = {**clean_environ(tmp_path), "PYTHONPATH": str(CLIENT)}
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "program.py")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [listener.total(name) for name in ("work", "loaded")] == [3 * 21, 1]
+    listener.close()
 
 
 @pytest.mark.proof
