@@ -65,6 +65,13 @@ class Engine:
 
     # Asked by the drivers.
 
+    def begin(self, now: float) -> None:
+        """A driver begins: connections of an earlier one, which has not ended them, are lost."""
+        for lane in self.lanes:
+            if lane.state != "idle":
+                self.end(lane, "", now)
+        self.succeeded()
+
     def turn(self, now: float) -> Lane | None:
         """Do what is due; return a lane that should connect, if one should."""
         self._note_numbers(now)
@@ -103,9 +110,10 @@ class Engine:
             self._failed += 1
 
     def force(self) -> int:
-        """Have everything sent at once; return the lot with which that is done."""
+        """Have everything sent at once, without a pause before that; return the lot with which that is done."""
         waits = bool(self._numbers)
         self._forced = True
+        self._retry_at = 0.0
         return self.lot + waits
 
     def is_settled(self, lot: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -183,6 +184,45 @@ def test_without_close(listen: Callable[..., Listener]) -> None:
 
     run(again)
     until(lambda: listener.total("a") == 3, "all is read")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("level", ["sent", "stored"])
+def test_another_loop(listen: Callable[..., Listener], level: str) -> None:
+    """A client whose loop has ended with a connection, or during an attempt, goes on in the next one."""
+    listener = listen(level)
+    client = client_of(listener, level=level)
+
+    async def connected() -> None:
+        client.incr("a")
+        assert await client.flush(PATIENCE)
+
+    async def connecting() -> None:
+        client.incr("a")
+        flush = asyncio.ensure_future(client.flush(PATIENCE))
+        while client._engine.lanes[0].state != "dialling":  # noqa: ASYNC110  # nothing tells it
+            await asyncio.sleep(0)
+        assert not flush.done()
+
+    run(connected)
+    run(connecting)
+    run(connected)
+    until(lambda: listener.total("a") == 3, "all is read")
+    client.finish(PATIENCE)
+    # Here, and not in a later test, what was not closed is reported.
+    gc.collect()
+
+
+def test_no_name() -> None:
+    """A host that can be no name is a failed attempt."""
+
+    async def act() -> None:
+        client = StatsClient("a" * 70, 8125, backoff=(0.001, 0.01))
+        client.incr("a")
+        assert not await client.close(0.1)
+        assert "label too long" in client.stats().last_error
+
+    run(act)
 
 
 def test_fork(listen: Callable[..., Listener]) -> None:

@@ -88,9 +88,7 @@ class StatsClient(Meter):
             self._turning.disown()
 
     def _begin(self) -> None:
-        if self._loop is not None and self._loop.is_closed():
-            # It has ended without `close` being called: the next one that runs may go on.
-            self._turning = self._loop = None
+        self._leave_closed_loop()
         try:
             loop = self._loop or asyncio.get_running_loop()
         except RuntimeError:
@@ -104,8 +102,11 @@ class StatsClient(Meter):
 
     def _bind(self) -> Turning:
         """Belong to the running loop. Raises `RuntimeError` if none runs."""
+        self._leave_closed_loop()
         if self._turning is None:
             self._loop = loop = asyncio.get_running_loop()
+            with self._engine_lock:
+                self._engine.begin(loop.time())
 
             def call_later(delay: float, call: Callable[[], None]) -> Callable[[], object]:
                 return loop.call_later(delay, call).cancel
@@ -117,3 +118,9 @@ class StatsClient(Meter):
             self._turning = turning
             watch_exit()
         return self._turning
+
+    def _leave_closed_loop(self) -> None:
+        """Let another loop go on, if the one that this belonged to has ended without `close` being called."""
+        if self._loop is not None and self._loop.is_closed():
+            self._let_go()
+            self._turning = self._loop = None

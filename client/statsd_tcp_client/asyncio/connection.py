@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
             except BaseException:
                 connecting.close()
                 raise
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self._ended(_text(error))
 
 

@@ -101,6 +101,7 @@ class ThreadedClient(Meter):
                 return self._driver
             self._is_starting = True
             driver = Driver(self._engine, self._changed, self._settings)
+            driver.begin()
             try:
                 thread = Thread(target=_run, args=(driver,), name="statsd-tcp-client", daemon=True)
                 thread.start()

@@ -22,7 +22,7 @@ _READ = 4096
 
 
 def addresses(settings: Settings) -> list[Address]:
-    """Resolve the host, which may take seconds. Raises `OSError`."""
+    """Resolve the host, which may take seconds. Raises `OSError`, and `UnicodeError` for what can be no name."""
     if settings.path:
         return [(socket.AF_UNIX, settings.path)]
     family = socket.AF_INET6 if settings.ipv6 or ":" in settings.host else socket.AF_INET
@@ -46,9 +46,11 @@ def disown(connection: Any) -> None:
 
     The owner may still close what is there then.
     """
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, connection.fileno(), inheritable=False)
-    os.close(nothing)
+    descriptor = connection.fileno()
+    if descriptor >= 0:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
 
 
 class Connection:

@@ -35,6 +35,11 @@ class Driver:
         self._woken.setblocking(False)
         self._waker.setblocking(False)
 
+    def begin(self) -> None:
+        """Take the engine over."""
+        with self._changed:
+            self._engine.begin(self._clock())
+
     def run(self, until: Callable[[], bool], deadline: float = float("inf")) -> None:
         """Go on until something is so, `stop` was called, or the deadline has passed."""
         while not self.stopped:
@@ -96,7 +101,7 @@ class Driver:
         try:
             found = addresses(self._settings)
             connection = Connection(found[lane.attempt % len(found)])
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             if not self.stopped:
                 self._end(lane, _text(error))
             return
@@ -181,5 +186,5 @@ class Driver:
             pass
 
 
-def _text(error: OSError) -> str:
+def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -18,10 +18,7 @@ def finish(engine: Engine, lock: Any, settings: Settings, timeout: float) -> Non
     changed = Condition(lock)
     with changed:
         now = time.monotonic()
-        for lane in engine.lanes:
-            if lane.state != "idle":
-                engine.end(lane, "", now)
-        engine.succeeded()
+        engine.begin(now)
         lot = engine.force()
         if not engine.is_settled(lot):
             driver = Driver(engine, changed, settings)

@@ -146,6 +146,24 @@ class BreakTests(Case):
         client.close(0)
         self.assertEqual(client.stats().dropped["exit"], 1)
 
+    def test_no_name(self) -> None:
+        """So is a name that can be none."""
+        client = StatsClient("a" * 70, 8125, interval=60)
+        client.incr("a")
+        self.assertFalse(client.close(0.1))
+        self.assertIn("label too long", client.stats().last_error)
+
+    def test_flush_at_once(self) -> None:
+        """`flush` does not wait for the pause after a failure to end."""
+        with socket.create_server(("127.0.0.1", 0)) as occupied:
+            port = occupied.getsockname()[1]
+        client = self.client(port, backoff=(10**6, 10**6))
+        client.incr("a")
+        self.assertFalse(client.flush(0.05))
+        until(lambda: client.stats().failures, "an attempt has failed")
+        self.listen("sent", port)
+        self.assertTrue(client.flush(PATIENCE))
+
     def test_reconnect(self) -> None:
         """`reconnect` replaces a connection."""
         listener = self.listen()
