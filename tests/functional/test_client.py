@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from statsd_tcp.settings.endpoints import parse_listen
 from statsd_tcp_client import StatsClient, UnixSocketStatsClient
 from tests.functional.etsy import Etsy, Sink
 from tests.functional.metrics import Difference, Metrics
@@ -29,17 +28,7 @@ from tests.short import make_short_folder
 CLIENT = Path(__file__).parents[2] / "client"
 
 
-def has_stored() -> bool:
-    """Return whether this service has ``confirm=stored``."""
-    try:
-        parse_listen("tcp:0:confirm=stored")
-    except ValueError:
-        return False
-    return True
-
-
-STORED = pytest.mark.skipif(not has_stored(), reason="this service has no confirm=stored")
-LEVELS = ("sent", "read", pytest.param("stored", marks=STORED))
+LEVELS = ("sent", "read", "stored")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +48,7 @@ def service(folder: Path) -> Iterator[Service]:
         f"{here}:name=read:confirm=read",
         f"{here}:name=dogstatsd:dialect=dogstatsd",
         f"unix:{folder}/socket:name=socket",
-        *([f"{here}:name=stored:confirm=stored"] if has_stored() else []),
+        f"{here}:name=stored:confirm=stored",
     ]
     service = Service(folder, options(folder / "state", workers=2, listen=listen, count=()))
     try:
@@ -171,7 +160,6 @@ def while_workers_die(service: Service, level: str, name: str) -> StatsClient:
     return client
 
 
-@STORED
 def test_exactly_once(service: Service) -> None:
     """With `stored`, the client's books and the totals are equal after workers were killed; nothing is in doubt."""
     with while_workers_die(service, "stored", "exactly") as client:

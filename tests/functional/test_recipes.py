@@ -69,7 +69,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def ports() -> dict[str, int]:
     """Return the ports that stand for those of the page."""
-    return {port: free_port() for port in ("8125", "8130")}
+    return {port: free_port() for port in ("8125", "8130", "8131")}
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,7 @@ def service(folder: Path, ports: dict[str, int]) -> Iterator[Service]:
         f"tcp:{ports['8125']}:{LOOPBACK}",
         f"udp:{ports['8125']}:{LOOPBACK}",
         f"tcp:{ports['8130']}:{LOOPBACK}:confirm=read",
+        f"tcp:{ports['8131']}:{LOOPBACK}:confirm=stored",
         f"unix:{folder}/stream:framing=length:mode=666:dialect=dogstatsd",
     ]
     service = Service(folder, options(folder / "state", listen=listen, count=()))
