@@ -46,6 +46,7 @@ COMMANDS = {
     "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),
     "who": Command("what counting where connections come from costs, in turns with not doing it", "micro.who", "whole"),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
+    "limits": Command("what a check of the limits of a source costs, without sockets", "micro.limits", ""),
     "scrape": Command("what a scrape of many series costs, without sockets", "micro.scrape", ""),
     "remote": Command(
         "what a slot of remote write costs, with its thread, its file and a receiver", "micro.remote", ""

@@ -78,7 +78,7 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 class LimitPlan(NamedTuple):
     """What is limited. ``interval`` and ``room`` are in nanoseconds, see the cells; ``exempt`` as `Trust.packed`.
 
-    ``sets`` of a column are fewer in tests, and fill whole pages where columns are cleared: eight are one.
+    ``sets`` of a column are fewer in tests.
     """
 
     keys: Sequence[int]
@@ -143,8 +143,12 @@ class LimitMemory:
     def clear(self, column: int) -> None:
         """Forget what the worker of a column has counted. It must be gone."""
         start = HEAD_SIZE + column * self.column_size
-        # The kernel takes the pages back, and gives zeros for them.
-        self._map.madvise(mmap.MADV_REMOVE, start, self.column_size)
+        try:
+            # The kernel takes the pages back, and gives zeros for them.
+            self._map.madvise(mmap.MADV_REMOVE, start, self.column_size)
+        except OSError:
+            # It is one that cannot, or a column is no whole number of pages.
+            self.view[start : start + self.column_size] = bytes(self.column_size)
 
     def close(self) -> None:
         """Unmap it, and close the descriptor. There must be no other view of it."""

@@ -104,8 +104,12 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual([True, False], [node.workers[0].hold(ONE, 0)[0] for _ in range(2)])
 
     def test_a_killed_worker_gives_back(self) -> None:
-        """Once its column is cleared, what a worker held and had admitted is forgotten."""
-        node = Node(plan(1, 2, most_open=2))
+        """Once its column is cleared, what a worker held and had admitted is forgotten, however that is done."""
+        for sets in (16, 1):
+            self.assert_given_back(Node(plan(1, 2, most_open=2, sets=sets)))
+
+    def assert_given_back(self, node: Node) -> None:
+        """Let a worker die, and check that another one has the whole of the limits."""
         self.assertEqual([True, True, False], [node.workers[1].hold(ONE, 0)[0] for _ in range(3)])
         self.assertEqual([True, True, False], [node.admits(1) for _ in range(3)])
         node.memory.clear(1)
