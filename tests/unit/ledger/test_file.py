@@ -151,6 +151,10 @@ class DamageTests(LedgerTestCase):
         path = self.altered(len(MAGIC), struct.pack("<I", LEDGER + 1), seal=True)
         self.assert_refused(path, f"format version {LEDGER + 1}; this program reads {LEDGER}")
 
+    def test_version_before(self) -> None:
+        """The format without batches, in which release 0.1.0 has left its ledgers, is read."""
+        self.map(self.altered(len(MAGIC), struct.pack("<I", 1), seal=True))
+
     def test_torn(self) -> None:
         """A file that is shorter than its header says is refused."""
         path = self.create()
