@@ -251,8 +251,9 @@ class Supervisor(Service):
             self._committer.add(Piece(ledger.ledger_id, message.start, message.end, payload, batches=message.batches))
         self._events.repeated(ledger.worker, message.repeated)
         self._events.rejected(message.examples)
-        # At the end all is committed at once, but for batches: their clients wait for it.
-        if self._rounds.answered(ledger.ledger_id) and (message.batches or not self.draining):
+        answered = self._rounds.answered(ledger.ledger_id)
+        # At the end all is committed at once, but for what is urgent.
+        if message.urgent if self.draining else answered:
             self._committer.commit()
 
     def gone(self, slot: WorkerSlot, ledger: Ledger, outcome: Outcome, how: str) -> None:

@@ -162,7 +162,8 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     ``interval`` is an encoded `statsd_tcp.aggregate.interval.Interval`, made from the journal between the offsets
     ``start`` and ``end``; empty when nothing was received. ``last``: there will be no other, the worker is done.
     ``repeated``: what became of the lines for each target to which they are sent on. ``examples``: some of the lines
-    that were rejected. ``batches``: what came of batches, which is not in the interval.
+    that were rejected. ``batches``: what came of batches, which is not in the interval. ``urgent``: the worker is about
+    to end, and clients wait until all that came from it is in the store.
     """
 
     start: int
@@ -172,6 +173,7 @@ class Gathered(msgspec.Struct, frozen=True, tag=True):
     repeated: tuple[Repeated, ...] = ()
     examples: tuple[Example, ...] = ()
     batches: Brought = Brought()
+    urgent: bool = False
 
 
 ToWorker = Boot | Collect | Committed | Drain | Retire

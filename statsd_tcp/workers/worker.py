@@ -154,8 +154,8 @@ class Worker:
             lane.start()
         self._send(Ready())
 
-    def collect(self, *, last: bool = False) -> None:
-        """Send what was aggregated since the last time."""
+    def collect(self, *, last: bool = False, urgent: bool = False) -> None:
+        """Send what was aggregated since the last time; ``last`` and ``urgent`` are as in `Gathered`."""
         self._intake.settle()
         self._beat()
         interval = _without_silence(self._tally.take())
@@ -169,7 +169,8 @@ class Worker:
         payload = b"" if interval.is_empty() else self._encoded(interval)
         repeated = self._repeater.report() if self._repeater else ()
         examples = self._tally.examples.take() + self._batches.examples.take()
-        self._send(Gathered(start, self._collected, payload, last, repeated, examples, self._batches.gathered()))
+        brought = self._batches.gathered()
+        self._send(Gathered(start, self._collected, payload, last, repeated, examples, brought, urgent))
 
     def _blame(self) -> None:
         """Find out who sent the bad lines, as long as the journal has them all."""
@@ -232,7 +233,7 @@ class Worker:
         self._intake.settle()
         longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
         if longest:
-            self.collect()
+            self.collect(urgent=True)
         self._wait_closed(done, self._ticks() + int(longest * NANOSECONDS))
 
     def retire(self, done: Callable[[], None]) -> None:

@@ -561,11 +561,13 @@ class StopTests(SupervisorTestCase):
         self.assertEqual(2, len(self.children.started))
 
     def test_batches(self) -> None:
-        """Batches are committed before all have ended, because their clients wait for it; nothing else is."""
+        """What is urgent is committed before all have ended, because clients wait for it; nothing else is."""
         self.answer(0)
         self.assertEqual(self.before, self.committer.commits)
         brought = Brought((BatchSum(bytes(16), 1, "tcp:8125", b""),))
         say(self.reactor.channels[0], Gathered(0, 8, b"", batches=brought))
+        self.assertEqual(self.before, self.committer.commits)
+        say(self.reactor.channels[0], Gathered(8, 8, b"", urgent=True))
         self.assertEqual(self.before + 1, self.committer.commits)
         self.assertEqual(brought, self.committer.added[-1].batches)
         self.finish(0)

@@ -579,7 +579,8 @@ class BatchTests(WorkerTestCase):
         """At the end the supervisor is sent what is under way at once, and clients hear of it before all is closed."""
         self.drain(heard=True)
         (message,) = self.sent
-        self.assertEqual(([], False, 1), (self.done, message.last, len(message.batches.sums)))
+        self.assertEqual(([], False, True), (self.done, message.last, message.urgent))
+        self.assertEqual(1, len(message.batches.sums))
         self.worker.committed(message.end)
         self.turn()
         self.assertEqual(b"!node node\n!stored 1 2 0\n", self.client.end())
