@@ -53,17 +53,31 @@ TOGETHER = (
     "tests/fleet/",
     "tests/fuzz/",
     "tests/conformance/",
-    "tests/functional/test_counting.py",
-    "tests/functional/test_live_page.py",
-    "tests/functional/test_pages.py",
-    "tests/functional/test_real_clients.py",
+    "tests/functional/test_checks.py",
     "tests/functional/test_client.py",
+    "tests/functional/test_console.py",
+    "tests/functional/test_lines.py",
+    "tests/functional/test_live_page.py",
+    "tests/functional/test_outputs.py",
+    "tests/functional/test_pages.py",
+    "tests/functional/test_prometheus.py",
+    "tests/functional/test_real_clients.py",
     "tests/functional/test_real_programs.py",
     "tests/functional/test_recipes.py",
     "tests/functional/test_runbook.py",
     "tests/functional/test_start_errors.py",
+    "tests/functional/test_top.py",
+    "tests/functional/test_who.py",
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
+
+TOGETHER_BY_PARAMETERS = (
+    "tests/functional/test_balancer.py",
+    "tests/functional/test_counting.py",
+    "tests/functional/test_meaning_of_totals.py",
+    "tests/functional/test_sources.py",
+)
+"""Where one process runs all tests of a module that have the same parameters: they share the service made of these."""
 
 register()
 
@@ -126,5 +140,7 @@ class _InOrder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin is unty
     """Sends each process that has next to nothing to do the next test, or the next module's."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
+        module, _, name = nodeid.partition("::")
+        if module.startswith(TOGETHER_BY_PARAMETERS):
+            return f"{module}[{name.partition('[')[2]}"
         return module if module.startswith(TOGETHER) else nodeid

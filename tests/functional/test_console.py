@@ -15,7 +15,7 @@ from statsd_tcp.commands.main import main
 from tests.functional.clients import connect, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.etsy import Etsy
-from tests.functional.service import LOOPBACK, Service
+from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import until
 
 LINES = b"a.b:3|c\na.c:1|c\nbad\nfoo.bar:12|ms\nfoo.baz:1|ms|@0.5\ng1:5|g\nu:x|s\nplain:2|c"
@@ -75,10 +75,15 @@ def dump(port: int, kind: str) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def service(start_service: ServiceMaker) -> Service:
-    """Return a service with a console, and flushes so long that none ends in a test."""
-    return start_service(admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"])
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield the one service, with a console, and flushes so long that none ends in a test."""
+    folder = tmp_path_factory.mktemp("service")
+    made = Service(folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"]))
+    try:
+        yield made.start()
+    finally:
+        made.end()
 
 
 @pytest.fixture
@@ -94,9 +99,15 @@ def etsy(tmp_path: Path) -> Iterator[tuple[Etsy, int]]:
 
 def fill(service: Service) -> int:
     """Send the lines, wait until they are committed, and give the console's port."""
+    before = service.metrics().total("statscounter_lines_total", listener="datagrams")
     datagram(service.port("datagrams"), LINES)
-    service.wait_for(8, "statscounter_lines_total", listener="datagrams")
+    service.wait_for(before + 8, "statscounter_lines_total", listener="datagrams")
     return console_port(service)
+
+
+def bad_lines_seen(port: int) -> int:
+    """Return how many bad lines there were, as the statistics tell."""
+    return int(ask(port, "stats").partition("messages.bad_lines_seen: ")[2].partition("\n")[0])
 
 
 def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
@@ -104,6 +115,7 @@ def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
     server, theirs = etsy
     datagram(server.port, LINES)
     until(lambda: "plain" in ask(theirs, "counters"), "etsy's server has the lines")
+    before = bad_lines_seen(console_port(service))
     ours = fill(service)
     expected = [(command, ask(theirs, command)) for command in COMMANDS]
     assert [(command, ask(ours, command)) for command in COMMANDS] == expected
@@ -112,19 +124,24 @@ def test_same_as_etsy(service: Service, etsy: tuple[Etsy, int]) -> None:
         ask(ours, "help").replace("sets, ", "").replace("workers, badlines, conflicts, ", "").replace("who, ", "")
         == help_of_etsy
     )
-    for name in ("uptime: ", "messages.last_msg_seen: ", "messages.bad_lines_seen: 1\n", "END\n\n"):
+    for name in ("uptime: ", "messages.last_msg_seen: ", "messages.bad_lines_seen: ", "END\n\n"):
         assert (name in ask(theirs, "stats"), name in ask(ours, "stats")) == (True, True)
+    assert (bad_lines_seen(theirs), bad_lines_seen(ours) - before) == (1, 1)
 
 
 def test_dumps(service: Service) -> None:
     """The dumps are JSON of the flush that is open."""
+    counters, timers = dump(console_port(service), "counters"), dump(console_port(service), "timers")
     port = fill(service)
     own = {"statsd.bad_lines_seen": 1, "statsd.packets_received": 1, "statsd.metrics_received": 8}
-    assert dump(port, "counters") == {"a.b": 3, "a.c": 1, "plain": 2} | own
+    added = {name: value - counters.get(name, 0) for name, value in dump(port, "counters").items()}
+    assert {name: value for name, value in added.items() if value} == {"a.b": 3, "a.c": 1, "plain": 2} | own
     assert dump(port, "gauges") == {"g1": 5}
     assert dump(port, "sets") == {"u": 1}
-    timers = dump(port, "timers")
-    assert [timers[name]["count"] for name in ("foo.bar", "foo.baz")] == [1, 2]
+    before, timers = timers, dump(port, "timers")
+    assert timers.keys() == {"foo.bar", "foo.baz"}
+    counts = {name: timer["count"] - before.get(name, {"count": 0})["count"] for name, timer in timers.items()}
+    assert counts == {"foo.bar": 1, "foo.baz": 2}
     assert timers["foo.bar"]["mean_90"] == 12
     workers = json.loads(ask(port, "workers").removesuffix("END\n\n"))
     assert {worker["slot"]: worker["pid"] for worker in workers} == service.worker_pids()
@@ -175,28 +192,31 @@ def test_several_commands(service: Service) -> None:
 
 def test_deleted_for_good(service: Service) -> None:
     """A deleted counter is gone from the metrics when the reply comes, begins again at 0, and that survives a kill."""
-    port = fill(service)
-    assert service.metrics().total("a_b") == 3
-    ask(port, "delcounters a.b")
-    assert "\na_b " not in service.metrics().text
-    datagram(service.port("datagrams"), b"a.b:1|c")
-    service.wait_for(1, "a_b")
+    port = console_port(service)
+    half_close(service.port("lines"), b"gone:3|c\nkept:1|c\n")
+    assert service.wait_for(1, "kept").total("gone") == 3
+    ask(port, "delcounters gone")
+    assert "\ngone " not in service.metrics().text
+    datagram(service.port("datagrams"), b"gone:1|c")
+    service.wait_for(1, "gone")
     service.kill()
     service.wait_ended()
     service.start()
     metrics = service.metrics()
-    assert (metrics.total("a_b"), metrics.total("a_c")) == (1, 1)
+    assert (metrics.total("gone"), metrics.total("kept")) == (1, 1)
 
 
 def test_health(service: Service) -> None:
     """While the console says that it is down, the service is not ready, and works all the same."""
     port = console_port(service)
     ask(port, "health down")
-    page = service.page("/readyz")
-    assert (page.status, page.text) == (503, "the console has been told that it is down")
-    assert service.page("/healthz").status == 200
-    fill(service)
-    ask(port, "health up")
+    try:
+        page = service.page("/readyz")
+        assert (page.status, page.text) == (503, "the console has been told that it is down")
+        assert service.page("/healthz").status == 200
+        fill(service)
+    finally:
+        ask(port, "health up")
     assert service.page("/readyz").status == 200
 
 
@@ -212,10 +232,3 @@ def test_reload(service: Service) -> None:
     assert service.page("/readyz").status == 503
     ask(port, "health up")
     until(service.is_ready, "the workers are there")
-
-
-def test_switched_off(start_service: ServiceMaker) -> None:
-    """Without a console there is none."""
-    service = start_service(admin="")
-    assert service.status()["admin"] == []
-    assert "  console  " not in service.log

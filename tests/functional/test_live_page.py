@@ -11,7 +11,7 @@ import pytest
 from tests.functional.browser import Browser
 from tests.functional.clients import bare, half_close
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service
+from tests.functional.service import Service, options
 from tests.functional.waiting import until
 from tests.npm import node_path
 
@@ -50,13 +50,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield made
 
 
-@pytest.fixture
-def service(start_service: ServiceMaker) -> Service:
-    """Return a service with something to show in each part of the page."""
-    made: Service = start_service(more=["--node=web-1", "--who=all"])
-    half_close(made.port("lines"), b"hits:1|c\nnothing\nlevel:1|g\nlevel:1|c\n")
-    made.settled()
-    return made
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield the one service, with something to show in each part of the page."""
+    folder = tmp_path_factory.mktemp("service")
+    made = Service(folder, options(folder / "state", more=["--node=web-1", "--who=all"]))
+    try:
+        made.start()
+        half_close(made.port("lines"), b"hits:1|c\nnothing\nlevel:1|g\nlevel:1|c\n")
+        made.settled()
+        yield made
+    finally:
+        made.end()
 
 
 def seen(browser: Browser, script: str, *arguments: object) -> Any:
@@ -142,8 +147,9 @@ def test_without_scripts(service: Service) -> None:
     assert "<td>malformed_line</td>" in text
 
 
-def test_the_connection_is_lost(browser: Browser, service: Service) -> None:
+def test_the_connection_is_lost(browser: Browser, start_service: ServiceMaker) -> None:
     """A service that is gone is said on the page, and when it is there again the charts go on by themselves."""
+    service = start_service()
     open_page(browser, service)
     service.command = [
         f"--http=tcp:{service.http_port}:interface=127.0.0.1" if part.startswith("--http=") else part

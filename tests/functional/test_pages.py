@@ -124,3 +124,9 @@ def test_nobody_imports_tls(service: Service) -> None:
         mapped = Path(f"/proc/{pid}/maps").read_text()
         assert "python3" in mapped
         assert "/cryptography/" not in mapped
+
+
+def test_no_console(service: Service) -> None:
+    """Without a console there is none."""
+    assert service.status()["admin"] == []
+    assert "  console  " not in service.log

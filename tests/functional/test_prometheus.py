@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.prometheus import PROMETHEUS, PROMTOOL, Prometheus, TextPage
-from tests.functional.service import Service
+from tests.functional.service import Service, options
 from tests.functional.waiting import until
 
 MAPPING = """
@@ -27,6 +28,9 @@ mappings:
   labels: {method: $1}
 - match: noise.*
   action: drop
+- match: old.*
+  name: old
+  timer_type: histogram
 """
 
 TRAFFIC = b"""api.get.users.time:50|ms
@@ -45,15 +49,31 @@ plain "quoted"\\name\xc3\xa9:1|c|#le:x,tag:a"b\\c
 NO_PROMETHEUS = "prometheus is not installed (Debian package prometheus)"
 
 
-@pytest.fixture
-def mapped(start_service: ServiceMaker, tmp_path: Path) -> Service:
-    """Return a service with the mapping, to which the traffic was sent."""
-    path = tmp_path / "mapping.yml"
+@pytest.fixture(scope="module")
+def mapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the mapping's file."""
+    path: Path = tmp_path_factory.mktemp("mapping") / "mapping.yml"
     path.write_text(MAPPING)
-    service = start_service(more=[f"--mapping={path}"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory, mapping: Path) -> Iterator[Service]:
+    """Yield a service with the mapping, to which the traffic was sent: the tests only look at it."""
+    folder = tmp_path_factory.mktemp("service")
+    service = Service(folder, options(folder / "state", more=[f"--mapping={mapping}"]))
+    try:
+        service.start()
+        send_traffic(service)
+        yield service
+    finally:
+        service.end()
+
+
+def send_traffic(service: Service) -> None:
+    """Send the traffic, and wait until all of it is counted."""
     half_close(service.port("lines"), TRAFFIC)
     service.settled()
-    return service
 
 
 def test_mapped_series(mapped: Service) -> None:
@@ -63,13 +83,15 @@ def test_mapped_series(mapped: Service) -> None:
     assert metrics.total("api_hits", method="post", code="200") == 4
     assert metrics.by("api_seconds_bucket", "le", method="get", path="users") == {"0.1": 1, "1.0": 3, "+Inf": 4}
     assert metrics.total("api_seconds_sum") == pytest.approx(0.05 + 2 * 0.5 + 5)
-    assert metrics.total("statscounter_mapping_rules") == 3
+    assert metrics.total("statscounter_mapping_rules") == 4
     assert metrics.by("statscounter_mapping_series_total", "outcome") == {"mapped": 3, "dropped": 1, "unmapped": 5}
     assert "noise" not in metrics.text
 
 
-def test_totals_outlast_a_restart(mapped: Service) -> None:
+def test_totals_outlast_a_restart(start_service: ServiceMaker, mapping: Path) -> None:
     """After a restart histograms and mapped counters go on from where they were; quantiles start over."""
+    mapped = start_service(more=[f"--mapping={mapping}"])
+    send_traffic(mapped)
     assert mapped.metrics().by("plain_time", "quantile").keys() == {"0.5", "0.9", "0.99"}
     mapped.stop()
     mapped.start()
@@ -77,18 +99,16 @@ def test_totals_outlast_a_restart(mapped: Service) -> None:
     assert metrics.by("api_seconds_bucket", "le") == {"0.1": 1, "1.0": 3, "+Inf": 4}
     assert metrics.total("plain_time_count") == 3
     assert not metrics.by("plain_time", "quantile")
-    half_close(mapped.port("lines"), TRAFFIC)
-    metrics = mapped.settled()
+    send_traffic(mapped)
+    metrics = mapped.metrics()
     assert metrics.by("api_seconds_bucket", "le") == {"0.1": 2, "1.0": 6, "+Inf": 8}
     assert metrics.total("api_hits", method="get") == 6
 
 
-def test_warnings_are_logged(start_service: ServiceMaker, tmp_path: Path) -> None:
+def test_warnings_are_logged(mapped: Service, mapping: Path) -> None:
     """What a mapping file says with old names is read, and the log tells the line."""
-    path = tmp_path / "old.yml"
-    path.write_text("mappings:\n- match: a.*\n  name: a\n  timer_type: histogram\n")
-    service = start_service(more=[f"--mapping={path}"])
-    assert f"{path}:4: timer_type is an old name; today it is observer_type" in service.log
+    number = MAPPING.splitlines().index("  timer_type: histogram") + 1
+    assert f"{mapping}:{number}: timer_type is an old name; today it is observer_type" in mapped.log
 
 
 @pytest.mark.parametrize(

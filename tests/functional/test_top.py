@@ -12,7 +12,7 @@ import pytest
 
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service, script
+from tests.functional.service import Service, options, script
 from tests.functional.waiting import until
 
 
@@ -45,11 +45,15 @@ class Terminal:
         return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def service(start_service: ServiceMaker) -> Service:
-    """Return a service with a name."""
-    made: Service = start_service(more=["--node=web-1", "--who=all"])
-    return made
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service with a name, which the tests of this module share."""
+    folder = tmp_path_factory.mktemp("service")
+    made = Service(folder, options(folder / "state", more=["--node=web-1", "--who=all"]))
+    try:
+        yield made.start()
+    finally:
+        made.end()
 
 
 @pytest.fixture
