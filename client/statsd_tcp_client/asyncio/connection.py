@@ -43,7 +43,9 @@ class Connection(asyncio.Protocol):
         self._turning = None
         self._task.cancel()
         if self._transport is not None:
-            self._transport.close()
+            # Otherwise it would wait until the server takes the rest.
+            end = self._transport.abort if self._transport.get_write_buffer_size() else self._transport.close
+            end()
 
     def disown(self) -> None:
         """Let the socket be the parent's alone."""
