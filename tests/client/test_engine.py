@@ -13,16 +13,38 @@ from tests.client.world import Node, World
 HELLO = len(f"!hello 1 {0:032x}\n")
 """Bytes. When the server has read no more than that it greets, and stores nothing."""
 
+ALL = 10**9
+
+ROUNDS = st.tuples(st.just("round"), st.integers(0, 3))
+"""A second in which something is counted, and bytes go all the way: to the kernel, to the server, and back, or not."""
+
 ACTIONS = st.lists(
     st.one_of(
+        ROUNDS,
+        ROUNDS,
         st.tuples(st.just("count"), st.integers(0, 3)),
-        st.tuples(st.sampled_from(["send", "deliver", "answer"]), st.sampled_from([1, 7, 60, 10**6])),
+        st.tuples(st.sampled_from(["send", "deliver", "answer"]), st.sampled_from([1, 7, 60, ALL])),
         st.tuples(st.just("pass"), st.sampled_from([0.1, 1.0, 40.0])),
         st.tuples(st.just("break"), st.just(0)),
-        st.tuples(st.just("place"), st.integers(0, 2)),
+        st.tuples(st.just("place"), st.sampled_from([0, 0, 1, 2])),
     ),
+    min_size=10,
     max_size=60,
 )
+
+
+def count(world: World, number: int, counted: Counter[str]) -> None:
+    """Count once."""
+    counted[f"c{number}"] += 1
+    world.numbers.count(f"c{number}", 1)
+
+
+def go_round(world: World, steps: int) -> None:
+    """Let a second pass, and bytes go as many steps."""
+    world.now += 1.0
+    world.turn()
+    for step in (world.send, world.deliver, world.answer)[:steps]:
+        step(ALL)
 
 
 def act(world: World, actions: list[tuple[str, float]], nodes: list[Node]) -> Counter[str]:
@@ -30,8 +52,10 @@ def act(world: World, actions: list[tuple[str, float]], nodes: list[Node]) -> Co
     counted: Counter[str] = Counter()
     for action, argument in actions:
         if action == "count":
-            counted[f"c{argument}"] += 1
-            world.numbers.count(f"c{argument}", 1)
+            count(world, int(argument), counted)
+        elif action == "round":
+            count(world, 0, counted)
+            go_round(world, int(argument))
         elif action == "pass":
             world.now += argument
         elif action == "break":
@@ -301,3 +325,98 @@ def test_abandon() -> None:
     world.engine.abandon()
     stats = world.engine.stats()
     assert (stats.in_doubt, stats.dropped["exit"], stats.waiting, stats.under_way) == (1, 1, 0, 0)
+
+
+def test_lanes() -> None:
+    """With several connections each numbers its own batches: a server that knows numbers by client counts all."""
+    world, node = make(pool=3)
+    counted: Counter[str] = Counter()
+    for _ in range(20):
+        count(world, 0, counted)
+        go_round(world, 3)
+    world.settle()
+    assert len(node.last) == 3
+    assert node.totals == counted
+    assert node.repeated == 0
+
+
+@pytest.mark.parametrize("level", ["sent", "read"])
+@pytest.mark.parametrize("taken,again", [(0, True), (3, False), (ALL, False)])
+def test_cut_off(level: str, taken: int, again: bool) -> None:
+    """A batch of which the kernel had taken nothing is sent again; any other is not, since it may have been counted."""
+    world, node = make(level)
+    counted: Counter[str] = Counter()
+    count(world, 0, counted)
+    go_round(world, 0)
+    go_round(world, 0)
+    world.send(taken)
+    world.break_off()
+    world.settle()
+    stats = world.engine.stats()
+    assert node.totals == (counted if again else {})
+    sent = level == "sent" and taken == ALL
+    assert (stats.confirmed, stats.in_doubt) == ((1, 0) if again or sent else (0, 1))
+
+
+def test_its_node() -> None:
+    """A batch without an answer goes again to the node that it was for, and to no other; new ones go anywhere."""
+    nodes = [Node("a"), Node("b")]
+    world = World(lambda: nodes[0], level="stored")
+    counted: Counter[str] = Counter()
+    count(world, 0, counted)
+    for _ in range(3):
+        go_round(world, 2)
+        world.answer(ALL if not nodes[0].last else 0)
+    assert nodes[0].totals == counted
+    world.place = lambda: nodes[1]
+    world.break_off()
+    count(world, 1, counted)
+    for _ in range(3):
+        go_round(world, 3)
+    assert nodes[1].totals == {"c1": 1}
+    assert world.engine.stats().under_way == 1
+    world.place = lambda: nodes[0]
+    # With a batch for another node a connection does not grow old.
+    world.now += 10
+    for _ in range(4):
+        go_round(world, 3)
+    assert (nodes[0].totals, nodes[0].repeated) == ({"c0": 1}, 1)
+    assert world.engine.stats().confirmed == 2
+
+
+def test_many_strays() -> None:
+    """Batches for nodes that are away have room up to a bound; beyond it the oldest are in doubt."""
+    nodes = [Node(f"{number}") for number in range(6)]
+    place = nodes[0]
+    world = World(lambda: place, level="stored", max_strays=100)
+    counted: Counter[str] = Counter()
+    for place in nodes:  # noqa: B007  # the lambda returns it
+        world.break_off()
+        for number in range(10):
+            count(world, number, counted)
+        for _ in range(3):
+            go_round(world, 1)
+            world.deliver(HELLO if world.engine.lanes[0].state == "greeting" else 0)
+            world.answer(ALL)
+        world.send(ALL)
+    stats = world.engine.stats()
+    assert stats.in_doubt >= 20
+    assert stats.in_doubt + stats.under_way == stats.made
+
+
+@pytest.mark.parametrize("answer", [b"!stored 99 1 0\n", b"!node b\n", b"welcome\n"])
+def test_unexpected(answer: bytes) -> None:
+    """After an answer that cannot be, the connection is replaced, and the batch is sent again."""
+    world, node = make()
+    counted: Counter[str] = Counter()
+    count(world, 0, counted)
+    for _ in range(3):
+        go_round(world, 2)
+        world.answer(ALL if not node.last else 0)
+    ((lane, wire),) = world.wires.items()
+    wire.to_client = b""
+    lane.received(answer, world.now)
+    assert "unexpected answer" in world.engine.stats().last_error
+    world.settle()
+    assert (node.totals, node.repeated) == (counted, 1)
+    assert world.engine.stats().confirmed == 1
