@@ -36,8 +36,13 @@ __all__ = ["KEPT", "Listener", "Who"]
 REST: Final = 10.0
 """Seconds from one view to the next without viewers: for the scalars, and for the chart of the last ten minutes."""
 
+LOOKING_REST: Final = 2.0
+"""The same while there are viewers: what they see are means of a minute."""
+
 LOOKED: Final = 5.0
 """Seconds for which a viewer that has looked is taken to look on."""
+
+_EARLY = 0.5
 
 COST: Final = 20
 """A view is followed by a rest of this many times what it took, so that it takes 5 % of a processor at most."""
@@ -113,7 +118,7 @@ class Who:
         return is_local(address) or self._to.covers(address.host)
 
     def look(self) -> None:
-        """Note that there is a viewer: there will be a view each second for a while."""
+        """Note that there is a viewer: there will be views more often for a while."""
         self._looked_at = self._reactor.seconds()
 
     def check(self) -> None:
@@ -177,7 +182,9 @@ class Who:
 
     def _is_due(self) -> bool:
         now: float = self._reactor.seconds()
-        return now >= self._rests_until and (now - self._looked_at < LOOKED or now - self._last_charted >= REST)
+        rest = LOOKING_REST if now - self._looked_at < LOOKED else REST
+        # A check may come a little early.
+        return now >= self._rests_until and now - self._last_charted >= rest - _EARLY
 
     @property
     def _last_charted(self) -> float:

@@ -50,12 +50,13 @@ def periods(memory: SourceMemory) -> Periods:
 
 def read(memory: SourceMemory, period: int, sets: range, *, is_open: bool = False) -> Summary:
     """Read some sets of a period. While it ``is_open``, a record whose source changes meanwhile is left out."""
-    start = table_offset(period, memory.cells[TABLE_SETS])
-    parts = [
-        _part(memory, start, extent, is_open)
-        for extent in _written(memory.descriptor, start + sets.start * _SET_SIZE, start + sets.stop * _SET_SIZE)
-    ]
-    return Summary(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else nothing()
+    table = table_offset(period, memory.cells[TABLE_SETS])
+    wanted = table + sets.start * _SET_SIZE, table + sets.stop * _SET_SIZE
+    extents = list(_written(memory.descriptor, *wanted))
+    if not extents:
+        return nothing()
+    places = np.concatenate([np.arange(one.start - table, one.stop - table, _SET_SIZE) for one in extents])
+    return _summary(memory, extents, places // _SET_SIZE, is_open)
 
 
 def clear(memory: SourceMemory, period: int) -> None:
@@ -86,11 +87,12 @@ def _written(descriptor: int, start: int, stop: int) -> Iterator[range]:
         yield range(begin, start)
 
 
-def _part(memory: SourceMemory, table: int, extent: range, is_open: bool) -> Summary:
-    records = _records(memory.descriptor, extent)
+def _summary(memory: SourceMemory, extents: list[range], places: NDArray[Any], is_open: bool) -> Summary:
+    """Read parts of a file; ``places`` are the numbers of the sets in them."""
+    records = _records(memory.descriptor, extents)
     kept = records["listener"] != 0
     if is_open:
-        again = _records(memory.descriptor, extent)
+        again = _records(memory.descriptor, extents)
         kept &= (again["high"] == records["high"]) & (again["low"] == records["low"])
         kept &= again["listener"] == records["listener"]
         records = again
@@ -100,7 +102,7 @@ def _part(memory: SourceMemory, table: int, extent: range, is_open: bool) -> Sum
     # A source that is not in a set was replaced by one whose error is not less than what it had.
     least = values[:, :, ERR].max(axis=1, initial=0)
     return Summary(
-        rows + (extent.start - table) // _SET_SIZE,
+        places[rows],
         some["high"] * kept,
         some["low"] * kept,
         some["listener"] * kept,
@@ -109,6 +111,6 @@ def _part(memory: SourceMemory, table: int, extent: range, is_open: bool) -> Sum
     )
 
 
-def _records(descriptor: int, extent: range) -> NDArray[Any]:
-    data = os.pread(descriptor, len(extent), extent.start)
+def _records(descriptor: int, extents: list[range]) -> NDArray[Any]:
+    data = b"".join(os.pread(descriptor, len(extent), extent.start) for extent in extents)
     return np.frombuffer(data, _RECORD).reshape(-1, WAYS)

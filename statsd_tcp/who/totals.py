@@ -20,8 +20,8 @@ from statsd_tcp.who.summary import Summary, combined, nothing
 
 __all__ = ["MOST_KEPT", "PIECE", "Finished", "Totals", "ranges"]
 
-PIECE: Final = 512
-"""Sets that are added at a time: 4,096 records."""
+PIECE: Final = 1024
+"""Sets that are added at a time: 8,192 records, which take a few milliseconds at most."""
 
 MOST_KEPT: Final = 600
 """Periods that are over and count for the rate; those of more workers than that in a minute are left out of it."""
