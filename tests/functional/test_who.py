@@ -97,7 +97,7 @@ def test_other_ways(service: Service) -> None:
     assert max(map(len, lines)) <= 80
     assert MANY in ask(int(service.status()["admin"][0].rpartition(":")[2]), "who")
     service.wait_for(3, "statscounter_sources", listener="lines")
-    assert service.metrics().total("statscounter_source_share", listener="lines") == 0.625
+    assert service.metrics().total("statscounter_source_share", listener="lines") == pytest.approx(0.625)
     for path in ("/metrics", "/api/v1/status"):
         assert MANY not in service.page(path).text
 
