@@ -74,8 +74,10 @@ TOGETHER = (
 TOGETHER_BY_PARAMETERS = (
     "tests/functional/test_balancer.py",
     "tests/functional/test_counting.py",
+    "tests/functional/test_limits.py",
     "tests/functional/test_meaning_of_totals.py",
     "tests/functional/test_sources.py",
+    "tests/functional/test_transports.py",
 )
 """Where one process runs all tests of a module that have the same parameters: they share the service made of these."""
 
@@ -141,6 +143,6 @@ class _InOrder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin is unty
 
     def _split_scope(self, nodeid: str) -> str:
         module, _, name = nodeid.partition("::")
-        if module.startswith(TOGETHER_BY_PARAMETERS):
+        if module.startswith(TOGETHER_BY_PARAMETERS) and "[" in name:
             return f"{module}[{name.partition('[')[2]}"
         return module if module.startswith(TOGETHER) else nodeid

@@ -13,16 +13,75 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Difference
-from tests.functional.service import LOOPBACK, Service
+from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import until
 
 LINE = b"hits:1|c\n"
+
+PURE = {"STATSCOUNTER_PURE_PYTHON": "1"}
+
+
+def low(descriptors: int, pages: int) -> dict[str, Any]:
+    """Return the keywords of a service that may have so many descriptors, and as many connections to its pages."""
+    prefix = ["prlimit", f"--nofile={descriptors}:{descriptors}"]
+    return {"prefix": prefix, "admin": f"tcp:0:{LOOPBACK}", "more": [f"--http-connections={pages}"]}
+
+
+SERVICES: dict[str, dict[str, Any]] = {
+    "low soft limit": {"prefix": ["prlimit", "--nofile=64:1000"]},
+    "150 descriptors": low(150, 8),
+    "300 descriptors": low(300, 128),
+    "idle 4 s": {"more": ["--idle-timeout=4"]},
+    "16 places": {"more": ["--max-connections=16"]},
+    "16 places in Python": {"more": ["--max-connections=16"], "environ": PURE},
+}
+"""Keywords of `options` and `Service` for those that several tests use."""
+
+
+def of(*names: str) -> pytest.MarkDecorator:
+    """Mark a test of some of the services above: all tests of one service run on the same process."""
+    return pytest.mark.parametrize("service", names, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield the service with that name."""
+    folder, keywords = tmp_path_factory.mktemp("service"), dict(SERVICES[request.param])
+    of_service = {name: keywords.pop(name) for name in ("prefix", "environ") if name in keywords}
+    made = Service(folder, options(folder / "state", **keywords), **of_service)
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+class Added:
+    """Waits for what comes to a service, of which others may have had some before, and tells what that is."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._before = service.settled()
+
+    def wait_for(self, wanted: float, name: str, **labels: str) -> Difference:
+        """Wait until a total has grown that much."""
+        metrics = self._service.wait_for(sum(self._before.values(name, **labels)) + wanted, name, **labels)
+        return Difference(self._before, metrics)
+
+    def wait_for_closed(self, wanted: float) -> dict[str, float]:
+        """Wait until that many connections to the listener of lines have ended; return them by reason."""
+        found = self.wait_for(wanted, "statscounter_connections_closed_total", listener="lines")
+        return found.by("statscounter_connections_closed_total", "reason", listener="lines")
+
+    def accepted(self, listener: str) -> float:
+        """Return how many connections a listener has accepted."""
+        return Difference(self._before, self._service.metrics()).connections(listener)[0]
 
 
 def is_paused(service: Service, listener: str) -> bool:
@@ -49,19 +108,19 @@ def spare_descriptors(pid: int, spare: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def test_idle_connections(start_service: ServiceMaker) -> None:
+@of("idle 4 s")
+def test_idle_connections(service: Service) -> None:
     """A connection that says nothing, or stops in the middle of a line, is closed after a while and counted as idle."""
-    service = start_service(more=["--idle-timeout=1"])
+    added = Added(service)
     with service.workers_held():
         # Its time begins when it is accepted, and what it sends must be there by then.
         silent, stuck = connect(service.port("lines")), connect(service.port("lines"))
         stuck.sendall(LINE + b"half:1")
     read_end(silent)
     read_end(stuck)
-    service.wait_for(2, "statscounter_connections_closed_total", listener="lines")
-    metrics = service.wait_for(1, "statscounter_bad_lines_total", reason="truncated")
-    assert metrics.closed("lines") == {"idle": 2}
-    assert (metrics.total("hits"), metrics.total("statscounter_bad_lines_total")) == (1, 1)
+    assert added.wait_for_closed(2) == {"idle": 2}
+    found = added.wait_for(1, "statscounter_bad_lines_total", reason="truncated")
+    assert (found.total("hits"), found.total("statscounter_bad_lines_total")) == (1, 1)
 
 
 def test_old_connections(start_service: ServiceMaker) -> None:
@@ -113,10 +172,10 @@ def test_limits_of_a_source(start_service: ServiceMaker) -> None:
     assert metrics.by("statscounter_source_limited_total", "action") == {"close": 21}
 
 
-def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
+@of("idle 4 s")
+def test_busy_connection_is_not_idle(service: Service) -> None:
     """A connection that keeps sending stays for longer than the idle timeout."""
-    service = start_service(more=["--idle-timeout=4"])
-    closed = threading.Event()
+    added, closed = Added(service), threading.Event()
     with connect(service.port("lines")) as busy, connect(service.port("lines")) as silent:
 
         def keep_sending() -> None:
@@ -128,18 +187,17 @@ def test_busy_connection_is_not_idle(start_service: ServiceMaker) -> None:
         thread.start()
         try:
             read_end(silent)
-            metrics = service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
+            assert added.wait_for_closed(1) == {"idle": 1}
+            assert service.metrics().total("statscounter_connections_open", listener="lines") == 1
         finally:
             closed.set()
             thread.join()
-        assert metrics.closed("lines") == {"idle": 1}
-        assert metrics.total("statscounter_connections_open", listener="lines") == 1
 
 
-def test_most_connections(start_service: ServiceMaker) -> None:
+@of("16 places")
+def test_most_connections(service: Service) -> None:
     """Where no source holds more than a sixteenth of the places accepting pauses, and goes on as soon as one ends."""
-    service = start_service(more=["--max-connections=16"])
-    port = service.port("lines")
+    added, port = Added(service), service.port("lines")
     with ExitStack() as stack:
         addresses = sources(20)
         first = [stack.enter_context(connect(port, source=source)) for source in addresses[:16]]
@@ -148,30 +206,27 @@ def test_most_connections(start_service: ServiceMaker) -> None:
         until(lambda: is_paused(service, "lines"), "accepting has paused")
         for client in late:
             client.sendall(LINE)
-        metrics = service.wait_for(4, "statscounter_accept_queue_length", listener="lines")
-        assert metrics.accepted("lines") == 16
+        service.wait_for(4, "statscounter_accept_queue_length", listener="lines")
+        assert added.accepted("lines") == 16
         # A counting port does not keep connections: it has no part in this.
         assert not is_paused(service, "bare")
         bare(service.port("bare"))
         for client in first[:3]:
             client.close()
-        assert service.wait_for(3, "hits").accepted("lines") == 19
+        assert added.wait_for(3, "hits").connections("lines")[0] == 19
         late[0].close()
-        metrics = service.wait_for(4, "hits")
-        assert metrics.accepted("lines") == 20
+        assert added.wait_for(4, "hits").connections("lines")[0] == 20
     until(lambda: not is_paused(service, "lines"), "nothing holds accepting")
-    metrics = service.wait_for(20, "statscounter_connections_closed_total", listener="lines")
-    assert metrics.closed("lines") == {"eof": 20}
+    assert added.wait_for_closed(20) == {"eof": 20}
 
 
-@pytest.mark.parametrize("pure", ["", "1"], ids=["c", "python"])
-def test_one_client_holds_all_places(start_service: ServiceMaker, pure: str) -> None:
+@of("16 places", "16 places in Python")
+def test_one_client_holds_all_places(service: Service) -> None:
     """A client that holds all places in silence keeps no other out; its connections end cleanly and its lines count."""
-    service = start_service(more=["--max-connections=20"], environ={"STATSCOUNTER_PURE_PYTHON": pure})
-    port = service.port("lines")
+    added, port = Added(service), service.port("lines")
     with ExitStack() as stack:
-        silent = [stack.enter_context(connect(port, source="127.0.0.2")) for _ in range(20)]
-        service.wait_for(20, "statscounter_connections_open", listener="lines")
+        silent = [stack.enter_context(connect(port, source="127.0.0.2")) for _ in range(16)]
+        service.wait_for(16, "statscounter_connections_open", listener="lines")
         with service.workers_held():
             # Unread when its connection is chosen: the first poll accepts before it reads from those that are open.
             for client in silent:
@@ -179,15 +234,14 @@ def test_one_client_holds_all_places(start_service: ServiceMaker, pure: str) -> 
             others = [stack.enter_context(connect(port)) for _ in range(5)]
             for client in others:
                 client.sendall(b"served:1|c\n")
-        service.wait_for(5, "served")
-        metrics = service.wait_for(20, "hits")
-        assert metrics.closed("lines") == {"evicted": 5}
-        assert metrics.total("statscounter_bad_lines_total", reason="truncated") == 5
-        assert metrics.total("statscounter_connections_open", listener="lines") == 20
+        added.wait_for(5, "served")
+        found = added.wait_for(16, "hits")
+        assert found.connections("lines")[1] == {"evicted": 5}
+        assert found.total("statscounter_bad_lines_total", reason="truncated") == 5
+        assert service.metrics().total("statscounter_connections_open", listener="lines") == 16
         readable, _, _ = select.select(silent, [], [], 0)
         assert [client.recv(1) for client in readable] == [b""] * 5
-    metrics = service.wait_for(25, "statscounter_connections_closed_total", listener="lines")
-    assert metrics.closed("lines") == {"evicted": 5, "eof": 20}
+    assert added.wait_for_closed(21) == {"evicted": 5, "eof": 16}
 
 
 def test_first_byte(start_service: ServiceMaker) -> None:
@@ -203,70 +257,68 @@ def test_first_byte(start_service: ServiceMaker) -> None:
         assert metrics.total("statscounter_connections_open", listener="lines") == 1
 
 
-def test_out_of_descriptors(start_service: ServiceMaker) -> None:
+@of("low soft limit")
+def test_out_of_descriptors(service: Service) -> None:
     """Without a free descriptor connections wait, which is counted; none is lost, and none is cut off."""
-    service = start_service()
+    added = Added(service)
     worker = service.worker_pids()[0]
     with spare_descriptors(worker, 0):
         clients = [connect(service.port(label)) for label in ("bare", "lines") for _ in range(5)]
         for label in ("bare", "lines"):
-            service.wait_for(1, "statscounter_accept_errors_total", listener=label, errno="EMFILE")
+            added.wait_for(1, "statscounter_accept_errors_total", listener=label, errno="EMFILE")
             service.wait_for(1, "statscounter_accept_paused", listener=label)
-        metrics = service.metrics()
-        assert metrics.accepted("bare") == metrics.accepted("lines") == 0
-        assert metrics.total("statscounter_accept_queue_length") == 10
+        assert added.accepted("bare") == added.accepted("lines") == 0
+        assert service.metrics().total("statscounter_accept_queue_length") == 10
     for client in clients[:5]:
         read_end(client)
     for client in clients[5:]:
         client.sendall(LINE)
         client.close()
-    metrics = service.wait_for(5, "hits")
-    assert metrics.accepted("bare") == metrics.accepted("lines") == 5
+    found = added.wait_for(5, "hits")
+    assert found.connections("bare")[0] == found.connections("lines")[0] == 5
     until(lambda: not is_paused(service, "lines") and not is_paused(service, "bare"), "nothing holds accepting")
     assert service.worker_pids() == {0: worker}
 
 
-def test_one_free_descriptor(start_service: ServiceMaker) -> None:
+@of("low soft limit")
+def test_one_free_descriptor(service: Service) -> None:
     """A connection that is accepted but finds no descriptor for its transport is kept, and served later."""
-    service = start_service()
+    added = Added(service)
     with spare_descriptors(service.worker_pids()[0], 1):
         client = connect(service.port("lines"))
-        service.wait_for(1, "statscounter_accept_errors_total", listener="lines", errno="EMFILE")
-        assert service.metrics().accepted("lines") == 1
+        added.wait_for(1, "statscounter_accept_errors_total", listener="lines", errno="EMFILE")
+        assert added.accepted("lines") == 1
         client.sendall(LINE)
-        service.wait_for(1, "hits")
+        added.wait_for(1, "hits")
     until(lambda: not is_paused(service, "lines"), "nothing holds accepting")
     client.sendall(LINE)
-    service.wait_for(2, "hits")
+    added.wait_for(2, "hits")
     client.close()
-    metrics = service.wait_for(1, "statscounter_connections_closed_total", listener="lines")
-    assert metrics.closed("lines") == {"eof": 1}
+    assert added.wait_for_closed(1) == {"eof": 1}
 
 
-def test_low_limit_of_open_files(start_service: ServiceMaker) -> None:
+@of("150 descriptors")
+def test_low_limit_of_open_files(service: Service) -> None:
     """Under a low limit of open files the service allows fewer connections, and the rest wait for their turn."""
-    service = start_service(prefix=["prlimit", "--nofile=150:150"], more=["--http-connections=8"])
+    added = Added(service)
     limit = service.status()["connection_limit_per_worker"]
     assert 0 < limit < 150
     with ExitStack() as stack:
         for source in sources(limit + 5):
             stack.enter_context(connect(service.port("lines"), source=source))
         until(lambda: is_paused(service, "lines"), "accepting has paused")
-        metrics = service.wait_for(5, "statscounter_accept_queue_length", listener="lines")
-        assert metrics.accepted("lines") == limit
-    metrics = service.wait_for(limit + 5, "statscounter_connections_closed_total", listener="lines")
-    assert metrics.closed("lines") == {"eof": limit + 5}
-    assert metrics.total("statscounter_accept_errors_total", listener="lines") == 0
+        service.wait_for(5, "statscounter_accept_queue_length", listener="lines")
+        assert added.accepted("lines") == limit
+    assert added.wait_for_closed(limit + 5) == {"eof": limit + 5}
+    errors = "statscounter_accept_errors_total"
+    assert added.wait_for(0, errors, listener="lines").total(errors, listener="lines") == 0
 
 
-@pytest.mark.parametrize("descriptors, pages", [(150, 8), (300, 128)])
-def test_descriptors_for_the_service_itself(start_service: ServiceMaker, descriptors: int, pages: int) -> None:
+@of("150 descriptors", "300 descriptors")
+def test_descriptors_for_the_service_itself(service: Service) -> None:
     """However many connections there are to the pages and the console, a dead worker is replaced at once."""
-    service = start_service(
-        prefix=["prlimit", f"--nofile={descriptors}:{descriptors}"],
-        admin=f"tcp:0:{LOOPBACK}",
-        more=[f"--http-connections={pages}"],
-    )
+    added = Added(service)
+    descriptors, _ = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
     worker = service.worker_pids()[0]
     console = int(re.findall(r"console +tcp \S+:(\d+)$", service.log, re.MULTILINE)[0])
     with ExitStack() as stack:
@@ -276,7 +328,7 @@ def test_descriptors_for_the_service_itself(start_service: ServiceMaker, descrip
         os.kill(worker, signal.SIGKILL)
         until(lambda: replaced(service, worker), "the worker is replaced")
         half_close(service.port("lines"), LINE)
-    service.wait_for(1, "hits")
+    added.wait_for(1, "hits")
     assert "cannot be" not in service.log
     assert "Too many open files" not in service.log
 
@@ -289,22 +341,24 @@ def replaced(service: Service, worker: int) -> bool:
         return False
 
 
-def test_soft_limit_is_raised(start_service: ServiceMaker) -> None:
+@of("low soft limit")
+def test_soft_limit_is_raised(service: Service) -> None:
     """The soft limit of open files does not matter: it is raised to the hard one, in the workers, too."""
-    service = start_service(prefix=["prlimit", "--nofile=64:1000"])
+    added = Added(service)
     limits = resource.prlimit(service.worker_pids()[0], resource.RLIMIT_NOFILE)
     assert limits == (1000, 1000)
     half_close(service.port("lines"), LINE)
-    service.wait_for(1, "hits")
+    added.wait_for(1, "hits")
 
 
-def test_many_lines_at_once(start_service: ServiceMaker) -> None:
+@of("low soft limit")
+def test_many_lines_at_once(service: Service) -> None:
     """A client that sends more than a journal holds is slowed down, and none of its lines is lost."""
-    service = start_service()
+    added = Added(service)
     block = b"many:1|c\n" * 100_000
     with connect(service.port("lines")) as client:
         for _ in range(25):
             client.sendall(block)
-    metrics = service.wait_for(2_500_000, "many")
-    assert metrics.total("many") == 2_500_000
-    assert metrics.total("statscounter_received_bytes_total", listener="lines") == 25 * len(block)
+    found = added.wait_for(2_500_000, "many")
+    assert found.total("many") == 2_500_000
+    assert found.lines("lines")[1] == 25 * len(block)
