@@ -73,11 +73,14 @@ TOGETHER = (
 
 TOGETHER_BY_PARAMETERS = (
     "tests/functional/test_balancer.py",
+    "tests/functional/test_confirm.py",
     "tests/functional/test_counting.py",
     "tests/functional/test_limits.py",
     "tests/functional/test_meaning_of_totals.py",
+    "tests/functional/test_security.py",
     "tests/functional/test_sources.py",
     "tests/functional/test_transports.py",
+    "tests/functional/test_ways_to_run.py",
 )
 """Where one process runs all tests of a module that have the same parameters: they share the service made of these."""
 

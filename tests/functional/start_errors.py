@@ -71,6 +71,17 @@ def file(text: str, *words: str) -> Callable[[Scene], Row]:
     return lambda scene: Row(scene.config(text), ["statscounter.toml", *words], [])
 
 
+def mapping(text: str, *words: str) -> Callable[[Scene], Row]:
+    """Make a row of a mapping file, with which the line must begin."""
+
+    def row(scene: Scene) -> Row:
+        path = scene.folder / "mapping.yml"
+        path.write_text(text)
+        return Row([f"--mapping={path}"], [f"statscounter: --mapping: {path}", *words], [])
+
+    return row
+
+
 def missing_file(scene: Scene) -> Row:
     """Name a configuration file that is not there."""
     path = scene.folder / "nowhere.toml"
@@ -278,6 +289,11 @@ OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
     "bad URL": wrong(["--remote-write", "'h/w' is not of the form http://HOST"], "--remote-write=h/w"),
     "bad label": wrong(["--remote-write", "labels=1=2 is not of the form"], "--remote-write=http://h/w:labels=1=2"),
     "long label": wrong(["--remote-write: the value is longer"], f"--remote-write=http://h/w:labels=a={'x' * 5000}"),
+    "unknown key of a mapping": mapping("mappings:\n- match: a.*\n  nam: b\n", ":3: unknown key 'nam'"),
+    "bad pattern of a mapping": mapping(
+        "mappings:\n- match: 'a('\n  match_type: regex\n  name: b\n", ":2: invalid regular expression"
+    ),
+    "no YAML in a mapping": mapping("mappings: [\n", "not valid YAML"),
     "bad mode": wrong(["mode=999 is not an octal mode"], "--listen=unix:s:mode=999"),
 }
 """More ways to get the options wrong, all of which take the same way out."""

@@ -58,9 +58,9 @@ def outcomes(service: Service) -> dict[str, float]:
     return service.metrics().by("statscounter_batches_total", "outcome")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Yield a service for all tests that do it no harm, with listeners of each kind."""
+@pytest.fixture(scope="module", params=[2], ids=["2 workers"])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service for all tests that do it no lasting harm, with listeners of each kind."""
     folder = tmp_path_factory.mktemp("confirm")
     good = str(Authority(folder).issue("good"))
     listen = (
@@ -69,7 +69,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         f"ssl:0:{LOOPBACK}:privateKey={good}:certKey={good}:name=tls:confirm=stored",
         f"tcp:0:{LOOPBACK}:name=proxied:proxy=v1:trust=127.0.0.0/8:confirm=stored",
     )
-    service = Service(folder / "service", options(folder / "service" / "state", workers=2, listen=listen))
+    service = Service(folder / "service", options(folder / "service" / "state", workers=request.param, listen=listen))
     service.start()
     yield service
     service.end()
@@ -128,13 +128,13 @@ def test_kinds_of_listeners(shared: Service, new_client: ClientMaker) -> None:
 
 def test_refused(shared: Service) -> None:
     """What is no batch is refused: nothing of it counts, the reason does, and the status has an example."""
-    before = hits(shared)
+    before, refused = hits(shared), outcomes(shared).get("refused", 0)
     with connect(shared.port("lines")) as connection, connection.makefile("rb") as answers:
         connection.sendall(b"!hello 1 " + b"0" * 32 + b"\n" + LINE + b"!batch 1 1 00000000\n")
         assert answers.readlines()[1:] == [b"!refused 1 crc\n"]
     metrics = shared.wait_for(1, "statscounter_batches_refused_total", reason="crc")
     assert hits(shared) == before
-    assert metrics.by("statscounter_batches_total", "outcome")["refused"] == 1
+    assert metrics.by("statscounter_batches_total", "outcome")["refused"] == refused + 1
     assert "!batch 1 1 00000000" in shared.page("/api/v1/status").text
 
 
@@ -153,15 +153,15 @@ def test_answers_swallowed(shared: Service, new_client: ClientMaker) -> None:
     assert outcomes(shared).get("repeated", 0) > repeated
 
 
-def test_killed_worker(start_service: ServiceMaker, new_client: ClientMaker) -> None:
+def test_killed_worker(shared: Service, new_client: ClientMaker) -> None:
     """What only the journal of a dead worker has counts once, though its client sends it again."""
-    service = start_service(workers=2, listen=(STORED,), count=())
-    clients = [new_client(service) for _ in range(4)]
+    before, stored = hits(shared), outcomes(shared).get("stored", 0)
+    clients = [new_client(shared) for _ in range(4)]
     for client in clients:
         client.add(LINE)
     settled(*clients)
-    pids = service.worker_pids()
-    with held(service.process.pid):
+    pids = shared.worker_pids()
+    with held(shared.process.pid):
         for client in clients:
             client.add(LINE)
             client.work(0.05)
@@ -170,8 +170,8 @@ def test_killed_worker(start_service: ServiceMaker, new_client: ClientMaker) -> 
         for client in clients:
             client.work(0.05)
     assert settled(*clients) == 8
-    assert hits(service) == 8
-    assert outcomes(service)["stored"] == 8
+    assert hits(shared) - before == 8
+    assert outcomes(shared)["stored"] - stored == 8
 
 
 @pytest.mark.parametrize(
@@ -201,20 +201,20 @@ def test_crash_points(start_service: ServiceMaker, new_client: ClientMaker, poin
     assert hits(service) == 30
 
 
-def test_reload(start_service: ServiceMaker, new_client: ClientMaker) -> None:
+def test_reload(shared: Service, new_client: ClientMaker) -> None:
     """A connection goes on over a reload, and its batches are confirmed; so are those of new connections."""
-    service = start_service(workers=2, listen=(STORED,), count=())
-    client, other = new_client(service), new_client(service)
+    before, reloads = hits(shared), shared.log.count("the reload is complete")
+    client, other = new_client(shared), new_client(shared)
     for number in range(4):
         client.add(LINE)
         client.work(0.05)
         if number == 1:
-            os.kill(service.process.pid, signal.SIGHUP)
-    until(lambda: "the reload is complete" in service.log, "the reload is complete")
+            os.kill(shared.process.pid, signal.SIGHUP)
+    until(lambda: shared.log.count("the reload is complete") > reloads, "the reload is complete")
     client.add(LINE)
     other.add(LINE)
     assert settled(client, other) == 6
-    assert (client.breaks, hits(service)) == (0, 6)
+    assert (client.breaks, hits(shared) - before) == (0, 6)
 
 
 def test_stop(start_service: ServiceMaker, new_client: ClientMaker) -> None:

@@ -29,7 +29,7 @@ PURE = {"STATSCOUNTER_PURE_PYTHON": "1"}
 
 
 def low(descriptors: int, pages: int) -> dict[str, Any]:
-    """Return the keywords of a service that may have so many descriptors, and as many connections to its pages."""
+    """Return the keywords of a service with a limit of open files, and of connections to its pages."""
     prefix = ["prlimit", f"--nofile={descriptors}:{descriptors}"]
     return {"prefix": prefix, "admin": f"tcp:0:{LOOPBACK}", "more": [f"--http-connections={pages}"]}
 

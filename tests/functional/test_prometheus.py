@@ -111,26 +111,6 @@ def test_warnings_are_logged(mapped: Service, mapping: Path) -> None:
     assert f"{mapping}:{number}: timer_type is an old name; today it is observer_type" in mapped.log
 
 
-@pytest.mark.parametrize(
-    "text, said",
-    [
-        ("mappings:\n- match: a.*\n  nam: b\n", ":3: unknown key 'nam'"),
-        ("mappings:\n- match: 'a('\n  match_type: regex\n  name: b\n", ":2: invalid regular expression"),
-        ("mappings: [\n", "not valid YAML"),
-    ],
-)
-def test_a_wrong_file_ends_the_start(make_service: ServiceMaker, tmp_path: Path, text: str, said: str) -> None:
-    """A mapping file that cannot be used is one line with file and line, and status 1."""
-    path = tmp_path / "wrong.yml"
-    path.write_text(text)
-    service = make_service(more=[f"--mapping={path}"])
-    service.launch()
-    assert service.wait_ended() == 1
-    (line,) = service.log.splitlines()
-    assert line.startswith(f"statscounter: --mapping: {path}")
-    assert said in line
-
-
 def test_counter_suffix(start_service: ServiceMaker) -> None:
     """With the option counters end in _total in both formats."""
     service = start_service(more=["--counter-suffix=_total"])

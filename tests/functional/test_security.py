@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from tests.functional.clients import connect
 from tests.functional.conftest import ServiceMaker
 from tests.functional.processes import marked
-from tests.functional.service import CHECKOUT, LINES, Service
+from tests.functional.service import CHECKOUT, LINES, Service, options
 from tests.functional.test_user import NOBODY, home, prefix  # noqa: F401 (fixtures)
 from tests.functional.waiting import until
+from tests.short import make_short_folder
 from tests.transcripts import section
 
 PAGE = CHECKOUT / "docs" / "security.md"
@@ -93,18 +95,34 @@ def test_what_listens(defaults: Service) -> None:
     assert named_unix_sockets(defaults.process.pid) == []
 
 
-def test_nothing_is_sent_back(start_service: ServiceMaker) -> None:
+@pytest.fixture(scope="module", params=[0], ids=["umask 0"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service that was started with that umask, for the tests that only look at it."""
+    folder, sockets = tmp_path_factory.mktemp("service"), make_short_folder()
+    listen = [LINES, f"unix:{sockets}/a:name=a", f"unixgram:{sockets}/b:name=b"]
+    made = Service(folder, options(folder / "state", listen=listen))
+    before = os.umask(request.param)
+    try:
+        made.launch()
+    finally:
+        os.umask(before)
+    try:
+        yield made.await_ready()
+    finally:
+        made.end()
+        shutil.rmtree(sockets)
+
+
+def test_nothing_is_sent_back(service: Service) -> None:
     """A client of the port for lines gets not a byte, whatever it sends."""
-    service = start_service(listen=[LINES])
     with connect(service.port("lines")) as client:
         client.sendall(b"hits:1|c\nbad\nGET / HTTP/1.1\r\n\r\nhelp\n")
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
 
 
-def test_files(start_service: ServiceMaker) -> None:
-    """The files of the state folder are those of the page, with the modes that it says."""
-    service = start_service()
+def test_files(service: Service) -> None:
+    """The files of the state folder are those of the page, with the modes that it says, under any umask."""
     modes: dict[Path, int] = {}
     for names, mode, *_ in rows("Files"):
         for name in re.findall("`(.+?)`", names):
@@ -115,15 +133,12 @@ def test_files(start_service: ServiceMaker) -> None:
     assert {path: path.stat().st_mode & 0o777 for path in real} == modes
 
 
-def test_unix_socket(start_service: ServiceMaker, folder: Path) -> None:
+def test_unix_socket(service: Service) -> None:
     """The file of a Unix socket has the mode of the page, under any umask."""
-    before = os.umask(0)
-    try:
-        start_service(listen=[f"unix:{folder}/a", f"unixgram:{folder}/b"])
-    finally:
-        os.umask(before)
+    paths = [Path(found) for found in re.findall(r"--listen=unix\w*:([^:]+)", " ".join(service.command))]
+    assert len(paths) == 2
     (mode,) = re.findall(r"file of a Unix socket has mode (\d+)", section(PAGE, "Files"))
-    assert {(folder / name).stat().st_mode & 0o777 for name in "ab"} == {int(mode, 8)}
+    assert {path.stat().st_mode & 0o777 for path in paths} == {int(mode, 8)}
 
 
 def privileges(pid: int) -> dict[str, list[str]]:

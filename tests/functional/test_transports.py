@@ -187,7 +187,7 @@ def test_unix_datagrams(service: Service) -> None:
 
 
 def all_lines(service: Service, before: Metrics, number: int) -> Metrics:
-    """Wait until so many lines have come over the datagram socket, and give the scrape that says so."""
+    """Wait until this many lines have come over the datagram socket, and give the scrape that says so."""
     name, listener = "statscounter_lines_total", "datagrams"
     return service.wait_for(before.total(name, listener=listener) + number, name, listener=listener)
 

@@ -8,14 +8,16 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.functional.clients import Burst, bare, datagram, half_close
 from tests.functional.conftest import ServiceMaker
+from tests.functional.metrics import Difference
 from tests.functional.processes import marked
-from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK, Service, script
+from tests.functional.service import BARE, DATAGRAMS, LINES, LOOPBACK, Service, options, script
 from tests.functional.waiting import PATIENCE, until
 
 LINE = b"hits:1|c\n"
@@ -145,10 +147,24 @@ def test_only_counting(start_service: ServiceMaker) -> None:
     assert service.stop() == -signal.SIGTERM
 
 
-def test_dialect(start_service: ServiceMaker) -> None:
+@pytest.fixture(scope="module", params=[2], ids=["2 workers"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service with listeners of several dialects, and on several kinds of addresses where there are those."""
+    folder, six = tmp_path_factory.mktemp("service"), "interface=\\:\\:1"
+    listen, count = [LINES, f"tcp:0:{LOOPBACK}:dialect=dogstatsd:name=dogs"], [BARE]
+    if has_ipv6():
+        listen += [f"tcp:0:{six}:name=lines6", f"udp:0:{six}:name=datagrams6"]
+        listen += ["tcp:0:name=lines46", "udp:0:name=datagrams46"]
+        count = [f"tcp:0:{six}", "tcp:0:name=bare46"]
+    made = Service(folder, options(folder / "state", workers=request.param, listen=listen, count=count))
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+def test_dialect(service: Service) -> None:
     """Each listener speaks its own dialect: a signed gauge is absolute to DogStatsD's clients, relative to others."""
-    dogs = f"tcp:0:{LOOPBACK}:dialect=dogstatsd:name=dogs"
-    service = start_service(listen=[LINES, dogs])
     half_close(service.port("lines"), b"etsy:10|g\netsy:-4|g")
     half_close(service.port("dogs"), b"dogs:10|g\ndogs:-4|g")
     service.wait_for(1, "statscounter_lines_total", listener="dogs")
@@ -157,32 +173,29 @@ def test_dialect(start_service: ServiceMaker) -> None:
 
 
 @NEEDS_IPV6
-def test_ipv6(start_service: ServiceMaker) -> None:
-    """On an IPv6 address it listens, counts and shows its pages, and names the listener by it."""
-    service = start_service(
-        listen=["tcp:0:interface=\\:\\:1:name=lines", "udp:0:interface=\\:\\:1:name=datagrams"],
-        count=["tcp:0:interface=\\:\\:1"],
-        workers=2,
-    )
-    counting = next(found for found in service.status()["listeners"] if found["count_only"])
+def test_ipv6(service: Service) -> None:
+    """On an IPv6 address it listens and counts, and names the listener by it."""
+    counting = next(found for found in service.status()["listeners"] if found["label"].startswith("tcp:[::1]"))
     assert counting["label"] == f"tcp:[::1]:{counting['port']}"
+    assert counting["count_only"]
+    before = service.metrics()
     bare(counting["port"], "::1")
-    half_close(service.port("lines"), LINE, "::1")
-    datagram(service.port("datagrams"), LINE, "::1")
-    metrics = service.wait_for(2, "hits")
-    assert (metrics.accepted("lines"), metrics.accepted(counting["label"])) == (1, 1)
+    half_close(service.port("lines6"), b"six:1|c\n", "::1")
+    datagram(service.port("datagrams6"), b"six:1|c\n", "::1")
+    added = Difference(before, service.wait_for(2, "six"))
+    assert (added.connections("lines6")[0], added.connections(counting["label"])[0]) == (1, 1)
 
 
 @NEEDS_IPV6
-def test_all_addresses(start_service: ServiceMaker) -> None:
+def test_all_addresses(service: Service) -> None:
     """Without an address it listens on IPv4 and IPv6, on the same port, and counts both together."""
-    service = start_service(listen=["tcp:0:name=lines", "udp:0:name=datagrams"], count=["tcp:0:name=bare"])
+    before = service.metrics()
     for host in ("127.0.0.1", "::1"):
-        bare(service.port("bare"), host)
-        half_close(service.port("lines"), LINE, host)
-        datagram(service.port("datagrams"), LINE, host)
-    metrics = service.wait_for(4, "hits")
-    assert (metrics.accepted("lines"), metrics.accepted("bare")) == (2, 2)
+        bare(service.port("bare46"), host)
+        half_close(service.port("lines46"), b"both:1|c\n", host)
+        datagram(service.port("datagrams46"), b"both:1|c\n", host)
+    added = Difference(before, service.wait_for(4, "both"))
+    assert (added.connections("lines46")[0], added.connections("bare46")[0]) == (2, 2)
 
 
 def test_configuration_file(start_service: ServiceMaker, tmp_path: Path) -> None:
