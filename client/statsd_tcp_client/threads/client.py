@@ -56,6 +56,7 @@ class ThreadedClient(Meter):
 
         What was not sent until then is dropped, what was not confirmed is in doubt. The next call begins again.
         """
+        deadline = time.monotonic() + timeout
         confirmed = self.flush(timeout)
         with self._starting:
             driver, thread, self._driver, self._thread = self._driver, self._thread, None, None
@@ -63,7 +64,7 @@ class ThreadedClient(Meter):
                 driver.stop()
         if thread is not None:
             # It may be resolving a name, which nothing can end.
-            thread.join(max(0.1, timeout))
+            thread.join(max(0.1, deadline - time.monotonic()))
         with self._engine_lock:
             self._engine.abandon()
         return confirmed
