@@ -53,6 +53,7 @@ TOGETHER = (
     "tests/fleet/",
     "tests/fuzz/",
     "tests/conformance/",
+    "tests/functional/doctor/test_service.py",
     "tests/functional/test_checks.py",
     "tests/functional/test_client.py",
     "tests/functional/test_console.py",
@@ -71,10 +72,11 @@ TOGETHER = (
 )
 """Where one process runs all tests of a module: they are short, or have something in common, or are heavy."""
 
-TOGETHER_BY_PARAMETERS = (
+TOGETHER_BY_PARAMETER = (
     "tests/functional/test_balancer.py",
     "tests/functional/test_confirm.py",
     "tests/functional/test_counting.py",
+    "tests/functional/test_graphite.py",
     "tests/functional/test_limits.py",
     "tests/functional/test_meaning_of_totals.py",
     "tests/functional/test_security.py",
@@ -82,7 +84,7 @@ TOGETHER_BY_PARAMETERS = (
     "tests/functional/test_transports.py",
     "tests/functional/test_ways_to_run.py",
 )
-"""Where one process runs all tests of a module that have the same parameters: they share the service made of these."""
+"""Where one process runs all tests of a module with the same first parameter: they share what is made of that."""
 
 register()
 
@@ -146,6 +148,7 @@ class _InOrder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin is unty
 
     def _split_scope(self, nodeid: str) -> str:
         module, _, name = nodeid.partition("::")
-        if module.startswith(TOGETHER_BY_PARAMETERS) and "[" in name:
-            return f"{module}[{name.partition('[')[2]}"
+        if module.startswith(TOGETHER_BY_PARAMETER) and "[" in name:
+            first, _, _ = name.partition("[")[2].rstrip("]").partition("-")
+            return f"{module}[{first}]"
         return module if module.startswith(TOGETHER) else nodeid

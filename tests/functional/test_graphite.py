@@ -13,7 +13,7 @@ import pytest
 from tests.functional.carbon import Carbon, need_carbon
 from tests.functional.clients import half_close
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service
+from tests.functional.service import Service, options
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
@@ -21,6 +21,8 @@ LINES = (
     b"hits:3|c\nhits:2|c|@0.5\ntime:320|ms\ntime:100|ms|@0.1\nlevel:5|g\nlevel:+3|g\nusers:a|s\nusers:b|s\n"
     b"a page/one:1|c\nby.tag:1|c|#code:200,env:prod\nbad\n"
 )
+
+PICKLED = "suffix=pickled"
 
 FIN_WAIT1, FIN_WAIT2, GONE = 4, 5, 0
 """Of a connection whose one side has ended: the other has not heard of it, or its kernel has all; or of none at all."""
@@ -39,13 +41,34 @@ EXPECTED = {
 }
 
 
+@pytest.fixture(scope="module", params=["carbon"])
+def carbon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carbon]:
+    """Yield a carbon that runs, for tests whose metrics have different names."""
+    need_carbon()
+    made = Carbon(tmp_path_factory.mktemp("folder") / request.param).start()
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def carbon(tmp_path: Path) -> Iterator[Carbon]:
-    """Return a carbon that runs."""
+def own_carbon(tmp_path: Path) -> Iterator[Carbon]:
+    """Yield a carbon that runs, for a test that ends it."""
     need_carbon()
     made = Carbon(tmp_path / "carbon").start()
     yield made
     made.end()
+
+
+@pytest.fixture(scope="module")
+def in_both_protocols(carbon: Carbon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service that sends everything as text, and once more as pickles under names with a suffix."""
+    folder = tmp_path_factory.mktemp("service")
+    more = [*graphite(carbon.text_port, "protocol=text"), graphite(carbon.pickle_port, "protocol=pickle", PICKLED)[1]]
+    made = Service(folder, options(folder / "state", more=more))
+    try:
+        yield made.start()
+    finally:
+        made.end()
 
 
 def largest(carbon: Carbon, path: str) -> float:
@@ -63,15 +86,20 @@ def graphite(port: int, *more: str) -> list[str]:
     return ["--flush-interval=1", f"--graphite={':'.join(('tcp', '127.0.0.1', str(port), *more))}"]
 
 
-@pytest.mark.parametrize("protocol", ["text", "pickle"])
-def test_what_arrives_is_what_was_sent(carbon: Carbon, start_service: ServiceMaker, protocol: str) -> None:
+@pytest.mark.parametrize("suffix", ["", ".pickled"], ids=["text", "pickle"])
+def test_what_arrives_is_what_was_sent(carbon: Carbon, in_both_protocols: Service, suffix: str) -> None:
     """All that was sent in one connection is in whisper, under etsy's names, in either protocol."""
-    port = carbon.text_port if protocol == "text" else carbon.pickle_port
-    service = start_service(more=graphite(port, f"protocol={protocol}"))
-    half_close(service.port("lines"), LINES)
-    until(lambda: largest(carbon, "stats_counts.hits") == 7.0, "the counter has arrived")
+    expected = {with_suffix(path, suffix): value for path, value in EXPECTED.items()}
+    half_close(in_both_protocols.port("lines"), LINES)
+    until(lambda: largest(carbon, f"stats_counts.hits{suffix}") == 7.0, "the counter has arrived")
     # What was sent in one connection may be in two flushes, if it came at the end of one.
-    until(lambda: {path: largest(carbon, path) for path in EXPECTED} == EXPECTED, "all has arrived")
+    until(lambda: {path: largest(carbon, path) for path in expected} == expected, "all has arrived")
+
+
+def with_suffix(path: str, suffix: str) -> str:
+    """Put a suffix behind a name, before its tags."""
+    name, semicolon, tags = path.partition(";")
+    return f"{name}{suffix}{semicolon}{tags}"
 
 
 def test_the_new_namespace(carbon: Carbon, start_service: ServiceMaker) -> None:
@@ -90,8 +118,9 @@ def send_and_settle(service: Service, lines: bytes) -> None:
     service.settled()
 
 
-def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> None:
+def test_a_carbon_that_is_away(own_carbon: Carbon, start_service: ServiceMaker) -> None:
     """While carbon is down its flushes wait; when it is back they are delivered in order, and none is missing."""
+    carbon = own_carbon
     service = start_service(more=graphite(carbon.text_port))
     name = f"graphite:127.0.0.1:{carbon.text_port}"
     send_and_settle(service, b"hits:1|c\n")
@@ -114,34 +143,34 @@ def test_a_carbon_that_is_away(carbon: Carbon, start_service: ServiceMaker) -> N
 def test_a_restart_in_mid_flush(carbon: Carbon, start_service: ServiceMaker) -> None:
     """What came before and after a restart in the same flush is one point."""
     seconds = 8
-    options = [f"--flush-interval={seconds}", f"--graphite=tcp:127.0.0.1:{carbon.text_port}"]
-    service = start_service(more=options)
+    graphite = f"--graphite=tcp:127.0.0.1:{carbon.text_port}:suffix=restart"
+    service = start_service(more=[f"--flush-interval={seconds}", graphite])
     half_close(service.port("lines"), b"hits:1|c\ntime:10|ms\n")
     service.settled()
     assert service.stop() in (0, -15)
     service.start()
     half_close(service.port("lines"), b"hits:2|c\ntime:20|ms\n")
-    until(lambda: total(carbon, "stats_counts.hits") == 3.0, "all has arrived")
-    counts = carbon.points("stats_counts.hits")
+    until(lambda: total(carbon, "stats_counts.hits.restart") == 3.0, "all has arrived")
+    counts = carbon.points("stats_counts.hits.restart")
     assert all(when % seconds == 0 for when in counts)
     # The restart may have fallen on the end of a flush; then the two are in two.
     found = [value for value in counts.values() if value]
     assert found in ([3.0], [1.0, 2.0])
     if found == [3.0]:
-        assert largest(carbon, "stats.timers.time.mean") == 15.0
+        assert largest(carbon, "stats.timers.time.mean.restart") == 15.0
 
 
 def test_kill_and_restart(carbon: Carbon, start_service: ServiceMaker) -> None:
     """What was counted but not yet committed when the service was killed is in the flushes too, once."""
-    service = start_service(more=graphite(carbon.text_port))
+    service = start_service(more=graphite(carbon.text_port, "suffix=kill"))
     for _ in range(5):
         half_close(service.port("lines"), b"hits:1|c\n")
     service.kill()
     service.start()
     half_close(service.port("lines"), b"hits:1|c\n")
-    until(lambda: total(carbon, "stats_counts.hits") >= 6.0, "all has arrived")
+    until(lambda: total(carbon, "stats_counts.hits.kill") >= 6.0, "all has arrived")
     service.settled()
-    assert total(carbon, "stats_counts.hits") == 6.0
+    assert total(carbon, "stats_counts.hits.kill") == 6.0
 
 
 def test_a_backend_that_ends_too_early(start_service: ServiceMaker) -> None:

@@ -97,7 +97,9 @@ def test_several(service: Service, start_service: ServiceMaker) -> None:
     urls = [f"--url=http://127.0.0.1:{one.http_port}" for one in (service, other)]
     command = [script("statscounter"), "top", "--once", *urls]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert [line.split()[0] for line in shown.splitlines()] == ["node", "web-1", "web-2", "2"]
+    # Below the rows stands what is found to be wrong, as on a machine that is too busy.
+    rows, _, _ = shown.partition("\n!")
+    assert [line.split()[0] for line in rows.splitlines()] == ["node", "web-1", "web-2", "2"]
     told = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
     nodes = [json.loads(line) for line in told.splitlines()]
     assert [(node["node"], node["ready"], node["error"]) for node in nodes] == [

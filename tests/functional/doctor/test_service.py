@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from tests.functional.conftest import ServiceMaker
-from tests.functional.service import DATAGRAMS, LINES, Service, script
+import pytest
+
+from tests.functional.service import DATAGRAMS, LINES, Service, options, script
 from tests.functional.waiting import PATIENCE
 
 
@@ -26,28 +27,33 @@ def ports(service: Service, scheme: str) -> list[int]:
     return sorted(one["port"] for one in service.status()["listeners"] if one["scheme"] == scheme)
 
 
-def datagram_socket(folder: Path) -> str:
-    """Return the endpoint of a Unix datagram socket."""
-    return f"unixgram:{folder}/datagrams"
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield the service that is asked about, with a Unix datagram socket in its folder."""
+    folder = tmp_path_factory.mktemp("service")
+    listen = (LINES, DATAGRAMS, f"unixgram:{folder}/datagrams")
+    made = Service(folder, options(folder / "state", workers=2, listen=listen))
+    try:
+        yield made.start()
+    finally:
+        made.end()
 
 
-def test_status_url(start_service: ServiceMaker, tmp_path: Path) -> None:
+def test_status_url(service: Service) -> None:
     """Over the status page the doctor takes the ports, the workers and whose sockets they are."""
-    service = start_service(workers=2, listen=(LINES, DATAGRAMS, datagram_socket(tmp_path)))
     found = doctor("--status-url", f"http://127.0.0.1:{service.http_port}")
     target = found["target"]
     assert (target["tcp_ports"], target["udp_ports"]) == (ports(service, "tcp"), ports(service, "udp"))
-    assert target["unixgram"] == [f"{tmp_path}/datagrams"]
+    assert target["unixgram"] == [f"{service.folder}/datagrams"]
     assert target["workers"] == 2
     checks = {check["id"]: check for check in found["checks"]}
     assert checks["accept.foreign"]["verdict"] == "ok"
     assert checks["accept.backlog"]["verdict"] != "unknown"
 
 
-def test_pid(start_service: ServiceMaker, tmp_path: Path) -> None:
+def test_pid(service: Service) -> None:
     """From the supervisor's process it finds the same, and not the port of the web pages."""
-    service = start_service(workers=2, listen=(LINES, DATAGRAMS, datagram_socket(tmp_path)))
     target = doctor("--pid", str(service.process.pid))["target"]
     assert (target["tcp_ports"], target["udp_ports"]) == (ports(service, "tcp"), ports(service, "udp"))
     assert target["workers"] == 2
-    assert target["unixgram"] == [f"{tmp_path}/datagrams"]
+    assert target["unixgram"] == [f"{service.folder}/datagrams"]
