@@ -79,6 +79,7 @@ TOGETHER_BY_PARAMETER = (
     "tests/functional/test_graphite.py",
     "tests/functional/test_limits.py",
     "tests/functional/test_meaning_of_totals.py",
+    "tests/functional/test_reload.py",
     "tests/functional/test_security.py",
     "tests/functional/test_sources.py",
     "tests/functional/test_transports.py",

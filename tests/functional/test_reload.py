@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from statsd_tcp.reload.rehearsal import VARIABLE
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.load import Load, Sent
-from tests.functional.metrics import Metrics
+from tests.functional.metrics import Difference, Metrics
 from tests.functional.processes import marked
-from tests.functional.service import DATAGRAMS, LINES, LOOPBACK, Service
+from tests.functional.service import DATAGRAMS, LINES, LOOPBACK, Service, options
 from tests.functional.waiting import PATIENCE, until
 from tests.ports import free_port
 
@@ -32,10 +33,22 @@ def reloaded(service: Service, number: int = 1) -> None:
     until(service.is_ready, "the service is ready")
 
 
-def hup(service: Service, number: int = 1, how: signal.Signals = signal.SIGHUP) -> None:
-    """Have it reload, and wait until that is complete; it is the ``number``th one."""
+def hup(service: Service, how: signal.Signals = signal.SIGHUP) -> None:
+    """Have it reload, and wait until that is complete."""
+    before = service.log.count(COMPLETE)
     os.kill(service.process.pid, how)
-    reloaded(service, number)
+    reloaded(service, before + 1)
+
+
+@pytest.fixture(scope="module", params=["1 worker"])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service that several tests reload."""
+    folder = tmp_path_factory.mktemp("service")
+    made = Service(folder, options(folder / "state", workers=int(request.param[0])))
+    try:
+        yield made.start()
+    finally:
+        made.end()
 
 
 def exact(service: Service, lines: Sent, bares: Sent) -> Metrics:
@@ -64,8 +77,8 @@ def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
     pid, workers = service.process.pid, set(service.worker_pids().values())
     lines, bares = under_load(service)
     with lines, bares:
-        for number, how in enumerate(SIGNALS, 1):
-            hup(service, number, how)
+        for how in SIGNALS:
+            hup(service, how)
     metrics = exact(service, lines.sent, bares.sent)
     assert service.process.pid == pid
     assert workers.isdisjoint(service.worker_pids().values())
@@ -153,21 +166,25 @@ def test_listener_that_cannot_be_had(start_service: ServiceMaker, tmp_path: Path
     service.wait_for(1, "hits")
 
 
-def test_many_at_once(start_service: ServiceMaker) -> None:
+def test_many_at_once(shared: Service) -> None:
     """Requests that come while a reload runs become one more."""
-    service = start_service()
+    before = shared.log
+
+    def said(words: str) -> int:
+        return shared.log.count(words) - before.count(words)
 
     def ask() -> bool:
-        os.kill(service.process.pid, signal.SIGHUP)
-        return "the next image takes over" in service.log
+        os.kill(shared.process.pid, signal.SIGHUP)
+        return said("the next image takes over") > 0
 
     until(ask, "the reload is under way")
-    reloaded(service)
+    reloaded(shared, before.count(COMPLETE) + 1)
     # Whatever was asked for meanwhile is done by then: the next request is the last one.
-    until(lambda: service.log.count(COMPLETE) == service.log.count("a reload was asked for"), "all are complete")
-    before = service.log.count(COMPLETE)
-    assert before <= 3
-    hup(service, before + 1)
+    until(lambda: said(COMPLETE) == said("a reload was asked for"), "all are complete")
+    complete = said(COMPLETE)
+    assert complete <= 3
+    hup(shared)
+    assert said(COMPLETE) == complete + 1
 
 
 AT_ONCE = pytest.param("", marks=pytest.mark.proof)
@@ -191,46 +208,44 @@ def test_stop_in_the_middle(start_service: ServiceMaker, behind: str) -> None:
     assert (metrics.total("hits"), metrics.closed("lines")) == (50, {"eof": 50})
 
 
-def test_long_lived_connection(start_service: ServiceMaker) -> None:
+def test_long_lived_connection(shared: Service) -> None:
     """A connection that was open before a reload stays, and what it sends later counts, over several reloads."""
-    service = start_service()
-    with connect(service.port("lines")) as connection:
-        connection.sendall(LINE + b"hits:")
-        service.wait_for(1, "hits")
+    before = shared.settled()
+    with connect(shared.port("lines")) as connection:
+        connection.sendall(b"long:1|c\nlong:")
+        shared.wait_for(1, "long")
         for number, how in enumerate(SIGNALS, 1):
-            hup(service, number, how)
-            connection.sendall(b"1|c\nhits:")
-            metrics = service.wait_for(1 + number, "hits")
+            hup(shared, how)
+            connection.sendall(b"1|c\nlong:")
+            metrics = shared.wait_for(1 + number, "long")
             assert metrics.total("statscounter_connections_open", listener="lines") == 1
         connection.sendall(b"1|c")
         connection.shutdown(1)
         read_end(connection)
-    service.wait_for(4, "hits")
-    metrics = service.settled()
-    assert metrics.closed("lines") == {"eof": 1}
-    until(lambda: len(service.ledgers) == 1, "the old worker's ledger is gone")
+    shared.wait_for(4, "long")
+    assert Difference(before, shared.settled()).connections("lines") == (1, {"eof": 1})
+    until(lambda: len(shared.ledgers) == 1, "the old worker's ledger is gone")
 
 
-def test_names_said_before(start_service: ServiceMaker) -> None:
+def test_names_said_before(shared: Service) -> None:
     """Names that a worker has said to the old image count in the new one, also in what it sends without being asked."""
-    service = start_service()
-    port = service.port("lines")
+    before, port = shared.settled(), shared.port("lines")
     # Workers with much of it do not wait until they are asked.
     much = b"".join(b"time:%d|ms\n" % (number % 1000) for number in range(8_000))
     load = Load(lambda: half_close(port, LINE + much), 2)
     with load, connect(port) as connection:
         connection.sendall(b"kept:1|c\n" + LINE)
-        service.wait_for(1, "kept")
+        shared.wait_for(1, "kept")
         for number, how in enumerate(SIGNALS, 1):
-            hup(service, number, how)
+            hup(shared, how)
             connection.sendall(b"kept:1|c\nnew%d:1|c\n" % number)
-            service.wait_for(1 + number, "kept")
+            shared.wait_for(1 + number, "kept")
     assert load.sent.failed == []
-    metrics = service.settled()
-    assert metrics.total("hits") == load.completed + 1
-    assert [metrics.total(name) for name in ("kept", "new1", "new2")] == [3, 1, 1]
-    assert metrics.total("time_count") == load.completed * 8_000
-    assert metrics.total("statscounter_recovery_faults_total") == 0
+    added = Difference(before, shared.settled())
+    assert added.total("hits") == load.completed + 1
+    assert [added.total(name) for name in ("kept", "new1", "new2")] == [3, 1, 1]
+    assert added.total("time_count") == load.completed * 8_000
+    assert added.total("statscounter_recovery_faults_total") == 0
 
 
 def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
@@ -240,9 +255,9 @@ def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
     service = start_service(more=[f"--config={file}"], without=["--workers"])
     lines, bares = under_load(service)
     with lines, bares:
-        for number, workers in enumerate((3, 1), 1):
+        for workers in (3, 1):
             file.write_text(f"workers = {workers}\n")
-            hup(service, number)
+            hup(service)
             until(lambda: len(service.worker_pids()) == workers, f"{workers} workers")  # noqa: B023
     exact(service, lines.sent, bares.sent)
     until(lambda: len(service.ledgers) == 1, "the old workers' ledgers are gone")
@@ -258,11 +273,11 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
     lines, bares = under_load(service)
     with lines, bares:
         file.write_text(f'listen = ["{LINES}", "tcp:{more}:{LOOPBACK}:name=more"]\n')
-        hup(service, 1)
+        hup(service)
         half_close(more, b"others:1|c\n")
         service.wait_for(1, "others")
         file.write_text(listen)
-        hup(service, 2)
+        hup(service)
         with pytest.raises(ConnectionRefusedError):
             connect(more)
     metrics = exact(service, lines.sent, bares.sent)
@@ -302,20 +317,21 @@ def test_tac(make_service: ServiceMaker) -> None:
     service.start()
     lines, bares = under_load(service)
     with lines, bares:
-        hup(service, 1, signal.SIGUSR2)
+        hup(service, signal.SIGUSR2)
     exact(service, lines.sent, bares.sent)
 
 
-def test_reload_while_commits_fail_is_refused(start_service: ServiceMaker) -> None:
+def test_reload_while_commits_fail_is_refused(shared: Service) -> None:
     """A reload is refused while the store cannot be written, and works when it can."""
-    service = start_service()
-    with closing(sqlite3.connect(service.state / "totals.sqlite", isolation_level=None)) as other:
+    before = shared.log.count(COMPLETE)
+    with closing(sqlite3.connect(shared.state / "totals.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        half_close(service.port("lines"), LINE)
-        until(lambda: service.status()["last_commit_error"], "commits fail")
-        os.kill(service.process.pid, signal.SIGHUP)
-        until(lambda: "the reload is refused while commits fail" in service.log, "it is refused")
+        half_close(shared.port("lines"), b"refused:1|c\n")
+        until(lambda: shared.status()["last_commit_error"], "commits fail")
+        os.kill(shared.process.pid, signal.SIGHUP)
+        until(lambda: "the reload is refused while commits fail" in shared.log, "it is refused")
         other.execute("ROLLBACK")
-    service.wait_for(1, "hits")
-    hup(service)
-    assert service.settled().total("hits") == 1
+    shared.wait_for(1, "refused")
+    assert shared.log.count(COMPLETE) == before
+    hup(shared)
+    assert shared.settled().total("refused") == 1
