@@ -82,6 +82,7 @@ TOGETHER_BY_PARAMETER = (
     "tests/functional/test_reload.py",
     "tests/functional/test_security.py",
     "tests/functional/test_sources.py",
+    "tests/functional/test_stop.py",
     "tests/functional/test_transports.py",
     "tests/functional/test_ways_to_run.py",
 )
