@@ -30,7 +30,7 @@ enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
-    VERSION = 5, /* of what Python calls here; raised with it in native.py */
+    VERSION = 6, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
     MOST_READS = 1024, /* in one run of which the sources are counted */
     MOST_DATAGRAMS = 256,
@@ -72,6 +72,7 @@ typedef struct {
     Client client;    /* of the connection that is served; its set of records, NULL while it is not known */
     Source *set;
     Limit *limit; /* NULL: there is none */
+    int is_over;  /* whether the connection that is served is over the rate of its source, and is only counted so */
     unsigned char *origins; /* the address of each frame's client, zeros for one that is not known */
     Py_ssize_t origins_size;
 } Run;
@@ -189,7 +190,8 @@ static int leave(Run *run, int connection, const unsigned char *data, Py_ssize_t
     run->ended = length > 0;
     if (run->set)
         add32(&source_of(run)->connections, 1);
-    return keep(run->unfinished, Py_BuildValue("(iy#y#)", connection, data, length, origin, (Py_ssize_t)ADDRESS));
+    return keep(run->unfinished,
+                Py_BuildValue("(iy#y#i)", connection, data, length, origin, (Py_ssize_t)ADDRESS, run->is_over));
 }
 
 /* Leave a connection of which the header was read. Python reads it again: it asks for the address in it, and counts it
@@ -204,7 +206,7 @@ static int leave_headed(Run *run, int connection, const unsigned char *data, Py_
         memcpy(PyBytes_AsString(all) + run->header_size, data, (size_t)length);
     run->received -= (uint64_t)run->header_size;
     run->ended = length > 0;
-    return keep(run->unfinished, Py_BuildValue("(iNO)", connection, all, Py_None));
+    return keep(run->unfinished, Py_BuildValue("(iNOi)", connection, all, Py_None, run->is_over));
 }
 
 static int end(Run *run, int connection, Py_ssize_t reason)
@@ -329,7 +331,8 @@ static int is_within(Run *run, int connection)
     count(run->cells, limit->all);
     if (run->set)
         add32(&source_of(run)->limited, 1);
-    if (limit->memory.cells[ACTION] == OBSERVE)
+    run->is_over = limit->memory.cells[ACTION] == OBSERVE;
+    if (run->is_over)
         return 1;
     turn_away(run, connection);
     return 0;
@@ -418,7 +421,7 @@ static PyObject *accept_run(Run *run, int listener, int budget)
         taken++;
         int ready = 1;
         run->set = NULL;
-        run->client.is_known = 0;
+        run->client.is_known = run->is_over = 0;
         if (run->versions)
             ready = take_header(run, connection, place);
         else if (place)

@@ -23,7 +23,7 @@ def lines(
     confirms: int = 0,
     /,
 ) -> tuple[
-    int, int, list[bytes], list[tuple[int, bytes, int]], int, int, list[tuple[int, bytes | None, bytes | None]], bytes
+    int, int, list[bytes], list[tuple[int, bytes, int]], int, int, list[tuple[int, bytes | None, bytes | None, int]], bytes
 ]: ...
 def bare(
     listener: int,

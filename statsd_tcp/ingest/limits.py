@@ -66,20 +66,30 @@ class ListenerLimits:
         self._closed, self._all = indexes.limited, indexes.source_limited[limits.action]
         self.is_observed = limits.action == OBSERVE
         self.resets = limits.action == RESET
+        self.is_over = False
+        """Whether the connection that is being served is over its source's rate, and only observed. Inner loops in C say
+        it before they leave one."""
         self.writer: Any = (*limits.writer, self._closed, self._all)
         """What inner loops in C need."""
 
     def admits(self, origin: bytes) -> bool:
         """Take a connection from its source's rate; return whether it is to be served."""
-        return self._limits.admits(origin, self.index) or self._is_over(origin)
+        self.is_over = not self._limits.admits(origin, self.index)
+        return not self.is_over or self._note_over(origin)
 
     def hold(self, origin: bytes) -> tuple[bool, int]:
-        """Count a connection as open; return whether it may be, and what to `release` when it ends."""
+        """Count a connection as open; return whether it may be, and what to `release` when it ends.
+
+        One that is over a limit is not counted as open, and only once as limited: if it were not just observed, it would
+        be closed by then.
+        """
+        if self.is_over:
+            return True, NOT_HELD
         within, place = self._limits.limits.hold(origin, self.index)
-        if within or self._is_over(origin):
+        if within:
             return True, place
         self.release(place)
-        return False, NOT_HELD
+        return self._note_over(origin), NOT_HELD
 
     def release(self, place: int) -> None:
         """Count it as open no longer."""
@@ -103,7 +113,7 @@ class ListenerLimits:
             else:
                 connection.recv(_RECEIVE_SIZE, _DONTWAIT)
 
-    def _is_over(self, origin: bytes) -> bool:
+    def _note_over(self, origin: bytes) -> bool:
         """Count a connection over a limit; return whether it is served nevertheless."""
         self._cells[self._all] += 1
         if self._sources is not None:

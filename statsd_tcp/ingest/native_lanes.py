@@ -23,7 +23,7 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 5  # noqa: PLR2004
+    BUILT = _burst.VERSION == 6  # noqa: PLR2004
 
 __all__ = ["BUILT", "NativeCountLane", "NativeLineLane"]
 
@@ -91,7 +91,9 @@ class NativeLineLane(LineLane):
             self._limit,
         )
         intake.took(self._index, chunks, gauges, received, origins)
-        for descriptor, data, origin in unfinished:
+        for descriptor, data, origin, is_over in unfinished:
+            if self._limits is not None:
+                self._limits.is_over = bool(is_over)
             self._go_on(descriptor, data, origin)
         return accepted, error
 

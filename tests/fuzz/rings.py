@@ -93,7 +93,7 @@ def _check(given: Given) -> None:
         taken, error, chunks, gauges, received, tick, unfinished, origins = _burst.lines(
             listener.fileno(), given.budget, given.reads, given.at_once, *counted
         )
-        left = [(data, stack.enter_context(socket.socket(fileno=number))) for number, data, _ in unfinished]
+        left = [(data, stack.enter_context(socket.socket(fileno=number))) for number, data, _, _ in unfinished]
         frames = list(read_frames(found.ring, given.head, found.cells[JOURNAL_HEAD]))
         _check_sources(memory, taken, [frame.lines for frame in frames], origins)
         model = _Model(given, wanted, brim, [frame.tick for frame in frames])

@@ -117,16 +117,31 @@ class LineTests(LimitsTestCase):
         self.only(connections=4, lines=2, nbytes=12, limited=2)
 
     def test_observe(self) -> None:
-        """When limits are only observed, all lines are taken."""
+        """When limits are only observed, all lines are taken, and each connection over a limit is counted once."""
         self.limit(OBSERVE, 1, 1)
         self.line_lane()
         for _ in range(3):
             self.client(LINE)
-        for _ in range(2):
-            self.client(LINE, fin=False)
+        for data in (LINE, b"a:1", b""):
+            self.client(data, fin=False)
         self.poll(LATE_POLLS)
         self.assertEqual(({"eof": 3}, {"observe": 5}), (self.closed, self.limited()))
-        self.assertEqual((5, 2), (len(self.tally.lines), self.still_open()))
+        self.assertEqual((4, 0), (len(self.tally.lines), self.still_open()))
+
+    def test_observe_open(self) -> None:
+        """One over the limit of open ones, which would have been closed, takes no place of those that are observed."""
+        self.limit(OBSERVE, most_open=1)
+        self.line_lane()
+        within = self.client(LINE, fin=False)
+        self.poll()
+        self.client(LINE, fin=False)
+        self.poll(LATE_POLLS)
+        self.assertEqual((1, {"observe": 1}), (self.still_open(), self.limited()))
+        within.fin()
+        self.poll(LATE_POLLS)
+        self.client(LINE, fin=False)
+        self.poll(LATE_POLLS)
+        self.assertEqual((1, {"observe": 1}), (self.still_open(), self.limited()))
 
     def test_open(self) -> None:
         """Short connections do not count as open. Of those that stay only as many may as are allowed at once."""
@@ -235,6 +250,17 @@ class BalancedTests(LimitsTestCase):
             self.client(data)
             self.poll()
         self.assertNotIn("limited", self.closed)
+
+    def test_observe(self) -> None:
+        """A connection that is over both limits is counted once, whichever way its header comes."""
+        self.start(action=OBSERVE, burst=1, most_open=1)
+        header = GOOD["v2"].data
+        for data in (header, header, header + LINE, header + b"a:1", header[:5]):
+            client = self.client(data, fin=False)
+            self.poll(LATE_POLLS)
+        client.send(header[5:])
+        self.poll(LATE_POLLS)
+        self.assertEqual(({}, {"observe": 4}, 1), (self.closed, self.limited(), self.still_open()))
 
     def test_exempt(self) -> None:
         """An exempt network is one of clients, not of balancers."""
