@@ -127,7 +127,7 @@ class ServiceView:
     def _who(self, arguments: Sequence[str], peer: Any) -> Deferred[Sequence[str]]:
         who = self._report.who
         if not who.may_see(peer):
-            raise CommandError("sources are shown to clients on this machine, and to the networks of --who-to")
+            raise CommandError("sources are shown over loopback, and to the networks of --who-to")
         if not who.counts:
             raise CommandError("sources are not counted: --who says when they are")
         number, by = _top_of(arguments)

@@ -23,7 +23,14 @@ def lines(
     confirms: int = 0,
     /,
 ) -> tuple[
-    int, int, list[bytes], list[tuple[int, bytes, int]], int, int, list[tuple[int, bytes | None, bytes | None, int]], bytes
+    int,
+    int,
+    list[bytes],
+    list[tuple[int, bytes, int]],
+    int,
+    int,
+    list[tuple[int, bytes | None, bytes | None, int]],
+    bytes,
 ]: ...
 def bare(
     listener: int,

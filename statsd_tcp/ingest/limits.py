@@ -67,8 +67,8 @@ class ListenerLimits:
         self.is_observed = limits.action == OBSERVE
         self.resets = limits.action == RESET
         self.is_over = False
-        """Whether the connection that is being served is over its source's rate, and only observed. Inner loops in C say
-        it before they leave one."""
+        """Whether the connection that is being served is over its source's rate. Inner loops in C tell it of those that
+        they leave."""
         self.writer: Any = (*limits.writer, self._closed, self._all)
         """What inner loops in C need."""
 
@@ -80,8 +80,8 @@ class ListenerLimits:
     def hold(self, origin: bytes) -> tuple[bool, int]:
         """Count a connection as open; return whether it may be, and what to `release` when it ends.
 
-        One that is over a limit is not counted as open, and only once as limited: if it were not just observed, it would
-        be closed by then.
+        One that is over a limit is not counted as open, and only once as limited: if it were not just observed, it
+        would be closed by then.
         """
         if self.is_over:
             return True, NOT_HELD

@@ -10,6 +10,8 @@ __all__ = ["Counted", "Mask", "Names", "network", "parse_mask", "parse_who", "re
 
 _MOST_NAMES = 100_000
 _LONGEST_NAME = 64
+_LARGEST_FILE = 32 << 20
+"""Bytes: as many names with their networks take a half of it. Else a wrong path, of a device, would take all memory."""
 
 Counted = Literal["", "yes", "all"]
 """What is counted by source: nothing, connections where that costs little, or datagrams, too."""
@@ -77,7 +79,11 @@ def read_names(text: str) -> Names:
     """Read the file of that path: ``CIDR NAME`` on each line, and comments from ``#`` on."""
     path = Path(text).expanduser()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise ValueError(f"{path} is larger than {_LARGEST_FILE >> 20} MiB")
+        lines = data.decode().splitlines()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -141,9 +141,14 @@ class Who:
 
     # What pages show.
 
+    @property
+    def labels(self) -> list[str]:
+        """Return those of all listeners."""
+        return [one.label for one in self._listeners]
+
     def rows(self, number: int, by: str = "connections", listener: str | None = None) -> list[SourceRow]:
         """Return the sources with the most; by one of `summary.COLUMNS`, of all listeners or of the one so labelled."""
-        labels = [one.label for one in self._listeners]
+        labels = self.labels
         if self._view is None or (listener is not None and listener not in labels):
             return []
         index = None if listener is None else labels.index(listener)

@@ -20,7 +20,7 @@ REFRESH = 5
 SOURCES = 20
 """Sources that the page shows."""
 
-NOT_SHOWN = "<p>Sources are shown to clients on this machine, and to the networks of <code>--who-to</code>.</p>\n"
+NOT_SHOWN = "<p>Sources are shown over loopback, and to the networks of <code>--who-to</code>.</p>\n"
 """What stands in their place for others."""
 
 _LINKS = (

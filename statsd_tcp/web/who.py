@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ MOST = 1000
 
 _TOP = 50
 
-NOT_SHOWN = "sources are shown to clients on this machine, and to the networks of --who-to"
+NOT_SHOWN = "sources are shown over loopback, and to the networks of --who-to"
 _NOT_COUNTED = "sources are not counted: --who says when they are"
 
 
@@ -43,7 +44,7 @@ class WhoPage(Page):
         if not who.counts:
             return plain_text(request, 404, _NOT_COUNTED)
         try:
-            asked = _query(request)
+            asked = _query(request, who.labels)
         except _QueryError as error:
             return plain_text(request, 400, str(error))
         fresh = who.fresh()
@@ -75,8 +76,8 @@ class WhoPage(Page):
         return msgspec.json.encode(answer) + b"\n"
 
 
-def _query(request: Request) -> tuple[int, str, str | None]:
-    """Read what is asked for; raises `_QueryError`."""
+def _query(request: Request, labels: Sequence[str]) -> tuple[int, str, str | None]:
+    """Read what is asked for, given the labels of all listeners; raises `_QueryError`."""
     given = {
         name.decode(errors="replace"): values[-1].decode(errors="replace") for name, values in request.args.items()
     }
@@ -85,4 +86,6 @@ def _query(request: Request) -> tuple[int, str, str | None]:
         raise _QueryError(f"top= is not a whole number from 1 to {MOST}")
     if by not in BY:
         raise _QueryError(f"by= is not one of {', '.join(BY)}")
+    if listener is not None and listener not in labels:
+        raise _QueryError(f"listener= is not one of {', '.join(labels)}")
     return int(top), by, listener

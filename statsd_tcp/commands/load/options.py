@@ -187,6 +187,10 @@ def _lines(given: argparse.Namespace) -> int:
     return given.lines or DEFAULT_LINES[mode]
 
 
+_LARGEST_MIX = 1 << 20
+"""Bytes. Else a wrong path, of a device, would take all memory."""
+
+
 def _mix(given: argparse.Namespace) -> Mix | None:
     if given.mode is not Mode.MIX:
         if given.mix is not None:
@@ -199,7 +203,11 @@ def _mix(given: argparse.Namespace) -> Mix | None:
     if given.mix is None:
         return read_mix(DEFAULT_MIX, "the default mix")
     try:
-        return read_mix(Path(given.mix).read_text(encoding="utf-8"), given.mix)
+        with Path(given.mix).open("rb") as file:
+            data = file.read(_LARGEST_MIX + 1)
+        if len(data) > _LARGEST_MIX:
+            raise UsageError(f"--mix: {given.mix} is larger than {_LARGEST_MIX >> 20} MiB")
+        return read_mix(data.decode(), given.mix)
     except MixError as error:
         raise UsageError(f"--mix: {error}") from None
     except UnicodeDecodeError:

@@ -163,7 +163,11 @@ class RefusalTests(SynchronousTestCase):
     def test_bad_files(self) -> None:
         """A file that is no mix is refused with its name and the line at fault."""
         path = make_folder(self) / "mix"
-        table = {b"bare 1\nudp 1\n": f"{path}:2: 'udp' is not", b"\xff": f"{path} is not a text in UTF-8"}
+        table = {
+            b"bare 1\nudp 1\n": f"{path}:2: 'udp' is not",
+            b"\xff": f"{path} is not a text in UTF-8",
+            bytes((1 << 20) + 1): f"{path} is larger than 1 MiB",
+        }
         for content, fault in table.items():
             path.write_bytes(content)
             error = self.assertRaises(UsageError, options, "--mode", "mix", "--mix", str(path))

@@ -72,3 +72,8 @@ class NamesTests(SynchronousTestCase):
         path.write_bytes(b"10.0.0.0/8 \xff\n")
         with self.assertRaisesRegex(ValueError, "is not UTF-8"):
             read_names(str(path))
+
+    def test_devices(self) -> None:
+        """A file without an end is refused when it is larger than all names that there may be."""
+        with self.assertRaisesRegex(ValueError, "^/dev/zero is larger than 32 MiB$"):
+            read_names("/dev/zero")
