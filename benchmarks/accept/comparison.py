@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--peers", nargs="+", choices=PEERS, default=list(DEFAULT_PEERS), metavar="PEER", help=", ".join(PEERS))
     usual = f"those below (default {' '.join(DEFAULT)})"
     add("--workloads", nargs="+", choices=WORKLOADS, default=list(DEFAULT), metavar="WORKLOAD", help=usual)
-    add("--rate", type=float, default=RATE, metavar="N", help="connections/s of the paced workloads (default 10000)")
+    paced = "connections/s of the paced workloads, of kept-thousand lines/s (default 10000)"
+    add("--rate", type=float, default=RATE, metavar="N", help=paced)
     add("--at-rest", action="store_true", help="measure 10 connections/s instead: delay and wake-ups")
     add(
         "--memory", type=int, nargs="?", const=100_000, metavar="N", help="measure memory instead, around N connections"

@@ -23,6 +23,8 @@ from benchmarks.programs import Report, ToolError, generate
 WARM_UP = 500
 """Connections before the clock starts: imports, caches and adaptive parts of a server have then settled."""
 WARM_UP_RATE = 2000
+OPENING = 1.0
+"""Seconds of the spell that is subtracted, where the opening of the connections is no part of the cost."""
 REST_TIMEOUT = 15.0
 """Seconds in which a server must have come to rest after its last client."""
 QUIET = 0.1
@@ -32,7 +34,7 @@ AT_REST_RATE = 10
 
 
 class Specification(measurement.Specification, frozen=True, kw_only=True):
-    """What to measure. ``pace`` is in connections per second, ``connections`` is for kind ``memory``."""
+    """What to measure. ``pace`` is in the workload's units per second, ``connections`` is for kind ``memory``."""
 
     kind: Literal["load", "rest", "memory"]
     pace: float
@@ -136,12 +138,25 @@ def warm_up(server: Server, workload: Workload, cpu: int | None) -> Report:
 
 
 def measure_load(spec: Specification, server: Server, workload: Workload) -> Load:
-    """Let the clients come, and see what that cost."""
+    """Let the clients come, and see what that cost.
+
+    Where their opening is no part of it, they come twice, then for longer. What that costs more is the result.
+    """
     warm = warm_up(server, workload, spec.client_cpu)
+    lengths = (OPENING, OPENING + spec.seconds) if workload.opens_first else (spec.seconds,)
+    loads = [spell(spec, server, workload, seconds) for seconds in lengths]
+    problems = [problem for load in loads for problem in client_problems(load.report)]
+    problems += count_problems(workload.role, [warm, *(load.report for load in loads)], server)
+    cost = difference(loads[1], loads[0]) if workload.opens_first else loads[0]
+    return msgspec.structs.replace(cost, problems=problems)
+
+
+def spell(spec: Specification, server: Server, workload: Workload, seconds: float) -> Load:
+    """What some seconds of the clients cost, until the server has come to rest."""
     soft_pids = [proc.soft_interrupts(cpu) for cpu in (spec.server_cpu, spec.client_cpu)]
     pids = (server.workers, server.others, *soft_pids)
     before, drops_before = [proc.usage(group) for group in pids], proc.listen_counters()
-    report = generate(server.port, workload.arguments(spec.pace), seconds=spec.seconds, cpu=spec.client_cpu)
+    report = generate(server.port, workload.arguments(spec.pace), seconds=seconds, cpu=spec.client_cpu)
     wait_until_done(server)
     after, drops_after = [proc.usage(group) for group in pids], proc.listen_counters()
     worker, others, soft, client_soft = (late.since(early) for late, early in zip(after, before, strict=True))
@@ -155,8 +170,18 @@ def measure_load(spec: Specification, server: Server, workload: Workload) -> Loa
         client_soft_interrupt_s=client_soft.on_cpu_ns / 1e9,
         overflows=dropped["ListenOverflows"],
         drops=dropped["ListenDrops"],
-        problems=client_problems(report) + count_problems(workload.role, [warm, report], server),
+        problems=[],
     )
+
+
+def difference(longer: Load, shorter: Load) -> Load:
+    """How much more the longer of two spells was, in all that grows with time."""
+    times = ("server_s", "others_s", "server_waited_s", "soft_interrupt_s", "client_soft_interrupt_s")
+    grown = {name: getattr(longer, name) - getattr(shorter, name) for name in times}
+    sums = ("lines", "bytes", "elapsed_s", "cpu_s", "waited_s")
+    report = {name: getattr(longer.report, name) - getattr(shorter.report, name) for name in sums}
+    report["line_rate"] = report["lines"] / report["elapsed_s"]
+    return msgspec.structs.replace(longer, report=msgspec.structs.replace(longer.report, **report), **grown)
 
 
 def measure_rest(spec: Specification, server: Server, workload: Workload) -> Rest:

@@ -15,7 +15,8 @@ class Workload:
     """One way in which clients behave.
 
     Paced ones come as independent clients do, the others as fast as ``at_once`` clients can. ``unit`` is what
-    the server's CPU is divided by.
+    the server's CPU is divided by. ``opens_first``: all connections are opened before the first line, which is no part
+    of the cost.
     """
 
     name: str
@@ -26,9 +27,10 @@ class Workload:
     paced: bool
     at_once: int = AT_ONCE
     unit: Literal["connection", "line"] = "connection"
+    opens_first: bool = False
 
     def arguments(self, pace: float) -> list[str]:
-        """What the generator is told, without its bounds; `pace` is in connections per second."""
+        """What the generator is told, without its bounds; `pace` is in units per second."""
         timing = ["--rate", str(pace)] if self.paced else ["--concurrency", str(self.at_once)]
         return ["--mode", *self.mode, *timing]
 
@@ -86,6 +88,16 @@ _ALL = (
         paced=False,
         at_once=4,
         unit="line",
+    ),
+    Workload(
+        "kept-thousand",
+        "single counter lines over 1,000 connections that stay; paced",
+        "lines",
+        "epoll",
+        ("kept", "--concurrency", "1000", "--block", "1"),
+        paced=True,
+        unit="line",
+        opens_first=True,
     ),
 )
 

@@ -77,7 +77,7 @@ def read_datagrams(
     return count, end, received, 0, 0, parts
 
 
-class DatagramLane(Watched):
+class DatagramLane(Watched[socket.socket]):
     """One UDP socket."""
 
     def __init__(

@@ -38,7 +38,7 @@ _DONTWAIT = socket.MSG_DONTWAIT
 _STREAM = socket.SOCK_STREAM
 
 
-class AcceptLane(Watched):
+class AcceptLane(Watched[socket.socket]):
     """One listening socket and what becomes of its connections. `serve` is what the kinds of lane differ in."""
 
     _is_headed = False

@@ -35,7 +35,7 @@ INTERVAL = 0.001
 """Seconds between two polls under load. The kernel's timer for epoll_wait has no finer grain."""
 
 BUSY_BATCH = 3
-"""Connections in one wake-up that mean load."""
+"""Connections, datagrams or clients that have sent something, in one wake-up, that mean load."""
 
 BACKLOGGED = 256
 """A poll that found this many has probably left some: the next one follows at once, after whatever else is due."""
@@ -151,8 +151,9 @@ class Moderator:
         self.busy = False
 
     def rest(self) -> None:
-        """Forget the load: there is no lane left that could bring it."""
-        self.busy = False
+        """Forget the load: no lane is left that accepts. What is open goes on, watched by the reactor."""
+        if self.busy:
+            self._end()
         self._run_if_needed(0)
 
     def unfinished(self) -> list[Unfinished]:

@@ -233,12 +233,13 @@ class LineFactory(Factory):
         *,
         is_headed: bool = False,
         protocol: MakeProtocol | None = None,
+        keep: Callable[[Any], None] | None = None,
     ) -> None:
         """Close connections after ``idle_timeout`` seconds without a byte, and after ``max_age`` in any case; 0: never.
 
         While places are scarce those that never sent one are closed after ``first_byte_timeout`` seconds; 0: never.
         ``is_headed``: connections begin with a header, for which there is a timeout too. ``protocol`` makes the
-        protocol of a connection.
+        protocol of a connection. ``keep`` is told of each transport, which may wait elsewhere than in the reactor.
         """
         self.reactor = reactor
         self._cells = cells
@@ -251,6 +252,7 @@ class LineFactory(Factory):
         self._max_age = int(max_age * NANOSECONDS)
         self.is_headed = is_headed
         self._make: MakeProtocol = protocol or self.ordinary
+        self._keep = keep
         times = (idle_timeout, first_byte_timeout, max_age, HEADER_TIMEOUT if is_headed else 0.0)
         self._between_sweeps = min(filter(None, times)) / SWEEPS_PER_TIMEOUT
         self._protocols: set[LineProtocol] = set()
@@ -286,6 +288,8 @@ class LineFactory(Factory):
     def joined(self, protocol: LineProtocol) -> None:
         """Note a new connection."""
         self._protocols.add(protocol)
+        if self._keep is not None:
+            self._keep(protocol.transport)
         if self._max_age and protocol.ages:
             protocol.leaves_at = protocol.begun + int(self._max_age * random.uniform(SHORTEST_LIFE, 1.0))  # noqa: S311
         if self.is_paused:

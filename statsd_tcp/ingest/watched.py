@@ -1,10 +1,11 @@
-"""A socket that the reactor watches while its moderator says so: what accept lanes and datagram lanes share."""
+"""A socket that the reactor watches while its moderator says so: what all lanes share."""
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
@@ -15,19 +16,20 @@ from statsd_tcp.ingest.moderation import Moderator
 __all__ = ["Watched"]
 
 
+_Port = TypeVar("_Port", socket.socket, select.epoll)
+
+
 @implementer(IReadDescriptor)
-class Watched:
+class Watched(Generic[_Port]):
     """A reader of one socket, which its moderator has watched at rest and polls by itself under load.
 
     ``lost`` is called when the reactor drops the reader because a poll raised: nothing would read from then on.
     """
 
-    def __init__(
-        self, reactor: Any, port: socket.socket, moderator: Moderator, lost: Callable[[Failure], None]
-    ) -> None:
-        """Read ``port``, which must not block, from `start` on."""
+    def __init__(self, reactor: Any, port: _Port, moderator: Moderator, lost: Callable[[Failure], None]) -> None:
+        """Read ``port``, which must not block, from `start` on. An epoll is readable when one of its sockets is."""
         self._reactor = reactor
-        self._port = port
+        self._port: Any = port
         self._moderator = moderator
         self._lost = lost
         self._watched = False
@@ -35,7 +37,8 @@ class Watched:
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
-        return self._port.fileno()
+        descriptor: int = self._port.fileno()
+        return descriptor
 
     def logPrefix(self) -> str:
         """Name the lane in the log."""

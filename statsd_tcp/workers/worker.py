@@ -30,6 +30,7 @@ from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.kept_lane import KeptLane
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
@@ -140,6 +141,7 @@ class Worker:
         )
         self._moderator = Moderator(reactor, self._intake, failed)
         self._occupancy = Occupancy(boot.connections)
+        self._kept_lane = KeptLane(reactor, self._moderator, failed)
         self._factories: dict[int, LineFactory] = {}
         self._eviction = Eviction(reactor, self._intake, self._occupancy, self._kept)
         self._occupancy.make_room = self._eviction.make_room
@@ -230,6 +232,7 @@ class Worker:
         for factory in self._factories.values():
             factory.drain()
         self._moderator.stop()
+        self._kept_lane.start()
         self._intake.settle()
         longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
         if longest:
@@ -407,7 +410,8 @@ class Worker:
         is_headed = bool(spec.proxy)
         material = self._boot.tls.get(spec.index)
         if material is None:
-            return LineFactory(*common, is_headed=is_headed, protocol=self._protocol(spec))
+            keep = self._kept_lane.keep
+            return LineFactory(*common, is_headed=is_headed, protocol=self._protocol(spec), keep=keep)
         from statsd_tcp.ingest.tls_lane import StoringTlsProtocol, TlsFactory
 
         kind = partial(StoringTlsProtocol, self._batches) if spec.stores else None

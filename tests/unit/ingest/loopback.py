@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.ingest import intake, moderation, protocol
 from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.kept_lane import KeptLane
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
 from statsd_tcp.ingest.limits import ListenerLimits
@@ -225,6 +226,8 @@ class IngestTestCase(SynchronousTestCase):
         self.limits: ListenerLimits | None = None
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
+        self.kept_lane = KeptLane(self.reactor, self.moderator, self.failures.append)
+        self.addCleanup(self.kept_lane.let_go)
         self.occupancy = Occupancy(100)
         self.factory = self.make_factory()
         self.listener = make_listener()
@@ -238,7 +241,7 @@ class IngestTestCase(SynchronousTestCase):
     def make_factory(self, max_age: float = 0.0, **keywords: Any) -> LineFactory:
         """Make the factory of connections that the accept lane gives away."""
         common = (self.reactor, self.cells, self.indexes, self.moderator, self.occupancy)
-        return LineFactory(*common, IDLE_TIMEOUT, max_age=max_age, **keywords)
+        return LineFactory(*common, IDLE_TIMEOUT, max_age=max_age, keep=self.kept_lane.keep, **keywords)
 
     def _close_transports(self) -> None:
         for one in list(self.factory._protocols):

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.ingest import eviction
 from statsd_tcp.ingest.eviction import GRACE, MOST_AT_ONCE, Eviction
 from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.moderation import QUIET_POLLS
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.kernel.peers import source_of
 from tests.unit.ingest.loopback import Client, IngestTestCase, LoopbackReactor, VirtualTime, wait_readable
@@ -186,7 +187,7 @@ class PlacesTests(IngestTestCase):
         self.eviction = Eviction(self.reactor, self.intake, self.occupancy, lambda: self.factory.kept)
         self.occupancy.make_room = self.eviction.make_room
         self.addCleanup(self.eviction.stop)
-        self.line_lane()
+        self.lane = self.line_lane()
         self.clients = [self.held() for _ in range(3)]
         self.assertEqual((3, 3), (self.reactor.adopted, self.occupancy.open))
         self.reactor.advance(GRACE)
@@ -200,8 +201,8 @@ class PlacesTests(IngestTestCase):
         return client
 
     def turn(self) -> None:
-        """Let the server do all that it can do now."""
-        for _ in range(5):
+        """Let the server do all that it can do now, until it is at rest."""
+        for _ in range(QUIET_POLLS + 4):
             self.reactor.turn()
             self.tick()
 
@@ -219,7 +220,7 @@ class PlacesTests(IngestTestCase):
         self.clients[0].send(b"b\nhalf")
         late = self.connect()
         late.send(b"a\n")
-        self.moderator.woken(self.moderator._lanes[0])
+        self.moderator.woken(self.lane)
         self.assertEqual({"evicted": 1}, self.closed)
         self.assertEqual(b"", self.clients[0].end())
         self.turn()
@@ -249,7 +250,7 @@ class PlacesTests(IngestTestCase):
         self.clients[0].send(b"b")
         self.clients[0].fin()
         self.connect()
-        self.moderator.woken(self.moderator._lanes[0])
+        self.moderator.woken(self.lane)
         self.assertEqual(({"eof": 1}, [b"b"]), (self.closed, self.tally.lines))
 
     def test_none_to_be_had(self) -> None:

@@ -214,9 +214,7 @@ class LaneTests(IngestTestCase):
         self.assertEqual(1, self.reactor.adopted)
         client.send(LINE)
         client.fin()
-        self.reactor.turn()
-        self.reactor.turn()
-        self.tick()
+        self.tick(2)
         self.assertEqual(({"eof": 1}, [b"a:1|c"]), (self.closed, self.tally.lines))
 
     def test_without_a_descriptor(self) -> None:

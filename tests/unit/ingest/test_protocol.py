@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statsd_tcp.ingest import protocol
+from statsd_tcp.ingest.moderation import QUIET_POLLS
 from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.wire.tails import Tails
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, IngestTestCase
@@ -20,6 +21,7 @@ class IdleTests(IngestTestCase):
         for client in clients:
             client.fin()
         self.reactor.turn()
+        self.tick(QUIET_POLLS)
         self.reactor.advance(IDLE_TIMEOUT)
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertEqual({"eof": 5}, self.closed)
@@ -77,6 +79,7 @@ class UnfinishedTests(IngestTestCase):
         shorter.send(b"c\n")
         longer.fin()
         self.reactor.turn()
+        self.tick()
         self.intake.settle()
         self.assertEqual(([b"b:1|c"], {"line_too_long": 1}), (self.tally.lines, self.tally.rejected))
 
@@ -189,8 +192,9 @@ class DrainTests(IngestTestCase):
     """The service stops."""
 
     def drain(self) -> None:
-        """End all connections."""
+        """End all connections, as a worker does."""
         self.factory.drain()
+        self.moderator.stop()
         self.reactor.turn()
         self.assertEqual(0, self.occupancy.open)
         self.assertEqual([], self.reactor.getDelayedCalls())

@@ -55,12 +55,12 @@ class StoringTestCase(IngestTestCase):
         self.lane = self.line_lane(**self.keys)
 
     def turn(self, times: int = 6) -> None:
-        """Let the server read and write."""
+        """Let the server read and write, a millisecond for each turn."""
         self.intake.tick += 1
         self.lane.poll()
         for _ in range(times):
             self.reactor.turn()
-            self.reactor.advance(0)
+            self.tick()
         self.intake.settle()
 
     def client(self, data: bytes) -> Client:
