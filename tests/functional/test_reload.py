@@ -40,6 +40,9 @@ def hup(service: Service, how: signal.Signals = signal.SIGHUP) -> None:
     reloaded(service, before + 1)
 
 
+WITH_TWO = pytest.mark.parametrize("shared", ["2 workers"], indirect=True)
+
+
 @pytest.fixture(scope="module", params=["1 worker"])
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Yield a service that several tests reload."""
@@ -51,18 +54,16 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made.end()
 
 
-def exact(service: Service, lines: Sent, bares: Sent) -> Metrics:
-    """Check that no client failed, and that all were counted once."""
+def exact(service: Service, before: Metrics, lines: Sent, bares: Sent) -> Difference:
+    """Check that no client failed, and that all were counted once; return what has come."""
     assert (lines.failed, bares.failed) == ([], [])
     assert min(lines.completed, bares.completed) > 0
-    service.wait_for(lines.completed, "hits")
-    metrics = service.settled()
-    assert metrics.total("hits") == lines.completed
-    assert metrics.accepted("lines") == lines.completed
-    assert metrics.accepted("bare") == bares.completed
-    assert metrics.closed("lines") == {"eof": lines.completed}
-    assert metrics.closed("bare") == {"counted": bares.completed}
-    return metrics
+    service.wait_for(sum(before.values("hits")) + lines.completed, "hits")
+    added = Difference(before, service.settled())
+    assert added.total("hits") == lines.completed
+    assert added.connections("lines") == (lines.completed, {"eof": lines.completed})
+    assert added.connections("bare") == (bares.completed, {"counted": bares.completed})
+    return added
 
 
 def under_load(service: Service) -> tuple[Load, Load]:
@@ -71,20 +72,20 @@ def under_load(service: Service) -> tuple[Load, Load]:
     return Load(lambda: half_close(lines, LINE)), Load(lambda: bare(port), 1)
 
 
-def test_again_and_again_under_load(start_service: ServiceMaker) -> None:
+@WITH_TWO
+def test_again_and_again_under_load(shared: Service) -> None:
     """Reloads under load refuse and reset no client, and every connection and line is counted once."""
-    service = start_service(workers=2)
-    pid, workers = service.process.pid, set(service.worker_pids().values())
-    lines, bares = under_load(service)
+    before, pid, workers = shared.settled(), shared.process.pid, set(shared.worker_pids().values())
+    lines, bares = under_load(shared)
     with lines, bares:
         for how in SIGNALS:
-            hup(service, how)
-    metrics = exact(service, lines.sent, bares.sent)
-    assert service.process.pid == pid
-    assert workers.isdisjoint(service.worker_pids().values())
-    assert metrics.total("statscounter_worker_restarts_total") == 0
-    assert metrics.total("statscounter_config_last_reload_successful") == 1
-    assert len(service.ledgers) == 2
+            hup(shared, how)
+    added = exact(shared, before, lines.sent, bares.sent)
+    assert shared.process.pid == pid
+    assert workers.isdisjoint(shared.worker_pids().values())
+    assert added.total("statscounter_worker_restarts_total") == 0
+    assert shared.metrics().total("statscounter_config_last_reload_successful") == 1
+    assert len(shared.ledgers) == 2
 
 
 def test_page(start_service: ServiceMaker, tmp_path: Path) -> None:
@@ -192,20 +193,20 @@ AT_ONCE = pytest.param("", marks=pytest.mark.proof)
 
 
 @pytest.mark.parametrize("behind", [AT_ONCE, "a reload was asked for", "the next image takes over", "starting up"])
-def test_stop_in_the_middle(start_service: ServiceMaker, behind: str) -> None:
+@WITH_TWO
+def test_stop_in_the_middle(shared: Service, behind: str) -> None:
     """A TERM in the middle of a reload is a clean stop, whenever it comes."""
-    service = start_service(workers=2)
-    lines = service.port("lines")
+    before, lines = shared.settled(), shared.port("lines")
     for _ in range(50):
         half_close(lines, LINE)
-    started = service.log.count(behind)
-    os.kill(service.process.pid, signal.SIGHUP)
+    started = shared.log.count(behind)
+    os.kill(shared.process.pid, signal.SIGHUP)
     if behind:
-        until(lambda: service.log.count(behind) > started, f"it says {behind!r}")
-    assert service.stop() == -signal.SIGTERM
-    assert service.ledgers == []
-    metrics = service.start().metrics()
-    assert (metrics.total("hits"), metrics.closed("lines")) == (50, {"eof": 50})
+        until(lambda: shared.log.count(behind) > started, f"it says {behind!r}")
+    assert shared.stop() == -signal.SIGTERM
+    assert shared.ledgers == []
+    added = Difference(before, shared.start().metrics())
+    assert (added.total("hits"), added.connections("lines")[1]) == (50, {"eof": 50})
 
 
 def test_long_lived_connection(shared: Service) -> None:
@@ -253,13 +254,13 @@ def test_grow_and_shrink(start_service: ServiceMaker, tmp_path: Path) -> None:
     file = tmp_path / "statscounter.toml"
     file.write_text("workers = 1\n")
     service = start_service(more=[f"--config={file}"], without=["--workers"])
-    lines, bares = under_load(service)
+    before, (lines, bares) = service.metrics(), under_load(service)
     with lines, bares:
         for workers in (3, 1):
             file.write_text(f"workers = {workers}\n")
             hup(service)
             until(lambda: len(service.worker_pids()) == workers, f"{workers} workers")  # noqa: B023
-    exact(service, lines.sent, bares.sent)
+    exact(service, before, lines.sent, bares.sent)
     until(lambda: len(service.ledgers) == 1, "the old workers' ledgers are gone")
 
 
@@ -270,7 +271,7 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
     file.write_text(listen)
     more = free_port()
     service = start_service(more=[f"--config={file}"], without=["--listen"], workers=2)
-    lines, bares = under_load(service)
+    before, (lines, bares) = service.metrics(), under_load(service)
     with lines, bares:
         file.write_text(f'listen = ["{LINES}", "tcp:{more}:{LOOPBACK}:name=more"]\n')
         hup(service)
@@ -280,8 +281,7 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
         hup(service)
         with pytest.raises(ConnectionRefusedError):
             connect(more)
-    metrics = exact(service, lines.sent, bares.sent)
-    assert metrics.closed("more") == {"eof": 1}
+    assert exact(service, before, lines.sent, bares.sent).connections("more") == (1, {"eof": 1})
 
 
 def test_daemon(make_service: ServiceMaker, tmp_path: Path) -> None:
@@ -315,10 +315,10 @@ def test_tac(make_service: ServiceMaker) -> None:
     service.command, arguments = service.command[:at], service.command[at + 1 :]
     service.environ["STATSCOUNTER_ARGS"] = " ".join(f"'{argument}'" for argument in arguments)
     service.start()
-    lines, bares = under_load(service)
+    before, (lines, bares) = service.metrics(), under_load(service)
     with lines, bares:
         hup(service, signal.SIGUSR2)
-    exact(service, lines.sent, bares.sent)
+    exact(service, before, lines.sent, bares.sent)
 
 
 def test_reload_while_commits_fail_is_refused(shared: Service) -> None:
