@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -55,6 +55,10 @@ CHARTED: Final = 10
 
 ALONE: Final = 0.99
 """The share of a listener's connections from which on its largest source counts as the only one."""
+
+_LOOPBACK_6: Final = IPv6Address("::1")
+_MACHINE: Final = {4: 32, 6: 64}
+"""How many bits of an address of either version stand for one machine."""
 
 MANY: Final = 100.0
 """Connections per second below which one source is nothing to point at."""
@@ -262,8 +266,7 @@ class Who:
 
     def _is_balancer(self, index: int, spread: Spread) -> bool:
         alone = spread.share >= ALONE and spread.per_second >= MANY and self._listeners[index].may_have_header
-        # Programs on this machine often are the only clients.
-        return alone and not _network_of(spread.largest, *self._bits).is_loopback
+        return alone and _is_other_machine(_network_of(spread.largest, *self._bits))
 
     @property
     def _bits(self) -> tuple[int, int]:
@@ -296,3 +299,12 @@ def _network_of(address: bytes, bits_4: int, bits_6: int) -> IPv4Network | IPv6N
     if address.startswith(MAPPED):
         return ip_network((address[len(MAPPED) :], bits_4), strict=False)
     return ip_network((address, bits_6), strict=False)
+
+
+def _is_other_machine(network: IPv4Network | IPv6Network) -> bool:
+    """Return whether a source is one machine, as a balancer is, and not this one, which often is the only client.
+
+    With a wide mask a source is a network of clients. That of loopback is wider than the address itself.
+    """
+    is_one = network.prefixlen >= _MACHINE[network.version]
+    return is_one and not network.is_loopback and _LOOPBACK_6 not in network

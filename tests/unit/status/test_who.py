@@ -244,6 +244,22 @@ class FindingTests(WhoTestCase):
         """Programs on this machine may be all there are."""
         self.assertEqual([], self.finding(("127.0.0.1", 0, 5000)))
 
+    def test_this_machine_by_ipv6(self) -> None:
+        """So may they over IPv6, though what is kept of its address is a network."""
+        self.assertEqual([], self.finding(("::1", 0, 5000)))
+
+    def test_wide_mask(self) -> None:
+        """A network that a wide mask has made one source is not one client."""
+        self._close()
+        self.board = SourceBoard(SourcePlan(KEYS, 24, 48, 64))
+        self.memory = self.board.make()
+        self.who = self.make()
+        self.assertEqual([], self.finding(("10.0.0.1", 0, 5000)))
+
+    def test_one_network(self) -> None:
+        """Of IPv6 one network of 64 bits is one machine."""
+        self.assertEqual(["one-source"], self.finding(("2001:db8::1", 0, 5000)))
+
     def test_with_headers(self) -> None:
         """Where headers say who the clients are, or there can be none, nothing is found."""
         self.assertEqual([], self.finding(("10.0.0.1", 1, 5000)))
