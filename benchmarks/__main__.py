@@ -41,6 +41,7 @@ COMMANDS = {
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
     "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),
     "flood": Command("what others wait while one source connects too often, with and without limits", "flood", "whole"),
+    "tls": Command("handshakes beside nginx and HAProxy, and lines over TLS connections", "tls.comparison", "whole"),
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),

@@ -54,7 +54,10 @@ def server_context(material: TlsMaterial) -> Any:
     from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
 
     ours, *chain = _load_certificates(material.certificates)
-    options: dict[str, Any] = {"extraCertChain": chain} if chain else {}
+    # Sessions are resumed by tickets, which clients keep. A cache of sessions here would grow with every client.
+    options: dict[str, Any] = {"enableSessionTickets": True}
+    if chain:
+        options["extraCertChain"] = chain
     if material.client_ca is not None:
         authorities = [Certificate(X509.from_cryptography(one)) for one in _load_certificates(material.client_ca)]
         options["trustRoot"] = trustRootFromCertificates(authorities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -85,6 +87,44 @@ class FilesTests(SynchronousTestCase):
         said = self.fault(self.authority.issue("other"), self.good)
         self.assertIn("privateKey and certKey=", said)
         self.assertIn("mismatch", said)
+
+
+class ResumptionTests(SynchronousTestCase):
+    """A client that comes again."""
+
+    def setUp(self) -> None:
+        """Make a client that takes every certificate."""
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
+
+    def shake_hands(self, context: Any, session: ssl.SSLSession | None) -> ssl.SSLObject:
+        """Shake hands in memory; give the client's side once it has all that the server said."""
+        server = SSL.Connection(context)
+        server.set_accept_state()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = self.tls.wrap_bio(incoming, outgoing, session=session)
+        for _ in range(3):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            if outgoing.pending:
+                server.bio_write(outgoing.read())
+            with contextlib.suppress(SSL.WantReadError):
+                server.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                incoming.write(server.bio_read(1 << 16))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.read(1)
+        return client
+
+    def test_a_session_is_resumed(self) -> None:
+        """A client resumes its session with a ticket. The server keeps none: they would grow with its clients."""
+        authority = Authority(make_folder(self))
+        good = str(authority.issue("good"))
+        context = server_context(read_tls(TlsFiles(good, good))).getContext()
+        first = self.shake_hands(context, None)
+        self.assertFalse(first.session_reused)
+        self.assertTrue(self.shake_hands(context, first.session).session_reused)
+        self.assertEqual(SSL.SESS_CACHE_OFF, context.get_session_cache_mode())
 
 
 class TlsTestCase(IngestTestCase):
