@@ -1,1 +1,1 @@
-"""What TLS costs: handshakes compared with other servers that have the same key, and lines over connections that stay."""
+"""What TLS costs: handshakes compared with other servers of the same key, and lines over connections that stay."""
