@@ -218,8 +218,10 @@ def _state_at_rest(port: int) -> int:
 
 def _tcp_state(port: int) -> tuple[int, int]:
     """Return the state of the connection from that port, as the kernel numbers it, and its bytes on the way."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    found = [row for row in rows if row[1] == f"0100007F:{port:04X}"]
+    local = f"0100007F:{port:04X}"
+    # Thousands of connections of other tests may be there that have just ended.
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if local in line]
+    found = [row for row in rows if row[1] == local]
     return (int(found[0][3], 16), int(found[0][4].partition(":")[0], 16)) if found else (GONE, 0)
 
 

@@ -37,11 +37,13 @@ def service(shared: Service) -> Service:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_clean_stop(service: Service, number: signal.Signals) -> None:
+def test_clean_stop(start_service: ServiceMaker, number: signal.Signals) -> None:
     """TERM and INT end the service by that signal, with nothing left of it but its state, and no error told."""
+    service = start_service(workers=2)
     port = service.port("bare")
     assert Burst(lambda: bare(port), 50).run() == (50, 0, 0)
-    # That of the reactor and that of the store: numpy has none of its own, however many processors there are.
+    # That of the reactor and that of the store: numpy has none of its own, however many processors there are. Pages
+    # that were asked for would have one.
     assert len(list(Path(f"/proc/{service.process.pid}/task").iterdir())) == 2
     assert service.stop(number) == -number
     assert service.ledgers == []
