@@ -45,6 +45,9 @@ COMMANDS = {
     "guard": Command("instructions of the hot path beside a recorded baseline", "guard.check", ""),
     "tally": Command("what a line costs in the tally, without sockets", "micro.tally", ""),
     "client": Command("what a call costs a program that counts, by client", "micro.calls", ""),
+    "pooling": Command(
+        "the same numbers as a connection per line, by this project's client, and by UDP", "pooling.comparison", "each"
+    ),
     "who": Command("what counting where connections come from costs, in turns with not doing it", "micro.who", "whole"),
     "crafted": Command("what values and texts cost that were chosen to be dear", "micro.crafted", ""),
     "limits": Command("what a check of the limits of a source costs, without sockets", "micro.limits", ""),

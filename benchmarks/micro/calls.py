@@ -34,12 +34,12 @@ Client = tuple[Call, Call, Callable[[], object]]
 
 
 def _own(port: int, **_: int) -> Client:
-    client = _package("statsd_tcp_client").StatsClient("127.0.0.1", port)
+    client = package("statsd_tcp_client").StatsClient("127.0.0.1", port)
     return client.incr, lambda name: client.timing(name, 320), client.close
 
 
 def _own_tagged(port: int, **_: int) -> Client:
-    client = _package("statsd_tcp_client").StatsClient("127.0.0.1", port, dialect="dogstatsd")
+    client = package("statsd_tcp_client").StatsClient("127.0.0.1", port, dialect="dogstatsd")
     return (
         lambda name: client.incr(name, tags=TAGS),
         lambda name: client.timing(name, 320, tags=TAGS),
@@ -48,7 +48,7 @@ def _own_tagged(port: int, **_: int) -> Client:
 
 
 def _datadog(udp: int, **more: Any) -> Client:
-    base = _package("datadog.dogstatsd.base")
+    base = package("datadog.dogstatsd.base")
     client = base.DogStatsd(host="127.0.0.1", port=udp, disable_telemetry=True, **more)
 
     def close() -> None:
@@ -71,7 +71,7 @@ def _datadog_added_up(udp: int, **_: int) -> Client:
 
 
 def _datadog_tagged(udp: int, **_: int) -> Client:
-    client = _package("datadog.dogstatsd.base").DogStatsd(
+    client = package("datadog.dogstatsd.base").DogStatsd(
         host="127.0.0.1", port=udp, disable_telemetry=True, disable_buffering=False, disable_aggregation=False
     )
 
@@ -87,16 +87,17 @@ def _datadog_tagged(udp: int, **_: int) -> Client:
 
 
 def _statsd_udp(udp: int, **_: int) -> Client:
-    client = _package("statsd").StatsClient("127.0.0.1", udp)
+    client = package("statsd").StatsClient("127.0.0.1", udp)
     return client.incr, lambda name: client.timing(name, 320), client.close
 
 
 def _statsd_tcp(port: int, **_: int) -> Client:
-    client = _package("statsd").TCPStatsClient("127.0.0.1", port)
+    client = package("statsd").TCPStatsClient("127.0.0.1", port)
     return client.incr, lambda name: client.timing(name, 320), client.close
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
+    """Import a client's package, or this project's from the checkout."""
     # The client is not installed here: it is a distribution of its own.
     sys.path.insert(0, str(CHECKOUT / "client"))
     return importlib.import_module(name)
@@ -152,10 +153,10 @@ async def _measure_loop(name: str, port: int, udp: int, calls: int) -> dict[str,
 
 async def _loop_client(name: str, port: int, udp: int) -> tuple[Call, Call, Callable[[], Awaitable[object]]]:
     if name == "aiodogstatsd":
-        client = _package("aiodogstatsd").Client(host="127.0.0.1", port=udp)
+        client = package("aiodogstatsd").Client(host="127.0.0.1", port=udp)
         await client.connect()
         return client.increment, lambda each: client.timing(each, value=320), client.close
-    own = _package("statsd_tcp_client.asyncio.client").StatsClient("127.0.0.1", port)
+    own = package("statsd_tcp_client.asyncio.client").StatsClient("127.0.0.1", port)
     return own.incr, lambda each: own.timing(each, 320), own.close
 
 

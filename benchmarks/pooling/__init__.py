@@ -1,0 +1,1 @@
+"""What it buys to keep connections and to add up before sending."""
