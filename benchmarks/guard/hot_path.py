@@ -245,6 +245,32 @@ def late(counted: Counted, *, native: bool = False) -> int:
     return ROUNDS * CLIENTS
 
 
+def datagrams(counted: Counted, *, native: bool = False, who: bool = False) -> int:
+    """Datagrams of one line that wait when their socket is polled: read, journal, tally."""
+    scene = Scene(native=native, who=who)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+    ):
+        port.bind(("127.0.0.1", 0))
+        one.connect(port.getsockname())
+        lane = scene.datagram_lane(port)
+
+        def poll() -> None:
+            if lane.poll() != CLIENTS:
+                _fail("datagrams were lost")
+            scene.intake.settle()
+
+        def send_and_poll(counts: bool) -> None:
+            for number in range(CLIENTS):
+                one.send(b"app.page%d.hits:1|c\n" % number)
+            (counted if counts else _do)(poll)
+            scene.forget()
+
+        rounds(send_and_poll)
+    return ROUNDS * CLIENTS
+
+
 def quiet(counted: Counted) -> int:
     """Polls under load that find nothing."""
     scene = Scene()
@@ -320,14 +346,18 @@ PIECES: dict[str, Callable[[Counted], int]] = {
     "line-limited": partial(line, who=True, limited=True),
     "late": late,
     "quiet": quiet,
+    "datagrams": datagrams,
+    "datagrams-who": partial(datagrams, who=True),
     "counters": counters,
     "timers": timers,
     "gauges": gauges,
 }
 
 if native_parts.BUILT:
-    PIECES |= {f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, counters, timers)}
-    PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line)}
+    PIECES |= {
+        f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, datagrams, counters, timers)
+    }
+    PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line, datagrams)}
     PIECES |= {
         f"{piece.__name__}-limited-c": partial(piece, native=True, who=True, limited=True) for piece in (bare, line)
     }
