@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from statsd_tcp.ingest.frame_origins import PART
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.pace import Pace, PacedSocket
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.watched import Watched
 from statsd_tcp.wire.framing import BEGINNING
@@ -19,8 +20,11 @@ from statsd_tcp.wire.reasons import TRUNCATED
 
 __all__ = ["DatagramLane", "ReadDatagrams", "UnixDatagramLane", "read_datagrams"]
 
-BUDGET = 256
+BUDGET = 1024
 """Datagrams read in one poll."""
+
+MOST = 256
+"""Datagrams that one call of `ReadDatagrams` reads, at most."""
 
 BATCH_SIZE = 49152
 """Bytes of lines that are given on together, so that many small datagrams share one frame of the journal."""
@@ -90,12 +94,16 @@ class DatagramLane(Watched[socket.socket]):
         lost: Callable[[Failure], None],
         read: ReadDatagrams = read_datagrams,
         sources: ListenerSources | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Pass the lines to ``intake`` as those of the listener ``index``.
 
-        ``sources``: where it is told who sends, if it is; a Unix socket does not say it.
+        ``sources``: where it is told who sends, if it is; a Unix socket does not say it. ``pace`` is told for how long
+        the socket can wait after a poll, if its moderator goes by that.
         """
         super().__init__(reactor, port, moderator, lost)
+        self._pace = pace
+        self._paced = PacedSocket(port)
         self._read = read
         self._intake = intake
         self._index = index
@@ -116,12 +124,15 @@ class DatagramLane(Watched[socket.socket]):
 
     def poll(self) -> int:
         """Read up to the budget, and return the number of datagrams."""
+        patience = 0.0 if self._pace is None else self._paced.patience(self._intake.tick)
         taken = 0
         while taken < BUDGET and not self._intake.is_full:
-            count = self._batch(BUDGET - taken)
+            count = self._batch(min(MOST, BUDGET - taken))
             if not count:
                 break
             taken += count
+        if self._pace is not None:
+            self._pace.note(patience if taken < BUDGET else 0.0)
         return taken
 
     def _batch(self, most: int) -> int:

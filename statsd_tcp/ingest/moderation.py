@@ -14,6 +14,8 @@ until it has found nothing for a while.
 
     rest: the reactor watches every lane, and wakes one      busy: no socket is watched, a timer polls every lane
 
+Datagrams have a moderator of their own, whose interval is that of `ingest.pace`.
+
 The timer also runs at rest while a connection is put off or parked, since nothing else would poll it again.
 """
 
@@ -74,6 +76,10 @@ class Parkable(Unfinished, Parked, Protocol):
     """One that the kernel can watch meanwhile."""
 
 
+def _delay(found: int) -> float:
+    return 0.0 if found >= BACKLOGGED else INTERVAL
+
+
 class Moderator:
     """Decides when every lane of one worker polls its socket.
 
@@ -84,9 +90,19 @@ class Moderator:
     has read settles: `woken` itself, and through `settle_soon` the transports that the reactor wakes.
     """
 
-    def __init__(self, reactor: IReactorTime, intake: Intake, failed: Callable[[Failure], None]) -> None:
-        """Start at rest, with no lanes."""
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        intake: Intake,
+        failed: Callable[[Failure], None],
+        delay: Callable[[int], float] = _delay,
+    ) -> None:
+        """Start at rest, with no lanes.
+
+        ``delay`` says after how many seconds the next poll is due under load, given what the last one found.
+        """
         self._reactor = reactor
+        self._delay = delay
         self._intake = intake
         self._failed = failed
         self._lanes: list[Lane] = []
@@ -175,7 +191,7 @@ class Moderator:
 
     def _run_if_needed(self, found: int) -> None:
         if self._call is None and (self.busy or self._again or len(self.parking)):
-            self._call = self._reactor.callLater(0.0 if found >= BACKLOGGED else INTERVAL, self._run)
+            self._call = self._reactor.callLater(self._delay(found), self._run)
 
     def _run(self) -> None:
         self._call = None

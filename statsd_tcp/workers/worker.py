@@ -37,6 +37,7 @@ from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.pace import Pace
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol, MakeProtocol
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.storing import StoringProtocol
@@ -140,6 +141,8 @@ class Worker:
             self._on_much,
         )
         self._moderator = Moderator(reactor, self._intake, failed)
+        self._pace = Pace()
+        self._datagram_moderator = Moderator(reactor, self._intake, failed, self._pace.delay)
         self._occupancy = Occupancy(boot.connections)
         self._kept_lane = KeptLane(reactor, self._moderator, failed)
         self._factories: dict[int, LineFactory] = {}
@@ -232,6 +235,7 @@ class Worker:
         for factory in self._factories.values():
             factory.drain()
         self._moderator.stop()
+        self._datagram_moderator.stop()
         self._kept_lane.start()
         self._intake.settle()
         longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
@@ -255,6 +259,7 @@ class Worker:
             factory.retire()
         self._intake.settle()
         self._moderator.rest()
+        self._datagram_moderator.rest()
         self._wait_gone(done)
 
     def _kept(self) -> Iterator[LineProtocol]:
@@ -332,6 +337,7 @@ class Worker:
         else:
             self._resume_lanes()
             self._moderator.poll_at_once()
+            self._datagram_moderator.poll_at_once()
             if not self._intake.is_full:
                 self._resume_kept()
 
@@ -349,9 +355,17 @@ class Worker:
         if spec.kind == "datagrams":
             port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
             is_unix = spec.family == socket.AF_UNIX
-            lane = UnixDatagramLane if is_unix else DatagramLane
-            common = (self._reactor, port, self._intake, spec.index, self._moderator, self._failed)
-            return lane(*common, self._kinds.read_datagrams, None if is_unix else sources)
+            if is_unix:
+                return UnixDatagramLane(
+                    *(self._reactor, port, self._intake, spec.index, self._moderator, self._failed),
+                    self._kinds.read_datagrams,
+                )
+            return DatagramLane(
+                *(self._reactor, port, self._intake, spec.index, self._datagram_moderator, self._failed),
+                self._kinds.read_datagrams,
+                sources,
+                self._pace,
+            )
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
         indexes = self._indexes[spec.index]

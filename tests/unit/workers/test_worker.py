@@ -233,6 +233,19 @@ class ServingTests(WorkerTestCase):
         _, interval = self.collect()
         self.assertEqual({"udp:8125": ListenerCounts(11, 2, 0, 1)}, interval.listeners)
 
+    def test_a_flood_of_datagrams(self) -> None:
+        """Under a load of datagrams their socket is polled, and connections are still accepted as they come."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for _ in range(moderation.BUSY_BATCH):
+                client.sendto(b"a:1|c", self.port.getsockname())
+        wait_readable(self.port)
+        watched = len(self.reactor.getReaders())
+        self.reactor.turn()
+        self.assertEqual(watched - 1, len(self.reactor.getReaders()))
+        self.lines(b"b:1|c\n")
+        self.reactor.turn()
+        self.assertEqual(1, self.cell("accepted"))
+
     def test_journal_and_interval_agree(self) -> None:
         """What is replayed from the journal is what the worker sent."""
         for data in (b"a:1|c\nb:2|g\n", b"junk\n\n", b"t:7|ms|@0.5\n"):
