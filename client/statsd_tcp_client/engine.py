@@ -50,6 +50,8 @@ class Engine:
         self.lanes = [Lane(settings, make_id(), self.books, self.outbox, random) for _ in range(settings.pool)]
         self.lot = 0
         """How often numbers were taken."""
+        self.known_lost = 0
+        """The calls in doubt, or refused, of which the program was told by the result of a flush."""
         self._settings = settings
         self._numbers = numbers
         self._take = take
@@ -123,10 +125,10 @@ class Engine:
         waiting = self.outbox.lots()
         return not (0 < waiting <= lot) and all(each > lot for lane in self.lanes for each in lane.owed.lots())
 
-    @property
-    def lost(self) -> int:
-        """The calls that were taken from the numbers and not confirmed."""
-        return self.books.in_doubt + self.books.refused
+    def nothing_lost(self, known: int) -> bool:
+        """Return whether no more calls than the ``known`` ones were lost, and know the others from now on."""
+        self.known_lost = self._lost
+        return self._lost == known
 
     def abandon(self) -> None:
         """Close the books: nothing more will be sent."""
@@ -135,6 +137,7 @@ class Engine:
             lane.owed.forget_all()
         series = self._take()
         self._at_exit += self.outbox.clear() + sum(each.made for each in series)
+        self.known_lost = self._lost
 
     def retire(self) -> None:
         """Have all connections replaced, as soon as nothing is under way on them."""
@@ -168,6 +171,10 @@ class Engine:
         )
 
     # Inside.
+
+    @property
+    def _lost(self) -> int:
+        return self.books.in_doubt + self.books.refused
 
     def _note_numbers(self, now: float) -> None:
         """Begin the interval with the first number, so that a program at rest costs nothing."""

@@ -35,7 +35,7 @@ class Meter(Names):
     def incr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Add to a counter. Never waits for the network, and raises nothing for it."""
         # The most frequent call, without a call of another function: `Numbers.count` does the same.
-        if rate >= 1 and 0 <= count < LARGEST:
+        if (type(count) is int or type(count) is float) and rate >= 1 and 0 <= count < LARGEST:
             key = (stat, tag_section(tags), "") if tags else stat
             with self._lock:
                 counter = self._series.get(key)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from statsd_tcp_client.stopwatch import Timer
-from statsd_tcp_client.text import Tags, sections
+from statsd_tcp_client.text import Tags, plain, sections
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +43,7 @@ class Names:
 
     def decr(self, stat: str, count: float = 1, rate: float = 1, tags: Tags | None = None) -> None:
         """Subtract from a counter."""
-        self.incr(stat, -count, rate, tags)
+        self.incr(stat, -plain(count), rate, tags)
 
     def gauge(
         self,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Callable, TypeVar, Union
 
 from statsd_tcp_client.series import Counter, Gauge, Members, Series, Timer
-from statsd_tcp_client.text import LARGEST, is_member, is_name, is_sections
+from statsd_tcp_client.text import LARGEST, is_member, is_name, is_sections, plain
 
 __all__ = ["REASONS", "Numbers"]
 
@@ -80,6 +81,7 @@ class Numbers:
         Rises and falls are summed apart: a server whose totals never fall leaves falls out, and could not know them
         from a sum of both.
         """
+        value = plain(value)
         # One comparison for all that would spoil a sum: it is also false for NaN.
         largest = LARGEST * rate
         if not -largest < value < largest:
@@ -95,16 +97,20 @@ class Numbers:
 
     def set_gauge(self, name: str, value: float, sections: str = "", tags: str = "") -> bool:
         """Set a gauge. ``sections`` has the rate and the tags, ``tags`` the latter alone."""
+        value = plain(value)
         return self._gauge(name, value, tags, lambda gauge: gauge.set(value, self._merged(sections)))
 
     def change_gauge(self, name: str, by: float, tags: str = "") -> bool:
         """Add to a gauge. Raises `ValueError` for DogStatsD, where a value with a sign is a value."""
         if self._dogstatsd:
             raise ValueError("delta=True: DogStatsD servers have no changes of gauges")
+        by = plain(by)
         return self._gauge(name, by, tags, lambda gauge: gauge.change(by))
 
     def measure(self, name: str, value: float, kind: str, sections: str = "", rate: float = 1) -> bool:
         """Add a value to a timer, histogram or distribution."""
+        if type(value) is not float:
+            value = plain(value)
         largest = LARGEST * rate
         if not -largest < value < largest:
             return self.drop("bad_value", name)
@@ -155,7 +161,7 @@ class Numbers:
         return first
 
     def _gauge(self, name: str, value: float, tags: str, apply: Callable[[Gauge], None]) -> bool:
-        if not abs(value) < float("inf"):
+        if not abs(value) <= sys.float_info.max:
             return self.drop("bad_value", name)
         first = not self.series
         gauge = self._find(("g", name, tags), name, tags, 0, self._new_gauge)

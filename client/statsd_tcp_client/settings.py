@@ -76,5 +76,6 @@ class Settings:
                 raise ValueError(f"{name}={getattr(self, name)}: more than 0")
         for name in ("backoff", "age"):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name}=({low}, {high}): from a number above 0 to one that is not less")
+            # Nothing is by chance between a number and infinity.
+            if not 0 < low <= high < float("inf"):
+                raise ValueError(f"{name}=({low}, {high}): from a number above 0 to a finite one that is not less")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Union
+from operator import index
+from typing import Any, Union
 
-__all__ = ["LARGEST", "Tags", "is_member", "is_name", "number", "sections", "tag_section"]
+__all__ = ["LARGEST", "Tags", "is_member", "is_name", "number", "plain", "sections", "tag_section"]
 
 Tags = Union[Iterable[str], Mapping[str, object]]
 """``["env:test", "bare"]``, or ``{"env": "test"}``. A mapping's value None makes a bare tag."""
@@ -39,11 +41,31 @@ def is_sections(text: str) -> bool:
     return _SECTIONS.fullmatch(text) is not None
 
 
-def number(value: object) -> str:
-    """Return a finite number as text: a whole one with all digits, any other so that it is read as the same double."""
-    if isinstance(value, int):
-        return str(int(value))
-    return repr(float(value))  # type: ignore[arg-type]
+def plain(value: Any) -> float:
+    """Return any number as an `int` or a `float`, and NaN for one that neither can be. Raises `TypeError` for others.
+
+    Sums of other types overflow (numpy), or refuse the next `float` (`Decimal`).
+    """
+    if isinstance(value, float):
+        return float(value)
+    try:
+        return index(value)
+    except TypeError:
+        if isinstance(value, (str, bytes, bytearray)):
+            raise
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return float("nan")
+
+
+def number(value: float) -> str:
+    """Return a number as text: a whole one with all digits, any other so that it is read as the same double.
+
+    A sum may have grown beyond what a double is: then the largest one is returned.
+    """
+    value = max(-sys.float_info.max, min(value, sys.float_info.max))
+    return str(value) if isinstance(value, int) else repr(value)
 
 
 def tag_section(tags: Tags) -> str:

@@ -13,6 +13,9 @@ from statsd_tcp_client.lane import Lane
 
 __all__ = ["Connection", "Turning"]
 
+_LONGEST_PAUSE = 3600.0
+"""Seconds; Twisted's reactors take no more than 24 days."""
+
 
 class Connection(Protocol):
     """A connection of an event loop, or an attempt to make one."""
@@ -78,7 +81,7 @@ class Turning:
                 pause = self._work()
                 settled = [call for lot, call in self._waiting if self._engine.is_settled(lot)]
             if pause is not None:
-                self._cancel = self._call_later(pause, self._on_time)
+                self._cancel = self._call_later(min(pause, _LONGEST_PAUSE), self._on_time)
         finally:
             self._turning = False
         for call in settled:

@@ -46,11 +46,11 @@ class StatsClient(Meter):
     async def flush(self, timeout: float = EXIT_SECONDS) -> bool:  # as for threads
         """Send everything now, and return whether all of it was confirmed within this many seconds.
 
-        What "confirmed" is, the level says. Also False: the server refused a batch, or one is in doubt.
+        What "confirmed" is, the level says. Also False: a batch was refused, or became doubtful, since the last result.
         """
         turning = self._bind()
         with self._engine_lock:
-            lost, lot = self._engine.lost, self._engine.force()
+            known, lot = self._engine.known_lost, self._engine.force()
         settled = asyncio.Event()
         turning.when_settled(lot, settled.set)
         try:
@@ -59,7 +59,7 @@ class StatsClient(Meter):
             return False
         finally:
             turning.forget(settled.set)
-        return self._engine.lost == lost
+        return self._engine.nothing_lost(known)
 
     async def close(self, timeout: float = EXIT_SECONDS) -> bool:
         """Flush for at most this many seconds, then close the connections; return what `flush` does.

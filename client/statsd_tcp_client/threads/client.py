@@ -6,7 +6,7 @@ The thread is started by the first call in a process, after a fork again by the 
 from __future__ import annotations
 
 import time
-from threading import Condition, RLock, Thread
+from threading import TIMEOUT_MAX, Condition, RLock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +38,15 @@ class ThreadedClient(Meter):
     def flush(self, timeout: float = EXIT_SECONDS) -> bool:
         """Send everything now, and return whether all of it was confirmed within this many seconds.
 
-        What "confirmed" is, the level says. Also False: the server refused a batch, or one is in doubt.
+        What "confirmed" is, the level says. Also False: a batch was refused, or became doubtful, since the last result.
         """
         deadline = time.monotonic() + timeout
         with self._engine_lock:
-            lost, lot = self._engine.lost, self._engine.force()
+            known, lot = self._engine.known_lost, self._engine.force()
             if not self._engine.is_settled(lot):
                 self._begin()
                 self._wait_until_settled(lot, deadline)
-            return self._engine.is_settled(lot) and self._engine.lost == lost
+            return self._engine.is_settled(lot) and self._engine.nothing_lost(known)
 
     def connect(self) -> None:
         """Do nothing: connections are made when they are needed. `statsd.TCPStatsClient` has this."""
@@ -64,7 +64,7 @@ class ThreadedClient(Meter):
                 driver.stop()
         if thread is not None:
             # It may be resolving a name, which nothing can end.
-            thread.join(max(0.1, deadline - time.monotonic()))
+            thread.join(min(TIMEOUT_MAX, max(0.1, deadline - time.monotonic())))
         with self._engine_lock:
             self._engine.abandon()
         return confirmed
@@ -117,7 +117,8 @@ class ThreadedClient(Meter):
 
     def _wait_until_settled(self, lot: int, deadline: float) -> None:
         if self._driver is not None:
-            self._changed.wait_for(lambda: self._engine.is_settled(lot), max(0.0, deadline - time.monotonic()))
+            left = min(TIMEOUT_MAX, max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(lambda: self._engine.is_settled(lot), left)
             return
         driver = Driver(self._engine, self._changed, self._settings)
         try:

@@ -15,6 +15,12 @@ from statsd_tcp_client.threads.connection import Connection, addresses
 
 __all__ = ["Driver"]
 
+_MOST_READS = 16
+"""Reads of a connection in a row: a server that does not stop talking must not keep the engine for itself."""
+
+_LONGEST_WAIT = 3600.0
+"""Seconds; `poll` takes no more than 24 days."""
+
 # Not epoll: what a child does to its copy would be done to the parent's.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
@@ -143,8 +149,8 @@ class Driver:
             self._end(lane, _text(error))
 
     def _read(self, lane: Lane, connection: Connection) -> bool:
-        """Read what has come; return whether the connection is still there. Raises `OSError`."""
-        while True:
+        """Read what has come, within bounds; return whether the connection is still there. Raises `OSError`."""
+        for _ in range(_MOST_READS):
             data = connection.read()
             if data is None:
                 return True
@@ -153,6 +159,7 @@ class Driver:
                 return False
             if lane.received(data, self._clock()):
                 self._engine.succeeded()
+        return True
 
     def _wait(self, longest: float) -> None:
         with _Selector() as selector:
@@ -161,7 +168,7 @@ class Driver:
                 writes = lane.outgoing or lane.half_closes or not connection.is_made
                 events = selectors.EVENT_READ if connection.is_made else 0
                 selector.register(connection.socket, events | (selectors.EVENT_WRITE if writes else 0), lane)
-            ready = selector.select(None if longest == float("inf") else longest)
+            ready = selector.select(min(longest, _LONGEST_WAIT))
         with self._changed:
             for key, events in ready:
                 if key.data is None:

@@ -54,16 +54,16 @@ class StatsClient(Meter):
     def flush(self, timeout: float = EXIT_SECONDS) -> Deferred[bool]:
         """Send everything now; the result is whether all of it was confirmed within this many seconds.
 
-        What "confirmed" is, the level says. Also False: the server refused a batch, or one is in doubt.
+        What "confirmed" is, the level says. Also False: a batch was refused, or became doubtful, since the last result.
         """
         turning = self._bind()
         with self._engine_lock:
-            lost, lot = self._engine.lost, self._engine.force()
+            known, lot = self._engine.known_lost, self._engine.force()
         done: Deferred[bool] = Deferred()
 
         def settled() -> None:
             late.cancel()
-            done.callback(self._engine.lost == lost)
+            done.callback(self._engine.nothing_lost(known))
 
         def give_up() -> None:
             turning.forget(settled)

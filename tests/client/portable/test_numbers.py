@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import unittest
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from statsd_tcp_client.numbers import Numbers
@@ -73,8 +76,24 @@ BAD: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("bad_value", "count", ("a", 2**52, "|@0.5", 0.5)),
     ("bad_value", "count", ("a", 1, "|@1e-300", 1e-300)),
     ("bad_value", "set_gauge", ("a", float("-inf"))),
+    ("bad_value", "set_gauge", ("a", 10**5000)),
+    ("bad_value", "set_gauge", ("a", Decimal("1e400"))),
+    ("bad_value", "change_gauge", ("a", Decimal("NaN"))),
+    ("bad_value", "count", ("a", Decimal("sNaN"))),
+    ("bad_value", "count", ("a", Fraction(10**400))),
     ("bad_value", "measure", ("a", float("nan"), "ms")),
+    ("bad_value", "measure", ("a", Decimal("NaN"), "ms")),
 )
+
+
+class Byte:
+    """A whole number whose sums overflow, like those of numpy."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value % 256
+
+    def __index__(self) -> int:
+        return self.value
 
 
 def lines(numbers: Numbers) -> list[str]:
@@ -111,7 +130,30 @@ class NumbersTests(unittest.TestCase):
 
     def test_no_number(self) -> None:
         """A value that is no number is the caller's mistake."""
-        self.assertRaises(TypeError, Numbers(2**20).count, "a", "1")
+        for value in ("1", b"1", None, [1], 1 + 0j):
+            for method, more in (("count", ()), ("set_gauge", ()), ("change_gauge", ()), ("measure", ("ms",))):
+                with self.subTest(method, value=value):
+                    numbers = Numbers(2**20)
+                    self.assertRaises(TypeError, getattr(numbers, method), "a", value, *more)
+                    self.assertFalse(numbers)
+
+    def test_other_numbers(self) -> None:
+        """Numbers of other types are added up as whole numbers or doubles, in any order."""
+        numbers = Numbers(2**20)
+        for value in (Decimal("1.5"), 0.25, Fraction(1, 4), True, Byte(255), Byte(255)):
+            numbers.count("c", value)  # type: ignore[arg-type]
+            numbers.change_gauge("g", value)  # type: ignore[arg-type]
+        self.assertEqual(lines(numbers), ["c:513.0|c", "g:+513.0|g"])
+
+    def test_overflow(self) -> None:
+        """The sum of a gauge's changes stays a number that a server can read."""
+        numbers = Numbers(2**20)
+        for _ in range(2):
+            numbers.change_gauge("a", 1.5e308)
+            numbers.change_gauge("b", -(10**308))
+            numbers.change_gauge("b", -(10**308))
+        largest = repr(sys.float_info.max)
+        self.assertEqual(lines(numbers), [f"a:+{largest}|g", f"b:-{largest}|g"])
 
     def test_no_changes_for_dogstatsd(self) -> None:
         """A change of a gauge cannot be said to a DogStatsD server, and raises `ValueError`."""

@@ -13,9 +13,11 @@ import unittest
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from statsd_tcp_client import StatsClient, TCPStatsClient, UnixSocketStatsClient
 from statsd_tcp_client.settings import Settings
+from statsd_tcp_client.threads.connection import Connection
 from tests.client.portable.listener import PATIENCE, Listener, status_of, until
 
 HERE = Path(__file__).parent
@@ -163,6 +165,37 @@ class BreakTests(Case):
         until(lambda: client.stats().failures, "an attempt has failed")
         self.listen("sent", port)
         self.assertTrue(client.flush(PATIENCE))
+
+    def test_chatter(self) -> None:
+        """A server that does not stop talking does not keep the client from sending."""
+        said = [b"x"] * 10_000
+        client = self.client(self.listen().port)
+        with patch.object(Connection, "read", lambda _: said.pop() if said else None):
+            client.incr("a")
+            self.assertTrue(client.flush(PATIENCE))
+        self.assertTrue(said)
+
+    def test_lost_before(self) -> None:
+        """`flush` tells of what became doubtful since the last result, and only once."""
+        listener = self.listen("read", answers=False)
+        client = self.client(listener.port, level="read", interval=0.01)
+        client.incr("a")
+        self.wait_for(listener, a=1)
+        listener.break_off(1)
+        until(lambda: client.stats().in_doubt, "the call is in doubt")
+        self.assertFalse(client.flush(PATIENCE))
+        self.assertTrue(client.flush(PATIENCE))
+
+    def test_endless_settings(self) -> None:
+        """Times of years, or without an end, are as good as any."""
+        listener = self.listen()
+        for endless in (1e10, float("inf")):
+            client = self.client(listener.port, interval=endless, idle=endless, age=(1e10, 1e10), resend=endless)
+            client.incr("a")
+            self.assertTrue(client.flush(endless))
+            client.incr("a")
+            self.assertTrue(client.close(endless))
+        self.assertEqual(listener.total("a"), 4)
 
     def test_reconnect(self) -> None:
         """`reconnect` replaces a connection."""
@@ -354,6 +387,7 @@ class SettingsTests(Case):
             {"port": 0},
             {"interval": 0},
             {"backoff": (1, 0)},
+            {"age": (60, float("inf"))},
         ]
         for settings in wrong:
             with self.subTest(**settings), self.assertRaisesRegex(ValueError, next(iter(settings))):
