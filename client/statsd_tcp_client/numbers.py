@@ -6,13 +6,15 @@ import sys
 from typing import Any, Callable, TypeVar, Union
 
 from statsd_tcp_client.series import Counter, Gauge, Members, Series, Timer
-from statsd_tcp_client.text import LARGEST, is_member, is_name, is_sections, plain
+from statsd_tcp_client.text import LARGEST, LARGEST_CHANGE, is_member, is_name, is_sections, plain
 
 __all__ = ["REASONS", "Numbers"]
 
 _S = TypeVar("_S", Counter, Gauge, Timer, Members)
 
 Key = Union[str, tuple[str, ...]]
+
+_HIGHEST = sys.float_info.max
 
 _SERIES = 200
 """Bytes that a series takes in addition to its name: an object with a few numbers, and its place in the dictionary."""
@@ -28,7 +30,7 @@ REASONS = ("full", "bad_name", "bad_value", "refused", "exit")
 
 - ``full``: there was no room for a new series, value or member, because the server is away;
 - ``bad_name``: the name, a tag or a member is empty, too long, or contains what would end it;
-- ``bad_value``: not finite, or not below 2^53 in magnitude;
+- ``bad_value``: not finite, or not below 2^53 in magnitude (a gauge: a change beyond 2^64, or a value below -2^64);
 - ``refused``: the server refused the batch three times;
 - ``exit``: the deadline at the end of the process passed first.
 """
@@ -98,14 +100,19 @@ class Numbers:
     def set_gauge(self, name: str, value: float, sections: str = "", tags: str = "") -> bool:
         """Set a gauge. ``sections`` has the rate and the tags, ``tags`` the latter alone."""
         value = plain(value)
-        return self._gauge(name, value, tags, lambda gauge: gauge.set(value, self._merged(sections)))
+        lowest = -_HIGHEST if self._dogstatsd else -LARGEST_CHANGE
+        if not lowest <= value <= _HIGHEST:
+            return self.drop("bad_value", name)
+        return self._gauge(name, tags, lambda gauge: gauge.set(value, self._merged(sections)))
 
     def change_gauge(self, name: str, by: float, tags: str = "") -> bool:
         """Add to a gauge. Raises `ValueError` for DogStatsD, where a value with a sign is a value."""
         if self._dogstatsd:
             raise ValueError("delta=True: DogStatsD servers have no changes of gauges")
         by = plain(by)
-        return self._gauge(name, by, tags, lambda gauge: gauge.change(by))
+        if not -LARGEST_CHANGE <= by <= LARGEST_CHANGE:
+            return self.drop("bad_value", name)
+        return self._gauge(name, tags, lambda gauge: gauge.change(by))
 
     def measure(self, name: str, value: float, kind: str, sections: str = "", rate: float = 1) -> bool:
         """Add a value to a timer, histogram or distribution."""
@@ -160,9 +167,7 @@ class Numbers:
         counter.made = 1
         return first
 
-    def _gauge(self, name: str, value: float, tags: str, apply: Callable[[Gauge], None]) -> bool:
-        if not abs(value) <= sys.float_info.max:
-            return self.drop("bad_value", name)
+    def _gauge(self, name: str, tags: str, apply: Callable[[Gauge], None]) -> bool:
         first = not self.series
         gauge = self._find(("g", name, tags), name, tags, 0, self._new_gauge)
         if gauge is None:

@@ -11,11 +11,12 @@ A series yields `Piece`s, which are never separated. ``made`` of a series is the
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterator
 from typing import NamedTuple, Union
 
-from statsd_tcp_client.text import number
+from statsd_tcp_client.text import LARGEST_CHANGE, number
 
 __all__ = ["Counter", "Gauge", "Members", "Piece", "Series", "Timer"]
 
@@ -39,6 +40,10 @@ class Piece(NamedTuple):
 
 def _piece(text: str, made: int) -> Piece:
     return Piece(f"{text}\n".encode(), 1, made)
+
+
+def _within(value: float, largest: float) -> float:
+    return max(-largest, min(value, largest))
 
 
 class Counter:
@@ -95,15 +100,18 @@ class Gauge:
         self.made += 1
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the line; two for a value below 0, which by itself would be a change."""
+        """Yield the line; two for a value below 0, which by itself would be a change.
+
+        A sum that servers cannot take is the nearest that they can.
+        """
         if self._value is None:
             sign = "+" if self._change >= 0 else ""
-            line = f"{self.name}:{sign}{number(self._change)}|g{self.sections}\n"
+            line = f"{self.name}:{sign}{number(_within(self._change, LARGEST_CHANGE))}|g{self.sections}\n"
+        elif self._value < 0 and self._signed:
+            tags = self.sections[self.sections.find("|#") :] if "|#" in self.sections else ""
+            line = f"{self.name}:0|g{tags}\n{self.name}:{number(_within(self._value, LARGEST_CHANGE))}|g{tags}\n"
         else:
-            line = f"{self.name}:{number(self._value)}|g{self.sections}\n"
-            if self._value < 0 and self._signed:
-                tags = self.sections[self.sections.find("|#") :] if "|#" in self.sections else ""
-                line = f"{self.name}:0|g{tags}\n{self.name}:{number(self._value)}|g{tags}\n"
+            line = f"{self.name}:{number(_within(self._value, sys.float_info.max))}|g{self.sections}\n"
         yield Piece(line.encode(), line.count("\n"), self.made, ordered=True)
 
 

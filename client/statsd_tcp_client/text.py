@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from operator import index
 from typing import Any, Union
 
-__all__ = ["LARGEST", "Tags", "is_member", "is_name", "number", "plain", "sections", "tag_section"]
+__all__ = ["LARGEST", "LARGEST_CHANGE", "Tags", "is_member", "is_name", "number", "plain", "sections", "tag_section"]
 
 Tags = Union[Iterable[str], Mapping[str, object]]
 """``["env:test", "bare"]``, or ``{"env": "test"}``. A mapping's value None makes a bare tag."""
@@ -16,8 +15,11 @@ Tags = Union[Iterable[str], Mapping[str, object]]
 LARGEST = 2.0**53
 """Servers keep totals as doubles. From here on not every whole number is one, and statscounter rejects the line."""
 
+LARGEST_CHANGE = 2.0**64
+"""A gauge cannot be changed by more, nor set to less than 0 minus this where that takes a change."""
+
 _MOST_NAME = 1000
-"""Characters of a name. Servers close connections or drop lines beyond 4096 bytes, and a line has more in it."""
+"""Bytes of a name, a member, or the tags. Servers close connections or drop lines beyond 4096, and a line has all."""
 
 # What would end the name, or the line; half of a surrogate pair has no UTF-8. A line that begins with "!" is not
 # data on a listener with ``confirm=stored``.
@@ -28,17 +30,21 @@ _SECTIONS = re.compile(rf"(?:\|@[0-9.e-]+)?(?:\|#[^\x00-\x1f\x7f|\ud800-\udfff]{
 
 def is_name(text: str) -> bool:
     """Return whether a text can be the name of a series."""
-    return _NAME.fullmatch(text) is not None
+    return _NAME.fullmatch(text) is not None and _fits(text)
 
 
 def is_member(text: str) -> bool:
     """Return whether a text can be the member of a set. It may contain colons, which etsy's server would split."""
-    return _MEMBER.fullmatch(text) is not None
+    return _MEMBER.fullmatch(text) is not None and _fits(text)
 
 
 def is_sections(text: str) -> bool:
     """Return whether a text can follow the type: nothing, a rate, tags, or both."""
-    return _SECTIONS.fullmatch(text) is not None
+    return _SECTIONS.fullmatch(text) is not None and _fits(text.partition("|#")[2])
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= _MOST_NAME // 4 or len(text.encode()) <= _MOST_NAME
 
 
 def plain(value: Any) -> float:
@@ -60,11 +66,7 @@ def plain(value: Any) -> float:
 
 
 def number(value: float) -> str:
-    """Return a number as text: a whole one with all digits, any other so that it is read as the same double.
-
-    A sum may have grown beyond what a double is: then the largest one is returned.
-    """
-    value = max(-sys.float_info.max, min(value, sys.float_info.max))
+    """Return a finite number as text: a whole one with all digits, any other so that it is read as the same double."""
     return str(value) if isinstance(value, int) else repr(value)
 
 

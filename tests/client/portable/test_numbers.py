@@ -66,6 +66,9 @@ BAD: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("bad_name", "count", ("!batch", 1)),
     ("bad_name", "count", ("\ud800", 1)),
     ("bad_name", "count", ("x" * 1001, 1)),
+    ("bad_name", "count", ("ü" * 501, 1)),
+    ("bad_name", "count", ("a", 1, "|#" + "ü" * 501)),
+    ("bad_name", "add_member", ("a", "ü" * 501)),
     ("bad_name", "count", ("a", 1, "|#x\ny")),
     ("bad_name", "count", ("a", 1, "|#x|y")),
     ("bad_name", "add_member", ("a", "x|y")),
@@ -77,6 +80,8 @@ BAD: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("bad_value", "count", ("a", 1, "|@1e-300", 1e-300)),
     ("bad_value", "set_gauge", ("a", float("-inf"))),
     ("bad_value", "set_gauge", ("a", 10**5000)),
+    ("bad_value", "set_gauge", ("a", -1e300)),
+    ("bad_value", "change_gauge", ("a", 1e20)),
     ("bad_value", "set_gauge", ("a", Decimal("1e400"))),
     ("bad_value", "change_gauge", ("a", Decimal("NaN"))),
     ("bad_value", "count", ("a", Decimal("sNaN"))),
@@ -149,11 +154,24 @@ class NumbersTests(unittest.TestCase):
         """The sum of a gauge's changes stays a number that a server can read."""
         numbers = Numbers(2**20)
         for _ in range(2):
-            numbers.change_gauge("a", 1.5e308)
-            numbers.change_gauge("b", -(10**308))
-            numbers.change_gauge("b", -(10**308))
-        largest = repr(sys.float_info.max)
-        self.assertEqual(lines(numbers), [f"a:+{largest}|g", f"b:-{largest}|g"])
+            numbers.change_gauge("a", 2**64)
+            numbers.change_gauge("b", -(2.0**64))
+        numbers.set_gauge("c", -(2**64))
+        numbers.change_gauge("c", -1)
+        numbers.set_gauge("d", sys.float_info.max)
+        for _ in range(2):
+            numbers.change_gauge("d", 2.0**64)
+        written = dict(line.split(":") for line in lines(numbers))
+        self.assertEqual(
+            {name: float(value.partition("|")[0]) for name, value in written.items()},
+            {"a": 2.0**64, "b": -(2.0**64), "c": -(2.0**64), "d": sys.float_info.max},
+        )
+
+    def test_lowest(self) -> None:
+        """A DogStatsD server takes any negative gauge, because a sign makes no change there."""
+        numbers = Numbers(2**20, dialect="dogstatsd")
+        numbers.set_gauge("a", -1e300)
+        self.assertEqual(lines(numbers), ["a:-1e+300|g"])
 
     def test_no_changes_for_dogstatsd(self) -> None:
         """A change of a gauge cannot be said to a DogStatsD server, and raises `ValueError`."""
