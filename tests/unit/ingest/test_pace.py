@@ -10,6 +10,7 @@ from statsd_tcp.ingest import datagrams, pace
 from statsd_tcp.ingest.datagrams import DatagramLane
 from statsd_tcp.ingest.moderation import INTERVAL, Moderator
 from statsd_tcp.ingest.pace import LONGEST, Pace, PacedSocket
+from statsd_tcp.kernel.accept_queue import receive_memory
 from tests.unit.ingest.loopback import IngestTestCase, wait_readable
 
 MILLISECOND = 1_000_000
@@ -101,6 +102,13 @@ class PacedLaneTests(IngestTestCase):
         self.assertEqual(3, len(self.tally.lines))
         self.tick(2)
         self.assertEqual(6, len(self.tally.lines))
+
+    def test_memory_of_a_socket(self) -> None:
+        """The kernel tells how much waits in the buffer, and how much may."""
+        waiting, room = receive_memory(self.port)
+        self.assertEqual((0, self.port.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)), (waiting, room))
+        self.send()
+        self.assertLess(0, receive_memory(self.port)[0])
 
     def test_more_than_the_budget(self) -> None:
         """A poll that leaves some is followed at once."""
