@@ -22,8 +22,8 @@ GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "soc
 """What a worker finds at the numbers that it does not choose itself; the channel at 3 it has at another one by then."""
 
 OPENED = Counter({"ledger": 1, "sources": 1, "socket": 1, "pipe": 2, "eventpoll": 4})
-"""What it has elsewhere: the maps of the ledger and of the sources, the channel, the reactor's, one epoll for connections
-that stay, and one for those that each of the two moderators may watch for a moment."""
+"""What it has elsewhere: the maps of the ledger and of the sources, the channel, and epolls: the reactor's, one for
+connections that stay, and one for each of the two moderators."""
 
 
 def opened(pid: int) -> dict[int, str]:
