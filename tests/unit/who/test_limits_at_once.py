@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import time
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,11 +11,23 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.who.layout import MAPPED
 from statsd_tcp.who.limit_memory import ACTIVE, LimitMemory, LimitPlan
-from statsd_tcp.who.limits import SourceLimits
 
 WRITERS, ATTEMPTS = 3, 1500
 RATE, BURST = 1000, 50
 ONE = MAPPED + bytes((192, 0, 2, 1))
+
+WRITER = """
+import sys
+from statsd_tcp.who.limit_memory import LimitMemory
+from statsd_tcp.who.limits import SourceLimits
+
+descriptor, column, attempts, source = sys.argv[1:]
+limits = SourceLimits(LimitMemory(int(descriptor)), int(column))
+print("ready", flush=True)
+sys.stdin.read()
+print(sum(limits.admits(bytes.fromhex(source), 0) for _ in range(int(attempts))))
+"""
+"""Connects as often as it can from when its input ends, and says how often it was admitted."""
 
 
 class WritersTests(SynchronousTestCase):
@@ -26,26 +39,33 @@ class WritersTests(SynchronousTestCase):
         plan = LimitPlan(tuple(range(1 << 40, (1 << 40) + 7)), WRITERS, interval, BURST * interval, sets=1)
         memory = LimitMemory.make(plan)
         memory.cells[ACTIVE] = WRITERS
+        writers = [self.writer(memory, column) for column in range(WRITERS)]
+        for writer in writers:
+            self.assertEqual("ready\n", writer.stdout and writer.stdout.readline())
         began = time.monotonic_ns()
-        children = [self.fork(memory, column) for column in range(WRITERS)]
-        admitted = sum(int.from_bytes(os.read(pipe, 8), "little") for _, pipe in children)
+        for writer in writers:
+            if writer.stdin is not None:
+                writer.stdin.close()
+        admitted = sum(int(writer.stdout.readline()) for writer in writers if writer.stdout is not None)
         elapsed = (time.monotonic_ns() - began) / NANOSECONDS
-        for pid, pipe in children:
-            os.close(pipe)
-            os.waitpid(pid, 0)
         self.assertGreaterEqual(admitted, BURST)
         self.assertLessEqual(admitted, RATE * elapsed + 2 * BURST)
 
-    def fork(self, memory: LimitMemory, column: int) -> tuple[int, int]:
-        """Let a process connect as often as it can; return it, and where it says how often it was admitted."""
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid:
-            os.close(write)
-            return pid, read
-        try:
-            limits = SourceLimits(memory, column)
-            admitted = sum(limits.admits(ONE, 0) for _ in range(ATTEMPTS))
-            os.write(write, admitted.to_bytes(8, "little"))
-        finally:
-            os._exit(0)
+    def writer(self, memory: LimitMemory, column: int) -> subprocess.Popen[str]:
+        """Start a process that writes to a column, and waits until it may begin."""
+        words = (memory.descriptor, column, ATTEMPTS, ONE.hex())
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=[memory.descriptor],
+        )
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End a writer, whatever it does."""
+        process.kill()
+        with process:
+            process.wait()
