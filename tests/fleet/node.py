@@ -25,7 +25,7 @@ HITS = "fleet_hits"
 _STORED = "fleet.hits"
 """The same as it is sent, and stored."""
 
-_TOO_SOON = "start its service, and stop it when these are delivered"
+_NOT_YET = ("start its service, and stop it when these are delivered", "ahead of our clock; wait until then")
 """Part of the line with which a node is not handed over yet."""
 
 _DISK = 192 << 20
@@ -89,11 +89,12 @@ class Node(Service):
     def give_to(self, other: Node, how: str) -> bool:
         """Have another node take over what this one has counted, or say goodbye for it; this one has ended.
 
-        Return whether that is done: a node that has itself taken over another one must first have told the engines.
+        Return whether that is done: a node that has itself taken over another one must first have told the engines, and
+        one whose clock was ahead has samples that are to come.
         """
         command = [script("statscounter"), "store", f"--state-dir={other.state}", how, str(self.state)]
         done = subprocess.run(command, env=other.environ, check=False, capture_output=True, text=True)
-        assert done.returncode == 0 or _TOO_SOON in done.stderr, done.stderr
+        assert done.returncode == 0 or any(why in done.stderr for why in _NOT_YET), done.stderr
         return done.returncode == 0
 
     def forget(self) -> None:

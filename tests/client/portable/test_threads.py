@@ -195,7 +195,7 @@ class BreakTests(Case):
             self.assertTrue(client.flush(endless))
             client.incr("a")
             self.assertTrue(client.close(endless))
-        self.assertEqual(listener.total("a"), 4)
+        self.wait_for(listener, a=4)
 
     def test_reconnect(self) -> None:
         """`reconnect` replaces a connection."""
