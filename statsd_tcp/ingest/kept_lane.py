@@ -38,10 +38,16 @@ class KeptLane(Watched[select.epoll]):
         self._stand_in = _Reactor(self, reactor)
 
     def keep(self, transport: Any) -> None:
-        """Have a transport of the reactor wait here from now on for what there is to read."""
+        """Have a transport of the reactor wait here for what there is to read from now on, if the kernel has room."""
+        reactor = transport.reactor
         transport.stopReading()
         transport.reactor = self._stand_in
-        transport.startReading()
+        try:
+            transport.startReading()
+        except OSError:
+            # Out of memory, or of the user's share of watches, see epoll(7).
+            transport.reactor = reactor
+            transport.startReading()
 
     def start(self) -> None:
         """Be looked after by the moderator, if there is a connection: else there is nothing to poll."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from unittest import mock
 
 from statsd_tcp.ingest import kept_lane
 from statsd_tcp.ingest.intake import Intake
@@ -70,6 +71,19 @@ class KeptLaneTests(IngestTestCase):
         self.assertEqual(0, self.kept_lane.poll())
         unread = [one.connection() for one in self.factory.kept]
         self.assertEqual(1, len(select.select(unread, (), (), 0)[0]))
+
+    def test_no_room_to_watch(self) -> None:
+        """A connection that the kernel cannot watch here waits in the reactor."""
+        with mock.patch.object(
+            self.kept_lane, "_epoll", mock.Mock(register=mock.Mock(side_effect=OSError(28, "full")))
+        ):
+            client, transport = self.adopt()
+        self.assertEqual([transport], self.reactor.getReaders())
+        client.send(b"a:1|c\n")
+        self.reactor.turn()
+        client.fin()
+        self.reactor.turn()
+        self.assertEqual(([b"a:1|c"], {"eof": 1}), (self.tally.lines, self.closed))
 
     def test_a_fault_costs_its_own_connection(self) -> None:
         """A fault in reading one client is logged and ends that connection; the others go on."""
