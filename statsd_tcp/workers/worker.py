@@ -116,30 +116,13 @@ class Worker:
         """The token that the supervisor asks for, see `Collect`; 0: it does not."""
         self._said = SaidNames()
         self._early: IDelayedCall | None = None
-        journal = Journal(ledger.ring, ledger.cells)
-        takes_batches = any(spec.stores for spec in boot.lanes)
-        self._intake = Intake(
-            journal,
-            self._tally,
-            len(self._grammars),
-            scarce=self._on_scarce,
-            ample=self._on_ample,
-            full=self._on_full,
-            resumed=self._on_room,
-            longest_line=max((grammar.max_line for grammar in self._grammars), default=0),
-            sources=sources,
-            takes_batches=takes_batches,
-        )
+        self._labels = [label for label, _ in ledger.directory.listeners]
+        self._intake = self._make_intake(Journal(ledger.ring, ledger.cells), sources)
         self._sources = sources
         self._limits = limits
-        self._labels = [label for label, _ in ledger.directory.listeners]
         self._collected = self._intake.journal.head
-        self._batches = BatchIntake(
-            self._intake,
-            BatchTally(self._make_tally(ledger.directory.listeners, in_c=in_c)),
-            [label for label, _ in ledger.directory.listeners],
-            self._on_much,
-        )
+        batches = BatchTally(self._make_tally(ledger.directory.listeners, in_c=in_c))
+        self._batches = BatchIntake(self._intake, batches, self._labels, self._on_much)
         self._moderator = Moderator(reactor, self._intake, failed)
         self._pace = Pace()
         self._datagram_moderator = Moderator(reactor, self._intake, failed, self._pace.delay)
@@ -151,6 +134,20 @@ class Worker:
         self._lanes = [self._make_lane(spec) for spec in boot.lanes]
         self._closing: IDelayedCall | None = None
         self._beating: IDelayedCall | None = None
+
+    def _make_intake(self, journal: Journal, sources: WorkerSources | None) -> Intake:
+        return Intake(
+            journal,
+            self._tally,
+            len(self._grammars),
+            scarce=self._on_scarce,
+            ample=self._on_ample,
+            full=self._on_full,
+            resumed=self._on_room,
+            longest_line=max((grammar.max_line for grammar in self._grammars), default=0),
+            sources=sources,
+            takes_batches=any(spec.stores for spec in self._boot.lanes),
+        )
 
     def start(self) -> None:
         """Start accepting, and report it to the supervisor."""
