@@ -15,21 +15,19 @@ Exit status 0 if that is so.
 from __future__ import annotations
 
 import argparse
-import random
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.functional.haproxy import HAPROXY
-from tests.functional.isolated import bring_up
 from tests.functional.metrics import Metrics
 from tests.functional.service import LOOPBACK
 from tests.ports import free_port
 from tests.torture.between import Balancer, Swallower
 from tests.torture.callers import Callers
 from tests.torture.hog import Hog
-from tests.torture.report import remains, tell_all, verdict
+from tests.torture.once import run_once
+from tests.torture.report import remains, tell_all
 from tests.torture.run import HOGGED, MORE
 from tests.torture.verdict import Row
 from tests.torture.victim import Victim, make_victim, settled
@@ -148,14 +146,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it once."""
-    given = parse(arguments)
-    seed = random.randrange(1 << 32) if given.seed is None else given.seed
-    print(f"seed {seed}", flush=True)
-    if given.isolated:
-        bring_up()
-    with tempfile.TemporaryDirectory(prefix="statscounter-torture-") as folder:
-        rows = torture(Path(folder), seed, given)
-    return verdict(f"seed {seed}", rows)
+    return run_once(parse(arguments), torture)
 
 
 if __name__ == "__main__":

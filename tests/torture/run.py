@@ -8,18 +8,16 @@ With ``--kills 1000 --supervisor-kills 100`` instead it ends when that many were
 from __future__ import annotations
 
 import argparse
-import random
 import sys
-import tempfile
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from tests.functional.isolated import bring_up
 from tests.torture.books import Deaths, read
 from tests.torture.crowd import Crowd
 from tests.torture.hog import Hog
-from tests.torture.report import compare, remains, report, tell_all, verdict
+from tests.torture.once import run_once
+from tests.torture.report import compare, remains, report, tell_all
 from tests.torture.verdict import Account, Row, losses
 from tests.torture.victim import make_victim, missing, settled
 from tests.torture.violence import Violence
@@ -90,14 +88,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it once."""
-    given = parse(arguments)
-    seed = random.randrange(1 << 32) if given.seed is None else given.seed
-    print(f"seed {seed}", flush=True)
-    if given.isolated:
-        bring_up()
-    with tempfile.TemporaryDirectory(prefix="statscounter-torture-") as folder:
-        rows = torture(Path(folder), seed, given)
-    return verdict(f"seed {seed}", rows)
+    return run_once(parse(arguments), torture)
 
 
 if __name__ == "__main__":
