@@ -26,7 +26,8 @@ from statsd_tcp.outputs.plugins import PluginError
 from statsd_tcp.reload.opened_again import files_read, log_file, logs_to_stdout
 from statsd_tcp.reload.rehearsal import VARIABLE as REHEARSAL
 from statsd_tcp.reload.rehearsal import rehearse
-from statsd_tcp.service import Service, make_outputs, make_receivers
+from statsd_tcp.service.outputs import make_outputs, make_receivers
+from statsd_tcp.service.service import Service
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.config_file import read_config
 from statsd_tcp.settings.options import OPTIONS, Option

@@ -20,7 +20,7 @@ from statsd_tcp.aggregate.timers import Histogram
 from statsd_tcp.outputs.interfaces import IOutput
 from statsd_tcp.outputs.plugins import PluginError, make_plugin
 from statsd_tcp.outputs.terminal import as_json, as_table
-from statsd_tcp.service import flush_rules, make_outputs
+from statsd_tcp.service.outputs import flush_rules, make_outputs
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.settings.outputs import (
     PluginSpec,

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.service import SAME_SIGNAL, OrderedService, SecondSignal, give_up
+from statsd_tcp.service.ending import SAME_SIGNAL, OrderedService, SecondSignal, give_up
 
 Taker = Callable[[int, FrameType | None], None]
 

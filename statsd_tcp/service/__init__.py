@@ -1,0 +1,1 @@
+"""The service: its parts made of the settings, put together, started, and brought to their end in order."""
