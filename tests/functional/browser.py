@@ -73,6 +73,14 @@ class Browser:
         features = [{"name": name, "value": value} for name, value in likes.items()]
         self._command("Emulation.setEmulatedMedia", {"features": features})
 
+    def minimize(self) -> None:
+        """Put the window away, so that the page is hidden."""
+        self._ask("POST", f"{self._session}/window/minimize", {})
+
+    def restore(self) -> None:
+        """Bring the window back."""
+        self._ask("POST", f"{self._session}/window/rect", {"width": 1280, "height": 1000})
+
     def picture(self) -> bytes:
         """Return what is seen, as PNG."""
         return base64.b64decode(self._ask("GET", f"{self._session}/screenshot"))

@@ -140,6 +140,17 @@ def test_charts_are_not_left_behind(browser: Browser, service: Service) -> None:
     assert browser.run("const former = charts[0]; begin(); return [former.plot, charts.length]") == [None, CHARTS]
 
 
+def test_nobody_looks(browser: Browser, service: Service) -> None:
+    """A page that is hidden closes its stream, and has all that it missed when it is looked at again."""
+    open_page(browser, service)
+    browser.minimize()
+    seen(browser, "return document.hidden && source === null")
+    last = browser.run("return moments.at(-1).at")
+    browser.restore()
+    assert seen(browser, "return source?.readyState === 1 && moments.some((one) => one.at > arguments[0])", last)
+    assert browser.run("return moments.every((one, i) => i === 0 || one.at > moments[i - 1].at)")
+
+
 def test_without_scripts(service: Service) -> None:
     """Without scripts the page says the same, and browsers ask again after some seconds."""
     text = service.page("/").text
