@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from statsd_tcp.aggregate.collisions import Group
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["open_series"]
 
 
-def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]:
-    """Return the series of a kind by their names as text, in the order of these. To be called in the store's thread.
+def open_series(store: Store, kind: Group, timers: TimerRules) -> list[tuple[str, Any]]:
+    """Return the series of a kind with their names as text, in the order of these. To be called in the store's thread.
 
     Counters: how much they went up; sets: how many different members came; timers: their numbers by name, following
     ``timers``. Series that are known but idle are there with zeros. Gauges: their last committed values.
+    Two series may have the same text, a name with a ``;`` in it and a name with a tag: both are there.
     """
     flushes = store.flushes
     if kind == "gauges":
@@ -35,7 +37,7 @@ def open_series(store: Store, kind: Group, timers: TimerRules) -> dict[str, Any]
         found = _sets(flushes.open, flushes.known)
     else:
         found = _timers(flushes.open, flushes.known, timers)
-    return dict(sorted((as_text(identity), _shown(value)) for identity, value in found.items()))
+    return sorted([(as_text(identity), _shown(value)) for identity, value in found.items()], key=itemgetter(0))
 
 
 def _shown(value: Any) -> Any:

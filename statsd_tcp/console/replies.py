@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -38,13 +38,13 @@ def as_json(found: list[Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
 
-def series_json(found: Mapping[str, Any]) -> bytes:
+def series_json(found: Iterable[tuple[str, Any]]) -> bytes:
     """Write series as JSON, each in a line of its own: scripts count and search them so, as those of etsy's server.
 
     Of a million that takes about a second.
     """
     encode = msgspec.json.Encoder().encode
-    lines = b",\n".join([b"  %b: %b" % (encode(name), encode(value)) for name, value in found.items()])
+    lines = b",\n".join([b"  %b: %b" % (encode(name), encode(value)) for name, value in found])
     return b"{\n%b\n}" % lines if lines else b"{}"
 
 

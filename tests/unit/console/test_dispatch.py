@@ -60,7 +60,7 @@ class FakeFlush:
 
     def series(self, kind: str) -> Deferred[bytes]:
         """Return what there is, or fail."""
-        return succeed(series_json(self.rows[kind])) if self.error is None else fail(self.error)
+        return succeed(series_json(self.rows[kind].items())) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[str]:
         """Delete from what there is."""
