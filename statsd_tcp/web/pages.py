@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -41,7 +42,8 @@ _GUARDS = (
 
 def plain_text(request: Request, code: int, text: str) -> bytes:
     """Set the response up as one line of text, and return its body."""
-    request.setResponseCode(code)
+    # Twisted has no words for some of them.
+    request.setResponseCode(code, HTTPStatus(code).phrase.encode())
     request.setHeader("content-type", "text/plain; charset=utf-8")
     request.setHeader("cache-control", "no-store")
     return f"{text}\n".encode()

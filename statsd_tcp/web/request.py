@@ -41,6 +41,8 @@ class Channel(HTTPChannel):
 
     _leaving = False
     _refused = False
+    _answered: Request | None = None
+    """The request after which others have come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +71,7 @@ class Channel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""
         super().connectionLost(reason)
+        self._answered = None
         self.site.guests.leave(self)
         for closed in self._waiting:
             closed.callback(None)
@@ -104,10 +107,33 @@ class Channel(HTTPChannel):
             self.busy = True
             super().allContentReceived()
 
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take what comes during an answer; Twisted does not stop a client that sends and does not read."""
+        super().rawDataReceived(data)
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize:
+            self._networkProducer.pauseProducing()
+
     def requestDone(self, request: Request) -> None:
-        """Wait for the next request."""
+        """Wait for the next request. One that has come already has its turn after those of all other clients."""
         self.busy = False
-        super().requestDone(request)
+        if self._buffer or any(self._dataBuffer):
+            self._answered = request
+            self.setTimeout(self._savedTimeOut)
+            self.callLater(0, self._go_on)
+        else:
+            super().requestDone(request)
+
+    def resumeProducing(self) -> None:
+        """Write on, or go on with the next request."""
+        super().resumeProducing()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Look at what came during an answer, once the client has read most of that."""
+        request = self._answered
+        if request is not None and not self._waitingForTransport:
+            self._answered = None
+            super().requestDone(request)
 
     def timeoutConnection(self) -> None:
         """Close the connection of a client that idles, at once if it does not even read. It is not worth a log line."""

@@ -92,8 +92,9 @@ class _QuietSite(Site):
             return self._refused(400, "header", "a header field is no text")
         page: Page = super().getResourceFor(request)
         hosts = request.requestHeaders.getRawHeaders("host", [])
-        if (self._inside or not page.any_host) and not all(map(self._hosts.accept, hosts)):
-            return self._refused(421, "host", f"the host asked for is {hosts[0]!a:.80}, {_NOT_OURS}")
+        foreign = [host for host in hosts if not self._hosts.accept(host)]
+        if (self._inside or not page.any_host) and foreign:
+            return self._refused(421, "host", f"the host asked for is {foreign[0]!a:.80}, {_NOT_OURS}")
         return page
 
     def _refused(self, code: int, reason: str, text: str) -> Resource:

@@ -10,7 +10,7 @@ from statsd_tcp.kernel.peers import is_loopback
 from statsd_tcp.settings.build import build_settings
 from statsd_tcp.web.hosts import Hosts
 from statsd_tcp.web.site import make_site
-from tests.unit.web.fakes import FakeReactor, FakeSources
+from tests.unit.web.fakes import Client, FakeReactor, FakeSources
 from tests.unit.web.test_site import SiteTestCase
 
 OWN = ("web1", "web1.example.net")
@@ -109,7 +109,14 @@ class HostPageTests(HostTestCase):
         """A request with several hosts must not have a foreign one among them."""
         self.serve(http_host=["stats.example.org"])
         self.assertEqual(self.ask("/healthz", Host="stats.example.org")[0], 200)
-        self.assertEqual(self.ask("/healthz", Host="stats.example.org\r\nHost: evil.example")[0], 421)
+        code, _, body = self.ask("/healthz", Host="stats.example.org\r\nHost: evil.example")
+        self.assertEqual((code, body.partition(b",")[0]), (421, b"the host asked for is 'evil.example'"))
+
+    def test_words(self) -> None:
+        """The status has its words, which Twisted does not know."""
+        client = Client(self.site)
+        client.send("/", Host="evil.example")
+        self.assertTrue(client.transport.value().startswith(b"HTTP/1.1 421 Misdirected Request\r\n"))
 
     def test_long(self) -> None:
         """A host of any length and with any letters makes one short line."""

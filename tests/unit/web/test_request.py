@@ -135,6 +135,57 @@ class IdleTests(RequestTestCase):
         self.assertEqual(logs, [])
 
 
+class EarlyTests(RequestTestCase):
+    """Requests that come before the answer to the one before them."""
+
+    def answers(self, client: Client) -> int:
+        """Count the answers since the last time."""
+        text: bytes = client.transport.value()
+        client.transport.clear()
+        return text.count(OK)
+
+    def test_in_turn(self) -> None:
+        """A client that sends many at once is answered one by one, after others had their turn, and all in the end."""
+        client, other = self.sent((HEAD + b"\r\n") * 3), self.sent(HEAD + b"\r\n")
+        self.assertEqual((self.answers(client), self.answers(other)), (1, 1))
+        client.send_raw(HEAD)
+        self.reactor.advance(0)
+        self.assertEqual(self.answers(client), 2)
+        client.send_raw(b"\r\n")
+        self.assertEqual(self.answers(client), 1)
+
+    def test_not_read(self) -> None:
+        """A client that does not read its answers gets no further ones, and is closed as one that idles."""
+        client = self.sent((HEAD + b"\r\n") * 3)
+        client.protocol.pauseProducing()
+        self.reactor.advance(0)
+        self.assertEqual(self.answers(client), 1)
+        client.protocol.resumeProducing()
+        self.assertEqual(self.answers(client), 1)
+        client.protocol.pauseProducing()
+        self.reactor.advance(61)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_gone(self) -> None:
+        """Nothing is answered to a client that is gone."""
+        client = self.sent((HEAD + b"\r\n") * 3)
+        client.hang_up()
+        self.reactor.advance(0)
+        self.assertEqual(self.answers(client), 1)
+
+    def test_endless(self) -> None:
+        """A client that sends and sends is not read from during an answer, also when it does not read that."""
+        for reads in (True, False):
+            client = self.sent(b"GET /metrics HTTP/1.1\r\n\r\n")
+            if not reads:
+                client.protocol.pauseProducing()
+            client.send_raw(b"x" * 10_000)
+            self.assertEqual(client.transport.producerState, "producing")
+            client.send_raw(b"x" * 10_000)
+            self.assertEqual(client.transport.producerState, "paused")
+            client.hang_up()
+
+
 class MethodTests(RequestTestCase):
     """What load balancers and orchestrators send to see whether a server is there."""
 
