@@ -36,7 +36,7 @@ COMMANDS = {
     "lines": Command("the part about lines: connections that stay, and datagrams", "lines.comparison", "each"),
     "latency": Command("what clients wait while the service is scraped, flushed and reloaded", "latency", "whole"),
     "connections": Command("cost by workers, open connections and series, and in the long run", "connections", "whole"),
-    "scaling": Command("what a series costs the supervisor, with up to a million of them", "scaling", ""),
+    "scaling": Command("what a series costs the supervisor, or with --workers what a worker does", "scaling", "whole"),
     "soak": Command("whether the store stays as it is while names come and expire", "soak", ""),
     "placement": Command("when --pin and --steer cpu pay", "placement", "whole"),
     "hostile": Command("memory and waits while clients bring everything to its bound", "hostile", "whole"),

@@ -1,6 +1,7 @@
 """The C programs, compiled when they are missing or older than their source; the generator of connections."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -71,19 +72,34 @@ def compiled(source: Path, *flags: str) -> Path:
     return binary
 
 
-def pinned(cpu: int | None) -> list[str]:
-    """The words before a command that keep it on one CPU."""
-    return [] if cpu is None else ["taskset", "-c", str(cpu)]
+Cpus = int | tuple[int, ...] | None
+"""Where a program may run: on one CPU, on some, or on all."""
+
+
+def pinned(cpus: Cpus) -> list[str]:
+    """The words before a command that keep it there."""
+    if cpus is None:
+        return []
+    return ["taskset", "-c", ",".join(map(str, cpus if isinstance(cpus, tuple) else (cpus,)))]
 
 
 def generate(
-    port: int, arguments: list[str], *, seconds: float, count: int | None = None, cpu: int | None = None
+    port: int,
+    arguments: list[str],
+    *,
+    seconds: float,
+    count: int | None = None,
+    cpu: Cpus = None,
+    within: Sequence[str] = (),
 ) -> Report:
-    """Let clients come, at most `count` and for `seconds`; ToolError when the generator itself fails."""
+    """Let clients come, at most `count` and for `seconds`; ToolError when the generator itself fails.
+
+    ``within`` are the words before its command that put it into another network.
+    """
     bounds = ["--seconds", str(seconds), "--timeout", str(PATIENCE)]
     if count is not None:
         bounds += ["--count", str(count)]
-    command = [*pinned(cpu), str(compiled(GENERATOR)), "--port", str(port), *arguments, *bounds]
+    command = [*within, *pinned(cpu), str(compiled(GENERATOR)), "--port", str(port), *arguments, *bounds]
     try:
         run = subprocess.run(command, capture_output=True, timeout=seconds + PATIENCE + GRACE, check=False, text=True)
     except subprocess.TimeoutExpired as error:

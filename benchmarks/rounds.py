@@ -19,6 +19,7 @@ from benchmarks.accept import report
 from benchmarks.accept.others import Places, fetch_etsy, missing
 from benchmarks.measurement import Specification
 from benchmarks.programs import CHECKOUT, ToolError
+from benchmarks.veth import NETWORKS, Network, refusal
 
 S = TypeVar("S", bound=Specification)
 Result = TypeVar("Result")
@@ -28,7 +29,13 @@ class Rounds:
     """The servers that are compared, and what is the same for all of their measurements. ``failures`` counts them."""
 
     def __init__(
-        self, peers: Sequence[str], places: Places, number: int, seconds: float, namespace: tuple[str, ...]
+        self,
+        peers: Sequence[str],
+        places: Places,
+        number: int,
+        seconds: float,
+        namespace: tuple[str, ...],
+        network: Network = "loopback",
     ) -> None:
         """Leave out the servers that are not on this machine, and say why. etsy's is fetched."""
         self.console = Console(stderr=True)
@@ -38,6 +45,7 @@ class Rounds:
         self.seconds = seconds
         self.failures = 0
         self._namespace = namespace
+        self._network: Network = network
         cpus = sorted(os.sched_getaffinity(0))
         apart = len(cpus) > 1
         self._server_cpu = cpus[0] if apart else None
@@ -45,7 +53,7 @@ class Rounds:
 
     def circumstances(self, command: str) -> report.Circumstances:
         """What to print above the tables."""
-        network = "loopback in a new network namespace for each measurement"
+        network = f"{self._network} in a new network namespace for each measurement"
         pinned = f"server on {self._server_cpu}, clients on {self._client_cpu}"
         return report.circumstances(
             command=command,
@@ -62,6 +70,7 @@ class Rounds:
             "server_cpu": self._server_cpu,
             "client_cpu": self._client_cpu,
             "private_network": bool(self._namespace),
+            "network": self._network,
             "places": self.places,
         }
         return msgspec.convert(words | dict(more or {}), kind, from_attributes=True)
@@ -112,12 +121,21 @@ def add_round_arguments(parser: argparse.ArgumentParser, rounds: int) -> None:
     add("--rounds", type=int, default=rounds, metavar="N", help=f"measure each server N times (default {rounds})")
     add("--seconds", type=float, default=3.0, metavar="S", help="of each measurement (default 3)")
     add("--etsy", default="", metavar="FOLDER", help="the npm package statsd; without it npm fetches it")
-    for name in ("statsite", "netdata", "nginx"):
+    for name in ("statsite", "netdata", "nginx", "haproxy"):
         add(f"--{name}", default=name, metavar="FILE", help=f"the program {name}")
     add("--json", type=Path, metavar="FILE", help="write every single measurement there")
+    add(
+        "--network",
+        choices=NETWORKS,
+        default="loopback",
+        help="what is between server and clients; veth needs root (default loopback)",
+    )
 
 
 def rounds_of(arguments: argparse.Namespace) -> Rounds:
-    """The rounds that a command line asks for."""
-    places = Places(arguments.etsy, arguments.statsite, arguments.netdata, arguments.nginx)
-    return Rounds(arguments.peers, places, arguments.rounds, arguments.seconds, arguments.namespace)
+    """The rounds that a command line asks for; ends the program when they may not have their network."""
+    if why := refusal(arguments.network, arguments.namespace):
+        sys.exit(f"--network {arguments.network}: {why}")
+    places = Places(arguments.etsy, arguments.statsite, arguments.netdata, arguments.nginx, arguments.haproxy)
+    rounds = arguments.rounds, arguments.seconds
+    return Rounds(arguments.peers, places, *rounds, arguments.namespace, arguments.network)

@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks.accept import proc, report
 from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.service import Service
-from benchmarks.programs import Report, ToolError, generate
+from benchmarks.programs import Cpus, Report, ToolError, generate
 
 __all__ = ["Cost", "cost", "print_facts"]
 
@@ -22,10 +22,10 @@ class Cost:
     report: Report
 
 
-def cost(server: Service, arguments: list[str], *, seconds: float, count: int | None = None) -> Cost:
+def cost(server: Service, arguments: list[str], *, seconds: float, count: int | None = None, cpu: Cpus = None) -> Cost:
     """Let clients come, and say what each of them cost the server; ToolError when one of them failed."""
     before, others_before = proc.usage(server.workers), proc.usage(server.others)
-    done = generate(server.port, arguments, seconds=seconds, count=count)
+    done = generate(server.port, arguments, seconds=seconds, count=count, cpu=cpu)
     wait_until_done(server)
     worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
     if not done.completed or done.completed != done.started:

@@ -1,5 +1,7 @@
 """What a series costs the supervisor: the store called directly, with more and more series, and the bars for it.
 
+With ``--workers``: what more workers take instead, and what they cost the supervisor (`benchmarks.processors`).
+
 Each case runs in a process of its own, and the rounds take all checkouts in turn. Figures are medians of the rounds;
 CPU is user and system time of the process together. Gauges, sets and timers are measured with the smallest number
 of series only, and 100,000 at most: more summaries have no windows.
@@ -22,6 +24,7 @@ import msgspec
 from rich.table import Table
 
 from benchmarks.accept import report
+from benchmarks.processors import comparison as processors
 from benchmarks.programs import CHECKOUT
 from benchmarks.store.measure import Specification
 
@@ -109,6 +112,9 @@ def add_arguments(options: argparse.ArgumentParser) -> None:
         help="measure the package in that folder; several are compared with the first one (default this one)",
     )
     add("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=", ".join(CASES))
+    add("--workers", type=int, nargs="+", metavar="N", help="measure more workers instead, each on its own processor")
+    add("--supervisor", action="store_true", help="with --workers: what they cost the supervisor, on any processors")
+    add("--seconds", type=float, default=10.0, metavar="S", help="of a measurement with --workers (default 10)")
     add("--rounds", type=int, default=3, metavar="N", help="measure each case N times (default 3)")
     add("--folder", type=Path, metavar="DIR", help="where the files are written (default the one for temporary files)")
     add("--json", type=Path, metavar="FILE", help="write every single figure there")
@@ -120,6 +126,8 @@ def _numbers(text: str) -> list[int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure everything; the status is 0 when it came about."""
+    if arguments.workers:
+        return processors.run(arguments)
     console = report.tables()
     facts = report.circumstances(arguments.command, network="none", cpus="one for each case, which others may use too")
     report.print_circumstances(console, facts)

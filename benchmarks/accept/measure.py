@@ -45,7 +45,9 @@ class Load(msgspec.Struct, frozen=True):
     """A server under load. Times are seconds.
 
     The kernel's network thread of a CPU takes over when there is much to do: what it used is in
-    ``soft_interrupt_s`` for the server's CPU, in ``client_soft_interrupt_s`` for the clients'.
+    ``soft_interrupt_s`` for the server's CPU, in ``client_soft_interrupt_s`` for the clients'. ``processor_s`` is how
+    long the server's CPU was busy, with whatever, and ``processor_soft_s`` how long of that with soft interrupts;
+    ``machine_s`` is that of all CPUs.
     """
 
     report: Report
@@ -54,6 +56,9 @@ class Load(msgspec.Struct, frozen=True):
     server_waited_s: float
     soft_interrupt_s: float
     client_soft_interrupt_s: float
+    processor_s: float
+    processor_soft_s: float
+    machine_s: float
     overflows: int
     drops: int
     problems: list[str]
@@ -129,10 +134,17 @@ def count_problems(role: Role, reports: list[Report], server: Server) -> list[st
     ]
 
 
-def warm_up(server: Server, workload: Workload, cpu: int | None) -> Report:
+def clients(
+    spec: Specification, server: Server, arguments: list[str], *, seconds: float, count: int | None = None
+) -> Report:
+    """Let clients come, from where the specification says."""
+    return generate(server.port, arguments, seconds=seconds, count=count, cpu=spec.client_cpu, within=spec.within)
+
+
+def warm_up(spec: Specification, server: Server, workload: Workload) -> Report:
     """Some clients of the same kind, before anything is measured."""
     arguments = workload.arguments(WARM_UP_RATE)
-    report = generate(server.port, arguments, seconds=2, count=WARM_UP, cpu=cpu)
+    report = clients(spec, server, arguments, seconds=2, count=WARM_UP)
     wait_until_done(server)
     return report
 
@@ -142,7 +154,7 @@ def measure_load(spec: Specification, server: Server, workload: Workload) -> Loa
 
     Where their opening is no part of it, they come twice, then for longer. What that costs more is the result.
     """
-    warm = warm_up(server, workload, spec.client_cpu)
+    warm = warm_up(spec, server, workload)
     lengths = (OPENING, OPENING + spec.seconds) if workload.opens_first else (spec.seconds,)
     loads = [spell(spec, server, workload, seconds) for seconds in lengths]
     problems = [problem for load in loads for problem in client_problems(load.report)]
@@ -156,8 +168,11 @@ def spell(spec: Specification, server: Server, workload: Workload, seconds: floa
     soft_pids = [proc.soft_interrupts(cpu) for cpu in (spec.server_cpu, spec.client_cpu)]
     pids = (server.workers, server.others, *soft_pids)
     before, drops_before = [proc.usage(group) for group in pids], proc.listen_counters()
-    report = generate(server.port, workload.arguments(spec.pace), seconds=seconds, cpu=spec.client_cpu)
+    cpus_before = [proc.processor(cpu) for cpu in (spec.server_cpu, None)]
+    report = clients(spec, server, workload.arguments(spec.pace), seconds=seconds)
     wait_until_done(server)
+    cpus_after = [proc.processor(cpu) for cpu in (spec.server_cpu, None)]
+    its_cpu, all_cpus = (late.since(early) for late, early in zip(cpus_after, cpus_before, strict=True))
     after, drops_after = [proc.usage(group) for group in pids], proc.listen_counters()
     worker, others, soft, client_soft = (late.since(early) for late, early in zip(after, before, strict=True))
     dropped = {name: drops_after[name] - drops_before[name] for name in drops_after}
@@ -168,6 +183,9 @@ def spell(spec: Specification, server: Server, workload: Workload, seconds: floa
         server_waited_s=worker.waiting_ns / 1e9,
         soft_interrupt_s=soft.on_cpu_ns / 1e9,
         client_soft_interrupt_s=client_soft.on_cpu_ns / 1e9,
+        processor_s=its_cpu.busy,
+        processor_soft_s=its_cpu.soft,
+        machine_s=all_cpus.busy,
         overflows=dropped["ListenOverflows"],
         drops=dropped["ListenDrops"],
         problems=[],
@@ -176,7 +194,8 @@ def spell(spec: Specification, server: Server, workload: Workload, seconds: floa
 
 def difference(longer: Load, shorter: Load) -> Load:
     """How much more the longer of two spells was, in all that grows with time."""
-    times = ("server_s", "others_s", "server_waited_s", "soft_interrupt_s", "client_soft_interrupt_s")
+    times = ["server_s", "others_s", "server_waited_s", "soft_interrupt_s", "client_soft_interrupt_s"]
+    times += ["processor_s", "processor_soft_s", "machine_s"]
     grown = {name: getattr(longer, name) - getattr(shorter, name) for name in times}
     sums = ("lines", "bytes", "elapsed_s", "cpu_s", "waited_s")
     report = {name: getattr(longer.report, name) - getattr(shorter.report, name) for name in sums}
@@ -186,14 +205,14 @@ def difference(longer: Load, shorter: Load) -> Load:
 
 def measure_rest(spec: Specification, server: Server, workload: Workload) -> Rest:
     """No client for a while, then ten connections a second."""
-    warm = warm_up(server, workload, spec.client_cpu)
+    warm = warm_up(spec, server, workload)
     time.sleep(server.settle_seconds)
     start_usage, start_others = proc.usage(server.workers), proc.usage(server.others)
     time.sleep(spec.seconds)
     idle = proc.usage(server.workers)
     idle_others = proc.usage(server.others).since(start_others)
     arguments = [*workload.arguments(AT_REST_RATE), "--from-connect"]
-    report = generate(server.port, arguments, seconds=spec.seconds, cpu=spec.client_cpu)
+    report = clients(spec, server, arguments, seconds=spec.seconds)
     busy = proc.usage(server.workers).since(idle)
     return Rest(
         report=report,
@@ -211,13 +230,7 @@ def measure_memory(spec: Specification, server: Server, workload: Workload) -> F
     time.sleep(server.settle_seconds)
     workers, others = [proc.memory(server.workers)], [proc.memory(server.others)]
     for _ in range(2):
-        report = generate(
-            server.port,
-            workload.arguments(spec.pace),
-            seconds=spec.seconds,
-            count=spec.connections,
-            cpu=spec.client_cpu,
-        )
+        report = clients(spec, server, workload.arguments(spec.pace), seconds=spec.seconds, count=spec.connections)
         reports.append(report)
         wait_until_done(server)
         workers.append(proc.memory(server.workers))

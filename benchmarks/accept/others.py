@@ -30,11 +30,18 @@ class Places(msgspec.Struct, frozen=True):
     statsite: str = "statsite"
     netdata: str = "netdata"
     nginx: str = "nginx"
+    haproxy: str = "haproxy"
 
 
-OTHERS: dict[str, Role] = {"nginx": "count", "etsy": "lines", "statsite": "lines", "netdata": "lines"}
-"""Each with what it can do: nginx cannot read lines, and the others wait for ever for the end of a client that sends
-nothing."""
+OTHERS: dict[str, Role] = {
+    "nginx": "count",
+    "haproxy": "count",
+    "etsy": "lines",
+    "statsite": "lines",
+    "netdata": "lines",
+}
+"""Each with what it can do: nginx and HAProxy cannot read lines, and the others wait for ever for the end of a client
+that sends nothing."""
 
 
 class Nginx(OneProcess):
@@ -50,6 +57,24 @@ class Nginx(OneProcess):
             f'stream {{ server {{ listen 127.0.0.1:{self.port} backlog=4096; return ""; }} }}\n'
         )
         self._start([binary, "-c", str(config), "-p", self._folder.name], cpu, self.port)
+
+    def totals(self, expected: Totals) -> Totals:
+        """It does not tell."""
+        return Totals()
+
+
+class HaProxy(OneProcess):
+    """HAProxy, which ends each connection as soon as it has begun; ``keys`` are those of its ``bind`` line."""
+
+    def __init__(self, binary: str, cpu: int | None, keys: str = "") -> None:
+        super().__init__()
+        config = Path(self._folder.name, "haproxy.cfg")
+        config.write_text(
+            "global\n  nbthread 1\n  maxconn 8192\n"
+            "defaults\n  mode tcp\n  timeout client 10s\n  timeout connect 1s\n  timeout server 10s\n"
+            f"frontend here\n  bind 127.0.0.1:{self.port} backlog 4096 {keys}\n  tcp-request content reject\n"
+        )
+        self._start([binary, "-db", "-f", str(config)], cpu, self.port)
 
     def totals(self, expected: Totals) -> Totals:
         """It does not tell."""
@@ -108,7 +133,10 @@ def missing(name: str, places: Places) -> str | None:
         return _missing_etsy(places.etsy)
     binary: str = getattr(places, name)
     if shutil.which(binary) is None:
-        packages = {"nginx": " (Debian: apt-get install nginx-light libnginx-mod-stream)"}
+        packages = {
+            "nginx": " (Debian: apt-get install nginx-light libnginx-mod-stream)",
+            "haproxy": " (Debian: apt-get install haproxy)",
+        }
         return f"there is no program {binary}{packages.get(name, f': name it with --{name} FILE')}"
     if name == "nginx" and not _nginx_has_streams(binary):
         return "this nginx has no stream module (Debian: apt-get install libnginx-mod-stream)"
@@ -156,6 +184,8 @@ def start_other(name: str, places: Places, cpu: int | None) -> Server:
     """Start one of the others; ToolError when it does not come up."""
     if name == "nginx":
         return Nginx(places.nginx, cpu)
+    if name == "haproxy":
+        return HaProxy(places.haproxy, cpu)
     if name == "netdata":
         return Netdata(str(Path(shutil.which(places.netdata) or places.netdata).resolve()), cpu)
     return start_for_lines(name, places, cpu)

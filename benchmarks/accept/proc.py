@@ -1,5 +1,6 @@
 """What the kernel knows: CPU, sleeps and memory of processes, drops and queues of listening sockets."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import msgspec
 PROC = Path("/proc")
 
 LISTEN_STATE = "0A"
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -24,6 +26,17 @@ class Usage(msgspec.Struct, frozen=True):
             self.waiting_ns - earlier.waiting_ns,
             self.sleeps - earlier.sleeps,
         )
+
+
+class Processor(msgspec.Struct, frozen=True):
+    """Seconds for which a processor was busy, and those of them that it spent on soft interrupts."""
+
+    busy: float
+    soft: float
+
+    def since(self, earlier: "Processor") -> "Processor":
+        """What was added since `earlier`."""
+        return Processor(self.busy - earlier.busy, self.soft - earlier.soft)
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -69,6 +82,14 @@ def soft_interrupts(cpu: int | None) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return []
+
+
+def processor(cpu: int | None) -> Processor:
+    """How long a processor, or all of them together, was busy since the machine started, in ticks of the clock."""
+    name = "cpu" if cpu is None else f"cpu{cpu}"
+    (row,) = [line.split() for line in (PROC / "stat").read_text().splitlines() if line.split()[0] == name]
+    user, nice, system, _idle, _waiting, hard, soft = (int(field) / TICKS for field in row[1:8])
+    return Processor(user + nice + system + hard + soft, soft)
 
 
 def listen_counters() -> dict[str, int]:

@@ -73,6 +73,8 @@ def load_table(workload: Workload, rows: list[Row]) -> Table:
         f"CPU us per {per}",
         f"of C loop ({workload.loop})",
         "supervisor us",
+        "its processor us (soft)",
+        "all processors us",
         "p50 ms",
         "p99 ms",
         "overflows/drops",
@@ -87,6 +89,8 @@ def load_table(workload: Workload, rows: list[Row]) -> Table:
             _range(row.cost, ".3f" if per == "line" else ".1f"),
             _range(row.ratio, ".2f"),
             "" if row.others_cost is None else f"{row.others_cost:.2f}",
+            "" if row.processor_cost is None else f"{row.processor_cost:.1f} ({row.processor_soft:.0%})",
+            "" if row.machine_cost is None else f"{row.machine_cost:.1f}",
             _milliseconds(row.p50) if per == "connection" else "",
             _milliseconds(row.p99) if per == "connection" else "",
             f"{row.overflows}/{row.drops}",
@@ -146,7 +150,7 @@ def memory_table(results: dict[str, list[Footprint]], connections: int) -> Table
 
 def tables() -> Console:
     """The console for tables, wide also where the output is a file."""
-    return Console(width=None if sys.stdout.isatty() else 150)
+    return Console(width=None if sys.stdout.isatty() else 170)
 
 
 def print_circumstances(console: Console, facts: Circumstances) -> None:

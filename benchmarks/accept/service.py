@@ -18,11 +18,13 @@ import msgspec
 
 from benchmarks.accept.servers import STOP_TIMEOUT, Totals
 from benchmarks.accept.workloads import Role
-from benchmarks.programs import CHECKOUT, ToolError, pinned
+from benchmarks.programs import CHECKOUT, Cpus, ToolError, pinned
 from statsd_tcp.native import VARIABLE
 
 NO_WHO = ("--who", "no")
 START_TIMEOUT = 20.0
+WORKER_TIMEOUT = 2.0
+"""Seconds more for each worker: those of a machine with few processors start one after the other."""
 ANSWER_TIMEOUT = 10.0
 AGREE_TIMEOUT = 8.0
 """Seconds in which the published totals must come to what the clients did; a commit is due every second."""
@@ -81,7 +83,7 @@ class Service:
     def __init__(
         self,
         role: Role,
-        cpu: int | None = None,
+        cpu: Cpus = None,
         *,
         native: bool = True,
         workers: int = 1,
@@ -152,7 +154,7 @@ class Service:
             return None
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + START_TIMEOUT + WORKER_TIMEOUT * self._number
         while self._get("/readyz") is None:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ToolError(f"the service did not come up: {self._last_words()}")

@@ -29,11 +29,18 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(median(values), min(values), max(values)) if values else None
 
 
+def middle(values: Sequence[float]) -> float | None:
+    """The median, None of nothing."""
+    return median(values) if values else None
+
+
 @dataclass(frozen=True)
 class Row:
     """One server's rounds of one workload. Costs are microseconds of CPU per connection (or line).
 
-    Costs and ratios leave out the rounds with errors; ``clean`` of ``rounds`` had none.
+    Costs and ratios leave out the rounds with errors; ``clean`` of ``rounds`` had none. ``processor_cost`` is all that
+    the server's processor did, ``processor_soft`` the part of that in soft interrupts, 0 to 1, and ``machine_cost`` all
+    that all processors did, clients included.
     """
 
     peer: str
@@ -44,6 +51,9 @@ class Row:
     cost: Spread | None
     ratio: Spread | None
     others_cost: float | None
+    processor_cost: float | None
+    processor_soft: float
+    machine_cost: float | None
     p50: float
     p99: float
     overflows: int
@@ -59,7 +69,12 @@ def units(load: Load, workload: Workload) -> int:
 
 def cost(load: Load, workload: Workload) -> float:
     """The worker's microseconds of CPU for one."""
-    return load.server_s * 1e6 / max(units(load, workload), 1)
+    return per_unit(load.server_s, load, workload)
+
+
+def per_unit(seconds: float, load: Load, workload: Workload) -> float:
+    """Those seconds as microseconds for one."""
+    return seconds * 1e6 / max(units(load, workload), 1)
 
 
 def is_generator_bound(load: Load) -> bool:
@@ -97,6 +112,9 @@ def row(peer: str, loads: Sequence[Load], yardstick: Sequence[Load], workload: W
         cost=spread([cost(load, workload) for load in clean]),
         ratio=spread(ratios),
         others_cost=others_cost(clean, workload),
+        processor_cost=middle([per_unit(load.processor_s, load, workload) for load in clean]),
+        processor_soft=median(load.processor_soft_s / max(load.processor_s, 1e-9) for load in loads),
+        machine_cost=middle([per_unit(load.machine_s, load, workload) for load in clean]),
         p50=median(load.report.latency_us.p50 for load in loads),
         p99=median(load.report.latency_us.p99 for load in loads),
         overflows=sum(load.overflows for load in loads),
@@ -108,7 +126,7 @@ def row(peer: str, loads: Sequence[Load], yardstick: Sequence[Load], workload: W
 
 def others_cost(loads: Sequence[Load], workload: Workload) -> float | None:
     """Microseconds of CPU for one in the server's other processes, None when it has none."""
-    costs = [load.others_s * 1e6 / max(units(load, workload), 1) for load in loads]
+    costs = [per_unit(load.others_s, load, workload) for load in loads]
     return median(costs) if any(costs) else None
 
 

@@ -43,27 +43,27 @@ class Measured(msgspec.Struct, frozen=True):
     waited_s: float
 
 
-def send(workload: Workload, server: LineServer, seconds: float, cpu: int | None) -> Sent:
+def send(workload: Workload, server: LineServer, seconds: float, spec: Specification) -> Sent:
     """Let the clients send."""
     if workload.transport == "tcp":
         arguments = ["--mode", "kept", "--concurrency", str(CONNECTIONS), *workload.arguments]
-        done = generate(server.port, arguments, seconds=seconds, cpu=cpu)
+        done = generate(server.port, arguments, seconds=seconds, cpu=spec.client_cpu, within=spec.within)
         return Sent(done.lines, done.elapsed_s, done.cpu_s)
     place = ["--path", server.path] if workload.transport == "unixgram" else ["--port", str(server.udp_port)]
     amount = ["--lines", str(workload.lines), "--rate", str(workload.rate), "--seconds", str(seconds)]
-    command = [*pinned(cpu), str(compiled(SENDER)), *place, *amount, *workload.arguments]
+    command = [*spec.within, *pinned(spec.client_cpu), str(compiled(SENDER)), *place, *amount, *workload.arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE + GRACE, check=False)
     if run.returncode:
         raise ToolError(f"{shlex.join(command)}: {run.stderr.strip()}")
     return msgspec.json.decode(run.stdout, type=Sent)
 
 
-def take(workload: Workload, server: LineServer, seconds: float, client_cpu: int | None) -> Measured:
+def take(workload: Workload, server: LineServer, spec: Specification) -> Measured:
     """One measurement."""
-    warm = send(workload, server, WARM_UP, client_cpu)
+    warm = send(workload, server, WARM_UP, spec)
     wait_until_done(server)
     before, others_before = proc.usage(server.workers), proc.usage(server.others)
-    sent = send(workload, server, seconds, client_cpu)
+    sent = send(workload, server, spec.seconds, spec)
     wait_until_done(server)
     worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
     lossy = workload.transport == "udp"
@@ -88,7 +88,7 @@ def measure(spec: Specification) -> Measured:
         OURS[spec.peer](spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
     )
     try:
-        return take(WORKLOADS[spec.workload], server, spec.seconds, spec.client_cpu)
+        return take(WORKLOADS[spec.workload], server, spec)
     finally:
         server.stop()
 

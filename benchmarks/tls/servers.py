@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from benchmarks.accept.others import NGINX_MODULE
+from benchmarks.accept.others import NGINX_MODULE, HaProxy
 from benchmarks.accept.servers import Server, Totals
 from benchmarks.accept.service import Service, free_ports
 from benchmarks.lines.servers import OneProcess
@@ -43,25 +43,6 @@ class Nginx(OneProcess):
         return Totals()
 
 
-class HaProxy(OneProcess):
-    """HAProxy, which ends each connection after the handshake."""
-
-    def __init__(self, certificate: Path, cpu: int | None) -> None:
-        super().__init__()
-        config = Path(self._folder.name, "haproxy.cfg")
-        config.write_text(
-            "global\n  nbthread 1\n  maxconn 4096\n"
-            "defaults\n  mode tcp\n  timeout client 10s\n  timeout connect 1s\n  timeout server 10s\n"
-            f"frontend tls\n  bind 127.0.0.1:{self.port} ssl crt {certificate} ssl-min-ver TLSv1.3 backlog 4096\n"
-            "  tcp-request content reject\n"
-        )
-        self._start([_program("haproxy"), "-db", "-f", str(config)], cpu, self.port)
-
-    def totals(self, expected: Totals) -> Totals:
-        """It does not tell."""
-        return Totals()
-
-
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -73,4 +54,6 @@ def start(peer: str, certificate: Path, cpu: int | None) -> Server:
     """Start the server of that name; ToolError when it is not there or does not come up."""
     if peer == "ours":
         return Ours(certificate, cpu)
-    return Nginx(certificate, cpu) if peer == "nginx" else HaProxy(certificate, cpu)
+    if peer == "nginx":
+        return Nginx(certificate, cpu)
+    return HaProxy(_program("haproxy"), cpu, f"ssl crt {certificate} ssl-min-ver TLSv1.3")
