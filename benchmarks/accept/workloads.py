@@ -50,6 +50,16 @@ _ALL = (
         paced=True,
     ),
     Workload("lines", "10 lines, half-close; paced", "lines", "read", ("lines", "--lines", "10"), paced=True),
+    Workload(
+        "lines-64k",
+        "64 KiB of counters, half-close; 4 at once",
+        "lines",
+        "epoll",
+        ("lines", "--lines", "3641"),
+        paced=False,
+        at_once=4,
+        unit="line",
+    ),
     Workload("fire", "one line, close, wait for nothing; 64 at once", "lines", "read", ("fire",), paced=False),
     Workload(
         "fire-turns",

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accept import report
+from benchmarks.accept.servers import LOOP
 from benchmarks.lines.measure import Measured
 from benchmarks.lines.servers import OURS
 from benchmarks.lines.workloads import DEFAULT, WORKLOADS, Workload
 from benchmarks.measurement import Specification
 from benchmarks.rounds import Rounds, add_round_arguments, rounds_of
 
-PEERS = (*OURS, "etsy", "statsite")
+PEERS = (*OURS, LOOP, "etsy", "statsite")
 
 
 class Results(msgspec.Struct):
@@ -57,8 +58,9 @@ def table(workload: Workload, results: dict[str, list[Measured]]) -> Table:
 
 
 def able(peers: Sequence[str], workload: Workload) -> list[str]:
-    """Those of the servers that can do what the workload asks for."""
-    return [peer for peer in peers if peer in PEERS and (peer in OURS or workload.transport != "unixgram")]
+    """Those of the servers that can do what the workload asks for. The C loop is a yardstick for datagrams only."""
+    transports = {LOOP: ("udp",), **dict.fromkeys(OURS, ("tcp", "udp", "unixgram"))}
+    return [peer for peer in peers if peer in PEERS and workload.transport in transports.get(peer, ("tcp", "udp"))]
 
 
 def compare(rounds: Rounds, workloads: Sequence[str], console: Console) -> dict[str, dict[str, list[Measured]]]:

@@ -13,13 +13,16 @@ import msgspec
 from benchmarks.accept import proc
 from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.others import start_for_lines
-from benchmarks.lines.servers import OURS, LineServer
+from benchmarks.accept.servers import LOOP
+from benchmarks.lines.servers import OURS, LineServer, Loop
 from benchmarks.lines.workloads import WORKLOADS, Workload
 from benchmarks.measurement import Specification, answer
 from benchmarks.programs import GRACE, PATIENCE, ToolError, compiled, generate, pinned
 
 SENDER = Path(__file__).with_name("datagrams.c")
 CONNECTIONS = 4
+LINE_SIZE = len("bench.c000000:1|c\n")
+"""Bytes of a counter's line, as the clients send it."""
 WARM_UP = 0.3
 """Seconds of the same before the clock starts."""
 
@@ -81,12 +84,18 @@ def take(workload: Workload, server: LineServer, spec: Specification) -> Measure
     )
 
 
+def start(spec: Specification) -> LineServer:
+    """The server, ready."""
+    if spec.peer in OURS:
+        return OURS[spec.peer](spec.server_cpu)
+    if spec.peer == LOOP:
+        return Loop(LINE_SIZE, spec.server_cpu)
+    return start_for_lines(spec.peer, spec.places, spec.server_cpu)
+
+
 def measure(spec: Specification) -> Measured:
     """Start the server, measure, and clean up."""
-    ours = spec.peer in OURS
-    server: LineServer = (
-        OURS[spec.peer](spec.server_cpu) if ours else start_for_lines(spec.peer, spec.places, spec.server_cpu)
-    )
+    server = start(spec)
     try:
         return take(WORKLOADS[spec.workload], server, spec)
     finally:

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.accept.servers import STOP_TIMEOUT, Server, Totals
+from benchmarks.accept.servers import LOOP_SOURCE, STOP_TIMEOUT, Peer, Server, Totals
 from benchmarks.accept.service import AGREE_TIMEOUT, NO_WHO, Service, free_ports, settled
-from benchmarks.programs import ToolError, pinned
+from benchmarks.programs import ToolError, compiled, pinned
 
 START_TIMEOUT = 15.0
 NEVER = 3600
@@ -139,6 +139,21 @@ class Etsy(OneProcess):
                 answer += console.recv(1 << 20)
         found = re.search(rb"'statsd\.metrics_received': (\d+)", answer)
         return int(found[1]) if found else 0
+
+
+class Loop(Peer):
+    """The C loop that receives datagrams and counts bytes; ``line_size`` is that of every line."""
+
+    path = ""
+
+    def __init__(self, line_size: int, cpu: int | None) -> None:
+        self._line_size = line_size
+        super().__init__([str(compiled(LOOP_SOURCE)), "0", "udp"], cpu)
+        self.udp_port = self.port
+
+    def lines(self, expected: int) -> int:
+        """Ask it to end: the bytes that it received are its last words."""
+        return (self.totals(Totals()).bytes or 0) // self._line_size
 
 
 class Statsite(OneProcess):

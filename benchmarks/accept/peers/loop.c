@@ -6,6 +6,7 @@
  *     once    accept, count, one recv that does not wait, close: what a counting port does that wants clean ends
  *     read    accept, read to the end, close, one connection after the other: right for clients that send at once
  *     epoll   the same work event-driven: a client that sends late holds up nobody
+ *     udp     receive datagrams, with a large buffer, and look at nothing in them
  *
  * On SIGTERM it prints its totals as one line of JSON and ends with status 0 (clients that still queue are reset).
  */
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #define EVENTS 256
+#define RECEIVE_BUFFER (8 << 20)
 
 static unsigned long long connections, bytes, resets;
 static volatile sig_atomic_t stopping;
@@ -60,15 +62,17 @@ static int somaxconn(void)
     return value;
 }
 
-static int open_listener(int port)
+static int open_listener(int port, int kind)
 {
     struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, room = RECEIVE_BUFFER, fd = socket(AF_INET, kind | SOCK_CLOEXEC, 0);
 
     where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on))
         fail("socket");
-    if (bind(fd, (struct sockaddr *)&where, sizeof where) || listen(fd, somaxconn()))
+    if (kind == SOCK_DGRAM && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room))
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    if (bind(fd, (struct sockaddr *)&where, sizeof where) || (kind == SOCK_STREAM && listen(fd, somaxconn())))
         fail("bind");
     return fd;
 }
@@ -172,22 +176,36 @@ static void serve_epoll(void)
     }
 }
 
+/* shutdown() does not wake up a reader of datagrams that has no peer: it fails with ENOTCONN. A timeout does. */
+static void serve_udp(void)
+{
+    struct timeval pause = {.tv_usec = 100000};
+
+    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause);
+    while (!stopping) {
+        ssize_t got = recv(listener, buffer, sizeof buffer, 0);
+        if (got > 0)
+            bytes += got;
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*serve)(void); } modes[] = {
-        {"close", serve_close}, {"once", serve_once}, {"read", serve_read}, {"epoll", serve_epoll}};
+        {"close", serve_close}, {"once", serve_once}, {"read", serve_read}, {"epoll", serve_epoll},
+        {"udp", serve_udp}};
     struct sigaction action = {.sa_handler = on_term};
 
     for (size_t i = 0; argc == 3 && i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(argv[2], modes[i].name))
             continue;
-        listener = open_listener(atoi(argv[1]));
+        listener = open_listener(atoi(argv[1]), modes[i].serve == serve_udp ? SOCK_DGRAM : SOCK_STREAM);
         sigaction(SIGTERM, &action, NULL);
         announce(listener);
         modes[i].serve();
         printf("{\"connections\": %llu, \"bytes\": %llu, \"resets\": %llu}\n", connections, bytes, resets);
         return 0;
     }
-    fprintf(stderr, "usage: loop PORT close|once|read|epoll\n");
+    fprintf(stderr, "usage: loop PORT close|once|read|epoll|udp\n");
     return 2;
 }
