@@ -30,6 +30,7 @@ IDLE_KINDS = {"counters": "c", "gauges": "g", "timers": "ms", "sets": "s"}
 """The names of the kinds, as they are written in options, and the kinds."""
 
 _LARGEST = 100.0
+_A_PERCENTILE = "a percentile: above 0 and up to 100, or the same below 0, as in 90,99.9,-10"
 
 
 def parse_percentiles(text: str) -> tuple[float, ...]:
@@ -40,9 +41,9 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
 
 
 def _percentile(text: str) -> float:
-    value = _number(text, "a percentile")
+    value = _number(text, _A_PERCENTILE)
     if not 0 < abs(value) <= _LARGEST:
-        raise ValueError(f"{text!r} is not a percentile: above 0 and up to 100, or the same below 0, as in 90,99.9,-10")
+        raise ValueError(f"{text!r} is not {_A_PERCENTILE}")
     return value
 
 
@@ -78,7 +79,7 @@ def parse_histogram(text: str) -> Histogram:
     if not equals:
         raise ValueError(f"{text!r} is not of the form PART=LIMIT,LIMIT,... or PART=")
     parts = [part.strip() for part in limits.split(",")] if limits.strip() else []
-    bounds = [(part, _number(part, "the limit of a bin")) for part in parts]
+    bounds = [(part, _number(part, "the limit of a bin, as in PART=10,50,inf")) for part in parts]
     if [bound for _, bound in bounds] != sorted(bound for _, bound in bounds):
         raise ValueError(f"{limits}: the limits do not rise")
     return Histogram(metric, tuple(bounds))
