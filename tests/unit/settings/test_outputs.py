@@ -87,7 +87,7 @@ class ParseTests(SynchronousTestCase):
         cases = [
             (parse_percentiles, "0", "'0' is not a percentile"),
             (parse_percentiles, "101", "'101' is not a percentile"),
-            (parse_percentiles, "90,x", "'x' is not a percentile: above 0 and up to 100, or the same below 0, as in 90,"),
+            (parse_percentiles, "90,x", "'x' is not a percentile: above 0 and up to 100, or the same below 0, as in"),
             (parse_percentiles, "nan", "'nan' is not a percentile"),
             (parse_timer_fields, "count,median,uper", "'uper' is not one of"),
             (parse_histogram, "1,2", "not of the form PART=LIMIT"),
