@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -103,6 +103,7 @@ class Committer:
         self._waiting: list[Piece] = []
         self._unlinked: list[str] = []
         self._delivered: list[tuple[str, int]] = []
+        self._questions = DeferredLock()
         self._running: Deferred[None] | None = None
         self._again = False
         self._began: float | None = None
@@ -149,8 +150,11 @@ class Committer:
         return _follow(running)
 
     def ask(self, question: Callable[[Store], _T]) -> Deferred[_T]:
-        """Call a function with the store in the store's thread, between two commits; it fails before the first one."""
-        return deferToThreadPool(self._reactor, self._pool, lambda: question(self._opened()))
+        """Call a function with the store in the store's thread, between two commits; it fails before the first one.
+
+        Questions are asked one by one, so that a commit waits for one of them at most, however many there are.
+        """
+        return self._questions.run(deferToThreadPool, self._reactor, self._pool, lambda: question(self._opened()))
 
     def after(self, output: str, flush_id: int) -> Deferred[Queued | None]:
         """Read the first flush after that one which waits for an output."""

@@ -75,8 +75,8 @@ class Dispatch:
         return replies.health(self._sources.up)
 
     def _series(self, kind: Group, _: Sequence[str]) -> Deferred[Reply]:
-        found: Deferred[Any] = self._flush.series(kind)
-        return found.addCallback(replies.dump)
+        found: Deferred[Reply] = self._flush.series(kind)
+        return found
 
     def _delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[Reply]:
         done: Deferred[Reply] = self._flush.delete(kind, patterns)

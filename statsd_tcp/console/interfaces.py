@@ -22,7 +22,7 @@ class IOpenFlush(Interface):
     """The output flush that is open, and the series that are known. The Deferreds fail with `StoreError`."""
 
     def series(kind: Group) -> Deferred[bytes]:  # noqa: N805 - an interface's methods have no self
-        """Return the series of a kind with what has come for them in this flush, by their written names, as JSON."""
+        """Write the series of a kind with what has come for them in this flush, as `replies.series_dump`."""
 
     def delete(kind: Kind, patterns: Sequence[str]) -> Deferred[str]:  # noqa: N805
         """Delete series and their durable totals, and write what was found for each pattern, as `replies.deleted`."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from statsd_tcp.aggregate.collisions import Group
@@ -17,7 +18,7 @@ from statsd_tcp.commit.committer import Committer
 from statsd_tcp.console.activity import Activity
 from statsd_tcp.console.interfaces import CommandError, IConsoleSources, IOpenFlush
 from statsd_tcp.console.open_flush import open_series
-from statsd_tcp.console.replies import deleted, series_json
+from statsd_tcp.console.replies import deleted, series_dump
 from statsd_tcp.outputs.delivery import OutputFacts
 from statsd_tcp.settings.config_text import config_text
 from statsd_tcp.settings.settings import Settings
@@ -52,10 +53,32 @@ class StoredFlush:
     def __init__(self, committer: Committer, timers: TimerRules) -> None:
         self._committer = committer
         self._timers = timers
+        self._asked: dict[Group, list[Deferred[bytes]]] = {}
 
     def series(self, kind: Group) -> Deferred[bytes]:
-        """Return the series of a kind, written where they are found: the reactor would stand still for it."""
-        return self._committer.ask(lambda store: series_json(open_series(store, kind, self._timers)))
+        """Return the series of a kind, written where they are found: the reactor would stand still for it.
+
+        All who ask before that begins get the same.
+        """
+        answer: Deferred[bytes] = Deferred()
+        waiting = self._asked.get(kind)
+        if waiting is not None:
+            waiting.append(answer)
+            return answer
+        waiting = self._asked[kind] = [answer]
+        self._committer.ask(partial(self._write, kind)).addBoth(self._answer, kind, waiting)
+        return answer
+
+    def _write(self, kind: Group, store: Store) -> bytes:
+        del self._asked[kind]
+        return series_dump(open_series(store, kind, self._timers))
+
+    def _answer(self, result: bytes | Failure, kind: Group, waiting: Sequence[Deferred[bytes]]) -> None:
+        if self._asked.get(kind) is waiting:
+            # There is no store that could have been asked.
+            del self._asked[kind]
+        for answer in waiting:
+            answer.callback(result)
 
     def delete(self, kind: Kind, patterns: Sequence[str]) -> Deferred[str]:
         """Delete series; when it is done, the pages do not show them either.

@@ -34,6 +34,14 @@ MOST_SESSIONS = 64
 """Connections at a time: each may have a dump of all series wait for its reader. Beyond that one of the
 address with the most goes: one that never sent a byte, else the longest idle one."""
 
+MOST_UNREAD = 4
+LONG_UNREAD = 10.0
+"""Replies that wait to be read, in sessions or seconds: beyond both, the session that has read nothing for longest
+ends when another long reply comes. One of a million series has tens of megabytes."""
+
+_PIECE = 1 << 16
+"""Bytes that are written at a time: as many as a transport keeps before it asks to pause."""
+
 _MOST_WAITING = 1_000
 """Lines that may wait for their turn. A client that sends more without reading a reply is no person and no script."""
 
@@ -53,6 +61,7 @@ class Session(LineOnlyReceiver):
     def __init__(self, console: ConsoleFactory) -> None:
         self._console = console
         self._lines: deque[bytes] = deque()
+        self._rest = memoryview(b"")
         self._busy = False
         self._going = False
         self._paused = False
@@ -64,7 +73,7 @@ class Session(LineOnlyReceiver):
     @property
     def busy(self) -> bool:
         """Return whether a command is being carried out, or waits for its turn."""
-        return self._busy or bool(self._lines)
+        return self._busy or bool(self._lines or self._rest)
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -129,7 +138,7 @@ class Session(LineOnlyReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget what was asked."""
-        self._lines.clear()
+        self._forget()
         self._ended = True
         self._stop_waiting()
         if self._timer is not None and self._timer.active():
@@ -158,16 +167,24 @@ class Session(LineOnlyReceiver):
         self.lineReceived(line)
 
     def _go_on(self) -> None:
-        """Answer as many commands as can be answered now."""
+        """Write, and answer as many commands as can be answered now."""
         if self._going:
             # A reply that was there at once has brought us here.
             return
         self._going = True
-        while self._lines and not self._busy and not self._paused:
-            self._answer(self._lines.popleft())
+        while not self._paused and (self._rest or (self._lines and not self._busy)):
+            if self._rest:
+                self._write_part()
+            else:
+                self._answer(self._lines.popleft())
         self._going = False
-        if self._ended and not (self._lines or self._busy):
+        self._console.note_unread(self, is_unread=bool(self._rest))
+        if self._ended and not self.busy:
             self._close()
+
+    def _write_part(self) -> None:
+        part, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+        self.transport.write(bytes(part))
 
     def _answer(self, line: bytes) -> None:
         if is_statsd(line):
@@ -183,11 +200,16 @@ class Session(LineOnlyReceiver):
     def _reply(self, reply: Reply) -> None:
         self._busy = False
         if self._timer is not None:
-            self.transport.write(reply if isinstance(reply, bytes) else reply.encode())
+            self._rest = memoryview(reply if isinstance(reply, bytes) else reply.encode())
         self._go_on()
 
-    def _refuse(self) -> None:
+    def _forget(self) -> None:
         self._lines.clear()
+        self._rest = memoryview(b"")
+        self._console.note_unread(self, is_unread=False)
+
+    def _refuse(self) -> None:
+        self._forget()
         self._ended = True
         self.transport.write(UNKNOWN.encode())
         self._close()
@@ -207,6 +229,7 @@ class ConsoleFactory(Factory):
         self.reactor = reactor
         self.dispatch = dispatch
         self.sessions = Guests(MOST_SESSIONS, reactor.seconds)
+        self._unread: dict[Session, float] = {}
         self._warned = False
 
     def logPrefix(self) -> str:
@@ -216,6 +239,19 @@ class ConsoleFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Session:
         """Make a session."""
         return Session(self)
+
+    def note_unread(self, session: Session, *, is_unread: bool) -> None:
+        """Note whether a reply waits to be read, after some of it was written; another session may have to end."""
+        known = self._unread.pop(session, None) is not None
+        if not is_unread:
+            return
+        now = self.reactor.seconds()
+        if not known and len(self._unread) >= MOST_UNREAD:
+            longest = min(self._unread, key=self._unread.__getitem__)
+            if now - self._unread[longest] >= LONG_UNREAD:
+                del self._unread[longest]
+                longest.evict()
+        self._unread[session] = now
 
     def warn_of_samples(self) -> None:
         """Log, once, that a client has mistaken the console for the port for samples."""

@@ -68,7 +68,7 @@ async def test_half_closed(reactor: Any, console: Console) -> None:
     peer.end()
     assert await peer.take(b"\n") == HEALTH
     await until(reactor, lambda: console.flush.asked, "the counters are asked for")
-    console.flush.asked[0].callback(b"{}")
+    console.flush.asked[0].callback(b"{}\nEND\n\n")
     assert await peer.take_all() == b"{}\nEND\n\n" + HEALTH
 
 
@@ -90,7 +90,7 @@ async def test_two_at_a_time(reactor: Any, console: Console) -> None:
     await until(reactor, lambda: console.flush.asked, "the timers are asked for")
     await second.send(b"health\n")
     assert await second.take(b"\n") == HEALTH
-    console.flush.asked[0].callback(b"{}")
+    console.flush.asked[0].callback(b"{}\nEND\n\n")
     assert await first.take(b"\n\n") == b"{}\nEND\n\n"
 
 
@@ -118,7 +118,7 @@ async def test_a_client_that_breaks(reactor: Any, console: Console) -> None:
     await until(reactor, lambda: console.flush.asked, "the gauges are asked for")
     peer.reset()
     await until(reactor, lambda: not console.sessions, "the session is forgotten")
-    console.flush.asked[0].callback(b"{}")
+    console.flush.asked[0].callback(b"{}\nEND\n\n")
 
 
 @pytest_twisted.ensureDeferred

@@ -281,6 +281,18 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual({"a": 11.0}, self.counters())
         self.assertEqual(1, self.total(RECOVERED_LINES))
 
+    def test_many_questions(self) -> None:
+        """A commit waits for one question at most, however many there are."""
+        self.commit()
+        self.pool.held = True
+        order: list[object] = []
+        for _ in range(3):
+            self.committer.ask(lambda _: "answer").addCallback(order.append)
+        self.committer.commit().addCallback(order.append)
+        self.pool.release()
+        self.pool.held = False
+        self.assertEqual(order, ["answer", None, "answer", "answer"])
+
     def test_died_while_a_commit_runs(self) -> None:
         """Nor is it when the commit that takes it in is still running."""
         self.pool.held = True

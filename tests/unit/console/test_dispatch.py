@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from statsd_tcp.console.commands import read_command
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.interfaces import CommandError, IConsoleSources, IOpenFlush
-from statsd_tcp.console.replies import deleted, series_json
+from statsd_tcp.console.replies import deleted, series_dump
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.search import Deletion
 
@@ -60,7 +60,7 @@ class FakeFlush:
 
     def series(self, kind: str) -> Deferred[bytes]:
         """Return what there is, or fail."""
-        return succeed(series_json(self.rows[kind].items())) if self.error is None else fail(self.error)
+        return succeed(series_dump(self.rows[kind].items())) if self.error is None else fail(self.error)
 
     def delete(self, kind: str, patterns: Sequence[str]) -> Deferred[str]:
         """Delete from what there is."""

@@ -12,7 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import Command
-from statsd_tcp.console.session import IDLE_TIME, LONGEST_LINE, MOST_SESSIONS, QUIET_TIME, ConsoleFactory
+from statsd_tcp.console.session import (
+    IDLE_TIME,
+    LONG_UNREAD,
+    LONGEST_LINE,
+    MOST_SESSIONS,
+    MOST_UNREAD,
+    QUIET_TIME,
+    ConsoleFactory,
+)
 from tests.unit.transports import Transport
 
 
@@ -142,14 +150,46 @@ class SessionTests(SynchronousTestCase):
         self.assert_said(b"<delcounters a.b><stats all>")
 
     def test_slow_reader(self) -> None:
-        """While the client does not read, its next command waits."""
+        """While the client does not read, the rest of a reply waits, and its next command."""
         self.session.dataReceived(b"later\nhelp\n")
         producer: Any = self.transport.producer
         producer.pauseProducing()
         self.dispatch.waiting[0].callback("<first>")
-        self.assert_said(b"<first>")
+        self.assert_said(b"")
         producer.resumeProducing()
-        self.assert_said(b"<help>")
+        self.assert_said(b"<first><help>")
+
+    def test_a_long_reply(self) -> None:
+        """A reply is written no faster than it is read, and to its end, also for a client that has half-closed."""
+        long = "".join(map(str, range(50_000)))
+        self.patch(self.transport, "write", self._write_and_pause)
+        self.session.dataReceived(b"later\nhelp\n")
+        self.session.readConnectionLost()
+        self.dispatch.waiting[0].callback(long)
+        for part in (long[: 1 << 16], long[1 << 16 : 2 << 16], long[2 << 16 : 3 << 16], long[3 << 16 :]):
+            self.assert_said(part.encode())
+            self.session.resumeProducing()
+        self.assert_said(b"<help>", closed=True)
+
+    def _write_and_pause(self, data: bytes) -> None:
+        """Have room for one piece at a time."""
+        self.transport.io.write(data)
+        self.session.pauseProducing()
+
+    def test_unread_replies(self) -> None:
+        """Of too many clients that do not read their replies the one ends that has read nothing for longest."""
+        clients = [self.connect() for _ in range(MOST_UNREAD + 3)]
+        for number, (session, _) in enumerate(clients):
+            session.dataReceived(b"later\n")
+            session.pauseProducing()
+            if number >= MOST_UNREAD:
+                self.clock.advance(LONG_UNREAD / 2)
+            if number == MOST_UNREAD:
+                # The first one reads a little.
+                clients[0][0].pauseProducing()
+                clients[0][0]._go_on()
+            self.dispatch.waiting[number].callback("<first>")
+        self.assertEqual([transport.parted for _, transport in clients], [False, True, True, *[False] * MOST_UNREAD])
 
     def test_http(self) -> None:
         """A request from a browser is refused at its first line, whatever its body has."""

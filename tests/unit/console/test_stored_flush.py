@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.timers import TimerRules
@@ -38,6 +40,56 @@ class FakeCommitter:
         """Count."""
         self.committed += 1
         return succeed(None)
+
+
+class HeldCommitter:
+    """Asks when the test says so."""
+
+    def __init__(self) -> None:
+        self.questions: list[tuple[Callable[[Any], Any], Deferred[Any]]] = []
+
+    def ask(self, question: Callable[[Any], Any]) -> Deferred[Any]:
+        """Keep the question."""
+        self.questions.append((question, Deferred()))
+        return self.questions[-1][1]
+
+
+class SharedTests(SynchronousTestCase):
+    """Several clients that ask for the same series."""
+
+    def setUp(self) -> None:
+        """Have what is asked for be a number that rises."""
+        self.committer = HeldCommitter()
+        self.flush = StoredFlush(cast("Committer", self.committer), TimerRules())
+        numbers = count()
+        self.patch(service_view, "open_series", lambda *_: [("a", next(numbers))])
+
+    def test_shared(self) -> None:
+        """All who ask before the store is looked at get one reply, and who asks later gets another."""
+        first, second, third = (self.flush.series("counters") for _ in range(3))
+        other = self.flush.series("gauges")
+        self.assertEqual(len(self.committer.questions), 2)
+        (question, answer), (other_question, other_answer) = self.committer.questions
+        reply = question(None)
+        later = self.flush.series("counters")
+        answer.callback(reply)
+        for waiting in (first, second, third):
+            self.assertIs(self.successResultOf(waiting), reply)
+        other_answer.callback(other_question(None))
+        self.assertIn(b"1", self.successResultOf(other))
+        self.assertNoResult(later)
+        question, answer = self.committer.questions[-1]
+        answer.callback(question(None))
+        self.assertIn(b"2", self.successResultOf(later))
+
+    def test_not_asked(self) -> None:
+        """A question that cannot be put is told to all, and is put again to a store that is there."""
+        waiting = [self.flush.series("counters") for _ in range(2)]
+        self.committer.questions[0][1].errback(StoreError("the store is not open yet"))
+        for each in waiting:
+            self.failureResultOf(each, StoreError)
+        self.flush.series("counters")
+        self.assertEqual(len(self.committer.questions), 2)
 
 
 class StoredFlushTests(FlushTestCase):
