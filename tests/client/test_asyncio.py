@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from statsd_tcp_client.asyncio.client import StatsClient
-from tests.client.portable.listener import PATIENCE, Listener, status_of, until
+from tests.client.portable.listener import PATIENCE, Listener, reserved, status_of, until
 
 LEVELS = ("sent", "read", "stored")
 
@@ -135,18 +134,16 @@ def test_no_answer(listen: Callable[..., Listener]) -> None:
 
 def test_nothing_listens() -> None:
     """While the server is away nothing is raised, and `close` ends in time; the books say what became of it."""
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        port = occupied.getsockname()[1]
+    with reserved() as place:
 
-    async def act() -> None:
-        client = StatsClient("127.0.0.1", port, interval=0.01, backoff=(0.001, 0.01))
-        client.incr("a")
-        assert not await client.close(0.1)
-        stats = client.stats()
-        assert stats.failures > 0
-        assert stats.dropped["exit"] == 1
+        async def act() -> None:
+            client = StatsClient("127.0.0.1", place.getsockname()[1], interval=0.01, backoff=(0.001, 0.01))
+            client.incr("a")
+            await condition(lambda: client.stats().failures > 0)
+            assert not await client.close(0.1)
+            assert client.stats().dropped["exit"] == 1
 
-    run(act)
+        run(act)
 
 
 def test_much(listen: Callable[..., Listener]) -> None:

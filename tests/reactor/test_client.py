@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from statsd_tcp_client.twisted.client import StatsClient
-from tests.client.portable.listener import Listener, status_of
+from tests.client.portable.listener import Listener, reserved, status_of
 from tests.reactor.waiting import PATIENCE, until
 
 
@@ -88,6 +87,7 @@ async def test_no_answer(reactor: Any, listen: Callable[..., Listener]) -> None:
     client = client_of(reactor, listener, level="stored")
     client.incr("a")
     assert not await client.flush(0.05)
+    await until(reactor, lambda: listener.connections != [], "it is connected")
     listener.answers = True
     listener.break_off(1)
     assert await client.close(PATIENCE)
@@ -97,14 +97,13 @@ async def test_no_answer(reactor: Any, listen: Callable[..., Listener]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_nothing_listens(reactor: Any) -> None:
     """While the server is away nothing is raised, and `close` ends in time; the books say what became of it."""
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        port = occupied.getsockname()[1]
-    client = StatsClient("127.0.0.1", port, reactor=reactor, interval=0.01, backoff=(0.001, 0.01))
-    client.incr("a")
-    assert not await client.close(0.1)
-    stats = client.stats()
-    assert stats.failures > 0
-    assert stats.dropped["exit"] == 1
+    with reserved() as place:
+        port = place.getsockname()[1]
+        client = StatsClient("127.0.0.1", port, reactor=reactor, interval=0.01, backoff=(0.001, 0.01))
+        client.incr("a")
+        await until(reactor, lambda: client.stats().failures > 0, "an attempt has failed")
+        assert not await client.close(0.1)
+        assert client.stats().dropped["exit"] == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -25,14 +25,23 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
+def reserved() -> socket.socket:
+    """Return a socket whose port is taken, so that no other process is given it, and at which nothing listens yet."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
 class Listener:
-    """A listener at a free port of 127.0.0.1, or at a given one; ``lines`` are those that came, without control lines.
+    """A listener at a free port of 127.0.0.1, or on a `reserved` one.
+
+    ``lines`` are those that came, without control lines.
 
     ``answers`` False: it reads, and never answers. A batch is stored when it was not stored before, by client and
     number, as a server with ``confirm=stored`` does it.
     """
 
-    def __init__(self, level: str = "sent", port: int = 0, answers: bool = True) -> None:
+    def __init__(self, level: str = "sent", on: socket.socket | None = None, answers: bool = True) -> None:
         self.level = level
         self.answers = answers
         self.lines: list[str] = []
@@ -41,7 +50,8 @@ class Listener:
         self.ended = 0
         self._last: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket = on or reserved()
+        self._socket.listen()
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

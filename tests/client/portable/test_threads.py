@@ -18,7 +18,7 @@ from unittest.mock import patch
 from statsd_tcp_client import StatsClient, TCPStatsClient, UnixSocketStatsClient
 from statsd_tcp_client.settings import Settings
 from statsd_tcp_client.threads.connection import Connection
-from tests.client.portable.listener import PATIENCE, Listener, status_of, until
+from tests.client.portable.listener import PATIENCE, Listener, reserved, status_of, until
 
 HERE = Path(__file__).parent
 
@@ -106,9 +106,9 @@ class BreakTests(Case):
 
     def test_away(self) -> None:
         """While the server is away no call waits or raises, and memory stays in its room; then the rest arrives."""
-        with socket.create_server(("127.0.0.1", 0)) as occupied:
-            port = occupied.getsockname()[1]
-        client = self.client(port, interval=0.01, max_bytes=10_000, backoff=(0.001, 0.01))
+        place = reserved()
+        self.addCleanup(place.close)
+        client = self.client(place.getsockname()[1], interval=0.01, max_bytes=10_000, backoff=(0.001, 0.01))
         for number in range(5000):
             client.incr("known")
             client.incr(f"new{number}")
@@ -116,8 +116,8 @@ class BreakTests(Case):
         self.assertEqual(stats.made, 10_000)
         self.assertGreater(stats.dropped["full"], 4900)
         self.assertFalse(client.flush(0.05))
-        self.assertGreater(client.stats().failures, 0)
-        listener = self.listen("sent", port)
+        until(lambda: client.stats().failures, "an attempt has failed")
+        listener = self.listen("sent", place)
         self.assertTrue(client.flush(PATIENCE))
         until(lambda: listener.total("known") == 5000, "all of the known counter is there")
         stats = client.stats()
@@ -152,18 +152,20 @@ class BreakTests(Case):
         """So is a name that can be none."""
         client = StatsClient("a" * 70, 8125, interval=60)
         client.incr("a")
+        client.flush(0)
+        until(lambda: client.stats().failures, "an attempt has failed")
         self.assertFalse(client.close(0.1))
         self.assertIn("label too long", client.stats().last_error)
 
     def test_flush_at_once(self) -> None:
         """`flush` does not wait for the pause after a failure to end."""
-        with socket.create_server(("127.0.0.1", 0)) as occupied:
-            port = occupied.getsockname()[1]
-        client = self.client(port, backoff=(10**6, 10**6))
+        place = reserved()
+        self.addCleanup(place.close)
+        client = self.client(place.getsockname()[1], backoff=(10**6, 10**6))
         client.incr("a")
         self.assertFalse(client.flush(0.05))
         until(lambda: client.stats().failures, "an attempt has failed")
-        self.listen("sent", port)
+        self.listen("sent", place)
         self.assertTrue(client.flush(PATIENCE))
 
     def test_chatter(self) -> None:

@@ -28,11 +28,17 @@ from tests.unit.commands.servers import (
 
 
 def kept(
-    port: int, *, rate: float | None = None, close: Close = Close.HALF, timeout: float = PATIENCE, lines: int = 10
+    port: int,
+    *,
+    rate: float | None = None,
+    close: Close = Close.HALF,
+    timeout: float = PATIENCE,
+    lines: int = 10,
+    duration: float = 0.2,
 ) -> Share:
-    """Describe four kept connections for a fifth of a second."""
+    """Describe four kept connections, for a fifth of a second unless something else is said."""
     return share(
-        port, mode=Mode.KEPT, close=close, connections=4, lines=lines, rate=rate, duration=0.2, timeout=timeout
+        port, mode=Mode.KEPT, close=close, connections=4, lines=lines, rate=rate, duration=duration, timeout=timeout
     )
 
 
@@ -97,7 +103,8 @@ class KeptTests(SynchronousTestCase):
     def test_cut_short(self) -> None:
         """A server that ends kept connections cuts them short."""
         with serving(close_at_once) as (port, _):
-            result = run(kept(port, rate=1.0))
+            # It is over when all have ended.
+            result = run(kept(port, rate=1.0, duration=PATIENCE))
         self.assertEqual(4, result.failures[Outcome.CUT_SHORT] + result.failures[Outcome.RESET])
         self.assertGreaterEqual(result.failures[Outcome.CUT_SHORT], 3)
 
