@@ -7,6 +7,7 @@ over as much as lies in that minute, as if it had come evenly.
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.who.layout import PERIOD
 from statsd_tcp.who.memory import SourceBoard
-from statsd_tcp.who.reading import periods, read
+from statsd_tcp.who.reading import periods, read_open
 from statsd_tcp.who.summary import (
     COLUMNS,
     CONNECTIONS,
@@ -27,7 +28,7 @@ from statsd_tcp.who.summary import (
     nothing,
     scaled,
 )
-from statsd_tcp.who.totals import Totals
+from statsd_tcp.who.totals import PIECE, Totals
 
 __all__ = ["Entry", "Merged", "Spread", "merge"]
 
@@ -134,22 +135,34 @@ def merge(totals: Totals, board: SourceBoard, now: int, since: int) -> Generator
     living = [(memory, periods(memory)) for memory in board.living]
     finished = [(one, _part_of_minute(one.began, one.ended, now)) for one in totals.finished]
     seconds = min(PERIOD, max(1.0, (now - since) / NANOSECONDS))
-    all_since, all_recent = [], []
-    for number, sets in enumerate(totals.ranges):
-        of_start, of_minute = totals.parts[number], nothing(np.float64)
-        for memory, at in living:
-            part = read(memory, at.open, sets, is_open=True)
-            of_start = combined(of_start, part)
-            of_minute = combined(of_minute, scaled(part, _part_of_minute(at.began, now, now) / seconds))
+    of_start, of_minute = joined(totals.parts), nothing(np.float64)
+    for memory, at in living:
+        parts = []
+        for part in read_open(memory, at.open, PIECE):
+            parts.append(part)
             yield
-        for one, share in finished:
-            of_minute = combined(of_minute, scaled(one.parts[number], share / seconds))
-            yield
-        all_since.append(of_start)
-        all_recent.append(of_minute)
-    since_start = joined(all_since)
-    yield
-    return Merged(since_start, joined(all_recent))
+        whole = joined(parts)
+        of_start = yield from _combined(of_start, whole)
+        of_minute = yield from _combined(of_minute, scaled(whole, _part_of_minute(at.began, now, now) / seconds))
+    for one, share in finished:
+        of_minute = yield from _combined(of_minute, scaled(joined(one.parts), share / seconds))
+    return Merged(of_start, of_minute)
+
+
+def _combined(one: Summary, other: Summary) -> Generator[None, None, Summary]:
+    """Combine two summaries, and yield after each piece: few sets are one piece, however far apart they are."""
+    cuts = different(np.concatenate([one.sets, other.sets]))[PIECE::PIECE]
+    parts = []
+    for a, b in zip(_cut(one, cuts), _cut(other, cuts), strict=True):
+        parts.append(combined(a, b))
+        yield
+    return joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _cut(one: Summary, cuts: Numbers) -> list[Summary]:
+    """Divide a summary before each of these sets."""
+    places = [0, *np.searchsorted(one.sets, cuts).tolist(), len(one.sets)]
+    return [Summary(*(column[start:end] for column in one)) for start, end in pairwise(places)]
 
 
 def _part_of_minute(began: int, ended: int, now: int) -> float:

@@ -19,7 +19,7 @@ from statsd_tcp.who.layout import BEGAN, FOLDED, OPEN, RECORD, TABLE_SETS, WAYS,
 from statsd_tcp.who.memory import SourceMemory
 from statsd_tcp.who.summary import COLUMNS, ERR, Summary, nothing
 
-__all__ = ["Periods", "clear", "periods", "read"]
+__all__ = ["Periods", "clear", "periods", "read", "read_open"]
 
 _RECORD = np.dtype(
     [("high", "u8"), ("low", "u8"), ("listener", "u4")]
@@ -48,15 +48,30 @@ def periods(memory: SourceMemory) -> Periods:
             return Periods(number, began, cells[FOLDED])
 
 
-def read(memory: SourceMemory, period: int, sets: range, *, is_open: bool = False) -> Summary:
-    """Read some sets of a period. While it ``is_open``, a record whose source changes meanwhile is left out."""
+def read(memory: SourceMemory, period: int, sets: range) -> Summary:
+    """Read some sets of a period that is over."""
     table = table_offset(period, memory.cells[TABLE_SETS])
-    wanted = table + sets.start * _SET_SIZE, table + sets.stop * _SET_SIZE
-    extents = list(_written(memory.descriptor, *wanted))
-    if not extents:
-        return nothing()
-    places = np.concatenate([np.arange(one.start - table, one.stop - table, _SET_SIZE) for one in extents])
-    return _summary(memory, extents, places // _SET_SIZE, is_open)
+    extents = list(_written(memory.descriptor, table + sets.start * _SET_SIZE, table + sets.stop * _SET_SIZE))
+    return _summary(memory, table, extents)
+
+
+def read_open(memory: SourceMemory, period: int, most: int) -> Iterator[Summary]:
+    """Yield what a period has that is open, in parts of at most ``most`` sets. No part has sets of the one before it.
+
+    A record whose source changes meanwhile is left out.
+    """
+    sets = memory.cells[TABLE_SETS]
+    table = table_offset(period, sets)
+    part, size = list[range](), 0
+    for extent in _written(memory.descriptor, table, table + table_size(sets)):
+        while size + len(extent) > most * _SET_SIZE:
+            cut = extent.start + most * _SET_SIZE - size
+            yield _summary(memory, table, [*part, range(extent.start, cut)], is_open=True)
+            part, size, extent = [], 0, range(cut, extent.stop)  # noqa: PLW2901
+        part.append(extent)
+        size += len(extent)
+    if size:
+        yield _summary(memory, table, part, is_open=True)
 
 
 def clear(memory: SourceMemory, period: int) -> None:
@@ -87,8 +102,12 @@ def _written(descriptor: int, start: int, stop: int) -> Iterator[range]:
         yield range(begin, start)
 
 
-def _summary(memory: SourceMemory, extents: list[range], places: NDArray[Any], is_open: bool) -> Summary:
-    """Read parts of a file; ``places`` are the numbers of the sets in them."""
+def _summary(memory: SourceMemory, table: int, extents: list[range], *, is_open: bool = False) -> Summary:
+    """Read parts of a file: sets of the table that begins at ``table``."""
+    if not extents:
+        return nothing()
+    starts = np.concatenate([np.arange(one.start - table, one.stop - table, _SET_SIZE) for one in extents])
+    places = starts // _SET_SIZE
     records = _records(memory.descriptor, extents)
     kept = records["listener"] != 0
     if is_open:

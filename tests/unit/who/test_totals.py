@@ -238,3 +238,16 @@ class TotalsTests(SynchronousTestCase):
         merged = finish(merge(totals, board, memory.cells[BEGAN], 0))
         self.assertEqual(2000, merged.spreads()[0].sources)
         self.assertEqual(2000, len(merged.top(5000)))
+
+    def test_pieces_of_few_sources(self) -> None:
+        """A few sources that come to all workers make three pieces for each worker, wherever they are in the tables."""
+        board = SourceBoard(SourcePlan(KEYS))
+        memories: list[SourceMemory] = [board.make() for _ in range(4)]
+        for memory in memories:
+            self.addCleanup(memory.close)
+            for number in range(50):
+                note(memory, f"127.1.0.{number}")
+        now = memories[0].cells[BEGAN]
+        self.assertEqual(3 * len(memories), sum(1 for _ in merge(Totals(board), board, now, 0)))
+        merged = finish(merge(Totals(board), board, now, 0))
+        self.assertEqual([4] * 50, [one.since[0] for one in merged.top(100)])
