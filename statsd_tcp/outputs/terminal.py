@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TextIO
 
 import msgspec
@@ -45,11 +46,11 @@ def as_json(flush: FlushResult) -> str:
     document = {
         "timestamp": flush.timestamp,
         "seconds": flush.seconds,
-        "counters": _named(flush.counters),
-        "counter_rates": {name: value / flush.seconds for name, value in _named(flush.counters).items()},
-        "gauges": _named(flush.gauges),
-        "sets": _named(flush.sets),
-        "timers": _named(flush.timers),
+        "counters": _object(flush.counters),
+        "counter_rates": _object({series: value / flush.seconds for series, value in flush.counters.items()}),
+        "gauges": _object(flush.gauges),
+        "sets": _object(flush.sets),
+        "timers": _object(flush.timers),
         "lines": flush.lines,
         "bad_lines": flush.bad_lines,
         "datagrams": flush.datagrams,
@@ -65,15 +66,23 @@ def as_table(flush: FlushResult) -> str:
 def _rows(flush: FlushResult) -> Iterator[str]:
     when = datetime.fromtimestamp(flush.timestamp, UTC)
     yield f"{when:%Y-%m-%d %H:%M:%S}Z  {flush.seconds} s, {flush.lines} lines, {flush.bad_lines} of them bad"
-    for name, total in sorted(_named(flush.counters).items()):
+    for name, total in _named(flush.counters):
         yield f"  counter  {name}  {total:g}  ({total / flush.seconds:g}/s)"
-    for name, value in sorted(_named(flush.gauges).items()):
+    for name, value in _named(flush.gauges):
         yield f"  gauge    {name}  {value:g}"
-    for name, members in sorted(_named(flush.sets).items()):
+    for name, members in _named(flush.sets):
         yield f"  set      {name}  {members}"
-    for name, fields in sorted(_named(flush.timers).items()):
+    for name, fields in _named(flush.timers):
         yield f"  timer    {name}  {' '.join(f'{field}={number:g}' for field, number in fields.items())}"
 
 
-def _named(series: Mapping[str, Any]) -> dict[str, Any]:
-    return {as_text(identity): value for identity, value in series.items()}
+def _object(series: Mapping[str, Any]) -> msgspec.Raw:
+    # No dictionary: two series may have one text, a name with a semicolon in it and a name with a tag.
+    encode = msgspec.json.encode
+    members = b",".join([b"%b:%b" % (encode(name), encode(value)) for name, value in _named(series)])
+    return msgspec.Raw(b"{%b}" % members)
+
+
+def _named(series: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the series by their names as text, in the order of these."""
+    return sorted([(as_text(identity), value) for identity, value in series.items()], key=itemgetter(0))

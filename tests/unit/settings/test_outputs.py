@@ -225,6 +225,14 @@ class ConsoleTests(SynchronousTestCase):
             ],
         )
 
+    def test_one_text_for_two(self) -> None:
+        """Two series whose names read the same are both written."""
+        timers = {series_identity("a", [("k", "v")]): {"mean": 1.0}, "a;k=v": {"mean": 2.0}}
+        flush = FlushResult(start=0, seconds=10, timers=timers)
+        self.assertIn('"timers":{"a;k=v":{"mean":1.0},"a;k=v":{"mean":2.0}}', as_json(flush))
+        rows = ["  timer    a;k=v  mean=1", "  timer    a;k=v  mean=2"]
+        self.assertEqual(rows, as_table(flush).splitlines()[1:])
+
     def test_the_stream_of_the_process(self) -> None:
         """The console writes to the standard output of the process, whatever the log has put in its place."""
         stream = io.StringIO()
