@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.documents import MIGRATION_PAGES, line_of, rows_of_lines
 from tests.functional.clients import datagram, half_close
 from tests.functional.etsy import Etsy, Sink
 from tests.functional.metrics import Difference
+from tests.functional.processes import end_all, held
 from tests.functional.service import CHECKOUT, LOOPBACK, Service, options
 from tests.functional.test_console import console_port, dump
 from tests.functional.waiting import until
@@ -86,14 +87,13 @@ class Sums:
         }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a running service with a listener of each dialect for each way, and one flush for all tests."""
-    folder: Path = tmp_path_factory.mktemp("service")
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """Return a running service with a listener of each dialect for each way, and one flush, which an output awaits."""
     listeners = [f"{way}:0:{LOOPBACK}:name={way}-{name}:dialect={name}" for way in WAYS for name in DIALECTS]
-    more = ["--flush-interval=86400"]
+    more = ["--flush-interval=86400", "--console=json"]
     service = Service(
-        folder, options(folder / "state", workers=1, listen=listeners, admin=f"tcp:0:{LOOPBACK}", more=more)
+        tmp_path, options(tmp_path / "state", workers=1, listen=listeners, admin=f"tcp:0:{LOOPBACK}", more=more)
     )
     try:
         yield service.start()
@@ -119,23 +119,45 @@ def dumps(service: Service) -> dict[str, dict[str, Any]]:
     return found | {"timers": {name: [each["count"], each["sum"]] for name, each in found["timers"].items()}}
 
 
-def test_here(service: Service) -> None:
-    """Over TCP and UDP the lines add up to what the pages say that they mean, and as many are bad."""
-    before, sums = service.metrics(), Sums()
-    for way in WAYS:
+def send_pages(service: Service, ways: Sequence[str]) -> Sums:
+    """Send the lines of all pages, each to the listener of its dialect, and return what they mean."""
+    sums = Sums()
+    for way in ways:
         for page, dialect in MIGRATION_PAGES.items():
             lines = [renamed(f"{way}.{dialect}.{number}.", line_of(row)) for number, row in enumerate(rows(page))]
             assert lines
             for line in lines * TIMES:
                 sums.add(line, DIALECTS[dialect])
             send(service, way, dialect, lines * TIMES)
-    added = Difference(before, service.settled())
-    assert added.by("statscounter_bad_lines_total", "reason") == sums.bad
-    assert added.total("statscounter_bad_tags_total") == sums.bad_tags
+    return sums
+
+
+def check_dumps(service: Service, sums: Sums) -> None:
+    """Compare what the console shows with what lines mean."""
     found, expected = dumps(service), sums.dumps()
     assert {kind: found[kind].keys() for kind in found} == {kind: expected[kind].keys() for kind in expected}
     for kind, series in expected.items():
         assert found[kind] == {name: pytest.approx(value) for name, value in series.items()}
+
+
+def test_here(service: Service) -> None:
+    """Over TCP and UDP the lines add up to what the pages say that they mean, and as many are bad."""
+    before = service.metrics()
+    sums = send_pages(service, WAYS)
+    added = Difference(before, service.settled())
+    assert added.by("statscounter_bad_lines_total", "reason") == sums.bad
+    assert added.total("statscounter_bad_tags_total") == sums.bad_tags
+    check_dumps(service, sums)
+
+
+def test_replayed(service: Service) -> None:
+    """They mean the same when the service is killed before it has committed any, and reads them from its journal."""
+    with held(service.process.pid):
+        sums = send_pages(service, ["tcp"])
+        end_all(service.mark)
+    metrics = service.start().settled()
+    assert metrics.by("statscounter_bad_lines_total", "reason") == sums.bad
+    check_dumps(service, sums)
 
 
 @pytest.fixture
