@@ -24,6 +24,7 @@ from statsd_tcp.flush.queues import IQueue, Queued
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.layout import LedgerCounts
 from statsd_tcp.ledger.reader import ShrunkError
+from statsd_tcp.state.lock import StateError
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
@@ -74,7 +75,8 @@ class _Done(NamedTuple):
 class Committer:
     """The only user of the store.
 
-    ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead.
+    ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead. ``guard`` is
+    called before each commit, in that thread; a `StateError` that it raises says why there must be none.
 
     _running  _again   state                               what `commit` does   when the commit is over
     None      False    nothing is in the thread            begins one           -
@@ -93,8 +95,10 @@ class Committer:
         open_store: Callable[[], Store],
         ledger_folder: LedgerFolder,
         recovery: IRecovery,
+        guard: Callable[[], object] = lambda: None,
     ) -> None:
         self._reactor = reactor
+        self._guard = guard
         self._recovery = recovery
         self._pool = pool
         self._open_store = open_store
@@ -203,6 +207,7 @@ class Committer:
 
     def _write(self, work: _Work) -> _Done:
         """Commit, in the store's thread."""
+        self._guard()
         if self._store is None:
             self._store = self._open_store()
         store = self._store
@@ -305,7 +310,7 @@ class Committer:
         if text != self.failure:
             self.failure = text
             self._log.error("a commit failed and is tried again every second: {text}", text=text)
-            if not failure.check(StoreError):
+            if not failure.check(StoreError, StateError):
                 self._log.failure("a commit failed in an unexpected way", failure=failure)
 
     def _finished(self, outcome: object, running: Deferred[None]) -> None:

@@ -19,6 +19,7 @@ from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.service.outputs import series_limit
 from statsd_tcp.state.folder import LEDGERS, STORE
+from statsd_tcp.state.lock import keep_lock
 from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.store.handover import FOLDER
 from statsd_tcp.supervisor.start_plan import Plan
@@ -48,14 +49,15 @@ class Counting:
     committer: Committer
 
 
-def make_counting(reactor: Any, plan: Plan, rules: FlushRules) -> Counting:
-    """Put it together; the store is opened later, by its thread."""
+def make_counting(reactor: Any, plan: Plan, lock: int, rules: FlushRules) -> Counting:
+    """Put it together; the store is opened later, by its thread. ``lock`` is the descriptor of the state folder's."""
     pool = _StorePool(minthreads=0, maxthreads=1, name="committer")
     children = Children(reactor)
     ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
     examples = LastExamples(reactor, kept=not plan.settings.hide_bad_lines)
     recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=examples.add)
-    committer = Committer(reactor, pool, _store_opener(plan, rules), ledger_folder, recovery)
+    guard = partial(keep_lock, plan.state_dir, lock)
+    committer = Committer(reactor, pool, _store_opener(plan, rules), ledger_folder, recovery, guard)
     committer.after_commit.append(examples.committed)
     return Counting(pool, children, ledger_folder, examples, recovery, committer)
 

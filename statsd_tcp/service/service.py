@@ -82,7 +82,7 @@ class Service(OrderedService):
         self._lock = lock
         self._inherited = manifest is not None
         rules = flush_rules(plan.settings, outputs)
-        self._counting = make_counting(reactor, plan, rules)
+        self._counting = make_counting(reactor, plan, lock, rules)
         self._committer = self._counting.committer
         self._notifier = Notifier(os.environ, os.getpid())
         board = make_board(plan.settings)

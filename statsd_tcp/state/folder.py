@@ -8,7 +8,6 @@ it would work for them. Another user, whose container or pod has such a volume, 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from statsd_tcp.state.lock import LOCK, StateError, sign_lock, take_lock, take_open
 from statsd_tcp.state.making import make_folder
 from statsd_tcp.state.private_files import NotOursError, open_file, open_folder
 from statsd_tcp.state.user import User, acting_as
@@ -24,7 +24,6 @@ from statsd_tcp.words import in_words
 
 __all__ = ["LEDGERS", "LOCK", "PRIVATE", "STORE", "StateError", "check_state", "files_in", "open_state", "sign_lock"]
 
-LOCK = "lock"
 LEDGERS = "ledgers"
 STORE = "totals.sqlite"
 STORE_FILES = (f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", STORE)
@@ -37,10 +36,6 @@ _OTHERS_WRITE = 0o022
 _OTHERS = 0o077
 
 _log = Logger()
-
-
-class StateError(Exception):
-    """A state folder that cannot be used; the text is one line with the cause and the remedy."""
 
 
 class _Folder(NamedTuple):
@@ -104,12 +99,6 @@ def _explained(folder: Path, user: User | None) -> Iterator[None]:
         raise StateError(f"--state-dir {folder}: cannot be used{by} ({in_words(error)}); name another folder") from None
 
 
-def sign_lock(descriptor: int) -> None:
-    """Write our process number into the lock, for a process that finds it taken. Raise `OSError`."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
 def _drop_lock_of_root(folder: Path, user: User) -> None:
     """Remove a lock that root made before it became the user, as release 0.1.0 did, if no process holds it.
 
@@ -128,7 +117,7 @@ def _drop_if_of_root(top: _Folder, user: User) -> None:
     descriptor = open_file(LOCK, os.O_RDONLY, at=top.descriptor, foreign=True)
     try:
         if os.fstat(descriptor).st_uid == 0:
-            _take(descriptor, top.path)
+            take_open(descriptor, top.path)
             with acting_as(user):
                 os.unlink(LOCK, dir_fd=top.descriptor)
     finally:
@@ -145,7 +134,7 @@ def _open(folder: Path, lock: int | None) -> tuple[Path, int]:
         os.close(open_folder(LEDGERS, at=place.descriptor))
         if not shared:
             _close_to_others(top.descriptor, found)
-        return place.path, _lock(place) if lock is None else lock
+        return place.path, take_lock(place.path, place.descriptor) if lock is None else lock
     finally:
         for one in filter(None, {top, place}):
             os.close(one.descriptor)
@@ -197,7 +186,7 @@ def _move(top: _Folder, private: _Folder) -> None:
     if not left:
         return
     # An instance that runs there has it.
-    lock = _lock(top)
+    lock = take_lock(top.path, top.descriptor)
     try:
         for name in left:
             _move_one(name, top, private)
@@ -216,32 +205,6 @@ def _open_one(name: str, place: _Folder) -> None:
     """Check that something is ours; raises `NotOursError`."""
     at = place.descriptor
     os.close(open_folder(name, at=at) if name == LEDGERS else open_file(name, os.O_RDONLY, at=at))
-
-
-def _lock(place: _Folder) -> int:
-    """Take the folder for this instance; raises `StateError` if another one has it, and `OSError`."""
-    descriptor = open_file(LOCK, os.O_RDWR | os.O_CREAT, at=place.descriptor)
-    try:
-        _take(descriptor, place.path)
-        sign_lock(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _take(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        raise StateError(
-            f"--state-dir {folder} is in use by another instance (pid {owner}): --state-dir DIR gives this one its own"
-        ) from None
-    except OSError as error:
-        raise StateError(
-            f"--state-dir {folder}: {LOCK} cannot be locked ({error.strerror}): name one whose file system has locks"
-        ) from None
 
 
 def _close_to_others(descriptor: int, found: os.stat_result) -> None:

@@ -20,6 +20,7 @@ from statsd_tcp.ledger.cells import listener_cells
 from statsd_tcp.ledger.file import LedgerMap, ledger_paths
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.state.lock import StateError
 from statsd_tcp.store.backup import write_backup
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.database import Store
@@ -94,6 +95,7 @@ class CommitterTests(WorkersTestCase):
         self.pool = ImmediatePool()
         self.safe: list[tuple[str, int]] = []
         self.patch(FailingStore, "failing", "")
+        self.guarded = ""
         self.path = self.folder / "totals.sqlite"
         self.committer = self.make_committer()
         self.worker = self.make_worker()
@@ -107,12 +109,17 @@ class CommitterTests(WorkersTestCase):
             lambda: FailingStore(self.path),
             self.ledger_folder,
             self.recovery,
+            self._guard,
         )
         committer.after_commit.append(self._note_safe)
         self.asked_anew: list[str] = []
         committer.not_understood.heard.append(self.asked_anew.append)
         self.addCleanup(committer.close)
         return committer
+
+    def _guard(self) -> None:
+        if self.guarded:
+            raise StateError(self.guarded)
 
     def _note_safe(self, snapshot: Snapshot) -> None:
         self.safe += [(state.ledger_id, state.committed) for state in snapshot.ledgers.values() if state.committed]
@@ -199,6 +206,18 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual({"a": 6.0}, self.counters())
         self.assertEqual("", self.committer.failure)
         self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe)
+
+    def test_a_folder_that_another_instance_has(self) -> None:
+        """Nothing is committed while the state folder is not ours; it is said without a traceback, and tried again."""
+        self.commit()
+        self.worker.receive(b"a:1|c\n")
+        self.committer.add(self.worker.gather())
+        self.guarded = "--state-dir x is in use by another instance"
+        self.successResultOf(self.committer.commit())
+        self.assertEqual(self.guarded, self.committer.failure)
+        self.assertEqual([], self.flushLoggedErrors())
+        self.guarded = ""
+        self.assertEqual({"a": 1.0}, self.counters())
 
     def test_answers_while_a_commit_fails(self) -> None:
         """What comes while a commit is failing is tried again behind what that commit had."""
