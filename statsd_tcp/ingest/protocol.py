@@ -260,8 +260,6 @@ class LineFactory(Factory):
         self._handed: LineStream | None = None
         self._brought = 0
         self.is_paused = False
-        self.outermost: Any = self
-        """What the reactor gets a connection's protocol from."""
 
     @property
     def kept(self) -> Collection[LineProtocol]:
@@ -272,7 +270,7 @@ class LineFactory(Factory):
         """Make a transport of a connection of the accept lane; raises `OSError` when that cannot be done."""
         connection.setblocking(False)
         self._handed, self._brought = stream, brought
-        self.reactor.adoptStreamConnection(connection.fileno(), connection.family, self.outermost)
+        self.reactor.adoptStreamConnection(connection.fileno(), connection.family, self)
         connection.close()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:

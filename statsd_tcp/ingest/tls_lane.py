@@ -7,22 +7,27 @@ in time is broken off. A handshake that fails, for whatever reason, is a connect
 from __future__ import annotations
 
 import time
+from _socket import socket as raw_socket
+from collections.abc import Callable
 from typing import Any, cast
 
 from OpenSSL.SSL import Error
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from statsd_tcp.clock import NANOSECONDS
-from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.line_lane import READS_AT_THE_END
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol
 from statsd_tcp.ingest.storing import Storing
+from statsd_tcp.ingest.stream import LineStream
+from statsd_tcp.ingest.tls_transport import HeadedTlsTransport, TlsTransport
 
 __all__ = ["HANDSHAKE_TIMEOUT", "StoringTlsProtocol", "TlsFactory", "TlsProtocol"]
+
+STAYS = 100_000_000
+"""Nanoseconds after which a connection that brings something is one that stays. The lane for those is polled under
+load. A handshake costs so much that polling would not save anything, and its client waits for each step."""
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds in which a handshake must be through: two round trips, and a client that may be busy."""
@@ -31,12 +36,13 @@ BETWEEN_CHECKS = 1.0
 """Seconds between two checks for handshakes that take too long, while there are any."""
 
 
-@implementer(IHandshakeListener)
 class TlsProtocol(LineProtocol):
-    """One client that uses TLS. Its transport is a `twisted.protocols.tls.TLSMemoryBIOProtocol`."""
+    """One client that uses TLS."""
 
     factory: TlsFactory
     secure = False
+    is_kept = False
+    """Whether it waits with the connections that stay."""
 
     def connectionMade(self) -> None:
         """Join the factory's connections, and those whose handshake is not through."""
@@ -47,6 +53,23 @@ class TlsProtocol(LineProtocol):
         """Note that the handshake is through."""
         self.secure = True
         self.factory.done(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sent. A connection that stays waits in another place from then on."""
+        super().dataReceived(data)
+        if self.heard - self.begun >= STAYS and not self.is_kept:
+            self._stay()
+
+    def _stay(self) -> None:
+        keep = self.factory.keep
+        # One that is paused would be read again.
+        if keep is not None and not (self.is_held or self.factory.is_paused or self.is_ending):
+            self.is_kept = True
+            keep(self.transport)
+
+    def bad_header(self) -> None:
+        """End the connection: what came before the handshake is no header."""
+        self.end(self.factory.indexes.error)
 
     def reason_of(self, lost: Failure) -> int:
         """Return the cell of the reason. Only an end that TLS has announced is a clean one."""
@@ -59,46 +82,23 @@ class TlsProtocol(LineProtocol):
         self.factory.done(self)
         super().connectionLost(reason)
 
-    def end(self, reason: int) -> None:
-        """Close the connection. Twisted would wait for the other side to agree, for ever."""
-        super().end(reason)
-        if self.transport is not None:
-            cast("Any", self.transport).transport.loseConnection()
-
     def part_for_age(self, now: int) -> None:
         """Close the connection: TLS has no end of one side that clients go on sending after."""
         self.part(self.factory.indexes.max_age)
 
-    def connection(self) -> Any:
-        """Return the connection's socket, below TLS."""
-        return cast("Any", self.transport).transport.getHandle()
-
-    def close(self, reason: int) -> None:
-        """Announce the end as TLS wants it, and close the connection in the same moment."""
-        raw = cast("Any", self.transport).transport
-        self.end(reason)
-        raw.doWrite()
-        raw.connectionLost(connectionDone)
-
     def read_rest(self) -> int:
         """Read and decrypt without waiting; return the cell of the reason if the connection has ended, else 0."""
-        tls = cast("Any", self.transport)
-        indexes, connection = self.factory.indexes, tls.transport
-        receive = self.connection().recv
+        transport = cast("TlsTransport", self.transport)
         for _ in range(READS_AT_THE_END):
             if self.stream.intake.is_full:
                 break
-            try:
-                data = receive(RECEIVE_SIZE)
-            except BlockingIOError:
+            is_all, why = transport.take()
+            if self.is_ending:
+                return self._reason
+            if why is not None:
+                return self.reason_of(Failure(why))
+            if is_all:
                 break
-            except OSError:
-                return indexes.reset
-            if not data:
-                return indexes.reset
-            tls.dataReceived(data)
-            if connection.disconnecting:
-                return indexes.eof if self.secure else indexes.error
         return 0
 
 
@@ -106,36 +106,31 @@ class StoringTlsProtocol(Storing, TlsProtocol):
     """One that is told which of its batches are stored."""
 
 
-class _HeadedTls(BufferingTLSTransport):
-    """TLS that begins after a header."""
-
-    wrappedProtocol: TlsProtocol
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take what was received; of the first bytes what is not the header's."""
-        client = self.wrappedProtocol
-        rest = client.stream.strip(data) if client.stream.awaits_header else data
-        if rest is None:
-            client.end(client.factory.indexes.error)
-        elif rest:
-            super().dataReceived(rest)
-
-
 class TlsFactory(LineFactory):
     """The connections of one TLS listener."""
 
     ordinary = TlsProtocol
 
-    def __init__(self, *args: Any, context: Any, **keywords: Any) -> None:
-        """Use a factory of TLS contexts; the other arguments are `LineFactory`'s."""
+    def __init__(self, *args: Any, context: Any, keep: Callable[[Any], None] | None = None, **keywords: Any) -> None:
+        """Use a factory of TLS contexts. ``keep`` is told only of transports that stay, the others wait in the reactor.
+
+        The other arguments are `LineFactory`'s.
+        """
         super().__init__(*args, **keywords)
-        self.outermost = TLSMemoryBIOFactory(context, False, self, self.reactor)
-        if self.is_headed:
-            self.outermost.protocol = _HeadedTls
-        self.outermost.noisy = False
+        self.keep = keep
+        self._context = context.getContext()
+        self._transport = HeadedTlsTransport if self.is_headed else TlsTransport
         # In the order in which they began, so that those that take too long come first.
         self._handshakes: dict[TlsProtocol, int] = {}
         self._check: IDelayedCall | None = None
+
+    def hand_over(self, connection: raw_socket, stream: LineStream, brought: int) -> None:
+        """Make a transport of a connection of the accept lane."""
+        connection.setblocking(False)
+        protocol = cast("TlsProtocol", self.make_protocol(stream, brought))
+        transport = self._transport(self.reactor, connection, self._context, protocol)
+        transport.startReading()
+        protocol.makeConnection(transport)
 
     def begun(self, protocol: TlsProtocol) -> None:
         """Note a handshake that has begun."""

@@ -419,14 +419,15 @@ class Worker:
             self._boot.max_age,
         )
         is_headed = bool(spec.proxy)
+        keep = self._kept_lane.keep
         material = self._boot.tls.get(spec.index)
         if material is None:
-            keep = self._kept_lane.keep
             return LineFactory(*common, is_headed=is_headed, protocol=self._protocol(spec), keep=keep)
         from statsd_tcp.ingest.tls_lane import StoringTlsProtocol, TlsFactory
 
         kind = partial(StoringTlsProtocol, self._batches) if spec.stores else None
-        return TlsFactory(*common, context=server_context(material), is_headed=is_headed, protocol=kind)
+        context = server_context(material)
+        return TlsFactory(*common, context=context, is_headed=is_headed, protocol=kind, keep=keep)
 
     def _protocol(self, spec: LaneSpec) -> MakeProtocol | None:
         if spec.stores:

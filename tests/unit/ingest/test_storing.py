@@ -125,6 +125,16 @@ class StoringTests(StoringTestCase):
         self.assertEqual(b"!stored 4 1 1\n", self.heard(client))
         self.assertEqual((Brought(), [], {}), (self.batches.gathered(), self.tally.lines, self.closed))
 
+    def test_no_descriptor(self) -> None:
+        """Without a descriptor for it a connection waits, and has its turn later."""
+        self.reactor.adoption_error = OSError(24, "Too many open files")
+        client = self.client(hello())
+        self.assertEqual((1, 1, {}, 1), (self.accepted, self.occupancy.open, self.closed, self.errors("EMFILE")))
+        self.reactor.adoption_error = None
+        self.moderator._run_if_needed(0)
+        self.turn()
+        self.assertEqual((NODE_LINE, 1), (self.heard(client), self.reactor.adopted))
+
     def test_received(self) -> None:
         """All bytes are counted as received, by the frames those of the batches."""
         data = hello() + batch(1) + batch(2)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
@@ -22,8 +23,10 @@ from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ingest import tls_lane
 from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
+from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.protocol import MakeProtocol
-from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, StoringTlsProtocol, TlsFactory
+from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, StoringTlsProtocol, TlsFactory, TlsProtocol
+from statsd_tcp.ingest.tls_transport import RECORDS
 from statsd_tcp.settings.endpoints import TlsFiles
 from statsd_tcp.sockets.tls import TlsError, read_tls, server_context
 from tests.certificates import Authority, pem_key
@@ -152,6 +155,7 @@ class TlsTestCase(IngestTestCase):
             context=server_context(read_tls(TlsFiles(good, good))),
             is_headed=bool(self.keys),
             protocol=self.make_protocol(),
+            keep=self.kept_lane.keep,
         )
         self.lane = (BalancedGivingLane if self.keys else GivingLane)(
             *self._common(),
@@ -171,14 +175,14 @@ class TlsTestCase(IngestTestCase):
     def _close_transports(self) -> None:
         for one in list(self.factory._protocols):
             transport: Any = one.transport
-            transport.transport.connectionLost(Failure(ConnectionLost()))
+            transport.connectionLost(Failure(ConnectionLost()))
         self.moderator.stop()
 
     def run_reactor(self, times: int = 10) -> None:
         """Let the server do what there is to do."""
         for _ in range(times):
             self.reactor.turn()
-            self.reactor.advance(0)
+            self.reactor.advance(0.001)
 
     def secure(self, client: Client) -> ssl.SSLSocket:
         """Do a client's side of the handshake."""
@@ -270,7 +274,7 @@ class TlsLaneTests(TlsTestCase):
         """Just before its time is up a handshake is not broken off."""
         self.connect()
         self.run_reactor()
-        self.reactor.pump([1.0] * int(HANDSHAKE_TIMEOUT))
+        self.reactor.pump([*[1.0] * int(HANDSHAKE_TIMEOUT - 1), 0.95])
         self.run_reactor()
         self.assertEqual(({}, 1), (self.closed, self.occupancy.open))
 
@@ -319,17 +323,108 @@ class TlsLaneTests(TlsTestCase):
         client.close()
         self.assertEqual({"reset": 1}, self.until_closed())
 
-    def test_no_descriptor(self) -> None:
-        """Without a descriptor for it a connection waits, and has its turn later."""
-        self.reactor.adoption_error = OSError(24, "Too many open files")
+    def test_reset_by_one(self) -> None:
+        """A connection that was broken off does not disturb the next one."""
+        for _ in range(2):
+            client = self.secure(self.connect())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            other = self.secure(self.connect())
+            client.close()
+            other.send(b"a:1|c\n")
+            self.assertFalse(self.attempt(other.unwrap))
+        self.assertEqual({"reset": 2, "eof": 2}, self.until_closed(4))
+        self.assertEqual([b"a:1|c"] * 2, self.tally.lines)
+
+    def test_many_records(self) -> None:
+        """One read takes a bounded number of records, the next one goes on, and nothing is lost."""
+        client = self.secure(self.connect())
+        for number in range(RECORDS + 1):
+            client.send(b"%d\n" % number)
+        (one,) = self.factory.kept
+        transport: Any = one.transport
+        wait_for(lambda: transport.getHandle().recv(1 << 16, socket.MSG_PEEK).count(b"\x17\x03\x03") > RECORDS)
+        self.assertEqual((False, None), transport.take())
+        self.assertEqual((True, None), transport.take())
+        self.intake.settle()
+        self.assertEqual([b"%d" % number for number in range(RECORDS + 1)], self.tally.lines)
+
+    def test_no_more_than_a_read_may_bring(self) -> None:
+        """Large records end a read before it brings more than the journal is asked room for."""
+        client = self.secure(self.connect())
+        sizes: list[int] = []
+        self.patch(TlsProtocol, "dataReceived", lambda _, data: sizes.append(len(data)))
+        sent = 0
+
+        def all_came() -> bool:
+            nonlocal sent
+            with contextlib.suppress(ssl.SSLWantWriteError):
+                sent += client.send(bytes((1 << 18) - sent)) if sent < 1 << 18 else 0
+            self.run_reactor(1)
+            return sum(sizes) == 1 << 18
+
+        wait_for(all_came)
+        self.assertLessEqual(max(sizes), RECEIVE_SIZE)
+
+    def test_a_client_that_does_not_read(self) -> None:
+        """One that has TLS write, and reads none of it, is cut off."""
+        self.secure(self.connect())
+        (one,) = self.factory.kept
+        transport: Any = one.transport
+        full = mock.Mock(recv=mock.Mock(side_effect=SSL.WantWriteError()))
+        with mock.patch.object(transport, "_tls", full):
+            is_all, why = transport.take()
+        self.assertEqual((True, ConnectionLost), (is_all, type(why)))
+
+    def test_ended_twice(self) -> None:
+        """A connection that is to be aborted, and closed before that, is counted once."""
         client = self.connect()
         self.run_reactor()
-        self.assertEqual((1, 1, {}), (self.accepted, self.occupancy.open, self.closed))
-        self.reactor.adoption_error = None
-        self.moderator._run_if_needed(0)
-        self.reactor.pump([0.001] * 200)
-        self.secure(client)
-        self.assertEqual((1, 1, 1), (self.accepted, self.reactor.adopted, self.errors("EMFILE")))
+        (one,) = self.factory.kept
+        one.end(self.indexes.error)
+        one.close(self.indexes.error)
+        self.run_reactor()
+        self.assertEqual(({"error": 1}, 0), (self.closed, self.occupancy.open))
+        self.assertRaises(ConnectionResetError, client.end)
+
+    def test_one_that_stays(self) -> None:
+        """A connection waits in the reactor until it has brought something after a while, then with those that stay."""
+        client = self.secure(self.connect())
+        client.send(b"a\n")
+        self.run_reactor()
+        (one,) = self.factory.kept
+        self.assertEqual({}, self.kept_lane._readers)
+        self.reactor.pump([0.1])
+        client.send(b"b\n")
+        self.run_reactor()
+        self.assertEqual([one.transport], list(self.kept_lane._readers.values()))
+        client.send(b"c\n")
+        self.assertFalse(self.attempt(client.unwrap))
+        self.assertEqual({"eof": 1}, self.until_closed())
+        self.assertEqual(([b"a", b"b", b"c"], {}), (self.tally.lines, self.kept_lane._readers))
+
+    def until_lines(self, number: int) -> None:
+        """Let the server work until it has that many lines."""
+
+        def have_come() -> bool:
+            self.run_reactor(1)
+            return len(self.tally.lines) == number
+
+        wait_for(have_come)
+
+    def test_paused(self) -> None:
+        """Of one that is paused nothing is read, wherever it waits; a handshake waits, too."""
+        client = self.secure(self.connect())
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reactor.pump([0.1])
+        late = self.connect()
+        for lines in ([b"a"], [b"a", b"b"]):
+            self.factory.pause()
+            client.send(lines[-1] + b"\n")
+            self.run_reactor()
+            self.assertEqual((lines[:-1], [self.lane]), (self.tally.lines, self.reactor.getReaders()))
+            self.factory.resume()
+            self.until_lines(len(lines))
+        self.secure(late)
 
 
 class BalancedTlsTests(TlsTestCase):
@@ -467,7 +562,7 @@ class TlsEndTests(TlsTestCase):
         """Return whether the one connection has something to read."""
         (protocol,) = self.factory._protocols
         transport: Any = protocol.transport
-        return bool(transport.transport.getHandle().recv(1, socket.MSG_PEEK))
+        return bool(transport.getHandle().recv(1, socket.MSG_PEEK))
 
     def test_clients_that_have_ended(self) -> None:
         """Who has ended already is counted for that."""
@@ -556,3 +651,18 @@ class BatchTests(TlsTestCase):
         self.batches.committed(self.journal.head, whole=True)
         self.assertEqual(b"!node node\n!stored 1 2 0\n", self.heard(client))
         self.assertEqual({"max_age": 1}, self.until_closed())
+
+    def test_answers_are_not_read(self) -> None:
+        """A client that does not read its answers is cut off; what waits to be written goes out in parts until then."""
+        client = self.secure(self.connect())
+        client.send(hello())
+        self.run_reactor()
+        (one,) = self.factory.kept
+        transport: Any = one.transport
+        sent = 0
+        while not one.is_ending:
+            transport.write(b"!" * 60_000)
+            sent += 60_000
+            self.run_reactor(2)
+        self.assertLess(1 << 16, sent)
+        self.assertEqual({"error": 1}, self.until_closed())
