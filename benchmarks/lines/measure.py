@@ -72,7 +72,7 @@ def take(workload: Workload, server: LineServer, spec: Specification) -> Measure
     lossy = workload.transport == "udp"
     # What the warm-up lost of UDP, if anything, is not known apart; it is a tenth of what is sent at most.
     taken = server.lines(0 if lossy else warm.lines + sent.lines) - warm.lines
-    if taken <= 0:
+    if taken <= 0 or not sent.elapsed_s:
         raise ToolError(f"of {sent.lines} lines the server took {taken}")
     return Measured(
         sent.lines,
