@@ -29,6 +29,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str], pid: int, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
         self._monotonic = monotonic
         self._address = environ.get("NOTIFY_SOCKET", "")
+        self._failure = ""
         self.watchdog = _watchdog(environ, pid)
 
     @property
@@ -72,7 +73,15 @@ class Notifier:
                 # Not waiting: a systemd that reads nothing must not hold us up.
                 sender.sendmsg([state.encode()], rights, socket.MSG_DONTWAIT, address)
         except OSError as error:
-            self._log.error("systemd cannot be told: {error}", error=in_words(error))
+            self._failed(in_words(error))
+        else:
+            self._failure = ""
+
+    def _failed(self, error: str) -> None:
+        """Log it, though not at every sign of life."""
+        if error != self._failure:
+            self._failure = error
+            self._log.error("systemd cannot be told: {error}", error=error)
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:

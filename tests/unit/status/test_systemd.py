@@ -22,6 +22,10 @@ class NotifierTests(SynchronousTestCase):
         folder = make_short_folder()
         self.addCleanup(shutil.rmtree, folder)
         self.path = str(folder / "notify")
+        self.listen()
+
+    def listen(self) -> None:
+        """Make the socket."""
         self.systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(self.systemd.close)
         self.systemd.bind(self.path)
@@ -82,6 +86,18 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual([], logged)
 
     def test_gone(self) -> None:
-        """A systemd that does not listen costs a line in the log, and no more."""
+        """A systemd that does not listen costs a line in the log until it listens again, and no more."""
+        notifier = self.notifier(WATCHDOG_USEC="4000000")
+        with capturedLogs() as logged:
+            self.go_away(notifier)
+            self.listen()
+            notifier.alive()
+            self.go_away(notifier)
+        self.assertEqual(["systemd cannot be told: {error}"] * 2, [event["log_format"] for event in logged])
+
+    def go_away(self, notifier: Notifier) -> None:
+        """Listen no longer, while some signs of life are given."""
         self.systemd.close()
-        self.notifier().stopping()
+        os.unlink(self.path)
+        for _ in range(3):
+            notifier.alive()
