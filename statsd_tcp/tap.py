@@ -38,6 +38,7 @@ from statsd_tcp.startup import StartError, check_reload, make_plan, unforeseen
 from statsd_tcp.state.user import User, UserError, check_reading, check_writing, find_user
 from statsd_tcp.status.log_file import LogFile
 from statsd_tcp.status.log_lines import make_observer, plain_under_twist
+from statsd_tcp.status.outlet import outlet_of
 from statsd_tcp.supervisor.manifest import Manifest, read_manifest
 from statsd_tcp.supervisor.start_plan import Plan
 
@@ -165,7 +166,7 @@ def _log_observer(reactor: Any, options: Options, settings: Settings, twistd: Ma
     if options.parent is not None:
         plain_under_twist(options.parent)
     if logs_to_stdout(twistd):
-        return make_observer(settings.log_format, sys.stdout)
+        return make_observer(settings.log_format, outlet_of(sys.stdout))
     log = log_file(twistd)
     return make_observer(settings.log_format, LogFile(reactor, log)) if log else None
 

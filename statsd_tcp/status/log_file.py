@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from statsd_tcp.status.outlet import Outlet
 from statsd_tcp.words import in_words
 
 __all__ = ["LogFile"]
@@ -31,13 +32,15 @@ class LogFile:
         self._reactor = reactor
         self.path = Path(path).absolute()
         self._descriptor = -1
+        self._outlet: Outlet | None = None
 
     def write(self, text: str) -> None:
         """Add text, at once."""
-        if self._descriptor < 0:
+        if self._outlet is None:
             self._descriptor = self._open()
+            self._outlet = Outlet(self._descriptor)
             signal.signal(signal.SIGUSR1, self._asked)
-        os.write(self._descriptor, text.encode("utf-8", "backslashreplace"))
+        self._outlet.write(text)
 
     def flush(self) -> None:
         """Do nothing: no text waits here."""

@@ -17,6 +17,8 @@ from twisted.logger import (
 )
 from twisted.python.components import Componentized
 
+from statsd_tcp.status.outlet import outlet_of
+
 __all__ = ["Stream", "make_observer", "observe", "plain_text", "plain_under_twist"]
 
 _LEFT_OUT = frozenset({"reactor class: {reactor}."})
@@ -67,4 +69,4 @@ def observe(application: object, observer: ILogObserver) -> None:
 def plain_under_twist(options: dict[str, Any]) -> None:
     """Make twist, given its options, write plain lines where it would write Twisted's text."""
     if options.get("fileLogObserverFactory") is textFileLogObserver:
-        options["fileLogObserverFactory"] = lambda stream: make_observer("text", stream)
+        options["fileLogObserverFactory"] = lambda stream: make_observer("text", outlet_of(stream))

@@ -6,6 +6,7 @@ import array
 import os
 import shutil
 import socket
+from pathlib import Path
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -98,6 +99,6 @@ class NotifierTests(SynchronousTestCase):
     def go_away(self, notifier: Notifier) -> None:
         """Listen no longer, while some signs of life are given."""
         self.systemd.close()
-        os.unlink(self.path)
+        Path(self.path).unlink()
         for _ in range(3):
             notifier.alive()
