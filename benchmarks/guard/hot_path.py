@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import gc
+import select
 import socket
 import sys
 import termios
@@ -21,13 +22,14 @@ from typing import Any, cast
 from statsd_tcp import native as native_parts
 from statsd_tcp.aggregate import sums
 from statsd_tcp.aggregate.tally import Tally
+from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.datagrams import DatagramLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ingest.moderation import QUIET_POLLS, Moderator
+from statsd_tcp.ingest.moderation import INTERVAL, QUIET_POLLS, Moderator, Timer
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
@@ -38,8 +40,9 @@ from statsd_tcp.who.limit_memory import ACTIVE, LimitMemory, LimitPlan
 from statsd_tcp.who.limits import SourceLimits
 from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.wire.grammar import Grammar
+from statsd_tcp.workers.turns import Turns
 
-Work = Callable[[], None]
+Work = Callable[[], object]
 
 CLIENTS = 128
 """Connected at once: fewer than one poll accepts."""
@@ -89,10 +92,29 @@ class Turned:
             function()
 
 
+class Waited:
+    """Stands in for the kernel: answers at once, when as much time has passed as it was to wait."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._epoll = select.epoll()
+
+    def ticks(self) -> int:
+        """Return the time, in nanoseconds."""
+        return self.now
+
+    def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]:
+        """Look for events."""
+        self.now += int(timeout * NANOSECONDS)
+        return self._epoll.poll(0, maxevents)
+
+
 class Scene:
     """A worker's parts, and clients on the loopback device."""
 
-    def __init__(self, *, native: bool = False, who: bool = False, limited: bool = False) -> None:
+    def __init__(
+        self, *, native: bool = False, who: bool = False, limited: bool = False, timer: Timer | None = None
+    ) -> None:
         self._native = native
         self.reactor = cast("Any", Turned())
         cells = memoryview(bytearray(8 * len(ledger_cells(["tcp"])))).cast("Q")
@@ -103,7 +125,7 @@ class Scene:
         self.intake = Intake(
             journal, self.tally, 1, scarce=_fail, ample=_fail, full=_fail, resumed=_fail, sources=sources
         )
-        self.moderator = Moderator(self.reactor, self.intake, _fail)
+        self.moderator = Moderator(timer or self.reactor, self.intake, _fail)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
         self.listener.setblocking(False)
         self._common = (self.reactor, self.listener, cells, listener_cells(0), self.moderator, _fail)
@@ -291,6 +313,24 @@ def quiet(counted: Counted) -> int:
     return ROUNDS * (QUIET_POLLS - 1)
 
 
+def waking(counted: Counted) -> int:
+    """Polls under load that find nothing, each with the wait for it, which the reactor does not see."""
+    kernel = Waited()
+    turns = Turns(kernel, kernel.ticks)
+    scene = Scene(native=True, who=True, timer=turns)
+    scene.begin(scene.line_lane())
+
+    def one(counts: bool) -> None:
+        clients = [socket.create_connection(scene.listener.getsockname())]
+        send(clients)
+        turns.poll(INTERVAL, CLIENTS)
+        (counted if counts else _do)(lambda: turns.poll((QUIET_POLLS - 1) * INTERVAL, CLIENTS))
+        close(clients)
+
+    rounds(one)
+    return ROUNDS * (QUIET_POLLS - 1)
+
+
 def _lines(counted: Counted, make: Callable[[int], bytes], *, native: bool) -> int:
     tally = Tally([("tcp", Grammar())], new_sums=partial(sums.new_sums, 1) if native else None)
     numbers = range(CHUNKS * LINES_PER_CHUNK)
@@ -357,6 +397,7 @@ if native_parts.BUILT:
     PIECES |= {
         f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, datagrams, counters, timers)
     }
+    PIECES["waking-c"] = waking
     PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line, datagrams)}
     PIECES |= {
         f"{piece.__name__}-limited-c": partial(piece, native=True, who=True, limited=True) for piece in (bare, line)

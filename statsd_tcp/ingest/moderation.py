@@ -25,13 +25,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.parking import Parked, Parking
 
-__all__ = ["Lane", "Moderator", "Unfinished"]
+__all__ = ["Lane", "Moderator", "Timer", "Unfinished"]
 
 INTERVAL = 0.001
 """Seconds between two polls under load. The kernel's timer for epoll_wait has no finer grain."""
@@ -47,6 +46,20 @@ BUSY_GAP = 1_000_000
 
 QUIET_POLLS = 16
 """After this many polls in a row that found nothing, the sockets are watched again."""
+
+
+class Awaited(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Let it not come."""
+
+
+class Timer(Protocol):
+    """What calls the next poll: a reactor, or something cheaper."""
+
+    def callLater(self, delay: float, function: Callable[[], None], /) -> Awaited:
+        """Call a function after that many seconds."""
 
 
 class Lane(Protocol):
@@ -92,7 +105,7 @@ class Moderator:
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        timer: Timer,
         intake: Intake,
         failed: Callable[[Failure], None],
         delay: Callable[[int], float] = _delay,
@@ -101,14 +114,14 @@ class Moderator:
 
         ``delay`` says after how many seconds the next poll is due under load, given what the last one found.
         """
-        self._reactor = reactor
+        self._timer = timer
         self._delay = delay
         self._intake = intake
         self._failed = failed
         self._lanes: list[Lane] = []
         self._again: list[Unfinished] = []
         self.parking: Parking[Parkable] = Parking()
-        self._call: IDelayedCall | None = None
+        self._call: Awaited | None = None
         self._last = 0
         self._quiet = 0
         self.busy = False
@@ -191,7 +204,7 @@ class Moderator:
 
     def _run_if_needed(self, found: int) -> None:
         if self._call is None and (self.busy or self._again or len(self.parking)):
-            self._call = self._reactor.callLater(self._delay(found), self._run)
+            self._call = self._timer.callLater(self._delay(found), self._run)
 
     def _run(self) -> None:
         self._call = None

@@ -101,6 +101,7 @@ class ChildEnd:
                 sources=_sources(boot.sources, in_c=in_c),
                 limits=_limits(boot.limits, boot.column, in_c=in_c),
                 longest_gap=lambda: self._turns.longest,
+                timer=self._turns,
             )
             self._worker.start()
         except Exception:  # noqa: BLE001  (the edge of the process: whatever it was, the supervisor must be told)

@@ -35,7 +35,7 @@ from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.moderation import Moderator, Timer
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.pace import Pace
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol, MakeProtocol
@@ -93,12 +93,14 @@ class Worker:
         limits: WorkerLimits | None = None,
         ticks: Callable[[], int] = time.monotonic_ns,
         longest_gap: Callable[[], int] = _no_gap,
+        timer: Timer | None = None,
     ) -> None:
         """Start with nothing received.
 
         ``in_c``: the parts in C are to serve, which must have been built. ``sources``: where it is told who connects,
         if it is. ``limits``: what one source may do, if that is limited. ``ticks`` is the clock of heartbeats, the
         nanoseconds of CLOCK_MONOTONIC; ``longest_gap`` gives the longest time between two turns of the reactor.
+        ``timer`` calls the polls of the sockets, None: the reactor does.
         """
         self._reactor = reactor
         self._kinds = lane_kinds(in_c=in_c)
@@ -123,9 +125,9 @@ class Worker:
         self._collected = self._intake.journal.head
         batches = BatchTally(self._make_tally(ledger.directory.listeners, in_c=in_c))
         self._batches = BatchIntake(self._intake, batches, self._labels, self._on_much)
-        self._moderator = Moderator(reactor, self._intake, failed)
+        self._moderator = Moderator(timer or reactor, self._intake, failed)
         self._pace = Pace()
-        self._datagram_moderator = Moderator(reactor, self._intake, failed, self._pace.delay)
+        self._datagram_moderator = Moderator(timer or reactor, self._intake, failed, self._pace.delay)
         self._occupancy = Occupancy(boot.connections)
         self._kept_lane = KeptLane(reactor, self._moderator, failed)
         self._factories: dict[int, LineFactory] = {}
