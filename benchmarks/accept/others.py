@@ -11,7 +11,7 @@ import msgspec
 
 from benchmarks.accept.servers import STOP_TIMEOUT, Server, Totals
 from benchmarks.accept.workloads import Role
-from benchmarks.lines.servers import Etsy, OneProcess, Statsite
+from benchmarks.lines.servers import RECEIVE_BUFFER, Etsy, OneProcess, Statsite
 from benchmarks.programs import BUILD, ToolError
 
 ETSY_RELEASE = "statsd@0.9.0"
@@ -191,8 +191,8 @@ def start_other(name: str, places: Places, cpu: int | None) -> Server:
     return start_for_lines(name, places, cpu)
 
 
-def start_for_lines(name: str, places: Places, cpu: int | None) -> Etsy | Statsite:
-    """Start one of those that count lines; ToolError when it does not come up."""
+def start_for_lines(name: str, places: Places, cpu: int | None, buffer: int = RECEIVE_BUFFER) -> Etsy | Statsite:
+    """Start one of those that count lines; ToolError when it does not come up. etsy's has no key for the buffer."""
     if name == "etsy":
         return Etsy(Path(places.etsy).resolve(), cpu)
-    return Statsite(Path(shutil.which(places.statsite) or places.statsite).resolve(), cpu)
+    return Statsite(Path(shutil.which(places.statsite) or places.statsite).resolve(), cpu, buffer)

@@ -118,3 +118,9 @@ def waiting_connections(port: int) -> int:
             if int(fields[1].split(":")[1], 16) == port:
                 waiting += int(fields[4].split(":")[1], 16)
     return waiting
+
+
+def udp_drops(port: int) -> int:
+    """How many datagrams found the buffer of the UDP socket on an IPv4 port full; 0 without such a socket."""
+    rows = [line.split() for line in (PROC / "net" / "udp").read_text().splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)

@@ -5,7 +5,8 @@
  * --port sends over UDP to 127.0.0.1 from one socket, as one client does: a UDP datagram that finds the receiver's
  * buffer full is lost, and nobody is told. --path sends to a Unix datagram socket, and waits where it is full.
  *
- * --lines L in each datagram (default 1), --names N series (default 1000), --timers instead of counters,
+ * --lines L in each datagram (default 1), --names N series (default 1000), --timers instead of counters, --segments N
+ * datagrams in one send that the kernel cuts apart (UDP_SEGMENT; default 1),
  * --rate R datagrams a second (default: as fast as it goes), --seconds S, --count N datagrams, --seed N.
  *
  * The lines are those of the generator for connections: bench.c000123:1|c, and bench.t000123:456|ms with 900 values.
@@ -15,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,10 +30,12 @@
 
 #define SECOND 1000000000LL
 #define POOL_LINES 65536
-#define AT_ONCE 32           /* datagrams in one sendmmsg() */
+#define AT_ONCE 32           /* messages in one sendmmsg(), of a datagram each or of a few segments */
+#define MOST_SEGMENTS 64     /* of the kernels before Linux 6.9 */
+#define LARGEST 65507        /* bytes of a message */
 
 static int port, timers;
-static unsigned lines_each = 1, names = 1000, seed = 1;
+static unsigned lines_each = 1, names = 1000, segments = 1, seed = 1;
 static uint64_t count = UINT64_MAX;
 static double rate, seconds = 3;
 static const char *path;
@@ -39,7 +43,7 @@ static const char *path;
 static int64_t sending;      /* nanoseconds of CPU in sendmmsg(): the rest keeps the pace */
 
 static char *pool;
-static size_t line_size, size_each;
+static size_t line_size, size_each, message_lines;
 
 static int64_t now(void)
 {
@@ -71,7 +75,7 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* A ring of lines, the first ones again behind the last: any datagram's lines stand together somewhere. */
+/* A ring of lines, the first ones again behind the last: any message's lines stand together somewhere. */
 static void fill_pool(void)
 {
     char line[64];
@@ -79,7 +83,8 @@ static void fill_pool(void)
 
     line_size = timers ? strlen("bench.t000000:100|ms\n") : strlen("bench.c000000:1|c\n");
     size_each = line_size * lines_each;
-    pool = malloc(line_size * (POOL_LINES + lines_each));
+    message_lines = (size_t)segments * lines_each;
+    pool = malloc(line_size * (POOL_LINES + message_lines));
     for (size_t i = 0; pool && i < POOL_LINES; i++) {
         unsigned name = next_random(&dice) % names, value = 100 + next_random(&dice) % 900;
         if (timers)
@@ -90,7 +95,7 @@ static void fill_pool(void)
     }
     if (!pool)
         fail("malloc", 1);
-    memcpy(pool + POOL_LINES * line_size, pool, size_each);
+    memcpy(pool + POOL_LINES * line_size, pool, line_size * message_lines);
 }
 
 static int connected_socket(void)
@@ -105,6 +110,8 @@ static int connected_socket(void)
     if (fd < 0 || (path ? connect(fd, (struct sockaddr *)&local, sizeof local)
                         : connect(fd, (struct sockaddr *)&internet, sizeof internet)))
         fail("connect", 1);
+    if (segments > 1 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &(int){(int)size_each}, sizeof(int)))
+        fail("UDP_SEGMENT", 1);
     return fd;
 }
 
@@ -124,14 +131,15 @@ static uint64_t send_all(int fd, int64_t began)
 
     while (sent < count && now() - began < (int64_t)(seconds * SECOND)) {
         struct timespec nap = {.tv_nsec = 100000};
-        may = due(began) - sent;
+        may = (due(began) - sent) / segments;
         if (!may) {
             nanosleep(&nap, NULL);
             continue;
         }
         unsigned number = may < AT_ONCE ? may : AT_ONCE;
         for (unsigned i = 0; i < number; i++) {
-            pieces[i] = (struct iovec){pool + (at + (size_t)i * lines_each) % POOL_LINES * line_size, size_each};
+            size_t first = (at + i * message_lines) % POOL_LINES;
+            pieces[i] = (struct iovec){pool + first * line_size, size_each * segments};
             messages[i].msg_hdr = (struct msghdr){.msg_iov = &pieces[i], .msg_iovlen = 1};
         }
         int64_t before = cpu_now();
@@ -140,18 +148,18 @@ static uint64_t send_all(int fd, int64_t began)
         if (went < 0 && errno != ECONNREFUSED)
             fail("sendmmsg", 1);
         if (went > 0) {
-            sent += went;
-            at = (at + (size_t)went * lines_each) % POOL_LINES;
+            sent += (uint64_t)went * segments;
+            at = (at + (size_t)went * message_lines) % POOL_LINES;
         }
     }
     return sent;
 }
 
-enum option_code { PORT = 1, PATH, LINES, NAMES, TIMERS, RATE, SECONDS, COUNT, SEED };
+enum option_code { PORT = 1, PATH, LINES, NAMES, TIMERS, SEGMENTS, RATE, SECONDS, COUNT, SEED };
 
 static const struct option options[] = {
     {"port", 1, 0, PORT}, {"path", 1, 0, PATH}, {"lines", 1, 0, LINES}, {"names", 1, 0, NAMES},
-    {"timers", 0, 0, TIMERS}, {"rate", 1, 0, RATE}, {"seconds", 1, 0, SECONDS}, {"count", 1, 0, COUNT},
+    {"timers", 0, 0, TIMERS}, {"segments", 1, 0, SEGMENTS}, {"rate", 1, 0, RATE}, {"seconds", 1, 0, SECONDS}, {"count", 1, 0, COUNT},
     {"seed", 1, 0, SEED}, {0, 0, 0, 0}};
 
 static void set_option(int code)
@@ -162,6 +170,7 @@ static void set_option(int code)
     case LINES: lines_each = atoi(optarg); break;
     case NAMES: names = atoi(optarg); break;
     case TIMERS: timers = 1; break;
+    case SEGMENTS: segments = atoi(optarg); break;
     case RATE: rate = atof(optarg); break;
     case SECONDS: seconds = atof(optarg); break;
     case COUNT: count = strtoull(optarg, NULL, 10); break;
@@ -181,7 +190,8 @@ int main(int argc, char **argv)
     for (int code; (code = getopt_long(argc, argv, "", options, NULL)) != -1;)
         set_option(code);
     if ((!path && (port < 1 || port > 65535)) || lines_each < 1 || lines_each > 2000 || names < 1 || names > 1000000 ||
-        rate < 0 || seconds <= 0) {
+        rate < 0 || seconds <= 0 || segments < 1 || segments > MOST_SEGMENTS ||
+        strlen("bench.t000000:100|ms\n") * lines_each * segments > LARGEST) {
         fprintf(stderr, "datagrams: an option is missing or out of its range\n");
         return 2;
     }

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import measurement
 from benchmarks.accept import proc
 from benchmarks.accept.measure import wait_until_done
 from benchmarks.accept.others import start_for_lines
 from benchmarks.accept.servers import LOOP
-from benchmarks.lines.servers import OURS, LineServer, Loop
+from benchmarks.lines.servers import OURS, RECEIVE_BUFFER, LineServer, Loop
 from benchmarks.lines.workloads import WORKLOADS, Workload
-from benchmarks.measurement import Specification, answer
+from benchmarks.measurement import answer
 from benchmarks.programs import GRACE, PATIENCE, ToolError, compiled, generate, pinned
 
 SENDER = Path(__file__).with_name("datagrams.c")
@@ -25,6 +26,12 @@ LINE_SIZE = len("bench.c000000:1|c\n")
 """Bytes of a counter's line, as the clients send it."""
 WARM_UP = 0.3
 """Seconds of the same before the clock starts."""
+
+
+class Specification(measurement.Specification, frozen=True, kw_only=True):
+    """Also the bytes of buffer for UDP that a server asks for."""
+
+    buffer: int = RECEIVE_BUFFER
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -61,17 +68,21 @@ def send(workload: Workload, server: LineServer, seconds: float, spec: Specifica
     return msgspec.json.decode(run.stdout, type=Sent)
 
 
+def lost(workload: Workload, server: LineServer) -> int:
+    """How many lines the kernel has dropped so far because the server's buffer was full."""
+    return workload.lines * proc.udp_drops(server.udp_port) if workload.transport == "udp" else 0
+
+
 def take(workload: Workload, server: LineServer, spec: Specification) -> Measured:
     """One measurement."""
     warm = send(workload, server, WARM_UP, spec)
     wait_until_done(server)
+    warm_lost = lost(workload, server)
     before, others_before = proc.usage(server.workers), proc.usage(server.others)
     sent = send(workload, server, spec.seconds, spec)
     wait_until_done(server)
     worker, others = proc.usage(server.workers).since(before), proc.usage(server.others).since(others_before)
-    lossy = workload.transport == "udp"
-    # What the warm-up lost of UDP, if anything, is not known apart; it is a tenth of what is sent at most.
-    taken = server.lines(0 if lossy else warm.lines + sent.lines) - warm.lines
+    taken = server.lines(warm.lines + sent.lines - lost(workload, server)) - (warm.lines - warm_lost)
     if taken <= 0 or not sent.elapsed_s:
         raise ToolError(f"of {sent.lines} lines the server took {taken}")
     return Measured(
@@ -87,10 +98,10 @@ def take(workload: Workload, server: LineServer, spec: Specification) -> Measure
 def start(spec: Specification) -> LineServer:
     """The server, ready."""
     if spec.peer in OURS:
-        return OURS[spec.peer](spec.server_cpu)
+        return OURS[spec.peer](spec.server_cpu, spec.buffer)
     if spec.peer == LOOP:
         return Loop(LINE_SIZE, spec.server_cpu)
-    return start_for_lines(spec.peer, spec.places, spec.server_cpu)
+    return start_for_lines(spec.peer, spec.places, spec.server_cpu, spec.buffer)
 
 
 def measure(spec: Specification) -> Measured:

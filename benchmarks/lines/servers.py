@@ -21,6 +21,7 @@ START_TIMEOUT = 15.0
 NEVER = 3600
 """Seconds between two flushes: none happens during a measurement."""
 RECEIVE_BUFFER = 8 << 20
+"""Bytes that are asked for; the kernel doubles them."""
 POLL = 0.05
 
 
@@ -37,8 +38,9 @@ class LineServer(Server, Protocol):
 class Ours(Service):
     """This service, with one worker and a listener for each transport."""
 
-    def __init__(self, cpu: int | None, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, cpu: int | None, buffer: int = RECEIVE_BUFFER, options: tuple[str, ...] = ()) -> None:
         self.udp_port = 0
+        self._buffer = buffer
         self.path = ""
         super().__init__("lines", cpu, options=options)
 
@@ -46,7 +48,7 @@ class Ours(Service):
         self.udp_port = listening
         self.path = str(Path(self._state.name, "datagrams"))
         command = super()._command(counting, listening)
-        command += ["--listen", f"udp:{listening}:interface=127.0.0.1:rcvbuf={RECEIVE_BUFFER}"]
+        command += ["--listen", f"udp:{listening}:interface=127.0.0.1:rcvbuf={self._buffer}"]
         return [*command, "--listen", f"unixgram:{self.path}"]
 
     def lines(self, expected: int) -> int:
@@ -60,7 +62,7 @@ class Ours(Service):
         )
 
 
-OURS: dict[str, Callable[[int | None], Ours]] = {"ours": Ours, "ours-no-who": partial(Ours, options=NO_WHO)}
+OURS: dict[str, Callable[[int | None, int], Ours]] = {"ours": Ours, "ours-no-who": partial(Ours, options=NO_WHO)}
 """This service, also while sources are not counted."""
 
 
@@ -159,7 +161,7 @@ class Loop(Peer):
 class Statsite(OneProcess):
     """statsite, whose counts come when it ends."""
 
-    def __init__(self, binary: Path, cpu: int | None) -> None:
+    def __init__(self, binary: Path, cpu: int | None, buffer: int = RECEIVE_BUFFER) -> None:
         super().__init__()
         if not os.access(binary, os.X_OK):
             raise ToolError(f"{binary} (--statsite) cannot be run")
@@ -170,7 +172,7 @@ class Statsite(OneProcess):
             "port": self.port,
             "udp_port": self.udp_port,
             "bind_address": "127.0.0.1",
-            "udp_rcvbuf": RECEIVE_BUFFER,
+            "udp_rcvbuf": buffer,
             "log_level": "ERROR",
             "flush_interval": NEVER,
             "stream_cmd": f"cat > {self._output}",

@@ -24,6 +24,7 @@ class Workload:
 
 _MANY = ("--names", "20000")
 _TIMERS = ("--timers",)
+_SEGMENTS = ("--segments", "32")
 
 _ALL = (
     Workload("counters", "counters of 1,000 series over 4 connections that stay", "tcp"),
@@ -32,6 +33,7 @@ _ALL = (
     Workload("udp", "UDP, one counter in a datagram, 100,000 a second", "udp", lines=1, rate=100_000),
     Workload("udp-double", "UDP, one counter in a datagram, 200,000 a second", "udp", lines=1, rate=200_000),
     Workload("udp-packed", "UDP, 40 counters in a datagram, 20,000 a second", "udp", lines=40, rate=20_000),
+    Workload("udp-segments", "UDP, one counter in a datagram, 32 in one send", "udp", _SEGMENTS, 1, 100_000),
     Workload("udp-flood", "UDP, one counter in a datagram, as fast as the client can", "udp"),
     Workload("unixgram", "Unix datagrams, one counter in each, as fast as the server takes them", "unixgram"),
     Workload(
