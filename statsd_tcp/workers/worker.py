@@ -159,7 +159,12 @@ class Worker:
         self._send(Ready())
 
     def collect(self, *, last: bool = False, urgent: bool = False) -> None:
-        """Send what was aggregated since the last time; ``last`` and ``urgent`` are as in `Gathered`."""
+        """Send what was aggregated since the last time; ``last`` and ``urgent`` are as in `Gathered`.
+
+        With many series this takes milliseconds, in which a small buffer of datagrams fills: they are read before, and
+        again as soon as the interval is closed.
+        """
+        self._datagram_moderator.poll_at_once()
         self._intake.settle()
         self._beat()
         interval = _without_silence(self._tally.take())
@@ -170,10 +175,11 @@ class Worker:
         if last and self._repeater is not None:
             self._repeater.flush()
         start, self._collected = self._collected, self._intake.journal.head
-        payload = b"" if interval.is_empty() else self._encoded(interval)
         repeated = self._repeater.report() if self._repeater else ()
         examples = self._tally.examples.take() + self._batches.examples.take()
         brought = self._batches.gathered()
+        self._datagram_moderator.poll_at_once()
+        payload = b"" if interval.is_empty() else self._encoded(interval)
         self._send(Gathered(start, self._collected, payload, last, repeated, examples, brought, urgent))
 
     def _blame(self) -> None:

@@ -246,6 +246,33 @@ class ServingTests(WorkerTestCase):
         self.reactor.turn()
         self.assertEqual(1, self.cell("accepted"))
 
+    def test_datagrams_while_collected(self) -> None:
+        """Under a load of datagrams those that wait are read before the interval is closed, and right after it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+
+            def send(*lines: bytes) -> None:
+                for line in lines:
+                    client.sendto(line, self.port.getsockname())
+                wait_readable(self.port)
+
+            send(*[b"a:1|c"] * moderation.BUSY_BATCH)
+            self.reactor.turn()
+            send(b"b:1|c")
+            tally = self.worker._tally
+            take = tally.take
+
+            def take_and_send() -> Interval:
+                taken = take()
+                send(b"c:1|c")
+                return taken
+
+            self.patch(tally, "take", take_and_send)
+            message, interval = self.collect()
+        self.assertEqual({"a": float(moderation.BUSY_BATCH), "b": 1.0}, interval.counters)
+        self.assertLess(message.end, self.ledger.cells[JOURNAL_HEAD])
+        self.patch(tally, "take", take)
+        self.assertEqual({"c": 1.0}, self.collect()[1].counters)
+
     def test_journal_and_interval_agree(self) -> None:
         """What is replayed from the journal is what the worker sent."""
         for data in (b"a:1|c\nb:2|g\n", b"junk\n\n", b"t:7|ms|@0.5\n"):
