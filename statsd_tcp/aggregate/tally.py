@@ -276,21 +276,20 @@ class Tally:
 
         ``tick`` is when they came, in nanoseconds of CLOCK_MONOTONIC. It must not go back from call to call.
         """
-        of = self._listeners[listener]
         if chunk.find(GAUGE_MARK) >= 0 or (chunk.find(SPACE) >= 0 and chunk.find(SPACED_MARK) >= 0):
-            return of.take_in_order(chunk, tick, self._split)
-        pending = of.pending
-        if not pending or tick > of.until:
-            of.begin(tick)
-        pending.append(chunk)
-        of.pending_bytes += len(chunk)
-        if of.pending_bytes > _BATCH_BYTES:
-            of.split()
+            return self._listeners[listener].take_in_order(chunk, tick, self._split)
+        self.add_plain(listener, [chunk], tick)
         return False
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
-        """Do what ``add`` does for each of ``chunks``, faster."""
-        return self.add(listener, b"".join(chunks), tick)
+    def add_plain(self, listener: int, chunks: list[bytes], tick: int) -> None:
+        """Do what ``add`` does for each of ``chunks``, none of which has a gauge."""
+        of = self._listeners[listener]
+        if not of.pending or tick > of.until:
+            of.begin(tick)
+        of.pending += chunks
+        of.pending_bytes += sum(map(len, chunks))
+        if of.pending_bytes > _BATCH_BYTES:
+            of.split()
 
     def add_late(self, listener: int, chunks: list[bytes]) -> None:
         """Count lines, without gauges, that came before the chunk with a new gauge that was added last."""

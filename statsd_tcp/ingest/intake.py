@@ -38,8 +38,11 @@ SHARE = 1 << 16
 class LineTally(Protocol):
     """What the intake needs of a tally."""
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
-        """Count the lines of these chunks; return whether a gauge among them was new."""
+    def add(self, listener: int, chunk: bytes, tick: int) -> bool:
+        """Count the lines of a chunk; return whether a gauge among them was new."""
+
+    def add_plain(self, listener: int, chunks: list[bytes], tick: int) -> None:
+        """Count the lines of chunks without gauges."""
 
     def add_late(self, listener: int, chunks: list[bytes]) -> None:
         """Count lines that came before the last chunk with a gauge that was new."""
@@ -170,7 +173,7 @@ class Intake:
             # between two connections of it this process may have waited for the processor while another one worked.
             tick = self.tick = time.monotonic_ns()
             journal.append(listener, lines, tick, received, datagrams)
-            if self._tally.add_many(listener, [lines], tick):
+            if self._tally.add(listener, lines, tick):
                 self._catch_up()
         else:
             journal.append(listener, lines, self.tick, received, datagrams)
@@ -196,7 +199,7 @@ class Intake:
             self._origins.add(origins or UNKNOWN * (len(chunks) + len(gauges)))
         handed = 0
         for tick, lines, before in gauges:
-            if self._tally.add_many(listener, [lines], tick):
+            if self._tally.add(listener, lines, tick):
                 self._batches[listener] += chunks[handed:before]
                 handed = before
                 self._catch_up()
@@ -257,7 +260,7 @@ class Intake:
         for listener, chunks in enumerate(self._batches):
             if chunks:
                 self._batches[listener] = []
-                self._tally.add_many(listener, chunks, self.tick)
+                self._tally.add_plain(listener, chunks, self.tick)
             if self._bytes[listener]:
                 self._tally.received(listener, self._bytes[listener])
                 self._bytes[listener] = 0

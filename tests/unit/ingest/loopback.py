@@ -113,13 +113,17 @@ class RecordingTally:
         self.beginnings: list[bytes] = []
         self.bad_headers: list[bytes] = []
 
-    def add_many(self, listener: int, chunks: list[bytes], tick: int) -> bool:
+    def add(self, listener: int, chunk: bytes, tick: int) -> bool:
+        """Keep the lines of a chunk that may have a gauge."""
+        self.add_plain(listener, [chunk], tick)
+        return False
+
+    def add_plain(self, listener: int, chunks: list[bytes], tick: int) -> None:
         """Keep the lines."""
         for chunk in chunks:
             assert chunk.endswith(b"\n")
             self.lines += chunk[:-1].split(b"\n")
         self.ticks.append(tick)
-        return False
 
     def add_late(self, listener: int, chunks: list[bytes]) -> None:
         """Never called: no gauge is new."""

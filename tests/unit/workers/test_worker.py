@@ -333,7 +333,7 @@ class ServingTests(WorkerTestCase):
 
     def test_a_fault(self) -> None:
         """A fault in a lane ends the worker: nothing else would notice."""
-        self.patch(self.worker._tally.__class__, "add_many", None)
+        self.patch(self.worker._tally.__class__, "add_plain", None)
         self.lines(b"a:1|c\n")
         self.turn()
         self.assertEqual(1, len(self.failures))
