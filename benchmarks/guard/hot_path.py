@@ -23,7 +23,7 @@ from statsd_tcp import native as native_parts
 from statsd_tcp.aggregate import sums
 from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.clock import NANOSECONDS
-from statsd_tcp.ingest.datagrams import DatagramLane
+from statsd_tcp.ingest.datagrams import DatagramLane, SegmentLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
@@ -33,6 +33,7 @@ from statsd_tcp.ingest.moderation import INTERVAL, QUIET_POLLS, Moderator, Timer
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
+from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
 from statsd_tcp.ledger.cells import ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.who.layout import KEYS, MAPPED
@@ -153,9 +154,14 @@ class Scene:
         )
 
     def datagram_lane(self, port: socket.socket) -> DatagramLane:
-        """A port for datagrams."""
+        """A port for datagrams, which the kernel keeps together only for the parts in C."""
         common = (self.reactor, port, self.intake, 0, self.moderator, _fail)
-        return DatagramLane(*common, lane_kinds(in_c=self._native).read_datagrams, self._sources)
+        kinds = lane_kinds(in_c=self._native)
+        if self._native:
+            ask_for_segments(port)
+        if gives_segments(port):
+            return SegmentLane(*common, kinds.read_segments, self._sources)
+        return DatagramLane(*common, kinds.read_datagrams, self._sources)
 
     def clients(self) -> list[socket.socket]:
         """Connected clients, waiting to be accepted."""

@@ -24,13 +24,14 @@
 #include "client.h"
 #include "limits.h"
 #include "proxy_header.h"
+#include "segments.h"
 #include "sources.h"
 
 enum {
     LARGEST_READ = 65536, /* bytes read at once, at most */
     FRAME_HEAD = 32, /* of the journal, see ledger/journal.py */
     CHECKED_HEAD = 28,
-    VERSION = 6, /* of what Python calls here; raised with it in native.py */
+    VERSION = 7, /* of what Python calls here; raised with it in native.py */
     ALIGNMENT = 8,
     MOST_READS = 1024, /* in one run of which the sources are counted */
     MOST_DATAGRAMS = 256,
@@ -593,9 +594,9 @@ static PyObject *header(PyObject *module, PyObject *args)
     return Py_BuildValue("(ny#)", length, client.is_known ? client.address : NULL, (Py_ssize_t)ADDRESS);
 }
 
-/* What a datagram has brought, whose lines lie between two places in the buffer. */
-static unsigned char *note_datagram(Run *run, const unsigned char *lines, size_t size, Py_ssize_t received, size_t end,
-                                    unsigned char *part)
+/* What datagrams of one client have brought, whose lines lie between two places in the buffer. */
+static unsigned char *note_datagrams(Run *run, int number, const unsigned char *lines, size_t size, Py_ssize_t received,
+                                     size_t end, unsigned char *part)
 {
     uint32_t place = (uint32_t)end;
     memset(part, 0, PART);
@@ -603,7 +604,7 @@ static unsigned char *note_datagram(Run *run, const unsigned char *lines, size_t
     if (run->set) {
         Source *source = source_of(run);
         memcpy(part + sizeof place, run->client.address, ADDRESS);
-        add32(&source->connections, 1);
+        add32(&source->connections, (uint64_t)number);
         add32(&source->lines, lines_in(lines, size));
         source->bytes += (uint64_t)received;
     }
@@ -660,7 +661,7 @@ static PyObject *datagrams(PyObject *module, PyObject *args)
             run.set = NULL;
             set_client(&run.client, place);
             find_set(&run);
-            part = note_datagram(&run, data + start, (size_t)(end - start), size, (size_t)end, part);
+            part = note_datagrams(&run, 1, data + start, (size_t)(end - start), size, (size_t)end, part);
         }
     }
     PyBuffer_Release(&buffer);
@@ -672,6 +673,56 @@ static PyObject *datagrams(PyObject *module, PyObject *args)
     return Py_BuildValue("(inniiy#)", count, end, received, size > largest, error, parts, (Py_ssize_t)(part - parts));
 }
 
+/* The same of a socket of UDP that may give several datagrams at once, and from which nothing is cut off. The buffer says
+ * how much may be read: twice the largest is free for each piece that the kernel is asked for. More datagrams than asked
+ * for may come with the last one. */
+static PyObject *segments(PyObject *module, PyObject *args)
+{
+    PyObject *port, *memory = Py_None;
+    int most, count = 0, error = 0, got = 0, asked = 0;
+    unsigned int index = 0;
+    Py_ssize_t batch, largest, end = 0, received = 0;
+    Py_buffer buffer, sources;
+    static unsigned char parts[MOST_DATAGRAMS * PART];
+    unsigned char *part = parts;
+    if (!PyArg_ParseTuple(args, "Oiw*nn|OI:segments", &port, &most, &buffer, &batch, &largest, &memory, &index))
+        return NULL;
+    int descriptor = PyObject_AsFileDescriptor(port);
+    if (descriptor < 0 || !get_sources(memory, &sources)) {
+        PyBuffer_Release(&buffer);
+        return NULL;
+    }
+    Run run = {.listener = index, .sources = sources.buf};
+    int good = largest == LARGEST_PIECE && buffer.len >= 2 * largest && (!run.sources || most <= MOST_DATAGRAMS);
+    unsigned char *data = buffer.buf;
+    while (good && got == asked && count < most && end < batch && buffer.len - end >= 2 * largest) {
+        Py_ssize_t room = (buffer.len - end) / (2 * largest);
+        asked = most - count < PIECES ? most - count : PIECES;
+        asked = room < asked ? (int)room : asked;
+        got = receive_pieces(descriptor, asked, run.sources != NULL);
+        error = got < 0 ? errno : got < asked ? EAGAIN : 0;
+        for (int at = 0; at < got; at++) {
+            Py_ssize_t start = end, size = pieces.messages[at].msg_len;
+            int before = count;
+            end += (Py_ssize_t)put_datagrams(data + start, at, &count);
+            received += size;
+            if (run.sources) {
+                run.set = NULL;
+                set_client(&run.client, &pieces.peers[at]);
+                find_set(&run);
+                part = note_datagrams(&run, count - before, data + start, (size_t)(end - start), size, (size_t)end, part);
+            }
+        }
+    }
+    PyBuffer_Release(&buffer);
+    PyBuffer_Release(&sources);
+    if (!good) {
+        PyErr_SetString(PyExc_ValueError, "the buffer has no room for a piece, or they are too many");
+        return NULL;
+    }
+    return Py_BuildValue("(inniiy#)", count, end, received, 0, error, parts, (Py_ssize_t)(part - parts));
+}
+
 static PyMethodDef methods[] = {
     {"lines", lines, METH_VARARGS,
      "Accept up to a budget on a port of lines: (accepted, errno, chunks, gauges, received, tick, unfinished, origins)."},
@@ -680,6 +731,8 @@ static PyMethodDef methods[] = {
     {"bare", bare, METH_VARARGS, "Accept, count and close up to a budget: (accepted, errno)."},
     {"datagrams", datagrams, METH_VARARGS,
      "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno, parts)."},
+    {"segments", segments, METH_VARARGS,
+     "Do what datagrams does, of a socket of UDP that may give several datagrams at once."},
     {"add_source", add_source, METH_VARARGS, "Add to what is known of a source."},
     {"admits", take_from_rate, METH_VARARGS, "Take a connection from a source's rate, if there is room for it."},
     {NULL, NULL, 0, NULL},

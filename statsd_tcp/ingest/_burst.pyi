@@ -53,6 +53,16 @@ def datagrams(
     index: int = 0,
     /,
 ) -> tuple[int, int, int, int, int, bytes]: ...
+def segments(
+    port: socket,
+    most: int,
+    buffer: memoryview,
+    batch: int,
+    largest: int,
+    sources: memoryview | None = None,
+    index: int = 0,
+    /,
+) -> tuple[int, int, int, int, int, bytes]: ...
 def add_source(
     sources: memoryview,
     address: bytes,

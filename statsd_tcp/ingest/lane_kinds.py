@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from statsd_tcp.ingest.balanced import BalancedLineLane, NativeBalancedLineLane
-from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams
+from statsd_tcp.ingest.datagrams import ReadDatagrams, read_datagrams, read_segments
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.limits import AdmitsInC
 from statsd_tcp.ingest.line_lane import LineLane
@@ -25,6 +25,7 @@ class LaneKinds(NamedTuple):
     lines: type[LineLane]
     balanced: type[BalancedLineLane]
     read_datagrams: ReadDatagrams = read_datagrams
+    read_segments: ReadDatagrams = read_segments
     add_source: AddInC | None = None
     admits: AdmitsInC | None = None
 
@@ -39,6 +40,7 @@ def lane_kinds(*, in_c: bool) -> LaneKinds:
             NativeLineLane,
             NativeBalancedLineLane,
             _burst.datagrams,
+            _burst.segments,
             _burst.add_source,
             _burst.admits,
         )

@@ -25,7 +25,7 @@ from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.confirming import ConfirmingProtocol
-from statsd_tcp.ingest.datagrams import DatagramLane, UnixDatagramLane
+from statsd_tcp.ingest.datagrams import DatagramLane, SegmentLane, UnixDatagramLane
 from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.hand_over import HandOverLane
@@ -41,6 +41,7 @@ from statsd_tcp.ingest.pace import Pace
 from statsd_tcp.ingest.protocol import LineFactory, LineProtocol, MakeProtocol
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.storing import StoringProtocol
+from statsd_tcp.kernel.segments import gives_segments
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
@@ -365,9 +366,10 @@ class Worker:
                     *(self._reactor, port, self._intake, spec.index, self._moderator, self._failed),
                     self._kinds.read_datagrams,
                 )
-            return DatagramLane(
+            comes_at_once = gives_segments(port)
+            return (SegmentLane if comes_at_once else DatagramLane)(
                 *(self._reactor, port, self._intake, spec.index, self._datagram_moderator, self._failed),
-                self._kinds.read_datagrams,
+                self._kinds.read_segments if comes_at_once else self._kinds.read_datagrams,
                 sources,
                 self._pace,
             )

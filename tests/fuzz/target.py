@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["NAMES", "Target", "find_target", "same"]
 
-NAMES: Final = ("lines", "chunks", "headers", "rings", "datagrams", "replays", "sources")
+NAMES: Final = ("lines", "chunks", "headers", "rings", "datagrams", "segments", "replays", "sources")
 """The targets, each in the module of that name."""
 
 

@@ -11,16 +11,26 @@ from statsd_tcp import native
 from statsd_tcp.aggregate.sums import new_sums
 from statsd_tcp.commit import replay
 from statsd_tcp.ingest import proxy_header
+from statsd_tcp.ingest.datagrams import read_datagrams
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.who.table import SourceTable
 from statsd_tcp.wire.framing import LineFramer
 from statsd_tcp.wire.line import Parsed
-from tests.fuzz import chunks, datagrams, headers, lines, replays, rings, sources
+from tests.fuzz import chunks, datagrams, headers, lines, replays, rings, segments, sources
 from tests.fuzz.target import NAMES, Target, find_target
 from tests.unit.ingest import loopback
 
-SHORTLY = {"lines": 150, "chunks": 60, "headers": 3000, "rings": 300, "datagrams": 300, "replays": 80, "sources": 150}
+SHORTLY = {
+    "lines": 150,
+    "chunks": 60,
+    "headers": 3000,
+    "rings": 300,
+    "datagrams": 300,
+    "segments": 60,
+    "replays": 80,
+    "sources": 150,
+}
 """Inputs of each, about a second of work."""
 
 WITHOUT = None if native.BUILT else "the parts in C were not built"
@@ -55,6 +65,10 @@ class ShortRunTests(SynchronousTestCase):
     def test_datagrams(self) -> None:
         """Datagrams of any size are read alike."""
         self.run_shortly("datagrams")
+
+    def test_segments(self) -> None:
+        """Datagrams that come several at once are told apart."""
+        self.run_shortly("segments")
 
     def test_replays(self) -> None:
         """A journal that is replayed gives what its worker had."""
@@ -175,6 +189,11 @@ class NoticedTests(SynchronousTestCase):
 
         self.patch(datagrams, "read_datagrams", careless)
         self.assert_noticed(datagrams.TARGET)
+
+    def test_other_segments(self) -> None:
+        """Datagrams that came at once and are taken for one."""
+        self.patch(segments, "read_segments", read_datagrams)
+        self.assert_noticed(segments.TARGET)
 
     def test_other_sources(self) -> None:
         """A record that does not say by how much it may be wrong."""

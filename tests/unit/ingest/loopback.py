@@ -41,6 +41,9 @@ IDLE_TIMEOUT = 60.0
 MAX_LINE = 64
 RING_SIZE = 1 << 20
 
+UDP_SEGMENT = 103
+"""The option of a client's socket: the size of the datagrams that a send is cut into."""
+
 _PAUSE = 0.001
 """Seconds between two questions: without them a wait takes a whole processor from other tests."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
 
 from statsd_tcp.ingest import datagrams
-from statsd_tcp.ingest.datagrams import DatagramLane, read_datagrams
-from tests.unit.ingest.loopback import IngestTestCase, wait_readable
+from statsd_tcp.ingest.datagrams import DatagramLane, SegmentLane, read_datagrams
+from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
+from tests.unit.ingest.loopback import UDP_SEGMENT, IngestTestCase, wait_readable
 
 
 class FailingSocket:
@@ -40,17 +42,10 @@ class DatagramLaneTests(IngestTestCase):
         self.lane = self.make_lane(self.port)
         self.lane.start()
 
-    def make_lane(self, port: object) -> DatagramLane:
+    def make_lane(self, port: Any) -> DatagramLane:
         """Make a lane that reads a socket."""
-        return DatagramLane(
-            self.reactor,
-            port,  # type: ignore[arg-type]
-            self.intake,
-            0,
-            self.moderator,
-            self.failures.append,
-            self.kinds.read_datagrams,
-        )
+        common = (self.reactor, port, self.intake, 0, self.moderator, self.failures.append)
+        return DatagramLane(*common, self.kinds.read_datagrams)
 
     def send(self, *packets: bytes) -> None:
         """Send datagrams, and wait until the first is there."""
@@ -131,6 +126,68 @@ class DatagramLaneTests(IngestTestCase):
         self.send(b"a")
         self.reactor.turn()
         self.assertEqual(["a fault"], [failure.getErrorMessage() for failure in self.failures])
+
+
+class SegmentTests(DatagramLaneTests):
+    """A UDP socket that keeps together what came together."""
+
+    def make_lane(self, port: Any) -> DatagramLane:
+        """Make a lane that reads a socket."""
+        if not isinstance(port, socket.socket):
+            return super().make_lane(port)
+        ask_for_segments(port)
+        if not gives_segments(port):
+            self.skipTest("this kernel does not keep datagrams together")
+        common = (self.reactor, port, self.intake, 0, self.moderator, self.failures.append)
+        return SegmentLane(*common, self.kinds.read_segments)
+
+    def send_at_once(self, data: bytes, size: int) -> None:
+        """Send datagrams of one size, of which the last may be shorter, with one call."""
+        self.client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+        self.client.send(data)
+        self.client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
+        wait_readable(self.port)
+
+    def test_segments(self) -> None:
+        """Each datagram is one, also the last, which is shorter; others may come before and after."""
+        self.client.send(b"first\nx")
+        self.send_at_once(b"a:1|cb:2|cc:3", 5)
+        self.client.send(b"last")
+        self.lane.poll()
+        self.intake.settle()
+        self.assertEqual([b"first", b"x", b"a:1|c", b"b:2|c", b"c:3", b"last"], self.tally.lines)
+        self.assertEqual((5, 7 + 13 + 4), (self.tally.datagram_count, self.tally.bytes))
+
+    def test_whole_lines(self) -> None:
+        """What ends in a newline gets no other one."""
+        self.send_at_once(b"a:1|c\nb:2|c\nc:3|", 6)
+        self.lane.poll()
+        self.intake.settle()
+        self.assertEqual(([b"a:1|c", b"b:2|c", b"c:3|"], 3), (self.tally.lines, self.tally.datagram_count))
+
+    def test_many_at_once(self) -> None:
+        """As many as the kernel takes, of the size of a packet, again and again, are all there."""
+        for _ in range(3):
+            self.send_at_once(b"x" * 1000 * 60, 1000)
+        self.assertEqual(180, self.lane.poll())
+        self.intake.settle()
+        self.assertEqual(180, len(self.tally.lines))
+        self.assertEqual({b"x" * 1000}, set(self.tally.lines))
+
+    def test_little_room(self) -> None:
+        """With little room in the journal no more is read than it can take."""
+        sent = 0
+        while not self.intake.is_full:
+            for _ in range(3):
+                self.send_at_once(b"x" * 60000, 1000)
+                sent += 60
+            self.assertLess(0, self.lane.poll())
+            self.assertLessEqual(self.journal.head - self.journal.released, len(self.journal.ring))
+        while sent > self.tally.datagram_count:
+            self.intake.release(self.journal.head)
+            self.lane.poll()
+            self.intake.settle()
+        self.assertEqual(sent, len(self.tally.lines))
 
 
 def _fault(*arguments: object, **keywords: object) -> None:

@@ -238,6 +238,15 @@ class SameJournalTests(IngestTestCase):
         self.assertRaises(TypeError, _burst.datagrams, "socket", 9, buffer, 10, 10)
         self.assertEqual((0, 0, 0, 0, errno.ENOTCONN, b""), _burst.datagrams(self.listener, 9, buffer, 10, 10))
 
+    def test_wrong_arguments_for_segments(self) -> None:
+        """A buffer without room for a piece, and another size of pieces, are refused."""
+        for size, largest in ((2 * 65536 - 1, 65536), (1 << 18, 65535), (1 << 18, 1 << 17), (1 << 18, 0)):
+            buffer = memoryview(bytearray(size))
+            self.assertRaises(ValueError, _burst.segments, self.listener, 9, buffer, 10, largest)
+        buffer = memoryview(bytearray(1 << 17))
+        self.assertRaises(TypeError, _burst.segments, "socket", 9, buffer, 10, 65536)
+        self.assertEqual((0, 0, 0, 0, errno.ENOTCONN, b""), _burst.segments(self.listener, 9, buffer, 10, 65536))
+
     def test_no_listener(self) -> None:
         """An error of accept(2) is given as its number."""
         self.assertEqual((0, errno.EBADF), _burst.bare(-1, 9, self.cells, (1, 2, 3)))

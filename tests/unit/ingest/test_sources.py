@@ -6,13 +6,14 @@ import os
 import socket
 from tempfile import TemporaryDirectory
 
-from statsd_tcp.ingest.datagrams import DatagramLane
+from statsd_tcp.ingest.datagrams import DatagramLane, SegmentLane
 from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources, packed_address
+from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
 from statsd_tcp.who.layout import OPEN, PERIOD, RECORD, Record, table_offset, table_size, unix_address
 from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from tests.unit.ingest.headers import BAD, CLIENT, GOOD, LOCAL
-from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, wait_readable
+from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, UDP_SEGMENT, Client, wait_readable
 from tests.unit.ingest.test_balanced import LATE_POLLS, TRUSTED, PollingTestCase
 
 SETS = 16
@@ -224,9 +225,13 @@ class DatagramTests(SourcesTestCase):
         self.port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(self.port.close)
         self.port.bind(("127.0.0.1", 0))
+        self.make_lane().start()
+
+    def make_lane(self) -> DatagramLane:
+        """Make the lane of the socket."""
         assert self.sources is not None
         common = (self.reactor, self.port, self.intake, 0, self.moderator, self.failures.append)
-        DatagramLane(*common, self.kinds.read_datagrams, sources=ListenerSources(self.sources, 0)).start()
+        return DatagramLane(*common, self.kinds.read_datagrams, sources=ListenerSources(self.sources, 0))
 
     def send(self, address: str, *packets: bytes) -> None:
         """Send from an address."""
@@ -249,3 +254,27 @@ class DatagramTests(SourcesTestCase):
                 packed_address("127.0.0.3"): {"connections": 1, "lines": 1, "nbytes": 3, "bad": 1},
             },
         )
+
+
+class SegmentTests(DatagramTests):
+    """Datagrams of a socket that keeps together what came together."""
+
+    def make_lane(self) -> DatagramLane:
+        """Make the lane of the socket."""
+        assert self.sources is not None
+        ask_for_segments(self.port)
+        if not gives_segments(self.port):
+            self.skipTest("this kernel does not keep datagrams together")
+        common = (self.reactor, self.port, self.intake, 0, self.moderator, self.failures.append)
+        return SegmentLane(*common, self.kinds.read_segments, sources=ListenerSources(self.sources, 0))
+
+    def test_at_once(self) -> None:
+        """Of datagrams that came at once each counts."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 5)
+            client.sendto(b"a:1|cb:1|cbad", self.port.getsockname())
+        wait_readable(self.port)
+        self.poll()
+        self.intake.blame({0: {b"bad"}})
+        expected = {"connections": 3, "lines": 3, "nbytes": 13, "bad": 1}
+        self.assertEqual(self.seen(), {packed_address("127.0.0.1"): expected})

@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp import native
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
+from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import listener as sockets
 from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog, stop_listening
@@ -175,6 +177,21 @@ class KernelTests(SocketTestCase):
             pass
         self.assertEqual(100, received + receive_drops(one))
         self.assertGreater(receive_drops(one), 0)
+
+    def test_datagrams_together(self) -> None:
+        """The kernel keeps datagrams together that came together, where the parts in C read them; streams have none."""
+        for in_c in (False, True):
+            self.patch(native, "is_used", lambda environ, in_c=in_c: in_c)
+            for text, together in (("udp:0", in_c), (LOOPBACK, False)):
+                found = {gives_segments(one) for row in self.bind(parse_listen(text)).sockets for one in row}
+                self.assertEqual({together}, found)
+
+    def test_datagrams_together_or_not(self) -> None:
+        """A socket of another kind is left as it is, as one is by a kernel that cannot do it."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with one, other:
+            ask_for_segments(one)
+            self.assertFalse(gives_segments(one))
 
     def test_backlog(self) -> None:
         """The longest queue is what the kernel's setting says."""

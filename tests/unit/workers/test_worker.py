@@ -22,6 +22,7 @@ from statsd_tcp.ingest import eviction, intake, moderation, protocol
 from statsd_tcp.ingest import lane as lane_module
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.sources import WorkerSources
+from statsd_tcp.kernel.segments import ask_for_segments
 from statsd_tcp.ledger.cells import HEARTBEAT, JOURNAL_HEAD, JOURNAL_RELEASED, listener_cells
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.reader import LedgerReader
@@ -31,7 +32,7 @@ from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
 from statsd_tcp.workers.worker import CLOSING_CHECK, LONGEST_CONFIRMATION, Worker
 from tests.unit.aggregate.model import sums
 from tests.unit.ingest.batches import batch, hello
-from tests.unit.ingest.loopback import Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
+from tests.unit.ingest.loopback import UDP_SEGMENT, Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
 from tests.unit.ledger.cases import LedgerTestCase
 
 RING_SIZE = 1 << 19
@@ -338,6 +339,26 @@ class ServingTests(WorkerTestCase):
         self.turn()
         self.assertEqual(1, len(self.failures))
         self.assertEqual(1, self.cell("accepted"))
+
+
+class SegmentsTests(WorkerTestCase):
+    """A worker of which a socket keeps datagrams together."""
+
+    def make_worker(self) -> Worker:
+        """Make it, and have it start."""
+        ask_for_segments(self.port)
+        worker = super().make_worker()
+        worker.start()
+        return worker
+
+    def test_datagrams_at_once(self) -> None:
+        """Datagrams that a client has sent at once are told apart."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 5)
+            client.sendto(b"a:1|cb:2|cc:3|", self.port.getsockname())
+        wait_readable(self.port)
+        self.turn()
+        self.assertEqual({"udp:8125": ListenerCounts(14, 3, 0, 3)}, self.collect()[1].listeners)
 
 
 class FullTests(WorkerTestCase):
