@@ -110,7 +110,9 @@ class _Piece:
         try:
             released = self._ledger.cell(JOURNAL_RELEASED)
             head = self._ledger.cell(JOURNAL_HEAD) if self._until is None else self._until
-            for frame in read_frames(self._ledger.ring, self._start, head):
+            # An offset that is damaged must not cost the frames before it.
+            nearest = min(head, self._start + len(self._ledger.ring))
+            for frame in read_frames(self._ledger.ring, self._start, nearest):
                 if frame.listener >= len(self.listeners):
                     break
                 yield frame
@@ -136,7 +138,7 @@ class _Piece:
         What was released may be overwritten, by a frame that was never finished too. Only a store that was put back
         still wants it. After it is what no store has.
         """
-        if self.end < released <= head:
+        if self.end < released <= head <= released + len(self._ledger.ring):
             self.overwritten, self.end = released - self.end, released
         elif self.end < head:
             self.fault = f"{head - self.end} bytes of its journal are damaged"

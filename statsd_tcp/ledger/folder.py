@@ -10,7 +10,7 @@ from typing import Literal
 
 from twisted.logger import Logger
 
-from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
+from statsd_tcp.ledger.cells import FAILED_READINGS, GLOBAL_CELLS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id, remove_unfinished
 from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
@@ -19,14 +19,18 @@ from statsd_tcp.words import in_words
 
 __all__ = ["Fault", "Ledger", "LedgerFolder"]
 
-Fault = Literal["missing", "shrunk"]
+Fault = Literal["missing", "shrunk", "counters"]
 """What can become of an open ledger's file: it is no longer at its place, or it was cut off."""
 
 _SAID: dict[Fault, str] = {
     "missing": "the ledger {path} of worker {worker} is gone; what it holds is read from the open file,"
     " and is lost if the service dies before",
     "shrunk": "the ledger {path} of worker {worker} was cut off: what was in it and not committed is lost",
+    "counters": "the counters of the ledger {path} of worker {worker} are damaged, and count as they did before",
 }
+
+MOST_COUNT = 1 << 53
+"""More than a worker can count in its life. One such number is not to keep the store from taking all others."""
 
 _ASIDE = ".damaged"
 _UNREAD = ".unread"
@@ -47,6 +51,7 @@ class Ledger:
         self.faults: set[Fault] = set()
         """What has been noticed about the file and said."""
         self._suspect: int | None = None
+        self._is_damaged = False
         self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, {})
 
     @property
@@ -96,7 +101,7 @@ class Ledger:
             os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
-        """Read all cells; of a file that cannot be read, or was cut off, return what was read last: no total may fall.
+        """Read all cells; of a file that cannot be read, or is damaged, return what was read last: no total may fall.
 
         Everything else is read before the accepted connections are, so that no more were closed than accepted.
         """
@@ -105,6 +110,9 @@ class Ledger:
             values = dict(zip(names, self.file.cells(), strict=True))
             accepted = self.file.cells()
         except (ShrunkError, OSError):
+            return self._counts
+        if max(accepted[len(GLOBAL_CELLS) :], default=0) > MOST_COUNT:
+            self._is_damaged = True
             return self._counts
         for index, name in enumerate(names):
             if name.metric == "accepted":
@@ -127,6 +135,8 @@ class Ledger:
     def _fault(self) -> Fault | None:
         if self.file.is_shrunk():
             return "shrunk"
+        if self._is_damaged:
+            return "counters"
         return None if self.file.is_at(self.path) else "missing"
 
 

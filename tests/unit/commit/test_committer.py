@@ -610,7 +610,7 @@ class CommitterTests(WorkersTestCase):
         self.worker.die()
         self.assertEqual({"a": 1.0}, self.counters())
         self.assertEqual((2, 1), (self.total(ACCEPTED, "0"), self.ledger_folder.set_aside))
-        self.assertEqual({"missing": 0, "shrunk": 1}, self.ledger_folder.faults)
+        self.assertEqual({"missing": 0, "shrunk": 1, "counters": 0}, self.ledger_folder.faults)
         self.assertIn("was cut off", self.logged[-1])
 
     def test_deleted(self) -> None:

@@ -17,6 +17,7 @@ from statsd_tcp.aggregate.sums import BUILT, new_sums
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.commit import replay as module
 from statsd_tcp.commit.replay import PIECE_SECONDS, Skipped, replay, replay_carefully, skip_frame
+from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.wire.batches import BatchKey
@@ -53,6 +54,16 @@ class ReplayTests(LedgerTestCase):
         self.journal = Journal(self.writer.ring, self.writer.cells)
         self.ledger = LedgerReader.open(path)
         self.addCleanup(self.ledger.close)
+
+    def test_offsets_that_are_damaged(self) -> None:
+        """Offsets that no journal of this size can have are damage, and not what a store lacks; frames count."""
+        self.journal.append(0, b"a:1|c\n", 1, 6)
+        end = self.journal.head
+        for released, head in ((1 << 62, 1 << 63), (end + 1, (1 << 64) - 1)):
+            self.writer.cells[JOURNAL_RELEASED], self.writer.cells[JOURNAL_HEAD] = released, head
+            found = replay(self.ledger, 0)
+            self.assertEqual((end, 0, {"a": 1.0}), (found.end, found.overwritten, decode(found.payload).counters))
+            self.assertIn("bytes of its journal are damaged", found.fault)
 
     def test_nothing(self) -> None:
         """An empty journal gives an empty interval."""

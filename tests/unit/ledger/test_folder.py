@@ -10,8 +10,8 @@ from statsd_tcp.ledger import file
 from statsd_tcp.ledger import folder as folder_module
 from statsd_tcp.ledger.cells import HEARTBEAT, listener_cells
 from statsd_tcp.ledger.file import ledger_paths, lock_ledger
-from statsd_tcp.ledger.folder import Ledger, LedgerFolder
-from statsd_tcp.ledger.layout import CellName
+from statsd_tcp.ledger.folder import MOST_COUNT, Ledger, LedgerFolder
+from statsd_tcp.ledger.layout import CELL_SIZE, CellName
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase
 
 
@@ -82,7 +82,7 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual([before, other.counts()], self.ledger_folder.counts())
         self.assertEqual((0, 0.0), (ledger.cell(HEARTBEAT), ledger.fill()))
         self.ledger_folder.check()
-        self.assertEqual({"missing": 0, "shrunk": 0}, self.ledger_folder.faults)
+        self.assertEqual({"missing": 0, "shrunk": 0, "counters": 0}, self.ledger_folder.faults)
 
     def test_counts(self) -> None:
         """The cells of every ledger are read under their names."""
@@ -98,6 +98,26 @@ class LedgerFolderTests(WorkersTestCase):
         self.assertEqual(3, counts.values[CellName("closed", "tcp:8888", "eof")])
         self.assertEqual(0, counts.values[CellName("accepted", "tcp:8125")])
         self.assertEqual(99, ledger.cell(HEARTBEAT))
+
+    def test_damaged_counters(self) -> None:
+        """Of a file with a number that no worker can have counted the last good ones count; it is said once."""
+        ledger = self.make()
+        accepted, named = listener_cells(0).accepted, CellName("accepted", LISTENERS[0][0])
+        self.write(ledger, accepted, 7)
+        self.write(ledger, HEARTBEAT, 1 << 63)
+        self.assertEqual(ledger.counts().values[named], 7)
+        for number in (MOST_COUNT + 1, (1 << 64) - 1):
+            self.write(ledger, accepted, number)
+            self.assertEqual(ledger.counts().values[named], 7)
+            self.ledger_folder.check()
+        self.assertEqual(self.ledger_folder.faults["counters"], 1)
+        self.assertEqual(self.next_run().find(), 1)
+
+    def write(self, ledger: Ledger, cell: int, number: int) -> None:
+        """Write a cell."""
+        with ledger.path.open("r+b") as opened:
+            opened.seek(ledger.file.header.cells_at + cell * CELL_SIZE)
+            opened.write(number.to_bytes(CELL_SIZE, "little"))
 
     def test_accepted_is_read_last(self) -> None:
         """A connection that comes and goes while the cells are read is never closed without being accepted."""
