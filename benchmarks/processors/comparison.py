@@ -42,7 +42,7 @@ def _print(
     console.print(made)
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.encode(figures))
-    return 0
+    return 0 if all(len(rounds) == arguments.rounds for rounds in figures.values()) else 1
 
 
 def _upkeep(arguments: argparse.Namespace) -> tuple[Table, dict[int, list[upkeep.Upkeep]]]:
@@ -65,5 +65,10 @@ def _in_rounds(
     for _ in range(arguments.rounds):
         for number, rounds in found.items():
             print(f"{number} workers", file=sys.stderr)
-            rounds.append(measure(number))
-    return found
+            try:
+                rounds.append(measure(number))
+            except (ToolError, OSError) as error:
+                print(f"{number} workers: {error}", file=sys.stderr)
+    if not any(found.values()):
+        raise ToolError("no measurement came about")
+    return {number: rounds for number, rounds in found.items() if rounds}

@@ -67,22 +67,21 @@ def measure(workers: int, shares: Shares, seconds: float) -> Rate:
 
 
 def table(found: dict[int, list[Rate]], shares: dict[int, Shares]) -> Table:
-    """One row for each number of workers. Ratios are taken within a round."""
+    """One row for each number of workers."""
     made = Table(title="more workers: one line, half-close; 64 clients at once for each worker", title_justify="left")
     first, *_ = found
     headings = ("workers", "clients' processors", "connections/s", f"of {first}", "CPU us per connection")
     for heading in (*headings, "supervisor us", "workers' processors used", "clients' used", "p50 ms", "p99 ms"):
         made.add_column(heading, justify="right")
-    for workers, rounds in found.items():
-        middle = Rate(*(median(figures) for figures in zip(*rounds, strict=True)))
-        ratios = [one.rate / base.rate for one, base in zip(rounds, found[first], strict=True)]
+    middles = {workers: Rate(*map(median, zip(*rounds, strict=True))) for workers, rounds in found.items()}
+    for workers, middle in middles.items():
         # Clients that were busy all the time are the limit: the workers could have taken more.
         bound = "≥ " if middle.clients_used > BOUND > middle.used else ""
         made.add_row(
             str(workers),
             str(len(shares[workers].clients)),
             f"{bound}{middle.rate:,.0f}",
-            f"{median(ratios):.2f}",
+            f"{middle.rate / middles[first].rate:.2f}",
             f"{middle.worker_us:.1f}",
             f"{middle.supervisor_us:.2f}",
             f"{middle.used:.0%}",
