@@ -27,6 +27,9 @@ _WORD_ENDS = re.compile(r"_|(?<=[a-z])(?=[A-Z])")
 _LONGEST_NAME = 40
 """Characters: no option has more, and a comparison takes the square of that."""
 
+_ITEMS_SHOWN = 50
+"""Of a list; more do not fit in a line."""
+
 _ALIKE = 0.8
 """A few letters of a name may be others."""
 
@@ -69,7 +72,9 @@ def _table(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"--config: {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: byte {error.start + 1} of the file is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     except ValueError:
         # Python's own limit, whose text is advice to programmers.
@@ -116,5 +121,15 @@ def _wanted(option: Option, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value of a file as an error line shows it: it may be of any size."""
-    return "a table" if isinstance(value, dict) else f"{value!r:.100}"
+    """Return a value of a file as an error line shows it, in TOML's words: it may be of any size."""
+    match value:
+        case dict():
+            return "a table"
+        case bool():
+            return str(value).lower()
+        case list():
+            return f"[{', '.join(map(_shown, value[:_ITEMS_SHOWN])):.98}]"
+        case str() | int() | float():
+            return f"{value!r:.100}"
+        case _:
+            return f"the date or time {value}"

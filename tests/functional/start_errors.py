@@ -276,7 +276,7 @@ OPTION_ROWS: dict[str, Callable[[Scene], Row]] = {
     ),
     "same port": wrong(["tcp:18125 is given twice"], "--listen=tcp:18125", "--listen=tcp:18125"),
     "unknown key": file('colour = "red"', "unknown option 'colour'"),
-    "wrong type": file("workers = true", "workers: True is not"),
+    "wrong type": file("workers = true", "workers: true is not"),
     "wrong value in file": file("workers = 0", "workers: '0' is not a whole number"),
     "wrong endpoint in file": file('listen = ["tcp:port"]', "listen tcp:port", "not a port"),
     "repeat without port": wrong(

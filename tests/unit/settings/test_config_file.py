@@ -117,16 +117,21 @@ class ConfigTests(SynchronousTestCase):
         self.assertIn("not valid TOML: ", self.error("workers = = 1"))
         self.assertIn("line 2", self.error("workers = 1\nworkers\n"))
         self.path.write_bytes(b"\xff\xfe")
-        self.assertIn("not valid TOML", str(self.assertRaises(SettingsError, read_config, self.path)))
+        told = str(self.assertRaises(SettingsError, read_config, self.path))
+        self.assertIn("not valid TOML: byte", told)
 
     def test_wrong_types(self) -> None:
         """A value of the wrong kind is refused, with what would be right."""
         for text, message in (
-            ("workers = true", "workers: True is not a string or a number"),
+            ("workers = true", "workers: true is not a string or a number"),
             ("workers = [1]", "workers: [1] is not a string or a number; there is one value, and no list"),
+            (
+                "workers = [2026-01-01]",
+                "workers: [the date or time 2026-01-01] is not a string or a number; there is one value, and no list",
+            ),
             ("workers = {a = 1}", "workers: a table is not a string or a number"),
             ('listen = [["tcp:1"]]', f'listen: [\'tcp:1\'] is not {LISTS} listen = ["tcp:8125", "udp:8125"]'),
-            ("percentile = [true]", f"percentiles: True is not {LISTS} percentiles = [90, 99.9, -10]"),
+            ("percentile = [true]", f"percentiles: true is not {LISTS} percentiles = [90, 99.9, -10]"),
             ('pin = "yes"', "pin: 'yes' is not true or false"),
             ("pin = 1", "pin: 1 is not true or false"),
         ):
