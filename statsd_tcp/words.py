@@ -26,6 +26,9 @@ def in_words(error: BaseException | None) -> str:
     # Twisted's own text names one of its methods.
     if type(error).__name__ == "ConnectionAborted":
         return "the connection was given up"
+    # Nor are those of its parser for people.
+    if type(error).__name__ == "ParseError":
+        return "the answer is not HTTP"
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 

@@ -20,6 +20,7 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.tally import tally_for
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import Frame, read_frames
+from statsd_tcp.ledger.layout import LedgerError
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
 
 __all__ = ["PIECE_BYTES", "PIECE_SECONDS", "Mode", "Replay", "Skipped", "replay", "replay_carefully", "skip_frame"]
@@ -67,7 +68,10 @@ class _Tallies:
     """What frames are added up by: their lines all together, and each batch for itself."""
 
     def __init__(self, listeners: Sequence[tuple[str, str]]) -> None:
-        self.lines = tally_for(listeners)
+        try:
+            self.lines = tally_for(listeners)
+        except (LookupError, ValueError):
+            raise LedgerError("its directory is damaged: it names a grammar that there is not") from None
         self.batches = BatchTally(tally_for(listeners))
         self.sums: list[BatchSum] = []
 

@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
@@ -32,11 +33,41 @@ _MOST_TEXT = 200
 _MOST_BYTES = 1 << 16
 """Of the body of an answer: it is for people to read, and a few words of it."""
 
+_MOST_OF_ALL = 1 << 20
+"""Bytes of an answer: Twisted keeps all fields of its header."""
+
+
+class _EndlessError(Exception):
+    """An answer that goes on and on."""
+
+
+class _Client(HTTP11ClientProtocol):
+    """Speaks with the receiver, and takes no answer without an end."""
+
+    _received = 0
+
+    def request(self, request: Any) -> Any:
+        """Send a request."""
+        self._received = 0
+        return super().request(request)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a part of the answer."""
+        self._received += len(data)
+        if self._received > _MOST_OF_ALL:
+            self._giveUp(Failure(_EndlessError("the answer has no end")))
+        else:
+            super().dataReceived(data)
+
 
 class _QuietFactory(_HTTP11ClientFactory):
     """Says nothing of each connection: while a receiver is away there is one for each attempt."""
 
     noisy = False
+
+    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
+        """Make one."""
+        return _Client(self._quiescentCallback)
 
 
 class _Pool(HTTPConnectionPool):

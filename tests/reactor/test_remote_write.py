@@ -152,6 +152,21 @@ async def test_no_answer(make: Make, text: bytes) -> None:
         assert "\n" not in found.text
 
 
+@pytest.mark.parametrize(
+    "text,cause",
+    [
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1_000_000, "the answer has no end"),
+        (b"220 mail.example ESMTP\r\n", "the answer is not HTTP"),
+    ],
+    ids=["endless", "other protocol"],
+)
+@pytest_twisted.ensureDeferred
+async def test_strange_answer(make: Make, text: bytes, cause: str) -> None:
+    """An answer without an end is not kept until its end, and one of another protocol is told as that."""
+    with serving(text) as server:
+        assert await make(f"http://127.0.0.1:{server.port}/").post(b"\x00") == Answer(0, cause)
+
+
 @pytest_twisted.ensureDeferred
 async def test_nobody_there(make: Make) -> None:
     """A port without a server is told as what it is, and that it cannot have the request."""

@@ -8,6 +8,7 @@ import signal
 import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import ParseError
 
 from statsd_tcp.words import in_words, signal_name, span
 
@@ -22,6 +23,7 @@ class InWordsTests(SynchronousTestCase):
             "Too many open files": OSError(errno.EMFILE, "Too many open files"),
             "Connection was closed cleanly": ConnectionDone(),
             "the connection was given up": ConnectionAborted(),
+            "the answer is not HTTP": ParseError("wrong number of parts", b"zzz"),
             "it is nested too deeply": RecursionError("maximum recursion depth exceeded"),
             "there is not enough memory": MemoryError(),
             "it is not of the form that is expected": msgspec.ValidationError("Expected `int` - at `$.a`"),

@@ -19,6 +19,7 @@ from statsd_tcp.commit import replay as module
 from statsd_tcp.commit.replay import PIECE_SECONDS, Skipped, replay, replay_carefully, skip_frame
 from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.journal import Journal
+from statsd_tcp.ledger.layout import Directory, LedgerError
 from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.wire.batches import BatchKey
 from tests.unit.aggregate.model import Chunk, exact_lines, first, sums
@@ -64,6 +65,13 @@ class ReplayTests(LedgerTestCase):
             found = replay(self.ledger, 0)
             self.assertEqual((end, 0, {"a": 1.0}), (found.end, found.overwritten, decode(found.payload).counters))
             self.assertIn("bytes of its journal are damaged", found.fault)
+
+    def test_a_grammar_that_is_damaged(self) -> None:
+        """A directory with a grammar that there is not is a fault of the ledger, and no unforeseen error."""
+        for grammar in ("etzy", "etsy:max-line=6u535", "etsy:tagz=x"):
+            directory = Directory(self.ledger.directory.cells, [("tcp:8125", grammar)])
+            self.patch(self.ledger, "directory", directory)
+            self.assertRaises(LedgerError, replay, self.ledger, 0)
 
     def test_nothing(self) -> None:
         """An empty journal gives an empty interval."""
