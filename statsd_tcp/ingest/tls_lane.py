@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from OpenSSL.SSL import Error
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -73,9 +74,10 @@ class TlsProtocol(LineProtocol):
 
     def reason_of(self, lost: Failure) -> int:
         """Return the cell of the reason. Only an end that TLS has announced is a clean one."""
-        if self.secure and not lost.check(Error):
-            return super().reason_of(lost)
-        return self.factory.indexes.error
+        indexes, why = self.factory.indexes, lost.value
+        if not self.secure or isinstance(why, Error):
+            return indexes.error
+        return indexes.eof if isinstance(why, ConnectionDone) else indexes.reset
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count why it ended."""
@@ -92,11 +94,11 @@ class TlsProtocol(LineProtocol):
         for _ in range(READS_AT_THE_END):
             if self.stream.intake.is_full:
                 break
-            is_all, why = transport.take()
+            is_all, lost = transport.take()
             if self.is_ending:
                 return self._reason
-            if why is not None:
-                return self.reason_of(Failure(why))
+            if lost is not None:
+                return self.reason_of(lost)
             if is_all:
                 break
         return 0

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from OpenSSL.SSL import Connection, Context, Error, SysCallError, WantReadError, WantWriteError, ZeroReturnError
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
@@ -69,34 +70,39 @@ class TlsTransport(FileDescriptor):
         """Return the connection's socket."""
         return self._socket
 
-    def doRead(self) -> Exception | None:
-        """Go on with the handshake, pass on what has come, and return why it was the last, if it was."""
-        return self.take()[1]
+    def doRead(self) -> None:
+        """Go on with the handshake, pass on what has come, and be at the end if that was the last.
 
-    def take(self) -> tuple[bool, Exception | None]:
-        """Do as `doRead`, and return whether there is nothing more for now, too."""
+        The reactor would make more of an end than a TLS connection needs.
+        """
+        _, lost = self.take()
+        if lost is not None:
+            self.connectionLost(lost)
+
+    def take(self) -> tuple[bool, Failure | None]:
+        """Read, and return whether there is nothing more for now, and why there never will be, if that is so."""
         brought: list[bytes] = []
         is_all = True
-        why: Exception | None = None
+        lost: Failure | None = None
         try:
             is_all = self._read(brought)
         except (WantReadError, BlockingIOError):
             pass
         except ZeroReturnError:
-            why = ConnectionDone()
+            lost = connectionDone
         except (SysCallError, WantWriteError, OSError):
             # A client that makes OpenSSL write, and does not read that, is as good as gone.
-            why = ConnectionLost()
+            lost = Failure(ConnectionLost())
         except Error as error:
-            why = error
+            lost = Failure(error)
         if brought:
             self._client.dataReceived(b"".join(brought))
-        return is_all, why
+        return is_all, lost
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         """Write what there is room for, and return how much that was, or why none ever will be."""
         try:
-            return self._tls.send(data) if data else 0
+            return self._tls.send(data) if data and self.connected else 0
         except (WantReadError, WantWriteError):
             return 0
         except Error:
@@ -124,7 +130,7 @@ class TlsTransport(FileDescriptor):
         if not self.connected:
             return
         super().connectionLost(reason)
-        if self.is_secure and reason.check(ConnectionDone):
+        if self.is_secure and isinstance(reason.value, ConnectionDone):
             with suppress(Error):
                 self._tls.shutdown()
         self._socket.close()

@@ -372,8 +372,8 @@ class TlsLaneTests(TlsTestCase):
         transport: Any = one.transport
         full = mock.Mock(recv=mock.Mock(side_effect=SSL.WantWriteError()))
         with mock.patch.object(transport, "_tls", full):
-            is_all, why = transport.take()
-        self.assertEqual((True, ConnectionLost), (is_all, type(why)))
+            is_all, lost = transport.take()
+        self.assertEqual((True, ConnectionLost), (is_all, lost.type))
 
     def test_ended_twice(self) -> None:
         """A connection that is to be aborted, and closed before that, is counted once."""
