@@ -1,4 +1,4 @@
-"""The clients, in a process of their own, with Python's own TLS: each makes one connection after the other.
+"""The clients, in a process of their own, with the TLS of Python: each makes one connection after the other.
 
 python -m benchmarks.tls.clients SPECIFICATION      prints one line of JSON
 """
@@ -8,6 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import msgspec
@@ -19,12 +20,14 @@ LINE = b"benchmark:1|c\n"
 class Wanted(msgspec.Struct, frozen=True):
     """What the clients do: one line over each connection, for ``seconds``, or ``lines`` over ``connections`` that stay.
 
-    ``resumes``: each connection resumes the session of the one before it.
+    ``resumes``: each connection resumes the session of the one before it. ``at_once``: how many
+    clients do it.
     """
 
     port: int
     seconds: float
     resumes: bool = False
+    at_once: int = 1
     lines: int = 0
     connections: int = 0
 
@@ -82,6 +85,18 @@ class Client:
 
 
 def short(wanted: Wanted) -> Done:
+    """All clients at once, each in a thread of its own."""
+    with ThreadPoolExecutor(wanted.at_once) as threads:
+        done = list(threads.map(one_client, [wanted] * wanted.at_once))
+    return Done(
+        sum(one.connections for one in done),
+        sum(one.resumed for one in done),
+        sum(one.lines for one in done),
+        max(one.elapsed for one in done),
+    )
+
+
+def one_client(wanted: Wanted) -> Done:
     """One connection after the other: shake hands, send one line, end, and read to the server's end."""
     tls, session = context(), None
     connections = resumed = 0

@@ -1,7 +1,7 @@
 """What a handshake costs each server, full and resumed, and what a line costs over a connection that stays.
 
-Clients are one process of Python on a processor of their own, one connection at a time: what is compared is the CPU of
-the server for each connection, not how many there are in a second.
+Clients are one process of Python on a processor of their own, one connection at a time, or 16: what is compared is the
+CPU of the server for each connection, not how many there are in a second.
 """
 
 import argparse
@@ -27,8 +27,18 @@ from benchmarks.tls.clients import PATIENCE, Done, Wanted
 from benchmarks.tls.servers import PEERS, start
 
 WARM_UP = 0.3
+REST = 2.0
 LINES, CONNECTIONS = 20_000, 100
+AT_ONCE = 16
 YARDSTICK = "nginx"
+
+HANDSHAKES = (
+    ("full", False, 1),
+    ("resumed", True, 1),
+    (f"full, {AT_ONCE} at once", False, AT_ONCE),
+    (f"resumed, {AT_ONCE} at once", True, AT_ONCE),
+)
+"""What the clients do, whether they resume sessions, and how many of them there are."""
 
 
 class Case(NamedTuple):
@@ -60,14 +70,21 @@ def clients(wanted: Wanted, cpu: int | None) -> Done:
     return msgspec.json.decode(done.stdout, type=Done)
 
 
-def cost(server: Server, wanted: Wanted, cpu: int | None) -> Cost:
-    """What the clients cost the server's worker."""
-    clients(Wanted(wanted.port, WARM_UP, wanted.resumes), cpu)
-    time.sleep(server.settle_seconds)
+def at_rest(server: Server) -> float:
+    """Microseconds of CPU that the server's worker takes in a second without clients."""
     before = proc.usage(server.workers)
+    time.sleep(REST)
+    return proc.usage(server.workers).since(before).on_cpu_ns / 1e3 / REST
+
+
+def cost(server: Server, wanted: Wanted, cpu: int | None, rest: float) -> Cost:
+    """What the clients cost the server's worker, above what it takes at rest."""
+    clients(Wanted(wanted.port, WARM_UP, wanted.resumes, wanted.at_once), cpu)
+    time.sleep(server.settle_seconds)
+    before, began = proc.usage(server.workers), time.monotonic()
     done = clients(wanted, cpu)
     time.sleep(server.settle_seconds)
-    used = proc.usage(server.workers).since(before).on_cpu_ns / 1e3
+    used = proc.usage(server.workers).since(before).on_cpu_ns / 1e3 - rest * (time.monotonic() - began)
     return Cost(used / (wanted.lines or done.connections), done.resumed / done.connections)
 
 
@@ -77,13 +94,16 @@ def measured(peer: str, certificate: Path, key: KeyKind, seconds: float) -> dict
     server_cpu, client_cpu = (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
     server = start(peer, certificate, server_cpu)
     try:
-        wanted = {
-            Case(key, "full"): Wanted(server.port, seconds),
-            Case(key, "resumed"): Wanted(server.port, seconds, resumes=True),
+        rest = at_rest(server)
+        found = {
+            Case(key, does): cost(server, Wanted(server.port, seconds, resumes, at_once), client_cpu, rest)
+            for does, resumes, at_once in HANDSHAKES
         }
         if peer == "ours":
-            wanted[Case(key, "line, kept")] = Wanted(server.port, seconds, lines=LINES, connections=CONNECTIONS)
-        return {case: cost(server, one, client_cpu) for case, one in wanted.items()}
+            lines = cost(server, Wanted(server.port, seconds, lines=LINES, connections=CONNECTIONS), client_cpu, rest)
+            handshakes = found[Case(key, "full")].each * CONNECTIONS / LINES
+            found[Case(key, "line, kept")] = Cost(lines.each - handshakes, 0.0)
+        return found
     finally:
         server.stop()
 
