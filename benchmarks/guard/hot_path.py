@@ -199,10 +199,10 @@ def _limits(*, native: bool) -> WorkerLimits:
     return WorkerLimits(memory, 0, lane_kinds(in_c=native).admits)
 
 
-def send(clients: list[socket.socket], *, end: bool = True) -> None:
-    """Let each client send a line and say that it was all; return when the other side's kernel has it."""
+def send(clients: list[socket.socket], *, end: bool = True, lines: int = 1) -> None:
+    """Let each client send lines and say that it was all; return when the other side's kernel has them."""
     for number, client in enumerate(clients):
-        client.sendall(b"app.page%d.hits:1|c\n" % number)
+        client.sendall(b"app.page%d.hits:1|c\n" % number * lines)
         if end:
             client.shutdown(socket.SHUT_WR)
     unacknowledged = bytearray(4)
@@ -229,22 +229,28 @@ def rounds(one: Callable[[bool], None]) -> None:
 def line(counted: Counted, *, native: bool = False, who: bool = False, limited: bool = False) -> int:
     """Connections that have sent their line when they are accepted: accept, read, journal, tally."""
     scene = Scene(native=native, who=who, limited=limited)
-    return _at_once(counted, scene, scene.line_lane(), sends=True)
+    return _at_once(counted, scene, scene.line_lane(), lines=1)
+
+
+def ten(counted: Counted) -> int:
+    """The same with ten lines each, in C."""
+    scene = Scene(native=True, who=True)
+    return _at_once(counted, scene, scene.line_lane(), lines=10)
 
 
 def bare(counted: Counted, *, native: bool = False, who: bool = False, limited: bool = False) -> int:
     """Connections that are counted."""
     scene = Scene(native=native, who=who, limited=limited)
-    return _at_once(counted, scene, scene.count_lane(), sends=False)
+    return _at_once(counted, scene, scene.count_lane(), lines=0)
 
 
-def _at_once(counted: Counted, scene: Scene, lane: AcceptLane, *, sends: bool) -> int:
+def _at_once(counted: Counted, scene: Scene, lane: AcceptLane, *, lines: int) -> int:
     scene.begin(lane)
 
     def one(counts: bool) -> None:
         clients = scene.clients()
-        if sends:
-            send(clients)
+        if lines:
+            send(clients, lines=lines)
         (counted if counts else _do)(scene.tick)
         close(clients)
         scene.forget()
@@ -409,7 +415,7 @@ if native_parts.BUILT:
     PIECES |= {
         f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, datagrams, counters, timers)
     }
-    PIECES["waking-c"] = waking
+    PIECES |= {"waking-c": waking, "ten-who-c": ten}
     PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line, datagrams)}
     PIECES |= {
         f"{piece.__name__}-limited-c": partial(piece, native=True, who=True, limited=True) for piece in (bare, line)

@@ -90,6 +90,8 @@ class NativeLineLane(LineLane):
             self._writer,
             self._limit,
         )
+        if not accepted:
+            return 0, error
         intake.took(self._index, chunks, gauges, received, origins)
         for descriptor, data, origin, is_over in unfinished:
             if self._limits is not None:
