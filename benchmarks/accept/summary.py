@@ -38,9 +38,9 @@ def middle(values: Sequence[float]) -> float | None:
 class Row:
     """One server's rounds of one workload. Costs are microseconds of CPU per connection (or line).
 
-    Costs and ratios leave out the rounds with errors; ``clean`` of ``rounds`` had none. ``processor_cost`` is all that
-    the server's processor did, ``processor_soft`` the part of that in soft interrupts, 0 to 1, and ``machine_cost`` all
-    that all processors did, clients included.
+    Costs and ratios leave out the rounds with errors; ``clean`` of ``rounds`` had none. ``whole_ratio`` is that of all
+    processes of the server. ``processor_cost`` is all that the server's processor did, ``processor_soft`` the part of
+    that in soft interrupts, 0 to 1, and ``machine_cost`` all that all processors did, clients included.
     """
 
     peer: str
@@ -50,6 +50,7 @@ class Row:
     generator_bound: bool
     cost: Spread | None
     ratio: Spread | None
+    whole_ratio: Spread | None
     others_cost: float | None
     processor_cost: float | None
     processor_soft: float
@@ -70,6 +71,11 @@ def units(load: Load, workload: Workload) -> int:
 def cost(load: Load, workload: Workload) -> float:
     """The worker's microseconds of CPU for one."""
     return per_unit(load.server_s, load, workload)
+
+
+def whole_cost(load: Load, workload: Workload) -> float:
+    """Those of all processes of the server."""
+    return per_unit(load.server_s + load.others_s, load, workload)
 
 
 def per_unit(seconds: float, load: Load, workload: Workload) -> float:
@@ -97,8 +103,8 @@ def disturbance(load: Load) -> float:
 def row(peer: str, loads: Sequence[Load], yardstick: Sequence[Load], workload: Workload) -> Row:
     """Sum up one server's rounds with the yardstick's rounds, in the same order."""
     clean = [load for load in loads if not load.problems]
-    ratios = [
-        cost(load, workload) / cost(base, workload)
+    pairs = [
+        (load, base)
         for load, base in zip(loads, yardstick, strict=bool(yardstick))
         if not load.problems and not base.problems
     ]
@@ -110,7 +116,8 @@ def row(peer: str, loads: Sequence[Load], yardstick: Sequence[Load], workload: W
         rate=median(rates),
         generator_bound=not workload.paced and all(is_generator_bound(load) for load in loads),
         cost=spread([cost(load, workload) for load in clean]),
-        ratio=spread(ratios),
+        ratio=spread([cost(load, workload) / cost(base, workload) for load, base in pairs]),
+        whole_ratio=spread([whole_cost(load, workload) / whole_cost(base, workload) for load, base in pairs]),
         others_cost=others_cost(clean, workload),
         processor_cost=middle([per_unit(load.processor_s, load, workload) for load in clean]),
         processor_soft=median(load.processor_soft_s / max(load.processor_s, 1e-9) for load in loads),
