@@ -6,7 +6,7 @@ counter of 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -34,19 +34,22 @@ class Softnet(NamedTuple):
     squeezed: int
 
 
-def paired_lines(text: str) -> dict[str, int]:
+def paired_lines(text: str, wanted: Mapping[str, Sequence[str]] | None = None) -> dict[str, int]:
     """Read ``netstat`` or ``snmp``: a line of names followed by a line of values, both beginning with the group.
 
     ``TcpExt: SyncookiesSent ListenOverflows`` over ``TcpExt: 0 17`` gives ``{"TcpExt.ListenOverflows": 17, ...}``.
+    ``wanted`` are the names to look for, by group; None: all there are.
     """
     found: dict[str, int] = {}
-    lines = iter(text.splitlines())
+    lines = iter(text.split("\n"))
     for names, values in zip(lines, lines, strict=False):
         group, _, rest = names.partition(":")
-        if not values.startswith(f"{group}:"):
+        if (wanted is not None and group not in wanted) or not values.startswith(f"{group}:"):
             continue
-        for name, value in zip(rest.split(), values.partition(":")[2].split(), strict=False):
-            found[f"{group}.{name}"] = int(value)
+        row = dict(zip(rest.split(), values.partition(":")[2].split(), strict=False))
+        for name in row if wanted is None else wanted[group]:
+            if name in row:
+                found[f"{group}.{name}"] = int(row[name])
     return found
 
 

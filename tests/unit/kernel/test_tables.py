@@ -27,6 +27,11 @@ class TableTests(SynchronousTestCase):
         text = "TcpExt: A B\nTcpExt: 1 2\nIp: C\nIp: -1\nOdd: D\nEven: 7\n"
         self.assertEqual({"TcpExt.A": 1, "TcpExt.B": 2, "Ip.C": -1}, paired_lines(text))
 
+    def test_paired_lines_that_are_wanted(self) -> None:
+        """Only what is wanted is read; what this kernel lacks is not there."""
+        text = "TcpExt: A B\nTcpExt: 1 2\nIp: C\nIp: odd\n"
+        self.assertEqual({"TcpExt.B": 2}, paired_lines(text, {"TcpExt": ["B", "Z"], "Udp": ["C"]}))
+
     @given(st.dictionaries(NAMES, st.integers(0, 2**64 - 1), max_size=9))
     def test_paired_lines_keep_every_counter(self, counters: dict[str, int]) -> None:
         """Whatever counters a kernel has, each is found with its value."""
