@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -322,6 +323,25 @@ class TlsLaneTests(TlsTestCase):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         self.assertEqual({"reset": 1}, self.until_closed())
+
+    def test_broken_record(self) -> None:
+        """A record that is not what TLS would send ends in an error; what came before it counts."""
+        client = self.secure(self.connect())
+        client.send(b"a:1|c\nb:2")
+        with socket.socket(fileno=os.dup(client.fileno())) as below:
+            below.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.assertEqual({"error": 1}, self.until_closed())
+        self.assertEqual(([b"a:1|c"], {"truncated": 1}), (self.tally.lines, dict(self.tally.rejected)))
+
+    def test_byte_by_byte(self) -> None:
+        """A handshake may come in any parts."""
+        client, outgoing = self.connect(), ssl.MemoryBIO()
+        greeting = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+        self.assertRaises(ssl.SSLWantReadError, greeting.do_handshake)
+        for byte in outgoing.read():
+            client.send(bytes([byte]))
+            self.run_reactor(1)
+        self.assertEqual((b"\x16", {}), (client.socket.recv(1), self.closed))
 
     def test_reset_by_one(self) -> None:
         """A connection that was broken off does not disturb the next one."""
