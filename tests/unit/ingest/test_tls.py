@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import ssl
 import struct
@@ -338,9 +339,11 @@ class TlsLaneTests(TlsTestCase):
         client, outgoing = self.connect(), ssl.MemoryBIO()
         greeting = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
         self.assertRaises(ssl.SSLWantReadError, greeting.do_handshake)
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in outgoing.read():
-            client.send(bytes([byte]))
+            client.socket.sendall(bytes([byte]))
             self.run_reactor(1)
+        wait_for(lambda: self.attempt(self.run_reactor) and bool(select.select([client.socket], (), (), 0)[0]))
         self.assertEqual((b"\x16", {}), (client.socket.recv(1), self.closed))
 
     def test_reset_by_one(self) -> None:
