@@ -41,11 +41,17 @@ class Service:
 
     def __init__(self, sets: int = 2) -> None:
         self.board = small_board(sets)
-        self.workers = [self.board.make() for _ in range(3)]
-        self.began = min(one.cells[BEGAN] for one in self.workers)
+        self.began = 1000 * NANOSECONDS
         self.now = self.began + NANOSECONDS
+        self.workers = [self._make() for _ in range(3)]
         self.totals = Totals(self.board)
         self.exact: Counter[tuple[bytes, int]] = Counter()
+
+    def _make(self) -> SourceMemory:
+        memory = self.board.make()
+        # By the test's clock: a machine that is busy takes longer than a period's second for the next step.
+        memory.cells[BEGAN] = self.began
+        return memory
 
     def note(self, worker: int, source: str, listener: int, number: int) -> None:
         """Count in a worker, and exactly."""
@@ -65,7 +71,7 @@ class Service:
     def die(self, worker: int) -> None:
         """Let a worker have a successor."""
         self.board.end(self.workers[worker])
-        self.workers[worker] = self.board.make()
+        self.workers[worker] = self._make()
 
     def merged(self) -> Merged:
         """Return the sums of now."""
