@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,33 +20,25 @@ from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.clock import NANOSECONDS
-from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.batches import BatchIntake
-from statsd_tcp.ingest.confirming import ConfirmingProtocol
-from statsd_tcp.ingest.datagrams import DatagramLane, SegmentLane, UnixDatagramLane
 from statsd_tcp.ingest.eviction import Eviction
-from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
-from statsd_tcp.ingest.hand_over import HandOverLane
 from statsd_tcp.ingest.intake import Intake
 from statsd_tcp.ingest.kept_lane import KeptLane
-from statsd_tcp.ingest.lane import AcceptLane, CountLane
+from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
-from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
-from statsd_tcp.ingest.line_lane import LineLane
+from statsd_tcp.ingest.limits import WorkerLimits
 from statsd_tcp.ingest.moderation import Moderator, Timer
 from statsd_tcp.ingest.occupancy import Occupancy
 from statsd_tcp.ingest.pace import Pace
-from statsd_tcp.ingest.protocol import LineFactory, LineProtocol, MakeProtocol
-from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
-from statsd_tcp.ingest.storing import StoringProtocol
-from statsd_tcp.kernel.segments import gives_segments
+from statsd_tcp.ingest.protocol import LineProtocol
+from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
 from statsd_tcp.ledger.file import LedgerMap
 from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.repeat.repeater import make_repeater
-from statsd_tcp.sockets.tls import server_context
 from statsd_tcp.wire.grammar import named
-from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
+from statsd_tcp.workers.channel import Boot, Gathered, Ready
+from statsd_tcp.workers.lanes import LaneMaker
 
 __all__ = ["Worker"]
 
@@ -104,12 +94,9 @@ class Worker:
         ``timer`` calls the polls of the sockets, None: the reactor does.
         """
         self._reactor = reactor
-        self._kinds = lane_kinds(in_c=in_c)
         self._boot = boot
         self._cells = ledger.cells
-        self._indexes = cells_in(ledger.directory)
         self._send = send
-        self._failed = failed
         self._ticks = ticks
         self._longest_gap = longest_gap
         self._grammars = [named(grammar) for _, grammar in ledger.directory.listeners]
@@ -122,19 +109,36 @@ class Worker:
         self._labels = [label for label, _ in ledger.directory.listeners]
         self._intake = self._make_intake(Journal(ledger.ring, ledger.cells), sources)
         self._sources = sources
-        self._limits = limits
         self._collected = self._intake.journal.head
         batches = BatchTally(self._make_tally(ledger.directory.listeners, in_c=in_c))
         self._batches = BatchIntake(self._intake, batches, self._labels, self._on_much)
         self._moderator = Moderator(timer or reactor, self._intake, failed)
-        self._pace = Pace()
-        self._datagram_moderator = Moderator(timer or reactor, self._intake, failed, self._pace.delay)
+        pace = Pace()
+        self._datagram_moderator = Moderator(timer or reactor, self._intake, failed, pace.delay)
         self._occupancy = Occupancy(boot.connections)
         self._kept_lane = KeptLane(reactor, self._moderator, failed)
-        self._factories: dict[int, LineFactory] = {}
+        maker = LaneMaker(
+            reactor=reactor,
+            boot=boot,
+            cells=ledger.cells,
+            indexes=cells_in(ledger.directory),
+            grammars=self._grammars,
+            kinds=lane_kinds(in_c=in_c),
+            intake=self._intake,
+            batches=self._batches,
+            moderator=self._moderator,
+            datagram_moderator=self._datagram_moderator,
+            pace=pace,
+            occupancy=self._occupancy,
+            kept_lane=self._kept_lane,
+            sources=sources,
+            limits=limits,
+            failed=failed,
+        )
+        self._factories = maker.factories
         self._eviction = Eviction(reactor, self._intake, self._occupancy, self._kept)
         self._occupancy.make_room = self._eviction.make_room
-        self._lanes = [self._make_lane(spec) for spec in boot.lanes]
+        self._lanes = [maker.make(spec) for spec in boot.lanes]
         self._closing: IDelayedCall | None = None
         self._beating: IDelayedCall | None = None
 
@@ -356,103 +360,9 @@ class Worker:
         for factory in self._factories.values():
             factory.resume()
 
-    def _make_lane(self, spec: LaneSpec) -> AcceptLane | DatagramLane:
-        sources = ListenerSources(self._sources, spec.index) if self._sources is not None and spec.sources else None
-        if spec.kind == "datagrams":
-            port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
-            is_unix = spec.family == socket.AF_UNIX
-            if is_unix:
-                return UnixDatagramLane(
-                    *(self._reactor, port, self._intake, spec.index, self._moderator, self._failed),
-                    self._kinds.read_datagrams,
-                )
-            comes_at_once = gives_segments(port)
-            return (SegmentLane if comes_at_once else DatagramLane)(
-                *(self._reactor, port, self._intake, spec.index, self._datagram_moderator, self._failed),
-                self._kinds.read_segments if comes_at_once else self._kinds.read_datagrams,
-                sources,
-                self._pace,
-            )
-        listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
-        listener.setblocking(False)
-        indexes = self._indexes[spec.index]
-        serving = (self._reactor, listener, self._cells, indexes, self._moderator, self._failed)
-        if spec.kind == "count":
-            return self._kinds.counting(*serving, sources, self._limit(spec))
-        return self._kind_of(spec)(
-            *serving,
-            sources,
-            self._limit(spec),
-            intake=self._intake,
-            index=spec.index,
-            occupancy=self._occupancy,
-            hand_over=self._factory(spec).hand_over,
-            max_line=self._grammars[spec.index].max_line,
-            framing=spec.framing,
-            **_keys_of(spec),
-        )
-
-    def _limit(self, spec: LaneSpec) -> ListenerLimits | None:
-        """Return the limits of sources at a listener. A Unix socket has none: its mode says who may connect."""
-        if self._limits is None or spec.family == socket.AF_UNIX:
-            return None
-        indexes = self._indexes[spec.index]
-        limits = ListenerLimits(self._limits, spec.index, self._cells, indexes, self._sources)
-        self._intake.limits[spec.index] = limits
-        return limits
-
-    def _kind_of(self, spec: LaneSpec) -> type[HandOverLane]:
-        # Nothing of these is short.
-        if spec.kind == "tls" or spec.stores:
-            return BalancedGivingLane if spec.proxy else GivingLane
-        # Of packets with their length before them no read tells by its end that it is whole: nothing to be done in C.
-        if spec.proxy or spec.confirms:
-            return self._kinds.balanced if spec.framing == "lines" else BalancedLineLane
-        return self._kinds.lines if spec.framing == "lines" else LineLane
-
-    def _factory(self, spec: LaneSpec) -> LineFactory:
-        """Return the factory of a listener, which its address families share."""
-        factory = self._factories.get(spec.index)
-        if factory is None:
-            factory = self._factories[spec.index] = self._make_factory(spec)
-        return factory
-
-    def _make_factory(self, spec: LaneSpec) -> LineFactory:
-        common = (
-            self._reactor,
-            self._cells,
-            self._indexes[spec.index],
-            self._moderator,
-            self._occupancy,
-            self._boot.idle_timeout,
-            self._boot.first_byte_timeout,
-            self._boot.max_age,
-        )
-        is_headed = bool(spec.proxy)
-        keep = self._kept_lane.keep
-        material = self._boot.tls.get(spec.index)
-        if material is None:
-            return LineFactory(*common, is_headed=is_headed, protocol=self._protocol(spec), keep=keep)
-        from statsd_tcp.ingest.tls_lane import StoringTlsProtocol, TlsFactory
-
-        kind = partial(StoringTlsProtocol, self._batches) if spec.stores else None
-        context = server_context(material)
-        return TlsFactory(*common, context=context, is_headed=is_headed, protocol=kind, keep=keep)
-
-    def _protocol(self, spec: LaneSpec) -> MakeProtocol | None:
-        if spec.stores:
-            return partial(StoringProtocol, self._batches)
-        return ConfirmingProtocol if spec.confirms else None
-
     def _make_tally(self, listeners: Sequence[tuple[str, str]], *, in_c: bool) -> Tally:
         accepted = AcceptedLines(self._repeater.send) if self._repeater else None
         return tally_for(listeners, accepted, _seeded_sums if in_c else None, self._on_much)
-
-
-def _keys_of(spec: LaneSpec) -> dict[str, Any]:
-    """Return what only the lanes of listeners behind a balancer are told."""
-    keys: dict[str, Any] = {"proxy": spec.proxy, "trust": spec.trust} if spec.proxy else {}
-    return keys | ({"confirms": True} if spec.confirms else {})
 
 
 def _seeded_sums() -> Sums:
