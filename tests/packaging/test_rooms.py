@@ -62,7 +62,7 @@ def test_numpy(checkout: Path) -> None:
     """The store, its two rooms and the sums of sources import numpy; nothing has it before the store is opened."""
     rooms = {room for room, tree in modules(checkout) for name in imported(tree) if name.partition(".")[0] == "numpy"}
     assert rooms == {"series", "flush", "store", "who"}
-    starts = ("tap", "service", "startup", "workers.process", "commit.replay_process", "console.service_view")
+    starts = ("tap", "service.service", "startup", "workers.process", "commit.replay_process", "console.service_view")
     imports = "; ".join(
         f"import {PACKAGE}.{name}" for name in (*starts, "web.site", "commands.load.run", "doctor.start")
     )
