@@ -76,7 +76,7 @@ class Committer:
     """The only user of the store.
 
     ``pool`` has exactly one thread: the store belongs to it. ``recovery`` reads the journals of the dead. ``guard`` is
-    called before each commit, in that thread; a `StateError` that it raises says why there must be none.
+    called before each use of the store, in that thread; a `StateError` that it raises says why there must be none.
 
     _running  _again   state                               what `commit` does   when the commit is over
     None      False    nothing is in the thread            begins one           -
@@ -203,6 +203,10 @@ class Committer:
     def _opened(self) -> Store:
         if self._store is None:
             raise StoreError("the store is not open yet")
+        try:
+            self._guard()
+        except StateError as error:
+            raise StoreError(str(error)) from None
         return self._store
 
     def _write(self, work: _Work) -> _Done:

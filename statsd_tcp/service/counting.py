@@ -19,7 +19,7 @@ from statsd_tcp.ledger.folder import LedgerFolder
 from statsd_tcp.mapping.mapper import Mapper
 from statsd_tcp.service.outputs import series_limit
 from statsd_tcp.state.folder import LEDGERS, STORE
-from statsd_tcp.state.lock import keep_lock
+from statsd_tcp.state.lock import HeldLock
 from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.store.handover import FOLDER
 from statsd_tcp.supervisor.start_plan import Plan
@@ -56,7 +56,7 @@ def make_counting(reactor: Any, plan: Plan, lock: int, rules: FlushRules) -> Cou
     ledger_folder = LedgerFolder(plan.state_dir / LEDGERS)
     examples = LastExamples(reactor, kept=not plan.settings.hide_bad_lines)
     recovery = Recovery(reactor, children, at_once=len(os.sched_getaffinity(0)), rejected=examples.add)
-    guard = partial(keep_lock, plan.state_dir, lock)
+    guard = HeldLock(plan.state_dir, lock).keep
     committer = Committer(reactor, pool, _store_opener(plan, rules), ledger_folder, recovery, guard)
     committer.after_commit.append(examples.committed)
     return Counting(pool, children, ledger_folder, examples, recovery, committer)

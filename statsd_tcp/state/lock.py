@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from statsd_tcp.state.private_files import open_file
 from statsd_tcp.words import in_words
 
-__all__ = ["LOCK", "StateError", "keep_lock", "sign_lock", "take_lock", "take_open"]
+__all__ = ["LOCK", "HeldLock", "StateError", "sign_lock", "take_lock", "take_open"]
 
 LOCK = "lock"
 
@@ -46,9 +46,9 @@ def take_open(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
         raise StateError(
-            f"--state-dir {folder} is in use by another instance (pid {owner}): --state-dir DIR gives this one its own"
+            f"--state-dir {folder} is in use by another instance (pid {_signed_by(lock) or 'unknown'}): "
+            "--state-dir DIR gives this one its own"
         ) from None
     except OSError as error:
         raise StateError(
@@ -62,21 +62,66 @@ def sign_lock(descriptor: int) -> None:
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
-def keep_lock(folder: Path, lock: int) -> None:
-    """See that the lock that we have is at its place; put another one there, under the same number, if it is gone.
+class HeldLock:
+    """The lock of a folder that this instance has: ``descriptor``, whose number stays the same."""
 
-    Raise `StateError` if another instance has come in between, or it cannot be put back.
-    """
-    path = folder / LOCK
-    try:
-        if os.path.samestat(path.lstat(), os.fstat(lock)):
-            return
-    except FileNotFoundError:
-        pass
-    try:
-        put_back = take_lock(folder)
-    except OSError as error:
-        raise StateError(f"{path} was taken away and cannot be put back: {in_words(error)}") from None
-    os.dup2(put_back, lock, inheritable=os.get_inheritable(lock))
-    os.close(put_back)
-    _log.warn("{path} was taken away and is put back: without it, another instance could use the folder", path=path)
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self._folder = folder
+        self._path = folder / LOCK
+        self._descriptor = descriptor
+        self._lost = ""
+
+    def keep(self) -> None:
+        """See that the lock is at its place, and put another one there if it is gone.
+
+        Raise `StateError` if that cannot be done, or if another instance has come in between. The store is then no
+        longer what this one has in its memory: from then on it is raised each time, also when the other one has gone.
+        """
+        if self._lost:
+            raise StateError(self._lost)
+        try:
+            if self._is_there():
+                return
+            put_back = self._put_back()
+        except OSError as error:
+            raise StateError(f"{self._path} was taken away and cannot be put back: {in_words(error)}") from None
+        os.dup2(put_back, self._descriptor, inheritable=os.get_inheritable(self._descriptor))
+        os.close(put_back)
+        _log.warn(
+            "{path} was taken away and is put back: without it, another instance could use the folder", path=self._path
+        )
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self._path.lstat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _put_back(self) -> int:
+        other = self._found()
+        try:
+            if not other:
+                return take_lock(self._folder)
+        except StateError:
+            # It has not signed yet.
+            other = "unknown"
+        self._lost = (
+            f"{self._path} was taken away, and another instance (pid {other}) has used the folder since: "
+            "stop that one, if it still runs, and restart this one"
+        )
+        raise StateError(self._lost)
+
+    def _found(self) -> str:
+        """Return who has signed the lock that is there now: each instance does it at its start."""
+        try:
+            descriptor = open_file(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return ""
+        try:
+            return _signed_by(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _signed_by(lock: int) -> str:
+    return os.pread(lock, 32, 0).decode(errors="replace").strip()

@@ -208,7 +208,7 @@ class CommitterTests(WorkersTestCase):
         self.assertEqual([(self.worker.ledger.ledger_id, self.worker.journal.head)], self.safe)
 
     def test_a_folder_that_another_instance_has(self) -> None:
-        """Nothing is committed while the state folder is not ours; it is said without a traceback, and tried again."""
+        """While the state folder is not ours the store is not used; it is said without a traceback, and tried again."""
         self.commit()
         self.worker.receive(b"a:1|c\n")
         self.committer.add(self.worker.gather())
@@ -216,6 +216,8 @@ class CommitterTests(WorkersTestCase):
         self.successResultOf(self.committer.commit())
         self.assertEqual(self.guarded, self.committer.failure)
         self.assertEqual([], self.flushLoggedErrors())
+        refused = self.failureResultOf(self.committer.ask(lambda _: None), StoreError)
+        self.assertEqual(self.guarded, str(refused.value))
         self.guarded = ""
         self.assertEqual({"a": 1.0}, self.counters())
 

@@ -7,7 +7,7 @@ import os
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.state.lock import LOCK, StateError, keep_lock, take_lock
+from statsd_tcp.state.lock import LOCK, HeldLock, StateError, take_lock
 from tests.unit.folders import make_folder
 
 
@@ -20,11 +20,12 @@ class LockTests(SynchronousTestCase):
         self.path = self.folder / LOCK
         self.lock = take_lock(self.folder)
         self.addCleanup(os.close, self.lock)
+        self.held = HeldLock(self.folder, self.lock)
 
     def keep(self) -> int:
         """See to it, and return how many lines are logged."""
         with capturedLogs() as logs:
-            keep_lock(self.folder, self.lock)
+            self.held.keep()
         return len(logs)
 
     def test_there(self) -> None:
@@ -55,16 +56,38 @@ class LockTests(SynchronousTestCase):
             self.assertEqual(os.get_inheritable(self.lock), inheritable)
 
     def test_another_instance(self) -> None:
-        """What came in between is not disturbed: the error says that it has the folder."""
+        """What came in between is not disturbed, and has the folder: also when it has gone, as it has written there."""
         self.path.unlink()
-        self.addCleanup(os.close, take_lock(self.folder))
-        self.assertRaisesRegex(StateError, "in use by another instance", keep_lock, self.folder, self.lock)
+        other = take_lock(self.folder)
+        self.assertRaisesRegex(StateError, rf"another instance \(pid {os.getpid()}\) has used", self.held.keep)
+        os.close(other)
+        self.path.unlink()
+        self.assertRaisesRegex(StateError, "restart this one", self.held.keep)
+
+    def test_another_instance_that_has_gone(self) -> None:
+        """One that came and went between two commits has left its lock, which says so."""
+        self.path.unlink()
+        os.close(take_lock(self.folder))
+        self.assertRaisesRegex(StateError, "has used the folder since", self.held.keep)
+
+    def test_another_instance_that_has_not_signed(self) -> None:
+        """Nor may one be disturbed that is just taking the folder."""
+        self.path.unlink()
+        other = take_lock(self.folder)
+        self.addCleanup(os.close, other)
+        os.ftruncate(other, 0)
+        self.assertRaisesRegex(StateError, r"\(pid unknown\) has used", self.held.keep)
 
     def test_something_else(self) -> None:
         """What cannot be a lock is left alone, and the error says what it is."""
         self.path.unlink()
         self.path.mkdir()
-        self.assertRaisesRegex(
-            StateError, "lock was taken away and cannot be put back", keep_lock, self.folder, self.lock
-        )
+        self.assertRaisesRegex(StateError, "lock was taken away and cannot be put back", self.held.keep)
         self.assertTrue(self.path.is_dir())
+        self.path.rmdir()
+        self.assertEqual(self.keep(), 1)
+
+    def test_no_folder(self) -> None:
+        """A place that cannot be looked at is an error of the folder, in words."""
+        held = HeldLock(self.path, self.lock)
+        self.assertRaisesRegex(StateError, "cannot be put back: .*Not a directory", held.keep)
