@@ -99,7 +99,7 @@ class TlsProtocol(LineProtocol):
                 return self._reason
             if lost is not None:
                 return self.reason_of(lost)
-            if is_all:
+            if is_all and not transport.has_more():
                 break
         return 0
 

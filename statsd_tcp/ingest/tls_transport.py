@@ -12,6 +12,7 @@ from _socket import socket as raw_socket
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
+from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL.SSL import Connection, Context, Error, SysCallError, WantReadError, WantWriteError, ZeroReturnError
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -30,6 +31,9 @@ RECORDS = 64
 """Records of one connection in one read, so that one fast sender cannot own the reactor."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
+
+# Of OpenSSL, what pyOpenSSL has no names for.
+_openssl = Binding().lib
 
 
 class TlsClient(Protocol):
@@ -65,6 +69,8 @@ class TlsTransport(FileDescriptor):
         self._client = client
         self._tls = Connection(context, cast("socket.socket", connection))  # which is asked for its descriptor only
         self._tls.set_accept_state()
+        # pyOpenSSL has a read go on after each new key of the client's: 1 MB of nothing else would take a second.
+        _openssl.SSL_clear_mode(self._tls._ssl, _openssl.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
 
     def getHandle(self) -> raw_socket:
         """Return the connection's socket."""
@@ -84,6 +90,7 @@ class TlsTransport(FileDescriptor):
         brought: list[bytes] = []
         is_all = True
         lost: Failure | None = None
+        _forget_errors()
         try:
             is_all = self._read(brought)
         except (WantReadError, BlockingIOError):
@@ -99,8 +106,17 @@ class TlsTransport(FileDescriptor):
             self._client.dataReceived(b"".join(brought))
         return is_all, lost
 
+    def has_more(self) -> bool:
+        """Return whether something has come, or the end, that `take` has not seen: it stops at a new key."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            return not isinstance(error, BlockingIOError)
+        return True
+
     def writeSomeData(self, data: bytes) -> int | Exception:
         """Write what there is room for, and return how much that was, or why none ever will be."""
+        _forget_errors()
         try:
             return self._tls.send(data) if data and self.connected else 0
         except (WantReadError, WantWriteError):
@@ -154,6 +170,14 @@ class TlsTransport(FileDescriptor):
             if room < RECORD:
                 break
         return False
+
+
+def _forget_errors() -> None:
+    """Empty OpenSSL's queue of errors, which all connections share.
+
+    pyOpenSSL leaves there what a system call has failed with, and would take it for an error of another connection.
+    """
+    _openssl.ERR_clear_error()
 
 
 class HeadedTlsTransport(TlsTransport):

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,7 +28,7 @@ from statsd_tcp.ingest.giving import BalancedGivingLane, GivingLane
 from statsd_tcp.ingest.lane import RECEIVE_SIZE
 from statsd_tcp.ingest.protocol import MakeProtocol
 from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT, StoringTlsProtocol, TlsFactory, TlsProtocol
-from statsd_tcp.ingest.tls_transport import RECORDS
+from statsd_tcp.ingest.tls_transport import RECORDS, TlsTransport
 from statsd_tcp.settings.endpoints import TlsFiles
 from statsd_tcp.sockets.tls import TlsError, read_tls, server_context
 from tests.certificates import Authority, pem_key
@@ -36,6 +36,7 @@ from tests.unit.folders import make_folder
 from tests.unit.ingest.batches import batch, hello
 from tests.unit.ingest.headers import BAD, GOOD, LOCAL, v2
 from tests.unit.ingest.loopback import IDLE_TIMEOUT, MAX_LINE, Client, IngestTestCase, VirtualTime, wait_for
+from tests.unit.ingest.new_keys import CIPHER, RECORD_SIZE, new_keys, secret_in
 
 
 class FilesTests(SynchronousTestCase):
@@ -186,15 +187,31 @@ class TlsTestCase(IngestTestCase):
             self.reactor.turn()
             self.reactor.advance(0.001)
 
-    def secure(self, client: Client) -> ssl.SSLSocket:
+    def secure(self, client: Client, key_log: Path | None = None) -> ssl.SSLSocket:
         """Do a client's side of the handshake."""
         context = ssl.create_default_context(cafile=str(self.authority.path))
+        if key_log is not None:
+            context.keylog_filename = str(key_log)
         client.socket.setblocking(False)
         wrapped = context.wrap_socket(client.socket, server_hostname="localhost", do_handshake_on_connect=False)
         self.addCleanup(wrapped.close)
         wait_for(lambda: self.attempt(wrapped.do_handshake))
         self.run_reactor()
         return wrapped
+
+    def change_keys(self, number: int, data: bytes) -> TlsTransport:
+        """Have a client change its key that often, and then send data; return the transport when all has come."""
+        log = make_folder(self) / "keys"
+        client = self.secure(self.connect(), log)
+        if (client.cipher() or ("none",))[0] != CIPHER:
+            self.skipTest("no cipher that the test can use")
+        records = new_keys(secret_in(log), number, data)
+        with socket.socket(fileno=os.dup(client.fileno())) as below:
+            below.sendall(records)
+        (one,) = self.factory.kept
+        transport = cast("TlsTransport", one.transport)
+        wait_for(lambda: len(transport.getHandle().recv(1 << 16, socket.MSG_PEEK)) == len(records))
+        return transport
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Try something that may have to wait for the server; tell whether it was done."""
@@ -357,6 +374,28 @@ class TlsLaneTests(TlsTestCase):
             self.assertFalse(self.attempt(other.unwrap))
         self.assertEqual({"reset": 2, "eof": 2}, self.until_closed(4))
         self.assertEqual([b"a:1|c"] * 2, self.tally.lines)
+
+    def test_end_that_is_not_heard(self) -> None:
+        """A client that is gone before its end is answered does not change why the next one ends."""
+        client, other = self.secure(self.connect()), self.secure(self.connect())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.assertRaises(ssl.SSLWantReadError, client.unwrap)
+        client.close()
+        self.assertEqual({"eof": 1}, self.until_closed())
+        other.shutdown(socket.SHUT_WR)
+        self.assertEqual({"eof": 1, "reset": 1}, self.until_closed(2))
+
+    def test_new_keys(self) -> None:
+        """A client that changes its key again and again has the worker for one of them at a time."""
+        transport = self.change_keys(10, b"a\n")
+        size = len(transport.getHandle().recv(1 << 16, socket.MSG_PEEK))
+        for number in range(1, 11):
+            self.assertEqual((True, None), transport.take())
+            left = transport.getHandle().recv(1 << 16, socket.MSG_PEEK)
+            self.assertEqual((size - number * RECORD_SIZE, True), (len(left), transport.has_more()))
+        self.assertEqual((True, None), transport.take())
+        self.intake.settle()
+        self.assertEqual(([b"a"], False), (self.tally.lines, transport.has_more()))
 
     def test_many_records(self) -> None:
         """One read takes a bounded number of records, the next one goes on, and nothing is lost."""
@@ -606,6 +645,13 @@ class TlsEndTests(TlsTestCase):
         except ssl.SSLWantReadError:
             return False
         return True
+
+    def test_new_keys(self) -> None:
+        """What has come after a new key is read as well."""
+        self.change_keys(2, b"a\n")
+        self.drain()
+        self.assertEqual({"shutdown": 1}, self.until_closed())
+        self.assertEqual([b"a"], self.tally.lines)
 
     def test_handshakes(self) -> None:
         """A handshake that is not through is broken off."""
