@@ -21,7 +21,7 @@ from statsd_tcp.kernel.segments import UDP_GRO
 from statsd_tcp.wire.framing import BEGINNING
 from statsd_tcp.wire.reasons import TRUNCATED
 
-__all__ = ["DatagramLane", "ReadDatagrams", "UnixDatagramLane", "read_datagrams", "read_segments"]
+__all__ = ["DatagramLane", "ReadDatagrams", "SegmentLane", "UnixDatagramLane", "read_datagrams", "read_segments"]
 
 BUDGET = 1024
 """Datagrams read in one poll."""
@@ -198,10 +198,7 @@ class DatagramLane(Watched[socket.socket]):
         return count or int(not self._is_empty)
 
     def _cut(self, start: int) -> int:
-        """Count the line in which a datagram was cut off, and return the bytes of the whole lines before it.
-
-        UDP has no such datagrams; on Unix sockets only the sender's buffer limits them.
-        """
+        """Count the line in which a datagram of a Unix socket was cut off; return the bytes of whole lines before."""
         whole = max(0, self._buffer.rfind(b"\n", start, start + LARGEST) + 1 - start)
         line = self._view[start + whole : start + LARGEST]
         self._intake.reject(self._index, TRUNCATED, 1, bytes(line[:BEGINNING]))

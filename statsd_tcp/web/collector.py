@@ -131,7 +131,12 @@ def _traffic(own: OwnMetrics) -> Iterator[Metric]:
     ):
         yield _counter(metric, text, (), _totals(own, metric, (), [()]))
     drops = {label: own.receive_drops.get(label[0], 0) for label in datagrams}
-    yield _counter("receive_drops", "Datagrams that the kernel dropped.", ("listener",), drops)
+    yield _counter(
+        "receive_drops",
+        "Datagrams that the kernel dropped; those that came together count as one.",
+        ("listener",),
+        drops,
+    )
 
 
 def _batches(own: OwnMetrics, clients: int) -> Iterator[Metric]:
