@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -22,15 +23,25 @@ __all__ = ["Dispatch", "Reply"]
 
 Reply = str | bytes
 
+MOST_CHANGES = 10
+CHANGES_PERIOD = 600.0
+"""Changes of the health that are logged within this many seconds: clients decide how many there are."""
+
 _log = Logger()
 
 
 class Dispatch:
-    """Carries out commands, for all connections. ``flush`` provides `IOpenFlush`, ``sources`` `IConsoleSources`."""
+    """Carries out commands, for all connections.
 
-    def __init__(self, flush: Any, sources: Any) -> None:
+    ``flush`` provides `IOpenFlush`, ``sources`` `IConsoleSources`; ``seconds`` is the clock.
+    """
+
+    def __init__(self, flush: Any, sources: Any, seconds: Callable[[], float]) -> None:
         self._flush = flush
         self._sources = sources
+        self._seconds = seconds
+        self._changes: deque[float] = deque(maxlen=MOST_CHANGES)
+        self._left_out = 0
         self._commands: dict[str, Callable[[Sequence[str]], Reply | Deferred[Reply]]] = {
             "help": lambda _: replies.HELP,
             "stats": lambda _: replies.pairs(sources.stats()) + replies.END,
@@ -70,9 +81,21 @@ class Dispatch:
         if wanted in ("up", "down"):
             up = wanted == "up"
             if up != self._sources.up:
-                _log.info("the console says that the service is {state}", state=wanted)
+                self._note_change(wanted)
             self._sources.up = up
         return replies.health(self._sources.up)
+
+    def _note_change(self, state: str) -> None:
+        """Log it, unless there were many just now."""
+        now = self._seconds()
+        if len(self._changes) == MOST_CHANGES and now - self._changes[0] < CHANGES_PERIOD:
+            self._left_out += 1
+            return
+        self._changes.append(now)
+        number, self._left_out = self._left_out, 0
+        if number:
+            _log.warn("the console has changed the health {number} times more than was logged", number=number)
+        _log.info("the console says that the service is {state}", state=state)
 
     def _series(self, kind: Group, _: Sequence[str]) -> Deferred[Reply]:
         found: Deferred[Reply] = self._flush.series(kind)

@@ -178,7 +178,7 @@ class Session(LineOnlyReceiver):
             else:
                 self._answer(self._lines.popleft())
         self._going = False
-        self._console.note_unread(self, is_unread=bool(self._rest))
+        self._console.note_unread(self, len(self._rest))
         if self._ended and not self.busy:
             self._close()
 
@@ -206,7 +206,7 @@ class Session(LineOnlyReceiver):
     def _forget(self) -> None:
         self._lines.clear()
         self._rest = memoryview(b"")
-        self._console.note_unread(self, is_unread=False)
+        self._console.note_unread(self, 0)
 
     def _refuse(self) -> None:
         self._forget()
@@ -229,7 +229,7 @@ class ConsoleFactory(Factory):
         self.reactor = reactor
         self.dispatch = dispatch
         self.sessions = Guests(MOST_SESSIONS, reactor.seconds)
-        self._unread: dict[Session, float] = {}
+        self._unread: dict[Session, tuple[float, int]] = {}
         self._warned = False
 
     def logPrefix(self) -> str:
@@ -240,18 +240,22 @@ class ConsoleFactory(Factory):
         """Make a session."""
         return Session(self)
 
-    def note_unread(self, session: Session, *, is_unread: bool) -> None:
-        """Note whether a reply waits to be read, after some of it was written; another session may have to end."""
-        known = self._unread.pop(session, None) is not None
-        if not is_unread:
+    def note_unread(self, session: Session, left: int) -> None:
+        """Note how many bytes of a reply wait to be read, and since when; another session may have to end for it."""
+        known = self._unread.get(session)
+        if known is not None and known[1] == left:
+            # It may have asked for more, but has read nothing.
+            return
+        self._unread.pop(session, None)
+        if not left:
             return
         now = self.reactor.seconds()
-        if not known and len(self._unread) >= MOST_UNREAD:
+        if known is None and len(self._unread) >= MOST_UNREAD:
             longest = min(self._unread, key=self._unread.__getitem__)
-            if now - self._unread[longest] >= LONG_UNREAD:
+            if now - self._unread[longest][0] >= LONG_UNREAD:
                 del self._unread[longest]
                 longest.evict()
-        self._unread[session] = now
+        self._unread[session] = now, left
 
     def warn_of_samples(self) -> None:
         """Log, once, that a client has mistaken the console for the port for samples."""

@@ -41,5 +41,6 @@ def make_console(
 
     activity = Activity(reactor)
     committer.after_commit.append(activity.committed)
-    dispatch = Dispatch(StoredFlush(committer, timers), ServiceView(health, report, activity, settings))
+    view = ServiceView(health, report, activity, settings)
+    dispatch = Dispatch(StoredFlush(committer, timers), view, reactor.seconds)
     return WebService(reactor, listener, ConsoleFactory(reactor, dispatch))

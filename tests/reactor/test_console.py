@@ -44,7 +44,7 @@ class Console:
 async def console(reactor: Any) -> AsyncIterator[Console]:
     """Serve a console."""
     flush = Flush()
-    factory = ConsoleFactory(reactor, Dispatch(flush, FakeSources()))
+    factory = ConsoleFactory(reactor, Dispatch(flush, FakeSources(), reactor.seconds))
     async with serving(reactor, factory) as port:
         yield Console(flush, factory, port)
 

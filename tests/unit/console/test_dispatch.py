@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from statsd_tcp.console.commands import read_command
-from statsd_tcp.console.dispatch import Dispatch
+from statsd_tcp.console.dispatch import CHANGES_PERIOD, MOST_CHANGES, Dispatch
 from statsd_tcp.console.interfaces import CommandError, IConsoleSources, IOpenFlush
 from statsd_tcp.console.replies import deleted, series_dump
 from statsd_tcp.store.errors import StoreError
@@ -115,7 +117,8 @@ class AnswersTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a service."""
         self.flush, self.sources = FakeFlush(), FakeSources()
-        self.dispatch = Dispatch(self.flush, self.sources)
+        self.clock = Clock()
+        self.dispatch = Dispatch(self.flush, self.sources, self.clock.seconds)
 
     def answer(self, line: str) -> str:
         """Return the reply to a line."""
@@ -179,6 +182,17 @@ class AnswersTests(SynchronousTestCase):
         self.assertFalse(self.sources.up)
         self.answer("health up")
         self.assertTrue(self.sources.up)
+
+    def test_a_health_that_changes_all_the_time(self) -> None:
+        """Changes of the health are logged, but not many in a short time; how many were left out is said."""
+        with capturedLogs() as logged:
+            for _ in range(MOST_CHANGES):
+                self.answer("health down")
+                self.answer("health up")
+            self.assertEqual(len(logged), MOST_CHANGES)
+            self.clock.advance(CHANGES_PERIOD)
+            self.answer("health down")
+        self.assertEqual((logged[-2]["number"], logged[-1]["state"]), (MOST_CHANGES, "down"))
 
     def test_tags(self) -> None:
         """A deleted series is named with its tags as they are written."""

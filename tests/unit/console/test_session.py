@@ -162,7 +162,7 @@ class SessionTests(SynchronousTestCase):
     def test_a_long_reply(self) -> None:
         """A reply is written no faster than it is read, and to its end, also for a client that has half-closed."""
         long = "".join(map(str, range(50_000)))
-        self.patch(self.transport, "write", self._write_and_pause)
+        self._let_read_slowly(self.session, self.transport)
         self.session.dataReceived(b"later\nhelp\n")
         self.session.readConnectionLost()
         self.dispatch.waiting[0].callback(long)
@@ -171,24 +171,28 @@ class SessionTests(SynchronousTestCase):
             self.session.resumeProducing()
         self.assert_said(b"<help>", closed=True)
 
-    def _write_and_pause(self, data: bytes) -> None:
+    def _let_read_slowly(self, session: Any, transport: Transport) -> None:
         """Have room for one piece at a time."""
-        self.transport.io.write(data)
-        self.session.pauseProducing()
+
+        def write(data: bytes) -> None:
+            transport.io.write(data)
+            session.pauseProducing()
+
+        self.patch(transport, "write", write)
 
     def test_unread_replies(self) -> None:
         """Of too many clients that do not read their replies the one ends that has read nothing for longest."""
         clients = [self.connect() for _ in range(MOST_UNREAD + 3)]
-        for number, (session, _) in enumerate(clients):
+        for number, (session, transport) in enumerate(clients):
+            self._let_read_slowly(session, transport)
             session.dataReceived(b"later\n")
-            session.pauseProducing()
             if number >= MOST_UNREAD:
                 self.clock.advance(LONG_UNREAD / 2)
             if number == MOST_UNREAD:
-                # The first one reads a little.
-                clients[0][0].pauseProducing()
-                clients[0][0]._go_on()
-            self.dispatch.waiting[number].callback("<first>")
+                # The first one reads a little, the second only asks for more.
+                clients[0][0].resumeProducing()
+                clients[1][0].dataReceived(b"help\n")
+            self.dispatch.waiting[number].callback("x" * (3 << 16))
         self.assertEqual([transport.parted for _, transport in clients], [False, True, True, *[False] * MOST_UNREAD])
 
     def test_http(self) -> None:
