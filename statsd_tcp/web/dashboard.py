@@ -28,8 +28,8 @@ _LINKS = (
     ("/healthz", "does the service work"),
     ("/readyz", "does every listener accept"),
     ("/api/v1/status", "status as JSON"),
-    ("/api/v1/who", "who is connecting, as JSON"),
 )
+_WHO = ("/api/v1/who", "who is connecting, as JSON")
 
 _PAGE = f"""<!DOCTYPE html>
 <html lang="en">
@@ -67,11 +67,17 @@ _PAGE = f"""<!DOCTYPE html>
 _MIB = 1 << 20
 
 
-def dashboard(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str], sources: str = "") -> str:
-    """Write the page; ``healthy`` and ``ready`` each with the reason if not, ``sources`` as markup."""
+def dashboard(
+    status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str], sources: str | None = None
+) -> str:
+    """Write the page; ``healthy`` and ``ready`` each with the reason if not.
+
+    ``sources`` is markup, None where they are not counted.
+    """
     title = escape(f"statscounter on {status['node']}")
-    links = "\n".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in _LINKS)
-    return _PAGE.format(title=title, links=links, sources=sources, **parts(status, healthy, ready))
+    shown = _LINKS if sources is None else (*_LINKS, _WHO)
+    links = "\n".join(f'<li><a href="{path}">{path}</a>: {escape(text)}</li>' for path, text in shown)
+    return _PAGE.format(title=title, links=links, sources=sources or "", **parts(status, healthy, ready))
 
 
 def parts(status: dict[str, Any], healthy: tuple[bool, str], ready: tuple[bool, str]) -> dict[str, str]:

@@ -119,12 +119,10 @@ class DashboardPage(Page):
         request.setHeader("content-type", "text/html; charset=utf-8")
         request.setHeader("cache-control", "no-store")
         sources, who = self._sources, self._sources.who
-        shown = NOT_SHOWN
+        shown = NOT_SHOWN if who.counts else None
         if who.counts and who.may_see(request.getClientAddress()):
             who.look()
             shown = sources_part(who.rows(SOURCES))
-        elif not who.counts:
-            shown = ""
         return dashboard(sources.status(), sources.healthy(), sources.ready(), shown).encode()
 
 

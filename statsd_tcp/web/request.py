@@ -6,6 +6,7 @@ here has a use for one. So a body is thrown away as it comes, and one that is to
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +27,9 @@ LONGEST_BODY = 1 << 16
 _LINGER = 2.0
 """Seconds during which a client that was refused may go on sending. What it sends to a closed socket would be answered
 with a reset, which can overtake the answer."""
+
+_WHOLE_URL = re.compile(rb"https?://([^/?#]+)/?([^#]*)", re.IGNORECASE)
+"""What proxies are sent, and some checks send: the host stands before the path."""
 
 _LAST_WORDS = 15.0
 """Seconds that a client which has idled may take to read what is still under way to it."""
@@ -150,6 +154,13 @@ class BareRequest(Request):
 
     channel: Any
     _received = 0
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer. Of a whole URL the host is the one that is asked for, whatever the field says (RFC 9112, 3.2.2)."""
+        if url := _WHOLE_URL.fullmatch(path):
+            self.requestHeaders.setRawHeaders(b"host", [url[1]])
+            path = b"/" + url[2]
+        super().requestReceived(command, path, version)
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body that is too long at once; its client may have waited for that before sending it."""

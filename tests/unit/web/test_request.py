@@ -120,6 +120,35 @@ class HeaderTests(RequestTestCase):
             self.assertTrue(client.transport.ended or client.transport.disconnecting)
 
 
+class WholeUrlTests(RequestTestCase):
+    """A request with the whole URL, as proxies and some checks send it."""
+
+    def asked(self, url: bytes, host: bytes = b"localhost") -> tuple[int, bytes]:
+        """Ask for a URL, and return the status and the body."""
+        code, _, body = self.sent(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (url, host)).answer()
+        return code, body
+
+    def test_path(self) -> None:
+        """The page is that of its path."""
+        for url in (b"http://localhost/readyz", b"HTTPS://127.0.0.1:9102/-/ready?x=/", b"http://[::1]:9102/readyz/"):
+            self.assertEqual(self.asked(url), (200, b"ok\n"), url)
+        for url in (b"http://localhost", b"http://localhost/", b"http://localhost?x=y"):
+            self.assertIn(b"<html", self.asked(url)[1], url)
+        for url in (
+            b"http://localhost/readyz/x",
+            b"http://localhost//readyz",
+            b"http:///readyz",
+            b"ftp://localhost/readyz",
+        ):
+            self.assertEqual(self.asked(url)[0], 404, url)
+
+    def test_host(self) -> None:
+        """The host is that of the URL, whatever the field says."""
+        self.assertEqual(self.asked(b"http://localhost/", b"evil.example")[0], 200)
+        for url in (b"http://evil.example/", b"http://localhost@evil.example/", b"http://evil.example?localhost/"):
+            self.assertEqual(self.asked(url)[0], 421, url)
+
+
 class IdleTests(RequestTestCase):
     """Connections on which nothing happens."""
 

@@ -58,6 +58,7 @@ class PagesTests(SiteTestCase):
         self.assertEqual((code, headers["content-type"]), (200, "text/html; charset=utf-8"))
         for path in (b"/metrics", b"/healthz", b"/readyz", b"/api/v1/status"):
             self.assertIn(b'href="%s"' % path, body)
+        self.assertNotIn(b"/api/v1/who", body)
 
     def test_for_people(self) -> None:
         """The first page shows what there is to be seen, and nothing that comes from outside as markup."""

@@ -154,6 +154,7 @@ class AccessTests(WhoTestCase):
         """The page for people has them for those who may see them, and for others the option."""
         self.ask()
         self.assertIn(b"<td>10.0.0.2</td>", self.ask("/")[2])
+        self.assertIn(b'href="/api/v1/who"', self.ask("/")[2])
         self.assertIn(b"<td>10.0.0.2</td>", self.ask("/", NEAR)[2])
         _, _, body = self.ask("/", FAR)
         self.assertNotIn(b"10.0.0.", body)
