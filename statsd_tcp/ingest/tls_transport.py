@@ -69,7 +69,7 @@ class TlsTransport(FileDescriptor):
         self._client = client
         self._tls = Connection(context, cast("socket.socket", connection))  # which is asked for its descriptor only
         self._tls.set_accept_state()
-        # pyOpenSSL has a read go on after each new key of the client's: 1 MB of nothing else would take a second.
+        # pyOpenSSL has a read go on after each new key, or request for a handshake: with 1 MB of them for seconds.
         _openssl.SSL_clear_mode(self._tls._ssl, _openssl.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
 
     def getHandle(self) -> raw_socket:
