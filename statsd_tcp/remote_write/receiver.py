@@ -44,6 +44,7 @@ class _EndlessError(Exception):
 class _Client(HTTP11ClientProtocol):
     """Speaks with the receiver, and takes no answer without an end."""
 
+    transport: Any
     _received = 0
 
     def request(self, request: Any) -> Any:
@@ -55,9 +56,15 @@ class _Client(HTTP11ClientProtocol):
         """Take a part of the answer."""
         self._received += len(data)
         if self._received > _MOST_OF_ALL:
-            self._giveUp(Failure(_EndlessError("the answer has no end")))
+            # To lose the connection would wait for the other side's end, with TLS.
+            self.transport.abortConnection()
         else:
             super().dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End, with what comes of the request."""
+        is_endless = self._received > _MOST_OF_ALL
+        super().connectionLost(Failure(_EndlessError("the answer has no end")) if is_endless else reason)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
@@ -198,4 +205,7 @@ def _no_answer(failure: Failure) -> Answer:
         reasons = getattr(error, "reasons", None)
     if isinstance(error, ConnectionDone):
         return Answer(0, "the connection was closed without an answer")
+    if isinstance(error, ValueError):
+        # Twisted takes a field without a colon for one.
+        return Answer(0, "the answer is not HTTP")
     return Answer(0, in_words(error)[:_MOST_TEXT], unsent=isinstance(error, ConnectError | DNSLookupError))

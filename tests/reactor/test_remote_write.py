@@ -19,6 +19,7 @@ from statsd_tcp.remote_write.receiver import Receiver
 from statsd_tcp.settings.remote_write import parse_remote_write
 from tests.certificates import Authority
 from tests.ports import free_port
+from tests.reactor.waiting import until
 
 Make = Callable[[str], Receiver]
 
@@ -32,6 +33,8 @@ class Server(ThreadingHTTPServer):
         self.answer = answer
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.connections = 0
+        self.more: list[bytes] = []
+        self.was_cut_off = False
         super().__init__(("127.0.0.1", 0), Answering)
 
     @property
@@ -58,7 +61,12 @@ class Answering(BaseHTTPRequestHandler):
         """Answer."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.wfile.write(self.server.answer)
+        try:
+            for part in (self.server.answer, *self.server.more):
+                self.wfile.write(part)
+        except OSError:
+            self.server.was_cut_off = True
+            raise
         self.close_connection = b"Content-Length" not in self.server.answer
 
     def log_message(self, format: str, *args: object) -> None:
@@ -157,14 +165,28 @@ async def test_no_answer(make: Make, text: bytes) -> None:
     [
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1_000_000, "the answer has no end"),
         (b"220 mail.example ESMTP\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "the answer is not HTTP"),
     ],
-    ids=["endless", "other protocol"],
+    ids=["endless", "other protocol", "no field"],
 )
 @pytest_twisted.ensureDeferred
 async def test_strange_answer(make: Make, text: bytes, cause: str) -> None:
     """An answer without an end is not kept until its end, and one of another protocol is told as that."""
     with serving(text) as server:
         assert await make(f"http://127.0.0.1:{server.port}/").post(b"\x00") == Answer(0, cause)
+
+
+@pytest_twisted.ensureDeferred
+async def test_endless_over_tls(reactor: Any, make: Make, tmp_path: Path) -> None:
+    """The connection of an answer without an end is closed, though the other side does not care for its end."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("server"))
+    with serving(b"HTTP/1.1 200 OK\r\n", context) as server:
+        server.more = [b"X: y\r\n" * 10_000] * 5_000
+        found = await make(f"https://localhost:{server.port}/:ca={authority.path}").post(b"\x00")
+        assert found == Answer(0, "the answer has no end")
+        await until(reactor, lambda: server.was_cut_off, "the connection is closed")
 
 
 @pytest_twisted.ensureDeferred
