@@ -10,7 +10,7 @@ from typing import Literal
 
 from twisted.logger import Logger
 
-from statsd_tcp.ledger.cells import FAILED_READINGS, GLOBAL_CELLS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
+from statsd_tcp.ledger.cells import FAILED_READINGS, JOURNAL_HEAD, JOURNAL_RELEASED, ledger_cells
 from statsd_tcp.ledger.file import create_ledger, ledger_paths, lock_ledger, read_boot_id, remove_unfinished
 from statsd_tcp.ledger.layout import CELL_SIZE, Directory, LedgerCounts, LedgerError
 from statsd_tcp.ledger.reader import LedgerReader, ShrunkError
@@ -20,7 +20,7 @@ from statsd_tcp.words import in_words
 __all__ = ["Fault", "Ledger", "LedgerFolder"]
 
 Fault = Literal["missing", "shrunk", "counters"]
-"""What can become of an open ledger's file: it is no longer at its place, or it was cut off."""
+"""What can become of an open ledger's file: it is no longer at its place, it was cut off, or its numbers are wrong."""
 
 _SAID: dict[Fault, str] = {
     "missing": "the ledger {path} of worker {worker} is gone; what it holds is read from the open file,"
@@ -52,6 +52,12 @@ class Ledger:
         """What has been noticed about the file and said."""
         self._suspect: int | None = None
         self._is_damaged = False
+        names = self.file.directory.cells
+        # Those without a listener come first, and count nothing.
+        self._first = next((place for place, name in enumerate(names) if name.listener), len(names))
+        self._names = names[self._first :]
+        self._accepted = [place for place, name in enumerate(names) if name.metric == "accepted"]
+        self._numbers: list[int] = []
         self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, {})
 
     @property
@@ -101,23 +107,24 @@ class Ledger:
             os.close(descriptor)
 
     def counts(self) -> LedgerCounts:
-        """Read all cells; of a file that cannot be read, or is damaged, return what was read last: no total may fall.
+        """Read the cells of the listeners, without those at 0. It is what was read last as long as nothing has changed.
 
-        Everything else is read before the accepted connections are, so that no more were closed than accepted.
+        So it is with a file that cannot be read, or is damaged: no total may fall. Everything else is read before the
+        accepted connections are, so that no more were closed than accepted.
         """
-        names = self.file.directory.cells
         try:
-            values = dict(zip(names, self.file.cells(), strict=True))
-            accepted = self.file.cells()
+            cells, later = self.file.cells(), self.file.cells()
         except (ShrunkError, OSError):
             return self._counts
-        if max(accepted[len(GLOBAL_CELLS) :], default=0) > MOST_COUNT:
+        for place in self._accepted:
+            cells[place] = later[place]
+        numbers = cells[self._first :]
+        if max(numbers, default=0) > MOST_COUNT:
             self._is_damaged = True
-            return self._counts
-        for index, name in enumerate(names):
-            if name.metric == "accepted":
-                values[name] = accepted[index]
-        self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, values)
+        elif numbers != self._numbers:
+            self._numbers = numbers
+            values = {name: number for name, number in zip(self._names, numbers, strict=True) if number}
+            self._counts = LedgerCounts(self.ledger_id, self.worker, self.file.boot_id, values)
         return self._counts
 
     def check(self) -> Fault | None:
@@ -157,7 +164,7 @@ class LedgerFolder:
         self.set_aside = sum(1 for path in folder.iterdir() if path.suffix in (_ASIDE, _UNREAD))
         """The number of files that wait for the operator to inspect them."""
         self.faults: dict[Fault, int] = dict.fromkeys(_SAID, 0)
-        """How many ledgers went missing or were cut off while they were open."""
+        """How many ledgers went missing, were cut off or had wrong numbers while they were open."""
 
     def make(self, worker: int, listeners: list[tuple[str, str]]) -> tuple[Ledger, int]:
         """Make the ledger of a new worker; return it with the descriptor, already locked, for the worker.
