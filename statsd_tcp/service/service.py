@@ -39,6 +39,7 @@ from statsd_tcp.status.health import Health
 from statsd_tcp.status.kernel_watch import KernelWatch
 from statsd_tcp.status.log_lines import observe
 from statsd_tcp.status.own_metrics import OwnMetrics
+from statsd_tcp.status.parts import Parts
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.status.underway import Underway
@@ -146,23 +147,23 @@ class Service(OrderedService):
                 "start": [self._supervisor],
             }
         )
-        return Report(
-            self._reactor,
-            plan,
-            self._supervisor,
-            self._committer,
-            counting.ledger_folder,
-            counting.recovery,
-            self._health,
-            self._reload,
-            self._kernel,
-            underway,
-            self._deliveries,
-            self._repeats,
-            counting.examples,
-            Who(self._reactor, board, of_sources(plan.listeners), settings.who_names, settings.who_to),
-            self._remotes,
+        parts = Parts(
+            plan=plan,
+            supervisor=self._supervisor,
+            committer=self._committer,
+            ledger_folder=counting.ledger_folder,
+            recovery=counting.recovery,
+            health=self._health,
+            reload=self._reload,
+            kernel=self._kernel,
+            underway=underway,
+            deliveries=self._deliveries,
+            remotes=self._remotes,
+            repeats=self._repeats,
+            examples=counting.examples,
+            who=Who(self._reactor, board, of_sources(plan.listeners), settings.who_names, settings.who_to),
         )
+        return Report(self._reactor, parts)
 
     def _make_remotes(self, settings: Settings, receivers: Mapping[str, IReceiver]) -> list[RemoteWrite]:
         if not settings.remote_write:

@@ -26,6 +26,7 @@ from statsd_tcp.settings.build import build_settings
 from statsd_tcp.status.examples import LastExamples
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.status.health import LONGEST_COMMIT, Health
+from statsd_tcp.status.parts import Parts
 from statsd_tcp.status.report import Report
 from statsd_tcp.status.underway import Underway
 from statsd_tcp.status.who import Who
@@ -635,12 +636,23 @@ class ReportTests(SupervisorTestCase):
         reload: Any = SimpleNamespace(successful=None)
         self.health = Health(self.supervisor, committer, started_at=1.0)
         self.recovery = Recovery(self.reactor, self.children, 1)
-        self.report = Report(
-            self.reactor, self.plan, self.supervisor, committer, self.ledger_folder, self.recovery,
-            self.health, reload, kernel, Underway({"commit": [self.committer]}), [],
-            RepeatTotals((), self.reactor.seconds), LastExamples(self.reactor, kept=True),
-            Who(self.reactor, None, (), None, ()),
-        )  # fmt: skip
+        parts = Parts(
+            plan=self.plan,
+            supervisor=self.supervisor,
+            committer=committer,
+            ledger_folder=self.ledger_folder,
+            recovery=self.recovery,
+            health=self.health,
+            reload=reload,
+            kernel=kernel,
+            underway=Underway({"commit": [self.committer]}),
+            deliveries=[],
+            remotes=[],
+            repeats=RepeatTotals((), self.reactor.seconds),
+            examples=LastExamples(self.reactor, kept=True),
+            who=Who(self.reactor, None, (), None, ()),
+        )
+        self.report = Report(self.reactor, parts)
         self.start()
 
     def set_cell(self, number: int, index: int, value: int) -> None:
