@@ -116,9 +116,9 @@ class ConfigTests(SynchronousTestCase):
         """What is not TOML is refused, with the place."""
         self.assertIn("not valid TOML: ", self.error("workers = = 1"))
         self.assertIn("line 2", self.error("workers = 1\nworkers\n"))
-        self.path.write_bytes(b"\xff\xfe")
+        self.path.write_bytes(b"workers = 1 # \xff\xfe")
         told = str(self.assertRaises(SettingsError, read_config, self.path))
-        self.assertIn("not valid TOML: byte", told)
+        self.assertIn("not valid TOML: byte 15 of the file is not UTF-8", told)
 
     def test_wrong_types(self) -> None:
         """A value of the wrong kind is refused, with what would be right."""
