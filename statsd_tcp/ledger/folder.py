@@ -142,7 +142,7 @@ class Ledger:
     def _fault(self) -> Fault | None:
         if self.file.is_shrunk():
             return "shrunk"
-        if self._is_damaged:
+        if self._is_damaged and "counters" not in self.faults:
             return "counters"
         return None if self.file.is_at(self.path) else "missing"
 

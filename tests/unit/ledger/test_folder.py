@@ -122,6 +122,9 @@ class LedgerFolderTests(WorkersTestCase):
             self.ledger_folder.check()
         self.assertEqual(self.ledger_folder.faults["counters"], 1)
         self.assertEqual(self.next_run().find(), 1)
+        ledger.path.unlink()
+        self.ledger_folder.check()
+        self.assertEqual(self.ledger_folder.faults["missing"], 1)
 
     def write(self, ledger: Ledger, cell: int, number: int) -> None:
         """Write a cell."""
