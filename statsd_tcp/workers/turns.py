@@ -77,7 +77,7 @@ class Turns:
         """Time the turns of a reactor that polls by epoll, as all of a worker's do."""
         # Twisted has no public place between waiting and working.
         turns = reactor._poller = cls(reactor._poller)  # noqa: SLF001
-        for name in ("callLater", "stop"):
+        for name in ("callLater", "_moveCallLaterSooner", "stop"):
             setattr(reactor, name, turns._noting(getattr(reactor, name)))
         return turns
 

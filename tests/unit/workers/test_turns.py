@@ -183,6 +183,15 @@ class ReactorTests(SynchronousTestCase):
         self.reactor.runUntilCurrent()
         self.assertEqual(["soon"], called)
 
+    def test_called_sooner(self) -> None:
+        """A call of the reactor that is moved to an earlier time by one between two questions comes then."""
+        called: list[str] = []
+        moved = self.reactor.callLater(3600, called.append, "sooner")
+        self.turns.callLater(0, lambda: moved.reset(0))
+        self.reactor.doIteration(self.reactor.timeout())
+        self.reactor.runUntilCurrent()
+        self.assertEqual(["sooner"], called)
+
     def test_stopped(self) -> None:
         """What is called stops the reactor, which ends its wait."""
         self.reactor.startRunning(installSignalHandlers=False)
