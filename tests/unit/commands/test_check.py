@@ -20,7 +20,7 @@ FILES = (
     ("workers = 2\ncolour", ["not valid TOML: Expected '=' after a key in a key/value pair (at end of document)"]),
     (
         'colour = "red"\nworkers = 0\nidle-timeout = true',
-        ["unknown option 'colour'", "idle-timeout: True", "workers: '0'"],
+        ["unknown option 'colour'", "idle-timeout: true", "workers: '0'"],
     ),
     ('listen = ["tcp:x", "ftp:1"]', ["listen tcp:x: 'x' is not a port", "listen ftp:1: 'ftp' is not one of"]),
     (
