@@ -307,7 +307,9 @@ class RemoteWrite(Service):
         """Find what the receiver does not take of a request."""
         search = Search(self._conversation, impatient=impatient)
         await search.look_into(body)
-        if search.is_conflict or not search.is_any_taken:
+        # What is at fault itself of first or last samples is found again among the values, and left out then.
+        has_fault = search.is_any_taken and not search.is_conflict and (impatient or not request.edge)
+        if not has_fault:
             self._skip(request, series, search, impatient=impatient)
             return search.is_any_taken
         self._tally.repeated += search.repeated
@@ -336,9 +338,11 @@ class RemoteWrite(Service):
         now = self._reactor.seconds()
         cause, why = cause_of(request.time / 1000, self._wall(), self._clock, now)
         if cause == CLONE and not search.is_conflict:
-            # It is a small one, without the series by which a clone is known, and all of it can be at fault.
+            # It is without the series by which a clone is known, and all that is refused can be at fault.
             if not self._conflict.text(now):
-                text = f"all {series} series of a request are refused, and it is skipped"
+                refused = series - search.taken - search.repeated
+                number = f"{refused} of" if search.is_any_taken else "all"
+                text = f"{number} {series} series of a request are refused, and skipped"
                 self._log.error("output {name}: {text}: {names}", name=self.output_name, text=text, names=search.named)
             return
         text = f"a request is refused, and is skipped: {why}"

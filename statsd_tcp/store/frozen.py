@@ -76,11 +76,12 @@ class Frozen(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request that waits: the number by which it is settled, its time, how many series it has, and the bytes."""
+    """A request that waits: the number by which it is settled, and what it was frozen with."""
 
     request_id: int
     time: int
     series: int
+    edge: int
     body: bytes
 
 
@@ -166,7 +167,8 @@ class Queue:
     def first(self, connection: sqlite3.Connection) -> Request | None:
         """Return the request in front."""
         row = connection.execute(
-            "SELECT id, time, series, body FROM remote_requests WHERE output = ? ORDER BY id LIMIT 1", (self.output,)
+            "SELECT id, time, series, edge, body FROM remote_requests WHERE output = ? ORDER BY id LIMIT 1",
+            (self.output,),
         ).fetchone()
         return None if row is None else Request(*row)
 

@@ -255,6 +255,20 @@ class OutputTests(SynchronousTestCase):
         self.reactor.advance(601)
         self.assertEqual((self.output.findings(), self.output.facts().error), ([], ""))
 
+    def test_clone_refuses_some_first_samples(self) -> None:
+        """What is refused of first samples is named and skipped: no series is left out before its value is refused."""
+        self.commit(("c", "a", 1.0))
+        self.receiver.answer = lambda body: Answer(
+            400 if body != EMPTY and "b" in names(body) and read(body)[0][1][0][0] == 0.0 else 204
+        )
+        with capturedLogs() as logs:
+            self.commit(("c", "a", 2.0), ("c", "b", 2.0), ("c", "c", 2.0))
+        facts = self.output.remote_facts()
+        self.assertEqual((facts.refused, facts.skipped["batch"]), (0, 1))
+        said = [event["text"] for event in logs if "__name__=b" in event.get("names", "")]
+        self.assertEqual(said, ["1 of 2 series of a request are refused, and skipped"])
+        self.assertEqual(self.sent()[-1], ["a", "b", "c"])
+
     def test_causes(self) -> None:
         """A request that is refused as a whole may be too old, or a clock is wrong."""
         for wrong, cause in ((-300.0, "clock"), (0.0, "cloned_store")):
