@@ -185,6 +185,11 @@ class Moderator:
             self._end()
         self._run_if_needed(0)
 
+    @property
+    def has_unfinished(self) -> bool:
+        """Return whether any connection was put off or is parked."""
+        return bool(self._again or len(self.parking))
+
     def unfinished(self) -> list[Unfinished]:
         """Take all connections that were put off or are parked. They are to be closed."""
         waiting, self._again = self._again, []
@@ -203,7 +208,7 @@ class Moderator:
             lane.watch()
 
     def _run_if_needed(self, found: int) -> None:
-        if self._call is None and (self.busy or self._again or len(self.parking)):
+        if self._call is None and (self.busy or self.has_unfinished):
             self._call = self._timer.callLater(self._delay(found), self._run)
 
     def _run(self) -> None:

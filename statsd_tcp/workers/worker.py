@@ -19,7 +19,6 @@ from statsd_tcp.aggregate.interval import Interval, ListenerCounts
 from statsd_tcp.aggregate.numbered import SaidNames
 from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import Tally, tally_for
-from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.intake import Intake
@@ -38,21 +37,16 @@ from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.wire.grammar import named
 from statsd_tcp.workers.channel import Boot, Gathered, Ready
+from statsd_tcp.workers.draining import Draining
 from statsd_tcp.workers.lanes import LaneMaker
 
 __all__ = ["Worker"]
-
-CLOSING_CHECK = 0.005
-"""Seconds between two checks whether the reactor has closed all connections, at the end."""
 
 HEARTBEAT_PERIOD = 1.0
 """Seconds between two signs of life of a worker that is not asked for anything."""
 
 RETIRED_CHECK = 0.25
 """Seconds between two checks whether the last client of a retired worker has gone."""
-
-LONGEST_DRAIN = 1.0
-"""Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
 
 LONGEST_CONFIRMATION = 2.0
 """Seconds for which a worker that drains waits for the commit of batches, and for the ends of their clients. Who is not
@@ -139,6 +133,7 @@ class Worker:
         self._eviction = Eviction(reactor, self._intake, self._occupancy, self._kept)
         self._occupancy.make_room = self._eviction.make_room
         self._lanes = [maker.make(spec) for spec in boot.lanes]
+        self._draining = Draining(reactor, ticks, self._intake, self._moderator, self._factories.values())
         self._closing: IDelayedCall | None = None
         self._beating: IDelayedCall | None = None
 
@@ -222,14 +217,8 @@ class Worker:
     def drain(self, done: Callable[[], None], *, heard: bool = True) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed.
 
-        ``heard``: there is a supervisor, which commits what it is sent.
-
-        1. Lanes stop accepting by themselves; the limit of open connections no longer applies.
-        2. The queues are read until they are empty, or for `LONGEST_DRAIN`. A connection in a queue is established for
-           its client, which may have sent its lines and gone: closing the socket would reset it, and lose them.
-        3. Connections on a transport of the reactor are read to the end of their buffers, and closed.
-        4. What was read is settled, so that the supervisor's last answer has all of it. Only then is ``done`` called.
-        5. Before that clients that wait for the confirmation of batches have `LONGEST_CONFIRMATION` to get it.
+        ``heard``: there is a supervisor, which commits what it is sent. The limit of open connections no longer
+        applies. `Draining` says what comes when.
         """
         self._stop_beating()
         if self._closing is not None:
@@ -237,13 +226,13 @@ class Worker:
             self._closing = None
         self._eviction.stop()
         self._occupancy.limit = self._occupancy.open + (1 << 30)
-        for lane in self._lanes:
-            lane.stop()
-        until = self._ticks() + LONGEST_DRAIN * NANOSECONDS
-        while self._drain_once() and self._ticks() < until:
-            pass
-        for factory in self._factories.values():
-            factory.drain()
+        self._draining.begin(self._lanes, lambda: self._all_read(heard=heard), done)
+
+    def _all_read(self, *, heard: bool) -> float:
+        """Settle what was read, so that the supervisor's last answer has all of it.
+
+        Return for how many seconds clients have to wait for the confirmation of batches.
+        """
         self._moderator.stop()
         self._datagram_moderator.stop()
         self._kept_lane.start()
@@ -251,7 +240,7 @@ class Worker:
         longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
         if longest:
             self.collect(urgent=True)
-        self._wait_closed(done, self._ticks() + int(longest * NANOSECONDS))
+        return longest
 
     def retire(self, done: Callable[[], None]) -> None:
         """Leave the sockets to a successor, serve what is open to its end, and call ``done`` then.
@@ -281,23 +270,6 @@ class Worker:
         else:
             self._closing = None
             self._stop_beating()
-            done()
-
-    def _drain_once(self) -> int:
-        self._intake.tick = self._ticks()
-        taken = sum(lane.poll() for lane in self._lanes)
-        for connection in self._moderator.unfinished():
-            connection.drain()
-        return taken
-
-    def _wait_closed(self, done: Callable[[], None], until: int) -> None:
-        if self._occupancy.open and self._ticks() >= until:
-            for factory in self._factories.values():
-                factory.abandon()
-        if self._occupancy.open:
-            self._closing = self._reactor.callLater(CLOSING_CHECK, self._wait_closed, done, until)
-        else:
-            self._closing = None
             done()
 
     def _go_on_beating(self) -> None:

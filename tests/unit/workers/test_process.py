@@ -165,10 +165,11 @@ class ChildEndTests(WorkersTestCase):
         client = socket.create_connection(self.listener.getsockname())
         self.addCleanup(client.close)
         client.sendall(b"a:1|c\n")
+        client.shutdown(socket.SHUT_WR)
         break_off(self.channel)
         self.assertTrue(self.reactor.hasStopped)
         indexes = listener_cells(0)
-        self.assertEqual((1, 1), (self.ledger.cell(indexes.accepted), self.ledger.cell(indexes.shutdown)))
+        self.assertEqual((1, 1), (self.ledger.cell(indexes.accepted), self.ledger.cell(indexes.eof)))
 
     def test_gone_before_the_boot(self) -> None:
         """A worker whose supervisor is gone before it said anything just ends."""

@@ -29,7 +29,8 @@ from statsd_tcp.ledger.reader import LedgerReader
 from statsd_tcp.who.layout import BEGAN, OPEN, PERIOD, RECORD, Record, table_offset, table_size
 from statsd_tcp.who.memory import SourceMemory, SourcePlan
 from statsd_tcp.workers.channel import Boot, Gathered, LaneSpec, Ready
-from statsd_tcp.workers.worker import CLOSING_CHECK, LONGEST_CONFIRMATION, Worker
+from statsd_tcp.workers.draining import CHECK, YOUTH
+from statsd_tcp.workers.worker import LONGEST_CONFIRMATION, Worker
 from tests.unit.aggregate.model import sums
 from tests.unit.ingest.batches import batch, hello
 from tests.unit.ingest.loopback import UDP_SEGMENT, Client, LoopbackReactor, VirtualTime, make_listener, wait_readable
@@ -481,7 +482,7 @@ class DrainTests(WorkerTestCase):
         """Drain, and check that everything is closed and nothing runs on."""
         self.worker.drain(lambda: self.done.append(True))
         self.reactor.turn()
-        self.reactor.advance(CLOSING_CHECK)
+        self.reactor.pump([CHECK] * (int(YOUTH / CHECK) + 2))
         self.assertEqual([True], self.done)
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertEqual(([], []), (self.reactor.getReaders(), self.reactor.getWriters()))
@@ -513,6 +514,24 @@ class DrainTests(WorkerTestCase):
         self.drain()
         self.assertEqual((2, 2), (self.cell("accepted"), self.cell("shutdown")))
         self.assertEqual(2, self.collect()[1].bad_lines["truncated"])
+
+    def test_young(self) -> None:
+        """A client that was accepted just before, or waits to be, may still send its lines; an older one may not."""
+        old = self.connect()
+        self.turn(int(YOUTH * 1000))
+        young = self.connect()
+        self.turn()
+        waits = self.connect()
+        self.worker.drain(lambda: self.done.append(True))
+        self.turn(20)
+        self.assertEqual(([], 3), (self.done, self.cell("accepted")))
+        for client in (young, waits):
+            client.send(b"a:1|c\n")
+            client.fin()
+        self.turn(20)
+        self.assertEqual((2, 1, [True]), (self.cell("eof"), self.cell("shutdown"), self.done))
+        self.assertEqual(2.0, self.collect()[1].counters["a"])
+        self.assertEqual(b"", old.end())
 
     def test_much_at_once(self) -> None:
         """Values and members are sent unasked as soon as they are many, once for each turn of the reactor."""
@@ -644,7 +663,7 @@ class BatchTests(WorkerTestCase):
         """Begin to drain, and let some time pass."""
         self.sent.clear()
         self.worker.drain(lambda: self.done.append(True), heard=heard)
-        self.turn(10)
+        self.turn(int(YOUTH * 1000) + 10)
 
     def test_drain(self) -> None:
         """At the end the supervisor is sent what is under way at once, and clients hear of it before all is closed."""
