@@ -191,8 +191,10 @@ def _await_checks(stage: Stage, before: Sequence[int]) -> dict[str, Any]:
         return all(node.checks() >= number + _CHECKS for node, number in zip(stage.nodes, before, strict=True))
 
     until(all_were, "all nodes were checked")
-    stage.front.end()
+    assert isinstance(stage.front, HAProxy)
+    stage.front.end_checks()
     scrapes = [node.settled() for node in stage.nodes]
+    stage.front.end()
     return {
         "opened": sum(node.others() for node in stage.nodes),
         "given up": sum(node.given_up() for node in stage.nodes),
