@@ -47,6 +47,7 @@ def drain(stage: Stage) -> dict[str, Any]:
     under_load = stage.lines(2000)
     under_load.reach(200)
     stage.front.take_out(node)
+    until(lambda: not node.waiting("lines"), "what was under way to the node is accepted")
     before = node.accepted("lines")
     under_load.join()
     stage.lines(200).join()

@@ -147,7 +147,10 @@ def test_clock_is_wrong(make_service: ServiceMaker, engine: Engine, tmp_path: Pa
     wall.step(step)
     send(service, 1)
     until(lambda: "clock is" in service.status()["outputs"][0]["error"], "the clock is found to be wrong")
-    service.wait_for(service.metrics().total("statscounter_commits_total") + commits, "statscounter_commits_total")
+    enough = service.metrics().total("statscounter_commits_total") + commits
+    until(
+        lambda: service.metrics().reached(enough, "statscounter_commits_total"), "it is wrong for long", LONG_PATIENCE
+    )
     wall.step(-step)
     until(lambda: is_there(service, engine, 6), "all is there")
     with Proxy(engine.url, lambda number, body: "") as proxy:
