@@ -15,9 +15,12 @@ import select
 import socket
 import sys
 import termios
+from _socket import socket as raw_socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
+
+from twisted.internet import tcp
 
 from statsd_tcp import native as native_parts
 from statsd_tcp.aggregate import sums
@@ -32,7 +35,9 @@ from statsd_tcp.ingest.line_lane import LineLane
 from statsd_tcp.ingest.moderation import INTERVAL, QUIET_POLLS, Moderator, Timer
 from statsd_tcp.ingest.native_lanes import NativeCountLane, NativeLineLane
 from statsd_tcp.ingest.occupancy import Occupancy
+from statsd_tcp.ingest.protocol import LineFactory
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
+from statsd_tcp.ingest.stream import LineStream
 from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
 from statsd_tcp.ledger.cells import ledger_cells, listener_cells
 from statsd_tcp.ledger.journal import Journal
@@ -85,6 +90,14 @@ class Turned:
 
     def removeReader(self, reader: object) -> None:
         """Do nothing."""
+
+    def adoptStreamConnection(self, descriptor: int, family: int, factory: LineFactory) -> None:
+        """Make a transport as the real reactor does."""
+        tcp.Server._fromConnectedSocket(descriptor, family, factory, self)  # noqa: SLF001
+
+    def forget(self) -> None:
+        """Call nothing of what was to be called."""
+        self._later = []
 
     def turn(self) -> None:
         """Call everything."""
@@ -152,6 +165,23 @@ class Scene:
             hand_over=_fail,
             max_line=8192,
         )
+
+    def keep(self) -> list[socket.socket]:
+        """Connected clients that stay, each of which has sent a line."""
+        lane = lane_kinds(in_c=self._native).kept(self.reactor, self.moderator, _fail, self.intake)
+        reactor, _, cells, indexes, moderator, _ = self._common
+        factory = LineFactory(reactor, cells, indexes, moderator, Occupancy(CLIENTS), 1.0, keep=lane.keep)
+        origin = MAPPED + bytes((127, 0, 0, 1)) if self._sources else None
+        clients = self.clients()
+        for _ in clients:
+            connection = self.listener.accept()[0]
+            kept = raw_socket(connection.family, connection.type, 0, connection.detach())
+            factory.hand_over(kept, LineStream(self.intake, 0, 8192, origin=origin), 1)
+        # The sweep of idle connections: time stands still here.
+        self.reactor.forget()
+        self.moderator._begin()  # noqa: SLF001
+        self.moderator._run_if_needed(0)  # noqa: SLF001
+        return clients
 
     def datagram_lane(self, port: socket.socket) -> DatagramLane:
         """A port for datagrams, which the kernel keeps together only for the parts in C."""
@@ -273,6 +303,20 @@ def late(counted: Counted, *, native: bool = False) -> int:
         for _ in range(10):
             act(scene.tick)
         close(clients)
+        scene.forget()
+
+    rounds(one)
+    return ROUNDS * CLIENTS
+
+
+def kept(counted: Counted, *, native: bool = False, who: bool = False) -> int:
+    """Lines of connections that stay, one of each."""
+    scene = Scene(native=native, who=who)
+    clients = scene.keep()
+
+    def one(counts: bool) -> None:
+        send(clients, end=False)
+        (counted if counts else _do)(scene.tick)
         scene.forget()
 
     rounds(one)
@@ -403,6 +447,8 @@ PIECES: dict[str, Callable[[Counted], int]] = {
     "bare-limited": partial(bare, who=True, limited=True),
     "line-limited": partial(line, who=True, limited=True),
     "late": late,
+    "kept": kept,
+    "kept-who": partial(kept, who=True),
     "quiet": quiet,
     "datagrams": datagrams,
     "datagrams-who": partial(datagrams, who=True),
@@ -413,10 +459,13 @@ PIECES: dict[str, Callable[[Counted], int]] = {
 
 if native_parts.BUILT:
     PIECES |= {
-        f"{piece.__name__}-c": partial(piece, native=True) for piece in (bare, line, late, datagrams, counters, timers)
+        f"{piece.__name__}-c": partial(piece, native=True)
+        for piece in (bare, line, late, kept, datagrams, counters, timers)
     }
     PIECES |= {"waking-c": waking, "ten-who-c": ten}
-    PIECES |= {f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line, datagrams)}
+    PIECES |= {
+        f"{piece.__name__}-who-c": partial(piece, native=True, who=True) for piece in (bare, line, kept, datagrams)
+    }
     PIECES |= {
         f"{piece.__name__}-limited-c": partial(piece, native=True, who=True, limited=True) for piece in (bare, line)
     }

@@ -32,6 +32,29 @@ def lines(
     list[tuple[int, bytes | None, bytes | None, int]],
     bytes,
 ]: ...
+def kept(
+    epoll: int,
+    budget: int,
+    cells: memoryview,
+    journal_head: int,
+    ring: memoryview,
+    brim: int,
+    tick: int,
+    table: bytearray,
+    sources: memoryview | None = None,
+    /,
+) -> tuple[
+    int,
+    int,
+    int,
+    list[bytes],
+    list[tuple[int, bytes, int]],
+    int,
+    int,
+    list[tuple[int, bytes | None, int]],
+    bytes,
+    bytes,
+]: ...
 def bare(
     listener: int,
     budget: int,

@@ -33,6 +33,8 @@ class BatchStream(LineStream):
     ``inner`` is the stream of the lines, and of a header before them.
     """
 
+    is_between_lines = False
+
     __slots__ = ("_at_start", "_framer_of_batches", "_inner", "_protocol", "_stopped", "is_bare")
 
     def __init__(self, inner: LineStream, protocol: BatchTaker) -> None:

@@ -77,13 +77,14 @@ class KeptLane(Watched[select.epoll]):
             reader = self._readers.get(descriptor)
             # Else reading was paused meanwhile, or the connection closed, by what was read of another one.
             if reader is not None:
-                self._read(reader)
+                self._call(reader, reader.doRead)
         return len(found)
 
-    def _read(self, reader: IReadDescriptor) -> None:
+    def _call(self, reader: IReadDescriptor, read: Callable[[], Any]) -> None:
+        """Have a connection take what has come, and end it if that says why it has to."""
         why: Any
         try:
-            why = reader.doRead()
+            why = read()
         except Exception as error:  # noqa: BLE001  (a fault costs its own connection, as with the reactor)
             log.err()
             why = error

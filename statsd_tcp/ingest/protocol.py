@@ -91,15 +91,26 @@ class LineProtocol(Protocol):
             self.silent = False
             stream = self._first(stream, data)
         intake = stream.intake
-        self.heard = intake.tick = time.monotonic_ns()
-        if self._turn != intake.turn:
-            self._turn, self._brought = intake.turn, 0
-        self._brought += len(data)
+        intake.tick = time.monotonic_ns()
+        self.note_read(len(data))
         if not stream.feed(data):
             self.end(self.factory.indexes.error)
         if intake.is_scarce:
             self.hold()
         self.factory.moderator.settle_soon()
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether a read that ends a line could be taken as it is."""
+        return not (self.silent or self.is_ending) and self.stream.is_between_lines
+
+    def note_read(self, size: int) -> None:
+        """Note that the client has sent something."""
+        intake = self.stream.intake
+        self.heard = intake.tick
+        if self._turn != intake.turn:
+            self._turn, self._brought = intake.turn, 0
+        self._brought += size
 
     def hold(self) -> None:
         """Read nothing more, until `release`, if since the last commit it has brought its share."""

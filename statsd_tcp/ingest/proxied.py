@@ -39,6 +39,11 @@ class _HeadedStream(LineStream):
         self.awaits_header = True
         self._head: bytes | None = b""
 
+    @property
+    def is_between_lines(self) -> bool:
+        """Return whether what comes next begins a line, and needs nothing but its end to be taken."""
+        return self._head is None and super().is_between_lines
+
     def feed(self, data: bytes) -> bool:
         """Take what one read brought; return whether more can be taken: False after a bad header, too."""
         rest = data if self._head is None else self.strip(data)

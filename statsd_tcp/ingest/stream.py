@@ -45,6 +45,11 @@ class LineStream:
         self.origin = origin
         self.held = NOT_HELD
 
+    @property
+    def is_between_lines(self) -> bool:
+        """Return whether what comes next begins a line, and needs nothing but its end to be taken."""
+        return self._framer.is_between_lines and not self._broken
+
     def _go_on_from(self, stream: LineStream) -> None:
         """Be in the state of another stream, in its place."""
         self.intake, self.index = stream.intake, stream.index

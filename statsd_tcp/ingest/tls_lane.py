@@ -42,6 +42,7 @@ class TlsProtocol(LineProtocol):
 
     factory: TlsFactory
     secure = False
+    is_plain = False
     is_kept = False
     """Whether it waits with the connections that stay."""
 

@@ -56,6 +56,11 @@ class LineFramer:
             self._wait_with(data[end:])
         return lines
 
+    @property
+    def is_between_lines(self) -> bool:
+        """Return whether no line is begun and not ended."""
+        return not self._open
+
     def finish(self, *, clean: bool) -> bytes:
         """End the stream and return its last line, which had no newline, with one; ``b""`` if there is none.
 

@@ -29,6 +29,9 @@ class LengthFramer:
 
     beginning: bytes
 
+    is_between_lines: Final = False
+    """Whether the next bytes begin a line: here they begin a length, at best."""
+
     __slots__ = ("_left_out", "_tail", "_tails", "_wanted", "beginning", "broken", "line_too_long", "truncated")
 
     def __init__(self, tails: Tails) -> None:

@@ -22,7 +22,6 @@ from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.ingest.batches import BatchIntake
 from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.intake import Intake
-from statsd_tcp.ingest.kept_lane import KeptLane
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import WorkerLimits
@@ -110,14 +109,15 @@ class Worker:
         pace = Pace()
         self._datagram_moderator = Moderator(timer or reactor, self._intake, failed, pace.delay)
         self._occupancy = Occupancy(boot.connections)
-        self._kept_lane = KeptLane(reactor, self._moderator, failed)
+        kinds = lane_kinds(in_c=in_c)
+        self._kept_lane = kinds.kept(reactor, self._moderator, failed, self._intake)
         maker = LaneMaker(
             reactor=reactor,
             boot=boot,
             cells=ledger.cells,
             indexes=cells_in(ledger.directory),
             grammars=self._grammars,
-            kinds=lane_kinds(in_c=in_c),
+            kinds=kinds,
             intake=self._intake,
             batches=self._batches,
             moderator=self._moderator,

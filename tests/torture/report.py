@@ -20,9 +20,9 @@ __all__ = ["can_isolate", "compare", "remains", "report", "tell_all", "verdict"]
 PAGES = 4
 """Descriptors that may be open for a moment: pages that are being asked for, the store's files, a flush on its way."""
 
-TRIES = 20
+TRIES = 5
 BETWEEN_TRIES = 0.2
-"""Looks at what may still be on its way, as on a busy machine, and seconds between two of them."""
+"""Seconds between two looks at what the kernel has counted."""
 
 
 def compare(account: Account, victim: Victim, backend: Backend, metrics: Metrics, *, isolated: bool) -> list[Row]:
@@ -48,16 +48,10 @@ def in_kernel(victim: Victim, backend: Backend, account: Account) -> Row:
     return Row("connections in the kernel's count", account.safe.total(), counted, connected)
 
 
-def remains(fresh: dict[str, int], victim: Victim) -> list[Row]:
+def remains(fresh: dict[str, int], now: dict[str, int]) -> list[Row]:
     """Compare what the supervisor has with what a new one has: reloads and deaths must leave nothing behind."""
     most = {"zombies": 0, "descriptors": fresh["descriptors"] + PAGES}
-    for _ in range(TRIES):
-        rows = [Row(what, 0, amount, most[what]) for what, amount in victim.remains().items()]
-        if all(row.right for row in rows):
-            break
-        # A child may have ended just then.
-        time.sleep(BETWEEN_TRIES)
-    return rows
+    return [Row(what, 0, amount, most[what]) for what, amount in now.items()]
 
 
 def report(done: Mapping[str, int], cost: Mapping[str, float], came: Came) -> None:

@@ -22,7 +22,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.ingest import intake, moderation, protocol
 from statsd_tcp.ingest.balanced import BalancedLineLane
 from statsd_tcp.ingest.intake import Intake
-from statsd_tcp.ingest.kept_lane import KeptLane
 from statsd_tcp.ingest.lane import CountLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
 from statsd_tcp.ingest.limits import ListenerLimits
@@ -233,7 +232,7 @@ class IngestTestCase(SynchronousTestCase):
         self.limits: ListenerLimits | None = None
         self.failures: list[Failure] = []
         self.moderator = Moderator(self.reactor, self.intake, self.failures.append)
-        self.kept_lane = KeptLane(self.reactor, self.moderator, self.failures.append)
+        self.kept_lane = self.kinds.kept(self.reactor, self.moderator, self.failures.append, self.intake)
         self.addCleanup(self.kept_lane.let_go)
         self.occupancy = Occupancy(100)
         self.factory = self.make_factory()

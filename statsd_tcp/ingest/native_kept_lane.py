@@ -1,0 +1,125 @@
+"""The lane of the connections that stay, with its inner loop in C (`kept.h`).
+
+A connection that is between two lines, and of which a read ends a line, costs no call of its transport. All else is
+left to the same methods as in Python, so the same tests run against both. What is in C to read stands in a table by
+descriptor, which is brought up to date whenever Python has read of a connection, or watches it again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.main import CONNECTION_LOST
+from twisted.python.failure import Failure
+
+from statsd_tcp.ingest import kept_lane
+from statsd_tcp.ingest.intake import Intake
+from statsd_tcp.ingest.kept_lane import KeptLane
+from statsd_tcp.ingest.moderation import Moderator
+from statsd_tcp.ingest.protocol import LineProtocol
+from statsd_tcp.ledger.cells import JOURNAL_HEAD
+
+__all__ = ["NativeKeptLane"]
+
+_KEPT: Final = struct.Struct("=I16s")
+_PYTHONS: Final = bytes(_KEPT.size)
+
+
+class NativeKeptLane(KeptLane):
+    """The connections of one worker that wait for their clients."""
+
+    def __init__(self, reactor: Any, moderator: Moderator, lost: Callable[[Failure], None], intake: Intake) -> None:
+        """Wait for none yet. What is read goes to ``intake``; the other arguments are those of the lane in Python."""
+        from statsd_tcp.ingest import _burst
+
+        super().__init__(reactor, moderator, lost)
+        self._intake = intake
+        self._run = _burst.kept
+        self._table = bytearray()
+        self._writer = None if intake.sources is None else intake.sources.writer
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Wait until there is something to read, as a reactor would."""
+        super().addReader(reader)
+        self._note(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """Wait no longer, as a reactor would."""
+        super().removeReader(reader)
+        descriptor = reader.fileno()
+        if 0 <= descriptor < len(self._table) // _KEPT.size:
+            self._put(descriptor, _PYTHONS)
+
+    def poll(self) -> int:
+        """Read from those that have something, and return their number."""
+        found, is_more = 0, 1
+        while is_more and found < kept_lane.BUDGET:
+            some, is_more = self._poll(kept_lane.BUDGET - found)
+            found += some
+        return found
+
+    def _poll(self, budget: int) -> tuple[int, int]:
+        intake, journal = self._intake, self._intake.journal
+        found, is_more, listener, chunks, gauges, received, tick, left, origins, served = self._run(
+            self.fileno(),
+            budget,
+            journal.cells,
+            JOURNAL_HEAD,
+            journal.ring,
+            intake.brim,
+            intake.tick,
+            self._table,
+            self._writer,
+        )
+        # What is read of them may have all paused.
+        readers = [self._readers[descriptor] for descriptor, _, _ in left]
+        if served:
+            numbers = memoryview(served).cast("i")
+            protocols: list[Any] = [self._readers[descriptor].protocol for descriptor in numbers[::2]]  # type: ignore[attr-defined]
+            for protocol, size in zip(protocols, numbers[1::2], strict=True):
+                protocol.note_read(size)
+            intake.tick = tick
+            intake.took(listener, chunks, gauges, received, origins)
+            if intake.is_scarce:
+                _hold(protocols)
+        for reader, (_, data, error) in zip(readers, left, strict=True):
+            self._go_on(reader, data, error)
+        return found, is_more
+
+    def _go_on(self, reader: Any, data: bytes | None, error: int) -> None:
+        """Deal with a connection that C has left, and of which ``data`` is read and not taken yet."""
+        if data is not None:
+            self._call(reader, partial(reader.protocol.dataReceived, data))
+        elif error:
+            self._disconnect(reader, CONNECTION_LOST)
+        # Else reading was paused meanwhile.
+        elif reader.fileno() in self._readers:
+            self._call(reader, reader.doRead)
+        self._note(reader)
+
+    def _note(self, reader: Any) -> None:
+        """Note whether C is to read of a connection next, if it waits here."""
+        descriptor = reader.fileno()
+        if self._readers.get(descriptor) is not reader:
+            return
+        missing = (descriptor + 1) * _KEPT.size - len(self._table)
+        if missing > 0:
+            self._table += bytes(missing)
+        protocol = getattr(reader, "protocol", None)
+        if isinstance(protocol, LineProtocol) and protocol.is_plain:
+            stream = protocol.stream
+            self._put(descriptor, _KEPT.pack(stream.index + 1, stream.origin or b""))
+        else:
+            self._put(descriptor, _PYTHONS)
+
+    def _put(self, descriptor: int, kept: bytes) -> None:
+        self._table[descriptor * _KEPT.size : (descriptor + 1) * _KEPT.size] = kept
+
+
+def _hold(protocols: Iterable[LineProtocol]) -> None:
+    for protocol in protocols:
+        protocol.hold()
