@@ -90,6 +90,13 @@ class AskingTests(SynchronousTestCase):
         self.reactor.advance(LONGEST_CHECK)
         self.assertIn("nor when it was killed", self.events[0])
 
+    def test_a_rehearsal_that_takes_too_long(self) -> None:
+        """A rehearsal that is killed for the time that it takes is refused with that as the cause."""
+        self.ask()
+        self.reactor.advance(LONGEST_CHECK)
+        self.children.started[-1].end()
+        self.assertTrue(self.events[0].endswith("the check had not ended in 60 s, and was killed"), self.events)
+
     def test_passed(self) -> None:
         """Who asks is told that the rehearsal has passed, and then the next image takes over."""
         self.assertTrue(self.ask())
