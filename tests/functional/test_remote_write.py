@@ -64,7 +64,8 @@ def test_engine_away(make_service: ServiceMaker, engine: Engine, slots: int) -> 
     assert output(service, "skipped_total") == output(service, "refused_total") == 0
     points = engine.value('count_over_time(hits_total{code="",node="a"}[5m])')
     assert points >= 2
-    assert service.log.count("its requests wait") == 1
+    # A request may have been under way when the engine ended.
+    assert service.log.count("refused by other side") == 1
 
 
 @pytest.mark.parametrize(
