@@ -43,11 +43,11 @@ class TextPage(Serving):
 
 
 class Prometheus:
-    """A server that scrapes each of some jobs, given with their ports, every second."""
+    """A server that scrapes each of some jobs, given with their ports, every five seconds, which a scrape may take."""
 
     def __init__(self, folder: Path, jobs: dict[str, int]) -> None:
         folder.mkdir(exist_ok=True)
-        lines = ["global: {scrape_interval: 1s}", "scrape_configs:"]
+        lines = ["global: {scrape_interval: 5s}", "scrape_configs:"]
         lines += [
             f"- {{job_name: {job}, static_configs: [{{targets: ['127.0.0.1:{at}']}}]}}" for job, at in jobs.items()
         ]
