@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tests.balancers.nodes import EXAMPLES, TRUSTED, Node
 from tests.balancers.routing import Route, Translation
-from tests.functional.haproxy import HAPROXY, statistics
+from tests.functional.haproxy import HAPROXY, ask, statistics
 from tests.functional.programs import Program
 from tests.functional.waiting import until
 
@@ -74,6 +74,12 @@ class HAProxy:
         """Have it say that it is ready again."""
         node.tell("health up")
         self._await(node, "UP", "L7OK")
+
+    def end_checks(self) -> None:
+        """Have it begin no more checks. One that is under way comes to its end."""
+        for row in self._rows():
+            if row["svname"] not in {"FRONTEND", "BACKEND"}:
+                ask(_SOCKET, f"disable health {row['# pxname']}/{row['svname']}")
 
     def end(self) -> None:
         """End it."""

@@ -80,6 +80,10 @@ class Node(Service):
         """Return the connections of a listener that are open."""
         return self.metrics().total("statscounter_connections_open", listener=listener)
 
+    def waiting(self, listener: str) -> float:
+        """Return the connections to a listener that wait to be accepted."""
+        return self.metrics().total("statscounter_accept_queue_length", listener=listener)
+
     def evicted(self) -> float:
         """Return how many connections had to make room for others."""
         return self.metrics().closed("lines").get("evicted", 0)

@@ -47,6 +47,7 @@ def drain(stage: Stage) -> dict[str, Any]:
     under_load = stage.lines(2000)
     under_load.reach(200)
     stage.front.take_out(node)
+    until(lambda: not node.waiting("lines"), "what was under way to the node is accepted")
     before = node.accepted("lines")
     under_load.join()
     stage.lines(200).join()
@@ -191,8 +192,10 @@ def _await_checks(stage: Stage, before: Sequence[int]) -> dict[str, Any]:
         return all(node.checks() >= number + _CHECKS for node, number in zip(stage.nodes, before, strict=True))
 
     until(all_were, "all nodes were checked")
-    stage.front.end()
+    assert isinstance(stage.front, HAProxy)
+    stage.front.end_checks()
     scrapes = [node.settled() for node in stage.nodes]
+    stage.front.end()
     return {
         "opened": sum(node.others() for node in stage.nodes),
         "given up": sum(node.given_up() for node in stage.nodes),

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -130,22 +131,32 @@ def test_checks(tmp_path: Path) -> None:
     assert result["page"]["opened"] > 0
     assert result["page"]["lines"] == result["page"]["bare"] == {}
     assert result["connect"]["given up"] > 0
-    assert result["connect"]["lines"] == result["connect"]["bare"] == {}
-    opened = result["send"]["opened"] - result["connect"]["opened"]
-    lines, bare = result["send"]["lines"], result["send"]["bare"]
+    lines, bare, opened = added(result, "page", "connect")
+    # On a busy machine the kernel completes a handshake before HAProxy gives it up.
+    assert lines.total() + bare.total() == opened
+    lines, bare, opened = added(result, "connect", "send")
     assert (set(lines), set(bare)) == ({"reset"}, {"counted"})
-    assert lines["reset"] + bare["counted"] == opened > 0
+    assert lines.total() + bare.total() == opened > 0
+
+
+def added(result: dict[str, Any], before: str, kind: str) -> tuple[Counter[str], Counter[str], float]:
+    """Return what a kind of checks has added to both ports, by reason, and how many connections it has opened."""
+    first, then = result[before], result[kind]
+    lines, bare = (Counter(then[name]) - Counter(first[name]) for name in ("lines", "bare"))
+    return lines, bare, then["opened"] - first["opened"]
 
 
 def test_checks_with_a_header(tmp_path: Path) -> None:
     """With the header of the PROXY protocol checks of a port for lines say what they are, and are counted as that."""
     result = play("checks", "haproxy", tmp_path)
-    assert result["page"]["lines"] == result["page"]["bare"] == result["connect"]["bare"] == {}
-    assert set(result["connect"]["lines"]) == {"proxy_check"}
+    assert result["page"]["lines"] == result["page"]["bare"] == {}
+    lines, bare, opened = added(result, "page", "connect")
+    assert set(lines) == {"proxy_check"}
+    assert lines.total() + bare.total() == opened
     # Rules of one's own do not send it, unless they are told to: `tcp-check connect send-proxy`.
-    lines, bare = result["send"]["lines"], result["send"]["bare"]
-    assert (set(lines), set(bare)) == ({"proxy_check", "bad_proxy_header"}, {"counted"})
-    assert sum(lines.values()) + bare["counted"] == result["send"]["opened"] - result["page"]["opened"]
+    lines, bare, opened = added(result, "connect", "send")
+    assert (set(lines), set(bare)) == ({"bad_proxy_header"}, {"counted"})
+    assert lines.total() + bare.total() == opened > 0
 
 
 @pytest.mark.proof

@@ -123,6 +123,8 @@ def test_no_answer(listen: Callable[..., Listener]) -> None:
         client = client_of(listener, level="stored")
         client.incr("a")
         assert not await client.flush(0.05)
+        # While `break_off` waits, this loop does not run.
+        await condition(lambda: listener.connections != [])
         listener.answers = True
         listener.break_off(1)
         assert await client.flush(PATIENCE)

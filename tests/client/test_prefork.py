@@ -18,8 +18,10 @@ TASKS = 10
 
 MODULE = """
 from celery import Celery
-from statsd_tcp_client import StatsClient
+from statsd_tcp_client import StatsClient, processes
 
+# A second may be too short on a busy machine.
+processes.EXIT_SECONDS = 30
 app = Celery("tasks", broker="filesystem://", broker_transport_options={{
     "data_folder_in": "{folder}/queue", "data_folder_out": "{folder}/queue", "control_folder": "{folder}/control"}})
 stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout=30)
@@ -36,8 +38,10 @@ def work():
 PROCESSES = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from statsd_tcp_client import StatsClient
+from statsd_tcp_client import StatsClient, processes
 
+# A second may be too short on a busy machine.
+processes.EXIT_SECONDS = 30
 stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout=30)
 
 def work(number):

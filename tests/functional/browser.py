@@ -42,6 +42,7 @@ class Browser:
             "browserName": "chrome",
             "goog:chromeOptions": {"args": [*_ARGUMENTS, f"--user-data-dir={self._folder / 'profile'}"]},
             "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"script": round(1000 * PATIENCE)},
         }
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wishes}})
         self._session = f"/session/{made['sessionId']}"

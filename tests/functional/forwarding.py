@@ -14,7 +14,8 @@ from tests.ports import free_port
 
 __all__ = ["Forwarding"]
 
-_HEAD = "defaults\n  mode tcp\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n"
+_HEAD = "defaults\n  mode tcp\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n"
+"""Without the last one a check that has not come far before the next one is due is broken off."""
 
 
 class Forwarding:

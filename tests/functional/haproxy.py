@@ -13,11 +13,12 @@ from typing import Self
 from tests.functional.programs import Program
 from tests.functional.waiting import PATIENCE, until
 
-__all__ = ["HAPROXY", "HAProxy", "statistics"]
+__all__ = ["HAPROXY", "HAProxy", "ask", "statistics"]
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
-_DEFAULTS = "defaults\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n"
+_DEFAULTS = "defaults\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n  timeout check 60s\n"
+"""Without the last one a check must have its answer before the next one is due."""
 
 
 class HAProxy:
@@ -63,12 +64,17 @@ class HAProxy:
 
 def statistics(path: Path) -> list[dict[str, str]]:
     """Ask a HAProxy for its statistics at its socket, a row for each part; none while it does not answer."""
+    try:
+        return list(csv.DictReader(ask(path, "show stat")))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return []
+
+
+def ask(path: Path, command: str) -> list[str]:
+    """Send a HAProxy a command at its socket, and return the lines of its answer; raises `OSError`."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)
-        try:
-            connection.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return []
-        connection.sendall(b"show stat\n")
+        connection.connect(str(path))
+        connection.sendall(f"{command}\n".encode())
         with connection.makefile() as answer:
-            return list(csv.DictReader(answer))
+            return list(answer)

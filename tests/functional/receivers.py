@@ -213,6 +213,11 @@ class Proxy(Serving):
 
         super().__init__(Passing)
 
+    def passed(self) -> list[tuple[bytes, int]]:
+        """Return all requests that are through, each with the status that the engine gave it, 0 if it was not asked."""
+        with self._lock:
+            return list(zip(self.bodies, self.statuses, strict=True))
+
     @property
     def url(self) -> str:
         """Return where it receives."""

@@ -25,8 +25,10 @@ def test_after_accept(start_service: ServiceMaker) -> None:
     outcome, metrics = serve(service, 320)
     deaths = worker_deaths(metrics)
     assert deaths == 3
-    assert outcome == (320 - deaths, 0, deaths)
     assert metrics.accepted("lines") == 320 - deaths
+    # A client whose line comes only after its worker's death may see the end before it sees that it was cut off.
+    assert (outcome.refused, outcome.completed + outcome.broken) == (0, 320)
+    assert outcome.broken <= deaths
     # One may have been accepted, counted and not read yet when the next one killed the worker.
     closed = metrics.closed("lines")
     assert closed["eof"] <= metrics.total("hits") <= closed["eof"] + closed.get("killed", 0)
@@ -57,10 +59,15 @@ def test_before_release(start_service: ServiceMaker) -> None:
     service = start_service(environ={VARIABLE: "before-release:3"})
     sent, port = 0, service.port("lines")
     while worker_deaths(service.metrics()) < 2:
-        sent += Burst(lambda: half_close(port, LINE), 20, 1).run().completed
+        assert Burst(lambda: half_close(port, LINE), 20, 1).run().refused == 0
+        sent += 20
         service.wait_for(service.metrics().total("statscounter_commits_total") + 1, "statscounter_commits_total")
-    metrics = settled_total(service, sent)
-    assert metrics.closed("lines") == {"eof": sent}
+    metrics = settled_closed(service)
+    # A worker may die while it has a connection whose line has not come yet, or is not read.
+    closed = metrics.closed("lines")
+    assert closed.get("killed", 0) <= worker_deaths(metrics)
+    assert closed["eof"] <= metrics.total("hits") <= sent
+    assert sum(closed.values()) == metrics.accepted("lines") == sent
 
 
 @pytest.mark.parametrize("point", SUPERVISOR)
@@ -104,7 +111,8 @@ def test_a_deadly_line(start_service: ServiceMaker) -> None:
     kill_with_unread(service, 150, DEADLY + b":1|c\nhits:1|c\n")
     metrics = service.wait_for(300, "hits")
     assert metrics.total("statscounter_recovered_lines_total") == 300
-    assert metrics.closed("lines") == {"eof": 301}
+    # The last ones may have been killed between their end and its being counted.
+    assert metrics.accepted("lines") == sum(metrics.closed("lines").values()) == 301
     assert metrics.total("statscounter_recovery_faults_total", reason="frame") == 1
     (kept,) = (service.state / "ledgers").glob("*.skipped")
     assert kept.read_bytes() == DEADLY + b":1|c\nhits:1|c\n"

@@ -98,7 +98,8 @@ def test_logrotate(make_service: ServiceMaker, tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, "")
         until(lambda: rotations(log) == 1, "the log is opened again")
-        assert log.with_name("x.log.1").read_text() == before
+        # Whatever else happens on the machine may be told meanwhile.
+        assert log.with_name("x.log.1").read_text().startswith(before)
         half_close(lines, b"hits:1|c\n")
         os.kill(supervisor(service), signal.SIGHUP)
         until(lambda: "  limits  " in log.read_text(), "the service is reloaded")

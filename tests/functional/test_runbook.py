@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import NamedTuple
@@ -150,7 +150,7 @@ def said_to_be_down(on: Node) -> Iterator[None]:
     ask(on.port("8126"), "health down")
     yield
     assert ask(on.port("8126"), "health up") == "health: up\n"
-    assert on.service.is_ready()
+    until(on.service.is_ready, "the service is ready again")
 
 
 @contextmanager
@@ -162,7 +162,9 @@ def worker_stopped(on: Node) -> Iterator[None]:
         while not done.wait(0.1):
             for worker in on.service.status()["workers"]:
                 if worker["state"] == "ready":
-                    os.kill(worker["pid"], signal.SIGSTOP)
+                    # It may have been killed since, for being silent.
+                    with suppress(ProcessLookupError):
+                        os.kill(worker["pid"], signal.SIGSTOP)
 
     thread = threading.Thread(target=stop_each)
     thread.start()

@@ -150,10 +150,11 @@ def test_worker_killed(service: Service) -> None:
     added = Difference(before, service.settled())
     assert outcome.refused == 0
     accepted, closed = added.connections("unix")
-    assert accepted == 4 * NUMBER
-    killed = closed.get("killed", 0)
-    assert outcome.broken <= killed
-    assert 4 * NUMBER - killed <= added.total("a") <= 4 * NUMBER
+    # One may have been accepted and not counted yet.
+    assert 4 * NUMBER - 1 <= accepted <= 4 * NUMBER
+    lost = closed.get("killed", 0) + 4 * NUMBER - accepted
+    assert outcome.broken <= lost
+    assert 4 * NUMBER - lost <= added.total("a") <= 4 * NUMBER
 
 
 def test_killed_service(start_service: ServiceMaker, folder: Path) -> None:

@@ -10,8 +10,6 @@ import json
 import re
 import socketserver
 import sqlite3
-import subprocess
-import sys
 import tarfile
 import threading
 import venv
@@ -119,7 +117,8 @@ class Backend:
 
         class Connection(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                took.extend(map(Point.read, self.rfile.read().decode().splitlines()))
+                # All at once: a test that looks sees a flush whole, or not.
+                took.extend([Point.read(line) for line in self.rfile.read().decode().splitlines()])
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
         self.port: int = self._server.server_address[1]
@@ -157,8 +156,7 @@ def _distribution(wheel: Path) -> str:
 
 
 def _pip(environment: Environment, *arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", environment.program("python")]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = environment.pip(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -93,7 +93,8 @@ def test_reload(wheel: Path, tmp_path: Path) -> None:
         assert metrics.total("hits") == hits
         assert metrics.total("statscounter_recovered_lines_total") > 0
         assert metrics.accepted("lines") == 8 + release.CLIENTS + 2 + short.completed
-        assert metrics.closed("lines").get("killed", 0) == len(kept) - len(alive)
+        # The last connection may have been killed between its end and its being counted.
+        assert metrics.closed("lines").get("killed", 0) - (len(kept) - len(alive)) in (0, 1)
         assert metrics.accepted("bare") == counted.completed
         assert min(short.completed, counted.completed) > 0
         until(lambda: len(service.ledgers) == 2, "the ledgers of 0.1.0 are gone")

@@ -156,7 +156,8 @@ async def test_the_answer_is_on_its_way(reactor: Any, port: Port, sources: FakeS
     sent: list[object] = []
     sources.asked.pop()("").addCallback(sent.append)
     await until(reactor, lambda: sent, "the answer is on its way")
-    # From here on nothing is done: the process would be another image.
+    # From here on nothing is done: the process would be another image. The kernel may need a moment.
+    peer.socket.settimeout(PATIENCE)
     assert peer.socket.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n")
 
 

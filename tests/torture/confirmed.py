@@ -128,7 +128,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         print(f"  batches: {metrics.by('statscounter_batches_total', 'outcome')}")
         rows = [row for one in everybody for row in rows_of(one, metrics)]
         refused = sum(metrics.by("statscounter_batches_refused_total", "reason").values())
-        rows += [Row("batches refused", 0, refused, 0), *remains(fresh, victim.remains())]
+        rows += [Row("batches refused", 0, refused, 0), *remains(fresh, victim)]
         if not all(row.right for row in rows):
             tell_all(victim)
         return rows

@@ -69,7 +69,7 @@ def reloads(folder: Path, given: argparse.Namespace) -> list[Row]:
         metrics = settled(victim, backend)
         account = Account(read(crowd.book), Deaths(()))
         rows = compare(account, victim, backend, metrics, isolated=given.isolated)
-        rows += remains(fresh, victim.remains())
+        rows += remains(fresh, victim)
         rows.append(Row("reloads", given.times, victim.log.count(COMPLETE), given.times))
         rows.append(Row("workers that died", 0, metrics.total("statscounter_worker_restarts_total"), 0))
         report({}, losses(account, metrics), came)

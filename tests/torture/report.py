@@ -20,9 +20,9 @@ __all__ = ["can_isolate", "compare", "remains", "report", "tell_all", "verdict"]
 PAGES = 4
 """Descriptors that may be open for a moment: pages that are being asked for, the store's files, a flush on its way."""
 
-TRIES = 5
+TRIES = 20
 BETWEEN_TRIES = 0.2
-"""Seconds between two looks at what the kernel has counted."""
+"""Looks at what may still be on its way, as on a busy machine, and seconds between two of them."""
 
 
 def compare(account: Account, victim: Victim, backend: Backend, metrics: Metrics, *, isolated: bool) -> list[Row]:
@@ -48,10 +48,16 @@ def in_kernel(victim: Victim, backend: Backend, account: Account) -> Row:
     return Row("connections in the kernel's count", account.safe.total(), counted, connected)
 
 
-def remains(fresh: dict[str, int], now: dict[str, int]) -> list[Row]:
+def remains(fresh: dict[str, int], victim: Victim) -> list[Row]:
     """Compare what the supervisor has with what a new one has: reloads and deaths must leave nothing behind."""
     most = {"zombies": 0, "descriptors": fresh["descriptors"] + PAGES}
-    return [Row(what, 0, amount, most[what]) for what, amount in now.items()]
+    for _ in range(TRIES):
+        rows = [Row(what, 0, amount, most[what]) for what, amount in victim.remains().items()]
+        if all(row.right for row in rows):
+            break
+        # A child may have ended just then.
+        time.sleep(BETWEEN_TRIES)
+    return rows
 
 
 def report(done: Mapping[str, int], cost: Mapping[str, float], came: Came) -> None:

@@ -72,7 +72,7 @@ def torture(folder: Path, seed: int, given: argparse.Namespace) -> list[Row]:
         since = short_since(watch.end())
         account = Account(chain(read(crowd.book), read(hog.book)), Deaths(violence.chronicle.deaths))
         rows = compare(account, victim, world.backend, metrics, isolated=given.isolated)
-        rows += remains(fresh, victim.remains())
+        rows += remains(fresh, victim)
         report(violence.chronicle.done, losses(account, metrics), came)
         if not all(row.right for row in rows):
             tell_all(victim)

@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from statsd_tcp_client import StatsClient, TCPStatsClient, UnixSocketStatsClient
+from statsd_tcp_client.processes import EXIT_SECONDS
 from statsd_tcp_client.settings import Settings
 from statsd_tcp_client.threads.connection import Connection
 from tests.client.portable.listener import PATIENCE, Listener, reserved, status_of, until
@@ -24,7 +25,8 @@ HERE = Path(__file__).parent
 
 PROGRAM = """
 import sys
-from statsd_tcp_client import StatsClient
+from statsd_tcp_client import StatsClient, processes
+processes.EXIT_SECONDS = {seconds}
 client = StatsClient("127.0.0.1", {port}, interval=60, level={level!r})
 client.incr("a")
 {end}
@@ -324,11 +326,11 @@ class ForkTests(Case):
 class ExitTests(Case):
     """Programs that end without `close`."""
 
-    def run_program(self, listener: Listener, end: str, level: str = "sent") -> float:
-        """Run a program that counts once, and return how long it took."""
+    def run_program(self, listener: Listener, end: str, level: str = "sent", seconds: float = EXIT_SECONDS) -> float:
+        """Run a program that counts once, and has some time to send at its end; return how long it took."""
         import statsd_tcp_client
 
-        code = PROGRAM.format(port=listener.port, level=level, end=end)
+        code = PROGRAM.format(port=listener.port, level=level, end=end, seconds=seconds)
         path = str(Path(statsd_tcp_client.__file__).parents[1])
         begin = time.monotonic()
         done = subprocess.run(
@@ -354,7 +356,8 @@ class ExitTests(Case):
         for end, expected in ends.items():
             with self.subTest(end):
                 listener = self.listen("stored")
-                self.run_program(listener, end, "stored")
+                # A second may be too short for that on a busy machine.
+                self.run_program(listener, end, "stored", PATIENCE)
                 self.assertEqual(listener.total("a"), expected)
 
     def test_deadline(self) -> None:

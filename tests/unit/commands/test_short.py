@@ -143,7 +143,7 @@ class MixTests(SynchronousTestCase):
         key = Authority(folder).issue("server")
         with serving(read_to_the_end) as (port, seen), serving(over_tls(key)) as (secure, seen_secure):
             mix = read_mix(
-                "bare 1\nline 1 lines=3\nlate 1 after=30\nkept 1 sends=3 every=20 lines=2\nreset 1\n"
+                "bare 1\nline 1 lines=3\nlate 1 after=300\nkept 1 sends=3 every=150 lines=2\nreset 1\n"
                 f"tls 1 port={secure}",
                 "mix",
             )
@@ -158,7 +158,7 @@ class MixTests(SynchronousTestCase):
         self.assertEqual([lines + begun["tls"]] * 2, [result.lines, result.certain_lines])
         self.assertEqual(begun, result.completed_of)
         # What a client waits by its own will is not the server's latency: if it were in it, a third would have it.
-        self.assertLess(Latencies(result.latencies).percentile(50), 0.04)
+        self.assertLess(Latencies(result.latencies).percentile(60), 0.3)
 
     def test_each_connection_its_own_line(self) -> None:
         """A template with {connection} is for all shapes with lines."""
