@@ -113,19 +113,23 @@ def test_a_mix_of_many_clients(service: Service) -> None:
         f"bare 6\nline 2 lines=2\nlate 1 after=10\nkept 1 sends=2 every=20\nreset 1\ntls 1 port={service.port('tls')}\n"
     )
     target = f"--target=tcp:127.0.0.1:{service.port('v2')}"
-    command = [script("statscounter"), "load", "--mode=mix", f"--mix={mix}", "--proxy=v2", "--connections=240", target]
-    url = f"http://{service.host}:{service.http_port}"
-    done = subprocess.run([*command, f"--verify={url}"], check=False, capture_output=True, text=True, timeout=PATIENCE)
+    verify = [f"--verify=http://{service.host}:{service.http_port}", f"--verify-timeout={PATIENCE:g}"]
+    done = generate("--mode=mix", f"--mix={mix}", "--proxy=v2", "--connections=240", target, *verify)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("every one, once") == 2
 
 
 def load(*options: str) -> dict[str, int]:
     """Run the load generator, and give what became of its connections."""
-    command = [script("statscounter"), "load", "--confirm", "--json", "--connections=200", *options]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    done = generate("--confirm", "--json", "--connections=200", *options)
     connections: dict[str, int] = json.loads(done.stdout)["connections"]
     return connections
+
+
+def generate(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run the load generator, whose connections have all the time that a busy machine needs."""
+    command = [script("statscounter"), "load", f"--timeout={PATIENCE:g}", *options]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=3 * PATIENCE)
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="there is no haproxy")
