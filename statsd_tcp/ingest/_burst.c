@@ -29,7 +29,7 @@
 #include "sources.h"
 
 enum {
-    VERSION = 8, /* of what Python calls here; raised with it in native.py */
+    VERSION = 9, /* of what Python calls here; raised with it in native.py */
     MOST_DATAGRAMS = 256,
     UNKNOWN = 1 << 30, /* more than wait in any queue, or are accepted in a run */
     PART = 4 + ADDRESS, /* of a batch of datagrams: where it ends, and where it comes from */
@@ -343,10 +343,11 @@ static PyObject *lines(PyObject *module, PyObject *args)
     return result;
 }
 
-/* Read of connections that stay, up to a budget, as far as they are for C to read. */
+/* Read of connections that stay, up to a budget, as far as they are for C to read. With a budget of 0 it goes on with
+ * those that the last call has left. */
 static PyObject *kept(PyObject *module, PyObject *args)
 {
-    int epoll, budget;
+    int epoll, budget, ready = 0;
     unsigned long long brim, tick;
     static unsigned char origins[MOST_EVENTS * ADDRESS];
     static Found found;
@@ -367,12 +368,13 @@ static PyObject *kept(PyObject *module, PyObject *args)
     run.chunks = PyList_New(0);
     run.gauges = PyList_New(0);
     run.unfinished = PyList_New(0);
-    found.found = found.number = found.is_more = 0;
+    found.number = 0;
     if (good && run.chunks && run.gauges && run.unfinished) {
         run.head = run.cells[*head];
-        if (0 < budget && budget <= MOST_EVENTS && sizes_fit(&run, budget) &&
-            kept_run(&run, epoll, budget, table.buf, table.len / (Py_ssize_t)sizeof(Kept), &found) == 0)
-            result = Py_BuildValue("(iiIOOKKOy#y#)", found.found, found.is_more, run.listener, run.chunks, run.gauges,
+        if (0 <= budget && budget <= MOST_EVENTS && sizes_fit(&run, budget) &&
+            (budget == 0 || (ready = find_ready(epoll, budget, &found)) >= 0) &&
+            kept_run(&run, table.buf, table.len / (Py_ssize_t)sizeof(Kept), &found) == 0)
+            result = Py_BuildValue("(iiIOOKKOy#y#)", ready, found.left, run.listener, run.chunks, run.gauges,
                                    (unsigned long long)run.received, (unsigned long long)run.tick, run.unfinished,
                                    run.origins, run.origins_size, found.served,
                                    (Py_ssize_t)sizeof(Served) * found.number);
@@ -637,7 +639,7 @@ static PyMethodDef methods[] = {
     {"header", header, METH_VARARGS,
      "Return the length of a client's header of the PROXY protocol, 0 if it is not whole or not good, and its address."},
     {"kept", kept, METH_VARARGS,
-     "Read of connections that stay: (found, is more, listener, chunks, gauges, received, tick, left, origins, served)."},
+     "Read of connections that stay: (ready, left, listener, chunks, gauges, received, tick, left, origins, served)."},
     {"bare", bare, METH_VARARGS, "Accept, count and close up to a budget: (accepted, errno)."},
     {"datagrams", datagrams, METH_VARARGS,
      "Read datagrams into a buffer: (datagrams, end, bytes received, whether one was cut off there, errno, parts)."},

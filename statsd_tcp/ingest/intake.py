@@ -66,7 +66,8 @@ class Intake:
     ``full`` is called once when the journal cannot take another chunk for certain: reading must stop until `release`
     has made room, which it says by calling ``resumed``. Up to the offset ``brim`` the journal certainly takes one more.
     ``scarce`` is called once before that, when only the reserve is left: connections that bring much must not be read
-    until ``ample`` is called. ``turn`` is another number after each release. ``tails`` bounds what waits for newlines.
+    until ``ample`` is called. Past the offset ``edge`` the next of the two is due. ``turn`` is another number after
+    each release. ``tails`` bounds what waits for newlines.
 
     What is read must be in the journal, or a kill loses it; what the store does not have yet must stay there. So a full
     journal has to stop the reading, and each side stops the next:
@@ -86,7 +87,6 @@ class Intake:
         "_batches",
         "_bytes",
         "_datagrams",
-        "_edge",
         "_full",
         "_largest_chunk",
         "_origins",
@@ -94,6 +94,7 @@ class Intake:
         "_scarce",
         "_tally",
         "brim",
+        "edge",
         "is_full",
         "is_scarce",
         "journal",
@@ -178,7 +179,7 @@ class Intake:
         else:
             journal.append(listener, lines, self.tick, received, datagrams)
             self._batches[listener].append(lines)
-        if journal.head > self._edge:
+        if journal.head > self.edge:
             self._fill()
 
     def took(
@@ -205,7 +206,7 @@ class Intake:
                 self._catch_up()
         self._batches[listener] += chunks[handed:] if handed else chunks
         self.journal.catch_up()
-        if self.journal.head > self._edge:
+        if self.journal.head > self.edge:
             self._fill()
 
     def take_batch(
@@ -217,7 +218,7 @@ class Intake:
             self._origins.add(origin or UNKNOWN)
         self.tick = time.monotonic_ns()
         self.journal.append_batch(listener, key, lines, self.tick, received)
-        if self.journal.head > self._edge:
+        if self.journal.head > self.edge:
             self._fill()
 
     def note_batch(self, listener: int, origin: bytes | None, lines: int, received: int, bad: int) -> None:
@@ -293,14 +294,14 @@ class Intake:
         return len(self.journal.ring) // RESERVE
 
     def _measure(self) -> None:
-        """Set ``_edge``, up to which there is room: the next step begins there."""
+        """Set ``edge``, up to which there is room: the next step begins there."""
         self.brim = self.journal.head + self.journal.room() - self._largest_chunk
-        self._edge = self.brim if self.is_scarce else self.brim - self._reserve
+        self.edge = self.brim if self.is_scarce else self.brim - self._reserve
 
     def _fill(self) -> None:
         if not self.is_scarce:
             self.is_scarce = True
-            self._edge = self.brim
+            self.edge = self.brim
             self._scarce()
         if not self.is_full and self.journal.head > self.brim:
             self.is_full = True

@@ -22,15 +22,16 @@ typedef struct {
     unsigned char origin[ADDRESS];
 } Kept;
 
-/* What one run has found: descriptors, with how many bytes were read of each. */
+/* How many bytes were read of a descriptor. */
 typedef struct {
     int32_t descriptor, size;
 } Served;
 
+/* The events that no run has dealt with yet, ``left`` of them, and what the last run has read. */
 typedef struct {
     struct epoll_event events[MOST_EVENTS];
     Served served[MOST_EVENTS];
-    int found, number, is_more;
+    int left, number;
 } Found;
 
 /* Leave a connection to Python. With data the run ends, see `leave`; an error is one that was read. */
@@ -59,33 +60,44 @@ static int serve_kept(Run *run, const Kept *kept, Found *found, int connection)
     return take(run, data, (uint32_t)length);
 }
 
-/* Read of those that are ready, and belong to the same listener as the first one. Returns -1 after an error. */
-static int kept_run(Run *run, int epoll, int budget, const Kept *table, Py_ssize_t size, Found *found)
+/* Have an epoll say which are ready. Returns their number, or -1 after an error. */
+static int find_ready(int epoll, int budget, Found *found)
 {
-    uint32_t place = 0;
+    found->left = 0;
     int all = epoll_wait(epoll, found->events, budget, 0);
     if (all < 0 && errno != EINTR) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    for (; found->found < all && !run->ended && run->head <= run->brim; found->found++) {
-        const struct epoll_event *event = &found->events[found->found];
-        int connection = event->data.fd, failed;
-        const Kept *kept = table + connection;
-        if (connection >= size || event->events != EPOLLIN || kept->place == 0)
+    return found->left = all < 0 ? 0 : all;
+}
+
+/* Read of those of the same listener as the first one. All others stay for the next run: the epoll would name them last
+ * again. A descriptor that is another one by then is not in the table, or has nothing to read. Returns -1 after an
+ * error. */
+static int kept_run(Run *run, const Kept *table, Py_ssize_t size, Found *found)
+{
+    uint32_t place = 0;
+    int at = 0, left = 0;
+    for (; at < found->left && !run->ended && run->head <= run->brim; at++) {
+        const struct epoll_event event = found->events[at];
+        int connection = event.data.fd, failed;
+        if (connection >= size || event.events != EPOLLIN || table[connection].place == 0)
             failed = leave_kept(run, connection, NULL, 0, 0);
-        else if (place == 0 || kept->place == place) {
-            place = kept->place;
+        else if (place == 0 || table[connection].place == place) {
+            place = table[connection].place;
             run->listener = place - 1;
-            failed = serve_kept(run, kept, found, connection);
+            failed = serve_kept(run, table + connection, found, connection);
         } else {
-            found->is_more = 1;
+            found->events[left++] = event;
             continue;
         }
         if (failed < 0)
             return -1;
     }
-    found->is_more |= run->ended;
+    while (at < found->left)
+        found->events[left++] = found->events[at++];
+    found->left = left;
     return 0;
 }
 

@@ -56,27 +56,32 @@ class NativeKeptLane(KeptLane):
 
     def poll(self) -> int:
         """Read from those that have something, and return their number."""
-        found, is_more = 0, 1
-        while is_more and found < kept_lane.BUDGET:
-            some, is_more = self._poll(kept_lane.BUDGET - found)
-            found += some
+        intake = self._intake
+        found, left = self._poll(kept_lane.BUDGET)
+        while left and intake.journal.head <= intake.brim:
+            _, left = self._poll(0)
         return found
 
     def _poll(self, budget: int) -> tuple[int, int]:
+        """Find up to that many and read from the first of them; 0: go on with those that are left.
+
+        Return how many were found, and how many are left.
+        """
         intake, journal = self._intake, self._intake.journal
-        found, is_more, listener, chunks, gauges, received, tick, left, origins, served = self._run(
+        found, left, listener, chunks, gauges, received, tick, unread, origins, served = self._run(
             self.fileno(),
             budget,
             journal.cells,
             JOURNAL_HEAD,
             journal.ring,
-            intake.brim,
+            # When only the reserve is left, the busiest have to be held before more is read.
+            intake.edge if journal.head <= intake.edge else intake.brim,
             intake.tick,
             self._table,
             self._writer,
         )
         # What is read of them may have all paused.
-        readers = [self._readers[descriptor] for descriptor, _, _ in left]
+        readers = [self._readers.get(descriptor) for descriptor, _, _ in unread]
         if served:
             numbers = memoryview(served).cast("i")
             protocols: list[Any] = [self._readers[descriptor].protocol for descriptor in numbers[::2]]  # type: ignore[attr-defined]
@@ -86,9 +91,11 @@ class NativeKeptLane(KeptLane):
             intake.took(listener, chunks, gauges, received, origins)
             if intake.is_scarce:
                 _hold(protocols)
-        for reader, (_, data, error) in zip(readers, left, strict=True):
-            self._go_on(reader, data, error)
-        return found, is_more
+        # The last one may have been read already: the room that there is in the journal is for that.
+        for reader, (_, data, error) in zip(reversed(readers), reversed(unread), strict=True):
+            if reader is not None:
+                self._go_on(reader, data, error)
+        return found, left
 
     def _go_on(self, reader: Any, data: bytes | None, error: int) -> None:
         """Deal with a connection that C has left, and of which ``data`` is read and not taken yet."""

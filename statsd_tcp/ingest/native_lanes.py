@@ -23,7 +23,7 @@ except ImportError:
     BUILT = False
 else:
     # A checkout may be newer than what was compiled of it.
-    BUILT = _burst.VERSION == 8  # noqa: PLR2004
+    BUILT = _burst.VERSION == 9  # noqa: PLR2004
 
 __all__ = ["BUILT", "NativeCountLane", "NativeLineLane"]
 

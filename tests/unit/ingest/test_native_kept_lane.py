@@ -6,6 +6,7 @@ import errno
 from typing import Any
 from unittest import mock
 
+from statsd_tcp.ingest import kept_lane
 from statsd_tcp.ingest.intake import SHARE, Intake
 from statsd_tcp.ledger.journal import read_frames
 from tests.unit.ingest.loopback import Client, IngestTestCase
@@ -124,7 +125,7 @@ class NativeKeptLaneTests(IngestTestCase):
         """While the journal has no room for certain nothing is read."""
         ((client, _),) = self.clients()
         client.send(b"a:1|c\n")
-        self.patch(self.intake, "brim", self.journal.head - 1)
+        self.intake.edge = self.intake.brim = self.journal.head - 1
         self.assertEqual([], self.read())
 
     def test_too_much_of_one(self) -> None:
@@ -158,6 +159,45 @@ class NativeKeptLaneTests(IngestTestCase):
             client.fin()
         lines = self.tally.lines + self.read()
         self.assertIn(b"b:1|c", lines)
+
+    def test_the_reserve(self) -> None:
+        """As soon as only the reserve is left nothing more is read of those that have brought their share."""
+        made = self.clients(3)
+        for (client, transport), size in zip(made, (SHARE, SHARE, 0), strict=True):
+            transport.protocol.note_read(size)
+            client.send(b"a:1|c\n")
+        self.intake.edge = self.journal.head
+        self.patch(self.intake, "_scarce", self.factory.hold)
+        self.assertEqual(2, len(self.read()))
+        self.assertEqual([True, True, False], [transport.protocol.is_held for _, transport in made])
+
+    def test_the_last_of_the_room(self) -> None:
+        """What C has read and left to Python gets the last room in the journal before anything else is read."""
+        ((plain, transport),) = self.clients()
+        silent, other = self.adopt()
+        silent.send(b"s" * 5000 + b"\n")
+        plain.send(b"a:1|c\nb:")
+        self.intake.edge = self.intake.brim = self.journal.head
+        self.patch(self.intake, "_full", self.factory.pause)
+        ready = [(other.fileno(), None, 0), (transport.fileno(), transport.socket.recv(100), 0)]
+        found: Any = (2, 0, 0, [], [], 0, 0, ready, b"", b"")
+        with mock.patch.object(self.kept_lane, "_run", return_value=found):
+            self.assertEqual([b"a:1|c"], self.read())
+
+    def test_all_that_are_found(self) -> None:
+        """One poll reads of each that it has found, of whichever listener, and after a line that is not whole."""
+        made = self.clients(4)
+        made[1][1].protocol.stream.index = 1
+        self.kept_lane._note(made[1][1])  # type: ignore[attr-defined]
+        for name, values in (("_batches", [[], []]), ("_bytes", [0, 0]), ("_datagrams", [0, 0])):
+            setattr(self.intake, name, values)
+        for number, (client, _) in enumerate(made):
+            client.send(b"a:%d|c\n%s" % (number, b"b" * (number == 0)))
+        self.patch(kept_lane, "BUDGET", 4)
+        self.assertEqual(4, self.kept_lane.poll())
+        frames = read_frames(self.journal.ring, 0, self.journal.head)
+        self.assertEqual([b"a:%d|c\n" % number for number in range(4)], sorted(frame.lines for frame in frames)[:4])
+        made[1][1].protocol.stream.index = 0
 
     def test_two_listeners(self) -> None:
         """The lines of each listener are taken as its own."""
