@@ -64,7 +64,7 @@ class Shutdown:
         self._end = self._reactor.seconds() + seconds
         self._set(turn_away)
         for slot in self._slots:
-            slot.stop()
+            slot.stop(seconds)
         self.check()
         return stopped
 

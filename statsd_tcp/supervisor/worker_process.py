@@ -107,9 +107,9 @@ class WorkerProcess:
         """Ask it for what it gathered, if it accepts; return whether it was asked."""
         return self.ready_at is not None and self.send(Collect(self.session))
 
-    def drain(self) -> None:
-        """Ask it to hand over what waits, and to end."""
-        self.send(Drain(self.session))
+    def drain(self, seconds: float) -> None:
+        """Ask it to hand over what waits, and to end within that time."""
+        self.send(Drain(self.session, seconds))
 
     def retire(self) -> None:
         """Ask it to serve its clients to their end, and to end then."""

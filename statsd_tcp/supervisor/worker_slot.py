@@ -18,6 +18,9 @@ from statsd_tcp.workers.channel import Gathered
 
 __all__ = ["SlotEvents", "State", "WorkerSlot"]
 
+DRAIN_TIME = 5.0
+"""Seconds in which workers are to end when the service fails. They are not killed then."""
+
 State = Literal["starting", "ready", "draining", "waiting", "stopped"]
 """The stages of a slot's life as status and metrics have them: while its worker is being replaced it is ready."""
 
@@ -59,6 +62,7 @@ class WorkerSlot:
         self._replaced: Callable[[bool], None] | None = None
         self._backoff = Backoff()
         self._lived = 0.0
+        self._drain_time = DRAIN_TIME
         self.current: WorkerProcess | None = None
         self.successor: WorkerProcess | None = None
         self.leaving: list[WorkerProcess] = []
@@ -133,8 +137,9 @@ class WorkerSlot:
         """Let the present worker serve its clients to their end, without a successor."""
         self._happens("depart")
 
-    def stop(self) -> None:
-        """Let the workers read what waits, hand it over, and end; start no other."""
+    def stop(self, seconds: float = DRAIN_TIME) -> None:
+        """Let the workers read what waits, hand it over, and end within that time; start no other."""
+        self._drain_time = seconds
         self._happens("drain")
 
     # What is asked of the slot's processes, in whichever stage it is.
@@ -270,7 +275,7 @@ class WorkerSlot:
         self.give_up()
         for one in self.processes:
             if one.ready_at is not None:
-                one.drain()
+                one.drain(self._drain_time)
         self._check_empty()
 
     def _tell_replaced(self, *, succeeded: bool) -> None:

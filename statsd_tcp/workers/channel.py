@@ -137,10 +137,12 @@ class Committed(msgspec.Struct, frozen=True, tag=True):
 class Drain(msgspec.Struct, frozen=True, tag=True):
     """The supervisor asks to read and count what waits, close everything, and answer with what is left.
 
-    ``session`` is as in `Collect`.
+    ``session`` is as in `Collect`. ``seconds``: after how many the worker is killed; the default is for the releases
+    that did not say it.
     """
 
     session: int = 0
+    seconds: float = 5.0
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):

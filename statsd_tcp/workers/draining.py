@@ -1,6 +1,6 @@
 """The end of a worker's service: what waits is read, connections that have just begun have their time, all are closed.
 
-lanes stop --> queues are read --> is any connection young?
+lanes rest --> queues are read --> is any connection young?
 ^                 | yes: a little later    | no, or it takes too long
 '-----------------'                        '--> all are read and closed --> done
 """
@@ -29,7 +29,8 @@ YOUTH = 0.5
 about to send."""
 
 LONGEST_DRAIN = 1.0
-"""Seconds for which a worker that drains goes on accepting: a listener under full load is never found empty."""
+"""Seconds for which a worker that drains goes on accepting, at most: a listener under full load is never found empty,
+and of those that are accepted one after the other one is always young."""
 
 
 class Draining:
@@ -50,18 +51,24 @@ class Draining:
         self._factories = factories
         self._call: IDelayedCall | None = None
 
-    def begin(self, lanes: Sequence[Watched[Any]], are_read: Callable[[], float], done: Callable[[], None]) -> None:
-        """Stop accepting, read what waits, close all connections, and call ``done``; one that is under way is given up.
+    def begin(
+        self,
+        lanes: Sequence[Watched[Any]],
+        are_read: Callable[[], float],
+        done: Callable[[], None],
+        seconds: float = LONGEST_DRAIN,
+    ) -> None:
+        """Read what waits, close all connections, and call ``done``. A drain that is under way is given up.
 
-        ``are_read`` is called when all was read, and returns for how many seconds clients may end connections that wait
-        for a confirmation.
+        Reading takes no longer than ``seconds``, and `LONGEST_DRAIN`. ``are_read`` is called after it, and returns for
+        how many seconds clients may still end connections that wait for a confirmation.
         """
         if self._call is not None:
             self._call.cancel()
             self._call = None
         for lane in lanes:
             lane.stop()
-        self._read(lanes, are_read, done, self._ticks() + int(LONGEST_DRAIN * NANOSECONDS))
+        self._read(lanes, are_read, done, self._ticks() + int(min(seconds, LONGEST_DRAIN) * NANOSECONDS))
 
     def _read(
         self, lanes: Sequence[Watched[Any]], are_read: Callable[[], float], done: Callable[[], None], until: int

@@ -80,7 +80,7 @@ class ChildEnd:
         if isinstance(message, Collect):
             worker.collect()
         elif isinstance(message, Drain):
-            worker.drain(self._drained)
+            worker.drain(self._drained, seconds=message.seconds)
         else:
             worker.retire(self._drained)
 

@@ -36,7 +36,7 @@ from statsd_tcp.ledger.journal import Journal
 from statsd_tcp.repeat.repeater import make_repeater
 from statsd_tcp.wire.grammar import named
 from statsd_tcp.workers.channel import Boot, Gathered, Ready
-from statsd_tcp.workers.draining import Draining
+from statsd_tcp.workers.draining import LONGEST_DRAIN, Draining
 from statsd_tcp.workers.lanes import LaneMaker
 
 __all__ = ["Worker"]
@@ -214,11 +214,11 @@ class Worker:
         """Be of the node whose store has that UUID; "" is not known yet."""
         self._batches.be(node)
 
-    def drain(self, done: Callable[[], None], *, heard: bool = True) -> None:
+    def drain(self, done: Callable[[], None], *, heard: bool = True, seconds: float = 2 * LONGEST_DRAIN) -> None:
         """Read and count all that waits, close every connection, and call ``done`` when all are closed.
 
-        ``heard``: there is a supervisor, which commits what it is sent. The limit of open connections no longer
-        applies. `Draining` says what comes when.
+        ``heard``: there is a supervisor, which commits what it is sent. ``seconds``: how long all of it may take. The
+        limit of open connections no longer applies. `Draining` says what comes when.
         """
         self._stop_beating()
         if self._closing is not None:
@@ -226,7 +226,7 @@ class Worker:
             self._closing = None
         self._eviction.stop()
         self._occupancy.limit = self._occupancy.open + (1 << 30)
-        self._draining.begin(self._lanes, lambda: self._all_read(heard=heard), done)
+        self._draining.begin(self._lanes, lambda: self._all_read(heard=heard), done, seconds / 2)
 
     def _all_read(self, *, heard: bool) -> float:
         """Settle what was read, so that the supervisor's last answer has all of it.

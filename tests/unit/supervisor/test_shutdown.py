@@ -16,6 +16,9 @@ ATTACH, DETACH = 26, 27
 """SO_ATTACH_FILTER and SO_DETACH_FILTER."""
 
 
+DRAIN_TIMEOUT = 7.0
+
+
 class Sockets:
     """A listener with one socket, and the log of what is done to it and to the workers."""
 
@@ -36,9 +39,9 @@ class Sockets:
         """Note that it is closed."""
         self.log.append("closed")
 
-    def stop(self) -> None:
-        """Note that the workers are asked to end."""
-        self.log.append("workers end")
+    def stop(self, seconds: float) -> None:
+        """Note that the workers are asked to end, and within which time."""
+        self.log.append("workers end" if seconds == DRAIN_TIMEOUT else f"workers end after {seconds} s")
 
 
 def stopped(sockets: Sockets, *, kept: bool = False) -> list[object]:
@@ -46,7 +49,7 @@ def stopped(sockets: Sockets, *, kept: bool = False) -> list[object]:
     slots = Slots([sockets])
     committer = SimpleNamespace(finish=lambda seconds: succeed(None), close=lambda: succeed(None), failure="")
     shutdown = Shutdown(Clock(), cast(Any, slots), [cast(Any, sockets)], cast(Any, committer), kept=kept)
-    done: Deferred[None] = shutdown.begin(5)
+    done: Deferred[None] = shutdown.begin(DRAIN_TIMEOUT)
     slots.are_empty = True
     shutdown.check()
     assert done.called

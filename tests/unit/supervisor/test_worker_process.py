@@ -84,9 +84,9 @@ class WorkerProcessTests(WorkersTestCase):
         self.process.begin_anew()
         self.process.collect()
         self.process.retire()
-        self.process.drain()
+        self.process.drain(3.0)
         last = (1 << 32) - 1
-        self.assertEqual([Collect(last), Retire(last), Drain(last)], heard(self.channel))
+        self.assertEqual([Collect(last), Retire(last), Drain(last, 3.0)], heard(self.channel))
 
     def test_error_after_its_end(self) -> None:
         """An error in what follows its end is in the log at once."""

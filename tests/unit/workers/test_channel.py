@@ -24,7 +24,7 @@ MESSAGES: tuple[Message, ...] = (
     Collect((1 << 32) - 1),
     Committed(2**63),
     Drain(),
-    Drain(5),
+    Drain(5, 0.5),
     Ready(),
     Gathered(8, 2**40, b"\x00\xff" * 1000),
     Gathered(8, 8, b"", last=True),

@@ -533,6 +533,16 @@ class DrainTests(WorkerTestCase):
         self.assertEqual(2.0, self.collect()[1].counters["a"])
         self.assertEqual(b"", old.end())
 
+    def test_young_in_a_short_drain(self) -> None:
+        """A client that has just begun has no more than half of the time after which the worker is killed."""
+        client = self.connect()
+        self.worker.drain(lambda: self.done.append(True), seconds=YOUTH / 2)
+        self.turn(int(YOUTH / 4 * 1000) - 10)
+        self.assertEqual([], self.done)
+        self.turn(20)
+        self.assertEqual(([True], 1), (self.done, self.cell("shutdown")))
+        self.assertEqual(b"", client.end())
+
     def test_much_at_once(self) -> None:
         """Values and members are sent unasked as soon as they are many, once for each turn of the reactor."""
         self.patch(tally_module, "HELD", 100)
