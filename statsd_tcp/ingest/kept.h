@@ -1,5 +1,5 @@
-/* Connections that stay, as an epoll finds them: those that are between two lines are read here if what has come ends a
- * line. All others are left to Python. */
+/* Connections that stay, as an epoll finds them. From those that are between two lines is read here. If what was read ends
+ * a line, it is taken; everything else is left to Python. */
 
 #ifndef STATSD_TCP_KEPT_H
 #define STATSD_TCP_KEPT_H
@@ -15,14 +15,14 @@
 
 enum { MOST_EVENTS = 256 };
 
-/* What is known of a descriptor. ``place`` is one more than the index of its listener, 0: it is Python's to read. All
- * zeros are a client that is not known. */
+/* What is known of a descriptor. ``place`` is the index of its listener plus one, or 0 if only Python may read from it. An
+ * origin of zeros is that of a client that is not known. */
 typedef struct {
     uint32_t place;
     unsigned char origin[ADDRESS];
 } Kept;
 
-/* How many bytes were read of a descriptor. */
+/* How many bytes were read from a descriptor. */
 typedef struct {
     int32_t descriptor, size;
 } Served;
@@ -34,7 +34,8 @@ typedef struct {
     int left, number;
 } Found;
 
-/* Leave a connection to Python. With data the run ends, see `leave`; an error is one that was read. */
+/* Leave a connection to Python. With data, which were read, the run ends: see `leave`. An error is that of the read, which
+ * has taken it from the socket. */
 static int leave_kept(Run *run, int connection, const unsigned char *data, Py_ssize_t length, int error)
 {
     run->ended = data != NULL;

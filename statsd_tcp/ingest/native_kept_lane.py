@@ -1,8 +1,8 @@
 """The lane of the connections that stay, with its inner loop in C (`kept.h`).
 
-A connection that is between two lines, and of which a read ends a line, costs no call of its transport. All else is
-left to the same methods as in Python, so the same tests run against both. What is in C to read stands in a table by
-descriptor, which is brought up to date whenever Python has read of a connection, or watches it again.
+If a connection is between two lines, and what is read from it ends a line, its transport is not called. Everything else
+is left to the same methods as in Python, so the same tests run against both. A table by descriptor says which
+connections C may read. It is updated whenever Python has read from a connection, or waits for it again.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class NativeKeptLane(KeptLane):
             self._table,
             self._writer,
         )
-        # What is read of them may have all paused.
+        # They are looked up first: what was read may have all connections paused, and then they no longer wait here.
         readers = [self._readers.get(descriptor) for descriptor, _, _ in unread]
         if served:
             numbers = memoryview(served).cast("i")
@@ -98,7 +98,10 @@ class NativeKeptLane(KeptLane):
         return found, left
 
     def _go_on(self, reader: Any, data: bytes | None, error: int) -> None:
-        """Deal with a connection that C has left, and of which ``data`` is read and not taken yet."""
+        """Deal with a connection that C has left. ``data`` was read from it and is not taken yet; None: nothing was.
+
+        ``error`` is that of C's read, which has taken it from the socket; 0: there was none.
+        """
         if data is not None:
             self._call(reader, partial(reader.protocol.dataReceived, data))
         elif error:
@@ -109,7 +112,7 @@ class NativeKeptLane(KeptLane):
         self._note(reader)
 
     def _note(self, reader: Any) -> None:
-        """Note whether C is to read of a connection next, if it waits here."""
+        """Note whether C may read from a connection next, if it waits here."""
         descriptor = reader.fileno()
         if self._readers.get(descriptor) is not reader:
             return

@@ -101,7 +101,7 @@ class LineProtocol(Protocol):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether a read that ends a line could be taken as it is."""
+        """Return whether a read that ends a line may go into the journal as it is."""
         return not (self.silent or self.is_ending) and self.stream.is_between_lines
 
     def note_read(self, size: int) -> None:
