@@ -14,7 +14,7 @@ until it has found nothing for a while.
 
     rest: the reactor watches every lane, and wakes one      busy: no socket is watched, a timer polls every lane
 
-Datagrams have a moderator of their own, whose interval is that of `ingest.pace`.
+Datagrams, and the connections that stay, have moderators of their own, whose intervals are those of `ingest.pace`.
 
 The timer also runs at rest while a connection is put off or parked, since nothing else would poll it again.
 """

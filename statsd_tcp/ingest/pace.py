@@ -1,4 +1,6 @@
-"""When the datagram lanes poll under load: as seldom as their sockets' buffers allow.
+"""When the lanes poll under load whose clients do not wait for an answer.
+
+Those of datagrams poll as seldom as their sockets' buffers allow.
 
 A poll costs as much as some fifty datagrams. No client waits for an answer to a datagram, so that it may wait in the
 socket's buffer, as long as that has room for what comes meanwhile, and for what comes while the worker waits for the
@@ -11,16 +13,20 @@ large                       up to `LONGEST` later
 fills in a few intervals    when `SAFE` of it may be full
 fills within an interval    at once
 ==========================  ============================
+
+The lane of connections that stay polls every `LONGEST` as long as they bring little, and once in an interval while they
+bring much: what is not read yet keeps their clients from sending more.
 """
 
 from __future__ import annotations
 
 import socket
 
-from statsd_tcp.ingest.moderation import INTERVAL
+from statsd_tcp.ingest.moderation import BACKLOGGED, INTERVAL
 from statsd_tcp.kernel.accept_queue import receive_memory
+from statsd_tcp.ledger.journal import Journal
 
-__all__ = ["LONGEST", "Pace", "PacedSocket"]
+__all__ = ["LONGEST", "MUCH", "KeptPace", "Pace", "PacedSocket"]
 
 LONGEST = 0.004
 """Seconds between two polls, at most."""
@@ -31,6 +37,9 @@ SAFE = 0.25
 BURST = 2_500_000_000
 """Bytes of a buffer that a burst takes in a second. A datagram takes 768 bytes at least, so that these are 3 million
 small ones, more than one processor sends; a network card's driver may take three times as much for each."""
+
+MUCH = 1 << 16
+"""Bytes in the journal between two polls of the connections that stay, with which these bring much."""
 
 _NANOSECONDS = 1_000_000_000
 
@@ -75,3 +84,18 @@ class PacedSocket:
         except OSError:
             # A socket that is not known to have room is polled once in an interval.
             return 0, 0
+
+
+class KeptPace:
+    """The time of the next poll of a worker's connections that stay. ``journal`` is where goes what they bring."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._head = journal.head
+
+    def delay(self, found: int) -> float:
+        """Return the seconds to the next poll, after one that found that many."""
+        before, self._head = self._head, self._journal.head
+        if found >= BACKLOGGED:
+            return 0.0
+        return LONGEST if self._head - before < MUCH else INTERVAL

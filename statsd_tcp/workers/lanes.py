@@ -54,6 +54,7 @@ class LaneMaker:
     batches: BatchIntake
     moderator: Moderator
     datagram_moderator: Moderator
+    kept_moderator: Moderator
     pace: Pace
     occupancy: Occupancy
     kept_lane: KeptLane
@@ -128,7 +129,7 @@ class LaneMaker:
             self.reactor,
             self.cells,
             self.indexes[spec.index],
-            self.moderator,
+            self.kept_moderator,
             self.occupancy,
             self.boot.idle_timeout,
             self.boot.first_byte_timeout,

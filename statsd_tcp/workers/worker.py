@@ -27,7 +27,7 @@ from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import WorkerLimits
 from statsd_tcp.ingest.moderation import Moderator, Timer
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.ingest.pace import Pace
+from statsd_tcp.ingest.pace import KeptPace, Pace
 from statsd_tcp.ingest.protocol import LineProtocol
 from statsd_tcp.ingest.sources import WorkerSources
 from statsd_tcp.ledger.cells import GAP_MAX, HEARTBEAT, cells_in
@@ -110,7 +110,10 @@ class Worker:
         self._datagram_moderator = Moderator(timer or reactor, self._intake, failed, pace.delay)
         self._occupancy = Occupancy(boot.connections)
         kinds = lane_kinds(in_c=in_c)
-        self._kept_lane = kinds.kept(reactor, self._moderator, failed, self._intake)
+        kept_pace = KeptPace(self._intake.journal)
+        kept_moderator = Moderator(timer or reactor, self._intake, failed, kept_pace.delay)
+        self._moderators = (self._moderator, self._datagram_moderator, kept_moderator)
+        self._kept_lane = kinds.kept(reactor, kept_moderator, failed, self._intake)
         maker = LaneMaker(
             reactor=reactor,
             boot=boot,
@@ -122,6 +125,7 @@ class Worker:
             batches=self._batches,
             moderator=self._moderator,
             datagram_moderator=self._datagram_moderator,
+            kept_moderator=kept_moderator,
             pace=pace,
             occupancy=self._occupancy,
             kept_lane=self._kept_lane,
@@ -233,8 +237,8 @@ class Worker:
 
         Return for how many seconds clients have to wait for the confirmation of batches.
         """
-        self._moderator.stop()
-        self._datagram_moderator.stop()
+        for moderator in self._moderators:
+            moderator.stop()
         self._kept_lane.start()
         self._intake.settle()
         longest = LONGEST_CONFIRMATION if heard and self._batches.are_under_way else 0.0
@@ -257,8 +261,8 @@ class Worker:
         for factory in self._factories.values():
             factory.retire()
         self._intake.settle()
-        self._moderator.rest()
-        self._datagram_moderator.rest()
+        for moderator in self._moderators:
+            moderator.rest()
         self._wait_gone(done)
 
     def _kept(self) -> Iterator[LineProtocol]:

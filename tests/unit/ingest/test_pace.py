@@ -8,13 +8,37 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.ingest import datagrams, pace
 from statsd_tcp.ingest.datagrams import DatagramLane
-from statsd_tcp.ingest.moderation import INTERVAL, Moderator
-from statsd_tcp.ingest.pace import LONGEST, Pace, PacedSocket
+from statsd_tcp.ingest.moderation import BACKLOGGED, INTERVAL, Moderator
+from statsd_tcp.ingest.pace import LONGEST, MUCH, KeptPace, Pace, PacedSocket
 from statsd_tcp.kernel.accept_queue import receive_memory
+from statsd_tcp.ledger.cells import ledger_cells
+from statsd_tcp.ledger.journal import Journal
 from tests.unit.ingest.loopback import IngestTestCase, wait_readable
 
 MILLISECOND = 1_000_000
 LARGE = 1 << 23
+
+
+class KeptPaceTests(SynchronousTestCase):
+    """Connections that stay are polled seldom, unless they bring much."""
+
+    def test_delay(self) -> None:
+        """The longest delay while they bring little; an interval while they bring much; none if not all were read."""
+        cells = memoryview(bytearray(8 * len(ledger_cells(["tcp:1"])))).cast("Q")
+        journal = Journal(memoryview(bytearray(1 << 20)), cells)
+        pace = KeptPace(journal)
+        line, much = b"a:1|c\n", b"x" * MUCH + b"\n"
+        for brought, found, delay in (
+            (b"", 0, LONGEST),
+            (line, BACKLOGGED - 1, LONGEST),
+            (much, 1, INTERVAL),
+            (line, 1, LONGEST),
+            (much, BACKLOGGED, 0.0),
+            (line, BACKLOGGED, 0.0),
+        ):
+            if brought:
+                journal.append(0, brought, 0, len(brought), 0)
+            self.assertEqual(delay, pace.delay(found))
 
 
 class PaceTests(SynchronousTestCase):
