@@ -21,9 +21,9 @@ REHEARSED = b"STATSCOUNTER_CHECK="
 GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "socket", 7: "socket", 8: "sources"}
 """What a worker finds at the numbers that it does not choose itself; the channel at 3 it has at another one by then."""
 
-OPENED = Counter({"ledger": 1, "sources": 1, "socket": 1, "pipe": 2, "eventpoll": 4})
+OPENED = Counter({"ledger": 1, "sources": 1, "socket": 1, "pipe": 2, "eventpoll": 5})
 """What it has elsewhere: the maps of the ledger and of the sources, the channel, and epolls: the reactor's, one for
-connections that stay, and one for each of the two moderators."""
+connections that stay, and one for each of the three moderators."""
 
 
 def opened(pid: int) -> dict[int, str]:
