@@ -21,9 +21,10 @@ from statsd_tcp.settings.endpoints import Endpoint
 from statsd_tcp.settings.settings import Settings
 from statsd_tcp.settings.state_folder import default_state_directory
 from statsd_tcp.sockets.activation import activated_descriptors, describe_sockets
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
-from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog
+from statsd_tcp.sockets.listener import BoundListener, listen_backlog
 from statsd_tcp.sockets.tls import TlsError, read_tls
 from statsd_tcp.sockets.unix import PathInUseError
 from statsd_tcp.state.folder import STORE, StateError, check_state, files_in, open_state

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from statsd_tcp.reload.rehearsal import RefusedError, Wanted
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.inherited import same_address
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.start_plan import Plan
 
 __all__ = ["bind_wanted"]

@@ -272,4 +272,4 @@ class Reload:
 
 def _inherited(listener: BoundListener) -> InheritedListener:
     rows = [[one.fileno() for one in row] for row in listener.sockets]
-    return InheritedListener(listener.endpoint, listener.port, rows, ordered=listener.ordered)
+    return InheritedListener(listener.endpoint, listener.port, rows, ordered=listener.ordered, own=listener.own)

@@ -11,8 +11,9 @@ import msgspec
 from twisted.logger import Logger
 
 from statsd_tcp.settings.endpoints import Endpoint
+from statsd_tcp.sockets.binding import bind_row, share
 from statsd_tcp.sockets.bpf import let_in
-from statsd_tcp.sockets.listener import BoundListener, bind_row, share
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.tls import read_tls
 
 __all__ = ["InheritedListener", "InheritedSockets", "same_address"]
@@ -21,7 +22,8 @@ __all__ = ["InheritedListener", "InheritedSockets", "same_address"]
 class InheritedListener(msgspec.Struct, frozen=True):
     """A listener's sockets by their descriptors: for each worker one of each address family.
 
-    ``ordered`` is that of `BoundListener`. ``spare`` are sockets that release 0.1.0 bound ahead; they are closed.
+    ``ordered`` and ``own`` are those of `BoundListener`; earlier releases do not tell the latter. ``spare`` are sockets
+    that release 0.1.0 bound ahead; they are closed.
     """
 
     endpoint: Endpoint
@@ -29,6 +31,7 @@ class InheritedListener(msgspec.Struct, frozen=True):
     rows: list[list[int]]
     spare: list[list[int]] = []
     ordered: bool = True
+    own: bool = False
 
 
 def same_address(one: Endpoint, other: Endpoint) -> bool:
@@ -58,6 +61,8 @@ class InheritedSockets:
         self.rest: dict[int, list[socket.socket]] = {}
         self.shrunk: list[tuple[list[socket.socket], int]] = []
         """Groups that have more sockets than workers: all their sockets in order, and how many stay."""
+        self.given_up: list[BoundListener] = []
+        """The listeners of which nothing is used any longer; their sockets are in ``rest``."""
 
     def take(self, endpoint: Endpoint, workers: int) -> BoundListener | None:
         """Return the listener for an endpoint out of the sockets with its address; None if there are none.
@@ -73,7 +78,9 @@ class InheritedSockets:
     def settle(self) -> None:
         """Move the unused sockets to `rest`."""
         for listener in self._left:
-            self._leave(self._rows([*listener.rows, *listener.spare]), 0)
+            rows = self._rows(listener.rows)
+            self.given_up.append(BoundListener(listener.endpoint, listener.port, rows, own=listener.own))
+            self._leave([*rows, *self._rows(listener.spare)], 0)
         self._left = []
 
     def abandon(self) -> int:
@@ -83,6 +90,7 @@ class InheritedSockets:
             one.close()
         self.rest.clear()
         self.shrunk.clear()
+        self.given_up.clear()
         return len(unwanted)
 
     def _revive(self, listener: InheritedListener, endpoint: Endpoint, workers: int) -> BoundListener:
@@ -90,11 +98,12 @@ class InheritedSockets:
         self._leave(self._rows(listener.spare), 0)
         tls = read_tls(endpoint.tls) if endpoint.tls is not None else None
         if endpoint.path:
-            return BoundListener(endpoint, 0, share(next(row[0] for row in rows if row), endpoint, workers))
+            one = next(row[0] for row in rows if row)
+            return BoundListener(endpoint, 0, share(one, endpoint, workers), own=listener.own)
         for _ in range(len(rows), workers):
             rows.append(self._one_more(endpoint, rows))
         ordered = listener.ordered
-        found = BoundListener(endpoint, listener.port, rows[:workers], tls, ordered=ordered)
+        found = BoundListener(endpoint, listener.port, rows[:workers], tls, ordered=ordered, own=listener.own)
         if len(rows) > workers:
             self._shrink(BoundListener(endpoint, listener.port, rows, ordered=ordered), workers)
         return found

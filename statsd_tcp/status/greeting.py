@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from statsd_tcp import __version__, native
 from statsd_tcp.settings.long_times import long_times
 from statsd_tcp.settings.settings import Settings
-from statsd_tcp.sockets.listener import BoundListener, receive_buffer
+from statsd_tcp.sockets.binding import receive_buffer
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.start_plan import Plan
 from statsd_tcp.words import span
 

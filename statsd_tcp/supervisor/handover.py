@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -32,7 +33,10 @@ HANDSHAKES = 0.5
 
 
 class Handover:
-    """One round of replacing. ``finished`` is called when all is as the new configuration wants it."""
+    """One round of replacing. ``finished`` is called when all is as the new configuration wants it.
+
+    ``kept``: systemd keeps the sockets, and may pass them again at the next start.
+    """
 
     _log = Logger()
 
@@ -44,7 +48,10 @@ class Handover:
         slots: Slots,
         finished: Callable[[], object],
         steering: Steering | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
+        self._kept = kept
         self._steering = steering or Steering()
         self._reactor = reactor
         self._children = children
@@ -70,6 +77,7 @@ class Handover:
             self._adopt(worker, ledger_folder)
         for group, stay in self._inherited.shrunk:
             self._steer(group, stay)
+        self._turn_away()
         self._queue = [slot for slot in self._slots.present if slot.current is not None]
         self._call = self._reactor.callLater(0, self._next)
 
@@ -87,6 +95,15 @@ class Handover:
             self._children.inherit(worker.pid).kill()
             return
         self._slots.of(worker.number).adopt(worker, ledger)
+
+    def _turn_away(self) -> None:
+        """Have no more clients come to the listeners that are given up: their workers read the queues for good."""
+        for listener in self._inherited.given_up:
+            if not (self._kept and listener.endpoint.path):
+                # Else clients that come until the sockets are closed are reset.
+                with suppress(OSError):
+                    listener.turn_away()
+        self._inherited.given_up.clear()
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The end of the service: no handshake begins, workers hand over what they have, sockets are closed, all is committed.
+"""The end of the service: no connection begins, workers hand over what they have, sockets are closed, all is committed.
 
 A connection that the kernel has completed is established for its client. If it waits in a queue when the socket is
 closed, it is reset, and a balancer in front may tell its own client that all went well. So nothing new may come into
@@ -7,8 +7,7 @@ the queues before the workers read them to their end.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -18,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from statsd_tcp.commit.committer import Committer
-from statsd_tcp.sockets.bpf import let_in, turn_away
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.slots import Slots
 from statsd_tcp.words import in_words
@@ -62,7 +60,7 @@ class Shutdown:
         stopped = self._stopped = Deferred[None]()
         self._deadline = self._reactor.callLater(seconds, self._out_of_time)
         self._end = self._reactor.seconds() + seconds
-        self._set(turn_away)
+        self._each(lambda one: one.turn_away())
         for slot in self._slots:
             slot.stop(seconds)
         self.check()
@@ -81,7 +79,7 @@ class Shutdown:
     def _commit(self, stopped: Deferred[None]) -> None:
         """Close the sockets, and commit what there is, within the rest of the time or `LAST_COMMIT`."""
         # Other processes may have copies of sockets that were passed to us.
-        self._set(let_in)
+        self._each(lambda one: one.let_in())
         for listener in self._listeners:
             listener.close()
         left = max(0.0, self._end - self._reactor.seconds())
@@ -93,20 +91,14 @@ class Shutdown:
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
 
-    def _set(self, how: Callable[[socket.socket], None]) -> None:
+    def _each(self, do: Callable[[BoundListener], None]) -> None:
         if self._kept:
             return
         try:
-            for one in self._tcp_sockets():
-                how(one)
+            for listener in self._listeners:
+                do(listener)
         except OSError as error:
             self._log.warn("clients that connect at the last moment are reset: {error}", error=in_words(error))
-
-    def _tcp_sockets(self) -> Iterator[socket.socket]:
-        for listener in self._listeners:
-            if listener.stream and not listener.endpoint.path:
-                for row in listener.sockets:
-                    yield from row
 
     def _out_of_time(self) -> None:
         self._deadline = None

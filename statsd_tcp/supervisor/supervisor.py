@@ -109,7 +109,7 @@ class Supervisor(Service):
         self._steering = Steering(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._slots.present, plan.listeners, steering=self._steering)
         self._handover = Handover(
-            reactor, children, plan.inherited, self._slots, events.reloaded, steering=self._steering
+            reactor, children, plan.inherited, self._slots, events.reloaded, self._steering, kept=kept
         )
         self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall, plan.commit_period)
         self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer, kept=kept)

@@ -22,6 +22,7 @@ __all__ = [
     "read_end",
     "reset",
     "reset_at_close",
+    "unix_client",
 ]
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
@@ -45,6 +46,16 @@ def half_close(port: int, data: bytes, host: str = "127.0.0.1") -> None:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         read_end(connection)
+
+
+def unix_client(path: str, data: bytes) -> None:
+    """Send everything over a Unix stream socket, and wait for the server to close."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(path)
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
 
 
 def in_pieces(port: int, pieces: list[bytes], arrived: Callable[[], object]) -> None:
@@ -135,6 +146,12 @@ class Burst:
         """Wait until this many have ended."""
         until(lambda: self.done >= number, f"{number} clients have ended")
 
+    def stop(self) -> Burst:
+        """Begin with no further client."""
+        with self._lock:
+            self._left = 0
+        return self
+
     def join(self) -> Outcome:
         """Wait for the last client."""
         for thread in self._threads:
@@ -159,7 +176,7 @@ class Burst:
     def _outcome(self) -> str:
         try:
             self._client()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return "refused"
         except OSError:
             return "broken"

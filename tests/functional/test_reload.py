@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from statsd_tcp.reload.rehearsal import VARIABLE
-from tests.functional.clients import bare, connect, half_close, read_end
+from tests.functional.clients import Burst, bare, connect, half_close, read_end, unix_client
 from tests.functional.conftest import ServiceMaker
 from tests.functional.load import Load, Sent
 from tests.functional.metrics import Difference, Metrics
@@ -24,6 +24,9 @@ from tests.ports import free_port
 
 LINE = b"hits:1|c\n"
 COMPLETE = "the reload is complete"
+MOST = 200_000
+"""Clients of a load that is stopped sooner."""
+
 SIGNALS = (signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -282,6 +285,26 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
         with pytest.raises(ConnectionRefusedError):
             connect(more)
     assert exact(service, before, lines.sent, bares.sent).connections("more") == (1, {"eof": 1})
+
+
+def test_listeners_that_go(start_service: ServiceMaker, folder: Path) -> None:
+    """Clients of listeners that a reload gives up are served or refused, and none is cut off."""
+    file, more = folder / "statscounter.toml", free_port()
+    goes = [f"tcp:{more}:{LOOPBACK}:name=more", f"unix:{folder}/s:name=path"]
+    file.write_text(f'listen = ["{LINES}", "{goes[0]}", "{goes[1]}"]\n')
+    service = start_service(more=[f"--config={file}"], without=["--listen"], workers=2)
+    before = service.metrics()
+    clients = {"more": lambda: half_close(more, LINE), "path": lambda: unix_client(f"{folder}/s", LINE)}
+    bursts = {label: Burst(client, MOST, 2).start() for label, client in clients.items()}
+    file.write_text(f'listen = ["{LINES}"]\n')
+    hup(service)
+    outcomes = {label: burst.stop().join() for label, burst in bursts.items()}
+    added = Difference(before, service.settled())
+    for label, (completed, refused, broken) in outcomes.items():
+        assert broken == 0
+        assert refused > 0
+        assert added.connections(label) == (completed, {"eof": completed})
+    assert added.total("hits") == sum(outcome.completed for outcome in outcomes.values())
 
 
 def test_daemon(make_service: ServiceMaker, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.functional.clients import Burst
+from tests.functional.clients import Burst, unix_client
 from tests.functional.metrics import Difference, Metrics
 from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import PATIENCE, until
@@ -66,16 +66,6 @@ def service(
 def path_of(service: Service, label: str) -> str:
     """Return the path of a socket, or its abstract name behind an ``@``."""
     return next(word for word in service.command if f":name={label}" in word).split(":")[1]
-
-
-def unix_client(path: str, data: bytes) -> None:
-    """Send everything over a Unix stream socket, and wait for the server to close."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(PATIENCE)
-        client.connect(path)
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        assert client.recv(1) == b""
 
 
 def packet(data: bytes) -> bytes:
@@ -155,6 +145,20 @@ def test_worker_killed(service: Service) -> None:
     lost = closed.get("killed", 0) + 4 * NUMBER - accepted
     assert outcome.broken <= lost
     assert 4 * NUMBER - lost <= added.total("a") <= 4 * NUMBER
+
+
+def test_stop_under_load(start_service: ServiceMaker, folder: Path) -> None:
+    """A stop under load cuts off no client of a Unix socket: those that come too late are refused, and all counted."""
+    service = start_service(workers=2, listen=[f"unix:{folder}/s:name=stream"])
+    before = service.metrics()
+    burst = Burst(lambda: unix_client(f"{folder}/s", b"a:1|c\n"), 5000).start()
+    burst.reach(500)
+    service.stop()
+    completed, refused, broken = burst.join()
+    assert broken == 0
+    assert refused > 0
+    added = Difference(before, service.start().metrics())
+    assert added.connections("stream")[0] == added.total("a") == completed
 
 
 def test_killed_service(start_service: ServiceMaker, folder: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 from statsd_tcp.settings.endpoints import parse_http
-from statsd_tcp.sockets.listener import bind_listener
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.web.service import WebService
 from tests.reactor.peer import LOOPBACK, Peer
 

@@ -31,7 +31,7 @@ _UDP_SMALL = 768
 """Bytes that a small datagram takes of a receive buffer (its truesize)."""
 
 UDP_BUFFER = 4 << 20
-"""Bytes that the service asks for, see `statsd_tcp.sockets.listener`. The kernel doubles what is asked for."""
+"""Bytes that the service asks for, see `statsd_tcp.sockets.binding`. The kernel doubles what is asked for."""
 
 
 def open_files(facts: Facts, goal: Goal) -> Judgement:

@@ -21,7 +21,7 @@ from statsd_tcp.reload.command_line import Again
 from statsd_tcp.reload.rehearsal import Wanted
 from statsd_tcp.reload.reload import SIGNALS, Reload
 from statsd_tcp.settings.endpoints import parse_listen
-from statsd_tcp.sockets.listener import bind_listener
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE
 from tests.unit.descriptors import open_here

@@ -17,7 +17,8 @@ from statsd_tcp.reload.new_listeners import bind_wanted
 from statsd_tcp.reload.rehearsal import RefusedError, Wanted
 from statsd_tcp.reload.reload import Reload
 from statsd_tcp.settings.endpoints import parse_listen
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.binding import bind_listener
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.status.systemd import Notifier
 from statsd_tcp.supervisor.manifest import VARIABLE, Manifest, read_manifest, write_manifest
 

@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import inherited as inherited_module
 from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
+from statsd_tcp.sockets.binding import bind_listener, bind_row
 from statsd_tcp.sockets.bpf import Instruction, attach
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
-from statsd_tcp.sockets.listener import BoundListener, bind_listener, bind_row
+from statsd_tcp.sockets.listener import BoundListener
 
 
 def left(listener: BoundListener) -> InheritedListener:
@@ -167,8 +168,21 @@ class InheritedSocketsTests(SynchronousTestCase):
         listener = left(before)
         inherited = InheritedSockets([listener])
         inherited.settle()
-        self.assertEqual(2, inherited.abandon())
+        self.assertEqual([before.port], [one.port for one in inherited.given_up])
+        self.assertEqual((2, []), (inherited.abandon(), inherited.given_up))
         self.assertRaises(OSError, os.fstat, listener.rows[0][0])
+
+    def test_whose(self) -> None:
+        """A listener that an earlier image made is our own; one that systemd or an earlier release left may not be."""
+        before = self.bind("tcp:0:interface=127.0.0.1")
+        self.assertTrue(before.own)
+        for own in (True, False):
+            listeners = [msgspec.structs.replace(left(before), own=own) for _ in range(2)]
+            inherited = InheritedSockets(listeners)
+            self.assertEqual(own, self.take(inherited, before.endpoint, 2).own)
+            inherited.settle()
+            self.assertEqual([own], [one.own for one in inherited.given_up])
+            inherited.abandon()
 
 
 class ActivationTests(SynchronousTestCase):

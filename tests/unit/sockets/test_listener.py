@@ -14,8 +14,9 @@ from statsd_tcp import native
 from statsd_tcp.kernel.accept_queue import read_queue, receive_drops
 from statsd_tcp.kernel.segments import ask_for_segments, gives_segments
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
-from statsd_tcp.sockets import listener as sockets
-from statsd_tcp.sockets.listener import BoundListener, bind_listener, listen_backlog, stop_listening
+from statsd_tcp.sockets import binding
+from statsd_tcp.sockets.binding import bind_listener
+from statsd_tcp.sockets.listener import BoundListener, listen_backlog, stop_listening
 from tests.unit.ingest.loopback import wait_for
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
@@ -78,6 +79,23 @@ class BindTests(SocketTestCase):
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", listener.port))
 
+    def test_turned_away(self) -> None:
+        """No further connection begins at a TCP listener until they are let in; what waits is accepted."""
+        listener = self.bind(parse_listen(LOOPBACK))
+        listener.listen(16)
+        ((one,),) = listener.sockets
+        self.addCleanup(socket.create_connection(("127.0.0.1", listener.port)).close)
+        wait_for(lambda: read_queue(one).length == 1)
+        listener.turn_away()
+        one.accept()[0].close()
+        with socket.socket() as client:
+            client.setblocking(False)
+            self.assertEqual(errno.EINPROGRESS, client.connect_ex(("127.0.0.1", listener.port)))
+            self.assertEqual(errno.EALREADY, client.connect_ex(("127.0.0.1", listener.port)))
+        listener.let_in()
+        socket.create_connection(("127.0.0.1", listener.port)).close()
+        wait_for(lambda: read_queue(one).length == 1)
+
     def test_every_connection_has_one_socket(self) -> None:
         """Connections to a group are spread over its queues, each in exactly one."""
         listener = self.bind(parse_count(LOOPBACK), 3)
@@ -100,26 +118,26 @@ class BindTests(SocketTestCase):
 
     def test_without_ipv6(self) -> None:
         """A machine without IPv6 has the IPv4 sockets alone."""
-        bind_group = sockets._bind_group
+        bind_group = binding._bind_group
 
         def without_ipv6(endpoint: Endpoint, family: int, *rest: object) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 raise OSError(errno.EAFNOSUPPORT, "no such family")
             return bind_group(endpoint, family, *rest)  # type: ignore[arg-type]
 
-        self.patch(sockets, "_bind_group", without_ipv6)
+        self.patch(binding, "_bind_group", without_ipv6)
         self.assertEqual([1, 1], [len(row) for row in self.bind(parse_listen("tcp:0"), 2).sockets])
 
     def test_another_error_of_ipv6(self) -> None:
         """Any other error is reported as it is, even when the kernel may choose the port."""
-        bind_group = sockets._bind_group
+        bind_group = binding._bind_group
 
         def out_of_descriptors(endpoint: Endpoint, family: int, *rest: object) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 raise OSError(errno.EMFILE, "too many")
             return bind_group(endpoint, family, *rest)  # type: ignore[arg-type]
 
-        self.patch(sockets, "_bind_group", out_of_descriptors)
+        self.patch(binding, "_bind_group", out_of_descriptors)
         self.assertEqual(errno.EMFILE, self.assertRaises(OSError, self.bind, parse_listen("tcp:0")).errno)
 
     def test_ipv6_only(self) -> None:

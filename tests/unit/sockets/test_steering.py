@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
 from statsd_tcp.sockets import steering
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.bpf import Instruction, attach
-from statsd_tcp.sockets.listener import BoundListener, bind_listener
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import Steering
 
 CLIENTS = 12

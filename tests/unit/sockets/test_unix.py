@@ -13,7 +13,8 @@ from statsd_tcp.doctor.checks import memory
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import Endpoint, parse_listen
 from statsd_tcp.sockets import unix as unix_sockets
-from statsd_tcp.sockets.listener import UDP_BUFFER, BoundListener, bind_listener
+from statsd_tcp.sockets.binding import UDP_BUFFER, bind_listener
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.unix import PathInUseError, bind_unix, is_stale, remove_path
 from tests.unit.folders import make_folder
 
@@ -221,6 +222,31 @@ class ListenerTests(UnixSocketTestCase):
             listener.close()
         (place,) = places
         self.assertEqual([0, 0, 1], sorted(place))
+
+    def test_turned_away(self) -> None:
+        """No further connection begins, and what waits is accepted; a socket that may be another's stays as it is."""
+        listener = self.listener("unix", 2)
+        listener.listen(7)
+        listener.own = False
+        listener.turn_away()
+        with socket.socket(socket.AF_UNIX) as waiting, socket.socket(socket.AF_UNIX) as late:
+            waiting.connect(self.short)
+            waiting.sendall(b"a:1|c")
+            listener.own = True
+            listener.turn_away()
+            self.assertRaises(ConnectionRefusedError, late.connect, self.short)
+            accepted, _ = listener.sockets[0][0].accept()
+            with accepted:
+                self.assertEqual(b"a:1|c", accepted.recv(16))
+        self.assertRaises(BlockingIOError, listener.sockets[0][0].accept)
+
+    def test_datagrams_go_on(self) -> None:
+        """Who sends datagrams is not turned away: there is no queue that a client believes to be served."""
+        listener = self.listener("unixgram", 1)
+        listener.turn_away()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.sendto(b"a:1|c", self.short)
+        self.assertEqual(b"a:1|c", listener.sockets[0][0].recv(16))
 
     def test_end(self) -> None:
         """At the end the file is gone, and nothing is said to be wrong if it was already."""

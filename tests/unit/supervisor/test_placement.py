@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from types import SimpleNamespace
@@ -13,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.kernel.process_stats import only_processor
-from statsd_tcp.settings.endpoints import parse_count
+from statsd_tcp.settings.endpoints import Endpoint, parse_count
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
-from statsd_tcp.sockets.listener import bind_listener
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
@@ -94,6 +95,20 @@ class GoneTests(WorkersTestCase):
         Handover(clock, self.children, inherited, NO_SLOTS, list).begin([], self.ledger_folder)
         clock.pump([0, HANDSHAKES, HANDSHAKES])
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
+
+    def test_turned_away(self) -> None:
+        """While its workers are replaced no client can connect; to a Unix socket that systemd may pass again, any."""
+        for kept in (False, True):
+            before = bind_listener(Endpoint("unix", path=f"@statscounter-test-{os.getpid()}-{kept}"), 1)
+            before.listen(64)
+            name = before.sockets[0][0].getsockname()
+            listener = InheritedListener(before.endpoint, 0, [[before.sockets[0][0].detach()]], own=True)
+            inherited = InheritedSockets([listener])
+            inherited.settle()
+            self.addCleanup(inherited.abandon)
+            Handover(Clock(), self.children, inherited, NO_SLOTS, list, kept=kept).begin([], self.ledger_folder)
+            with socket.socket(socket.AF_UNIX) as client:
+                self.assertEqual(0 if kept else errno.ECONNREFUSED, client.connect_ex(name))
 
 
 class ShrinkTests(WorkersTestCase):

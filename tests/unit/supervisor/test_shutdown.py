@@ -10,30 +10,30 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.settings.endpoints import parse_listen
+from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.supervisor.shutdown import Shutdown
-
-ATTACH, DETACH = 26, 27
-"""SO_ATTACH_FILTER and SO_DETACH_FILTER."""
-
 
 DRAIN_TIMEOUT = 7.0
 
 
-class Sockets:
-    """A listener with one socket, and the log of what is done to it and to the workers."""
+class Listener(BoundListener):
+    """A listener without sockets, and the log of what is done to it and to the workers."""
 
-    def __init__(self, path: str = "", *, stream: bool = True, fails: bool = False) -> None:
-        self.log: list[object] = []
-        self.stream = stream
-        self.endpoint = SimpleNamespace(path=path)
-        self.sockets = [[self]]
+    def __init__(self, *, fails: bool = False) -> None:
+        super().__init__(parse_listen("tcp:0:interface=127.0.0.1"), 0, [[]])
+        self.log: list[str] = []
         self._fails = fails
 
-    def setsockopt(self, level: int, option: int, value: object) -> None:
-        """Note the option."""
-        self.log.append(option)
+    def turn_away(self) -> None:
+        """Note it, and fail if it has to."""
+        self.log.append("turned away")
         if self._fails:
             raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    def let_in(self) -> None:
+        """Note it."""
+        self.log.append("let in")
 
     def close(self) -> None:
         """Note that it is closed."""
@@ -44,19 +44,19 @@ class Sockets:
         self.log.append("workers end" if seconds == DRAIN_TIMEOUT else f"workers end after {seconds} s")
 
 
-def stopped(sockets: Sockets, *, kept: bool = False) -> list[object]:
-    """Stop a service with these sockets, and return what was done."""
-    slots = Slots([sockets])
+def stopped(listener: Listener, *, kept: bool = False) -> list[str]:
+    """Stop a service with this listener, and return what was done."""
+    slots = Slots([listener])
     committer = SimpleNamespace(finish=lambda seconds: succeed(None), close=lambda: succeed(None), failure="")
-    shutdown = Shutdown(Clock(), cast(Any, slots), [cast(Any, sockets)], cast(Any, committer), kept=kept)
+    shutdown = Shutdown(Clock(), cast(Any, slots), [listener], cast(Any, committer), kept=kept)
     done: Deferred[None] = shutdown.begin(DRAIN_TIMEOUT)
     slots.are_empty = True
     shutdown.check()
     assert done.called
-    return sockets.log
+    return listener.log
 
 
-class Slots(list[Sockets]):
+class Slots(list[Listener]):
     """Workers that end when the test says so."""
 
     are_empty = False
@@ -66,18 +66,13 @@ class ShutdownTests(SynchronousTestCase):
     """Clients that come while the queues are read to their end."""
 
     def test_turned_away(self) -> None:
-        """No handshake begins until the sockets are closed; the filter goes first, for there may be copies."""
-        self.assertEqual([ATTACH, "workers end", DETACH, "closed"], stopped(Sockets()))
+        """No connection begins until the sockets are closed; they are let in at the end, for there may be copies."""
+        self.assertEqual(["turned away", "workers end", "let in", "closed"], stopped(Listener()))
 
     def test_kept(self) -> None:
         """Where systemd keeps the sockets clients may wait in their queues."""
-        self.assertEqual(["workers end", "closed"], stopped(Sockets(), kept=True))
-
-    def test_others(self) -> None:
-        """Datagrams and Unix sockets know no handshake."""
-        for sockets in (Sockets(stream=False), Sockets("/run/socket")):
-            self.assertEqual(["workers end", "closed"], stopped(sockets))
+        self.assertEqual(["workers end", "closed"], stopped(Listener(), kept=True))
 
     def test_refused(self) -> None:
         """A kernel that has no such filter keeps no service from stopping."""
-        self.assertEqual([ATTACH, "workers end", DETACH, "closed"], stopped(Sockets(fails=True)))
+        self.assertEqual(["turned away", "workers end", "let in", "closed"], stopped(Listener(fails=True)))

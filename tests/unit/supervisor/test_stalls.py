@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import parse_count, parse_listen
-from statsd_tcp.sockets.listener import bind_listener
+from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor import stalls
 from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, STARTED_AFTER, StallWatch
