@@ -22,9 +22,7 @@ from statsd_tcp.ingest.lane import AcceptLane
 from statsd_tcp.ingest.lane_kinds import LaneKinds
 from statsd_tcp.ingest.limits import ListenerLimits, WorkerLimits
 from statsd_tcp.ingest.line_lane import LineLane
-from statsd_tcp.ingest.moderation import Moderator
 from statsd_tcp.ingest.occupancy import Occupancy
-from statsd_tcp.ingest.pace import Pace
 from statsd_tcp.ingest.protocol import LineFactory, MakeProtocol
 from statsd_tcp.ingest.sources import ListenerSources, WorkerSources
 from statsd_tcp.ingest.storing import StoringProtocol
@@ -33,6 +31,7 @@ from statsd_tcp.ledger.cells import ListenerCells
 from statsd_tcp.sockets.tls import server_context
 from statsd_tcp.wire.grammar import Grammar
 from statsd_tcp.workers.channel import Boot, LaneSpec
+from statsd_tcp.workers.moderators import Moderators
 
 __all__ = ["LaneMaker"]
 
@@ -52,10 +51,7 @@ class LaneMaker:
     kinds: LaneKinds
     intake: Intake
     batches: BatchIntake
-    moderator: Moderator
-    datagram_moderator: Moderator
-    kept_moderator: Moderator
-    pace: Pace
+    moderators: Moderators
     occupancy: Occupancy
     kept_lane: KeptLane
     sources: WorkerSources | None
@@ -70,7 +66,7 @@ class LaneMaker:
             return self._datagrams(spec, sources)
         listener = socket.socket(spec.family, socket.SOCK_STREAM, 0, fileno=spec.descriptor)
         listener.setblocking(False)
-        serving = (self.reactor, listener, self.cells, self.indexes[spec.index], self.moderator, self.failed)
+        serving = (self.reactor, listener, self.cells, self.indexes[spec.index], self.moderators.coming, self.failed)
         if spec.kind == "count":
             return self.kinds.counting(*serving, sources, self._limit(spec))
         return self._kind_of(spec)(
@@ -89,14 +85,14 @@ class LaneMaker:
     def _datagrams(self, spec: LaneSpec, sources: ListenerSources | None) -> DatagramLane:
         port = socket.socket(spec.family, socket.SOCK_DGRAM, 0, fileno=spec.descriptor)
         if spec.family == socket.AF_UNIX:
-            serving = (self.reactor, port, self.intake, spec.index, self.moderator, self.failed)
+            serving = (self.reactor, port, self.intake, spec.index, self.moderators.coming, self.failed)
             return UnixDatagramLane(*serving, self.kinds.read_datagrams)
         comes_at_once = gives_segments(port)
         return (SegmentLane if comes_at_once else DatagramLane)(
-            *(self.reactor, port, self.intake, spec.index, self.datagram_moderator, self.failed),
+            *(self.reactor, port, self.intake, spec.index, self.moderators.datagrams, self.failed),
             self.kinds.read_segments if comes_at_once else self.kinds.read_datagrams,
             sources,
-            self.pace,
+            self.moderators.pace,
         )
 
     def _limit(self, spec: LaneSpec) -> ListenerLimits | None:
@@ -129,7 +125,7 @@ class LaneMaker:
             self.reactor,
             self.cells,
             self.indexes[spec.index],
-            self.kept_moderator,
+            self.moderators.kept,
             self.occupancy,
             self.boot.idle_timeout,
             self.boot.first_byte_timeout,

@@ -80,7 +80,7 @@ class ChildEndTests(WorkersTestCase):
         """Close what the worker has taken."""
         worker = self.process._worker
         if worker is not None:
-            worker._moderator.stop()
+            worker._moderators.coming.stop()
             for lane in worker._lanes:
                 os.close(lane._port.detach())
 

@@ -302,7 +302,7 @@ class ServingTests(WorkerTestCase):
         """An answer covers the journal to its end, also what was waiting to be tallied with the next poll."""
         client = self.connect()
         self.turn()
-        self.worker._moderator.busy = True
+        self.worker._moderators.coming.busy = True
         client.send(b"a:1|c\n")
         self.reactor.turn()
         message, interval = self.collect()
@@ -592,6 +592,34 @@ class DrainTests(WorkerTestCase):
         self.reactor.advance(1)
         self.drain()
         self.assertEqual((3, 0, 3), (self.cell("accepted"), self.cell("evicted"), self.cell("shutdown")))
+
+    def test_retired(self) -> None:
+        """What waits when a successor takes over is taken, whatever the budget: a listener may have been given up."""
+        self.patch(lane_module, "BUDGET", 7)
+        for number in range(20):
+            self.lines(b"a:%d|c\n" % number)
+            self.connect(self.counter)
+        self.worker.retire(lambda: self.done.append(True))
+        self.assertEqual((40, 20), (self.cell("accepted"), self.cell("counted")))
+        self.turn()
+        self.reactor.advance(1)
+        self.assertEqual(({"a": 190.0}, 20), (self.collect()[1].counters, self.cell("eof")))
+
+    def test_retired_under_full_load(self) -> None:
+        """A listener that always has another client does not keep a worker that has a successor."""
+        polls = 0
+
+        def poll(lane: Any) -> int:
+            nonlocal polls
+            polls += 1
+            self.reactor.advance(0.1)
+            return 1
+
+        patch = self.patch(CountLane, "poll", poll)
+        self.worker.retire(lambda: self.done.append(True))
+        patch.restore()
+        self.assertLess(polls, 10)
+        self.assertEqual([True], self.done)
 
     def test_full_and_retired(self) -> None:
         """A worker with a successor cuts off no client, neither for others nor because places were scarce."""
