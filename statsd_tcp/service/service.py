@@ -221,7 +221,9 @@ class Service(OrderedService):
 
     def _start(self) -> None:
         sign_lock(self._lock)
-        if not self._inherited:
+        if self._inherited:
+            self._forget_sockets()
+        else:
             self._health.started_at = self._reactor.seconds()
         # The store imports numpy, whose BLAS would start a thread for each processor; nothing here uses it.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -270,6 +272,12 @@ class Service(OrderedService):
         announce(self._plan, "goes on after a reload")
         self._tell_systemd()
         _keep_what_is_there()
+
+    def _forget_sockets(self) -> None:
+        """Let systemd keep what is given up no longer: clients would wait there, and nothing else could be bound."""
+        for listener in self._plan.inherited.given_up:
+            for worker in range(len(listener.sockets)):
+                self._notifier.forget(kept_name(listener.label, worker))
 
     def _tell_systemd(self) -> None:
         """Let systemd keep the sockets, and report to it that the service is ready."""

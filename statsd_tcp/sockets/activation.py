@@ -28,10 +28,11 @@ _PLACE = "#"
 
 
 class Passed(NamedTuple):
-    """A descriptor that systemd has passed, and what it calls it."""
+    """A descriptor that systemd has passed, and what it calls it; ``is_copied``: it was passed more than once."""
 
     descriptor: int
     name: str = ""
+    is_copied: bool = False
 
 
 def kept_name(label: str, worker: int) -> str:
@@ -78,7 +79,8 @@ def _once_each(passed: Sequence[Passed]) -> list[Passed]:
         status = os.fstat(one.descriptor)
         known = found.setdefault((status.st_dev, status.st_ino), one)
         if known is not one:
-            found[status.st_dev, status.st_ino], other = (one, known) if _place(one) is not None else (known, one)
+            better, other = (one, known) if _place(one) is not None else (known, one)
+            found[status.st_dev, status.st_ino] = better._replace(is_copied=True)
             os.close(other.descriptor)
     return list(found.values())
 
@@ -93,6 +95,9 @@ def _address(descriptor: int) -> tuple[int, Address | None]:
     with socket.socket(fileno=os.dup(descriptor)) as one:
         name, family, stream = one.getsockname(), one.family, one.type == socket.SOCK_STREAM
     if family == socket.AF_UNIX:
+        if not name:
+            # It is not bound, and no client can know it.
+            return family, None
         path = "@" + name[1:].decode() if isinstance(name, bytes) else name
         return family, ("unix" if stream else "unixgram", 0, None, path)
     if family in (socket.AF_INET, socket.AF_INET6):
@@ -107,7 +112,8 @@ def _listener(address: Address, families: dict[int, list[Passed]]) -> InheritedL
     ordered = all(_is_ordered(group) for group in families.values())
     groups = [sorted(group, key=_order) if ordered else group for group in families.values()]
     rows = [[one.descriptor for one in row] for row in zip(*groups, strict=False)]
-    return InheritedListener(endpoint, port, rows, ordered=ordered)
+    own = all(_place(one) is not None and not one.is_copied for group in groups for one in group)
+    return InheritedListener(endpoint, port, rows, ordered=ordered, own=own)
 
 
 def _is_ordered(group: Sequence[Passed]) -> bool:

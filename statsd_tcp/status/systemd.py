@@ -63,6 +63,10 @@ class Notifier:
         if descriptors:
             self._send(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", descriptors)
 
+    def forget(self, name: str) -> None:
+        """Let systemd keep the sockets of that name no longer."""
+        self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
     def _send(self, state: str, descriptors: Sequence[int] = ()) -> None:
         if not self._address:
             return

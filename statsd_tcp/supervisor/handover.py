@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from statsd_tcp.children import Children
 from statsd_tcp.ledger.folder import LedgerFolder
-from statsd_tcp.sockets.bpf import attach, program_without
+from statsd_tcp.sockets.bpf import attach, let_in, program_without
 from statsd_tcp.sockets.inherited import InheritedSockets
 from statsd_tcp.sockets.listener import stop_listening
 from statsd_tcp.sockets.steering import Steering
@@ -33,10 +33,7 @@ HANDSHAKES = 0.5
 
 
 class Handover:
-    """One round of replacing. ``finished`` is called when all is as the new configuration wants it.
-
-    ``kept``: systemd keeps the sockets, and may pass them again at the next start.
-    """
+    """One round of replacing. ``finished`` is called when all is as the new configuration wants it."""
 
     _log = Logger()
 
@@ -48,10 +45,7 @@ class Handover:
         slots: Slots,
         finished: Callable[[], object],
         steering: Steering | None = None,
-        *,
-        kept: bool = False,
     ) -> None:
-        self._kept = kept
         self._steering = steering or Steering()
         self._reactor = reactor
         self._children = children
@@ -97,13 +91,11 @@ class Handover:
         self._slots.of(worker.number).adopt(worker, ledger)
 
     def _turn_away(self) -> None:
-        """Have no more clients come to the listeners that are given up: their workers read the queues for good."""
+        """Let no client come to what is given up: the workers read its queues to their end, and then it is closed."""
         for listener in self._inherited.given_up:
-            if not (self._kept and listener.endpoint.path):
-                # Else clients that come until the sockets are closed are reset.
-                with suppress(OSError):
-                    listener.turn_away()
-        self._inherited.given_up.clear()
+            # Where that cannot be done, those that come last are reset.
+            with suppress(OSError):
+                listener.turn_away()
 
     def _steer(self, group: list[socket.socket], stay: int) -> None:
         try:
@@ -147,6 +139,7 @@ class Handover:
                 # The program goes on choosing among those that stayed.
                 pass
         self._inherited.shrunk.clear()
+        self._inherited.given_up.clear()
         self.running = False
         self._log.info("the reload is complete")
         self._finished()
@@ -160,6 +153,8 @@ def _close(one: socket.socket) -> None:
     if one.family != socket.AF_UNIX and one.type == socket.SOCK_STREAM:
         # systemd may keep a copy, and clients would wait in its queue forever.
         stop_listening(one)
+        with suppress(OSError):
+            let_in(one)
     one.close()
     if is_file:
         remove_path(name)

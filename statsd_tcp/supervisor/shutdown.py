@@ -7,7 +7,8 @@ the queues before the workers read them to their end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -38,18 +39,27 @@ than `docker stop` and systemd lose their patience: whom they kill has said noth
 class Shutdown:
     """Ends the workers in ``slots``. `check` must be called whenever one has ended.
 
-    Of sockets that are ``kept`` by systemd nothing is turned away: clients wait in their queues for the next start.
+    ``given_up`` are the listeners that a reload was closing, as long as it has not. Of sockets that are ``kept`` by
+    systemd nothing is turned away: clients wait in their queues for the next start.
     """
 
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, slots: Slots, listeners: Sequence[BoundListener], committer: Committer, *, kept: bool
+        self,
+        reactor: Any,
+        slots: Slots,
+        listeners: Sequence[BoundListener],
+        given_up: Sequence[BoundListener],
+        committer: Committer,
+        *,
+        kept: bool,
     ) -> None:
         self._kept = kept
         self._reactor = reactor
         self._slots = slots
         self._listeners = listeners
+        self._given_up = given_up
         self._committer = committer
         self._deadline: IDelayedCall | None = None
         self._end = 0.0
@@ -60,7 +70,8 @@ class Shutdown:
         stopped = self._stopped = Deferred[None]()
         self._deadline = self._reactor.callLater(seconds, self._out_of_time)
         self._end = self._reactor.seconds() + seconds
-        self._each(lambda one: one.turn_away())
+        if not self._kept:
+            self._turn_away()
         for slot in self._slots:
             slot.stop(seconds)
         self.check()
@@ -78,9 +89,10 @@ class Shutdown:
 
     def _commit(self, stopped: Deferred[None]) -> None:
         """Close the sockets, and commit what there is, within the rest of the time or `LAST_COMMIT`."""
-        # Other processes may have copies of sockets that were passed to us.
-        self._each(lambda one: one.let_in())
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._given_up):
+            # Other processes may have copies of sockets that were passed to us.
+            with suppress(OSError):
+                listener.let_in()
             listener.close()
         left = max(0.0, self._end - self._reactor.seconds())
         finished = maybeDeferred(self._committer.finish, left)
@@ -91,14 +103,15 @@ class Shutdown:
         finished.addErrback(self._log_last)
         finished.chainDeferred(stopped)
 
-    def _each(self, do: Callable[[BoundListener], None]) -> None:
-        if self._kept:
-            return
-        try:
-            for listener in self._listeners:
-                do(listener)
-        except OSError as error:
-            self._log.warn("clients that connect at the last moment are reset: {error}", error=in_words(error))
+    def _turn_away(self) -> None:
+        failed = ""
+        for listener in self._listeners:
+            try:
+                listener.turn_away()
+            except OSError as error:
+                failed = in_words(error)
+        if failed:
+            self._log.warn("clients that connect at the last moment are reset: {error}", error=failed)
 
     def _out_of_time(self) -> None:
         self._deadline = None

@@ -108,11 +108,10 @@ class Supervisor(Service):
         self._slots = Slots(reactor, children, plan, ledger_folder, self, board, limits)
         self._steering = Steering(plan.cpus if plan.settings.steer else ())
         self._stalls = StallWatch(self._slots.present, plan.listeners, steering=self._steering)
-        self._handover = Handover(
-            reactor, children, plan.inherited, self._slots, events.reloaded, self._steering, kept=kept
-        )
+        self._handover = Handover(reactor, children, plan.inherited, self._slots, events.reloaded, self._steering)
         self._rounds = Rounds(reactor, self._slots, committer, self._every_second, wall, plan.commit_period)
-        self._shutdown = Shutdown(reactor, self._slots, plan.listeners, committer, kept=kept)
+        given_up = plan.inherited.given_up
+        self._shutdown = Shutdown(reactor, self._slots, plan.listeners, given_up, committer, kept=kept)
 
     def privilegedStartService(self) -> None:
         """Listen, as long as we may."""

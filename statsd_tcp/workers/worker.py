@@ -17,9 +17,10 @@ from statsd_tcp.aggregate.sums import Sums, new_sums
 from statsd_tcp.aggregate.tally import Tally, tally_for
 from statsd_tcp.clock import NANOSECONDS
 from statsd_tcp.ingest.batches import BatchIntake
+from statsd_tcp.ingest.datagrams import DatagramLane
 from statsd_tcp.ingest.eviction import Eviction
 from statsd_tcp.ingest.intake import Intake
-from statsd_tcp.ingest.lane import CountLane
+from statsd_tcp.ingest.lane import AcceptLane, CountLane
 from statsd_tcp.ingest.lane_kinds import lane_kinds
 from statsd_tcp.ingest.limits import WorkerLimits
 from statsd_tcp.ingest.moderation import Timer
@@ -216,11 +217,15 @@ class Worker:
         """
         self._eviction.stop()
         self._intake.tick = self._ticks()
-        until = self._ticks() + int(LONGEST_LAST_READ * NANOSECONDS)
         for lane in self._lanes:
             lane.stop()
-            while lane.poll() and self._ticks() < until:
-                pass
+        until = self._ticks() + int(LONGEST_LAST_READ * NANOSECONDS)
+        lanes: Sequence[AcceptLane | DatagramLane] = self._lanes
+        while sum(lane.poll() for lane in lanes) and self._ticks() < until:
+            # The successor reads the same socket: datagrams of one client are to keep their order.
+            lanes = [lane for lane in lanes if isinstance(lane, AcceptLane)]
+            self._intake.tick = self._ticks()
+        for lane in self._lanes:
             lane.let_go()
         self._lanes = []
         for factory in self._factories.values():

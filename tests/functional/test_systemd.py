@@ -31,6 +31,7 @@ class Systemd:
         self.notifications.settimeout(PATIENCE)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
+        self.options = ["--listen", f"tcp:{self.port}:interface=127.0.0.1"]
         self.process: subprocess.Popen[bytes] | None = None
         self.log = (folder / "log").open("wb")
 
@@ -39,7 +40,7 @@ class Systemd:
         twistd = Path(sys.executable).with_name("twistd")
         words = [
             str(twistd), "-n", "--pidfile=", "statscounter", "-w", "2", "--count=", "--admin=", "--http=",
-            "--listen", f"tcp:{self.port}:interface=127.0.0.1", "--state-dir", str(self.folder / "state"),
+            "--state-dir", str(self.folder / "state"), *self.options,
         ]  # fmt: skip
         # The variables name the process, which only a shell that becomes it can know.
         fd = self.listener.fileno()
@@ -106,6 +107,25 @@ def test_kept_sockets(systemd: Systemd) -> None:
     """The listening sockets are given to systemd to keep, under the listener's name."""
     kept = systemd.wait_for("FDSTORE")
     assert kept["FDNAME"] == f"tcp_127.0.0.1_{systemd.port}#0"
+
+
+def test_forgotten_sockets(systemd: Systemd) -> None:
+    """Sockets of a listener that a reload gives up are kept no longer, and those of the others go on."""
+    systemd.stop()
+    file, path = systemd.folder / "statscounter.toml", systemd.folder / "s"
+    systemd.options = ["--config", str(file)]
+    stays, goes = f"tcp:{systemd.port}:interface=127.0.0.1", f"unix:{path}:name=goes"
+    file.write_text(f'listen = ["{stays}", "{goes}"]\n')
+    systemd.start()
+    systemd.wait_for("READY")
+    file.write_text(f'listen = ["{stays}"]\n')
+    assert systemd.process is not None
+    systemd.process.send_signal(signal.SIGHUP)
+    assert systemd.wait_for("FDSTOREREMOVE") == {"FDSTOREREMOVE": "1", "FDNAME": "goes#0"}
+    systemd.wait_for("READY")
+    assert not path.exists()
+    systemd.send(b"after:1|c\n")
+    until(lambda: systemd.stored("after") == 1, "the line is in the store")
 
 
 def test_restart_refuses_nobody(systemd: Systemd) -> None:

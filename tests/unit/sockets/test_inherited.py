@@ -257,7 +257,22 @@ class ActivationTests(SynchronousTestCase):
         self.addCleanup(before.close)
         names = ["x.socket", "x.socket", kept_name("lines", 1), kept_name("lines", 0)]
         found = self.passed(before, names, [0, 1, 1, 0])
-        self.assertEqual((2, True), (len(found.rows), found.ordered))
+        self.assertEqual((2, True, False), (len(found.rows), found.ordered, found.own))
+
+    def test_own(self) -> None:
+        """What systemd has kept for us is our own; what belongs to a unit is not."""
+        before = bind_listener(parse_listen("tcp:0:interface=127.0.0.1"), 2)
+        self.addCleanup(before.close)
+        for names, own in (([kept_name("lines", place) for place in range(2)], True), (["x.socket"] * 2, False)):
+            self.assertEqual(own, self.passed(before, names, [0, 1]).own)
+
+    def test_without_a_name(self) -> None:
+        """A socket that is not bound, which no client can know, is left alone."""
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            pair = socket.socketpair(socket.AF_UNIX, kind)
+            for one in pair:
+                self.addCleanup(one.close)
+                self.assertEqual([], describe_sockets([Passed(one.fileno())]))
 
     def test_no_socket(self) -> None:
         """A descriptor that is no socket is left alone."""

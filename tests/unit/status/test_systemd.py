@@ -77,6 +77,11 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual(b"FDSTORE=1\nFDPOLL=0\nFDNAME=tcp_8125#0", data)
         self.assertEqual((socket.SCM_RIGHTS, True), (kind, os.path.sameopenfile(got, one.fileno())))
 
+    def test_forget(self) -> None:
+        """Sockets are to be kept no longer, by their name."""
+        self.notifier().forget("tcp_8125#0")
+        self.assertEqual(b"FDSTOREREMOVE=1\nFDNAME=tcp_8125#0", self.systemd.recv(4096))
+
     def test_nobody(self) -> None:
         """Without systemd nothing is sent, and nothing goes wrong."""
         notifier = Notifier({}, os.getpid())

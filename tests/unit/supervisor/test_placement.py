@@ -21,6 +21,7 @@ from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
+from tests.patience import PATIENCE
 from tests.unit.supervisor.fakes import WorkersTestCase
 from tests.unit.supervisor.test_supervisor import SupervisorTestCase
 
@@ -97,18 +98,36 @@ class GoneTests(WorkersTestCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", before.port))
 
     def test_turned_away(self) -> None:
-        """While its workers are replaced no client can connect; to a Unix socket that systemd may pass again, any."""
-        for kept in (False, True):
-            before = bind_listener(Endpoint("unix", path=f"@statscounter-test-{os.getpid()}-{kept}"), 1)
+        """While its workers are replaced no client can connect; to a Unix socket that may be another's, any."""
+        for own in (False, True):
+            before = bind_listener(Endpoint("unix", path=f"@statscounter-test-{os.getpid()}-{own}"), 1)
             before.listen(64)
             name = before.sockets[0][0].getsockname()
-            listener = InheritedListener(before.endpoint, 0, [[before.sockets[0][0].detach()]], own=True)
+            listener = InheritedListener(before.endpoint, 0, [[before.sockets[0][0].detach()]], own=own)
             inherited = InheritedSockets([listener])
             inherited.settle()
             self.addCleanup(inherited.abandon)
-            Handover(Clock(), self.children, inherited, NO_SLOTS, list, kept=kept).begin([], self.ledger_folder)
+            Handover(Clock(), self.children, inherited, NO_SLOTS, list).begin([], self.ledger_folder)
             with socket.socket(socket.AF_UNIX) as client:
-                self.assertEqual(0 if kept else errno.ECONNREFUSED, client.connect_ex(name))
+                self.assertEqual(errno.ECONNREFUSED if own else 0, client.connect_ex(name))
+
+    def test_let_in(self) -> None:
+        """A process that has a copy of such a socket can listen with it when the reload is complete."""
+        before = bind_listener(parse_count("tcp:0:interface=127.0.0.1"), 1)
+        before.listen(64)
+        copy = before.sockets[0][0].dup()
+        self.addCleanup(copy.close)
+        inherited = InheritedSockets(
+            [InheritedListener(before.endpoint, before.port, [[before.sockets[0][0].detach()]])]
+        )
+        inherited.settle()
+        clock = Clock()
+        Handover(clock, self.children, inherited, NO_SLOTS, list).begin([], self.ledger_folder)
+        clock.pump([0, HANDSHAKES, HANDSHAKES])
+        self.assertEqual([], inherited.given_up)
+        # Its port is another one now: that was the kernel's choice.
+        copy.listen(64)
+        socket.create_connection(copy.getsockname(), PATIENCE).close()
 
 
 class ShrinkTests(WorkersTestCase):

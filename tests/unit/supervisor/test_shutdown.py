@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -44,11 +45,11 @@ class Listener(BoundListener):
         self.log.append("workers end" if seconds == DRAIN_TIMEOUT else f"workers end after {seconds} s")
 
 
-def stopped(listener: Listener, *, kept: bool = False) -> list[str]:
-    """Stop a service with this listener, and return what was done."""
+def stopped(listener: Listener, *others: Listener, given_up: Sequence[Listener] = (), kept: bool = False) -> list[str]:
+    """Stop a service with these listeners, and return what was done with the first."""
     slots = Slots([listener])
     committer = SimpleNamespace(finish=lambda seconds: succeed(None), close=lambda: succeed(None), failure="")
-    shutdown = Shutdown(Clock(), cast(Any, slots), [listener], cast(Any, committer), kept=kept)
+    shutdown = Shutdown(Clock(), cast(Any, slots), [listener, *others], given_up, cast(Any, committer), kept=kept)
     done: Deferred[None] = shutdown.begin(DRAIN_TIMEOUT)
     slots.are_empty = True
     shutdown.check()
@@ -71,8 +72,17 @@ class ShutdownTests(SynchronousTestCase):
 
     def test_kept(self) -> None:
         """Where systemd keeps the sockets clients may wait in their queues."""
-        self.assertEqual(["workers end", "closed"], stopped(Listener(), kept=True))
+        self.assertEqual(["workers end", "let in", "closed"], stopped(Listener(), kept=True))
 
     def test_refused(self) -> None:
-        """A kernel that has no such filter keeps no service from stopping."""
-        self.assertEqual(["turned away", "workers end", "let in", "closed"], stopped(Listener(fails=True)))
+        """A kernel that has no such filter keeps no service from stopping, nor clients from being turned away."""
+        other = Listener()
+        self.assertEqual(["turned away", "workers end", "let in", "closed"], stopped(Listener(fails=True), other))
+        self.assertEqual(["turned away", "let in", "closed"], other.log)
+
+    def test_in_a_reload(self) -> None:
+        """What a reload was giving up is let in and closed as well: another process may have copies of it."""
+        for kept in (False, True):
+            listener = Listener()
+            stopped(Listener(), given_up=[listener], kept=kept)
+            self.assertEqual(["let in", "closed"], listener.log)

@@ -606,7 +606,10 @@ class DrainTests(WorkerTestCase):
         self.assertEqual(({"a": 190.0}, 20), (self.collect()[1].counters, self.cell("eof")))
 
     def test_retired_under_full_load(self) -> None:
-        """A listener that always has another client does not keep a worker that has a successor."""
+        """A listener that always has another client keeps no worker that has a successor, nor the others' clients."""
+        self.patch(lane_module, "BUDGET", 7)
+        for number in range(20):
+            self.lines(b"a:%d|c\n" % number)
         polls = 0
 
         def poll(lane: Any) -> int:
@@ -619,7 +622,9 @@ class DrainTests(WorkerTestCase):
         self.worker.retire(lambda: self.done.append(True))
         patch.restore()
         self.assertLess(polls, 10)
-        self.assertEqual([True], self.done)
+        self.turn()
+        self.reactor.advance(1)
+        self.assertEqual((20, [True]), (self.cell("eof"), self.done))
 
     def test_full_and_retired(self) -> None:
         """A worker with a successor cuts off no client, neither for others nor because places were scarce."""
