@@ -137,6 +137,8 @@ def test_restart_refuses_nobody(systemd: Systemd) -> None:
     for _ in range(20):
         systemd.send(b"meanwhile:1|c\n")
     systemd.start()
+    # Before that its store is opened, and what is read then is refused.
+    systemd.wait_for("READY")
     until(lambda: systemd.stored("meanwhile") == 20, "all lines are in the store")
 
 
