@@ -79,8 +79,7 @@ class Draining:
         socket would reset it, and lose them.
         """
         self._call = None
-        while self._poll(lanes) and self._ticks() < until:
-            pass
+        self.read(lanes, until)
         self._moderator.rest()
         if self._is_any_young() and self._ticks() < until:
             self._call = self._reactor.callLater(CHECK, self._read, lanes, are_read, done, until)
@@ -90,6 +89,11 @@ class Draining:
         for factory in self._factories:
             factory.drain()
         self._await_ends(done, self._ticks() + int(are_read() * NANOSECONDS))
+
+    def read(self, lanes: Sequence[Watched[Any]], until: int) -> None:
+        """Poll these lanes until they find nothing, or that moment of the clock has come."""
+        while self._poll(lanes) and self._ticks() < until:
+            pass
 
     def _poll(self, lanes: Sequence[Watched[Any]]) -> int:
         self._intake.tick = self._ticks()

@@ -216,15 +216,13 @@ class Worker:
         The queues are read to their end: those of a listener that is given up have no successor.
         """
         self._eviction.stop()
-        self._intake.tick = self._ticks()
         for lane in self._lanes:
             lane.stop()
-        until = self._ticks() + int(LONGEST_LAST_READ * NANOSECONDS)
-        lanes: Sequence[AcceptLane | DatagramLane] = self._lanes
-        while sum(lane.poll() for lane in lanes) and self._ticks() < until:
-            # The successor reads the same socket: datagrams of one client are to keep their order.
-            lanes = [lane for lane in lanes if isinstance(lane, AcceptLane)]
-            self._intake.tick = self._ticks()
+        now = self._ticks()
+        # Once: the successor reads the same sockets, and datagrams of one client are to keep their order.
+        self._draining.read([lane for lane in self._lanes if isinstance(lane, DatagramLane)], now)
+        streams = [lane for lane in self._lanes if isinstance(lane, AcceptLane)]
+        self._draining.read(streams, now + int(LONGEST_LAST_READ * NANOSECONDS))
         for lane in self._lanes:
             lane.let_go()
         self._lanes = []
