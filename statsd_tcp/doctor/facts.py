@@ -14,6 +14,7 @@ from statsd_tcp.doctor.probes import Probes, Roots, Unread
 from statsd_tcp.doctor.start import USUAL_START, Start
 from statsd_tcp.kernel.cards import Card, read_cards
 from statsd_tcp.kernel.groups import Group, read_group
+from statsd_tcp.kernel.process_stats import sockets_of
 from statsd_tcp.kernel.rings import Ring
 from statsd_tcp.kernel.sock_diag import Listener
 from statsd_tcp.kernel.tables import (
@@ -226,11 +227,10 @@ class Facts:
 
     def owners(self, inodes: set[int]) -> dict[int, set[int]]:
         """Return the processes that have each socket open, as far as our rights go: inode -> pids."""
-        wanted = {f"socket:[{inode}]": inode for inode in inodes}
         found: dict[int, set[int]] = {}
         for folder in self.roots.proc.glob("[0-9]*"):
-            for link in wanted.keys() & set(_links(folder / "fd")):
-                found.setdefault(wanted[link], set()).add(int(folder.name))
+            for inode in inodes & sockets_of(int(folder.name), self.roots.proc):
+                found.setdefault(inode, set()).add(int(folder.name))
         return found
 
     def _or(self, otherwise: str, name: str) -> str:
@@ -249,10 +249,3 @@ def _read(path: Path) -> str | Unread:
         return Unread(f"not readable without more rights: {path}")
     except OSError as error:
         return Unread(f"{path}: {error.strerror}")
-
-
-def _links(folder: Path) -> list[str]:
-    try:
-        return [str(link.readlink()) for link in folder.iterdir()]
-    except OSError:
-        return []

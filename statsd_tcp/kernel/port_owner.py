@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from statsd_tcp.kernel.process_stats import sockets_of
+
 __all__ = ["Owner", "port_owner"]
 
 _LISTEN = "0A"
@@ -26,14 +28,13 @@ def port_owner(scheme: str, port: int, proc: Path = Path("/proc")) -> Owner | No
     inodes = _inodes(scheme, port, proc)
     if not inodes:
         return None
-    wanted = {f"socket:[{inode}]" for inode in inodes}
     for process in proc.iterdir():
-        if process.name.isdigit() and _has_any(process / "fd", wanted):
+        if process.name.isdigit() and inodes & sockets_of(int(process.name), proc):
             return Owner(_name(process), int(process.name))
     return None
 
 
-def _inodes(scheme: str, port: int, proc: Path) -> set[str]:
+def _inodes(scheme: str, port: int, proc: Path) -> set[int]:
     found = set()
     for table in (scheme, f"{scheme}6"):
         try:
@@ -43,22 +44,8 @@ def _inodes(scheme: str, port: int, proc: Path) -> set[str]:
         for row in rows:
             fields = row.split()
             if int(fields[_LOCAL].rpartition(":")[2], 16) == port and (scheme == "udp" or fields[_STATE] == _LISTEN):
-                found.add(fields[_INODE])
+                found.add(int(fields[_INODE]))
     return found
-
-
-def _has_any(descriptors: Path, wanted: set[str]) -> bool:
-    try:
-        return any(_target(link) in wanted for link in descriptors.iterdir())
-    except OSError:
-        return False
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
 
 
 def _name(process: Path) -> str:

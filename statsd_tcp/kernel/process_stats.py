@@ -1,4 +1,4 @@
-"""What a process has: descriptors, memory, and a processor of its own."""
+"""What a process has: descriptors, sockets, memory, and a processor of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ProcessState", "only_processor", "open_descriptors", "process_state", "resident_memory"]
+__all__ = ["ProcessState", "only_processor", "open_descriptors", "process_state", "resident_memory", "sockets_of"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -33,6 +33,24 @@ def open_descriptors(pid: int, proc: Path = Path("/proc")) -> int:
         return directory.stat().st_size or len(list(directory.iterdir()))
     except OSError:
         return 0
+
+
+def sockets_of(pid: int, proc: Path = Path("/proc")) -> set[int]:
+    """Return the inodes of a process's sockets; none when it is gone or not ours."""
+    found = set[int]()
+    try:
+        entries = list((proc / str(pid) / "fd").iterdir())
+    except OSError:
+        return found
+    for entry in entries:
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            # Closed since it was listed. The others are still to be read.
+            continue
+        if target.startswith("socket:["):
+            found.add(int(target[8:-1]))
+    return found
 
 
 def only_processor(pid: int) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.functional.waiting import until
 
-__all__ = ["DYING_WITH_US", "MARK", "end_all", "held", "is_alive", "marked", "new_mark"]
+__all__ = ["DYING_WITH_US", "MARK", "descriptors", "end_all", "held", "is_alive", "marked", "new_mark"]
 
 MARK = "STATSCOUNTER_TEST"
 """The environment variable that all processes of a test inherit: also a daemon, and the children of a dead parent."""
@@ -68,6 +68,17 @@ def held(pid: int) -> Iterator[None]:
 def is_alive(pid: int) -> bool:
     """Return whether a process exists and is not just waiting to be reaped."""
     return _state(pid) not in ("", "Z", "X")
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """Return where the descriptors of a process lead, without those that it closes while we look."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = str(entry.readlink())
+        except FileNotFoundError:
+            pass
+    return found
 
 
 def _state(pid: int) -> str:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from statsd_tcp.who.layout import CELLS_SIZE, OPEN, RECORD, TABLE_SETS, Record, table_offset, table_size
+from tests.functional.processes import descriptors
 from tests.functional.service import Service
 
 __all__ = ["PREFIX", "count_all", "memories", "records_of"]
@@ -17,12 +18,14 @@ PREFIX = "memfd:sources"
 
 def memories(service: Service) -> list[bytes]:
     """Return each memory that the supervisor has open, once."""
+    supervisor = service.process.pid
     found = {}
-    for link in Path(f"/proc/{service.process.pid}/fd").iterdir():
+    for number in [number for number, link in descriptors(supervisor).items() if PREFIX in link]:
+        # That of a worker that has ended may go meanwhile.
         with suppress(FileNotFoundError):
-            if PREFIX in str(link.readlink()):
-                found[link.stat().st_ino] = link
-    return [link.read_bytes() for link in found.values()]
+            memory = Path(f"/proc/{supervisor}/fd/{number}")
+            found[memory.stat().st_ino] = memory.read_bytes()
+    return list(found.values())
 
 
 def records_of(memory: bytes) -> list[Record]:

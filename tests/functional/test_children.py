@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.functional.conftest import ServiceMaker
+from tests.functional.processes import descriptors
 from tests.functional.service import Service
 from tests.functional.waiting import until
 
@@ -26,17 +27,6 @@ OPENED = Counter({"ledger": 1, "sources": 1, "socket": 1, "pipe": 2, "eventpoll"
 connections that stay, and one for each of the three moderators."""
 
 
-def opened(pid: int) -> dict[int, str]:
-    """Return where the descriptors of a process lead; of one that ends meanwhile those that are left."""
-    found = {}
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found[int(entry.name)] = str(entry.readlink())
-        except FileNotFoundError:
-            pass
-    return found
-
-
 def kind(link: str) -> str:
     """Return what is open there, in a word."""
     inner = re.fullmatch(r"anon_inode:\[(.*)\]|(pipe|socket):.*|.*\.(ledger)|/memfd:(sources) \(deleted\)", link)
@@ -51,7 +41,7 @@ def rehearsals(service: Service) -> list[dict[int, str]]:
         try:
             # Until it has become another program it has all that we have.
             if REHEARSED in Path(f"/proc/{pid}/environ").read_bytes():
-                found.append(opened(pid))
+                found.append(descriptors(pid))
         except OSError:
             pass
     return found
@@ -60,7 +50,7 @@ def rehearsals(service: Service) -> list[dict[int, str]]:
 def check_workers(service: Service) -> None:
     """Check that every worker has exactly what it was given, and what it opened itself."""
     for pid in service.worker_pids().values():
-        links = {number: kind(link) for number, link in opened(pid).items()}
+        links = {number: kind(link) for number, link in descriptors(pid).items()}
         assert {number: links.pop(number) for number in GIVEN} == GIVEN
         assert Counter(links.values()) == OPENED
 
@@ -78,5 +68,5 @@ def test_descriptors_of_the_parent(start_service: ServiceMaker, tmp_path: Path) 
     until(service.is_ready, "the service is ready")
     until(lambda: not any(worker["leaving"] for worker in service.status()["workers"]), "the old ones are gone")
     check_workers(service)
-    left = opened(service.process.pid)
+    left = descriptors(service.process.pid)
     assert [left[number] for number in (3, 20)] == [str(file), str(file)]

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ import pytest
 from tests.functional.clients import bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Difference
+from tests.functional.processes import descriptors
 from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import until
 
@@ -97,7 +97,7 @@ def sources(number: int) -> list[str]:
 @contextmanager
 def spare_descriptors(pid: int, spare: int) -> Iterator[None]:
     """Leave a running process this many free descriptors, for a while."""
-    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    used = descriptors(pid).keys()
     free = (number for number in range(len(used) + spare + 1) if number not in used)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     # The limit is on the numbers of descriptors: the first one that must not be had.

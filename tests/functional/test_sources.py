@@ -14,6 +14,7 @@ import pytest
 from statsd_tcp.native import BUILT, VARIABLE
 from tests.certificates import Authority
 from tests.functional.clients import connect, read_end, reset_at_close
+from tests.functional.processes import descriptors
 from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.sources import PREFIX, count_all, memories, records_of
 from tests.functional.waiting import until
@@ -158,7 +159,6 @@ def test_without(tmp_path: Path) -> None:
         service.start()
         send(connect(service.port("lines")), LINE)
         pids = [service.process.pid, *service.worker_pids().values()]
-        descriptors = [link for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-        assert not [link for link in descriptors if PREFIX in str(link.readlink())]
+        assert not [link for pid in pids for link in descriptors(pid).values() if PREFIX in link]
     finally:
         service.end()

@@ -18,6 +18,7 @@ import pytest
 from tests.certificates import Authority
 from tests.functional.clients import Burst, unix_client
 from tests.functional.metrics import Difference, Metrics
+from tests.functional.processes import descriptors
 from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import PATIENCE, until
 from tests.short import make_short_folder
@@ -104,26 +105,20 @@ def test_unix_stream_abstract(service: Service) -> None:
     assert Difference(before, service.settled()).connections("abstract") == (10, {"eof": 10})
 
 
-def test_unix_stream_that_stays(service: Service) -> None:
+def test_unix_stream_that_stays(service: Service, tmp_path: Path) -> None:
     """A client that stays is served by the reactor; descriptors that it sends along are closed, not kept."""
     before = service.metrics()
     lines = before.total("statscounter_lines_total", listener="unix")
-    with socket.socket(socket.AF_UNIX) as client:
+    (worker,) = service.worker_pids().values()
+    with socket.socket(socket.AF_UNIX) as client, (tmp_path / "sent-along").open("wb") as sent:
         client.connect(path_of(service, "unix"))
         client.sendall(b"a:1|c\n")
         service.wait_for(lines + 1, "statscounter_lines_total", listener="unix")
-        opened = open_descriptors(service)
         for _ in range(20):
-            socket.send_fds(client, [b"a:1|c\n"], [0, 1, 2])
+            socket.send_fds(client, [b"a:1|c\n"], [sent.fileno()] * 3)
         service.wait_for(lines + 21, "statscounter_lines_total", listener="unix")
-        assert open_descriptors(service) == opened
+        assert not [link for link in descriptors(worker).values() if "sent-along" in link]
     assert Difference(before, service.settled()).connections("unix") == (1, {"eof": 1})
-
-
-def open_descriptors(service: Service) -> int:
-    """Count the descriptors of the only worker."""
-    (pid,) = service.worker_pids().values()
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @WITH_THREE

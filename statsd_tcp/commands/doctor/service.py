@@ -19,6 +19,7 @@ from statsd_tcp.doctor.goal import Goal
 from statsd_tcp.doctor.probes import KernelProbes, Roots
 from statsd_tcp.doctor.start import UNIT, USUAL_START, read_start
 from statsd_tcp.kernel.cpu_count import size_workers
+from statsd_tcp.kernel.process_stats import sockets_of
 from statsd_tcp.kernel.sock_diag import listeners
 
 __all__ = ["NoService", "Service", "enter_network", "no_service", "service_at", "service_of"]
@@ -131,7 +132,7 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service:
         raise NoService(f"--pid {pid}: there is no such process")
     workers = _children(pid, proc)
     holders = workers or [pid]
-    inodes = {inode for holder in holders for inode in _sockets(holder, proc)}
+    inodes = {inode for holder in holders for inode in sockets_of(holder, proc)}
     if not inodes:
         raise NoService(f"--pid {pid}: its sockets cannot be seen (not a service of ours, or root is needed)")
     enter_network(proc / str(holders[0]))
@@ -199,18 +200,6 @@ def _parent(pid: int, proc: Path) -> int:
 def _children(pid: int, proc: Path) -> list[int]:
     numbers = [int(folder.name) for folder in proc.glob("[0-9]*")]
     return sorted(number for number in numbers if _parent(number, proc) == pid)
-
-
-def _sockets(pid: int, proc: Path) -> list[int]:
-    found = []
-    try:
-        for link in (proc / str(pid) / "fd").iterdir():
-            target = str(link.readlink())
-            if target.startswith("socket:["):
-                found.append(int(target[8:-1]))
-    except OSError:
-        pass
-    return found
 
 
 def _udp_ports(process: Path, inodes: set[int]) -> set[int]:

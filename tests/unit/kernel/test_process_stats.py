@@ -7,7 +7,13 @@ import resource
 import socket
 
 from statsd_tcp.kernel.port_owner import Owner, port_owner
-from statsd_tcp.kernel.process_stats import ProcessState, open_descriptors, process_state, resident_memory
+from statsd_tcp.kernel.process_stats import (
+    ProcessState,
+    open_descriptors,
+    process_state,
+    resident_memory,
+    sockets_of,
+)
 from tests.unit.doctor.trees import TreeTestCase
 
 HEADING = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -39,6 +45,15 @@ class PortOwnerTests(TreeTestCase):
         self.process(41, "nginx", "/dev/null", "socket:[12]")
         self.assertEqual(Owner("nginx", 41), port_owner("tcp", 8125, self.proc))
         self.assertEqual("nginx (pid 41)", str(port_owner("tcp", 8125, self.proc)))
+
+    def test_closed_meanwhile(self) -> None:
+        """A descriptor that is closed between the listing and the look at it does not hide the others."""
+        self.process(41, "nginx", "socket:[11]", "/dev/null", "socket:[12]")
+        entries = self.proc / "41/fd"
+        for name in ("0a", "9"):
+            (entries / name).write_text("not a link: as little to be read as one that is gone")
+        self.assertEqual({11, 12}, sockets_of(41, self.proc))
+        self.assertEqual(set(), sockets_of(42, self.proc))
 
     def test_ipv6(self) -> None:
         """One that listens on IPv6 is found as well, also where there is no IPv4."""
