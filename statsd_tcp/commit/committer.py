@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
@@ -16,16 +16,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from statsd_tcp.commit.lineup import Lineup, line_up
-from statsd_tcp.commit.opening import Misunderstanding, Misunderstandings, open_pieces, open_recovered
+from statsd_tcp.commit.opening import Misunderstandings
 from statsd_tcp.commit.recovery import IRecovery
 from statsd_tcp.commit.replay import Replay
+from statsd_tcp.commit.work import Done, Work, carry_out
 from statsd_tcp.flush.queues import IQueue, Queued
 from statsd_tcp.ledger.folder import Ledger, LedgerFolder
-from statsd_tcp.ledger.layout import LedgerCounts
-from statsd_tcp.ledger.reader import ShrunkError
 from statsd_tcp.state.lock import StateError
-from statsd_tcp.store.batch import CommitBatch, Piece
+from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.errors import StoreError
 from statsd_tcp.store.snapshot import LedgerState, Snapshot
 from statsd_tcp.words import in_words
@@ -37,38 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Committer"]
 
 _T = TypeVar("_T")
-
-
-class _Work(NamedTuple):
-    """What one commit takes in. ``gathered`` is replaced by what is understood of it, ``noted`` has what is not."""
-
-    gathered: list[Piece]
-    counts: list[LedgerCounts]
-    ledgers: dict[str, Ledger]
-    retired: list[Ledger]
-    recovered: dict[str, Replay]
-    unlinked: list[str]
-    delivered: list[tuple[str, int]]
-    files: set[str] | None
-    noted: list[Misunderstanding]
-
-
-class _Done(NamedTuple):
-    """What one commit has brought.
-
-    ``folded`` are the ledgers that are done with, ``held`` the pieces that wait for what is missing before them, and
-    ``lost`` the ledgers that the store knows and that are gone. ``unread`` are the journals that have to
-    be read, each up to an offset or None for its end, ``in_vain`` those that were, and what came of it was not
-    understood. ``backup_taken`` is when the backup was taken that the store was before, or None.
-    """
-
-    snapshot: Snapshot
-    folded: list[Ledger]
-    unread: list[tuple[Ledger, int | None]]
-    in_vain: set[str]
-    held: list[Piece]
-    lost: list[LedgerState]
-    backup_taken: float | None
 
 
 @implementer(IQueue)
@@ -133,7 +99,7 @@ class Committer:
         if self._running is not None:
             self._again = True
             return _follow(self._running)
-        work = _Work(
+        work = Work(
             self._waiting,
             self._ledger_folder.counts(),
             dict(self._ledger_folder.ledgers),
@@ -209,33 +175,14 @@ class Committer:
             raise StoreError(str(error)) from None
         return self._store
 
-    def _write(self, work: _Work) -> _Done:
+    def _write(self, work: Work) -> Done:
         """Commit, in the store's thread."""
         self._guard()
         if self._store is None:
             self._store = self._open_store()
-        store = self._store
-        work.gathered[:] = open_pieces(work.gathered, store.sessions, work.noted)
-        recovered = open_recovered(work.recovered, store.sessions, work.noted)
-        lineup = line_up(work.gathered, recovered, lambda name: _safe_offset(store, name), work.ledgers)
-        folded = [ledger for ledger in work.retired if _is_over(ledger, lineup, recovered, work.recovered, store)]
-        lost = _without_file(store, work, self._ledger_folder.unreadable)
-        gone = [state.ledger_id for state in lost]
-        batch = CommitBatch(
-            counts=work.counts,
-            pieces=lineup.pieces,
-            folded=[ledger.ledger_id for ledger in folded] + gone,
-            unlinked=work.unlinked + [name for name in gone if name not in (work.files or ())],
-            delivered=work.delivered,
-        )
-        unread: list[tuple[Ledger, int | None]] = [(work.ledgers[name], end) for name, end in lineup.gaps.items()]
-        dead = [ledger for ledger in work.retired if ledger not in folded and ledger.ledger_id not in lineup.gaps]
-        unread += [(ledger, None) for ledger in dead]
-        backup_taken = store.backup_taken
-        in_vain = work.recovered.keys() - recovered.keys()
-        return _Done(store.commit(batch), folded, unread, in_vain, lineup.held, lost, backup_taken)
+        return carry_out(work, self._store, self._ledger_folder.unreadable)
 
-    def _written(self, done: _Done, work: _Work) -> None:
+    def _written(self, done: Done, work: Work) -> None:
         self.snapshot = snapshot = done.snapshot
         if self.failure:
             self._log.info("commits work again")
@@ -268,7 +215,7 @@ class Committer:
                 worker=state.worker,
             )
 
-    def _read_on(self, done: _Done, work: _Work) -> None:
+    def _read_on(self, done: Done, work: Work) -> None:
         """Request the next piece of every journal that is not in the store to its end."""
         for ledger_id, found in work.recovered.items():
             # It is in the store, or did not begin where the store is.
@@ -306,7 +253,7 @@ class Committer:
             return False
         return True
 
-    def _failed(self, failure: Failure, work: _Work) -> None:
+    def _failed(self, failure: Failure, work: Work) -> None:
         self._waiting = [piece.closed() for piece in work.gathered] + self._waiting
         self.not_understood.tell(work.noted)
         self._delivered = work.delivered + self._delivered
@@ -326,44 +273,6 @@ class Committer:
             self.commit().chainDeferred(running)
         else:
             running.callback(None)
-
-
-def _safe_offset(store: Store, ledger_id: str) -> int:
-    """Return the offset up to which a ledger's journal is in the store."""
-    known = store.snapshot.ledgers.get(ledger_id)
-    return known.committed if known else 0
-
-
-def _without_file(store: Store, work: _Work, unreadable: set[str]) -> list[LedgerState]:
-    """Find the ledgers that the store knows and of which there is nothing more to come. Only the first commit looks.
-
-    Their file is gone, because a crash came between deleting it and forgetting the row, or because it was taken away;
-    or it was set aside. What the store has of them is settled then, or their connections would be open for ever.
-    """
-    if work.files is None:
-        return []
-    known = store.snapshot.ledgers
-    return [state for name, state in known.items() if name not in work.ledgers and name not in unreadable]
-
-
-def _is_over(
-    ledger: Ledger, lineup: Lineup, recovered: Mapping[str, Piece], replays: Mapping[str, Replay], store: Store
-) -> bool:
-    """Line up what was read of a dead worker's journal; return whether all that it had is in this commit."""
-    name = ledger.ledger_id
-    if name in lineup.gaps:
-        return False
-    end = lineup.ends.get(name, _safe_offset(store, name))
-    found = recovered.get(name)
-    fault = ""
-    if found is not None and found.start == end:
-        lineup.pieces.append(found)
-        end, fault = found.end, replays[name].fault
-    try:
-        return bool(fault) or ledger.head <= end
-    except (ShrunkError, OSError):
-        # How much there was is what the reader of the journal will say.
-        return False
 
 
 def _follow(running: Deferred[None]) -> Deferred[None]:
