@@ -216,8 +216,9 @@ def test_no_name() -> None:
     """A host that can be no name is a failed attempt."""
 
     async def act() -> None:
-        client = StatsClient("a" * 70, 8125, backoff=(0.001, 0.01))
+        client = StatsClient("a" * 70, 8125, interval=0.01, backoff=(0.001, 0.01))
         client.incr("a")
+        await condition(lambda: client.stats().failures > 0)
         assert not await client.close(0.1)
         assert "label too long" in client.stats().last_error
 

@@ -21,13 +21,13 @@ from celery import Celery
 from statsd_tcp_client import StatsClient, processes
 
 # A second may be too short on a busy machine.
-processes.EXIT_SECONDS = 30
+processes.EXIT_SECONDS = {patience}
 app = Celery("tasks", broker="filesystem://", broker_transport_options={{
     "data_folder_in": "{folder}/queue", "data_folder_out": "{folder}/queue", "control_folder": "{folder}/control"}})
-stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout=30)
+stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout={patience})
 stats.incr("loaded")
 # The thread runs in the parent already.
-assert stats.flush(30)
+assert stats.flush({patience})
 
 @app.task
 def work():
@@ -41,15 +41,15 @@ from concurrent.futures import ProcessPoolExecutor
 from statsd_tcp_client import StatsClient, processes
 
 # A second may be too short on a busy machine.
-processes.EXIT_SECONDS = 30
-stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout=30)
+processes.EXIT_SECONDS = {patience}
+stats = StatsClient("127.0.0.1", {port}, level="stored", interval=60, connect_timeout={patience})
 
 def work(number):
     stats.incr("work")
 
 if __name__ == "__main__":
     stats.incr("loaded")
-    assert stats.flush(30)
+    assert stats.flush({patience})
     for method in ("fork", "spawn", "forkserver"):
         context = multiprocessing.get_context(method)
         with context.Pool(2) as pool:
@@ -67,7 +67,7 @@ if __name__ == "__main__":
 def test_multiprocessing(tmp_path: Path) -> None:
     """Each process sends what it has counted, however it was started, alone or in a pool that is closed."""
     listener = Listener("stored")
-    (tmp_path / "program.py").write_text(PROCESSES.format(port=listener.port))
+    (tmp_path / "program.py").write_text(PROCESSES.format(port=listener.port, patience=PATIENCE))
     environ = {**clean_environ(tmp_path), "PYTHONPATH": str(CLIENT)}
     command = [sys.executable, "-W", "ignore", str(tmp_path / "program.py")]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
@@ -87,7 +87,7 @@ def test_celery(tmp_path: Path) -> None:
     for name in ("queue", "control"):
         (tmp_path / name).mkdir()
     listener = Listener("stored")
-    (tmp_path / "tasks.py").write_text(MODULE.format(folder=tmp_path, port=listener.port))
+    (tmp_path / "tasks.py").write_text(MODULE.format(folder=tmp_path, port=listener.port, patience=PATIENCE))
     environ = {**clean_environ(tmp_path), "PYTHONPATH": str(CLIENT)}
     worker = [environment.program("celery"), "-A", "tasks", "--workdir", str(tmp_path), "worker"]
     log = tmp_path / "log"

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds until a wait gives up, as in all tests."""
 
 
 def status_of(pid: int) -> int:
