@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ class Shared:
         with (self._root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not stamp.exists():
+                # What one that failed has left.
+                shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 fill(folder)
                 stamp.touch()

@@ -13,7 +13,10 @@ from tests.shared import Shared
 
 CHECKOUT = Path(__file__).parents[2]
 
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", ".*_cache", "__pycache__")
+_NOT_COPIED = shutil.ignore_patterns(
+    ".*", "build", "dist", "*.egg-info", "*.so", "__pycache__", "dropin*.cache*", "htmlcov"
+)
+"""Nothing that a start, or another test, may write and remove meanwhile: caches, and what hypothesis knows."""
 
 
 @pytest.fixture(scope="session")
