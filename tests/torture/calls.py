@@ -57,6 +57,6 @@ class CallBook:
 
 
 def added_up(paths: Iterable[Path]) -> Calls:
-    """Add up the books of some processes."""
-    books = [Calls(*_NUMBERS.unpack(path.read_bytes())) for path in paths]
+    """Add up the books of some processes. One that was killed as it began its book has made no call."""
+    books = [Calls(*_NUMBERS.unpack(data)) for path in paths if (data := path.read_bytes())]
     return Calls(*map(sum, zip(*books, strict=True))) if books else Calls()

@@ -44,12 +44,13 @@ def test_between() -> None:
 
 
 def test_books(tmp_path: Path) -> None:
-    """A book says what was written last, also if its process has not closed it."""
+    """A book says what was written last, also if its process has not closed it; one that is empty says nothing."""
     for number, name in enumerate("ab"):
         book = CallBook(tmp_path / name)
         book.make(3)
         book.make(2)
         book.note(number, 1, 0)
+    (tmp_path / "c").touch()
     assert added_up(tmp_path.iterdir()) == Calls(10, 1, 2, 0)
 
 
