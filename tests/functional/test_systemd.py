@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from statsd_tcp.commands.store.reading import open_reader
 from statsd_tcp.startup import COMMIT_PERIOD
 from statsd_tcp.state.folder import STORE
+from tests.functional.processes import MARK, end_all, new_mark
 from tests.functional.service import PERIOD
 from tests.functional.waiting import PATIENCE, until
 
@@ -33,6 +35,7 @@ class Systemd:
         self.port = self.listener.getsockname()[1]
         self.options = ["--listen", f"tcp:{self.port}:interface=127.0.0.1"]
         self.process: subprocess.Popen[bytes] | None = None
+        self._mark = new_mark()
         self.log = (folder / "log").open("wb")
 
     def start(self) -> None:
@@ -49,7 +52,7 @@ class Systemd:
         self.process = subprocess.Popen(
             ["/bin/bash", "-c", script],
             pass_fds=[fd],
-            env={**os.environ, **told, COMMIT_PERIOD: str(PERIOD)},
+            env={**os.environ, **told, COMMIT_PERIOD: str(PERIOD), MARK: self._mark},
             stdout=self.log,
             stderr=self.log,
         )
@@ -62,12 +65,21 @@ class Systemd:
             if wanted in fields:
                 return fields
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """End the service, and wait for it."""
+    def stop(self) -> None:
+        """End the service, wait for it, and forget what it has said: the next one is told from it."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        while select.select([self.notifications], [], [], 0)[0]:
+            self.notifications.recv(65536)
+
+    def end(self) -> None:
+        """Kill whatever is left, and close everything."""
+        end_all(self._mark)
         if self.process is not None:
-            self.process.send_signal(number)
             self.process.wait(PATIENCE)
-            self.process = None
+        for each in (self.log, self.listener, self.notifications):
+            each.close()
 
     def send(self, line: bytes) -> None:
         """Be a client that sends one line and goes."""
@@ -84,14 +96,11 @@ class Systemd:
 def systemd(folder: Path) -> Iterator[Systemd]:
     """Return a systemd that has started the service, and end both."""
     one = Systemd(folder)
-    one.start()
     try:
+        one.start()
         yield one
     finally:
-        one.stop(signal.SIGKILL)
-        one.log.close()
-        one.listener.close()
-        one.notifications.close()
+        one.end()
 
 
 def test_notifications(systemd: Systemd) -> None:
