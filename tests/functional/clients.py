@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tests.functional.waiting import PATIENCE, until
 
 __all__ = [
+    "ENDLESS",
     "Burst",
     "Outcome",
     "bare",
@@ -24,6 +25,9 @@ __all__ = [
     "reset_at_close",
     "unix_client",
 ]
+
+ENDLESS = 1 << 62
+"""Clients of a burst that is stopped, however long the other side takes."""
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _READ = 4096
@@ -135,6 +139,11 @@ class Burst:
     def done(self) -> int:
         """Return how many clients have ended, in whatever way."""
         return sum(self._counts.values())
+
+    @property
+    def refused(self) -> int:
+        """Return how many clients were refused until now."""
+        return self._counts["refused"]
 
     def start(self) -> Burst:
         """Begin."""
