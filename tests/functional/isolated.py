@@ -102,7 +102,7 @@ def sources(service: Service) -> None:
         for client in clients:
             read_end(client)
             client.close()
-    (memory,) = memories(service)
+    (memory,) = memories(service).values()
     found = {int.from_bytes(record.address[-3:], "big"): record for record in records_of(memory)}
     assert sum(record.connections for record in found.values()) == len(order)
     assert len(found) < SOURCES, "there is room for all"

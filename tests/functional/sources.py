@@ -16,8 +16,8 @@ PREFIX = "memfd:sources"
 """What the name of such a memory begins with, as a descriptor's link has it."""
 
 
-def memories(service: Service) -> list[bytes]:
-    """Return each memory that the supervisor has open, once."""
+def memories(service: Service) -> dict[int, bytes]:
+    """Return each memory that the supervisor has open, by the number of its inode."""
     supervisor = service.process.pid
     found = {}
     for number in [number for number, link in descriptors(supervisor).items() if PREFIX in link]:
@@ -25,7 +25,7 @@ def memories(service: Service) -> list[bytes]:
         with suppress(FileNotFoundError):
             memory = Path(f"/proc/{supervisor}/fd/{number}")
             found[memory.stat().st_ino] = memory.read_bytes()
-    return list(found.values())
+    return found
 
 
 def records_of(memory: bytes) -> list[Record]:
