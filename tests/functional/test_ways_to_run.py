@@ -96,7 +96,7 @@ def test_serve(make_service: ServiceMaker) -> None:
         until(service.is_ready, "it is ready")
     half_close(service.port("lines"), LINE)
     service.wait_for(3, "hits")
-    ready = [script("statscounter"), "ready", f"--url=http://127.0.0.1:{service.http_port}"]
+    ready = [script("statscounter"), "ready", f"--timeout={PATIENCE}", f"--url=http://127.0.0.1:{service.http_port}"]
     assert subprocess.run(ready, check=True, capture_output=True, text=True).stdout == "ready\n"
     assert service.stop() == -signal.SIGTERM
     assert service.ledgers == []

@@ -15,7 +15,7 @@ import pytest
 from tests.functional.clients import connect, half_close, read_end, reset_at_close
 from tests.functional.service import LOOPBACK, Service, options, script
 from tests.functional.test_console import ask
-from tests.functional.waiting import until
+from tests.functional.waiting import PATIENCE, until
 
 FEW, MANY, ABRUPT = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 COLUMNS = ("connections", "lines", "bad", "resets", "err")
@@ -66,29 +66,35 @@ def told(service: Service, query: str = "") -> dict[str, Any]:
     return {one["source"]: one for one in answer["sources"] if one["listener"] == "lines"}
 
 
+WANTED = {FEW: (2, 2, 0, 0, 0), MANY: (5, 10, 5, 0, 0), ABRUPT: (1, 1, 0, 1, 0)}
+"""What came from each address, by `COLUMNS`."""
+
+
+def counted(service: Service) -> bool:
+    """Return whether all that has come is told: what a page tells may be seconds old."""
+    return {source: tuple(map(one.get, COLUMNS)) for source, one in told(service).items()} == WANTED
+
+
 def test_sources(service: Service) -> None:
     """Each address has exactly what came from it, and its name; also after the worker has died."""
-    wanted = {FEW: (2, 2, 0, 0, 0), MANY: (5, 10, 5, 0, 0), ABRUPT: (1, 1, 0, 1, 0)}
-
-    def counted() -> bool:
-        return {source: tuple(map(one.get, COLUMNS)) for source, one in told(service).items()} == wanted
-
-    until(counted, "all is counted")
+    until(lambda: counted(service), "all is counted")
     found = told(service)
     assert [found[source]["name"] for source in (FEW, MANY)] == ["this machine", "the busy one"]
     assert next(iter(found)) == MANY
     assert list(told(service, "?top=1&by=bad")) == [MANY]
     service.replace_worker()
-    until(counted, "what the worker had counted is there")
+    until(lambda: counted(service), "what the worker had counted is there")
 
 
 def test_other_ways(service: Service) -> None:
     """The command and the console show the same; the metrics have only how many there are."""
+    until(lambda: counted(service), "all is counted")
     command = [
         script("statscounter"),
         "who",
         "--by=lines",
         "--listener=lines",
+        f"--timeout={PATIENCE}",
         f"--url=http://127.0.0.1:{service.http_port}",
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
