@@ -1,4 +1,4 @@
-"""Why a receiver takes nothing of a request at its first attempt: what the operator has to look at.
+"""Why a receiver refuses at the first attempt what is not at fault itself: what the operator has to look at.
 
 too_old         the time of the samples is an hour or more before the receiver's clock
 clock           our clock and the receiver's differ by more than two minutes
@@ -26,7 +26,7 @@ _OLDEST: Final = 3600.0
 
 
 class Conflict:
-    """The last request that was refused as a whole. Moments are of a clock that is never set."""
+    """The last refusal of which no single series is at fault. Moments are of a clock that is never set."""
 
     def __init__(self) -> None:
         self._cause = self._text = ""

@@ -103,11 +103,13 @@ class GivenUp:
         if cause == CLONE and not search.is_conflict:
             # It is without the series by which a clone is known, and all that is refused can be at fault.
             if not self._conflict.text(now):
-                named = "output {name}: {text}: {names}"
-                self._log.error(named, name=self._name, text=counted, names=search.named)
+                line = "output {name}: {text}: {names}"
+                self._log.error(line, name=self._name, text=counted, names=search.named)
             return
-        text = f"a request is refused, and is skipped: {why}"
+        what, size = "a request is refused, and is skipped", f"; {series} series"
+        if search.is_any_taken and not search.is_conflict:
+            what, size = counted, ""
+        text = f"{what}: {why}"
         if self._conflict.note(cause, text, now):
-            self._log.error(
-                "output {name}: {text}; {series} series", name=self._name, text=text, cause=cause, series=series
-            )
+            line = "output {name}: {text}{size}"
+            self._log.error(line, name=self._name, text=text, size=size, cause=cause, series=series)

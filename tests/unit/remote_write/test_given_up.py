@@ -83,6 +83,26 @@ class GivenUpTests(OutputTestCase):
         self.assertEqual(said, ["1 of 2 series of a request are refused, and skipped"])
         self.assertEqual(self.sent()[-1], ["a", "b", "c"])
 
+    def test_some_first_samples_by_a_wrong_clock(self) -> None:
+        """While a clock is wrong it is said how many first samples were refused: once in the log, and in the finding."""
+        self.wrong = -300.0
+        self.commit(("c", "a", 1.0))
+        self.receiver.answer = lambda body: Answer(
+            400 if body != EMPTY and {"b", "d"} & set(names(body)) and read(body)[0][1][0][0] == 0.0 else 204
+        )
+        with capturedLogs() as logs:
+            self.commit(("c", "a", 1.0), ("c", "b", 2.0), ("c", "c", 2.0))
+            self.commit(("c", "a", 1.0), ("c", "b", 2.0), ("c", "c", 2.0), *[("c", name, 2.0) for name in "def"])
+        why = "our clock is 5 min behind the receiver's (clock)"
+        self.assertEqual(
+            [event["text"] for event in logs if "cause" in event],
+            [f"1 of 2 series of a request are refused, and skipped: {why}"],
+        )
+        (finding,) = self.output.findings()
+        self.assertEqual((finding["id"], finding["count"]), ("remote_write.clock", 2))
+        self.assertEqual(finding["text"], f"output a: 1 of 3 series of a request are refused, and skipped: {why}")
+        self.assertEqual(self.output.remote_facts().skipped["batch"], 2)
+
     def test_poison(self) -> None:
         """A request that alone fails with 5xx, again and again, is searched, and what is at fault is left out."""
         self.receiver.answer = lambda body: Answer(500 if body != EMPTY and "bad" in names(body) else 204)
