@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.functional.waiting import until
 
-__all__ = ["DYING_WITH_US", "MARK", "descriptors", "end_all", "held", "is_alive", "marked", "new_mark"]
+__all__ = ["DYING_WITH_US", "MARK", "descriptors", "end_all", "held", "is_alive", "marked", "new_mark", "waits"]
 
 MARK = "STATSCOUNTER_TEST"
 """The environment variable that all processes of a test inherit: also a daemon, and the children of a dead parent."""
@@ -55,7 +55,7 @@ def end_all(mark: str) -> None:
 def held(pid: int) -> Iterator[None]:
     """Stop a process in its tracks, and let it go on afterwards if it still lives."""
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: _state(pid) in ("T", ""), f"process {pid} stands still")
+    until(lambda: _state(Path(f"/proc/{pid}")) in ("T", ""), f"process {pid} stands still")
     try:
         yield
     finally:
@@ -67,7 +67,12 @@ def held(pid: int) -> Iterator[None]:
 
 def is_alive(pid: int) -> bool:
     """Return whether a process exists and is not just waiting to be reaped."""
-    return _state(pid) not in ("", "Z", "X")
+    return _state(Path(f"/proc/{pid}")) not in ("", "Z", "X")
+
+
+def waits(pid: int) -> bool:
+    """Return whether all threads of a process wait for something to come, none for a processor."""
+    return {_state(task) for task in Path(f"/proc/{pid}/task").iterdir()} == {"S"}
 
 
 def descriptors(pid: int) -> dict[int, str]:
@@ -81,10 +86,10 @@ def descriptors(pid: int) -> dict[int, str]:
     return found
 
 
-def _state(pid: int) -> str:
-    """Return the letter of a process's state, nothing if there is no such process."""
+def _state(folder: Path) -> str:
+    """Return the letter of the state of a process or a thread, nothing if there is no such."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = (folder / "stat").read_text()
     except OSError:
         return ""
     return stat.rpartition(")")[2].split()[0]

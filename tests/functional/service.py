@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,10 +20,10 @@ from statsd_tcp.ledger.cells import JOURNAL_HEAD, JOURNAL_RELEASED
 from statsd_tcp.ledger.layout import CELL_SIZE, read_header
 from statsd_tcp.startup import COMMIT_PERIOD
 from tests.functional.metrics import Metrics
-from tests.functional.processes import MARK, end_all, held, is_alive, marked, new_mark
+from tests.functional.processes import MARK, end_all, held, is_alive, marked, new_mark, waits
 from tests.functional.waiting import PATIENCE, until
 
-__all__ = ["BARE", "DATAGRAMS", "LINES", "Page", "Service", "environment", "options", "script"]
+__all__ = ["BARE", "DATAGRAMS", "LINES", "Page", "Service", "environment", "long_flush", "options", "script"]
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -67,6 +68,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [more.pop("PYTHONPATH", ""), str(CHECKOUT)]))
     own = {"HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONPATH": path, COMMIT_PERIOD: str(PERIOD)}
     return {**os.environ, **own, **more}
+
+
+def long_flush() -> int:
+    """Return the length of a flush, in seconds, that ends in many hours: one of a day ends at midnight."""
+    return next(length for length in range(86_400, 43_200, -1) if time.time() % length < length / 2)
 
 
 def options(
@@ -244,6 +250,15 @@ class Service:
                 stack.enter_context(held(pid))
             yield
 
+    @contextmanager
+    def supervisor_held(self) -> Iterator[None]:
+        """Stop the supervisor in its tracks, and let it go on afterwards: meanwhile no worker is asked for anything."""
+        pids = list(self.worker_pids().values())
+        with held(self.process.pid):
+            # It may have asked just before. A worker that has not answered would hand over what comes from now on.
+            until(lambda: all(waits(pid) for pid in pids), "the workers have answered")
+            yield
+
     def is_ready(self) -> bool:
         """Return whether it says that it is ready, and all its workers are; fails when it has ended instead."""
         assert self.log_file or self.process.poll() is None, f"it has ended with status {self.process.returncode}"
@@ -298,14 +313,15 @@ class Service:
             sys.stdout.write(f"--- start {number} of {self.folder.name}\n{self._log_path(number).read_text()}")
 
     def _is_settled(self) -> bool:
+        metrics, unfinished = self.metrics(), ("statscounter_connections_open", "statscounter_accept_queue_length")
+        if any(metrics.by(name, "listener") for name in unfinished):
+            return False
+        # Only now: what a connection brought before its end is in a journal.
         status = self.status()
         ledgers = list(Path(status["state_dir"], "ledgers").glob("*.ledger"))
         # What is in the journal of a dead worker is not released: its file goes.
         living = sum(bool(worker["pid"]) + worker.get("leaving", 0) for worker in status["workers"])
-        if len(ledgers) != living or not all(_is_released(ledger) for ledger in ledgers):
-            return False
-        metrics, unfinished = self.metrics(), ("statscounter_connections_open", "statscounter_accept_queue_length")
-        return not any(metrics.by(name, "listener") for name in unfinished)
+        return len(ledgers) == living and all(_is_released(ledger) for ledger in ledgers)
 
     def _log_path(self, number: int) -> Path:
         return self.folder / f"start-{number}.log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from textwrap import dedent, indent
@@ -41,8 +42,9 @@ def test_workers_that_cannot_start(make_service: ServiceMaker, tmp_path: Path) -
     service.launch()
     assert service.wait_ended() == 1
     log = service.log
-    assert "worker 0: ModuleNotFoundError: import of msgspec halted" in log
-    assert "worker 0 could not start (exit status 1)" in log
+    # Either may have failed as often as it takes before the other one has failed once.
+    assert re.search("worker [01]: ModuleNotFoundError: import of msgspec halted", log)
+    assert re.search(r"worker [01] could not start \(exit status 1\)", log)
     (told,) = [line for line in log.splitlines() if line.startswith("statscounter: ")]
     assert told.startswith("statscounter: workers cannot start: ")
     assert told.endswith("could not start (exit status 1); the lines above say why")

@@ -21,8 +21,11 @@ def over_tcp(service: Service, line: bytes) -> None:
 
 
 def over_udp(service: Service, line: bytes) -> None:
-    """Send a line as a datagram."""
+    """Send a line as a datagram, and wait until it is read."""
+    name = "statscounter_datagrams_total"
+    before = service.metrics().total(name, listener="datagrams")
     datagram(service.port("datagrams"), line)
+    service.wait_for(before + 1, name, listener="datagrams")
 
 
 WAYS: dict[str, Sender] = {"tcp": over_tcp, "udp": over_udp}

@@ -15,7 +15,7 @@ from statsd_tcp.commands.main import main
 from tests.functional.clients import connect, datagram, half_close
 from tests.functional.conftest import ServiceMaker
 from tests.functional.etsy import Etsy
-from tests.functional.service import LOOPBACK, Service, options
+from tests.functional.service import LOOPBACK, Service, long_flush, options
 from tests.functional.waiting import until
 
 LINES = b"a.b:3|c\na.c:1|c\nbad\nfoo.bar:12|ms\nfoo.baz:1|ms|@0.5\ng1:5|g\nu:x|s\nplain:2|c"
@@ -42,6 +42,10 @@ COMMANDS = (
     "quit",
 )
 """What both servers answer with the same bytes."""
+
+
+FLUSH = f"--flush-interval={long_flush()}"
+"""So long that none ends in a test."""
 
 
 def console_port(service: Service) -> int:
@@ -77,9 +81,9 @@ def dump(port: int, kind: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Yield the one service, with a console, and flushes so long that none ends in a test."""
+    """Yield the one service, with a console."""
     folder = tmp_path_factory.mktemp("service")
-    made = Service(folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=["--flush-interval=86400"]))
+    made = Service(folder, options(folder / "state", admin=f"tcp:0:{LOOPBACK}", more=[FLUSH]))
     try:
         yield made.start()
     finally:
@@ -179,7 +183,7 @@ def test_configuration(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text(ask(console_port(service), "config"))
     assert main(["check", f"--config={file}"]) == 0
-    assert "\nflush-interval = 86400\n" in file.read_text()
+    assert f"\n{FLUSH.removeprefix('--').replace('=', ' = ')}\n" in file.read_text()
 
 
 def test_several_commands(service: Service) -> None:
@@ -224,11 +228,11 @@ def test_reload(service: Service) -> None:
     """A reload changes nothing about what the console was told, nor about its port and the time since the start."""
     port = console_port(service)
     ask(port, "health down")
-    started = service.log.count("starting up")
+    started, complete = (service.log.count(words) for words in ("starting up", "the reload is complete"))
     service.process.send_signal(signal.SIGHUP)
     until(lambda: service.log.count("starting up") > started, "the next image begins")
     # It listens all the time, and answers when it is there.
     assert ask(port, "health") == "health: down\n"
     assert service.page("/readyz").status == 503
     ask(port, "health up")
-    until(service.is_ready, "the workers are there")
+    until(lambda: service.log.count("the reload is complete") > complete, "the reload is complete")

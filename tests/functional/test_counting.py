@@ -22,7 +22,6 @@ from tests.functional.clients import (
 )
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Difference
-from tests.functional.processes import held
 from tests.functional.service import Service, options
 
 MANY = 400
@@ -148,7 +147,7 @@ def test_most_tags_and_longest_identity(start_service: ServiceMaker, pure: str) 
         service.wait_for(3, "statscounter_bad_lines_total", reason=reason)
     assert service.wait_for(3, "tags").total("n" * 6656) == 3
     (worker,) = service.worker_pids().values()
-    with held(service.process.pid):
+    with service.supervisor_held():
         half_close(service.port("lines"), sent)
         os.kill(worker, signal.SIGKILL)
     for reason in reasons:
@@ -214,7 +213,7 @@ def test_gauge_over_all_workers(service: Service) -> None:
     port = service.port("lines")
     # Not over the moment of a commit: workers hand over one after the other, and a late setting wins. A supervisor that
     # stands still asks for nothing.
-    with held(service.process.pid):
+    with service.supervisor_held():
         for line in (b"level:1|g", b"level:7|g", b"level:+5|g", b"level:-2|g"):
             half_close(port, line)
     assert service.settled().total("level") == 10

@@ -18,7 +18,7 @@ from statsd_tcp.ledger.layout import read_header
 from statsd_tcp.startup import COMMIT_PERIOD
 from tests.functional.clients import Burst, bare, connect, half_close, read_end
 from tests.functional.conftest import ServiceMaker
-from tests.functional.processes import held, marked
+from tests.functional.processes import end_all
 from tests.functional.service import Service
 from tests.functional.small_disk import fill, mount, unmount
 from tests.functional.waiting import PATIENCE, until
@@ -37,10 +37,9 @@ def killed_with_unread(service: Service, committed: int, unread: int) -> Path:
     port = service.port("lines")
     assert Burst(lambda: half_close(port, LINE), committed).run().completed == committed
     assert service.settled().total("hits") == committed
-    with held(service.process.pid):
+    with service.supervisor_held():
         assert Burst(lambda: half_close(port, LINE), unread, 1).run().completed == unread
-        for pid in marked(service.mark):
-            os.kill(pid, signal.SIGKILL)
+        end_all(service.mark)
     service.wait_ended()
     return service.state / "ledgers" / service.ledgers[0]
 
@@ -168,7 +167,7 @@ def test_deleted_while_it_is_used(start_service: ServiceMaker) -> None:
     service.wait_for(1, "statscounter_recovery_faults_total", reason="missing")
     assert "is gone; what it holds" in service.log
     worker = service.worker_pids()[0]
-    with held(service.process.pid):
+    with service.supervisor_held():
         assert Burst(lambda: half_close(port, LINE), 40).run().completed == 40
         os.kill(worker, signal.SIGKILL)
     metrics = service.wait_for(40, "hits")
@@ -325,7 +324,7 @@ def test_large_commit(start_service: ServiceMaker) -> None:
 
     thread = threading.Thread(target=ask)
     # A supervisor that stands still asks the worker for nothing; afterwards it asks for all at once.
-    with held(service.process.pid):
+    with service.supervisor_held():
         half_close(service.port("lines"), b"".join(b"s%d:1|c\n" % number for number in range(100_000)))
         thread.start()
     try:

@@ -50,7 +50,8 @@ def test_a_disk_that_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
 def test_a_stop_while_the_disk_hangs(make_service: ServiceMaker, tmp_path: Path) -> None:
     """A stop leaves a commit that does not return, in good order; the next start has everything, once."""
     disk = HangingDisk(tmp_path)
-    service = make_service(environ=disk.environ, more=["--drain-timeout=1"]).start()
+    # As long as the last commit may take at least: so most is left until the stop is over whatever hangs.
+    service = make_service(environ=disk.environ, more=["--drain-timeout=3"]).start()
     port = service.port("lines")
     with disk.hangs():
         assert Burst(lambda: half_close(port, LINE), 50).run().completed == 50
