@@ -8,7 +8,7 @@ from contextlib import closing
 from statsd_tcp.aggregate.batches import BatchSum, Brought
 from statsd_tcp.aggregate.encoding import BadIntervalError, encode
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.store import clients, database
+from statsd_tcp.store import clients, memory
 from statsd_tcp.store.batch import CommitBatch, Piece
 from statsd_tcp.store.clients import FORGOTTEN_AFTER, Clients
 from statsd_tcp.store.database import Store
@@ -152,7 +152,7 @@ class ClientsTests(ClientsTestCase):
     def test_too_many(self) -> None:
         """Of more clients than are remembered those go that were silent for the longest time, and never new ones."""
         self.store.close()
-        self.patch(database, "Clients", lambda: Clients(most=3))
+        self.patch(memory, "Clients", lambda: Clients(most=3))
         self.store = self.open()
         names = [bytes([number]) * 16 for number in range(8)]
         for name in names[:3]:

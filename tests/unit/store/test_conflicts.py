@@ -90,7 +90,7 @@ class ConflictTests(StoreTestCase):
         self.clocks.advance(100 * HELD)
         again = self.open()
         self.assertEqual(self.owner(again.snapshot), GAUGE)
-        self.assertLess(again._clock.now() - again.snapshot.owners["q"].since, 60.0)
+        self.assertLess(again._memory.clock.now() - again.snapshot.owners["q"].since, 60.0)
         snapshot = self.minutes(again, 30, counter())
         self.assertEqual((self.owner(snapshot), snapshot.stats.takeovers), (GAUGE, 0))
         snapshot = self.minutes(again, 30, counter())
@@ -128,7 +128,7 @@ class ConflictTests(StoreTestCase):
         store = self.open()
         self.commit(store, counter(), gauge(), gauge())
         self.minutes(store, 1)
-        store._ownership._next_look = 0.0
+        store._memory.ownership._next_look = 0.0
         before = store.snapshot.owners
         store._connection.execute("PRAGMA query_only = 1")
         self.clocks.advance(SILENCE)
@@ -194,7 +194,7 @@ class SetTests(FlushTestCase):
         self.at(22)
         last = store.commit(CommitBatch())
         self.assertEqual((list(first.sets.values), list(last.sets.values)), ([1.0], [0.0]))
-        (columns,) = (each for each in store._kinds.columns if each.kind == "s")
+        (columns,) = (each for each in store._memory.kinds.columns if each.kind == "s")
         _, updated, lasting = columns.standing(columns.newer_than(0, 1)[0])
         self.assertEqual((round(updated - self.start), lasting), (11, False))
         store.close()

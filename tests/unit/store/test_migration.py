@@ -65,7 +65,7 @@ class MigrationTests(StoreTestCase):
             self.assertEqual({"members": 3.0}, values(found.sets))
             self.assertEqual(50.0, found.times.traits[MANY + 2].ttl)
             self.assertEqual(7, total(found, "accepted"))
-            self.assertTrue(store._kinds.columns[0].lasting[: len(found.counters)].all())
+            self.assertTrue(store._memory.kinds.columns[0].lasting[: len(found.counters)].all())
             self.assertEqual(found.totals(), store.commit(CommitBatch()).totals())
 
     def kept(self) -> Path:
