@@ -84,7 +84,7 @@ class GivenUpTests(OutputTestCase):
         self.assertEqual(self.sent()[-1], ["a", "b", "c"])
 
     def test_some_first_samples_by_a_wrong_clock(self) -> None:
-        """While a clock is wrong it is said how many first samples were refused: once in the log, and in the finding."""
+        """While a clock is wrong the finding, and the log once, say how many first samples were refused."""
         self.wrong = -300.0
         self.commit(("c", "a", 1.0))
         self.receiver.answer = lambda body: Answer(
