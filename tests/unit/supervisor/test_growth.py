@@ -5,7 +5,7 @@ from __future__ import annotations
 from statsd_tcp.workers.channel import Gathered
 from tests.unit.steps import steps
 from tests.unit.supervisor.fakes import say
-from tests.unit.supervisor.test_supervisor import SupervisorTestCase
+from tests.unit.supervisor.supervising import SupervisorTestCase
 
 MOST = 2500
 """Bytecodes in a second for a worker: 840 were counted with Python 3.11, and 1,760 with 3.12."""

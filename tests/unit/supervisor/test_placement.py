@@ -23,7 +23,7 @@ from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
 from tests.patience import PATIENCE
 from tests.unit.supervisor.fakes import WorkersTestCase
-from tests.unit.supervisor.test_supervisor import SupervisorTestCase
+from tests.unit.supervisor.supervising import SupervisorTestCase
 
 NO_SLOTS: Any = SimpleNamespace(present=[], departing=[])
 """No workers were left by the image before."""

@@ -7,7 +7,7 @@ import os
 from statsd_tcp.supervisor.manifest import InheritedWorker
 from statsd_tcp.supervisor.worker_slot import WorkerSlot
 from tests.unit.supervisor.fakes import LISTENERS, break_off
-from tests.unit.supervisor.test_supervisor import SupervisorTestCase
+from tests.unit.supervisor.supervising import SupervisorTestCase
 
 
 class SlotsTests(SupervisorTestCase):

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from statsd_tcp.repeat.queue import Repeated
 from statsd_tcp.workers import worker as worker_module
 from tests.unit.ingest.loopback import Client
-from tests.unit.workers.test_worker import WorkerTestCase
+from tests.unit.workers.working import WorkerTestCase
 
 NEWS = Repeated("repeat:x", 1, 0, 0, 0)
 
