@@ -52,6 +52,7 @@ class LoopbackReactor(MemoryReactorClock):
 
     def __init__(self) -> None:
         super().__init__()
+        self.began = time.monotonic_ns()
         self.adopted = 0
         self.adoption_error: OSError | None = None
 
@@ -99,8 +100,8 @@ class VirtualTime:
         self._reactor = reactor
 
     def monotonic_ns(self) -> int:
-        """Return the clock's time, which begins a while after 0 as the real one does."""
-        return int((1000 + self._reactor.seconds()) * 1e9)
+        """Return the clock's time, which begins where the real one is: the parts in C read that."""
+        return self._reactor.began + int(self._reactor.seconds() * 1e9)
 
 
 class RecordingTally:
