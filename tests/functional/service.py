@@ -289,6 +289,12 @@ class Service:
         assert metrics.samples()
         return metrics
 
+    def settled_with(self, lines: float, before: Metrics) -> Metrics:
+        """Do the same when ``lines`` lines have come since ``before``: nothing shows a datagram that waits unread."""
+        name = "statscounter_lines_total"
+        self.wait_for(sum(before.values(name)) + lines, name)
+        return self.settled()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for a clean end, and give the exit status (negative: the signal that ended it)."""
         self.process.send_signal(number)
