@@ -26,6 +26,8 @@ DATAGRAMS = [
     b"bad line\nbad:x|c",
 ]
 
+LINES = sum(data.count(b"\n") + 1 for data in DATAGRAMS)
+
 # What cannot be the same: how long things took, and when.
 ITS_OWN = ("graphiteStats", "processing_time", "timestamp_lag", "packets_received")
 
@@ -77,7 +79,9 @@ def flushed(sink: Sink) -> list[dict[str, float]] | None:
 
     def found() -> list[int]:
         rich = [number for number, flush in enumerate(sink.flushes) if _metrics_received(flush)]
-        return rich if rich and len(sink.flushes) > rich[-1] + 1 else []
+        # Lines that were sent late may be two flushes behind the others.
+        all_there = sum(map(_metrics_received, sink.flushes)) == LINES
+        return rich if all_there and len(sink.flushes) > rich[-1] + 1 else []
 
     numbers = until(found, "the lines were flushed")
     if len(numbers) > 1:
@@ -90,7 +94,8 @@ def _comparable(flush: dict[str, float]) -> dict[str, float]:
 
 
 def _metrics_received(flush: dict[str, float]) -> float:
-    return sum(value for path, value in flush.items() if "metrics_received" in path)
+    # Where it is written twice, the other is by the second, which is how long a flush takes.
+    return max((value for path, value in flush.items() if "metrics_received" in path), default=0)
 
 
 @pytest.mark.parametrize(

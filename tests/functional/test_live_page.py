@@ -11,9 +11,10 @@ import pytest
 from tests.functional.browser import Browser
 from tests.functional.clients import bare, half_close
 from tests.functional.conftest import ServiceMaker
-from tests.functional.service import Service, options
+from tests.functional.service import LOOPBACK, Service, options
 from tests.functional.waiting import until
 from tests.npm import node_path
+from tests.ports import free_port
 
 CHARTS = 10
 SERIOUS = {"serious", "critical"}
@@ -164,12 +165,8 @@ def test_without_scripts(service: Service) -> None:
 
 def test_the_connection_is_lost(browser: Browser, start_service: ServiceMaker) -> None:
     """A service that is gone is said on the page, and when it is there again the charts go on by themselves."""
-    service = start_service()
+    service = start_service(http=f"tcp:{free_port()}:{LOOPBACK}")
     open_page(browser, service)
-    service.command = [
-        f"--http=tcp:{service.http_port}:interface=127.0.0.1" if part.startswith("--http=") else part
-        for part in service.command
-    ]
     service.stop()
     seen(browser, "return stream.textContent.includes('trying again')")
     service.start()

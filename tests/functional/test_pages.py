@@ -26,7 +26,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     try:
         service.start()
         half_close(service.port("lines"), b"hits:2|c|#page:start\nlevel:7|g")
-        service.wait_for(1, "hits")
+        service.settled()
         yield service
     finally:
         service.end()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from tests.functional.clients import Burst, bare, connect, half_close, queue_up, read_end
 from tests.functional.conftest import ServiceMaker
 from tests.functional.metrics import Metrics
-from tests.functional.processes import held, marked
-from tests.functional.service import Service
+from tests.functional.processes import end_all, held
+from tests.functional.service import BARE, DATAGRAMS, LINES, Service
 from tests.functional.waiting import until
+from tests.ports import free_port
 
 LINE = b"hits:3|c\n"
 
@@ -109,8 +107,7 @@ def test_everything_killed_at_once(start_service: ServiceMaker) -> None:
     # From here on nothing more is committed: all of it is in the ledgers only.
     with held(service.process.pid):
         send(service, 80)
-        for pid in marked(service.mark):
-            os.kill(pid, signal.SIGKILL)
+        end_all(service.mark)
     service.wait_ended()
     service.start().wait_for(100 * 3, "hits")
     metrics = service.settled()
@@ -149,13 +146,10 @@ def test_damaged_ledger_is_set_aside(start_service: ServiceMaker) -> None:
 
 def test_start_right_after_a_kill(start_service: ServiceMaker) -> None:
     """Who restarts a killed service at once, on the same ports, gets it back soon, with all counts."""
-    service = start_service(workers=2)
+    # From the beginning: one that the kernel has chosen it gives to others, as soon as it is free for a moment.
+    lines, datagrams, bares = (endpoint.replace(":0:", f":{free_port()}:") for endpoint in (LINES, DATAGRAMS, BARE))
+    service = start_service(workers=2, listen=[lines, datagrams], count=[bares])
     send(service, 50)
-    for label in ("lines", "bare", "datagrams"):
-        port = service.port(label)
-        service.command = [
-            option.replace(":0:", f":{port}:") if f"name={label}" in option else option for option in service.command
-        ]
     service.kill()
 
     def started() -> bool:
