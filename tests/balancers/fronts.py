@@ -76,10 +76,11 @@ class HAProxy:
         self._await(node, "UP", "L7OK")
 
     def end_checks(self) -> None:
-        """Have it begin no more checks. One that is under way comes to its end."""
+        """Have it begin no more checks, and wait until those that are under way have come to their end."""
         for row in self._rows():
             if row["svname"] not in {"FRONTEND", "BACKEND"}:
                 ask(_SOCKET, f"disable health {row['# pxname']}/{row['svname']}")
+        until(lambda: not any(row["check_status"].startswith("*") for row in self._rows()), "no check is under way")
 
     def end(self) -> None:
         """End it."""

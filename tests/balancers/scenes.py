@@ -44,13 +44,14 @@ def drain(stage: Stage) -> dict[str, Any]:
     spread = [stage.counted("lines"), stage.counted("bare")]
     kept = _keep(stage)
     peers = sorted({peer for each in stage.nodes for peer in each.peers(LINES)})
-    under_load = stage.lines(2000)
+    under_load = stage.lines(1200)
     under_load.reach(200)
     stage.front.take_out(node)
+    # Some were on their way to the node, and only those that came later must not be there.
+    under_load.join()
     until(lambda: not node.waiting("lines"), "what was under way to the node is accepted")
     before = node.accepted("lines")
-    under_load.join()
-    stage.lines(200).join()
+    stage.lines(1000).join()
     late = node.accepted("lines") - before
     ends = [_end(each) for each in kept]
     under_load = stage.lines(2000)
@@ -76,7 +77,7 @@ def stop(stage: Stage) -> dict[str, Any]:
     node.stop()
     under_load.join()
     node.start()
-    return {"clients": stage.outcomes(), "counted": stage.settled()}
+    return {"clients": stage.outcomes(), "late": len(stage.late), "counted": stage.settled()}
 
 
 def places(stage: Stage) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ GREEDY = "10.77.0.102"
 LINE = b"hits:1|c\n"
 CONFIRMATION = b"ok\n"
 
+JUST_BEGUN = 0.5
+"""Seconds that a node which stops waits for the line of a connection that has just begun."""
+
 
 class Stage:
     """The nodes, the balancer in front of them, and the clients."""
@@ -37,6 +41,9 @@ class Stage:
         self.nodes = [Node(folder / name, self._network, name, VIRTUAL, self.front.keys, more) for name in ("a", "b")]
         self.host = OUTSIDE if isinstance(self.front, HAProxy | Nginx) else VIRTUAL
         self.clients: list[Burst] = []
+        self.late: list[float] = []
+        """For each client that was cut off after longer than that, how long it was there: a busy machine may have let
+        it, or the balancer, stand still before its line was sent."""
 
     def start(self) -> None:
         """Start the nodes, then the balancer."""
@@ -48,7 +55,7 @@ class Stage:
 
     def lines(self, number: int) -> Burst:
         """Start clients that send a line each, half-close, and expect the confirmation."""
-        burst = Burst(lambda: _confirmed(self.host), number).start()
+        burst = Burst(self._visit, number).start()
         self.clients.append(burst)
         return burst
 
@@ -69,6 +76,17 @@ class Stage:
             "reasons": sorted({reason for each in scrapes for reason in each.closed("lines")}),
             "bare": sum(each.accepted("bare") for each in scrapes),
         }
+
+    def _visit(self) -> None:
+        began = time.monotonic()
+        try:
+            _confirmed(self.host)
+        except (ConnectionRefusedError, TimeoutError):
+            raise
+        except OSError:
+            if time.monotonic() - began > JUST_BEGUN:
+                self.late.append(time.monotonic() - began)
+            raise
 
     def end(self) -> None:
         """End everything."""
