@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from statsd_tcp.who.layout import CELLS_SIZE, OPEN, RECORD, TABLE_SETS, Record, table_offset, table_size
+from statsd_tcp.who.layout import BEGAN, CELLS_SIZE, OPEN, RECORD, TABLE_SETS, Record, table_offset, table_size
 from tests.functional.processes import descriptors
 from tests.functional.service import Service
 
-__all__ = ["PREFIX", "count_all", "memories", "records_of"]
+__all__ = ["PREFIX", "count_all", "memories", "prolong", "records_of"]
 
 PREFIX = "memfd:sources"
 """What the name of such a memory begins with, as a descriptor's link has it."""
@@ -18,14 +20,26 @@ PREFIX = "memfd:sources"
 
 def memories(service: Service) -> dict[int, bytes]:
     """Return each memory that the supervisor has open, by the number of its inode."""
-    supervisor = service.process.pid
     found = {}
-    for number in [number for number, link in descriptors(supervisor).items() if PREFIX in link]:
+    for memory in _files(service):
         # That of a worker that has ended may go meanwhile.
         with suppress(FileNotFoundError):
-            memory = Path(f"/proc/{supervisor}/fd/{number}")
             found[memory.stat().st_ino] = memory.read_bytes()
     return found
+
+
+def prolong(service: Service) -> None:
+    """Have the period that is open begin now: for a minute nothing is folded, and a memory has all that came in it."""
+    for memory in _files(service):
+        with suppress(FileNotFoundError), memory.open("r+b") as file:
+            file.seek(8 * BEGAN)
+            file.write(time.monotonic_ns().to_bytes(8, "little"))
+
+
+def _files(service: Service) -> Iterator[Path]:
+    supervisor = service.process.pid
+    for number in [number for number, link in descriptors(supervisor).items() if PREFIX in link]:
+        yield Path(f"/proc/{supervisor}/fd/{number}")
 
 
 def records_of(memory: bytes) -> list[Record]:
