@@ -65,7 +65,7 @@ def run(text: str, environ: Mapping[str, str], folder: Path) -> str:
 
 
 def finished(
-    command: list[str], environ: Mapping[str, str], folder: Path | None = None
+    command: list[str], environ: Mapping[str, str], folder: Path | None = None, patience: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, and return what it prints on both outputs."""
     return subprocess.run(
@@ -76,7 +76,7 @@ def finished(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
 

@@ -23,6 +23,7 @@ from tests.functional.processes import MARK, end_all, new_mark
 from tests.functional.service import CHECKOUT
 from tests.functional.test_user import NOBODY, _opened, able
 from tests.functional.waiting import PATIENCE, until
+from tests.patience import LONG_PATIENCE
 from tests.transcripts import finished
 
 FILES = [*documents(CHECKOUT), *sorted((CHECKOUT / "etc").iterdir())]
@@ -118,8 +119,8 @@ class Place(NamedTuple):
         return [*enter, *become, "bash", "-c", f"cd {self.folder} && {line}"]
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run a command line, and give what it prints on both outputs."""
-        return finished(self.command(line), self.environ)
+        """Run a command line, and give what it prints on both outputs. One that puts load on a service takes long."""
+        return finished(self.command(line), self.environ, patience=LONG_PATIENCE)
 
     def start(self, line: str) -> tuple[subprocess.Popen[bytes], Path]:
         """Start a service, wait until it has greeted, and give it with its log."""

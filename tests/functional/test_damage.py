@@ -313,8 +313,21 @@ class Sender:
 def test_large_commit(start_service: ServiceMaker) -> None:
     """While 100,000 series are committed, the pages answer."""
     # Once a second, so that all are in one commit.
-    service = start_service(more=["--max-series=200000"], environ={COMMIT_PERIOD: "1"})
-    before = service.metrics().total("statscounter_commit_duration_seconds_sum")
+    service = start_service(more=["--max-series=500000"], environ={COMMIT_PERIOD: "1"})
+    tried = []
+    # A machine that was busy with other things may have let us ask too seldom.
+    for name in (b"a", b"b", b"c"):
+        took, ages = asked_meanwhile(service, name)
+        # The small ones before and after it take a hundredth of that.
+        if sum(age > took / 10 for age in ages) >= 3:
+            return
+        tried.append((took, ages))
+    pytest.fail(f"{tried}")
+
+
+def asked_meanwhile(service: Service, name: bytes) -> tuple[float, list[float]]:
+    """Have 100,000 new series committed; return how long that took, and for how long it was under way when we asked."""
+    before, known = service.metrics().total("statscounter_commit_duration_seconds_sum"), series(service)
     ages: list[float] = []
     done = threading.Event()
 
@@ -325,16 +338,14 @@ def test_large_commit(start_service: ServiceMaker) -> None:
     thread = threading.Thread(target=ask)
     # A supervisor that stands still asks the worker for nothing; afterwards it asks for all at once.
     with service.supervisor_held():
-        half_close(service.port("lines"), b"".join(b"s%d:1|c\n" % number for number in range(100_000)))
+        half_close(service.port("lines"), b"".join(b"%b%d:1|c\n" % (name, number) for number in range(100_000)))
         thread.start()
     try:
-        until(lambda: series(service) >= 100_000, "all series are committed")
+        until(lambda: series(service) >= known + 100_000, "all series are committed")
     finally:
         done.set()
         thread.join()
-    took = service.metrics().total("statscounter_commit_duration_seconds_sum") - before
-    # The small ones before and after it take a hundredth of that.
-    assert sum(age > took / 10 for age in ages) >= 3, (took, ages)
+    return service.metrics().total("statscounter_commit_duration_seconds_sum") - before, ages
 
 
 def series(service: Service) -> float:
