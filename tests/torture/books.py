@@ -22,7 +22,10 @@ LINE_KINDS: tuple[Kind, ...] = ("at_once", "late", "kept")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NOTICED = 2.0
-"""Seconds after which a client has surely noticed that the process at the other end is dead."""
+"""Seconds after which the end of a client has surely nothing to do with a death that was before."""
+
+NOTICED_LATE = 10.0
+"""The same for a bad end: a busy machine may let the clients stand still, who notice it when they go on."""
 
 _TELLING = 2
 
@@ -96,7 +99,7 @@ class Death(NamedTuple):
         # Who was served to the end later than that was not with the worker that died; nor was who went on sending: the
         # first line to a dead worker brings a reset, and the next one an error.
         went_on = not visit.error and sum(1 for when in visit.sent if when > self.ended) > _TELLING
-        return visit.ended <= self.ended + NOTICED and not went_on
+        return visit.ended <= self.ended + (NOTICED_LATE if visit.error else NOTICED) and not went_on
 
 
 class Deaths:

@@ -7,16 +7,20 @@ import random
 import signal
 import time
 from contextlib import suppress
+from math import inf
 
 from tests.functional.processes import is_alive
 from tests.functional.waiting import until
 from tests.patience import LONG_PATIENCE
+from tests.torture.books import UNREAD
 from tests.torture.chronicle import Chronicle
 from tests.torture.victim import Victim
 
 __all__ = ["KILL_SUPERVISOR", "KILL_WORKER", "ProcessDeeds"]
 
 KILL_WORKER, KILL_SUPERVISOR = "kill a worker", "kill the supervisor"
+
+KILL_HELD = "a held worker was killed"
 
 LONGEST_HOLD = 10.0
 """Seconds for which a worker is stopped at most; after some eight of them it is replaced."""
@@ -34,13 +38,16 @@ class ProcessDeeds:
         self._victim = victim
         self._chronicle = chronicle
         self._chance = chance
+        self._holds: dict[int, tuple[float, float]] = {}
+        """For each worker that was held: when that began, and from when on it has surely read what came meanwhile."""
 
     def kill_worker(self) -> None:
         """Kill one worker, of those that accept, start or leave."""
         workers = self._victim.workers()
         if not workers:
             return
-        pid, began = self._chance.choice(workers), time.monotonic()
+        pid = self._chance.choice(workers)
+        began = self._was_well(pid)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -57,13 +64,16 @@ class ProcessDeeds:
 
     def kill_all(self) -> None:
         """Kill the supervisor and all workers at once, and start the service again."""
-        began = time.monotonic()
-        for pid in [self._victim.process.pid, *self._victim.workers()]:
+        began, workers = time.monotonic(), self._victim.workers()
+        unwell = [well for well in map(self._was_well, workers) if well < began]
+        for pid in [self._victim.process.pid, *workers]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._victim.process.wait()
         self._victim.start_again()
         self._chronicle.note("kill all", began, whole=True)
+        for well in unwell:
+            self._chronicle.note(KILL_HELD, well)
 
     def reload(self) -> None:
         """Ask for new code or configuration; sometimes wait until that is done or refused, mostly not."""
@@ -88,13 +98,21 @@ class ProcessDeeds:
 
     def _hold(self, pid: int, hold: float) -> None:
         began = time.monotonic()
+        self._holds[pid] = began, inf
         self._chronicle.say("hold a worker", f"{pid} for {hold:.1f} s")
         try:
             os.kill(pid, signal.SIGSTOP)
             until(lambda: time.monotonic() > began + hold or not is_alive(pid), "the time is up")
             if is_alive(pid):
                 os.kill(pid, signal.SIGCONT)
+                self._holds[pid] = began, time.monotonic() + UNREAD
                 return
         except ProcessLookupError:
             pass
-        self._chronicle.note("a held worker was killed", began)
+        self._chronicle.note(KILL_HELD, began)
+
+    def _was_well(self, pid: int) -> float:
+        """Return the last moment at which a worker was well: now, unless it was held just before."""
+        now = time.monotonic()
+        began, caught_up = self._holds.get(pid, (now, now))
+        return began if now < caught_up else now
