@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from statsd_tcp import children as module
 from statsd_tcp.children import Child, Children, Ending, Lines, Received, inheritable
+from tests.reactor.waiting import until
 from tests.unit.descriptors import open_here
 
 SHOW = """\
@@ -271,7 +272,13 @@ async def test_beside_twisted_s(children: Children, reactor: Any) -> None:
         # What Twisted does at each SIGCHLD, which the reactor of these tests does not take.
         reapAllProcesses()
     assert [await child.ended for child in ours] == [Ending(20 + number) for number in range(5)]
-    reapAllProcesses()
+
+    def are_reaped() -> bool:
+        # They may end later than ours, and their pipes before they can be reaped.
+        reapAllProcesses()
+        return all(protocol.ended.called for protocol in theirs)
+
+    await until(reactor, are_reaped, "all of Twisted's are reaped")
     assert [await protocol.ended for protocol in theirs] == [10, 11, 12, 13, 14]
 
 

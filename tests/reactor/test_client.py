@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -119,10 +120,13 @@ async def test_much(reactor: Any, listen: Callable[..., Listener]) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_end_of_the_reactor(reactor: Any, listen: Callable[..., Listener]) -> None:
+async def test_end_of_the_reactor(
+    reactor: Any, listen: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before the reactor stops it sends what there is, and it waits for that."""
     listener = listen("stored")
     client = client_of(reactor, listener, level="stored")
+    monkeypatch.setattr(client, "close", partial(client.close, PATIENCE))
     client.incr("a")
     await until(reactor, lambda: client._trigger is not None, "it knows the reactor")
     trigger = client._trigger

@@ -9,10 +9,11 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
+from statsd_tcp.console import session
 from statsd_tcp.console.dispatch import Dispatch
 from statsd_tcp.console.session import MOST_SESSIONS, ConsoleFactory
 from tests.reactor.port import Port, serving
-from tests.reactor.waiting import until
+from tests.reactor.waiting import PATIENCE, until
 from tests.unit.console.test_dispatch import FakeFlush, FakeSources
 
 HEALTH = b"health: up\n"
@@ -50,8 +51,9 @@ async def console(reactor: Any) -> AsyncIterator[Console]:
 
 
 @pytest_twisted.ensureDeferred
-async def test_in_parts(console: Console) -> None:
+async def test_in_parts(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command is answered when its newline is there, in however many parts it came."""
+    monkeypatch.setattr(session, "QUIET_TIME", PATIENCE)
     peer = console.connect()
     await peer.send(b"hea", b"l", b"th\r", b"\nhelp\nhea")
     assert await peer.take(b"\n") == HEALTH

@@ -13,7 +13,6 @@ from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.task import Clock
 
 from statsd_tcp.aggregate.flushes import FlushResult
-from statsd_tcp.outputs import graphite
 from statsd_tcp.outputs.delivery import LONGEST_PAUSE, Delivery
 from statsd_tcp.outputs.graphite import Graphite, NotTakenError
 from statsd_tcp.settings.graphite import parse_graphite
@@ -129,20 +128,27 @@ async def test_a_peer_that_breaks_after_all(carbon: Carbon) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_peer_that_never_closes(carbon: Carbon, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_never_closes(reactor: Any, carbon: Carbon, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush that a peer takes and does not close after is sent once more, and the ones behind it go on their way."""
-    # As long as this process may have to wait for a processor, and longer.
-    monkeypatch.setattr(graphite, "_STALL_TIMEOUT", 1.0)
-    monkeypatch.setattr(graphite, "_LAST_WAIT", 0.5)
+    waits = Clock()
+    monkeypatch.setattr(carbon.graphite, "_reactor", waits)
+
+    def has_ended() -> bool:
+        # In small steps: the kernel has a moment to acknowledge what was taken.
+        waits.advance(0.1)
+        return bool(delivered.called)
+
     delivered = carbon.deliver()
     peer = await carbon.accept()
     assert b"stats_counts.hits 25 1010\n" in await peer.take_all()
+    await until(reactor, has_ended, "the delivery ends")
     with pytest.raises(NotTakenError, match="does not close its side"):
         await delivered
     for flush in (FLUSH, FlushResult(start=1010, seconds=10)):
         delivered = carbon.deliver(flush)
         peer = await carbon.accept()
         await peer.take_all()
+        await until(reactor, has_ended, "the delivery ends")
         await delivered
 
 
