@@ -17,6 +17,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_said_and_ended(self) -> None:
         """When the time is over it is said first, and then the process ends with status 1."""
+        self.patch(deadline, "SAY_SECONDS", LONG)
         events: list[object] = []
         begin_deadline(0.0, lambda: events.append("said"), events.append).join(LONG)
         self.assertEqual(["said", 1], events)

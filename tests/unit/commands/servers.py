@@ -249,11 +249,16 @@ def share(
 
 
 class MemoryLink:
-    """A link that remembers the reports, and stops the run once ``stop_after`` connections have begun."""
+    """A link that remembers the reports, and stops the run once ``stop_after`` connections have begun.
 
-    def __init__(self, stop_after: float = float("inf")) -> None:
+    That is at the report with the number ``at`` or later. Before the second one every connection had its turn, which is
+    not so when the time of a run is short: it may be over before that, where the process stands still.
+    """
+
+    def __init__(self, stop_after: float = float("inf"), at: int = 1) -> None:
         self.reports: list[Progress] = []
         self._stop_after = stop_after
+        self._at = at
 
     def report(self, progress: Progress) -> None:
         """Remember it."""
@@ -261,4 +266,4 @@ class MemoryLink:
 
     def stopped(self) -> bool:
         """Return whether enough have begun."""
-        return bool(self.reports) and self.reports[-1].begun >= self._stop_after
+        return len(self.reports) >= self._at and self.reports[-1].begun >= self._stop_after

@@ -56,7 +56,7 @@ class KeptTests(SynchronousTestCase):
     def test_as_fast_as_possible(self) -> None:
         """Every line that is reported arrives, over the four connections and no more."""
         with serving(read_to_the_end) as (port, seen):
-            result = run(kept(port))
+            result = run(kept(port, duration=PATIENCE), MemoryLink(stop_after=4, at=2))
             self.assertEqual((4, result.lines), (seen.connections, seen.lines))
         self.assertEqual((4, 4, 4), (result.completed, result.established, result.certain))
         self.assertGreater(result.lines, 0)
@@ -96,7 +96,8 @@ class KeptTests(SynchronousTestCase):
     def test_reset(self) -> None:
         """A server that aborts ends the run, and what was sent may have been counted."""
         with serving(reset_after_reading) as (port, _):
-            result = run(kept(port))
+            # It is over when all have ended.
+            result = run(kept(port, duration=PATIENCE))
         self.assertEqual((4, 4, 0), (result.failures[Outcome.RESET], result.established, result.certain_lines))
         self.assertGreaterEqual(result.lines, 1)
 
@@ -111,7 +112,7 @@ class KeptTests(SynchronousTestCase):
     def test_timed_out(self) -> None:
         """Connections that are not read from fill up, then time out; a partly sent line may have been counted."""
         with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
-            result = run(kept(silent.getsockname()[1], timeout=0.1, lines=1_000_000))
+            result = run(kept(silent.getsockname()[1], timeout=0.1, lines=1_000_000, duration=PATIENCE))
         self.assertEqual((4, 4), (result.failures[Outcome.TIMED_OUT], result.established))
         self.assertEqual((0, 0), (result.sends, result.certain_lines))
         self.assertGreater(result.sent_bytes, 0)
@@ -128,7 +129,7 @@ class KeptTests(SynchronousTestCase):
 
         with serving(read_slowly) as (port, _):
             began = time.monotonic()
-            result = run(kept(port, timeout=0.3, lines=4_000_000))
+            result = run(kept(port, timeout=0.3, lines=4_000_000, duration=PATIENCE), MemoryLink(stop_after=4, at=2))
         self.assertEqual(4, result.failures[Outcome.TIMED_OUT])
         self.assertLess(result.ended - began, 60)
 

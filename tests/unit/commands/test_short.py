@@ -309,7 +309,8 @@ class FailedTests(SynchronousTestCase):
         """Without descriptors the generator's own failure is told from the server's, and it does not run wild."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with free_port() as port:
-            loop = ShortConnections(share(port, connections=None, duration=0.1), time.monotonic(), MemoryLink())
+            work, link = share(port, connections=None, duration=60.0), MemoryLink(stop_after=1, at=3)
+            loop = ShortConnections(work, time.monotonic(), link)
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
             try:
                 result = loop.run()
