@@ -10,6 +10,7 @@ import msgspec
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from statsd_tcp.kernel.accept_queue import read_queue
 from statsd_tcp.settings.endpoints import Endpoint, parse_count, parse_listen
 from statsd_tcp.sockets import inherited as inherited_module
 from statsd_tcp.sockets.activation import Passed, activated_descriptors, describe_sockets, kept_name
@@ -17,6 +18,7 @@ from statsd_tcp.sockets.binding import bind_listener, bind_row
 from statsd_tcp.sockets.bpf import Instruction, attach
 from statsd_tcp.sockets.inherited import InheritedListener, InheritedSockets
 from statsd_tcp.sockets.listener import BoundListener
+from tests.unit.ingest.loopback import wait_for
 
 
 def left(listener: BoundListener) -> InheritedListener:
@@ -146,6 +148,7 @@ class InheritedSocketsTests(SynchronousTestCase):
         attach(before.sockets[0][0], [Instruction(0x06, 0, 0, 1)])
         client = socket.create_connection(("127.0.0.1", before.port))
         self.addCleanup(client.close)
+        wait_for(lambda: read_queue(before.sockets[1][0]).length == 1)
         inherited = InheritedSockets([left(before)])
         found = self.take(inherited, before.endpoint, 1)
         self.assertEqual(1, len(found.sockets))

@@ -16,6 +16,7 @@ from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.bpf import Instruction, attach
 from statsd_tcp.sockets.listener import BoundListener
 from statsd_tcp.sockets.steering import Steering
+from tests.unit.ingest.loopback import wait_for
 
 CLIENTS = 12
 """The chance that the hash puts all of them into a given one of two queues is one in 4096."""
@@ -42,7 +43,14 @@ class SteeringTests(SynchronousTestCase):
                 self.addCleanup(socket.create_connection((host, self.listener.port)).close)
         finally:
             os.sched_setaffinity(0, allowed)
-        return [read_queue(one).length - length for one, length in zip(mine, before, strict=True)]
+        got: list[int] = []
+
+        def are_there() -> bool:
+            got[:] = [read_queue(one).length - length for one, length in zip(mine, before, strict=True)]
+            return sum(got) == CLIENTS
+
+        wait_for(are_there)
+        return got
 
     def begin(self, cpus: list[int], *, inherited: bool = False) -> Steering:
         """Steer the group."""

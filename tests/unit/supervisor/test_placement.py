@@ -22,6 +22,7 @@ from statsd_tcp.status.greeting import greeting
 from statsd_tcp.supervisor.handover import HANDSHAKES, Handover
 from statsd_tcp.supervisor.start_plan import Plan
 from tests.patience import PATIENCE
+from tests.unit.ingest.loopback import wait_for
 from tests.unit.supervisor.fakes import WorkersTestCase
 from tests.unit.supervisor.supervising import SupervisorTestCase
 
@@ -154,4 +155,5 @@ class ShrinkTests(WorkersTestCase):
         os.sched_setaffinity(0, {cpu})
         for _ in range(12):
             self.addCleanup(socket.create_connection(("127.0.0.1", listener.port)).close)
-        self.assertEqual([0, 12], [read_queue(row[0]).length for row in listener.sockets])
+        wait_for(lambda: sum(read_queue(row[0]).length for row in listener.sockets) == 12)
+        self.assertEqual(0, read_queue(listener.sockets[0][0]).length)

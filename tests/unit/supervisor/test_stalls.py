@@ -15,6 +15,7 @@ from statsd_tcp.sockets.binding import bind_listener
 from statsd_tcp.sockets.steering import Steering
 from statsd_tcp.supervisor import stalls
 from statsd_tcp.supervisor.stalls import AVOIDED_AFTER, KILLED_AFTER, STARTED_AFTER, StallWatch
+from tests.unit.ingest.loopback import wait_for
 
 SECOND = 1_000_000_000
 
@@ -77,7 +78,13 @@ class StallWatchTests(SynchronousTestCase):
     def queued(self, clients: int) -> list[int]:
         """Connect, and give how many wait in each worker's queue; then empty the queues."""
         opened = [socket.create_connection(("127.0.0.1", self.listener.port)) for _ in range(clients)]
-        waiting = [read_queue(row[0]).length for row in self.listener.sockets]
+        waiting: list[int] = []
+
+        def are_there() -> bool:
+            waiting[:] = [read_queue(row[0]).length for row in self.listener.sockets]
+            return sum(waiting) == clients
+
+        wait_for(are_there)
         for row, number in zip(self.listener.sockets, waiting, strict=True):
             for _ in range(number):
                 row[0].accept()[0].close()

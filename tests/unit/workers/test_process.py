@@ -30,7 +30,7 @@ from statsd_tcp.workers.channel import (
 )
 from statsd_tcp.workers.process import ChildEnd
 from statsd_tcp.workers.turns import Turns
-from tests.unit.ingest.loopback import make_listener
+from tests.unit.ingest.loopback import Client, make_listener, wait_readable
 from tests.unit.supervisor.fakes import LISTENERS, WorkersTestCase, break_off, heard, say
 from tests.unit.workers.test_turns import FakePoller
 
@@ -162,10 +162,11 @@ class ChildEndTests(WorkersTestCase):
     def test_the_supervisor_is_gone(self) -> None:
         """Without a supervisor a worker takes what waits into its ledger, and ends."""
         self.boot()
-        client = socket.create_connection(self.listener.getsockname())
-        self.addCleanup(client.close)
-        client.sendall(b"a:1|c\n")
-        client.shutdown(socket.SHUT_WR)
+        client = Client(self.listener.getsockname())
+        self.addCleanup(client.socket.close)
+        wait_readable(self.listener)
+        client.send(b"a:1|c\n")
+        client.fin()
         break_off(self.channel)
         self.assertTrue(self.reactor.hasStopped)
         indexes = listener_cells(0)
