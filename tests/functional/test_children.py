@@ -19,6 +19,13 @@ LEAVE_OPEN = "import os, sys; os.dup2(os.open(sys.argv[1], 0), 20); os.dup2(20, 
 
 REHEARSED = b"STATSCOUNTER_CHECK="
 
+HELD = """
+import os, time
+while "STATSCOUNTER_CHECK" in os.environ and not os.path.exists({gate!r}):
+    time.sleep(0.02)
+"""
+"""A sitecustomize with which a child that tries the next image waits at its beginning until there is a file."""
+
 GIVEN = {0: "/dev/null", 1: "pipe", 2: "pipe", 4: "ledger", 5: "socket", 6: "socket", 7: "socket", 8: "sources"}
 """What a worker finds at the numbers that it does not choose itself; the channel at 3 it has at another one by then."""
 
@@ -59,10 +66,14 @@ def test_descriptors_of_the_parent(start_service: ServiceMaker, tmp_path: Path) 
     """What the service's parent left open reaches no child, neither at the start nor after a reload."""
     file = tmp_path / "left-open"
     file.touch()
-    service = start_service(prefix=[sys.executable, "-c", LEAVE_OPEN, str(file)], workers=2)
+    gate = tmp_path / "gate"
+    (tmp_path / "sitecustomize.py").write_text(HELD.format(gate=str(gate)))
+    prefix = [sys.executable, "-c", LEAVE_OPEN, str(file)]
+    service = start_service(prefix=prefix, workers=2, environ={"PYTHONPATH": str(tmp_path)})
     check_workers(service)
     os.kill(service.process.pid, signal.SIGHUP)
     (tried,) = until(lambda: rehearsals(service), "a rehearsal runs")
+    gate.touch()
     assert str(file) not in tried.values()
     until(lambda: "the reload is complete" in service.log, "the reload is complete")
     until(service.is_ready, "the service is ready")

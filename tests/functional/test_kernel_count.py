@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.isolated import KILLS
 from tests.functional.service import environment
 from tests.functional.waiting import PATIENCE
 
 ISOLATE = ["unshare", "--net"]
-KILLS = 2
 
 
 @pytest.fixture(scope="module", autouse=True)
