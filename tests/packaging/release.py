@@ -109,7 +109,7 @@ class Expected(NamedTuple):
 
 
 class Backend:
-    """A server that takes what an output sends to Graphite, as carbon does: one connection after the other."""
+    """A server that takes what an output sends to Graphite, as carbon does."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []
@@ -120,7 +120,7 @@ class Backend:
                 # All at once: a test that looks sees a flush whole, or not.
                 took.extend([Point.read(line) for line in self.rfile.read().decode().splitlines()])
 
-        self._server = socketserver.TCPServer(("127.0.0.1", 0), Connection)
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
         self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> Self:
@@ -201,12 +201,8 @@ def durable(metrics: Metrics) -> dict[str, float]:
 
 
 def delivered(backend: Backend, until_time: int) -> list[Point]:
-    """Return what a backend got of the flushes up to that time, without what a delivery says about itself.
-
-    A flush comes again if the backend stood still when it should have closed the connection: carbon keeps it once.
-    """
-    points = {point for point in backend.points if point.time <= until_time and not _VOLATILE.search(point.path)}
-    return sorted(points)
+    """Return what a backend got of the flushes up to that time, without what a delivery says about itself."""
+    return sorted(point for point in backend.points if point.time <= until_time and not _VOLATILE.search(point.path))
 
 
 def read_expected() -> Expected:
