@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -23,6 +27,16 @@ class GeneratorError(Exception):
     """A generator process ended without its result."""
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Have Ctrl-C wait, for processes that begin meanwhile for ever."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Generators:
     """The processes of one run, each with its share and a pipe."""
 
@@ -33,10 +47,14 @@ class Generators:
         self.result = Result()
         self.interrupted = False
         self._began = 0.0
+        # It lets signals through again when it has begun. Without it the first child would begin it.
+        resource_tracker.ensure_running()
         for position in range(processes):
             ours, theirs = context.Pipe()
             child = context.Process(target=generate, args=(Share(work, position, processes), theirs), daemon=True)
-            child.start()
+            # The terminal sends Ctrl-C to all of us; they cannot ignore it before their imports.
+            with _no_interrupt():
+                child.start()
             # Ours alone: when either side is gone, the other one reads the end.
             theirs.close()
             self._children[ours] = child

@@ -134,6 +134,18 @@ class GeneratorsTests(SynchronousTestCase):
         self.assertIn("status -9", str(error))
         self.assertEqual([], generators.pids)
 
+    def test_interrupted_while_it_starts(self) -> None:
+        """Ctrl-C does not reach a generator, from its first moment on: only the parent's."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        with free_port() as port:
+            generators = Generators(share(port, connections=1).work, 2)
+            self.addCleanup(generators._kill)
+            for pid in generators.pids:
+                status = Path(f"/proc/{pid}/status").read_text()
+                (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
+                self.assertTrue(int(blocked, 16) >> signal.SIGINT - 1 & 1, status)
+        self.assertEqual(before, signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
     def test_interrupt(self) -> None:
         """Ctrl-C begins nothing more, lets the open ones end, and still gives the result."""
         with serving(close_at_once) as (port, _):
