@@ -73,7 +73,7 @@ class Flushes:
         self._loaded = False
         self._written: float | None = None
         self._writing: float | None = None
-        """When it was written last, and when the present or latest attempt began, until it is known to have failed."""
+        """When the commit began that wrote it last, and the latest one, until that is known to have failed."""
         self._approximated = 0
         self._set_back = 0
         self._merged = 0
@@ -113,6 +113,10 @@ class Flushes:
         self._queues.load(connection)
         self._loaded = True
 
+    def ticks(self) -> float:
+        """Return the seconds of the clock that is never set."""
+        return self._clock()
+
     def due(self, now: float) -> bool:
         """Return whether there may be something to write about the open flush's end at wall time ``now``."""
         flush = self.open
@@ -126,17 +130,20 @@ class Flushes:
         news: FlushNews,
         fresh: Fresh,
         delivered: Sequence[tuple[str, int]] = (),
+        *,
+        began: float,
     ) -> None:
         """Add what one commit brings, inside its transaction.
 
         ``recovered`` was received before this process, in the flush that was open then; ``fresh`` are the raw counters
-        that come with the commit. If the commit fails, after this or in it, `forget` must be called.
+        that come with the commit. ``began`` are the `ticks` of ``now``, which may be long ago: a commit takes as long
+        as the disk lets it. If the commit fails, after this or in it, `forget` must be called.
         """
         self._fresh = fresh
         self.recall(connection)
         if self._writing is not None:
             self._written = self._writing
-        self._writing = self._clock()
+        self._writing = began
         if delivered:
             self._queues.acknowledge(connection, delivered)
         if self.open is None:

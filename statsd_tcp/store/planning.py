@@ -115,6 +115,7 @@ class Planner:
         flushes, wall = self._memory.flushes, self._wall()
         if flushes is None or not (news or delivered or flushes.due(wall)):
             return None
+        began = flushes.ticks()
         raw = self._kinds.raw_plan(plan.series)
         living, recovered = flush_news(self._kinds.raw, raw, news or News(Interval()), whole=not plan.overflowed)
-        return lambda connection: flushes.write(connection, wall, recovered, living, raw.fresh, delivered)
+        return lambda connection: flushes.write(connection, wall, recovered, living, raw.fresh, delivered, began=began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.flush import queues
 from statsd_tcp.flush.rules import FlushRules
+from statsd_tcp.store import transaction
+from statsd_tcp.store.book import Book
 from statsd_tcp.store.database import Store, StoreError
 from tests.unit.aggregate.model import came
 from tests.unit.store.cases import FlushTestCase, hits
@@ -132,6 +135,25 @@ class RestartTests(FlushTestCase):
         self.commit(store)
         # While no process was there, there are no results.
         self.assertEqual(self.counted(store), {0: 3.0, 20: 4.0})
+
+    def test_a_commit_that_took_long_to_write(self) -> None:
+        """Flushes that end while a commit writes, before it comes to them, have results: this process was there."""
+        store = self.open_with()
+        self.commit(store, hits(1.0))
+        self.at(5)
+        write_book = transaction._write_book
+
+        def slowly(connection: sqlite3.Connection, book: Book) -> None:
+            self.at(31)
+            write_book(connection, book)
+
+        with patch.object(transaction, "_write_book", slowly):
+            self.commit(store, hits(2.0))
+        self.at(32)
+        self.commit(store, hits(4.0))
+        self.at(40.01)
+        self.commit(store)
+        self.assertEqual(self.counted(store), {0: 3.0, 10: 0.0, 20: 0.0, 30: 4.0})
 
     def test_right_behind_the_end(self) -> None:
         """A restart right after the end of a flush does not open it again."""
