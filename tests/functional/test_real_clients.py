@@ -123,10 +123,11 @@ def test_statsd(service: Service, before: Metrics, folder: Path, kind: str) -> N
 
 # datadog (PyPI): UDP, Unix datagrams, Unix stream with lengths; tags, events, service checks, times of samples.
 
-MANNERS: dict[str, dict[str, bool]] = {
+MANNERS: dict[str, dict[str, Any]] = {
     "singly": {"disable_buffering": True},
     "buffered": {"disable_buffering": False},
-    "added up": {"disable_buffering": False, "disable_aggregation": False},
+    # Its thread would flush what there is after 0.3 s: 0 is none, and all is added up until it is stopped.
+    "added up": {"disable_buffering": False, "disable_aggregation": False, "flush_interval": 0},
 }
 
 
