@@ -236,7 +236,10 @@ def test_one_client_holds_all_places(service: Service) -> None:
             for client in others:
                 client.sendall(b"served:1|c\n")
         added.wait_for(5, "served")
-        found = added.wait_for(16, "hits")
+        added.wait_for(16, "hits")
+        # What is no line is in no journal, and may come with a later commit.
+        found = added.wait_for(5, "statscounter_bad_lines_total", reason="truncated")
+        assert found.total("hits") == 16
         assert found.connections("lines")[1] == {"evicted": 5}
         assert found.total("statscounter_bad_lines_total", reason="truncated") == 5
         assert service.metrics().total("statscounter_connections_open", listener="lines") == 16
@@ -271,7 +274,7 @@ def test_out_of_descriptors(service: Service) -> None:
             added.wait_for(1, "statscounter_accept_errors_total", listener=label, errno="EMFILE")
             service.wait_for(1, "statscounter_accept_paused", listener=label)
         assert added.accepted("bare") == added.accepted("lines") == 0
-        assert service.metrics().total("statscounter_accept_queue_length") == 10
+        service.wait_for(10, "statscounter_accept_queue_length")
     for client in clients[:5]:
         read_end(client)
     for client in clients[5:]:

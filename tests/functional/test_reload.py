@@ -282,6 +282,8 @@ def test_other_listeners(start_service: ServiceMaker, tmp_path: Path) -> None:
         service.wait_for(1, "others")
         file.write_text(listen)
         hup(service)
+        # An old worker that has stood still meanwhile may have the socket a little longer.
+        until(lambda: len(service.ledgers) == 2, "the old workers have ended")
         with pytest.raises(ConnectionRefusedError):
             connect(more)
     assert exact(service, before, lines.sent, bares.sent).connections("more") == (1, {"eof": 1})
@@ -298,11 +300,12 @@ def test_listeners_that_go(start_service: ServiceMaker, folder: Path) -> None:
     bursts = {label: Burst(client, MOST, 2).start() for label, client in clients.items()}
     file.write_text(f'listen = ["{LINES}"]\n')
     hup(service)
+    for label, burst in bursts.items():
+        until(lambda: burst.refused, f"clients of {label} are refused")  # noqa: B023 (called here only)
     outcomes = {label: burst.stop().join() for label, burst in bursts.items()}
     added = Difference(before, service.settled())
-    for label, (completed, refused, broken) in outcomes.items():
+    for label, (completed, _, broken) in outcomes.items():
         assert broken == 0
-        assert refused > 0
         assert added.connections(label) == (completed, {"eof": completed})
     assert added.total("hits") == sum(outcome.completed for outcome in outcomes.values())
 
@@ -347,7 +350,7 @@ def test_tac(make_service: ServiceMaker) -> None:
 def test_reload_while_commits_fail_is_refused(shared: Service) -> None:
     """A reload is refused while the store cannot be written, and works when it can."""
     before = shared.log.count(COMPLETE)
-    with closing(sqlite3.connect(shared.state / "totals.sqlite", isolation_level=None)) as other:
+    with closing(sqlite3.connect(shared.state / "totals.sqlite", PATIENCE, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         half_close(shared.port("lines"), b"refused:1|c\n")
         until(lambda: shared.status()["last_commit_error"], "commits fail")

@@ -94,6 +94,7 @@ def test_real_nodes(start_service: ServiceMaker, tmp_path: Path, name: str) -> N
         until(lambda: engine.value(total) == 12, "the sum is there")
         until(lambda: engine.value("statscounter:nodes:count") == 2, "both nodes are known")
         nodes[0].kill()
+        nodes[0].wait_ended()
         half_close(nodes[1].port("lines"), b"hits:1|c\n")
         until(lambda: engine.value(total) == 13, "the sum goes on")
         assert engine.value("statscounter:nodes:count") == 2
