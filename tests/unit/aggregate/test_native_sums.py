@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate import tally as tally_module
+from statsd_tcp.aggregate import listener_lines
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.sums import BUILT, new_sums
 from statsd_tcp.aggregate.tally import Tally
@@ -122,7 +122,7 @@ class LearntTests(SynchronousTestCase):
 
     def test_many_values(self) -> None:
         """Values of timers are counted whenever many have been collected."""
-        self.patch(tally_module, "COLLECTED", 100)
+        self.patch(listener_lines, "COLLECTED", 100)
         tally, without = self.tallies()
         collected = []
         for number in range(2000):

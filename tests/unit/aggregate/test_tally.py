@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp.aggregate import digest as digest_module
+from statsd_tcp.aggregate import listener_lines
 from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.firsts import First
 from statsd_tcp.aggregate.interval import Interval, ListenerCounts
@@ -102,9 +103,9 @@ class TallyTests(SynchronousTestCase):
 
     def test_much_at_once(self) -> None:
         """Whatever grows with the lines, and not only with the series, is to be taken early when it is much."""
-        self.patch(tally_module, "HELD", 1000)
+        self.patch(listener_lines, "HELD", 1000)
         self.patch(digest_module, "COLLECTED", 100)
-        many = range(tally_module.TABLE_LINES + 2)
+        many = range(listener_lines.TABLE_LINES + 2)
         for name, lines in {
             "values": b"".join(b"t:%d|ms\n" % number for number in many),
             "packed": b"t:%s|h\n" % b":".join(b"%d" % number for number in range(200)),
@@ -224,7 +225,7 @@ class TallyProperties(SynchronousTestCase):
     @given(chunks())
     def test_full_tables(self, received: list[Chunk]) -> None:
         """How often a table is full makes no difference."""
-        self.patch(tally_module, "TABLE_LINES", 1)
+        self.patch(listener_lines, "TABLE_LINES", 1)
         self.patch(tally_module, "_BATCH_BYTES", 10)
         self.patch(digest_module, "COLLECTED", 2)
         tally = make_tally()
@@ -340,7 +341,7 @@ class FirstTests(SynchronousTestCase):
     @given(st.lists(st.lists(exact_lines(), max_size=6), max_size=6), st.sampled_from([1, 4096]))
     def test_as_the_model(self, contents: list[list[bytes]], table: int) -> None:
         """Whatever comes, in whatever chunks, and how often a table is full: the order is that of the lines."""
-        self.patch(tally_module, "TABLE_LINES", table)
+        self.patch(listener_lines, "TABLE_LINES", table)
         received = [Chunk(0, lines, 7 + number * 10**7) for number, lines in enumerate(contents)]
         tally = make_tally()
         for chunk in received:
@@ -372,11 +373,11 @@ class BoundTests(SynchronousTestCase):
         listener = tally._listeners[0]
         for block in range(30):
             tally.add(0, b"".join(b"a%d:%d|c\n" % (block, number) for number in range(2000)), 1)
-            self.assertLess(len(listener.table), tally_module.TABLE_LINES + 6000)
+            self.assertLess(len(listener.table), listener_lines.TABLE_LINES + 6000)
             self.assertLess(listener.pending_bytes, 1 << 17)
         for _ in range(100):
             tally.add(0, b"a:1|c\n" * 3000, 1)
-            self.assertLess(listener.table.size, tally_module.TABLE_BYTES + (1 << 17))
+            self.assertLess(listener.table.size, listener_lines.TABLE_BYTES + (1 << 17))
         self.assertEqual(tally.take().listeners["tcp:8125"].lines, 30 * 2000 + 100 * 3000)
 
     def test_full_table_beside_gauges(self) -> None:
@@ -384,5 +385,5 @@ class BoundTests(SynchronousTestCase):
         tally = make_tally()
         for block in range(30):
             tally.add(0, b"g:1|g\n" + b"".join(b"a%d:%d|c\n" % (block, number) for number in range(2000)), block)
-            self.assertLess(len(tally._listeners[0].table), tally_module.TABLE_LINES + 1)
+            self.assertLess(len(tally._listeners[0].table), listener_lines.TABLE_LINES + 1)
         self.assertEqual(tally.take().listeners["tcp:8125"].lines, 30 * 2001)

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from statsd_tcp.aggregate import tally
+from statsd_tcp.aggregate import listener_lines
 from statsd_tcp.aggregate.interval import Interval
-from statsd_tcp.aggregate.tally import LARGE, TRIAL, Tally
+from statsd_tcp.aggregate.listener_lines import LARGE, TRIAL
+from statsd_tcp.aggregate.tally import Tally
 from statsd_tcp.wire.grammar import Grammar
 
 SMALL = 64
@@ -21,7 +22,7 @@ class TableTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make the tally."""
-        self.patch(tally, "TABLE_LINES", SMALL)
+        self.patch(listener_lines, "TABLE_LINES", SMALL)
         self.tally = Tally([("a", Grammar())])
         self.random = random.Random(1)
 
@@ -84,7 +85,7 @@ class TableTests(SynchronousTestCase):
         lines = self.counters(4 * SMALL, 5000) + self.timers(2000) + self.counters(10**6, 500)
         intervals: list[Interval] = []
         for trial in (1, 10**9):
-            self.patch(tally, "TRIAL", trial)
+            self.patch(listener_lines, "TRIAL", trial)
             self.tally = Tally([("a", Grammar())])
             self.add(lines)
             intervals.append(self.tally.take())

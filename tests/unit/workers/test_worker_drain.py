@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from statsd_tcp.aggregate import digest as digest_module
+from statsd_tcp.aggregate import listener_lines
 from statsd_tcp.aggregate import tally as tally_module
 from statsd_tcp.aggregate.encoding import decode
 from statsd_tcp.ingest import lane as lane_module
@@ -103,14 +104,14 @@ class DrainTests(WorkerTestCase):
 
     def test_much_at_once(self) -> None:
         """Values and members are sent unasked as soon as they are many, once for each turn of the reactor."""
-        self.patch(tally_module, "HELD", 100)
+        self.patch(listener_lines, "HELD", 100)
         self.patch(digest_module, "COLLECTED", 100)
         self.patch(tally_module, "_BATCH_BYTES", 100)
-        self.lines(b"".join(b"t:%d|ms\n" % number for number in range(tally_module.TABLE_LINES + 2)))
+        self.lines(b"".join(b"t:%d|ms\n" % number for number in range(listener_lines.TABLE_LINES + 2)))
         self.sent.clear()
         self.turn()
         (message,) = self.sent
-        self.assertEqual(tally_module.TABLE_LINES + 2, len(decode(message.interval).times["t"]))
+        self.assertEqual(listener_lines.TABLE_LINES + 2, len(decode(message.interval).times["t"]))
         self.assertEqual(message.end, self.worker._intake.journal.head)
         self.turn()
         self.assertEqual(1, len(self.sent))
