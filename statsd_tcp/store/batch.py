@@ -13,7 +13,7 @@ from statsd_tcp.ledger.layout import LedgerCounts
 
 if TYPE_CHECKING:
     # At run time it is imported late, with numpy, by the store's thread.
-    from statsd_tcp.store.sessions import Session
+    from statsd_tcp.store.session import Session
 
 __all__ = ["CommitBatch", "Piece"]
 

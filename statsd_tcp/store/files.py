@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["DAMAGED", "FAULTS", "PARTS", "Change", "Files"]
+__all__ = ["DAMAGED", "FAULTS", "LOCK_TIMEOUT", "PARTS", "Change", "Files"]
 
 PARTS = ("", "-wal", "-shm")
 """What the names of the files have after the store's own."""
@@ -21,9 +21,11 @@ PARTS = ("", "-wal", "-shm")
 FAULTS = ("missing", "shrunk")
 """What happens to the files: one is gone or another one is in its place, or it is shorter than it must be."""
 
-
 DAMAGED = "damaged"
 """What happens inside of them: a part cannot be read."""
+
+LOCK_TIMEOUT = 1.0
+"""Seconds for which a lock of another process is waited for."""
 
 
 class Change(NamedTuple):

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.errors import translated
+from statsd_tcp.store.files import LOCK_TIMEOUT
 from statsd_tcp.store.identity import check_identity
-from statsd_tcp.store.place import LOCK_TIMEOUT, close_to_others
+from statsd_tcp.store.place import close_to_others
 from statsd_tcp.store.schema import OLD_VERSION, check_owner, check_whole, prepare, version_of
 
 __all__ = ["check_file", "check_node"]

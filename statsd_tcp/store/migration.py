@@ -25,8 +25,8 @@ from statsd_tcp.series.plan import SUMS, WIDTHS, Fresh, SeriesPlan
 from statsd_tcp.state.private_files import open_file, sync
 from statsd_tcp.store.clients import CLIENTS_TABLE
 from statsd_tcp.store.errors import StoreError
+from statsd_tcp.store.files import LOCK_TIMEOUT
 from statsd_tcp.store.pages import NAMES, NUMBERS, PAGE, PageKey, write_names, write_numbers
-from statsd_tcp.store.place import LOCK_TIMEOUT
 from statsd_tcp.store.rows import Row, encode_row, sealed
 from statsd_tcp.store.schema import COUNTERS_COLUMN, SCHEMA_VERSION, SERIES_TABLES, check_owner, check_whole
 from statsd_tcp.store.series_file import page_id

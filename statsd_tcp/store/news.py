@@ -18,7 +18,8 @@ from statsd_tcp.series.raw import RawLayer, located
 from statsd_tcp.store.batch import Piece
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.clients import ClientChanges
-from statsd_tcp.store.sessions import Said, Sessions
+from statsd_tcp.store.session import Said
+from statsd_tcp.store.sessions import Sessions
 from statsd_tcp.store.snapshot import Refusal
 
 __all__ = ["News", "flush_news", "take_pieces"]

@@ -20,16 +20,13 @@ from twisted.logger import Logger
 
 from statsd_tcp.state.private_files import open_file, sync
 from statsd_tcp.store.errors import StoreError, translated
-from statsd_tcp.store.files import DAMAGED, FAULTS, PARTS, Change, Files
+from statsd_tcp.store.files import DAMAGED, FAULTS, LOCK_TIMEOUT, PARTS, Change, Files
 from statsd_tcp.store.schema import OLD_VERSION, prepare, version_of
 
-__all__ = ["LOCK_TIMEOUT", "MOST_FOUND", "Place", "close_to_others"]
+__all__ = ["MOST_FOUND", "Place", "close_to_others"]
 
 MOST_FOUND = 16
 """Files that are kept because they were found in the place of ours. Beyond that the operator has to look at them."""
-
-LOCK_TIMEOUT = 1.0
-"""Seconds for which a lock of another process is waited for."""
 
 _COPYING_CACHE = "PRAGMA cache_size = -1048576"
 """1 GiB: nothing may be dropped from memory that is no longer in a file. It takes as much as the store has."""

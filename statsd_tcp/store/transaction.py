@@ -18,7 +18,7 @@ from statsd_tcp.store.backup import unmark
 from statsd_tcp.store.book import Book
 from statsd_tcp.store.clients import ClientChanges
 from statsd_tcp.store.series_file import Writes, write_series
-from statsd_tcp.store.sessions import Said
+from statsd_tcp.store.session import Said
 from statsd_tcp.store.snapshot import Refusal
 
 __all__ = ["Plan", "transaction", "write"]

@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tests.patience import PATIENCE
@@ -56,6 +57,24 @@ def test_order(checkout: Path) -> None:
     assert sorted(order) == sorted({room for room, _ in modules(checkout)})
     wrong = [(room, other) for room in order for other in found[room] if order.index(other) > order.index(room)]
     assert not wrong
+
+
+def test_circles(checkout: Path) -> None:
+    """No modules import each other in a circle, not in a function and not for their types either."""
+    paths = sorted((checkout / PACKAGE).rglob("*.py"))
+    names = {".".join(path.relative_to(checkout).with_suffix("").parts): path for path in paths}
+    needs = {
+        name: {_module_of(each, names) for each in imported(ast.parse(path.read_text()))}
+        for name, path in names.items()
+    }
+    # It raises `CycleError`, which names them.
+    order = [*TopologicalSorter(needs).static_order()]
+    assert set(order) - {""} == names.keys()
+
+
+def _module_of(name: str, modules: Container[str]) -> str:
+    """Return the module that has a dotted name, "" if it is none of ours."""
+    return next((each for each in (name, name.rpartition(".")[0]) if each in modules), "")
 
 
 def test_numpy(checkout: Path) -> None:
