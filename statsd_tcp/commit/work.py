@@ -25,10 +25,10 @@ class Work(NamedTuple):
     """What one commit takes in.
 
     ``gathered`` are the workers' answers, replaced by what is understood of them; ``noted`` has what is not.
-    ``ledgers`` are all that are open, by id, with their ``counts``; the workers of the ``retired`` ones have ended, and
-    ``recovered`` is what was read of their journals since. ``unlinked`` are the ids whose files are deleted,
-    ``delivered`` the flushes that an output has written. ``files`` are the ids of which there is a file, known only to
-    the first commit.
+    ``ledgers`` are all that are open, by id, with their ``counts``; the workers of the ``retired`` ones have ended.
+    ``recovered`` is what was read of journals since the last commit: of theirs, and of the living where something is
+    missing. ``unlinked`` are the ids whose files are deleted, ``delivered`` the flushes that an output has written.
+    ``files`` are the ids of which there is a file, known only to the first commit.
     """
 
     gathered: list[Piece]
@@ -64,7 +64,7 @@ def carry_out(work: Work, store: Store, unreadable: set[str]) -> Done:
     """Commit what there is; raises `StoreError`.
 
     ``unreadable`` are the ids of ledgers that cannot be opened for now. ``work.gathered`` and ``work.noted`` are
-    changed, and stay so where the commit fails: a piece is opened once.
+    changed, and stay so where the commit fails: what is not understood is noted once, and names are learnt once.
     """
     work.gathered[:] = open_pieces(work.gathered, store.sessions, work.noted)
     recovered = open_recovered(work.recovered, store.sessions, work.noted)

@@ -63,7 +63,7 @@ class Flushes:
         self._raw = raw
         self.counters = FlushCounters(raw)
         self._odd = None if rules.path_names is None else OddNames(raw, rules.path_names.is_plain)
-        self._clock = clock
+        self.clock = clock
         self._ends = FlushEnds(rules.seconds)
         self._queues = Queues(rules.outputs, rules.queue)
         self._known = KnownSeries(rules.idle, rules.path_names)
@@ -113,10 +113,6 @@ class Flushes:
         self._queues.load(connection)
         self._loaded = True
 
-    def ticks(self) -> float:
-        """Return the seconds of the clock that is never set."""
-        return self._clock()
-
     def due(self, now: float) -> bool:
         """Return whether there may be something to write about the open flush's end at wall time ``now``."""
         flush = self.open
@@ -136,8 +132,8 @@ class Flushes:
         """Add what one commit brings, inside its transaction.
 
         ``recovered`` was received before this process, in the flush that was open then; ``fresh`` are the raw counters
-        that come with the commit. ``began`` are the `ticks` of ``now``, which may be long ago: a commit takes as long
-        as the disk lets it. If the commit fails, after this or in it, `forget` must be called.
+        that come with the commit. ``began`` is what ``clock`` said just before it was ``now``, which may be long ago:
+        a commit takes as long as the disk lets it. If the commit fails, after this or in it, `forget` must be called.
         """
         self._fresh = fresh
         self.recall(connection)
@@ -204,7 +200,7 @@ class Flushes:
         When the clock was set ahead, or the machine slept, this process was not there, however many ends have passed.
         """
         starts = range(end, start, self._rules.seconds)
-        passed = 0.0 if self._written is None else self._clock() - self._written
+        passed = 0.0 if self._written is None else self.clock() - self._written
         if not starts or len(starts) > _MOST_MISSED or passed < len(starts) * self._rules.seconds:
             return end
         for missed in starts:
@@ -240,7 +236,7 @@ class Flushes:
         counters = self.open_counters(self._fresh)
         odd = None if self._odd is None else self._odd.of([*self._fresh.identities, *self.counters.named])
         self.counters.begin()
-        result = self._known.close(flush, counters, self._rules.timers, self._clock, odd)
+        result = self._known.close(flush, counters, self._rules.timers, self.clock, odd)
         for one in result.alike:
             self._merged += len(one.members)
             self._alike = one.members[:_ALIKE_NAMED]

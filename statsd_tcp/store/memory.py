@@ -59,7 +59,7 @@ class Memory:
         self.backup_taken: float | None = None
 
     def load(self, connection: sqlite3.Connection) -> Iterator[str]:
-        """Read everything, and yield in words what is damaged, as it is found."""
+        """Read everything, when all of it is asked for, and yield in words what is damaged."""
         self.backup_taken = taken_at(connection)
         self.book = Book.load(connection)
         self.clients.load(connection)

@@ -112,10 +112,13 @@ class Planner:
     def _flush_work(
         self, plan: Plan, news: News | None, delivered: Sequence[tuple[str, int]]
     ) -> Callable[[sqlite3.Connection], None] | None:
-        flushes, wall = self._memory.flushes, self._wall()
-        if flushes is None or not (news or delivered or flushes.due(wall)):
+        flushes = self._memory.flushes
+        if flushes is None:
             return None
-        began = flushes.ticks()
+        # In this order: if the process stands still in between, it seems to have been there for longer, not for less.
+        began, wall = flushes.clock(), self._wall()
+        if not (news or delivered or flushes.due(wall)):
+            return None
         raw = self._kinds.raw_plan(plan.series)
         living, recovered = flush_news(self._kinds.raw, raw, news or News(Interval()), whole=not plan.overflowed)
         return lambda connection: flushes.write(connection, wall, recovered, living, raw.fresh, delivered, began=began)

@@ -16,6 +16,7 @@ from statsd_tcp.aggregate.encoding import VERSION, VERSION_1, VERSION_2, encode
 from statsd_tcp.aggregate.interval import Interval
 from statsd_tcp.aggregate.known_series import IdleRules
 from statsd_tcp.flush import queues
+from statsd_tcp.flush.flushes import Flushes
 from statsd_tcp.flush.rules import FlushRules
 from statsd_tcp.store import transaction
 from statsd_tcp.store.book import Book
@@ -154,6 +155,23 @@ class RestartTests(FlushTestCase):
         self.at(40.01)
         self.commit(store)
         self.assertEqual(self.counted(store), {0: 3.0, 10: 0.0, 20: 0.0, 30: 4.0})
+
+    def test_a_pause_while_it_is_planned(self) -> None:
+        """Flushes that end while the process stands still before a commit have results: it is there all the time."""
+        store = self.open_with()
+        self.commit(store, hits(1.0))
+        self.at(10.5)
+        due = Flushes.due
+
+        def slowly(flushes: Flushes, now: float) -> bool:
+            self.at(41)
+            return due(flushes, now)
+
+        with patch.object(Flushes, "due", slowly):
+            self.commit(store)
+        self.at(42)
+        self.commit(store, hits(4.0))
+        self.assertEqual(self.counted(store), {0: 1.0, 10: 0.0, 20: 0.0, 30: 0.0})
 
     def test_right_behind_the_end(self) -> None:
         """A restart right after the end of a flush does not open it again."""
