@@ -25,8 +25,9 @@ Stored = Callable[[Work[Any]], Deferred[Any]]
 class StoredQueue:
     """What waits for an output, and what the output knows of itself.
 
-    ``state`` and ``known`` are those of the last look. ``maybe_sent`` is the id of the request that the process before
-    this one may have sent, 0 for none. ``forget`` is called when something that was made will not be sent.
+    ``state`` and ``known`` are those of the last look. ``maybe_sent`` is the id of the request that the receiver may
+    have, 0 for none: the process before this one may have sent it, or the store failed when it was taken. ``forget`` is
+    called when something that was made will not be sent.
     """
 
     def __init__(self, queue: Queue, stored: Stored, tally: Tally, forget: Callable[[], None]) -> None:
@@ -63,6 +64,9 @@ class StoredQueue:
 
     async def settle(self, request: Request, *, taken: bool) -> None:
         """Take out a request that the receiver has any of, or that is given up."""
+        if taken:
+            # If the store fails it is sent again.
+            self.maybe_sent = request.request_id
         state = await self._stored(lambda connection: self._queue.settle(connection, request, taken=taken))
         if taken:
             self.known = self.known._replace(taken=max(self.known.taken, request.time))

@@ -45,3 +45,20 @@ class RequestSenderTests(OutputTestCase):
         self.output.committed(make_snapshot())
         self.assertEqual(self.receiver.bodies[0], self.receiver.bodies[1])
         self.assertEqual(self.output.remote_facts().repeated, 1)
+
+    def test_the_store_fails_when_it_is_taken(self) -> None:
+        """A request that is taken while the store fails comes again. If it is refused then, the receiver has it."""
+
+        def take_once(body: bytes) -> Answer:
+            self.broken = body != EMPTY
+            return Answer(204)
+
+        self.receiver.answer = take_once
+        self.commit(("c", "a", 1.0), ("c", "b", 1.0))
+        self.receiver.answer = lambda body: Answer(400, "again")
+        self.broken = False
+        self.wait(3)
+        self.assertEqual(self.sent(), [["a", "b"], ["a", "b"]])
+        facts, remote = self.output.facts(), self.output.remote_facts()
+        self.assertEqual((facts.sent, facts.dropped, facts.queued), (1, 0, 0))
+        self.assertEqual((remote.repeated, remote.refused, remote.skipped["batch"]), (2, 0, 0))
