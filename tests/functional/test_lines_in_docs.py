@@ -19,7 +19,7 @@ from tests.functional.clients import datagram, half_close
 from tests.functional.etsy import Etsy, Sink
 from tests.functional.metrics import Difference
 from tests.functional.processes import end_all, held
-from tests.functional.service import CHECKOUT, LOOPBACK, Service, options
+from tests.functional.service import CHECKOUT, LOOPBACK, Service, long_flush, options
 from tests.functional.test_console import console_port, dump
 from tests.functional.waiting import until
 
@@ -93,7 +93,7 @@ class Sums:
 def service(tmp_path: Path) -> Iterator[Service]:
     """Return a running service with a listener of each dialect for each way, and one flush, which an output awaits."""
     listeners = [f"{way}:0:{LOOPBACK}:name={way}-{name}:dialect={name}" for way in WAYS for name in DIALECTS]
-    more = ["--flush-interval=86400", "--console=json"]
+    more = [f"--flush-interval={long_flush()}", "--console=json"]
     service = Service(
         tmp_path, options(tmp_path / "state", workers=1, listen=listeners, admin=f"tcp:0:{LOOPBACK}", more=more)
     )

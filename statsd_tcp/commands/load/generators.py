@@ -11,6 +11,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from types import FrameType
 
 from statsd_tcp.commands.load.client import READY, generate
 from statsd_tcp.commands.load.progress import Display
@@ -47,6 +48,7 @@ class Generators:
         self.result = Result()
         self.interrupted = False
         self._began = 0.0
+        self._woken, self._wake = context.Pipe(duplex=False)
         # It lets signals through again when it has begun. Without it the first child would begin it.
         resource_tracker.ensure_running()
         for position in range(processes):
@@ -67,18 +69,27 @@ class Generators:
     def run(self, display: Display) -> Result:
         """Start them together and wait for all; raises GeneratorError if one dies.
 
-        Ctrl-C asks them to begin nothing more; a second one is not held back.
+        Ctrl-C asks them to begin nothing more; a second one is not held back, and none before they start.
         """
+        before = signal.getsignal(signal.SIGINT)
+        # A shell without job control has those in the background ignore it.
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
         try:
             self._start()
             while self._children:
-                try:
-                    self._listen(display)
-                except KeyboardInterrupt:
-                    self._stop()
+                self._listen(display)
             return self.result
         finally:
+            signal.signal(signal.SIGINT, before)
             self._kill()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Take the signal at any moment, and leave what is to be done to the next look at the pipes."""
+        if self.interrupted or not self._began:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        self._wake.send(None)
 
     def _start(self) -> None:
         for pipe in self._children:
@@ -89,7 +100,11 @@ class Generators:
             pipe.send(start)
 
     def _listen(self, display: Display) -> None:
-        for pipe in wait(list(self._children), timeout=1.0):
+        for pipe in wait([*self._children, self._woken], timeout=1.0):
+            if pipe is self._woken:
+                self._woken.recv()
+                self._stop()
+                continue
             if not isinstance(pipe, Pipe):
                 continue
             message = self._receive(pipe)
@@ -117,11 +132,12 @@ class Generators:
         return total
 
     def _stop(self) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
         for pipe in self._children:
-            pipe.send("stop")
+            try:
+                pipe.send("stop")
+            except (BrokenPipeError, ConnectionResetError):
+                # It has ended, and its result is still to be read.
+                pass
 
     def _kill(self) -> None:
         for pipe, child in self._children.items():
@@ -129,3 +145,5 @@ class Generators:
             child.join()
             pipe.close()
         self._children.clear()
+        self._woken.close()
+        self._wake.close()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -156,6 +157,38 @@ class GeneratorsTests(SynchronousTestCase):
         self.assertEqual((result.begun, 0), (result.completed, result.failed))
         self.assertEqual(result.begun, watch.shown[-1].begun)
         self.assertGreater(result.begun, 0)
+
+    def test_interrupt_when_they_have_ended(self) -> None:
+        """Ctrl-C that comes when generators have ended, and their results were not read yet, takes none away."""
+        with serving(close_at_once) as (port, _):
+            generators = Generators(share(port, connections=2).work, 2)
+            children = list(generators._children.values())
+
+            def interrupt() -> None:
+                for child in children:
+                    child.join()
+                generators._stop()
+                signal.raise_signal(signal.SIGINT)
+
+            result = generators.run(Watch(interrupt))
+        self.assertEqual((2, 2, True), (result.begun, result.completed, generators.interrupted))
+
+    def test_interrupted_twice(self) -> None:
+        """The second Ctrl-C ends it at once, and the first one does before the generators have begun."""
+        for times, began in ((1, False), (2, True)):
+            with serving(close_at_once) as (port, _):
+                generators = Generators(share(port, connections=None, duration=60.0).work, 1)
+                interrupt = partial(self.interrupt, times)
+                if not began:
+                    self.patch(generators, "_receive", lambda pipe, act=interrupt: act())
+                self.assertRaises(KeyboardInterrupt, generators.run, Watch(interrupt))
+            self.assertEqual((began, []), (generators.interrupted, generators.pids))
+        self.assertIs(signal.default_int_handler, signal.getsignal(signal.SIGINT))
+
+    def interrupt(self, times: int) -> None:
+        """Have Ctrl-C pressed so often."""
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
 
     def test_orphans_stop(self) -> None:
         """Generators whose parent was killed stop by themselves."""
