@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.guard.hot_path import PIECES
@@ -66,6 +67,8 @@ def count(piece: str, switch: Path) -> float:
 
 
 def count_all() -> dict[str, float]:
-    """Count all pieces; raises `UnavailableError` and `CountError`."""
+    """Count all pieces, as many at once as there are processors; raises `UnavailableError` and `CountError`."""
     switch = build_switch()
-    return {piece: round(count(piece, switch), 1) for piece in PIECES}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        counts = pool.map(lambda piece: round(count(piece, switch), 1), PIECES)
+        return dict(zip(PIECES, counts, strict=True))
