@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.functional.clients import datagram, half_close
 from tests.functional.metrics import Metrics
-from tests.functional.processes import held
+from tests.functional.processes import waits
 from tests.functional.service import Service, options
 from tests.functional.waiting import until
 
 NEGATIVE = "negative"
-
-APART = 0.05
-"""Seconds. On a busy machine a worker may be without the processor between its look at the clock and its read."""
 
 ROWS: dict[str, tuple[Sequence[bytes], dict[str, float | None]]] = {
     "a fall and a rise": ([b"neg:-150|c", b"neg:100|c"], {"neg": 100, NEGATIVE: 1}),
@@ -95,17 +92,18 @@ def named(prefix: str, lines: Sequence[bytes]) -> list[bytes]:
 def test_in_one_second(service: Service) -> None:
     """Lines of one connection or datagram, or with a connection for each, mean what they say in their order."""
     before = service.metrics()
+    workers = service.worker_pids().values()
     # A supervisor that stands still asks for nothing: workers hand over one after the other, and on a busy machine a
     # later line may be handed over before an earlier one.
-    with held(service.process.pid):
+    with service.supervisor_held():
         for lines, _ in ROWS.values():
             for way, send in WAYS.items():
                 send(service, named(way, lines))
             for line in lines:
                 over_tcp(service, named("apart", [line]))
-                # What comes to two workers within about a millisecond has no order.
-                passed = time.monotonic() + APART
-                until(lambda passed=passed: passed < time.monotonic(), "some milliseconds have passed")  # type: ignore[misc]
+                # It has been read. One that sleeps looks at the clock again before it reads the next one.
+                for worker in workers:
+                    until(partial(waits, worker), "the worker sleeps")
     check(service, [*WAYS, "apart"], before)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.functional.clients import connect, half_close, read_end, reset_at_close
+from tests.functional.processes import is_alive
 from tests.functional.service import LOOPBACK, Service, options, script
 from tests.functional.test_console import ask
 from tests.functional.waiting import PATIENCE, until
@@ -117,7 +118,10 @@ def test_a_reload(service: Service, names: Path) -> None:
     until(lambda: line in service.log, "the line is named")
     assert told(service).keys() == before.keys()
     names.write_text("127.0.0.0/8 here\n")
+    (replaced,) = service.worker_pids().values()
     os.kill(service.process.pid, signal.SIGHUP)
+    # What it still serves counts in no table that is shown.
+    until(lambda: not is_alive(replaced), "the worker before it has gone")
     until(lambda: "the reload is complete" in service.log, "it is complete")
     half_close(service.port("lines"), b"a:1|c\n")
     until(lambda: "127.0.0.1" in told(service), "new ones are counted")
