@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from statsd_tcp import __version__
-from statsd_tcp.commands.usage import EX_USAGE, UsageError
+from statsd_tcp.commands.usage import EX_INTERRUPTED, EX_USAGE, UsageError
 
 __all__ = ["COMMANDS", "EX_BROKEN_PIPE", "Command", "main"]
 
@@ -73,8 +73,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (without the program's name) and return the exit status.
 
-    64 is a wrong command line, for every subcommand; 141 says that the output is no longer read, as with
-    ``| head``. The others' meanings are the subcommand's.
+    64 is a wrong command line, for every subcommand; 130 says that it was interrupted, and 141 that the output is no
+    longer read, as with ``| head``. The others' meanings are the subcommand's.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is left in the buffer goes nowhere: the interpreter writes it at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
     return status
 
 

@@ -22,8 +22,8 @@ from statsd_tcp.commands.usage import UsageError
 
 __all__ = ["add_arguments", "run"]
 
-SAME, DIFFERENT, UNREADABLE, INTERRUPTED = 0, 1, 2, 130
-"""The exit statuses: nothing differs; something does; one of them could not be read; the user has ended it."""
+SAME, DIFFERENT, UNREADABLE = 0, 1, 2
+"""The exit statuses: nothing differs; something does; one of them could not be read."""
 
 _CONSOLE_PORT = 8126
 _USUAL_PAGE = "http://127.0.0.1:9102"
@@ -59,8 +59,6 @@ def run(arguments: argparse.Namespace, clock: Callable[[], float] = time.monoton
     except (ConsoleError, NoCommits, NotExposition, Restarted, VerifyError) as error:
         print(f"statscounter compare: {error}", file=sys.stderr)
         return UNREADABLE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     status = DIFFERENT if any(row.verdict.is_difference for row in measured.rows) else SAME
     titles = arguments.http, title
     if arguments.json:

@@ -14,6 +14,7 @@ from statsd_tcp.commands.load.progress import progress_on
 from statsd_tcp.commands.load.report import Report
 from statsd_tcp.commands.load.results import Result
 from statsd_tcp.commands.load.verify import Finding, Patience, Verdict, Verifier, VerifyError, page_reader
+from statsd_tcp.commands.usage import EX_INTERRUPTED
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,7 +22,6 @@ __all__ = ["add_arguments", "run"]
 QUIET_LINES = 2.5
 # Connections are visible at once.
 QUIET_CONNECTIONS = 0.5
-INTERRUPTED = 130
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,10 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _give_up(f"--verify: {error}")
     except GeneratorError as error:
         return _give_up(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
     status = _report(options, result, verifier)
-    return INTERRUPTED if generators.interrupted else status
+    return EX_INTERRUPTED if generators.interrupted else status
 
 
 def _verifier(options: LoadOptions) -> Verifier | None:

@@ -7,11 +7,15 @@ import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from statsd_tcp import __version__
+from statsd_tcp.commands import main as main_module
 from statsd_tcp.commands.main import COMMANDS, EX_BROKEN_PIPE, main
+from statsd_tcp.commands.usage import EX_INTERRUPTED
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -28,6 +32,14 @@ class MainTests(SynchronousTestCase):
     def test_version(self) -> None:
         """--version prints the version and succeeds."""
         self.assertEqual((0, f"statscounter {__version__}\n", ""), run("--version"))
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends a command without a word, while it is imported as well as while it runs."""
+        module = SimpleNamespace(add_arguments=lambda parser: None, run=mock.Mock(side_effect=KeyboardInterrupt))
+        for imported in (mock.Mock(side_effect=KeyboardInterrupt), lambda name: module):
+            self.patch(main_module, "import_module", imported)
+            for name in COMMANDS:
+                self.assertEqual((EX_INTERRUPTED, "", ""), run(name), name)
 
     def test_nobody_reads(self) -> None:
         """A pipe that is closed ends a command without a word, as it ends any program."""
