@@ -48,6 +48,22 @@ async def test_a_timer(reactor: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_timer_of_the_plugin(reactor: Any) -> None:
+    """The call by which the plugin waits for the end of a fixture is no fault, and comes: else that had no end."""
+    came: list[bool] = []
+
+    def come() -> None:
+        came.append(True)
+
+    come.__module__ = pytest_twisted.__name__
+    watch = Leftovers(reactor)
+    reactor.callLater(0.01, come)
+    assert await watch.found() == []
+    watch.stop()
+    await until(reactor, lambda: came, "it has come")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_failure_that_was_only_logged(reactor: Any, leftovers: Leftovers) -> None:
     """A protocol that breaks costs its connection alone, but the test is told of it."""
 
