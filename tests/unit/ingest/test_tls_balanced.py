@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from statsd_tcp.ingest.giving import BalancedGivingLane
 from statsd_tcp.ingest.tls_lane import HANDSHAKE_TIMEOUT
 from tests.unit.ingest.headers import BAD, GOOD, LOCAL, v2
-from tests.unit.ingest.loopback import (
-    MAX_LINE,
-)
 from tests.unit.ingest.tls_clients import TlsTestCase
 
 
@@ -80,17 +76,7 @@ class BalancedTlsTests(TlsTestCase):
     def test_a_stranger(self) -> None:
         """A peer that is no balancer is turned away."""
         self.lane.stop()
-        keys = dict(self.keys, trust=("10.0.0.0/8",))
-        self.lane = BalancedGivingLane(
-            *self._common(),
-            intake=self.intake,
-            index=0,
-            occupancy=self.occupancy,
-            hand_over=self.factory.hand_over,
-            max_line=MAX_LINE,
-            **keys,
-        )
-        self.lane.start()
+        self.start_lane(dict(self.keys, trust=("10.0.0.0/8",)))
         client = self.connect()
         client.send(v2())
         self.assertEqual({"bad_proxy_header": 1}, self.until_closed())

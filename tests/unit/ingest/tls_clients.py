@@ -62,14 +62,18 @@ class TlsTestCase(IngestTestCase):
             protocol=self.make_protocol(),
             keep=self.kept_lane.keep,
         )
-        self.lane = (BalancedGivingLane if self.keys else GivingLane)(
+        self.start_lane(self.keys)
+
+    def start_lane(self, keys: dict[str, Any]) -> None:
+        """Start the lane, with what it knows of balancers."""
+        self.lane = (BalancedGivingLane if keys else GivingLane)(
             *self._common(),
             intake=self.intake,
             index=0,
             occupancy=self.occupancy,
             hand_over=self.factory.hand_over,
             max_line=MAX_LINE,
-            **self.keys,
+            **keys,
         )
         self.lane.start()
 
