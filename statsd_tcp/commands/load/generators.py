@@ -71,9 +71,9 @@ class Generators:
 
         Ctrl-C asks them to begin nothing more; a second one is not held back, and none before they start.
         """
-        before = signal.getsignal(signal.SIGINT)
         # A shell without job control has those in the background ignore it.
-        if before is signal.default_int_handler:
+        obeys = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if obeys:
             signal.signal(signal.SIGINT, self._interrupt)
         try:
             self._start()
@@ -81,7 +81,8 @@ class Generators:
                 self._listen(display)
             return self.result
         finally:
-            signal.signal(signal.SIGINT, before)
+            if obeys:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._kill()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
